@@ -1,11 +1,12 @@
-/** Measures the resources that the agent uses on its machine. */
+/** Measures the agent's resource usage on its machine. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { TestbedNode } from "../testbed/index.ts";
 import { median } from "./time.ts";
 
 /**
- * A process's resource usage: megabytes (10^6 bytes), and seconds of one processor, including ended child processes.
+ * A process's resource usage: memory in megabytes (10^6 bytes) and CPU time in seconds. The CPU time includes child
+ * processes that have exited.
  */
 interface Usage {
   readonly resident: number;
@@ -13,12 +14,12 @@ interface Usage {
   readonly cpuSeconds: number;
 }
 
-/** The usage of an idle agent without callers. */
+/** The resource usage of an idle agent that receives no calls. */
 export interface Idle {
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
   /**
-   * The memory that only the process itself uses. The rest consists of pages of its program file, which the kernel can
+   * The process's anonymous memory. The rest of the resident memory is pages of the program file, which the kernel can
    * drop at any time.
    */
   readonly anonymous: number;
@@ -28,7 +29,7 @@ export interface Idle {
 
 const idleMs = 60_000;
 
-/** Watches the agents for a minute; returns medians over the nodes. */
+/** Observes the agents for a minute. Returns the median over all nodes. */
 export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> {
   const before = await Promise.all(nodes.map(usage));
   await delay(idleMs);
@@ -43,8 +44,8 @@ export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> 
 }
 
 /**
- * Measures five starts in sequence. Returns the seconds from each process start to the READY message, as systemd
- * records them.
+ * Starts the agent five times in a row. Returns the seconds that each process took to send READY, as recorded by
+ * systemd.
  */
 export async function measureStart(node: TestbedNode): Promise<readonly number[]> {
   const seconds: number[] = [];
@@ -65,7 +66,7 @@ async function usage(node: TestbedNode): Promise<Usage> {
   const script = 'cd "/proc/$(systemctl show -P MainPID khw-agent)" && cat status stat && getconf CLK_TCK';
   const shown = await node.must(["sh", "-ec", script]);
   const [stat = "", ticks = ""] = shown.trimEnd().split("\n").slice(-2);
-  // Parses from the third field on, because the second field, the name in parentheses, may contain any character.
+  // Parsing starts at the third field, because the second field (the name in parentheses) can contain any character.
   // utime, stime, cutime and cstime are fields 14 to 17.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const cpu = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);

@@ -1,11 +1,11 @@
 /**
- * Attacks the agent on a testbed machine and meanwhile measures `khw-client status`. Prints the rows for
+ * Attacks the agent on a testbed machine while measuring `khw-client status`. Prints the rows for
  * docs/decisions/strangers.md.
  *
- * usage: node test/bench/attack-machine.ts     after npm run build and npm run deb
+ * usage: node test/bench/attack-machine.ts (after npm run build and npm run deb)
  *
- * The unit's MemoryMax has no effect if the memory controller belongs to cgroup version 1, as on some testbed hosts. So
- * the agent's process is also moved into a version 1 group with the same limit.
+ * The unit's MemoryMax has no effect on hosts where the memory controller belongs to cgroup version 1. Therefore the
+ * agent's process is also moved into a version 1 group with the same limit.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -23,7 +23,7 @@ import { attacks, type Target } from "./attacks.ts";
 
 const port = 7443;
 const unit = "khw-agent.service";
-/** The duration of each measurement: one during each attack, and one without an attack. */
+/** The duration of each measurement. There is one measurement per attack, and one without an attack. */
 const seconds = 30;
 
 interface Machine {
@@ -31,10 +31,10 @@ interface Machine {
   readonly attacker: TestbedNode;
   readonly node: { readonly name: string; readonly address: string };
   readonly status: () => Promise<number>;
-  /** The id of the agent's process on the host. */
+  /** The agent's process id, as the host sees it. */
   readonly pid: number;
   readonly group: string;
-  /** The folder with the viewer's certificate and key. */
+  /** The folder that contains the viewer's certificate and key. */
   readonly pki: string;
 }
 
@@ -50,7 +50,7 @@ async function usageOf(pid: number): Promise<{ readonly resident: number; readon
   return { resident: Math.round((kibibytes * 1024) / 1e6), descriptors: descriptors.length };
 }
 
-/** Calls `status` repeatedly for the given time. */
+/** Runs `status` repeatedly until the measurement time is over. */
 async function measure(name: string, { pid, group, status }: Machine): Promise<void> {
   const end = performance.now() + seconds * 1000;
   const before = await usageOf(pid);
@@ -107,7 +107,7 @@ interface StrikeOptions extends Partial<Pick<Target, "host" | "name">> {
   readonly pki?: string | undefined;
 }
 
-/** Attacks from a separate process until it is killed. Prints a line when the attack has started. */
+/** Runs in a separate process and attacks until the process is killed. Prints a line when the attack has started. */
 async function strike(name: string, { host = "", name: node = "", pki = "" }: StrikeOptions): Promise<void> {
   const attack = attacks.find((each) => each.name === name);
   if (attack === undefined) throw new Error(`there is no attack ${name}`);
@@ -117,7 +117,7 @@ async function strike(name: string, { host = "", name: node = "", pki = "" }: St
   ]);
   process.stdout.write("begun\n");
   const held: Socket[] = [];
-  // Repeats the attack for the whole measurement.
+  // The attack is repeated until the end of the measurement.
   for (;;) {
     await attack.run({ host, name: node, port, viewer: { certificate, key } }, held);
     for (const socket of held.splice(0)) socket.destroy();

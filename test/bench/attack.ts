@@ -1,6 +1,6 @@
 /**
- * Attacks a bundled agent on loopback. Prints the cost for the agent and for an honest caller, as a table for
- * docs/decisions.
+ * Attacks a bundled agent on loopback. Prints a table for docs/decisions that shows the cost to the agent and to a
+ * legitimate caller.
  *
  * usage: node test/bench/attack.ts [FOLDER]     FOLDER: the folder with the agent's main.mjs; default build/agent
  */
@@ -130,7 +130,7 @@ async function startAgent(
   const machine = { name, internalIp: "192.0.2.7" };
   const listening = { listen: { host: "127.0.0.1", port }, identity: paths, machine, metricsPort: 0 };
   await writeFile(config, JSON.stringify({ ...listening, stateFolder: join(folder, "state") }));
-  // Node's flags in the agent's unit.
+  // The Node flags that the agent's unit sets.
   const flags = ["--max-semi-space-size=1", "--no-maglev", "--no-opt", "--optimize-for-size"];
   const child = spawn(process.execPath, [...flags, program, "--config", config], {
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", MALLOC_ARENA_MAX: "1", MALLOC_TRIM_THRESHOLD_: "131072" },

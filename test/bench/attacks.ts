@@ -1,4 +1,4 @@
-/** Attacks on an agent by clients that violate the protocol. */
+/** Attacks an agent with clients that violate the protocol. */
 import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
@@ -15,11 +15,11 @@ export interface Target {
 
 export interface Attack {
   readonly name: string;
-  /** Attacks the target, and puts the sockets that stay open into `held`. */
+  /** Attacks the target. Adds the sockets that stay open to `held`. */
   run(target: Target, held: Socket[]): Promise<void>;
 }
 
-// HTTP/2 frames written by hand, because an attacker's client reads nothing and violates the protocol.
+// The HTTP/2 frames are built by hand, because a normal HTTP/2 client reads responses and obeys the protocol.
 const preface = Buffer.concat([Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frame(4, 0, 0)]);
 const literal = (key: string, value: string): Buffer =>
   Buffer.concat([Buffer.from([0, key.length]), Buffer.from(key), Buffer.from([value.length]), Buffer.from(value)]);
@@ -35,7 +35,7 @@ function frame(type: number, flags: number, stream: number, payload: Buffer = Bu
 interface Calls {
   readonly method: string;
   readonly count: number;
-  /** Whether each call is reset at once. */
+  /** Whether the attacker resets each call immediately. */
   readonly reset?: boolean;
 }
 
@@ -52,7 +52,10 @@ function calls({ name }: Target, { method, count, reset = false }: Calls): Buffe
   );
 }
 
-/** Connects and never reads. Resolves when the handshake has completed or failed, or after two seconds. */
+/**
+ * Opens a connection that is never read from. Resolves when the handshake has completed or failed, or after two
+ * seconds.
+ */
 async function dial({ host, name, port }: Target, held: Socket[], identity?: Identity): Promise<Socket> {
   const tls = { rejectUnauthorized: false, ALPNProtocols: ["h2"], servername: name };
   const key = identity === undefined ? {} : { cert: identity.certificate, key: identity.key };

@@ -1,4 +1,4 @@
-/** Measures how long khw-client's short commands take, compared with Node itself. */
+/** Measures how long khw-client's quick commands take, compared with starting Node alone. */
 import type { Testbed } from "../testbed/index.ts";
 import { clientProgram } from "../testbed/workstation.ts";
 import type { Workstation } from "../testbed/workstation.ts";
@@ -9,13 +9,13 @@ const runs = 10;
 
 /** Median durations, in seconds. */
 export interface ClientTimes {
-  /** `node -e 0`, with the Node that the client runs on. */
+  /** `node -e 0`, run by the same Node binary as the client. */
   readonly node: number;
   readonly version: number;
   readonly status: number;
 }
 
-/** Runs the three commands alternately, so that other load on the host affects all of them. */
+/** Runs the three commands in turn, so that other load on the host affects all of them equally. */
 export async function measureClient(testbed: Testbed, { folder }: Workstation): Promise<ClientTimes> {
   const commands = {
     node: [process.execPath, "-e", "0"],

@@ -5,26 +5,26 @@ import type { Workstation } from "../testbed/workstation.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 import { secondsOf } from "./time.ts";
 
-/** Both sides use the lab's version number. The testbed serves Debian's 1.20 programs under this number. */
+/** Both sides use the lab's version number. The testbed serves Debian's 1.20 binaries under this version number. */
 const version = ["--kubernetes-version", "v1.21.0"];
 
 /**
- * The durations of a run, in seconds. khw's `ended` includes the wait for healthy backends in the target pool; the lab
- * does not wait for them.
+ * The durations of a run, in seconds. For khw, `ended` includes the time until the target pool's backends are healthy.
+ * The lab does not wait for them.
  */
 export interface KhwRun extends Bootstrap {
-  /** The time to install the agents, which is done once per machine. The lab has no corresponding step. */
+  /** The time to install the agents, which happens once per machine. The lab has no corresponding step. */
   readonly installed: number;
-  /** The duration of a second run of the same command. */
+  /** The duration when the same command is run a second time. */
   readonly again: number;
 }
 
-/** Returns the nodes' names as khw-client's arguments. */
+/** Returns khw-client's arguments that select all nodes. */
 export function nodesOf(testbed: Testbed): readonly string[] {
   return ["--nodes", testbed.nodes.map(({ name }) => name).join(",")];
 }
 
-/** Bootstraps a new testbed, then repeats the command. */
+/** Bootstraps a new testbed, then runs the same command again. */
 export async function runKhw(testbed: Testbed): Promise<{ readonly run: KhwRun; readonly workstation: Workstation }> {
   const workstation = await makeWorkstation(testbed);
   const installed = await secondsOf(installAgents(workstation, testbed.nodes, agentPackage));

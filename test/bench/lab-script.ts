@@ -1,28 +1,28 @@
 /**
- * Makes a script from lab 08's own commands: its shell blocks, in order. The only change is the testbed's mirror in
- * `wget`'s URLs.
+ * Builds a script from lab 08's shell blocks, in their order. The only change: the `wget` URLs point to the testbed's
+ * mirror.
  */
 import { lab } from "../lab/lab.ts";
 
-/** The parts of the lab's script, by the place where they run. */
+/** The parts of the lab's script, separated by where they run. */
 export interface LabScript {
   /**
-   * Runs on every node, in its home folder, up to the point where the node asks gcloud for the public address. Sets
-   * INTERNAL_IP and REGION.
+   * Runs on every node, in the user's home folder, up to the point where the lab asks gcloud for the public address.
+   * Sets INTERNAL_IP and REGION.
    */
   readonly download: string;
   /** The gcloud call. Needs REGION and sets KUBERNETES_PUBLIC_ADDRESS. */
   readonly address: string;
   /**
-   * Runs on every node, after the gcloud call. Needs all three variables; ends when the node's own health check
+   * Runs on every node, after the gcloud call. Needs all three variables. Ends when the health check on the node itself
    * answers.
    */
   readonly install: string;
   /** Runs on one node, after `install`. */
   readonly rbac: string;
   /**
-   * Runs on the workstation, in the folder that contains `ca.pem`. Creates the load balancer; finishes when `/version`
-   * can be reached through it.
+   * Runs on the workstation, in the folder that contains `ca.pem`. Creates the load balancer. Finishes when `/version`
+   * is reachable through it.
    */
   readonly loadBalancer: string;
 }
@@ -30,7 +30,7 @@ export interface LabScript {
 const releases = "https://storage.googleapis.com/kubernetes-release/release/";
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
-/** @param mirrorUrl the URL of the releases, which replaces the lab's mirror. */
+/** @param mirrorUrl the URL of the mirror that replaces the lab's download site */
 export function labScript(mirrorUrl: string): LabScript {
   const node = blocks("Kubernetesコントロールプレーンのプロビジョニング").map((block) =>
     block.replaceAll(releases, `${mirrorUrl}/`).replaceAll("/bin/linux/amd64/", `/bin/linux/${architecture}/`),
@@ -45,7 +45,7 @@ export function labScript(mirrorUrl: string): LabScript {
   };
 }
 
-/** Returns the shell blocks of a section, without the sample output between them. */
+/** Returns the shell blocks of a section and skips the sample output between them. */
 function blocks(heading: string): string[] {
   const section = lab.split(/^## /m).find((text) => text.startsWith(`${heading}\n`));
   if (section === undefined) throw new Error(`the lab has no section ${heading}`);
@@ -56,14 +56,17 @@ function blocks(heading: string): string[] {
     .filter((block) => /^(sudo|wget|curl|cat|kubectl|gcloud|\{|[A-Z_]+=)/.test(block));
 }
 
-/** The text that the lab expects in each command's output. */
+/** The text that the lab shows in each command's output. */
 const verifications: readonly (readonly [command: string, sign: string])[] = [
   ["kubectl cluster-info", "is running at"],
   ["curl -H", "^ok$"],
   ["curl --cacert", "gitVersion"],
 ];
 
-/** Repeats one of the lab's checks until it succeeds, as a person would, but at shorter intervals. */
+/**
+ * Wraps one of the lab's checks in a loop that repeats it until it succeeds. A person would do the same, at longer
+ * intervals.
+ */
 function patient(block: string): string {
   const [, sign] = verifications.find(([command]) => block.startsWith(command)) ?? [];
   return sign === undefined

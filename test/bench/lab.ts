@@ -1,4 +1,4 @@
-/** Bootstraps the control plane with the lab's commands: on all nodes at once, then on the workstation. */
+/** Bootstraps the control plane with the lab's commands, first on all nodes in parallel and then on the workstation. */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -8,12 +8,12 @@ import type { Testbed, TestbedNode } from "../testbed/index.ts";
 import { labScript } from "./lab-script.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 
-/** The gcloud on the workstation. The lab's commands need it. */
+/** The path of gcloud on the workstation, which the lab's commands need. */
 export const gcloud = "/usr/bin/gcloud";
 
 const timeoutMs = 900_000;
 
-/** Runs all of lab 08 on a new testbed. The nodes have the files of labs 04 to 06 before the clock starts. */
+/** Runs all of lab 08 on a new testbed. The files of labs 04 to 06 are already on the nodes when the clock starts. */
 export async function runLab(testbed: Testbed): Promise<Bootstrap> {
   const config = join(testbed.folder, "gcloud");
   await mkdir(config, { recursive: true });
@@ -27,8 +27,8 @@ export async function runLab(testbed: Testbed): Promise<Bootstrap> {
     await Promise.all(
       testbed.nodes.map(async (node) => {
         const known = await onNode(node, `${script.download}\ndeclare -p INTERNAL_IP REGION`);
-        // The testbed's machines are too small for gcloud. So the workstation makes their three gcloud calls, in
-        // parallel.
+        // The testbed's machines are too small for gcloud. Therefore the workstation makes the three gcloud calls for
+        // them.
         const address = await onWorkstation(`${known}\n${script.address}\ndeclare -p KUBERNETES_PUBLIC_ADDRESS`);
         await onNode(node, [known, address, script.install].join("\n"));
       }),
@@ -44,7 +44,7 @@ async function onNode(node: TestbedNode, text: string): Promise<string> {
     timeoutMs,
     env: { DEBIAN_FRONTEND: "noninteractive" },
   });
-  // Shows only the last lines, because wget's progress output would hide the reason.
+  // Only the last lines are shown, because the reason would be lost in wget's progress output.
   if (code !== 0) throw new Error(`${node.name}: exit status ${code}: ${stderr.split("\n").slice(-10).join("\n")}`);
   return stdout;
 }

@@ -11,11 +11,11 @@ export interface Reach {
   readonly unit: string;
 }
 
-/** A line of the table. */
+/** A row of the table. */
 export interface Row {
   readonly what: string;
   readonly measured: string;
-  /** The other side's value; absent or empty if there is no comparison. */
+  /** The value of the side that is compared with; absent or empty if there is no comparison. */
   readonly beside?: string;
   readonly reach?: Reach;
 }
@@ -38,12 +38,12 @@ function tellReach({ value, atMost, unit }: Reach): string {
   return `${met}: ${value.toPrecision(3)}${unit}, at most ${atMost}${unit}`;
 }
 
-/** Formats "31.2 s (30.1, 31.2, 33.0)": the median, then every run, so that noise is visible. */
+/** Returns the median followed by the value of every run, so that noise is visible: "31.2 s (30.1, 31.2, 33.0)". */
 export function seconds(values: readonly number[]): string {
   return `${median(values).toFixed(1)} s${values.length > 1 ? ` (${values.map((value) => value.toFixed(1)).join(", ")})` : ""}`;
 }
 
-/** Returns a description of the host, with its load. */
+/** Returns a description of the host, including its load. */
 export async function machine(): Promise<string> {
   const system = /^PRETTY_NAME="(.*)"$/m.exec(await readFile("/etc/os-release", "utf8"))?.[1] ?? "Linux";
   const [processor] = cpus();

@@ -10,8 +10,8 @@ export interface Bootstrap {
 }
 
 /**
- * Times a bootstrap. On both sides of the bench, a bootstrap ends when the same checks from outside succeed: every
- * node's API server answers through its nginx, and the version is available through the public address.
+ * Times a bootstrap. Both sides of the bench end with the same checks from outside. Every node's API server must answer
+ * through its nginx, and `/version` must answer on the public address.
  */
 export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknown>): Promise<Bootstrap> {
   const watching = new AbortController();
@@ -19,7 +19,7 @@ export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknow
     const [serving, ended] = await Promise.all([secondsOf(untilServing(testbed, watching.signal)), secondsOf(work())]);
     return { serving, ended };
   } finally {
-    // If the work failed, the checks would never succeed.
+    // If the work has failed, the checks can never succeed.
     watching.abort();
   }
 }

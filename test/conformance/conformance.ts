@@ -1,12 +1,11 @@
 /**
- * Runs upstream's [Conformance] tests that need no running pod against three controllers made by `bootstrap`. Writes
- * docs/conformance.md's tables. Takes about 15 minutes.
+ * Runs the upstream [Conformance] tests that need no running pod, against three controllers that `bootstrap` has set
+ * up. Writes the tables in docs/conformance.md. Takes about 15 minutes.
  *
- * usage: conformance.ts [--only PATTERN] [--list]
- * --only    only the tests whose name matches; prints the figures and leaves docs/conformance.md alone
- * --list    prints the names of all [Conformance] tests and runs no test
+ * usage: conformance.ts [--only PATTERN] [--list] --only runs only the tests with a matching name; prints the figures
+ * and does not touch docs/conformance.md --list prints the names of all [Conformance] tests without running them
  *
- * Exit status: 0 when every test of specs.txt's first group passed and no control plane process restarted.
+ * Exit status: 0 if every test in the first group of specs.txt passed and no control plane process restarted.
  */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -27,7 +26,10 @@ import { listConformance, runSpecs } from "./suite.ts";
 import { keepWorker } from "./worker.ts";
 
 const document = join(import.meta.dirname, "../../docs/conformance.md");
-/** The number of parallel runs. Most tests mainly wait, but the three API servers share two processors. */
+/**
+ * The number of tests that run in parallel. Most tests spend their time waiting, but the three API servers share two
+ * processors.
+ */
 const lanes = 2;
 const buildTimeoutMs = 30 * 60_000;
 const laneTimeoutMs = 60 * 60_000;
@@ -65,7 +67,7 @@ async function conform(real: readonly string[]): Promise<void> {
 
   const start = performance.now();
   const running = await processes(testbed.nodes);
-  // Tests marked [Serial] must have the cluster to themselves.
+  // Tests marked [Serial] need the cluster to themselves.
   const serial = wanted.filter((name) => name.includes("[Serial]"));
   const parallel = wanted.filter((name) => !name.includes("[Serial]"));
   const shares = Array.from({ length: lanes }, (_, lane) => parallel.filter((_, index) => index % lanes === lane));
@@ -95,7 +97,7 @@ processes: ${found.filter((problem) => problem.startsWith("started again")).leng
   }
 }
 
-/** Returns the control plane's processes with their ids and start times, which a restart changes. */
+/** Returns the control plane's processes with their ids and start times. A restart changes both. */
 async function processes(nodes: readonly TestbedNode[]): Promise<readonly string[]> {
   const of = async (node: TestbedNode): Promise<readonly string[]> =>
     Promise.all(

@@ -1,8 +1,10 @@
-/** Reads the results that e2e.test writes with --spec-dump: a line of JSON for each test, whether it ran or not. */
+/**
+ * Reads the results that e2e.test writes with --spec-dump: one line of JSON per test, even for tests that did not run.
+ */
 
 /** The result of a test. */
 export interface Outcome {
-  /** Upstream's full name, as e2e.test's focus expression must match it. */
+  /** The full upstream name, which e2e.test's focus expression has to match. */
   readonly name: string;
   /** The name of the outermost group: "[sig-api-machinery] Watchers". */
   readonly group: string;
@@ -13,14 +15,14 @@ export interface Outcome {
 }
 
 /**
- * The states in the order of Ginkgo's SpecState. Panics and time-outs count as failures. Pending tests are disabled
- * upstream.
+ * The states in the order of Ginkgo's SpecState. Panics and timeouts count as failures. Pending tests are disabled
+ * upstream and count as skipped.
  */
 const states = ["failed", "skipped", "skipped", "passed", "failed", "failed", "failed"] as const;
 
-/** The fields of Ginkgo's SpecSummary that are read. */
+/** The fields of Ginkgo's SpecSummary that this module reads. */
 interface SpecSummary {
-  /** The names of the suite, of the groups (the outermost first) and of the test. */
+  /** The name of the suite, the names of the groups (outermost first) and the name of the test. */
   readonly ComponentTexts: readonly string[];
   readonly State: number;
   /** The duration in nanoseconds. */
@@ -28,7 +30,7 @@ interface SpecSummary {
   readonly Failure: { readonly Message: string; readonly ForwardedPanic: string };
 }
 
-/** Reads the whole file. A truncated line is an error: the program died. */
+/** Parses the whole file. A truncated line is an error, because it means that the program crashed. */
 export function parseOutcomes(dump: string): readonly Outcome[] {
   return dump
     .split("\n")

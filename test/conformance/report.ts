@@ -1,8 +1,8 @@
-/** Makes docs/conformance.md's tables. */
+/** Builds the tables in docs/conformance.md. */
 import type { Outcome } from "./outcome.ts";
 import type { Classification } from "./specs.ts";
 
-/** Returns the tables: the passed tests per group, and the left-out tests per reason. */
+/** Returns two tables: the number of passed tests per group, and the number of excluded tests per reason. */
 export function tables(outcomes: readonly Outcome[], { leftOut }: Classification): string {
   const groups = Map.groupBy(outcomes, ({ group }) => group.trim());
   const ran = [...groups]

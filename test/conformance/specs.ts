@@ -1,15 +1,15 @@
 /**
- * Reads specs.txt: the list of upstream's [Conformance] tests to run, with the reason why each other test is left out.
- * Checks it against the real list.
+ * Reads specs.txt, which lists the upstream [Conformance] tests to run and the reason why each other test is left out.
+ * Checks the file against the real list of tests.
  */
 
-/** A group of tests in specs.txt that is left out. */
+/** A group of tests in specs.txt that the run leaves out. */
 export interface LeftOut {
   readonly reason: string;
   readonly names: readonly string[];
 }
 
-/** The content of specs.txt. */
+/** The contents of specs.txt. */
 export interface Classification {
   readonly run: readonly string[];
   readonly leftOut: readonly LeftOut[];
@@ -19,9 +19,9 @@ const runHeading = "run";
 const leftOutHeading = /^left out: (.+)$/;
 
 /**
- * Parses specs.txt: a heading, `== run ==` or `== left out: REASON ==`, then a test's name on each line. Empty
- * lines and lines that start with `#` are ignored.
- * @throws Error for a name before the first heading, and for an unknown heading
+ * Parses specs.txt. Each group has a heading, `== run ==` or `== left out: REASON ==`, followed by one test name per
+ * line. Empty lines and lines that start with `#` are ignored.
+ * @throws Error if a name precedes the first heading, or if a heading is unknown
  */
 export function parseSpecs(text: string): Classification {
   const run: string[] = [];
@@ -46,8 +46,8 @@ export function parseSpecs(text: string): Classification {
 }
 
 /**
- * Lists the mismatches between specs.txt and the existing tests: tests in no group, names without a test, names listed
- * twice. Empty if every test is in exactly one place.
+ * Lists the mismatches between specs.txt and the existing tests: tests in no group, names without a test, and duplicate
+ * names. The list is empty if every test appears exactly once.
  */
 export function findMisfits({ run, leftOut }: Classification, real: readonly string[]): readonly string[] {
   const listed = [...run, ...leftOut.flatMap(({ names }) => names)];
@@ -60,7 +60,7 @@ export function findMisfits({ run, leftOut }: Classification, real: readonly str
   ];
 }
 
-/** Returns a test's name without upstream's double and trailing spaces. */
+/** Returns the name of a test without the double and trailing spaces that some upstream names contain. */
 export function plainName(name: string): string {
   return name.replaceAll(/\s+/g, " ").trim();
 }

@@ -1,4 +1,4 @@
-/** Runs upstream's e2e.test: lists its tests, and runs some of them against a cluster. */
+/** Runs the upstream e2e.test program, which lists its tests or runs some of them against a cluster. */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -8,11 +8,11 @@ import type { Testbed } from "../testbed/index.ts";
 import { realVersion } from "../testbed/workstation.ts";
 import { type Outcome, parseOutcomes } from "./outcome.ts";
 
-/** The location of a run. */
+/** The cluster and the folder that a run uses. */
 export interface Place {
   readonly testbed: Testbed;
   readonly kubeconfig: string;
-  /** The folder for reports and logs. It must exist. */
+  /** The folder for reports and logs, which must exist. */
   readonly folder: string;
 }
 
@@ -34,7 +34,7 @@ export async function listConformance(program: string, folder: string): Promise<
 }
 
 /**
- * Runs these tests one after the other and returns each result.
+ * Runs the given tests one after the other and returns the result of each.
  * @throws Error with the program's last output, if the program ends early
  */
 export async function runSpecs(
@@ -69,7 +69,7 @@ async function parsed(dump: string, result?: RunResult): Promise<readonly Outcom
   }
 }
 
-/** Returns the name, escaped for Go's regular expressions. */
+/** Escapes the name for use in a Go regular expression. */
 function escaped(name: string): string {
   return name.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 }

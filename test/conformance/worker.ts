@@ -1,7 +1,7 @@
 /**
- * Simulates the Ready node that upstream's tests require: a Node object with a renewed lease, without a machine. The
- * node has no room for pods, so the scheduler leaves every pod unscheduled. An unscheduled pod can be deleted without
- * a kubelet.
+ * Simulates the Ready node that the upstream tests require: a Node object whose lease is renewed, without a machine
+ * behind it. The node has no room for pods, so the scheduler leaves every pod unscheduled. Deleting an unscheduled pod
+ * requires no kubelet.
  */
 import { setInterval } from "node:timers/promises";
 
@@ -11,13 +11,13 @@ import type { Workstation } from "../testbed/workstation.ts";
 
 const name = "stand-in";
 const leases = "kube-node-lease";
-/** The same interval as a kubelet's. The controller manager considers a node lost after 40 s. */
+/** A kubelet uses the same interval. The controller manager considers a node lost after 40 s. */
 const renewMillis = 10_000;
 const leaseSeconds = 40;
 
-/** A Node that stays Ready until it is disposed of. */
+/** A Node object that stays Ready until this value is disposed of. */
 export interface Worker extends AsyncDisposable {
-  /** The errors of failed renewals. */
+  /** The errors of the renewals that failed. */
   readonly failures: readonly string[];
 }
 
@@ -92,7 +92,7 @@ function nodeAt(now: string): unknown {
   };
 }
 
-/** A lease's timestamps have microseconds. */
+/** Timestamps in a lease have microsecond precision. */
 function micro(time: string): string {
   return time.replace("Z", "000Z");
 }

@@ -1,6 +1,6 @@
 /**
- * Bootstraps three Debian 13 machines with one command, as the demo does. Only the package is installed on the
- * machines.
+ * Bootstraps three Debian 13 machines with one command, as the demo does. The machines have only khw's package
+ * installed.
  */
 import { readdir, readFile, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,8 +30,8 @@ t.test("bootstrap needs only machines with the package", async (t) => {
   t.equal(plan.code, 65, "a plan creates no management CA, but names the files that bootstrap creates");
   t.match(plan.stderr, /khw-pki\/ca\.pem.*\n.*khw-client pki init/s);
 
-  // Bootstrap refuses a node that has a different cluster's CA. It may contact the agents first, but it refuses before
-  // any file for the cluster is made.
+  // Bootstrap refuses a node that has the CA of a different cluster. It may contact the agents first, but it creates no
+  // files for the cluster.
   const [foreign] = testbed.nodes;
   const authority = "/var/lib/kubernetes/ca.pem";
   await foreign?.must(["sh", "-ec", `mkdir -p /var/lib/kubernetes; cat > ${authority}`], {
@@ -46,7 +46,7 @@ t.test("bootstrap needs only machines with the package", async (t) => {
   t.same(await readdir(testbed.credentials), []);
   await foreign?.must(["rm", authority]);
 
-  // A mirror that serves a different digest to one of the controllers is detected before anything is made.
+  // Bootstrap detects that the mirror serves a different digest to one of the controllers, and creates nothing.
   const lock = join(workstation.folder, "khw.lock");
   await testbed.mirror.setFaults({ kind: "body", body: "0".repeat(64), path: "kubectl\\.sha256$", times: 1 });
   const differing = await workstation.khw(bootstrap);

@@ -49,8 +49,8 @@ const widget = {
 };
 
 /**
- * Returns each lab file on a node with its digest, mode and inode, and each service's process. A no-op must not change
- * any of them.
+ * Returns each lab file on a node with its digest, mode and inode, and each service's process. A run that has nothing
+ * to do must not change any of them.
  */
 async function fingerprint(node: TestbedNode): Promise<string> {
   const folders =
@@ -328,7 +328,7 @@ for (const count of [1, 5]) {
       t.equal(defined.code, 0, defined.stderr);
       const create = ["create", "-f", "-"];
       await given("a stored custom resource", async () => {
-        // The API server serves the new kind a moment after it stores the definition.
+        // The API server starts serving the new kind shortly after it has stored the definition.
         const { code, stderr } = await workstation.kubectl(create, { input: JSON.stringify(widget) });
         if (code !== 0 && !stderr.includes("no matches for kind")) throw new Error(stderr);
         return code === 0 ? code : undefined;

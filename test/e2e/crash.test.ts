@@ -1,6 +1,6 @@
 /**
- * Six points of the crash suite (docs/crash-suite.md). A bootstrap that is killed and run again ends with the same
- * files.
+ * Kills a bootstrap at six points of the crash suite (docs/crash-suite.md) and runs it again. The files must be the
+ * same as after an uninterrupted run.
  */
 import t from "tap";
 

@@ -17,20 +17,23 @@ const oldVersion = "0.0.1~";
 const folder = t.testdir();
 const oldDeb = join(folder, `khw-agent_${oldVersion}_${architecture}.deb`);
 
-/** Runs the agent program on a machine, without the NODE_OPTIONS that the test runner sets for every Node process. */
+/**
+ * The command runs the agent program on a machine without NODE_OPTIONS, which the test runner sets for every Node
+ * process.
+ */
 const agent = ["env", "--unset=NODE_OPTIONS", "khw-agent"];
 
-/** The agent must never change the control plane's files and processes, whatever happens to its package. */
+/** The control plane's files and processes must stay unchanged, whatever happens to the agent's package. */
 const clusterFiles = ["/etc/kubernetes/config/kube-scheduler.yaml", "/var/lib/kubernetes/ca.pem"];
 const clusterUnit = "kube-apiserver.service";
 
-/** Paths that apt, dpkg, the journal and the machine itself write, but the package never writes. */
+/** Paths written by apt, dpkg, the journal or the machine itself, but never by the package. */
 const bookkeeping =
   /^\/(var\/(cache|log|lib\/apt|lib\/systemd\/(random-seed|timers|timesync))|var\/lib\/dpkg\/[^/]*$|tmp|root|run|etc\/ld\.so\.cache)/;
 
 t.before(async () => {
-  // A package of an earlier version, with a file that the next version no longer has. Compression is off because it
-  // is slow.
+  // The package of an earlier version contains a file that the next version no longer has. The package is not
+  // compressed, because compression is slow.
   const tree = join(folder, "old");
   await must(["dpkg-deb", "--raw-extract", deb, tree]);
   await must(["sed", "-i", `s/^Version: .*/Version: ${oldVersion}/`, join(tree, "DEBIAN/control")]);
@@ -130,7 +133,8 @@ t.test("lintian reports nothing, even in pedantic mode", async (t) => {
 t.test(
   "the same sources give the same bytes, in another place and time, with another umask, locale and time zone",
   async (t) => {
-    // An overlay of the checkout at another path. Changes stay in memory and disappear with the mount namespace.
+    // The checkout is mounted as an overlay at another path. Changes stay in memory and disappear with the mount
+    // namespace.
     const rebuild = `
     mount -t tmpfs tmpfs "$0" && mkdir "$0/upper" "$0/work" "$0/elsewhere"
     mount -t overlay -o "lowerdir=$1,upperdir=$0/upper,workdir=$0/work" overlay "$0/elsewhere"
@@ -157,7 +161,7 @@ async function install(node: TestbedNode, file: string): Promise<void> {
   });
 }
 
-/** Installs the identity as a person would: the certificate last, each file atomically. */
+/** Installs the identity as an administrator would: each file atomically, and the certificate last. */
 async function giveIdentity(node: TestbedNode): Promise<void> {
   const authority = await createAuthority(new Date());
   const { certificate, key } = await issue(authority, { name: node.name, role: "agent", days: 1 }, new Date());
@@ -168,7 +172,7 @@ async function giveIdentity(node: TestbedNode): Promise<void> {
   }
 }
 
-/** Returns every path on the machine's disk, except paths that the machine itself writes. */
+/** Returns every path on the machine's disk, except the paths that the system itself writes. */
 async function files(node: TestbedNode): Promise<readonly string[]> {
   const found = await node.must(["find", "/", "-xdev", "-not", "-path", "/proc/*"]);
   return found.split("\n").filter((file) => !bookkeeping.test(file));
@@ -190,13 +194,16 @@ async function failedUnits(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
 }
 
-/** Waits until the agent reports that it serves. Before that, it reports that it waits to be enrolled. */
+/** Waits until the agent reports that it is serving. Until then it reports that it is waiting to be enrolled. */
 async function serves(node: TestbedNode): Promise<void> {
   const script = 'until systemctl show --property=StatusText "$0" | grep -q "=serving"; do sleep 0.1; done';
   await node.must(["timeout", "30", "sh", "-c", script, "khw-agent.service"]);
 }
 
-/** Waits for a unit's state; throws after half a minute, with the last lines of the unit's journal. */
+/**
+ * Waits until the unit has the wanted state. After half a minute, throws an error that contains the last lines of the
+ * unit's journal.
+ */
 async function becomes(node: TestbedNode, unit: string, wanted: string): Promise<void> {
   const reached = await node.run(
     ["timeout", "30", "sh", "-c", 'until [ "$(systemctl is-active "$0")" = "$1" ]; do sleep 0.1; done', unit, wanted],

@@ -1,4 +1,4 @@
-/** The doctor and the support bundle on a healthy cluster, and then on a cluster with faults. */
+/** Runs the doctor and the support bundle on a healthy cluster, and then on a cluster with faults. */
 import { mkdir, readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 

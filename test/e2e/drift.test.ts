@@ -1,4 +1,4 @@
-/** A machine that somebody changes by hand. The agent detects and repairs each change without a client. */
+/** Changes a machine by hand. The agent detects and repairs each change without a client. */
 import t, { type Test } from "tap";
 
 import { controllerFiles, journal, openScene, scenario } from "../fixtures/faults.ts";
@@ -9,8 +9,8 @@ const unitFile = (unit: string): string => `/etc/systemd/system/${unit}.service`
 const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
 
 /**
- * Returns everything that a change by hand could break: the files, the running processes with their flags and files,
- * and the units that start at boot.
+ * Returns everything that a manual change could break: the files, the running processes with their flags and files, and
+ * the units that start at boot.
  */
 async function state(machine: TestbedNode): Promise<string> {
   const script = `for unit in ${units.join(" ")} nginx; do
@@ -27,7 +27,7 @@ async function pids(machine: TestbedNode): Promise<string> {
   return machine.must(["systemctl", "show", "--property=MainPID", "--value", ...units]);
 }
 
-/** Waits until the condition holds; returns the elapsed seconds. */
+/** Waits until the condition is true. Returns the elapsed seconds. */
 async function until(what: string, holds: () => Promise<boolean>, millis = 30_000): Promise<string> {
   const start = performance.now();
   while (!(await holds())) {
@@ -57,7 +57,7 @@ const changes: readonly Change[] = [
     said: /^unit\/kube-scheduler: its content differs: repaired/m,
   },
   {
-    // The agent is stopped, because otherwise it would repair the file before systemd loads it.
+    // The agent is stopped. Otherwise it would repair the file before systemd loads it.
     what: "a flag is edited, loaded, and the service restarted, while the agent is away",
     script: `systemctl stop khw-agent
       sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}

@@ -38,7 +38,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
   const pki = join(folder, "khw-pki");
   t.equal((await client("pki", "init")).code, 0);
 
-  /** Replaces the node's certificate with a certificate for a key that is made here. */
+  /** Generates a new key and replaces the node's certificate with a certificate for that key. */
   const putIdentity = async (node: TestbedNode, begun: Date): Promise<void> => {
     const authority = await readAuthority(pki);
     const { certificate, key } = await issue(authority, { name: node.name, role: "agent", days: 90 }, begun);
@@ -63,7 +63,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
   });
 
   await t.test("a node that cannot prove its instance gets no certificate; the other nodes are enrolled", async (t) => {
-    // The machine's other metadata must be kept.
+    // The machine's other metadata must be preserved.
     const instance = `projects/${project.id}/zones/${project.zone}/instances/controller-0`;
     const items = [{ key: "startup-script", value: "#!/bin/sh\n" }];
     await testbed.compute.changeState({ put: { [instance]: { metadata: { fingerprint: "AAAAAAAAAAA=", items } } } });
@@ -150,7 +150,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
       t.equal(result.code, 77, result.stdout + result.stderr);
       t.match(result.stderr, /controller-1 was revoked and gets no certificate\nhint: .*--readmit/);
     }
-    // The machine is wiped; readmission alone does not make its old certificate valid again.
+    // The machine is wiped. Readmission alone does not make its old certificate valid again.
     const readmitted = await enrol("controller-1", "--readmit");
     t.equal(readmitted.code, 77, readmitted.stdout + readmitted.stderr);
     t.match(readmitted.stderr, /was revoked/);

@@ -1,4 +1,4 @@
-/** A machine that cannot be reached, a second client, and an operator who disconnects. */
+/** Covers an unreachable machine, a second client, and an operator who disconnects. */
 import t from "tap";
 
 import { controllerFiles, downloading, failsWith, openScene, scenario } from "../fixtures/faults.ts";
@@ -13,7 +13,7 @@ t.test("a controller that joins late", async (t) => {
     await late.disconnect();
     const result = await bootstrap();
     failsWith(t, result, "PARTIAL", [
-      // Either a time-out or the kernel's error that no host has the address, whichever comes first.
+      // The error is either a timeout or the kernel's report that no host has the address, whichever comes first.
       /^ {2}controller-2: .*agent at 10\.240\.0\.12:7443.*(did not answer in time|EHOSTUNREACH).* \(.+\)$/m,
       /^hint: .*run the command again/m,
     ]);
@@ -36,7 +36,7 @@ t.test("a controller that joins late", async (t) => {
   const before = await processes();
 
   await testbed.mirror.clearLog();
-  // Slow enough that the download outlasts the work of two more clients.
+  // The download is slow enough to outlast the work of two more clients.
   await testbed.mirror.setFaults({ kind: "throttle", rate: 1_500_000, path: "kube-scheduler$" });
   const first = begin();
   await downloading(testbed, late, { of: first, ending: "/kube-scheduler" });

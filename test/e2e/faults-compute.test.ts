@@ -1,6 +1,6 @@
 /**
- * Errors of the Compute Engine API. The node's work is still done, no resource is orphaned, and a second run
- * completes the rest.
+ * Tests errors from the Compute Engine API. The work on the nodes is still done, no resource is orphaned, and a second
+ * run completes the rest.
  */
 import t from "tap";
 

@@ -1,6 +1,6 @@
 /**
- * In the middle of an operation, one agent is killed and another machine loses power. Both machines come back, report
- * the interruption, and converge.
+ * Kills one agent and cuts another machine's power in the middle of an operation. Both machines come back, report the
+ * interruption, and converge.
  */
 import t from "tap";
 
@@ -16,13 +16,14 @@ t.test("failures in the middle of apply", async (t) => {
     t,
     "one agent is killed and one machine loses power: both are named, the third is completed",
     async (t) => {
-      // Slow enough to interrupt in the middle, and fast enough that the third machine does not wait long.
+      // The download is slow enough to be interrupted halfway, but fast enough that the third machine does not wait
+      // long.
       await testbed.mirror.setFaults({ kind: "throttle", rate: 12_000_000, path: "kube-controller-manager$" });
       const running = begin();
       const middle = { of: running, ending: "/kube-controller-manager" };
       await Promise.all([killed, unplugged].map((each) => downloading(testbed, each, middle)));
       await killed.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
-      // A machine without power sends nothing, not even a notice that its connections are closed.
+      // A machine without power sends nothing, not even packets that close its connections.
       await unplugged.disconnect();
       await unplugged.powerOff();
 

@@ -1,4 +1,4 @@
-/** Faults of a release mirror, and the agent's reaction. The same machine downloads the same program repeatedly. */
+/** Tests how the agent reacts to a faulty release mirror. The same machine downloads the same program repeatedly. */
 import { join } from "node:path";
 import t from "tap";
 
@@ -15,14 +15,14 @@ const byFirst = /^\/release\//;
 const bySecond = /^\/kubernetes-release\/release\//;
 
 /**
- * Bytes that the downloader's HTTP client has read but not delivered are lost with the connection. The loss is at most
- * its buffer of 64 KiB plus the last read.
+ * When a connection breaks, the bytes that the HTTP client has read but not yet delivered are lost. They are at most
+ * its 64 KiB buffer plus the last read.
  */
 const underWayBytes = 128 * 1024;
 
 t.test("a mirror that fails", async (t) => {
-  // Drift is only reported, because otherwise the agent itself would restore the removed files before the scenarios
-  // request them.
+  // The agent only reports drift. Otherwise it would restore the removed files itself before the scenarios request
+  // them.
   await using scene = await openScene(1, "supervision: {drift: report}\n");
   const { testbed, workstation, bootstrap, node } = scene;
   const machine = node(0);
@@ -33,7 +33,7 @@ t.test("a mirror that fails", async (t) => {
     await machine.must(["sh", "-c", `rm ${installed} /usr/local/lib/khw/kubernetes/*/kube-scheduler*`]);
     await testbed.mirror.clearLog();
   };
-  /** Returns the downloads of the program since it was removed. */
+  /** Returns the download requests for the program since it was removed. */
   const downloads = async (): Promise<readonly LogEntry[]> =>
     (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
 

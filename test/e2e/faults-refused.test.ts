@@ -1,6 +1,6 @@
 /**
- * Obstacles are reported before anything is changed. All scenarios share one testbed, which stays untouched until
- * the end.
+ * Checks that obstacles are reported before anything is changed. All scenarios share one testbed, which stays untouched
+ * until the end.
  */
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ t.test("refusals before any change", async (t) => {
   const state = async (): Promise<unknown> =>
     Promise.all([testbed.compute.mutations(), ...testbed.nodes.map((each) => fingerprint(each))]);
   const fresh = await state();
-  /** Asserts that the attempt fails in this way, and that nothing has changed on the fresh machines. */
+  /** Asserts that the attempt fails with the expected error, and that nothing has changed on the new machines. */
   const refused = async (
     t: Test,
     attempt: RunResult,

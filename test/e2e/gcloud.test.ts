@@ -13,7 +13,7 @@ const skip = existsSync("/usr/bin/gcloud") ? false : "gcloud is not installed he
 const names = ["controller-0", "controller-1", "controller-2"];
 const link = (path: string) => `https://www.googleapis.com/compute/v1/projects/khw-testbed/${path}`;
 
-/** Returns the lab's block of gcloud commands that makes the load balancer. */
+/** Returns the lab's gcloud commands that create the load balancer. */
 async function labCommands(): Promise<string> {
   const text = await readFile(new URL("../lab/lab-08.md", import.meta.url), "utf8");
   const blocks = [...text.matchAll(/```sh\n(\{[^`]*?\n\})\n```/g)].map(([, code = ""]) => code);
@@ -22,7 +22,10 @@ async function labCommands(): Promise<string> {
   return block;
 }
 
-/** Converts fingerprints to URL-safe base64, which gcloud prints even if the API returns standard base64. */
+/**
+ * Converts fingerprints to URL-safe base64. gcloud prints fingerprints in this form even if the API returns standard
+ * base64.
+ */
 function urlSafe(resource: Record<string, unknown>): Record<string, unknown> {
   const { fingerprint } = resource;
   if (typeof fingerprint !== "string") return resource;

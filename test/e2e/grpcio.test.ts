@@ -1,4 +1,4 @@
-/** Third-party programs query the agent: Debian's Python with its gRPC library, and Prometheus' parser. */
+/** Queries the agent with third-party software: the gRPC library of Debian's Python, and the Prometheus parser. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";

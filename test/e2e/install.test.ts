@@ -20,7 +20,7 @@ async function findAgentDeb(): Promise<string> {
   return join(folder, name);
 }
 
-/** Authorizes the workstation's key, and returns the node's line for known_hosts. */
+/** Authorizes the workstation's key on the node. Returns the node's line for known_hosts. */
 async function openSsh(node: TestbedNode, publicKey: string): Promise<string> {
   await node.must(["mkdir", "-p", "-m", "0700", "/root/.ssh"]);
   await node.must(["tee", "/root/.ssh/authorized_keys"], { input: publicKey });
@@ -29,12 +29,12 @@ async function openSsh(node: TestbedNode, publicKey: string): Promise<string> {
   return `${node.address} ${await node.must(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"])}`;
 }
 
-/** Returns the process id of the node's agent. */
+/** Returns the process id of the agent on the node. */
 async function agentPid(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "show", "--property=MainPID", "--value", "khw-agent.service"]);
 }
 
-/** Connects to the agent's port with the administrator's identity. Returns openssl's output about the server. */
+/** Connects to the agent's port with the administrator's identity. Returns what openssl prints about the server. */
 async function whoAnswers(testbed: Testbed, node: TestbedNode, pki: string): Promise<string> {
   const identity = ["-CAfile", `${pki}/ca.pem`, "-cert", `${pki}/admin.pem`, "-key", `${pki}/admin-key.pem`];
   const verify = ["-verify_return_error", "-verify_hostname", node.name];

@@ -27,9 +27,9 @@ await build({
 await node.copyIn(process.execPath, "/opt/khw-test/node");
 await node.copyIn(bundle, "/opt/khw-test/driver.mjs");
 
-/** Makes the calls on the machine in one process. */
+/** Makes all of the calls on the machine, in a single process. */
 async function make<Result>(...calls: readonly Call[]): Promise<readonly Outcome<Result>[]> {
-  // tap sets its own Node options in every process that a test starts.
+  // `env -i` removes the Node options that tap sets in every process that a test starts.
   const driver = ["env", "-i", "/opt/khw-test/node", "/opt/khw-test/driver.mjs"];
   return JSON.parse(await node.must([...driver, JSON.stringify(calls)]));
 }
@@ -48,9 +48,9 @@ async function journalOf(name: string): Promise<readonly string[]> {
 }
 
 /**
- * Resolves when the unit's journal has this many lines with this text. The lines reach the journal some time after the
- * program has ended. `--unit` misses a line of systemd's child process if the child ends before the journal looks up
- * its unit.
+ * Resolves when the unit's journal contains the given number of lines with the given text. The lines reach the journal
+ * some time after the program has exited. `--unit` misses a line from systemd's child process if the child exits before
+ * the journal looks up the child's unit.
  */
 async function written(name: string, words: string, times = 1): Promise<void> {
   const matches = '"_SYSTEMD_UNIT=$0" + "UNIT=$0" _UID=0';
@@ -59,7 +59,7 @@ async function written(name: string, words: string, times = 1): Promise<void> {
   await node.must(["bash", "-ec", script, name, words, String(times)]);
 }
 
-/** Writes a file on the machine, as an edit by hand would. */
+/** Writes a file on the machine, as somebody who edits it by hand would. */
 async function put(path: string, content: string): Promise<void> {
   const file = join(t.testdirName, "content");
   await writeFile(file, content, { mode: 0o644 });
@@ -270,7 +270,7 @@ t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
   await t.test("waits for a held lock, and names its holder, up to a deadline", async (t) => {
-    // The lock that dpkg and apt take: fcntl, with the struct flock of 64-bit Linux.
+    // The lock that dpkg and apt take is an fcntl lock, with the struct flock of 64-bit Linux.
     const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
     const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
     const asHolder = ["systemd-run", "--quiet", "--collect", "--unit=holder"];
@@ -308,7 +308,7 @@ t.test("a package", async (t) => {
   });
 
   await t.test("after an interruption dpkg is repaired first", async (t) => {
-    // The state that a killed dpkg leaves behind: a status change that is not in the main file yet.
+    // A killed dpkg leaves behind a status change that is not in the main file yet.
     const entry = "Package: nginx\nStatus: install ok half-configured\n";
     const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
     await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);

@@ -1,6 +1,6 @@
 /**
- * Faults of a running control plane, and the reaction of its agents: a fault of each kind, etcd without quorum, a
- * loss of power.
+ * Tests how the agents react to faults of a running control plane: one fault of each kind, etcd without quorum, and a
+ * power loss.
  */
 import t from "tap";
 
@@ -12,10 +12,10 @@ import { openScene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 120_000;
-/** How long etcd has no quorum: far longer than an agent needs to consider an API server dead. */
+/** The time without etcd quorum is far longer than an agent needs to consider an API server dead. */
 const withoutQuorumMillis = 30_000;
 
-/** Each kind of fault once. */
+/** The list contains each kind of fault once. */
 const kinds: readonly (readonly [node: number, fault: string])[] = [
   [0, "`kill -9` of kube-scheduler"],
   [1, "`kill -STOP` of kube-controller-manager"],
@@ -32,7 +32,7 @@ const kinds: readonly (readonly [node: number, fault: string])[] = [
   [0, "`kill -9` of kube-apiserver"],
 ];
 
-/** Returns those properties of the processes that a restart would change. */
+/** Returns the properties of the processes that a restart would change. */
 async function processes(node: TestbedNode, units: readonly string[]): Promise<string> {
   return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...units]);
 }
@@ -76,7 +76,7 @@ t.test("the agent as a supervisor", async (t) => {
       ),
     ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
     t.comment(unwell());
-    // No restart may happen during the rest of the minute.
+    // There must be no restart during the rest of the minute.
     await watch.until(() => undefined, signal).catch(() => {});
     for (const node of stopped) {
       t.equal(

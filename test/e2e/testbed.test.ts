@@ -16,8 +16,8 @@ const metadata = "http://metadata.google.internal/computeMetadata/v1";
 const flavor = "Metadata-Flavor: Google";
 
 /**
- * Returns everything on this machine whose name contains a testbed's id: mounts, namespaces, control groups,
- * folders, processes.
+ * Returns everything on this host whose name contains the testbed's id: mounts, namespaces, control groups, folders and
+ * processes.
  */
 async function traces(id: string): Promise<readonly string[]> {
   const of = async (argv: readonly string[]): Promise<readonly string[]> =>
@@ -38,7 +38,7 @@ function first(testbed: Testbed): TestbedNode {
   return node;
 }
 
-/** Resolves when the machine no longer has a PID 1. */
+/** Resolves when the machine has no PID 1 any more. */
 async function off(node: TestbedNode): Promise<void> {
   for (;;) {
     try {

@@ -1,6 +1,6 @@
 /**
- * Simulates controllers and a load balancer in memory. A node serves as long as it is not drained and its API
- * server is healthy.
+ * Simulates controllers and a load balancer in memory. A node is serving while it is not drained and its API server is
+ * healthy.
  */
 import type { OpenCluster } from "../../client/cluster/open.ts";
 import { loadConfig } from "../../client/config/load.ts";
@@ -18,26 +18,26 @@ const rollingUpdate = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 export interface FakeNode {
   readonly name: string;
   drained: boolean;
-  /** Why it is drained. */
+  /** Why the node is drained. */
   reason?: DrainReason | undefined;
-  /** Whether the API server, and so nginx's health check, is healthy. */
+  /** Whether the API server is healthy. nginx's health check reports the same state. */
   well: boolean;
-  /** Whether the agent rolled the node back after its last operation. */
+  /** Whether the agent has rolled back the node's last operation. */
   rolledBack?: boolean;
-  /** Whether the agent answers. */
+  /** Whether the agent answers calls. */
   reachable: boolean;
-  /** A fixed result of the health check, regardless of the node's answer. */
+  /** A fixed health-check result, which hides the node's real state. */
   stuck?: "HEALTHY" | "UNHEALTHY";
-  /** Whether an operation is running; if so, the node must not be changed. */
+  /** Whether an operation is running. If so, the node must not be changed. */
   busy: boolean;
-  /** The result of a restart; by default the API server is healthy again. */
+  /** Performs a restart. By default, the API server is healthy afterwards. */
   restart?: () => Promise<void>;
   plan?: GetPlanResponse;
 }
 
 export interface FakeCluster extends OpenCluster {
   readonly nodes: readonly FakeNode[];
-  /** The actions taken, in order: "controller-0 drained". */
+  /** The actions so far, in order, for example "controller-0 drained". */
   readonly log: string[];
 }
 

@@ -3,13 +3,14 @@ import type { NodeDifference, RotationParts } from "../../client/encryption/rota
 import { writingKey } from "../../client/pki/encryption/stage.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 
-/** Simulates that the client is killed. */
+/** Thrown to simulate a killed client. */
 export class Killed extends Error {
   override readonly name = "Killed";
 }
 
 /**
- * Several API servers that share one etcd. Each has its own configuration, and all of them read and write continuously.
+ * Simulates API servers that share one etcd. Each has its own configuration, and all of them read and write
+ * continuously.
  */
 export interface EncryptedCluster {
   /** The configuration file on the workstation. */
@@ -20,13 +21,13 @@ export interface EncryptedCluster {
   /** All actions, in order. */
   readonly log: string[];
   /**
-   * Returns the parts of a rotation on this cluster. With `killBefore`, the client is killed before the action with
-   * that index.
+   * Returns the parts that a rotation needs, for this cluster. If `killBefore` is given, the client is killed before
+   * the action with that index.
    */
   parts(killBefore?: number): RotationParts;
 }
 
-/** @throws as soon as an API server finds a value that it cannot read */
+/** @throws as soon as an API server reads a value that it cannot decrypt */
 export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster {
   const cluster: EncryptedCluster = {
     file,
@@ -70,8 +71,8 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
 }
 
 /**
- * Makes each API server read all values. A server first stores a value, unless a stored value already has the
- * encryption that the server writes.
+ * Lets every API server write and then read all values. A server writes no value if some stored value already has the
+ * encryption that it would use.
  */
 function live({ nodes, values }: EncryptedCluster): void {
   const writers = new Map([...new Set(nodes)].map((text) => [text, parseEncryptionConfig(text)]));

@@ -4,7 +4,7 @@ const unused = (): never => {
   throw new Error("not called in this test");
 };
 
-/** The etcd calls of a node for tests that do not use its etcd. */
+/** A node's etcd calls, for tests that do not use etcd. */
 export const unusedEtcd: EtcdCalls = {
   status: unused,
   save: unused,

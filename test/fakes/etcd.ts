@@ -6,21 +6,21 @@ export interface FakeMember {
   name: string;
   peerUrl: string;
   learner: boolean;
-  /** Whether the member was started once and has published its client URL. */
+  /** Whether the member has ever been started and has published its client URL. */
   started: boolean;
 }
 
-/** An etcd cluster as its API reports it. */
+/** Simulates an etcd cluster as seen through its API. */
 export interface FakeEtcd extends EtcdServers {
   readonly clusterId: string;
   readonly members: FakeMember[];
-  /** The addresses whose servers answer. */
+  /** The addresses of the servers that answer. */
   readonly up: Set<string>;
-  /** Whether the cluster has a leader. Without a leader the membership cannot change. */
+  /** Whether the cluster has a leader. Without a leader, the membership cannot change. */
   leader: boolean;
   /** The leader's id; the first member by default. */
   leaderId?: string;
-  /** How many promotions fail because the learner is not in sync yet. */
+  /** How many promotions will fail because the learner is not in sync yet. */
   behind: number;
   /** The holder of each key. */
   readonly keys: Map<string, string>;
@@ -30,7 +30,7 @@ export interface FakeEtcd extends EtcdServers {
 
 const addressOf = (url: string): string => new URL(url).hostname;
 
-/** Makes a cluster of the lab's controllers. Its members have the ids 10, 11, 12. */
+/** Makes a cluster of the lab's controllers. The member ids are 10, 11 and 12. */
 export function createFakeEtcd(addresses = ["10.240.0.10", "10.240.0.11", "10.240.0.12"]): FakeEtcd {
   const members = addresses.map((address, index) => ({
     id: `1${index}`,

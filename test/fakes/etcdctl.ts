@@ -4,16 +4,19 @@ import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 
 export interface FakeEtcdctl extends Etcdctl {
-  /** The member's data. A snapshot of the member is this text; the revision is the text's length. */
+  /** The member's data. A snapshot of the member is a copy of this text, and its revision is the length of the text. */
   content: string;
-  /** Returns the content that a restore makes from a snapshot's content. */
+  /** Returns the content of the database that a restore creates from a snapshot's content. */
   restoring: (content: string) => string;
-  /** The error with which a save fails; empty if it succeeds. */
+  /** The error with which saving a snapshot fails; empty if saving succeeds. */
   complaint: string;
   readonly calls: readonly string[];
 }
 
-/** Uses texts as snapshots. The restored database is the snapshot's text. A restore without a snapshot fails. */
+/**
+ * Simulates etcdctl with plain texts as snapshots. The restored database is the snapshot's text. A restore fails if the
+ * snapshot is missing.
+ */
 export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {
   const calls: string[] = [];
   const textOf = (path: string): string => {

@@ -15,24 +15,24 @@ interface Entry {
 }
 
 export interface FakeFiles extends Files {
-  /** Creates a file (and its folders) without an entry in `changes`. */
+  /** Creates a file and its folders without recording them in `changes`. */
   put(path: string, content: string | Uint8Array, mode?: number): void;
-  /** Removes a file, also without an entry in `changes`. */
+  /** Removes a file without recording it in `changes`. */
   drop(path: string): void;
   text(path: string): string | undefined;
-  /** The changes since the start (writes, removals, ...), for example "write /etc/hosts". */
+  /** All changes so far (writes, removals, ...), for example "write /etc/hosts". */
   readonly changes: readonly string[];
-  /** Notifies the watchers of this folder of a change. Watchers are never notified without this call. */
+  /** Notifies the folder's watchers of a change. No other function notifies them. */
   tell(folder: string): void;
   /** Returns the watched folders. */
   watched(): readonly string[];
-  /** The free bytes; tests can set them. */
+  /** The free space in bytes, which tests can set. */
   free: number;
   /** Folders that are separate file systems. */
   readonly mounts: Set<string>;
 }
 
-/** Makes a file system in memory: a map from paths to entries. Hard links share an entry. */
+/** Makes an in-memory file system, which maps paths to entries. Hard links share an entry. */
 export function createFakeFiles(now: () => number): FakeFiles {
   const entries = new Map<string, Entry>();
   const changes: string[] = [];

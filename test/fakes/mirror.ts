@@ -1,4 +1,4 @@
-/** Mirrors of a release, and other servers on loopback, that misbehave as a test requires. */
+/** Provides release mirrors and other servers on loopback that misbehave as a test requires. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
@@ -9,19 +9,19 @@ import { join } from "node:path";
 import type { Test } from "tap";
 import { issueFor } from "./tls.ts";
 
-/** The content of the mirrors' file. */
+/** The contents of the file that every mirror serves. */
 export const content = randomBytes(3_000_000);
 export const sha256 = createHash("sha256").update(content).digest("hex");
 export const etag = '"one"';
 
-/** Makes a folder that is deleted when the test ends. */
+/** Creates a folder that is deleted when the test ends. */
 export async function temporaryFolder(t: Test): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "khw-downloads-"));
   t.teardown(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Makes a server listen on loopback until the test ends; returns its port. */
+/** Lets the server listen on loopback until the test ends. Returns the server's port. */
 export async function listening(t: Test, server: Server, address = "127.0.0.1"): Promise<number> {
   server.listen(0, address);
   await new Promise((resolve) => server.once("listening", resolve));
@@ -41,7 +41,7 @@ export interface Mirror {
   readonly requests: IncomingMessage[];
 }
 
-/** Makes a mirror over HTTP. The given function answers each request; n counts the requests from 1. */
+/** Starts an HTTP mirror. The given function answers each request; `n` is the number of the request, starting at 1. */
 export async function mirror(
   t: Test,
   answer: (request: IncomingMessage, response: ServerResponse, n: number) => void,
@@ -54,12 +54,12 @@ export async function mirror(
   return { url: `http://127.0.0.1:${await listening(t, createServer(handle))}/release`, requests };
 }
 
-/** Answers like a correct mirror: ranges, validators, lengths. */
+/** Answers like a correct mirror, with ranges, validators and lengths. */
 export function good(request: IncomingMessage, response: ServerResponse): void {
   send(content, request, response);
 }
 
-/** Answers like a correct mirror whose file has these bytes. */
+/** Answers like a correct mirror that serves a file with these bytes. */
 export function send(bytes: Buffer, request: IncomingMessage, response: ServerResponse): void {
   const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
   const partial = from > 0 && request.headers["if-range"] === etag;
@@ -72,7 +72,7 @@ export function send(bytes: Buffer, request: IncomingMessage, response: ServerRe
   response.end(body);
 }
 
-/** Announces the full length, sends the first bytes, then calls `then`. */
+/** Announces the full length, sends that many bytes, then calls `then`. */
 export function begin(response: ServerResponse, bytes: number, then: () => void, headers: object = { etag }): void {
   response.writeHead(200, { "content-length": content.length, ...headers });
   response.write(content.subarray(0, bytes), then);
@@ -82,12 +82,12 @@ export interface TlsMirror extends Mirror {
   readonly caPem: string;
 }
 
-/** Makes a self-signed certificate for 127.0.0.1, and its key. Clients can use the certificate as the CA. */
+/** Makes a key and a self-signed certificate for 127.0.0.1. Clients can use the certificate as their CA. */
 export async function selfSigned(t: Test): Promise<{ readonly key: string; readonly cert: string }> {
   return issueFor(await temporaryFolder(t), "IP:127.0.0.1");
 }
 
-/** Makes a mirror over TLS 1.2, the newest version that some third-party servers support. */
+/** Starts a mirror that uses TLS 1.2, the newest version that some third-party servers support. */
 export async function tlsMirror(t: Test, answer: RequestListener): Promise<TlsMirror> {
   const { key, cert } = await selfSigned(t);
   const requests: IncomingMessage[] = [];

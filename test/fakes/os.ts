@@ -18,9 +18,9 @@ import { createFakeSystemd, type FakeSystemd } from "./systemd.ts";
 /** A package that apt can install. */
 export interface FakePackage {
   readonly version: string;
-  /** File contents by path. */
+  /** The contents of the package's files, by path. */
   readonly files?: Readonly<Record<string, string>>;
-  /** The units that the installation enables and starts, as Debian's packages do. */
+  /** The units that the installation enables and starts, as Debian packages do. */
   readonly units?: readonly string[];
 }
 
@@ -34,35 +34,35 @@ export interface FakeOs extends Os {
   readonly repository: Map<string, FakePackage>;
   /** The versions of the installed packages, by name. */
   readonly installed: Map<string, string>;
-  /** Returns the result of a program that runs without privileges; by default every program accepts its arguments. */
+  /** Returns the result of running a program without privileges. By default, every program accepts its arguments. */
   trial: (argv: readonly string[], texts: Readonly<Record<string, string>>) => Ended;
-  /** The error of `nginx -t`; empty: no error. */
+  /** The error that `nginx -t` prints; empty if there is no error. */
   nginxComplaint: string;
   /** The contents of the mirrors' files, by path below a mirror. */
   readonly mirror: Map<string, string | Uint8Array>;
-  /** Answers by URL. For any other URL the connection is refused. */
+  /** Answers, by URL. Connections to all other URLs are refused. */
   readonly answers: Map<string, ProbeResult>;
   /** Journal lines, by unit. */
   readonly journal: Map<string, readonly LogEntry[]>;
-  /** Listening processes, by port. */
+  /** The processes that listen on TCP ports, by port. */
   readonly listeners: Map<number, { readonly pid: number; readonly name: string }>;
-  /** The number of connections waiting to be accepted, by port. Other ports have no listener. */
+  /** The number of connections that are waiting to be accepted, by port. Nothing is listening on any other port. */
   readonly queues: Map<number, number>;
   /** The facts about the agent itself. */
   self: SelfFacts;
-  /** The durations of small writes, in milliseconds. */
+  /** How long small writes take, in milliseconds. */
   writes: number[];
   /**
-   * The network latency of hosts in milliseconds; undefined: the host does not answer. All other hosts have a latency
-   * of 1 ms.
+   * The network latency of hosts in milliseconds, or undefined if a host does not answer. Hosts that are not listed
+   * have a latency of 1 ms.
    */
   readonly distant: Map<string, number | undefined>;
-  /** Returns all changes to the machine, in order within each part. */
+  /** Returns all changes to the machine, grouped by part, in order within each part. */
   changes(): readonly string[];
 }
 
 export interface FakeClock extends Clock {
-  /** Advances the time. */
+  /** Advances the time by this many milliseconds. */
   advance(millis: number): void;
 }
 
@@ -86,7 +86,7 @@ export const fakeIdentity: Identity = {
   project: "khw-testbed",
 };
 
-/** Makes a machine in memory. Tests can inspect the changes that steps make, and set the state that steps see. */
+/** Makes an in-memory machine. Tests can set the state that steps see, and inspect the changes that steps make. */
 export function createFakeOs(options: { readonly identity?: Identity } = {}): FakeOs {
   const clock = createFakeClock();
   const files = createFakeFiles(() => clock.now());
@@ -183,12 +183,12 @@ function mirrored(os: FakeOs, path: string): string | Uint8Array {
   return content;
 }
 
-/** Makes a clock on which every delay passes at once. */
+/** Makes a clock on which every delay ends immediately. */
 export function createFakeClock(start = Date.UTC(2024, 0, 1)): FakeClock {
   let time = start;
   return {
     now: () => time,
-    // `advance` moves both clocks; a test that sets the clock replaces `now`.
+    // `advance` moves both clocks. A test that changes the wall clock replaces `now`.
     monotonic: () => time,
     advance: (millis) => {
       time += millis;

@@ -9,7 +9,7 @@ export interface FakePackageFilesOptions {
   readonly changes: string[];
 }
 
-/** Returns the content of a fake package file. */
+/** Returns the contents of a fake package file. */
 export function fakeDeb(facts: Partial<PackageFacts>): Buffer {
   const lab = { name: "khw-agent", version: "0.2.0", architecture: "amd64" };
   const known = { ...lab, ...facts };
@@ -17,8 +17,8 @@ export function fakeDeb(facts: Partial<PackageFacts>): Buffer {
 }
 
 /**
- * Package files that contain their facts as JSON. apt runs until the test ends its unit, and changes nothing; the test
- * itself sets the installed version.
+ * Simulates package files that contain their facts as JSON. apt runs until the test ends its unit. apt changes nothing:
+ * the test itself sets the installed version.
  */
 export function createFakePackageFiles({ files, systemd, changes }: FakePackageFilesOptions): PackageFiles {
   return {

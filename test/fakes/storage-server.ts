@@ -4,26 +4,26 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { portOf } from "../fixtures/port-of.ts";
 
 /**
- * Simulates Cloud Storage over real HTTP. Resumable uploads work as the JSON API documents them: sessions, parts,
- * received ranges, preconditions.
+ * Simulates Cloud Storage over real HTTP. Resumable uploads behave as documented for the JSON API, with sessions,
+ * parts, received ranges and preconditions.
  */
 export interface StorageServer extends AsyncDisposable {
   readonly url: string;
   /** Object contents by "bucket/name". */
   readonly objects: Map<string, Buffer>;
-  /** The requests, as "PUT bytes 0-8388607/9000000". */
+  /** The requests so far, for example "PUT bytes 0-8388607/9000000". */
   readonly log: string[];
   readonly token: string;
   readonly faults: {
-    /** Cuts the connection after this many bytes of the next part; the server keeps these bytes. */
+    /** Cuts the connection after this many bytes of the next part. The server keeps the bytes that it has received. */
     cutAfter?: number | undefined;
-    /** Whether the server cuts the connection at once instead of accepting a part. */
+    /** Whether the server cuts the connection immediately instead of accepting a part. */
     dead: boolean;
     /** Refuses every request with this status. */
     refuse?: number | undefined;
     /** The redirect target of uploads, for example "http://192.0.2.1/session". */
     elsewhere?: string;
-    /** Whether the received bytes differ from the sent bytes. */
+    /** Whether the server stores bytes that differ from those that the client sent. */
     corrupt: boolean;
   };
 }

@@ -7,25 +7,25 @@ import type { FakeFiles } from "./files.ts";
 
 interface Unit {
   status: UnitStatus;
-  /** The unit file's content when systemd last loaded it. */
+  /** The contents of the unit file when systemd last loaded it. */
   loaded: string;
 }
 
 export interface FakeSystemd extends Systemd {
-  /** The units whose start fails, with systemd's result, for example "exit-code". */
+  /** The units that fail to start, with systemd's result, for example "exit-code". */
   readonly failing: Map<string, string>;
   readonly journals: Map<string, string[]>;
-  /** How the units' last processes ended, in systemd's wording. */
+  /** How each unit's last processes ended, in systemd's wording. */
   readonly endings: Map<string, string[]>;
   /** The units' drop-ins outside of /etc/systemd/system. */
   readonly elsewhere: Map<string, string[]>;
-  /** The requests since the start, for example "restart nginx.service". */
+  /** The requests so far, for example "restart nginx.service". */
   readonly changes: readonly string[];
-  /** Ends a running service without a request: for good, or until systemd starts it again. */
+  /** Ends a running service although no stop was requested, either for good or until systemd restarts the service. */
   crash(name: string, result: string, subState?: "failed" | "auto-restart"): void;
-  /** Simulates a requested start that fails because a condition of the unit is not met. */
+  /** Simulates a start request that has no effect because a condition of the unit is not met. */
   keptDown(name: string): Promise<void>;
-  /** Simulates that systemd restarts a service that ended by itself. */
+  /** Simulates systemd restarting a service that ended by itself. */
   autoRestart(name: string): Promise<void>;
 }
 
@@ -46,9 +46,9 @@ const none: UnitStatus = {
 };
 
 /**
- * Makes a service manager over fake files. A reload loads units from their files. A start makes a process with the
- * environment from the loaded file and its drop-ins. The process has the inode that ExecStart's program has at that
- * moment. If a drop-in requests it, the start first records the digests of the files that exist.
+ * Makes a service manager that works on fake files. A reload loads the units from their files. A start creates a
+ * process whose environment comes from the loaded file and its drop-ins. The process has the current inode of the
+ * ExecStart program. If a drop-in requests it, the start first records the digests of the files that exist.
  */
 export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
   const units = new Map<string, Unit>();
@@ -213,7 +213,7 @@ function pick({ activeState, subState }: UnitStatus): Omit<UnitChange, "name"> {
   return { activeState, subState };
 }
 
-/** The line of a drop-in that makes a service record files' digests before each start. */
+/** The drop-in line that makes a service record the digests of files before each start. */
 const startRecord = /^ExecStartPre=.*sha256sum (.+) >(\S+)/m;
 
 async function writeRecord(unit: string, files: FakeFiles): Promise<void> {
@@ -225,8 +225,8 @@ async function writeRecord(unit: string, files: FakeFiles): Promise<void> {
 }
 
 /**
- * Returns the process that a unit file's ExecStart and Environment lines describe. Only flags without spaces and
- * escapes are read.
+ * Returns the process that a unit file's ExecStart and Environment lines describe. Supports only flags without spaces
+ * and escapes.
  */
 async function processOf(unit: string, files: FakeFiles): Promise<RunningProcess> {
   const argv = (/^ExecStart=(.+)/m.exec(unit.replaceAll("\\\n", " "))?.[1] ?? "").replaceAll("'", "").split(/\s+/);

@@ -6,13 +6,13 @@ import { promisify } from "node:util";
 export interface ServerIdentity {
   readonly key: string;
   readonly cert: string;
-  /** The path of the certificate, for clients that trust it. */
+  /** The path of the certificate, for clients that should trust the server. */
   readonly file: string;
 }
 
 /**
- * Makes a self-signed certificate for the subject alternative names ("DNS:...", "IP:..."), with its key, in the
- * folder.
+ * Creates a key and a self-signed certificate in the folder. The names are subject alternative names ("DNS:...",
+ * "IP:...").
  */
 export async function issueFor(folder: string, names: string): Promise<ServerIdentity> {
   const [keyFile, file] = [join(folder, "key.pem"), join(folder, "cert.pem")];

@@ -1,7 +1,9 @@
-/** The faults of a controller, each with a command that causes it. These are the rows of docs/faults.md. */
+/**
+ * Lists the faults of a controller, each with a command that causes the fault. These are the rows of docs/faults.md.
+ */
 import { components, programs } from "../../proto/components.ts";
 
-/** A fault, and how it is caused. */
+/** A fault, and the commands that cause it. */
 export interface Fault {
   /** The display name in Markdown; the same for every node. */
   readonly name: string;
@@ -9,9 +11,9 @@ export interface Fault {
   readonly prepare?: string;
   /** Shell commands that cause the fault, as root on the machine. */
   readonly strike: string;
-  /** Components and steps. A status or event that mentions one of them counts as detection. */
+  /** The affected components and steps. A status or event that mentions one of them counts as detection. */
   readonly about: readonly string[];
-  /** The fault affects more than its own node, so no other fault may be active meanwhile. */
+  /** Set if the fault affects more than its own node. No other fault may be active at the same time. */
   readonly alone?: true;
 }
 
@@ -35,7 +37,7 @@ export const faults: readonly Fault[] = [
       strike: "kill -STOP $pids",
     }),
   ),
-  // There is no row for a stopped etcd: khw did not install this etcd, so khw does not start it again after a
+  // There is no row for a stopped etcd. khw did not install this etcd, and therefore does not start it after a
   // `systemctl stop`.
   ...[...components, "nginx"].map((unit) =>
     process(unit, { name: `\`systemctl stop\` of ${unit}`, strike: `systemctl stop ${unit}` }),
@@ -65,7 +67,7 @@ export const faults: readonly Fault[] = [
     strike: `rm /usr/local/bin/${program}`,
     about: [`binary/${program}`, `service/${program}`],
   })),
-  // A running program cannot be written to (ETXTBSY). So a truncated copy replaces the program under the same name.
+  // A running program's file cannot be modified (ETXTBSY). Therefore a truncated copy is moved to the same name.
   ...programs.map((program) => ({
     name: `${program} replaced by the first half of itself, in both its places`,
     prepare: `half() { head -c 20000000 "$1" >"$1.half"; chmod 755 "$1.half"; }
@@ -103,6 +105,6 @@ export const faults: readonly Fault[] = [
 ];
 
 function process(unit: string, { name, prepare = "", strike }: Pick<Fault, "name" | "prepare" | "strike">): Fault {
-  // If two of three etcd members are down at once, the fault is no longer limited to a node.
+  // If two of three etcd members were down at the same time, the fault would affect the whole cluster.
   return { name, prepare, strike, about: [unit, `service/${unit}`], ...(unit === "etcd" && { alone: true }) };
 }

@@ -1,4 +1,4 @@
-/** Measures when a fault on a node is caused, detected and repaired. All machines of a testbed share a clock. */
+/** Measures when a fault on a node is caused, detected and repaired. All machines of a testbed share one clock. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { TestbedNode } from "../testbed/index.ts";
@@ -6,13 +6,13 @@ import type { Fault } from "./faults.ts";
 import { ailments, type View, type Watch, type Word } from "./watch.ts";
 import { wellByItself } from "./well.ts";
 
-/** Durations in milliseconds since the fault. */
+/** The times of detection and repair, in milliseconds since the fault. */
 export interface Mended {
   readonly fault: string;
   readonly node: string;
   /** The time until an external client received a status or event that mentions the broken part. */
   readonly seen: number;
-  /** The time until everything was healthy, both in the agent's status and on the machine itself. */
+  /** The time until everything was healthy, according to both the agent's status and the machine itself. */
   readonly healthy: number;
 }
 
@@ -30,10 +30,10 @@ export interface MeasureOptions {
   readonly deadlineMillis: number;
 }
 
-/** The delay between two checks of an unhealthy machine whose agent sends no messages. */
+/** The delay between two checks of an unhealthy machine, if its agent sends no messages. */
 const lookAgainMillis = 500;
 
-/** Causes the fault on the node and measures the times. A fault that is not repaired is also an outcome. */
+/** Causes the fault on the node and measures the times. If the fault is not repaired, the outcome says so. */
 export async function measure(fault: Fault, node: TestbedNode, options: MeasureOptions): Promise<Outcome> {
   const { watch, deadlineMillis } = options;
   const of = { fault: fault.name, node: node.name };
@@ -59,13 +59,16 @@ export async function measure(fault: Fault, node: TestbedNode, options: MeasureO
   }
 }
 
-/** Resolves when all nodes are healthy. @throws Error with the problems, after this many milliseconds. */
+/** Resolves when all nodes are healthy. @throws Error with the remaining problems, after this many milliseconds */
 export async function allWell(nodes: readonly TestbedNode[], watch: Watch, millis: number): Promise<void> {
   const signal = AbortSignal.timeout(millis);
   await Promise.all(nodes.map((node) => untilWell(node, watch, signal)));
 }
 
-/** Resolves when every source reports the node as healthy. @throws Error with the problems, when the signal aborts. */
+/**
+ * Resolves when every source reports the node as healthy. @throws Error with the remaining problems, when the signal
+ * aborts
+ */
 export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSignal): Promise<number> {
   let last = "nothing was seen yet";
   while (!signal.aborted) {
@@ -93,13 +96,16 @@ export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSi
   throw new Error(`not healthy in time: ${last}`);
 }
 
-/** Causes the fault and returns its start time. The machines' clock is the host's clock. */
+/** Causes the fault and returns its start time. The machines use the host's clock. */
 async function strike({ prepare = "", strike: doing }: Fault, node: TestbedNode): Promise<number> {
   const [at] = (await node.must(["bash", "-ec", `${prepare}\ndate +%s%3N\n${doing}`])).split("\n");
   return Number(at);
 }
 
-/** Whether a message reports the fault: a component that changed, a step that differs, or an event about either. */
+/**
+ * Whether a message reports the fault. Such a message contains a changed component, a step that differs, or an event
+ * about either.
+ */
 function names(word: Word, { about }: Fault, before: View): boolean {
   switch (word.kind) {
     case "lost":

@@ -1,8 +1,8 @@
 /**
- * Listens to agents and forwards their messages with the time of arrival. Runs in a separate process on the testbed's
- * network. watch.ts starts this program and controls it over the process's IPC channel.
+ * Listens to agents and forwards their messages with the arrival times. Runs in a separate process on the testbed's
+ * network. watch.ts starts this program and controls it over Node's IPC channel.
  *
- * usage: observer.ts FOLDER NAME=HOST...     FOLDER: the folder with the management identity
+ * usage: observer.ts FOLDER NAME=HOST... FOLDER: the folder that contains the management identity
  */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -24,7 +24,7 @@ export interface Question {
   readonly node: string;
 }
 
-/** The node's current differences, and its agent's whole history. */
+/** The node's current differences, and the entire history of its agent. */
 export interface Answer {
   readonly plan: GetPlanResponse;
   readonly history: readonly HistoryEvent[];
@@ -55,15 +55,15 @@ process.once("disconnect", () => {
 const since = Date.now();
 await Promise.all([...nodes.values()].flatMap((node) => [forEver(node, status), forEver(node, history())]));
 
-/** Listens to the agent, and reconnects each time the agent is lost, until the process ends. */
+/** Listens to the agent until the process ends. Reconnects whenever the connection is lost. */
 async function forEver(node: AgentNode, listen: (node: AgentNode) => Promise<void>): Promise<void> {
   while (!ending.signal.aborted) {
     const reason = await listen(node).then(
       () => "the agent ended the stream",
       (error: unknown) => String(error),
     );
-    // Both streams are lost together, but only the status stream starts again with a full status. So only the
-    // status stream reports the loss.
+    // Both streams are lost together, but only the status stream resumes with a full status. Therefore only the status
+    // stream reports the loss.
     if (listen === status) tell({ kind: "lost", node: node.address.name, at: Date.now(), reason });
     await delay(againMillis);
   }

@@ -1,4 +1,4 @@
-/** Writes docs/faults.md's table. */
+/** Writes the table in docs/faults.md. */
 import { readFile, writeFile } from "node:fs/promises";
 
 import { median } from "../bench/time.ts";
@@ -32,7 +32,7 @@ function seconds(millis: number): string {
   return millis < 1000 ? `${millis.toFixed(0)} ms` : `${(millis / 1000).toFixed(1)} s`;
 }
 
-/** Replaces the text between the document's markers. @throws Error if the document has no markers. */
+/** Replaces the text between the markers in the document. @throws Error if the document has no markers. */
 export async function replaceGenerated(document: string, text: string): Promise<void> {
   const [begin, end] = ["<!-- generated: begin -->\n", "<!-- generated: end -->\n"];
   const standing = await readFile(document, "utf8");

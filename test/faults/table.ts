@@ -1,13 +1,13 @@
 /**
  * Causes every fault of faults.ts on every node of a testbed's control plane. Measures the time until an external
- * client detects the fault and until everything is healthy again. Writes docs/faults.md's table. Takes about 15
- * minutes.
+ * client detects each fault, and the time until everything is healthy again. Writes the table in docs/faults.md. Takes
+ * about 15 minutes.
  *
- * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS]
- * --only      only the faults whose name matches; prints the table and leaves docs/faults.md alone
- * --deadline  for each fault, from the fault to health; 180 by default
+ * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS] --only causes only the faults with a matching name;
+ * prints the table and does not touch docs/faults.md --deadline the time limit for each fault, from the fault until
+ * everything is healthy; 180 by default
  *
- * Exit status: 0 if every fault was detected and repaired in time; otherwise 1, and nothing is written.
+ * Exit status: 0 if every fault was detected and repaired in time; otherwise 1, and the document is not written.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -21,7 +21,7 @@ import { replaceGenerated, table } from "./report.ts";
 import { watchNodes } from "./watch.ts";
 
 const document = join(import.meta.dirname, "../../docs/faults.md");
-/** The time limit for a control plane to become healthy before a fault. */
+/** The time limit for the control plane to become healthy before the next fault. */
 const settleMillis = 240_000;
 
 const { values } = parseArgs({
@@ -46,7 +46,7 @@ const options: MeasureOptions = { watch, deadlineMillis: Number(values.deadline)
 const outcomes: Outcome[] = [];
 const [alone, independent] = [chosen.filter((fault) => fault.alone), chosen.filter((fault) => !fault.alone)];
 await settled();
-// Each node starts at a different place in the list, so that two nodes rarely have the same fault at once.
+// Each node starts at a different position in the list, so that two nodes rarely have the same fault at the same time.
 await Promise.all(testbed.nodes.map((node, index) => inTurn(rotated(independent, index), node)));
 for (const fault of alone) {
   for (const node of testbed.nodes) {
@@ -70,7 +70,9 @@ if (mended.length < outcomes.length || mended.length < chosen.length * testbed.n
   await replaceGenerated(document, figures);
 }
 
-/** Causes one fault after the other, each on a healthy node. If a node stays broken, its series ends. */
+/**
+ * Causes one fault after the other, each on a healthy node. If the node stays broken, the remaining faults are skipped.
+ */
 async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> {
   for (const fault of list) {
     try {
@@ -85,8 +87,8 @@ async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> 
 }
 
 /**
- * Restarts the agent before each fault, so that the agent has no record of earlier repairs. Otherwise it would repair
- * less and less often, because several faults break the same part. The restart does not affect the control plane.
+ * Restarts the agent before each fault, so that it forgets earlier repairs. Several faults break the same part, and the
+ * agent would otherwise wait longer before each repair. The restart does not affect the control plane.
  */
 async function afresh(node: TestbedNode): Promise<void> {
   const lost = watch.until(

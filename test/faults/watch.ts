@@ -1,4 +1,4 @@
-/** Collects the messages of a testbed's agents, as a client outside of the machines receives them. */
+/** Collects the messages that a client outside of the testbed's machines receives from the agents. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 
@@ -22,23 +22,23 @@ export interface View {
 /** A message from an agent. */
 export type Word = Exclude<Heard, { kind: "answer" }>;
 
-/** Listens to every node's agent. */
+/** Listens to the agent on every node. */
 export interface Watch extends AsyncDisposable {
   view(node: string): View;
   /** Calls the listener for each message, until the returned function is called. */
   listen(listener: (word: Word) => void): () => void;
   /**
-   * Calls `find` with the current views and with every message. Resolves with the first result that is not
+   * Calls `find` once for the current views and then for every message. Resolves with the first result that is not
    * undefined.
    */
   until<T>(find: (word: Word | undefined) => T | undefined, signal: AbortSignal): Promise<T>;
-  /** Asks a node's agent now and returns its answer; throws if the agent does not answer. */
+  /** Asks the agent on the node and returns its answer. Throws if the agent does not answer. */
   ask(node: string): Promise<Answer>;
 }
 
 const nothing: View = { components: new Map(), drift: undefined, at: 0, lost: "not heard yet" };
 
-/** Listens until disposed of. */
+/** Starts listening. The watch ends when it is disposed of. */
 export function watchNodes(testbed: Testbed, { folder }: Workstation): Watch {
   const views = new Map<string, View>();
   const listeners = new Set<(word: Word) => void>();
@@ -125,7 +125,7 @@ function look(view: View, word: Word): View {
   }
 }
 
-/** Returns a description of each problem of a node; empty if the node is healthy. */
+/** Returns a description of each problem of the node. The list is empty if the node is healthy. */
 export function ailments({ components, drift, lost }: View): string[] {
   if (lost !== undefined) return [`the agent does not answer: ${lost}`];
   if (components.size === 0) return ["the agent reports no component"];

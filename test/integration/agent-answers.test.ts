@@ -216,7 +216,7 @@ t.test("a viewer may read everything and change nothing; another node's agent ma
     code: status.FAILED_PRECONDITION,
     khw: { code: "NO_STATE" },
   });
-  // The other agent's certificate is valid only for a server, not for a client.
+  // The other agent's certificate is valid for a server, but not for a client.
   const unknown = { code: status.PERMISSION_DENIED, khw: undefined };
   t.match(await failure((done) => other.setMaintenance({ drained: true }, done)), unknown);
   t.match(await refusal(other.listEvents(all)), unknown);
@@ -273,7 +273,7 @@ t.test("on a controller, plan finds nothing, and drain, restart and undrain are 
   t.match(told, /started by alice from .*\n.*: done\n.*drained by alice.*\n(.*\n)*.*undrained by alice/);
 });
 
-/** Opens clients for the standard services on the same listener. */
+/** Connects clients for the standard gRPC services to the same listener. */
 async function standard(agent: AgentServer, role: "admin" | "viewer") {
   const { key, certificate } = await agent.identity(role);
   const channel = credentials.createSsl(

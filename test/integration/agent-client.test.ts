@@ -25,7 +25,7 @@ interface Dial {
   readonly identity?: Identity;
 }
 
-/** Connects to the agent with the client's own code, as an administrator unless the test says otherwise. */
+/** Connects to the agent with the client's real code, as an administrator unless the test specifies another role. */
 async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<AgentNode> {
   const { certificate, key } = changes.identity ?? (await agent.identity("admin", "alice"));
   const node = connectNode(
@@ -42,7 +42,7 @@ async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<Ag
 
 const config = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
 
-/** Applies to nodes of a cluster that has no load balancer. */
+/** Applies work to the nodes of a cluster that has no load balancer. */
 function apply(
   work: readonly NodeWork[],
   options: Partial<ApplyToNodesOptions> & Pick<ApplyToNodesOptions, "progress">,
@@ -261,7 +261,7 @@ t.test("an equal desired state is the same operation, a different one is another
   t.not(operationId(labState()), operationId(labState({ kubernetesVersion: "v1.21.1" })));
 });
 
-/** A node that answers Preflight late, with a clock that is this far ahead. */
+/** Makes a node whose clock is ahead by this many milliseconds and whose Preflight answer is delayed. */
 function clockNode(name: string, aheadMillis: number, findings: readonly string[] = []): AgentNode {
   const unused = () => Promise.reject(new Error("not called in this test"));
   const unheard = () => {

@@ -46,7 +46,7 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** Starts the agent's program, with the version that the build would set. */
+/** Starts the agent program with a version, which the build would normally set. */
 function run(...argv: string[]): ChildProcess {
   const start = `globalThis.KHW_VERSION = "1.2.3"; process.argv.splice(1, 0, "khw-agent"); await import(${JSON.stringify(main.href)});`;
   return spawn(process.execPath, ["--input-type=module", "--eval", start, "--", ...argv], {
@@ -81,8 +81,8 @@ t.test("invalid input ends the agent with the reason, the remedy and an exit cod
   });
   t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
   const keyless = await config("keyless.yaml", { identity: { ...paths, key: join(folder, "none.pem") } });
-  // Without --check-config the agent would run, because it supervises the machine even without an identity
-  // (enrol-main.test.ts).
+  // --check-config is needed here. Without it the agent would keep running, because it supervises the machine even
+  // without an identity (enrol-main.test.ts).
   t.match(await outcome("--config", keyless, "--check-config"), {
     err: /none\.pem: ENOENT.*\nhint: .*pki issue/s,
     code: 65,
@@ -114,7 +114,7 @@ t.test("the agent serves until a signal, and a second agent on its port is refus
   );
   t.teardown(() => node.close());
   t.match(await node.info(never), { agentVersion: "1.2.3", identity: { name: "rack-4", internalIp: "192.0.2.7" } });
-  // The lab's state is for a machine other than rack-4, so this machine stays unchanged.
+  // The lab's state is for a different machine than rack-4, so this machine stays unchanged.
   const kinds: (string | undefined)[] = [];
   const request = { desired: labState(), operationId: "11111111-1111-4111-8111-111111111111" };
   for await (const { kind } of node.apply(request, never)) {

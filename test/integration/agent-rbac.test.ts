@@ -22,7 +22,7 @@ interface Request {
   readonly body: unknown;
 }
 
-/** An API server that keeps the objects applied to it, and rejects unknown clients. */
+/** Starts an API server that stores the objects applied to it and rejects unknown clients. */
 async function startApi(t: Test, answer?: (request: IncomingMessage) => { status: number; body: string } | undefined) {
   const objects = new Map<string, { version: number; text: string }>();
   const requests: Request[] = [];
@@ -143,7 +143,7 @@ t.test("credentials that do not match are refused before any request", async (t)
   }
 });
 
-/** Reads the lines of a server's answer. */
+/** Returns the lines of the server's answer. */
 async function linesOf(url: string): Promise<string[]> {
   const { certificate, key } = admin;
   const credentials = { ca, certificate: Buffer.from(certificate), key: Buffer.from(key) };

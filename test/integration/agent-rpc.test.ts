@@ -29,7 +29,7 @@ function isMessage(definition: AnyDefinition): definition is Exclude<AnyDefiniti
 
 const kinds = (events: readonly Event[]) => events.map(({ kind }) => kind?.$case);
 
-/** A machine on which the test controls how long the installation of nginx takes. */
+/** Makes a machine on which the test controls how long the installation of nginx takes. */
 function slowMachine() {
   const os = labMachine();
   const { promise: begun, resolve: begin } = Promise.withResolvers<(text: string) => void>();
@@ -49,7 +49,7 @@ function slowMachine() {
   return { os: slow, begun, finish };
 }
 
-/** Waits for an effect on the other side of a connection. */
+/** Waits until a call has had its effect on the other side of the connection. */
 async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!holds()) {
@@ -106,7 +106,7 @@ t.test("no connection resumes another: every caller shows its certificate again"
   const first = dial();
   const sessions: Buffer[] = [];
   first.on("session", (session) => sessions.push(session));
-  // The first data is the server's HTTP/2 settings; by then, the TLS handshake is complete.
+  // The first data is the server's HTTP/2 settings. At that point, the TLS handshake is complete.
   await once(first, "data");
   first.destroy();
   for (const session of sessions) {
@@ -258,8 +258,8 @@ t.test("a client that has only the .proto file gets the same service", async (t)
       .on("error", resolve);
   });
   const [detail] = denied.metadata.get("khw-error-bin");
-  // Field 1 of ErrorDetail, length-delimited. The field is parsed by hand, so that the check does not depend on khw's
-  // code.
+  // The detail must start with field 1 of ErrorDetail, length-delimited. It is parsed by hand, so that the check does
+  // not depend on khw's code.
   t.ok(Buffer.isBuffer(detail) && detail.subarray(0, 2).equals(Buffer.from([0x0a, 17])));
   t.equal(Buffer.isBuffer(detail) && detail.subarray(2, 19).toString(), "PERMISSION_DENIED");
 });
@@ -590,7 +590,7 @@ t.test("unauthorized callers that do not read the answers leave nothing behind",
   await answer((done) => client.getInfo({}, done));
   const descriptors = () => readdirSync("/proc/self/fd").length;
   const before = descriptors();
-  // An HTTP/2 preface, settings, and calls with literal headers.
+  // The raw bytes are an HTTP/2 preface, settings, and calls with literal headers.
   const headers = Buffer.from([0x83, 0x87, 0x84]);
   const call = (index: number): Buffer => {
     const header = Buffer.from([0, 0, headers.length, 1, 5, 0, 0, 0, 0]);

@@ -1,4 +1,7 @@
-/** Lab 04 makes certificates with cfssl. cfssl and khw each accept the other's certificates as their own. */
+/**
+ * Lab 04 makes certificates with cfssl. Tests that cfssl and khw can each continue with certificates that the other has
+ * made.
+ */
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -24,7 +24,7 @@ const poolPath = `${region}/targetPools/kubernetes-target-pool`;
 const rulePath = `${region}/forwardingRules/kubernetes-forwarding-rule`;
 const addressPath = `${region}/addresses/kubernetes-the-hard-way`;
 
-// Responses from the Compute API, as far as the tests inspect them.
+// The fields of Compute API responses that the tests inspect.
 type Answer = { readonly [field: string]: any }; // oxlint-disable-line typescript/no-explicit-any
 
 interface Reply {
@@ -36,7 +36,7 @@ interface Reply {
 interface Lab {
   readonly compute: Compute;
   readonly call: (method: string, path: string, body?: object) => Promise<Reply>;
-  /** Makes a mutation and waits for its operation to end. */
+  /** Requests a mutation and waits until its operation ends. */
   readonly done: (method: string, path: string, body?: object) => Promise<Answer>;
 }
 
@@ -69,7 +69,7 @@ async function start(t: Test, options: Partial<ComputeOptions> = {}): Promise<La
 
 const pathOf = (selfLink: string) => selfLink.slice(selfLink.indexOf("projects/"));
 
-/** Makes the lab's load balancer with the REST API; the health check uses an unprivileged port. */
+/** Creates the lab's load balancer through the REST API. The health check uses an unprivileged port. */
 async function makeLoadBalancer({ done }: Lab): Promise<void> {
   await done("POST", `${project}/global/httpHealthChecks`, { name: "kubernetes", requestPath: "/healthz", port: 8081 });
   await done("POST", `${project}/global/firewalls`, {
@@ -90,7 +90,10 @@ async function makeLoadBalancer({ done }: Lab): Promise<void> {
   });
 }
 
-/** Waits until the condition holds; at the deadline, the error contains the last value. */
+/**
+ * Waits until the condition is true. If it is still false at the deadline, throws an error that contains the last
+ * value.
+ */
 async function eventually<T>(look: () => Promise<T>, wanted: (seen: T) => boolean): Promise<T> {
   const deadline = Date.now() + 10_000;
   for (;;) {
@@ -436,7 +439,10 @@ t.test("the schema check finds the errors", (t) => {
   t.end();
 });
 
-/** An instance: a health endpoint whose status the test sets, and a TCP server that sends the instance's name. */
+/**
+ * An instance. It has a health endpoint with a status that the test sets, and a TCP server that sends the instance's
+ * name.
+ */
 class Backend {
   readonly #health: HttpServer;
   readonly #service: Server;
@@ -469,7 +475,7 @@ class Backend {
   }
 }
 
-/** Connects through the load balancer and returns the first line, or the error's code. */
+/** Connects through the load balancer. Returns the first line received, or the code of the error. */
 async function greeting(): Promise<string> {
   const socket = connect(6443, `${network}.50`);
   const first = await Promise.race([once(socket, "data"), once(socket, "error")]).catch((error: Error) => [error]);

@@ -16,9 +16,9 @@ import { issue } from "../../client/pki/management/issue.ts";
 import { never } from "../fixtures/machine.ts";
 import { startCompute } from "../testbed/compute/start.ts";
 
-// The agent's own program, the emulated metadata server and the emulated Compute Engine API, all on loopback.
+// Runs the real agent program, an emulated metadata server and an emulated Compute Engine API, all on loopback.
 
-// A busy machine needs minutes to start the agent several times.
+// On a busy machine, it takes minutes to start the agent several times.
 t.setTimeout(600_000);
 
 const folder = await mkdtemp(join(tmpdir(), "khw-enrol-main-"));
@@ -36,7 +36,7 @@ async function freePort(): Promise<number> {
   return typeof address === "object" && address !== null ? address.port : 0;
 }
 
-/** Starts a program of khw. It also ends if this process is killed. */
+/** Starts one of khw's programs. If this process is killed, the program ends as well. */
 function start(...argv: readonly string[]): ChildProcess {
   const command = ["--pdeathsig", "KILL", "--", process.execPath, ...argv];
   const child = spawn("setpriv", command, { env: { PATH: "/usr/bin:/bin" }, stdio: ["ignore", "pipe", "pipe"] });
@@ -74,7 +74,7 @@ await writeFile(
     metricsPort: 0,
   }),
 );
-// Sets the version in the same way as the build.
+// The version is set in the same way as in the build.
 const main = new URL("../../agent/main.ts", import.meta.url).href;
 await writeFile(
   join(folder, "agent.mjs"),
@@ -166,7 +166,7 @@ t.test("an agent with only its package is enrolled, and continues as the agent o
   t.match(await runEnrol(), /^controller-0: already enrolled: /);
   t.match(await runEnrol("renew"), /^controller-0: its certificate is not due for renewal yet\n$/);
 
-  // The agent also loads files that are changed by hand, without a restart.
+  // The agent loads files that were changed by hand, without a restart.
   const authority = await readAuthority(pki);
   const old = await issue(
     authority,
@@ -184,8 +184,8 @@ t.test("an agent with only its package is enrolled, and continues as the agent o
 });
 
 /**
- * Installs an agent's identity. Its certificate is issued this many days from now, or in the past if `days` is
- * negative.
+ * Installs an identity for the agent. The certificate's issue date is this many days from now, or in the past if `days`
+ * is negative.
  */
 async function place(days: number) {
   const authority = await readAuthority(pki);

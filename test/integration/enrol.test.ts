@@ -79,12 +79,12 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
 
 t.test("a slow metadata server delays the enrolment and does not stop it", async (t) => {
   const { agent, enrol } = await open(t);
-  // Longer than the agent keeps connections that were opened before it knew the CA.
+  // The delay is longer than the agent keeps connections that were opened before it knew the CA.
   agent.token = async (audience) => delay(2_500, { audience });
   t.match(await enrol(), /^enrolled: CN=controller-0/);
 });
 
-/** Asserts that nothing was signed or installed, and that the agent still waits. */
+/** Asserts that nothing was signed or installed, and that the agent is still waiting. */
 async function gotNothing(t: Test, { agent, folder }: Scene): Promise<void> {
   t.notOk(agent.enrolled);
   await t.rejects(stat(agent.paths.certificate), { code: "ENOENT" });
@@ -158,7 +158,7 @@ t.test("an agent that waits for another CA refuses this CA's administrator", asy
   const other = join(t.testdirName, "other");
   await pkiInit(context, { folder: other });
   const ca = await readFile(join(other, "ca.pem"), "utf8");
-  // The agent keeps the CA that it has, whatever this client publishes.
+  // The agent keeps its current CA, whatever this client publishes.
   Object.assign(scene.agent.compute, { setMetadata: async () => {} });
   const items = [{ key: "khw-management-ca", value: ca }];
   scene.agent.setMetadata({ fingerprint: "2", items });
@@ -246,14 +246,14 @@ t.test("a certificate is renewed past two thirds of its validity, over its own c
   await pkiRevoke(context, { folder, names: ["controller-0"] });
   const revoked = renewNode(address, { identity: await identityIn(folder), signer, signal });
   await t.rejects(revoked, { code: "WRONG_NODE", message: /the certificate [0-9A-F]+ of controller-0 was revoked/ });
-  // A workstation with an old copy of the register may still talk to the agent, but signs nothing.
+  // A workstation with an old copy of the register can still connect to the agent, but it signs nothing.
   await t.rejects(renewNode(address, { identity, signer, signal }), { code: "PERMISSION_DENIED" });
   await t.rejects(enrol(), { message: /was revoked/ });
 });
 
 /**
- * Writes the identity into the agent's files by hand, the certificate last, and waits until the agent serves with
- * it.
+ * Writes the identity into the agent's files by hand, the certificate last. Waits until the agent is serving with this
+ * identity.
  */
 async function replaceIdentity({ paths }: WaitingAgent, { certificate, key }: Identity): Promise<void> {
   const { rename, writeFile } = await import("node:fs/promises");

@@ -6,7 +6,7 @@ import { wellStatus } from "../fixtures/status.ts";
 const names = ["controller-0", "controller-1"];
 const good = Snapshot.fromPartial({ id: "good", sha256: "aa", node: "controller-0", hash: "h", takenUnixMillis: 1 });
 
-/** Starts agents that have this snapshot and report it as good. */
+/** Starts agents that list this snapshot and report it as good. */
 async function start(t: Test, snapshot = good, lastRun?: ListSnapshotsResponse["lastRun"]) {
   const script = (name: string) => ({
     status: wellStatus(name),

@@ -42,8 +42,8 @@ function context(signal = new AbortController().signal, env: Context["env"] = {}
 await pkiInit(context(), { folder: pki });
 
 /**
- * Replaces the agent's program, which would need a Node binary for the machine. Makes a key and a certificate request,
- * and installs the issued certificate.
+ * A substitute for the agent's program, which would need a Node binary on the machine. It makes a key and a certificate
+ * request, and installs the issued certificate.
  */
 const agentProgram = `#!/bin/sh
 set -eu
@@ -64,7 +64,7 @@ case $1 in
 esac
 `;
 
-/** Builds a .deb that contains only the program above and a file with its version. */
+/** Builds a .deb that contains only the substitute program and a file with its version. */
 async function buildDeb(fields: Readonly<Record<string, string>>, content = "agent"): Promise<string> {
   const control = {
     Package: "khw-agent",
@@ -376,7 +376,8 @@ t.test("it ends with its caller and with its deadline", async (t) => {
 });
 
 t.test("gcloud gets the same command, with host keys checked and no secret among its arguments", async (t) => {
-  // Google is not available. A fake gcloud records its arguments and, like the real gcloud, reaches the node by ssh.
+  // Google is not available here. A fake gcloud records its arguments and connects to the node over ssh, as the real
+  // gcloud does.
   const folder = join(base, "bin");
   await mkdir(folder);
   const record = join(base, "gcloud.json");
@@ -418,8 +419,8 @@ const gcloud = await run("gcloud", ["--version"]).then(
 );
 
 t.test("real gcloud accepts the command line", { skip: gcloud === true ? false : gcloud }, async (t) => {
-  // Before gcloud starts ssh, it requests two resources from the Compute API: the instance, which knows the user's key,
-  // and the project.
+  // Before gcloud starts ssh, it reads two resources from the Compute API: the project, and the instance, whose
+  // metadata contains the user's key.
   const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();
   const instance = {
     id: "123",
@@ -448,7 +449,7 @@ t.test("real gcloud accepts the command line", { skip: gcloud === true ? false :
   const address = api.address();
   const port = typeof address === "object" ? address?.port : undefined;
 
-  // gcloud uses its own key and its own list of known hosts, which identifies an instance by its number.
+  // gcloud uses its own key and its own list of known hosts, in which instances are identified by number.
   const ssh = join(base, ".ssh");
   await mkdir(ssh, { mode: 0o700 });
   await copyFile(setting.identityFile, join(ssh, "google_compute_engine"));

@@ -1,6 +1,6 @@
 /**
- * Connections to a peer that vanishes silently are closed. HTTP/2 pings also work on connections that the listener
- * passes on.
+ * Tests that a connection is closed if its peer vanishes silently. HTTP/2 pings must also work on connections that the
+ * listener hands over.
  */
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
@@ -21,7 +21,7 @@ const options = serverOptions({
   audit: { accepted: () => {}, refused: () => {}, list: async () => [], close: async () => {} },
 });
 t.match(options, { "grpc.keepalive_time_ms": Number, "grpc.keepalive_timeout_ms": Number });
-// The same options with short times, so that the test does not take half a minute.
+// The options are the agent's, but with shorter times. Otherwise the test would take half a minute.
 const server = new Server({ ...options, "grpc.keepalive_time_ms": 200, "grpc.keepalive_timeout_ms": 200 });
 const listener = await openListener(
   { server, ca: authority.certificate, certificate: agent.certificate, key: agent.key },
@@ -31,7 +31,7 @@ t.teardown(() => listener.close());
 const place = { host: "127.0.0.1", port: listener.port, servername: "controller-0", ...identity };
 
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/** Type 4, length 0, no flags, stream 0. */
+/** The frame has type 4, length 0, no flags and stream 0. */
 const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
 
 t.test("a peer that answers no ping is disconnected", async (t) => {

@@ -538,12 +538,12 @@ async function resources(): Promise<State["resources"]> {
   return (await control.state()).resources;
 }
 
-/** Returns the requests that change resources. */
+/** Returns the logged requests that change resources. */
 async function mutationLog() {
   return (await control.log()).filter(({ method, path }) => method !== "GET" && !/\/(wait|getHealth)$/.test(path));
 }
 
-/** Returns the resources without the fields that differ with each creation. */
+/** Returns the resources without the fields that differ each time a resource is created. */
 function comparable(all: State["resources"]): object {
   const transient = new Set(["id", "creationTimestamp", "fingerprint", "labelFingerprint"]);
   return Object.fromEntries(

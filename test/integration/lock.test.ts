@@ -1,4 +1,4 @@
-/** Tests khw.lock with the client and real agents, each on a machine in memory. */
+/** Tests khw.lock with the client and real agents, each on an in-memory machine. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,7 +44,7 @@ async function connect(t: Test, os: FakeOs): Promise<Member> {
   return { node, info: await node.info(never) };
 }
 
-/** Plans and applies changes to these machines as bootstrap does; resolves with the outcomes. */
+/** Plans and applies changes to these machines as bootstrap does. Resolves with the outcomes. */
 async function bootstrap(t: Test, lockFile: string, machines: readonly FakeOs[]) {
   const loaded = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
   const config = { ...loaded, lockFile };
@@ -83,7 +83,7 @@ t.test("the first use records the digests, and a later controller with another p
     "on a machine without a control plane, the verified programs start",
   );
 
-  // Without khw.lock the machine still has its own record of its programs.
+  // Even without khw.lock, the machine has its own record of its programs.
   await rm(lock);
   tamper(first);
   t.match(await bootstrap(t, lock, [first]), [{ error: undefined, changed: 0 }]);

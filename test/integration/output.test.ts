@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 
-/** Each run of the client takes seconds on a busy machine. */
+/** On a busy machine, each run of the client takes seconds. */
 t.setTimeout(110_000);
 
 const root = mkdtempSync(join(tmpdir(), "khw-output-"));
@@ -17,7 +17,7 @@ interface Ended {
   readonly err: string;
 }
 
-/** Runs the client with this standard output. */
+/** Runs the client with the given file descriptor as its standard output. */
 function run(argv: readonly string[], stdout: number | "ignore"): Ended {
   const { status, stderr } = spawnSync(process.execPath, [...client, ...argv], {
     cwd: root,
@@ -50,7 +50,7 @@ t.test("a full disk ends every command with exit code 74 and a message", async (
 t.test("a disk that fills up in the middle of a text ends the command with 74", async (t) => {
   const path = join(root, "limited");
   const [program, main] = [process.execPath, client[0] ?? ""];
-  // A limit on file size simulates a full disk: the kernel writes as much as fits, then fails the write.
+  // A limit on file size simulates a full disk. The kernel writes as much as fits, then the next write fails.
   const script = `ulimit -f 1; trap '' XFSZ; exec "$0" "$@" >"${path}"`;
   const { status, stderr } = spawnSync("bash", ["-c", script, program, main, "config", "default"], {
     cwd: root,

@@ -10,7 +10,8 @@ import { bundle } from "../../packaging/bundle.ts";
 import { listening } from "../fakes/mirror.ts";
 import { issueFor } from "../fakes/tls.ts";
 
-// The tests run the bundled client behind a proxy to Google, because the bundle can fail even though the sources work.
+// The tests use the bundled client, because the bundle can fail even if the sources work. The client reaches Google
+// through a proxy.
 const folder = t.testdir({ gcloud: {}, home: {} });
 await bundle("client", join(folder, "client"));
 const google = await issueFor(folder, "DNS:*.googleapis.com");
@@ -48,7 +49,7 @@ proxy.on("connect", ({ url = "" }, client) => {
 });
 const proxyUrl = `http://127.0.0.1:${await listening(t, proxy)}`;
 
-/** Directs the client to this fake Google without a proxy: every connection goes to its port. */
+/** Redirects every connection to the port of the fake Google, so that the client reaches it without a proxy. */
 const googleWithoutProxy = join(folder, "google.mjs");
 await writeFile(
   googleWithoutProxy,
@@ -132,7 +133,7 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   });
 }
 
-// Each form exempts all of Google's hosts.
+// Each of these forms exempts all of Google's hosts.
 const exemptions = ["*", "googleapis.com", ".googleapis.com", "*.googleapis.com:443", "example.com googleapis.com"];
 for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   const exemption = exemptions[index] ?? "*";

@@ -22,7 +22,8 @@ const hostile = "controller-0";
 const neighbour = "controller-1";
 
 /**
- * CSI, OSC, C1, bidirectional controls, line breaks of all kinds, NUL, half a surrogate pair, noncharacters, a tag.
+ * The text contains CSI, OSC, C1 and bidirectional controls, line breaks of all kinds, NUL, half a surrogate pair,
+ * noncharacters, and a tag character.
  */
 const evil = [
   "\u{1b}[2J\u{1b}]0;title\u{7}\u{9b}31m\u{9d}0;x\u{9c}",
@@ -32,7 +33,7 @@ const evil = [
   "\n✔ FORGED: all is well\n\n✖ FORGED: not well\n",
 ].join("");
 
-/** Valid values that commands need to continue; all other texts are evil. */
+/** The valid values that commands need in order to continue. All other texts are evil. */
 const sound: Readonly<Record<string, string>> = {
   "khw.agent.v1.GetInfoResponse.architecture": "amd64",
   "khw.agent.v1.Identity.name": hostile,
@@ -50,7 +51,10 @@ const evilAnswers: Answers = {
   present: true,
 };
 
-/** Answers without preflight findings, with an operation that succeeds, and with nodes that need no draining. */
+/**
+ * Makes the agent answer without preflight findings, with an operation that succeeds, and with a node that needs no
+ * draining.
+ */
 const goingOn: Answers = {
   ...evilAnswers,
   number: (message, field) =>
@@ -58,7 +62,7 @@ const goingOn: Answers = {
   count: (message, field) => (message.endsWith(".PreflightResponse") && field === "findings" ? 0 : 2),
 };
 
-/** Harmless texts: the names of the fields. */
+/** Makes the agent answer with harmless texts: the names of the fields. */
 const mildAnswers: Answers = {
   ...goingOn,
   text: (message, field) => sound[`${message}.${field}`] ?? field,
@@ -83,7 +87,7 @@ interface Ran {
   readonly error: ReturnType<typeof toKhwError> | undefined;
 }
 
-/** Starts two agents: the first returns the scripted answers, the second returns harmless answers. */
+/** Starts two agents. The first returns the given answers, the second returns harmless answers. */
 async function start(t: Test, answers: () => Answers) {
   const folder = await mkdtemp(join(tmpdir(), "khw-responses-"));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -104,8 +108,8 @@ async function start(t: Test, answers: () => Answers) {
 }
 
 /**
- * The digests of every program that a controller downloads. With these, bootstrap continues even if agents report no
- * digests.
+ * The arguments with digests for every program that a controller downloads. With them, bootstrap continues even if the
+ * agents report no digests.
  */
 const digests = [
   ...programs.map((program) => `--sha256=${program}=${"0".repeat(64)}`),
@@ -205,7 +209,7 @@ t.test(
         for (const [, field = ""] of `${ran.out}${ran.err}`.matchAll(/([a-z_0-9]+)\u{fffd}\[2J/gu)) shown.add(field);
       }
     }
-    // The test is worthless if these texts do not reach the output.
+    // The test would be worthless if these texts did not reach the output.
     const fields = textFields().map((name) => name.slice(name.lastIndexOf(".") + 1));
     const reached = fields.filter((field) => shown.has(field));
     t.comment(`shown: ${[...shown].sort().join(" ")}`);
@@ -213,7 +217,7 @@ t.test(
   },
 );
 
-/** Parses one JSON document, or one document per line. */
+/** Parses text that is one JSON document, or has one document per line. */
 function jsonIn(text: string): unknown[] {
   if (text === "") return [];
   try {

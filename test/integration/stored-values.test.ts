@@ -26,7 +26,7 @@ const files = {
   },
 };
 
-/** Starts a server that answers range requests like etcd's gateway. */
+/** Starts a server that answers range requests as etcd's gateway does. */
 async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   const pages: number[] = [];
   const read: string[] = [];

@@ -24,7 +24,7 @@ function lines(text: string): LogEntry[] {
     .map((line, index) => ({ timeUnixMillis: Date.now() + index, text: line, priority: 6, pid: 7 }));
 }
 
-/** The script of an agent that leaks every secret in every form, in each place where an agent could leak it. */
+/** Returns the script of an agent that leaks every secret in every form, wherever an agent could leak it. */
 async function leaky(management: string): Promise<Script> {
   const names = (await readdir(credentials)).filter(
     (name) => !/^(ca|kubernetes|admin|service-account|kube-[a-z-]+)\.pem$/.test(name),

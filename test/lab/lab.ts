@@ -1,10 +1,10 @@
-/** Lab 08 itself, the specification that tests compare khw with. */
+/** Reads lab 08, which is the specification that the tests compare khw with. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 
 export const lab = readFileSync(new URL("lab-08.md", import.meta.url), "utf8");
 
-/** Returns the file that the lab's own command writes; a shell expands the here-document as on the machine. */
+/** Returns the file that the lab's own command would write. A shell expands the here-document, as on the machine. */
 export function labFile(path: string, variables: Readonly<Record<string, string>> = {}): string {
   const name = path.replaceAll(".", "\\.");
   const body = new RegExp(`^cat (?:<<EOF \\| sudo tee ${name}|> ${name} <<EOF)\\n(.*?)^EOF$`, "ms").exec(lab)?.[1];

@@ -1,4 +1,4 @@
-/** Checks the dependencies between the source folders; a part of `npm run lint`. */
+/** Checks the dependencies between the source folders, as part of `npm run lint`. */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { crowdedRoots, importsOf, mutualFolders } from "./folders.ts";

@@ -1,6 +1,6 @@
 import { dirname, posix } from "node:path";
 
-/** An import: the file that imports, and the file that is imported. */
+/** An import, with the importing file and the imported file. */
 export interface Import {
   readonly from: string;
   readonly to: string;
@@ -15,8 +15,8 @@ export function importsOf(path: string, text: string): Import[] {
 }
 
 /**
- * Returns pairs of folders that import each other, with one import for each direction. Pairs where one folder is
- * inside the other are ignored.
+ * Returns pairs of folders that import each other, with an example of an import in each direction. Pairs in which one
+ * folder contains the other are ignored.
  */
 export function mutualFolders(imports: readonly Import[]): string[] {
   const first = new Map<string, Import>();
@@ -34,7 +34,7 @@ export function mutualFolders(imports: readonly Import[]): string[] {
   });
 }
 
-/** Returns the folders whose root has more files than allowed. */
+/** Returns an error for each source folder that directly contains more files than allowed. */
 export function crowdedRoots(files: readonly string[], mostFiles: number): string[] {
   return ["agent", "client"].flatMap((root) => {
     const count = files.filter((file) => dirname(file) === root).length;

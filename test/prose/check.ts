@@ -1,5 +1,5 @@
 /**
- * Checks the language of comments, messages and pages against rules.yaml; a part of `npm run lint`.
+ * Checks the language of comments, messages and pages against rules.yaml, as part of `npm run lint`.
  *
  * usage: node test/prose/check.ts [FILE|FOLDER...]
  */
@@ -17,8 +17,8 @@ const passagesOf: ReadonlyMap<string, (path: string, text: string) => Passage[]>
 ]);
 
 /**
- * This file is not checked, because its sentences break the rules on purpose. test/lab is not checked either, because
- * it contains the labs' own text.
+ * The sentences in this file break the rules on purpose, so it is not checked. test/lab is not checked either, because
+ * it contains the original text of the labs.
  */
 const samples = "test/unit/prose/prose.test.ts";
 const rules = readRules();

@@ -1,6 +1,6 @@
 import { parseSync } from "oxc-parser";
 
-/** A piece of prose, and its first line in the file. */
+/** A piece of prose, and the line where it starts in the file. */
 export interface Passage {
   readonly kind: "comment" | "message" | "page";
   readonly line: number;
@@ -8,8 +8,8 @@ export interface Passage {
 }
 
 /**
- * Returns the comments and the messages of a TypeScript file. Neighbouring line comments are joined; a message is a
- * literal of three words or more.
+ * Returns the comments and the messages in a TypeScript file. Adjacent line comments are joined. A message is a literal
+ * of three words or more.
  */
 export function passagesOfSource(path: string, source: string): Passage[] {
   const { comments, program } = parseSync(path, source);
@@ -21,7 +21,7 @@ export function passagesOfSource(path: string, source: string): Passage[] {
   }));
 }
 
-/** Returns the paragraphs, headings, list items and table cells of a Markdown page; code is left out. */
+/** Returns the paragraphs, headings, list items and table cells of a Markdown page, without code. */
 export function passagesOfPage(text: string): Passage[] {
   const lines = text
     .replaceAll(/^(```|~~~)[\s\S]*?^\1/gm, blank)
@@ -48,7 +48,7 @@ export function passagesOfPage(text: string): Passage[] {
   return passages;
 }
 
-/** Returns the comments of a .proto, shell or man page source, one line each. */
+/** Returns the comments in the source of a .proto file, shell script or man page. Each line is a separate passage. */
 export function passagesOfLines(text: string, comment: RegExp): Passage[] {
   return text.split("\n").flatMap((line, index) => {
     const [, words = ""] = comment.exec(line) ?? [];
@@ -76,7 +76,7 @@ function joined(comments: readonly Comment[], source: string): Found[] {
   return found;
 }
 
-/** Walks the syntax tree for strings and templates that read like a sentence. */
+/** Searches the syntax tree for strings and templates that look like sentences. */
 function literals(program: unknown): Found[] {
   const found: Found[] = [];
   const visit = (node: unknown): void => {

@@ -16,7 +16,7 @@ interface Word {
 export interface Rules {
   readonly openings: readonly Opening[];
   readonly words: readonly Word[];
-  /** The maximum number of occurrences of "what" in 1,000 words of comments. */
+  /** The maximum number of occurrences of "what" per 1,000 words of comments. */
   readonly whatPerThousand: number;
 }
 
@@ -24,7 +24,7 @@ export function readRules(): Rules {
   return parse(readFileSync(join(import.meta.dirname, "rules.yaml"), "utf8"));
 }
 
-/** Returns a description of each breach of the rules; an empty list if the passage is plain. */
+/** Returns a description of each rule that the passage breaks, or an empty list if it breaks no rule. */
 export function breaches({ text }: Passage, { openings, words }: Rules): string[] {
   const opening = openings.find(({ word }) => new RegExp(`^${word}\\b`).test(text));
   return [
@@ -36,7 +36,7 @@ export function breaches({ text }: Passage, { openings, words }: Rules): string[
   ];
 }
 
-/** Returns how often "what" occurs in 1,000 words of these passages. */
+/** Returns how often "what" occurs per 1,000 words in these passages. */
 export function whatsPerThousand(passages: readonly Passage[]): number {
   const words = passages.flatMap(({ text }) => text.match(/\p{L}[\p{L}'-]*/gu) ?? []);
   return words.length === 0 ? 0 : (1000 * words.filter((word) => /^what$/i.test(word)).length) / words.length;

@@ -1,6 +1,6 @@
 /**
- * Real upgrades of the agents on three machines: refused, completed, and rolled back by systemd, even without the
- * client and after a power loss.
+ * Upgrades the agents on three real machines. Upgrades are refused, completed, or rolled back by systemd, even without
+ * the client and after a power loss.
  */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
@@ -17,14 +17,14 @@ const count = 3;
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 const all = ["--nodes", Array.from({ length: count }, (_, index) => `controller-${index}`).join(",")];
 /**
- * A machine rolls back a minute after the installation. Each of the two installations takes seconds, or minutes on a
- * busy host.
+ * The time limit for a rollback. It happens a minute after the installation. Each of the two installations takes
+ * seconds, or minutes on a busy host.
  */
 const backMillis = 400_000;
 
 const run = promisify(execFile);
 
-/** Unpacks the real package into the folder in which other versions are then packed. */
+/** Unpacks the real package into the folder where other versions are then built from it. */
 async function unpack(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await run("dpkg-deb", ["--raw-extract", agentPackage, join(folder, "tree")]);
@@ -32,15 +32,16 @@ async function unpack(folder: string): Promise<void> {
 
 interface Build {
   readonly version: string;
-  /** Whether the agent's runtime exits at once. */
+  /** Whether the agent's runtime exits immediately. */
   readonly broken?: boolean;
 }
 
-/** Repacks the real package with another version, and returns the path of the result. */
+/** Repacks the real package under another version. Returns the path of the new package. */
 async function pack(folder: string, { version, broken = false }: Build): Promise<string> {
   const deb = join(folder, `khw-agent_${version}.deb`);
   const tree = join(folder, `tree-${version}`);
-  // The build puts the version into the bundle. The trees share the large runtime by hard links.
+  // The version must be replaced in the bundle too, because the build puts it there. The trees share the large runtime
+  // through hard links.
   const script = `cp -al tree ${tree}; cd ${tree}
     edit() { sed "$1" "$2" >new; chmod --reference="$2" new; mv new "$2"; }
     edit 's/^Version: .*/Version: ${version}/' DEBIAN/control
@@ -69,8 +70,8 @@ const pids = async (nodes: readonly TestbedNode[], unit: string): Promise<string
   (await Promise.all(nodes.map((node) => node.must(["systemctl", "show", "-P", "MainPID", unit])))).join("");
 
 /**
- * Returns everything that belongs to the agent's package and its upgrades. The folder of packages is left out: a check
- * creates it, and leaves it empty.
+ * Returns everything that belongs to the agent's package and its upgrades. The folder for packages is left out, because
+ * a mere check creates it and leaves it empty.
  */
 async function agentFiles(node: TestbedNode): Promise<string> {
   const units = await node.must([
@@ -86,7 +87,7 @@ async function agentFiles(node: TestbedNode): Promise<string> {
 const versions = async (nodes: readonly TestbedNode[]): Promise<string[]> =>
   Promise.all(nodes.map((node) => node.must(["dpkg-query", "--show", "--showformat=${Version}", "khw-agent"])));
 
-/** Waits on the machine until a condition holds, and returns the waiting time in milliseconds. */
+/** Waits until a condition is true on the machine. Returns the waiting time in milliseconds. */
 async function until(node: TestbedNode, condition: string, limitMillis = backMillis): Promise<number> {
   const start = performance.now();
   const script = `until ${condition}; do sleep 0.1; done`;
@@ -94,7 +95,7 @@ async function until(node: TestbedNode, condition: string, limitMillis = backMil
   return performance.now() - start;
 }
 
-/** Waits until the machine has this version of the package, and an agent that serves. */
+/** Waits until the machine has this version of the package and its agent is serving. */
 const has = (node: TestbedNode, version: string): Promise<number> =>
   until(
     node,
@@ -102,7 +103,7 @@ const has = (node: TestbedNode, version: string): Promise<number> =>
       systemctl is-active --quiet khw-agent.service`,
   );
 
-/** Waits until the agent has begun an upgrade to this version. */
+/** Waits until the agent has started an upgrade to this version. */
 const begins = (node: TestbedNode, version: string): Promise<number> =>
   until(node, `grep -aq "${version}" /var/lib/khw-agent/agent-upgrade`);
 
@@ -219,7 +220,7 @@ t.test("the agents of three machines", async (t) => {
     await begins(first, "0.4.0");
     t.ok(client.kill());
     await client.ended;
-    // The test must not call an agent, because a response would confirm the upgrade.
+    // The test must not call the agent, because an answered call would confirm the upgrade.
     await has(first, "0.4.0");
     t.comment(`back ${seconds(await has(first, "0.2.0"))} after the new agent served`);
     const [node] = await status(scene);

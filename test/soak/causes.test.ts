@@ -1,6 +1,6 @@
 /**
- * Crash loops, one for each cause. The real program runs with the real mistake under systemd, and the agent's code
- * identifies the cause.
+ * Makes a crash loop for each cause. The real program runs with a real mistake under systemd, and the agent's code must
+ * identify the cause.
  */
 import t from "tap";
 

@@ -1,4 +1,4 @@
-/** A running cluster with files made by hand as in labs 04 to 06, mixed with khw's files. */
+/** Runs a cluster with files made by hand as in labs 04 to 06, mixed with files made by khw. */
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";

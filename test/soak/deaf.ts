@@ -1,7 +1,7 @@
 /**
  * Opens all streams of an agent and reads nothing from them. Ends when its standard input ends.
  *
- * usage: deaf.ts FOLDER NAME HOST     FOLDER: the folder of the management identity
+ * usage: deaf.ts FOLDER NAME HOST FOLDER: the folder that contains the management identity
  */
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";
@@ -18,11 +18,11 @@ const { ca, certificate, key } = await readManagementIdentity({
 const client = new AgentServiceClient(`${host}:7443`, credentials.createSsl(ca, key, certificate), {
   "grpc.ssl_target_name_override": name,
   "grpc.default_authority": name,
-  // The smallest window, so that little is buffered between the agent and a client that does not read.
+  // The smallest window ensures that little is buffered between the agent and a client that does not read.
   "grpc-node.flow_control_window": 65_535,
 });
 const log = { component: "khw-agent", lines: 0, sinceUnixMillis: 0, follow: true };
-// A stream that nobody reads is paused, so unsent data stays with the agent.
+// A stream that nobody reads is paused, so unsent data stays in the agent.
 const streams = [
   client.watchStatus({}),
   client.listEvents({ sinceUnixMillis: 0, limit: 0, follow: true }),

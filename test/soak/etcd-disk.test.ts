@@ -1,6 +1,6 @@
 /**
- * etcd's data on a separate disk. The disk is a file system in the machine's memory. While the disk is "away", it
- * stays mounted elsewhere, so the machine cannot be switched off during that time.
+ * Tests etcd with its data on a separate disk. The disk is an in-memory file system on the machine. While the disk is
+ * "away", it is mounted elsewhere, so the machine cannot be switched off during that time.
  */
 import t from "tap";
 
@@ -52,7 +52,8 @@ t.test("etcd on a dedicated disk", async (t) => {
       });
       t.match(told, /controller-1.*no disk is mounted at/);
       t.notMatch(told, /is gone/);
-      // By now the agent has tried to start etcd, so it is the guard that prevents the start.
+      // The agent must have tried to start etcd by now. Otherwise the guard would not be the reason why etcd is not
+      // running.
       await given("a start that the guard kept from happening", async () =>
         (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
       );

@@ -1,7 +1,4 @@
-/**
- * Snapshots of a managed etcd. A cluster that has lost the majority of its members is restored from a snapshot by
- * one command.
- */
+/** Tests snapshots of a managed etcd. One command restores a cluster that has lost the majority of its members. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
@@ -24,7 +21,7 @@ const { nodes } = testbed;
 const [first, second, third] = nodes;
 if (first === undefined || second === undefined || third === undefined) throw new TypeError("expected three machines");
 
-/** Runs the client; its output goes to the test's output. */
+/** Runs the client and copies its output to the test's output. */
 async function khw(t: Test, ...args: readonly string[]): Promise<RunResult> {
   const result = await workstation.khw(args);
   t.comment(`khw-client ${args.join(" ")}: ${result.code}\n${result.stdout}${result.stderr}`);
@@ -83,7 +80,7 @@ async function killedWhen(said: string, snapshot: string): Promise<void> {
   if (!told.includes(said)) throw new Error(`the client never printed "${said}", but: ${told}`);
 }
 
-/** Deletes etcd's data while the machine is off, as if its disk were lost. */
+/** Deletes etcd's data while the machines are off, as if their disks were lost. */
 async function wipe(machines: readonly TestbedNode[]): Promise<void> {
   await Promise.all(
     machines.map(async (machine) => {

@@ -1,6 +1,6 @@
 /**
- * etcd as khw installs it on bare machines. Whatever is killed, etcd forms a single cluster, and a member without data
- * is restored.
+ * Tests the etcd that khw installs on bare machines. Whatever is killed, etcd forms a single cluster. A member that has
+ * lost its data is restored.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,7 +15,9 @@ import { given } from "../fixtures/given.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
 const rounds = 10;
-/** The longest time that a round waits before it kills the client and an agent while the etcd cluster forms. */
+/**
+ * The longest time that a round waits before it kills the client and an agent. Meanwhile the etcd cluster is forming.
+ */
 const momentMillis = 6_000;
 
 t.test("etcd on bare machines", async (t) => {
@@ -36,7 +38,8 @@ t.test("etcd on bare machines", async (t) => {
         running.kill();
         await victim.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
         await running.ended;
-        // Uses `restart`, because `start` does nothing if systemd has not noticed yet that the agent has ended.
+        // The test uses `restart`, because `start` does nothing if systemd has not noticed yet that the agent has
+        // exited.
         await victim.must(["systemctl", "restart", "khw-agent.service"]);
         t.comment(`round ${round}: after ${millis} ms, ${victim.name}`);
       }
@@ -115,7 +118,10 @@ t.test("etcd on bare machines", async (t) => {
 
 const nodes = "controller-0,1,2";
 
-/** Asserts that every server reports the same cluster and the same three members, and is itself one of the three. */
+/**
+ * Asserts that every server reports the same cluster and the same three members, and that the server itself is one of
+ * them.
+ */
 async function oneCluster(t: Test, all: readonly TestbedNode[]): Promise<void> {
   const states = await Promise.all(all.map(memberStatus));
   t.equal(new Set(states.map((state) => state?.clusterId)).size, 1, "one cluster ID");

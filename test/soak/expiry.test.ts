@@ -1,7 +1,7 @@
 /**
- * kubernetes.pem, the certificate of the API servers and of etcd, expires on three machines under load. From then on
- * new connections fail. The agents must restart nothing, report the certificate and the remedy, and install the next
- * certificate.
+ * Lets kubernetes.pem, the certificate of the API servers and of etcd, expire on three machines under load. From then
+ * on, new connections fail. The agents must restart nothing, report the certificate and the remedy, and install the
+ * next certificate.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,13 +17,14 @@ import type { TestbedNode } from "../testbed/index.ts";
 
 const nodes = "controller-0,1,2";
 const dayMillis = 86_400_000;
-/** The certificate's validity when it is issued. A rolling update must take less time than that. */
+/** How long the certificate is valid from its issue. A rolling update must take less time than that. */
 const validMillis = 300_000;
-/** The duration of the fault: many times as long as an agent needs to consider a component dead. */
-const expiredMillis = 120_000;
 /**
- * The processes of these units must keep running. The other components exit by themselves when they lose leadership.
+ * How long the certificate stays expired. The time is a multiple of that after which an agent considers a component
+ * dead.
  */
+const expiredMillis = 120_000;
+/** The processes of these units must keep running. The other components exit when they lose leadership. */
 const kept = ["etcd", "kube-apiserver", "nginx"];
 
 async function processes(node: TestbedNode): Promise<string> {
@@ -74,7 +75,7 @@ t.test("an expired certificate of API servers and etcd", async (t) => {
     const doctor = await workstation.khw(["doctor", "--nodes", nodes]);
     for (const { code, stdout: printed } of [status, doctor]) {
       t.not(code, 0);
-      // doctor wraps its lines.
+      // Joins the lines that doctor has wrapped.
       const stdout = printed.replaceAll(/\s+/g, " ");
       for (const { name } of testbed.nodes) {
         const served = "the certificate that it serves expired at \\S+: /var/lib/kubernetes/kubernetes\\.pem";
@@ -108,8 +109,8 @@ t.test("an expired certificate of API servers and etcd", async (t) => {
   });
 
   /**
-   * Puts a kubernetes.pem that expires soon into the credentials folder. Returns its expiry, in milliseconds since the
-   * epoch.
+   * Writes a kubernetes.pem that expires soon to the credentials folder. Returns its expiry time in milliseconds since
+   * the epoch.
    */
   async function issueShort(): Promise<number> {
     const read = (name: string): Promise<string> => readFile(join(testbed.credentials, name), "utf8");

@@ -1,4 +1,4 @@
-/** A measured value and its time. */
+/** A measured value and the time of the measurement. */
 export interface Point {
   /** Seconds since the start. */
   readonly at: number;
@@ -6,8 +6,8 @@ export interface Point {
 }
 
 /**
- * Returns the growth of a value over the last two thirds of its points, by the best-fit line. A warm-up at the
- * beginning and a single outlier do not count as growth; a slow leak does.
+ * Returns how much a value grew over the last two thirds of its points, according to the best-fit line. A slow leak
+ * counts as growth, but a warm-up at the start or a single outlier does not.
  */
 export function growth(points: readonly Point[]): number {
   const end = points.at(-1)?.at ?? 0;

@@ -1,4 +1,4 @@
-/** Two API servers of a cluster that hang at the same time are restarted one after the other. */
+/** Makes two API servers of a cluster hang at the same time. They must be restarted one after the other. */
 import t from "tap";
 
 import { allWell } from "../faults/measure.ts";

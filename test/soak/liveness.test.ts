@@ -1,4 +1,7 @@
-/** The agent's own code probes real components: whether a component is alive, and why a live component cannot work. */
+/**
+ * Probes real components with the agent's own code. It must determine whether a component is alive, and why a live
+ * component cannot work.
+ */
 import t from "tap";
 
 import { makeController } from "../fixtures/causes/machine.ts";
@@ -7,7 +10,7 @@ import { scenario } from "../fixtures/faults.ts";
 import type { Finding, Order } from "../fixtures/examination-driver.ts";
 import { startTestbed } from "../testbed/index.ts";
 
-/** Far longer than the three beats after which the agent restarts a component that is not alive. */
+/** This is far longer than the three probes after which the agent restarts a component that is not alive. */
 const withoutEtcdSeconds = 40;
 
 const testbed = await startTestbed({ nodes: 1 });
@@ -78,7 +81,7 @@ await scenario(t, "a stopped API server process is dead, and a continued one is 
 });
 
 /**
- * Returns shell code that puts a client certificate with this subject into the kubeconfig. The certificate is signed by
+ * Returns shell code that embeds a client certificate with this subject in the kubeconfig. The certificate is signed by
  * the cluster's CA, or by its own key.
  */
 const issued = (kubeconfig: string, subject: string, signedBy: string): string => `cd /root

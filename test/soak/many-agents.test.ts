@@ -5,9 +5,10 @@ import { startAgents, type Transport } from "../fixtures/many-agents.ts";
 import { watchProcessors } from "../fixtures/processors.ts";
 
 /**
- * Runs 1,000 agents in one process, watched by the client in another. Without TLS, all rows appear within two seconds.
- * A thousand mutual TLS handshakes alone keep two processors busy for longer than that. With TLS, the test therefore
- * checks only the client's CPU time. The measurements are in the test's output and in docs/soak.md.
+ * Runs 1,000 agents in one process, while the client in another process watches them. Without TLS, all rows must appear
+ * within two seconds. A thousand mutual TLS handshakes alone keep two processors busy for longer than that. Therefore
+ * the test checks only the client's CPU time if TLS is used. The measurements are in the test's output and in
+ * docs/soak.md.
  */
 const count = 1_000;
 const changes = 100;
@@ -17,7 +18,7 @@ interface Measured {
   readonly rowsCpuMillis: number;
   readonly rssBefore: number;
   readonly rss: number;
-  /** The heap after a garbage collection, with the memory that it references. */
+  /** The size of the heap after garbage collection, including the external memory that it references. */
   readonly held: number;
 }
 
@@ -31,7 +32,7 @@ t.test(`${count} agents watched by one client over mutual TLS`, { timeout: 300_0
   t.ok(rowsCpuMillis < 12_000, "the client's CPU until all rows are shown");
 });
 
-/** Watches until all rows exist, and while all rows change. Asserts that memory is bounded. */
+/** Watches until all rows exist, then while all rows change. Asserts that the memory usage is bounded. */
 async function watchAll(t: Test, transport: Transport): Promise<Measured> {
   const many = await startAgents(count, transport);
   t.teardown(() => many[Symbol.asyncDispose]());

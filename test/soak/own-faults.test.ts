@@ -1,6 +1,6 @@
 /**
- * The agent's own faults on a real machine. The agent must not touch anything that works, and must continue when the
- * fault is over.
+ * Tests faults of the agent itself on a real machine. The agent must not touch anything that works. It must continue
+ * when the fault is over.
  */
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -20,7 +20,9 @@ const deadlineMillis = 240_000;
 const faultMillis = 45_000;
 const day = 86_400;
 const agent = "khw-agent.service";
-/** The processes of these components must keep running, unless a component itself hangs and the agent can prove it. */
+/**
+ * The processes of these components must keep running, unless a component really hangs and the agent can verify that.
+ */
 const spared = ["etcd", "kube-apiserver", "nginx", agent];
 const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const encryptionConfig = "/var/lib/kubernetes/encryption-config.yaml";
@@ -29,7 +31,7 @@ interface OwnFault {
   readonly name: string;
   readonly begin: (node: TestbedNode) => Promise<unknown>;
   readonly end: (node: TestbedNode) => Promise<unknown>;
-  /** The component that gets SIGSTOP during the fault. */
+  /** The component that receives SIGSTOP during the fault. */
   readonly hung: "kube-apiserver" | "kube-scheduler";
   /** The file that is changed by hand during the fault. */
   readonly changed: string;
@@ -42,13 +44,13 @@ interface OwnFault {
 const shell = async (node: TestbedNode, script: string): Promise<string> =>
   (await node.must(["sh", "-ec", script])).trim();
 
-/** Sets the machine's firewall from outside. */
+/** Sets the machine's firewall rules from the host. */
 const firewall = (node: TestbedNode, rules: string): Promise<string> =>
   must(["nsenter", `--net=/proc/${node.leaderPid}/ns/net`, "nft", rules]);
 
 /**
- * Sets the limit on the agent's open files, by default to the maximum. This is done from outside, because a testbed
- * machine may not change a process's limits.
+ * Sets the limit on the agent's open files, by default to the maximum. The host does this, because a testbed machine is
+ * not allowed to change a process's limits.
  */
 async function limitDescriptors(node: TestbedNode, count?: number): Promise<void> {
   const pid = await hostPidOf(node, agent);
@@ -154,7 +156,7 @@ t.test("an agent whose own view is wrong", async (t) => {
   t.equal(bootstrapped.code, 0, bootstrapped.stderr);
   await using watch = watchNodes(testbed, workstation);
   const settled = (): Promise<void> => allWell(testbed.nodes, watch, deadlineMillis);
-  // From now on the agent's view of the clock can be changed while the agent runs.
+  // From now on, the clock that the agent sees can be changed while the agent is running.
   await node.skewClock(agent, 1);
   await node.must(["systemctl", "restart", agent]);
   await settled();
@@ -198,8 +200,8 @@ t.test("an agent whose own view is wrong", async (t) => {
     const own = await pidOf(node, agent);
     await shell(node, `kill -STOP ${own} ${scheduler}`);
     await delay(faultMillis);
-    // When the agent continues, its probes seem to have had no answer for all that time, although the scheduler answers
-    // again.
+    // When the agent resumes, its probes seem to have been unanswered all that time, although the scheduler is
+    // answering again.
     await shell(node, `kill -CONT ${scheduler}; kill -CONT ${own}`);
     await settled();
     await delay(faultMillis);

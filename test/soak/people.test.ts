@@ -1,7 +1,7 @@
 /**
- * Bootstraps one machine with problems that real machines have, then kills its programs. Each problem is reported
- * before the installation, and its printed remedy works. Each crash is reported with the first line that the program
- * printed about it.
+ * Bootstraps one machine that has problems known from real machines, then kills its programs. Each problem must be
+ * reported before the installation, and the printed remedy must work. Each crash must be reported with the first line
+ * that the program printed about it.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -30,7 +30,7 @@ const sh = (script: string): Promise<string> =>
 const dropIn = "/etc/systemd/system/nginx.service.d/no-ipv6.conf";
 const defaultSite = "/etc/nginx/sites-available/default";
 
-/** Runs a bootstrap that preflight must refuse, and returns the text of the refusal. */
+/** Runs a bootstrap that preflight must refuse. Returns the text of the refusal. */
 async function refusal(t: Test): Promise<string> {
   const { code, stdout, stderr } = await scene.bootstrap();
   t.equal(code, exitOf("PREFLIGHT_FAILED"), stdout + stderr);
@@ -38,7 +38,7 @@ async function refusal(t: Test): Promise<string> {
   return stderr.replaceAll(/\s+/g, " ");
 }
 
-/** Returns the command, from a printed remedy, that contains this text. */
+/** Returns the command that contains this text from a printed remedy. */
 function remedy(text: string, words: string): string {
   const found = Array.from(text.matchAll(/run `([^`]+)`/g), ([, command = ""]) => command);
   const command = found.find((each) => each.includes(words));
@@ -102,7 +102,7 @@ t.test("apt speaks German, and another program holds dpkg's lock", async (t) => 
   ];
   t.match((await node.run(asSystemd)).stderr, /Sperre .* gehalten/, "apt is German on this machine");
 
-  // Makes Go programs print all goroutines when they crash, and makes the journal keep all lines.
+  // Go programs must print all goroutines when they crash, and the journal must keep all lines.
   await sh(`systemctl set-environment GOTRACEBACK=all
     mkdir -p /etc/systemd/journald.conf.d; printf '[Journal]\\nRateLimitBurst=0\\n' >/etc/systemd/journald.conf.d/all.conf
     systemctl restart systemd-journald`);

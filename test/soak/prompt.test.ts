@@ -1,6 +1,6 @@
 /**
- * Measures the delay until a watching client receives a unit's change. The delay is the time from systemd's timestamp
- * of the change to the client's timestamp of the message.
+ * Measures the delay until a watching client learns of a unit's change. The delay is the time between systemd's
+ * timestamp of the change and the client's timestamp of the message.
  */
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -12,12 +12,12 @@ import { unitTimes } from "../fixtures/unit-times.ts";
 
 const unit = "kube-scheduler";
 const rounds = 20;
-/** systemd refuses more than five starts in ten seconds. */
+/** The pause between two starts, because systemd refuses more than five starts in ten seconds. */
 const apartMillis = 2_600;
 const medianMillis = 100;
-/** After this time the message counts as lost, not late. */
+/** After this time, the message counts as lost rather than late. */
 const patienceMillis = 10_000;
-/** The limit is generous because the machine that runs the test may be busy at that moment. */
+/** The limit is generous, because the machine that runs the test may be busy at that moment. */
 const maxMillis = 1_000;
 
 function componentIn(word: Word) {
@@ -49,8 +49,8 @@ t.test("a watching client learns of a stop and of a start within 100 ms", async 
       if (word === undefined) t.fail(`round ${round}: no report of the ${kind}`);
       else late[kind].push(word.at - when);
     };
-    // Two changes at once may be reported as one, because a watcher gets the latest state, not every state. So the test
-    // waits between stop and start.
+    // A watcher receives only the latest state, so two quick changes may be reported as one. Therefore the test waits
+    // between stop and start.
     await machine.must(["systemctl", "stop", unit]);
     const { activeExit } = await unitTimes(machine, `${unit}.service`);
     await news("stop", (word) => (componentIn(word)?.activeState ?? "active") !== "active", activeExit);

@@ -1,4 +1,4 @@
-/** Releases that do not work: the node rolls back by itself and serves again, and no other node is touched. */
+/** Tests releases that do not work. The node rolls back by itself and resumes serving, and no other node is touched. */
 import t, { type Test } from "tap";
 import { type Breakage, brokenMirror, buildBroken, publish, publishWorking } from "../fixtures/broken-release.ts";
 import { exitOf, openScene, type Scene, scenario } from "../fixtures/faults.ts";
@@ -9,8 +9,8 @@ import { realVersion } from "../testbed/workstation.ts";
 const all = ["--nodes", "controller-0,1,2"];
 const units = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "nginx"];
 /**
- * New connections per second: few enough for a busy two-processor machine that runs three API servers and the load
- * itself.
+ * The number of new connections per second. A busy two-processor machine can handle them, in addition to three API
+ * servers and the load itself.
  */
 const rate = 5;
 
@@ -19,13 +19,13 @@ async function processes(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "show", "--property=MainPID", ...units]);
 }
 
-/** Returns the release that the machine's API server reports. */
+/** Returns the version that the machine's API server reports. */
 async function servedRelease(node: TestbedNode): Promise<string> {
   const answer = await node.must(["curl", "-sk", "https://127.0.0.1:6443/version"]);
   return /"gitVersion": "([^"]+)"/.exec(answer)?.[1] ?? answer;
 }
 
-/** Returns when a unit last stopped and started, in microseconds since the machine's boot. */
+/** Returns the times when a unit last stopped and started, in microseconds since the machine booted. */
 async function lastStart(node: TestbedNode, unit: string): Promise<{ readonly stop: number; readonly start: number }> {
   const value = async (property: string): Promise<number> =>
     Number(await node.must(["systemctl", "show", "-P", `${property}TimestampMonotonic`, unit]));
@@ -46,7 +46,7 @@ function timesOf(stdout: string, name: string): string {
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  // The first operation of a node is the download.
+  // A node's first operation is the download.
   const at = (matches: (line: JsonLine) => boolean): number => Date.parse(lines.findLast(matches)?.time ?? "");
   const phase = (wanted: string, event: string): number =>
     at((line) => line.track === name && line.step === wanted && line.event === event);
@@ -70,7 +70,7 @@ async function isServing(t: Test, { workstation, node }: Scene): Promise<void> {
 t.test("a release that does not work", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, node } = scene;
-  // The testbed's mirror has no TLS, so khw refuses it for releases without digests in khw.lock.
+  // The testbed's mirror does not use TLS, so khw refuses it for releases that have no digests in khw.lock.
   const mirrors = [`--mirror=${brokenMirror}`];
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -85,7 +85,7 @@ t.test("a release that does not work", async (t) => {
   await scenario(t, "a download that fails on the third node leaves all three undrained and untouched", async (t) => {
     const version = "v1.20.90";
     await provide(version, "crash");
-    // The other programs are those that the machine already runs, so they are linked, not downloaded.
+    // The machine already runs the other programs of this release. They are linked instead of downloaded.
     const spoil = `for file in ${brokenMirror}/${version}/bin/linux/*/kube-apiserver; do echo x >>$file; done`;
     await node(2).must(["sh", "-c", spoil]);
     const before = await Promise.all(nodes.map(processes));

@@ -1,5 +1,5 @@
 /**
- * A cluster's keys and certificates are replaced, even after an earlier replacement was interrupted. Impossible
+ * Replaces a cluster's keys and certificates, even after an earlier replacement was interrupted. Checks that impossible
  * replacements are refused.
  */
 import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";

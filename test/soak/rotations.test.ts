@@ -1,4 +1,4 @@
-/** Keys and certificates are replaced while clients read Secrets and write through the load balancer. */
+/** Replaces keys and certificates while clients read Secrets and write through the load balancer. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -73,8 +73,8 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
 }
 
 /**
- * Returns the failures for each ten seconds of the load, with their reasons. The reasons show whether a node's update
- * or a busy machine caused the failures.
+ * Returns the failures in each ten-second interval of the load, with the reasons. They show whether a node's update or
+ * a busy machine caused the failures.
  */
 function whenFailed({ fresh, kept }: Report, begun: number): string[] {
   const bins = Map.groupBy([...fresh.failed, ...kept.failed], ({ at }) => Math.floor((at - begun) / 10_000));
@@ -94,7 +94,8 @@ async function serviceAccountToken({ workstation }: Scene): Promise<string> {
 }
 
 /**
- * Returns the API's answer to the bearer of a token: "forbidden" for a known user, "unauthorized" for an unknown user.
+ * Returns the API's answer to a request with this token: "forbidden" for a known user, "unauthorized" for an unknown
+ * user.
  */
 async function whoIs({ testbed }: Scene, token: string) {
   const url = `https://${testbed.publicAddress}:6443/api/v1/namespaces/default/secrets`;

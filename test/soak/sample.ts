@@ -9,15 +9,15 @@ export interface Sample {
   readonly anonymous: number;
   readonly descriptors: number;
   readonly threads: number;
-  /** Kilobytes (10^3 bytes) in /var/lib/khw-agent. */
+  /** The size of /var/lib/khw-agent in kilobytes (10^3 bytes). */
   readonly stateDisk: number;
   /**
-   * Files in /var/lib/khw-agent; `leftovers` counts the temporary files that unfinished writes left beside the
-   * controller's files.
+   * The number of files in /var/lib/khw-agent. `leftovers` counts the temporary files that unfinished writes have left
+   * next to the controller's files.
    */
   readonly stateFiles: number;
   readonly leftovers: number;
-  /** Seconds of one processor, including ended child processes. */
+  /** CPU time in seconds, including child processes that have exited. */
   readonly cpu: number;
 }
 
@@ -41,7 +41,7 @@ export async function sample(node: TestbedNode): Promise<Sample> {
     return found;
   };
   const number = (name: string): number => Number.parseInt(text(name), 10);
-  // The list starts at the third field; utime, stime, cutime, cstime are fields 14 to 17.
+  // The list starts at the third field. utime, stime, cutime and cstime are fields 14 to 17.
   const ticks = text("Stat").split(" ").slice(11, 15).map(Number);
   return {
     pid: number("Pid"),

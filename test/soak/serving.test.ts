@@ -1,4 +1,4 @@
-/** Clients of the load balancer while API servers come and go. */
+/** Tests how clients of the load balancer fare while API servers stop and start. */
 import t from "tap";
 
 import { openScene, scenario } from "../fixtures/faults.ts";

@@ -1,12 +1,12 @@
 /**
- * Simulates a week of an agent's life. The real agent on a testbed machine checks all its steps 10,000 times, which is
+ * Simulates a week of an agent's life. The real agent on a testbed machine checks all its steps 10,000 times, about
  * once for every minute of a week. Meanwhile its components crash 1,000 times. One client listens; another opens
- * streams and never reads. Values that must not grow are sampled and compared with their bounds. Takes half an hour or
- * more; writes docs/soak.md.
+ * streams and never reads from them. Values that must not grow are sampled and compared with their bounds. Takes half
+ * an hour or more. Writes docs/soak.md.
  *
- * usage: soak.ts [--short] [--reconciles N] [--flaps N]
- * --short    some minutes: 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is reported but does not
- * count as a failure, because such a short run is all warm-up.
+ * usage: soak.ts [--short] [--reconciles N] [--flaps N] --short runs for only some minutes, with 400 checks and 40
+ * crashes. docs/soak.md stays unchanged. Growth is reported but is not a failure, because such a short run consists
+ * only of warm-up.
  *
  * Exit status: 0 if no value grew beyond its bound.
  */
@@ -27,7 +27,7 @@ import { sample } from "./sample.ts";
 import { table, type Taken, verdicts } from "./verdict.ts";
 
 const document = join(import.meta.dirname, "../../docs/soak.md");
-/** The scheduler starts slowly, so only one crash in this many is the scheduler's; the other crashes are nginx's. */
+/** The scheduler starts slowly. Therefore it crashes only once in this many crashes; all other crashes hit nginx. */
 const schedulerEvery = 10;
 /** The limit for one recovery from a crash, or for one check. */
 const patienceMillis = 120_000;
@@ -83,7 +83,7 @@ if (!values.short) {
 }
 
 /**
- * Makes the agent check its steps without a pause. Makes crashed components start again at once, however often they
+ * Makes the agent check its steps without pauses. Makes crashed components restart immediately, however often they
  * crash.
  */
 async function hasten(node: TestbedNode): Promise<void> {
@@ -98,7 +98,7 @@ async function hasten(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** Counts the agent's reported checks of all steps, from now on. */
+/** Counts the checks of all steps that the agent reports from now on. */
 function counted(watch: Watch): () => number {
   const seen = new Set<number>();
   watch.listen((word) => {

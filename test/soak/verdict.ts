@@ -1,14 +1,14 @@
-/** Judges the samples of a soak. */
+/** Judges the samples of a soak test. */
 import { growth } from "./fit.ts";
 import type { Sample } from "./sample.ts";
 
-/** A sample and its time. */
+/** A sample and the time when it was taken. */
 export interface Taken extends Sample {
   /** Seconds since the start. */
   readonly at: number;
 }
 
-/** A line of docs/soak.md. */
+/** A row of the table in docs/soak.md. */
 export interface Verdict {
   readonly what: string;
   readonly unit: string;
@@ -30,13 +30,13 @@ const bounds: readonly {
   readonly key: keyof Sample;
   readonly bound: number;
 }[] = [
-  // Memory that the garbage collector frees later varies by some megabytes.
+  // The amount of memory that the garbage collector has not freed yet varies by some megabytes.
   { what: "resident memory", unit: "MB", key: "resident", bound: 4 },
   { what: "own memory", unit: "MB", key: "anonymous", bound: 4 },
-  // Probes and files that are open by chance when the sample is taken.
+  // Some probes and files happen to be open when the sample is taken.
   { what: "descriptors", unit: "", key: "descriptors", bound: 2 },
   { what: "threads", unit: "", key: "threads", bound: 1 },
-  // The history grows to its limit, is rotated, and grows to the limit again.
+  // The history grows to its limit, is rotated, and then grows again.
   { what: "/var/lib/khw-agent", unit: "kB", key: "stateDisk", bound: 256 },
   { what: "files in this folder", unit: "", key: "stateFiles", bound: 1 },
   { what: "temporary files left over", unit: "", key: "leftovers", bound: 1 },
@@ -52,7 +52,7 @@ export function verdicts(samples: readonly Taken[]): Verdict[] {
   });
 }
 
-/** Returns the verdicts as Markdown. */
+/** Returns the verdicts as a Markdown table. */
 export function table(list: readonly Verdict[]): string {
   const show = (value: number, unit: string): string => `${value.toFixed(unit === "" ? 0 : 1)}${unit && ` ${unit}`}`;
   return [

@@ -1,4 +1,4 @@
-/** Boots a machine's disk with real systemd, in a separate container. */
+/** Boots a machine's disk with a real systemd in a separate container. */
 import { spawn } from "node:child_process";
 import { constants, openSync, readFileSync } from "node:fs";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
@@ -15,7 +15,7 @@ import { groupOf, namespaceOf, namespacePath, nodeFolder } from "./layout.ts";
 const bootTimeoutMs = 180_000;
 
 /**
- * Boots a machine whose disk is mounted, and waits until its PID 1 accepts commands. On failure, throws with the
+ * Boots a machine whose disk is mounted, and waits until its PID 1 accepts commands. On failure, the error contains the
  * last lines of the console.
  */
 export async function boot(id: string, name: string): Promise<void> {
@@ -25,7 +25,8 @@ export async function boot(id: string, name: string): Promise<void> {
   await must(["mkfifo", "--mode=600", pipe]);
   const groups = await makeGroup(groupOf(id, name));
   const log = await open(consoleLog, "w");
-  // Opens both ends at once, so that the open does not block. Reading through a socket turns the data into an event.
+  // Both ends are opened at once, so that opening the pipe does not block. Reading through a socket turns the data into
+  // an event.
   const ready = new Socket({ fd: openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK), readable: true });
 
   try {
@@ -69,7 +70,7 @@ export async function boot(id: string, name: string): Promise<void> {
   }
 }
 
-/** Returns the host's process id of a machine's PID 1; throws while the machine is off. */
+/** Returns the process id on the host of a machine's PID 1. Throws if the machine is off. */
 export function leaderOf(id: string, name: string): number {
   const leader = findLeader(id, name);
   if (leader === undefined) throw new Error(`${name} is off`);
@@ -82,7 +83,7 @@ export function isOn(id: string, name: string): boolean {
 }
 
 function findLeader(id: string, name: string): number | undefined {
-  // The leader is looked up at every call, because after a reboot from inside, the same supervisor has a new child.
+  // The leader is looked up on every call. After a reboot from inside the machine, the same supervisor has a new child.
   try {
     const supervisor = readFileSync(join(nodeFolder(id, name), "supervisor"), "utf8");
     const leader = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").split(" ")[0]);

@@ -1,4 +1,4 @@
-/** Makes certificates with the subjects of lab 04, either valid or with one defect. */
+/** Makes certificates with the subjects from lab 04. They are valid or have one defect. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,7 +17,7 @@ const subjects = {
   "service-account": { commonName: "service-accounts", organization: "Kubernetes" },
 } as const;
 
-/** A certificate's name. The certificate is in `NAME.pem`, its key in `NAME-key.pem`. */
+/** The name of a certificate. The certificate is in `NAME.pem`, its key in `NAME-key.pem`. */
 export type CertificateName = keyof typeof subjects;
 
 /** The options of a new certificate. */
@@ -25,8 +25,8 @@ export interface IssueOptions {
   /** Subject alternative names as `DNS:...` or `IP:...`; no names by default. */
   readonly names?: readonly string[];
   /**
-   * Days until the certificate expires; 365 by default, as in the lab. A negative number means that it has already
-   * expired.
+   * Days until the certificate expires; 365 by default, as in the lab. With a negative number, the certificate has
+   * already expired.
    */
   readonly days?: number;
   /** The folder of the signing authority (`ca.pem`, `ca-key.pem`); the target folder by default. */
@@ -39,7 +39,7 @@ export interface IssueOptions {
   readonly digest?: string;
 }
 
-/** Makes a certificate authority (`ca.pem`, `ca-key.pem`) in the folder. Creates the folder if it is missing. */
+/** Creates a certificate authority (`ca.pem`, `ca-key.pem`) in the folder. Creates the folder if it does not exist. */
 export async function makeAuthority(folder: string, keyUsage = "keyCertSign,cRLSign"): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const key = await makeKey(folder, "ca");
@@ -64,8 +64,9 @@ export async function makeAuthority(folder: string, keyUsage = "keyCertSign,cRLS
 }
 
 /**
- * Issues a certificate with a new key into the folder and replaces an existing one. The options make the defects
- * that tests need: expired (`days: -1`), from a foreign authority (`authority`), without names (`names`).
+ * Issues a certificate with a new key in the folder, and replaces an existing certificate. The options produce the
+ * defects that tests need: an expired certificate (`days: -1`), a foreign authority (`authority`), or missing names
+ * (`names`).
  */
 export async function issue(folder: string, name: CertificateName, options: IssueOptions = {}): Promise<void> {
   const { names = [], days = 365, authority = folder, bits = 2048, digest = "sha256" } = options;
@@ -93,8 +94,8 @@ export async function issue(folder: string, name: CertificateName, options: Issu
 }
 
 /**
- * Makes a private key in the format of the labs' tool: 2048-bit RSA, PKCS #1, mode 0600. Tests also use this for a
- * mismatched key.
+ * Creates a private key in the same format as the labs' tool: 2048-bit RSA, PKCS #1, mode 0600. Tests also use this
+ * function to create a mismatched key.
  */
 export async function makeKey(folder: string, name: CertificateName | "ca", bits = 2048): Promise<string> {
   const file = join(folder, `${name}-key.pem`);

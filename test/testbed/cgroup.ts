@@ -1,8 +1,7 @@
 /**
- * Control groups own the testbed's processes. All processes of a testbed, both on the host and in its machines, live
- * below one control group. Ending that group ends the testbed, so there is no list of process IDs that could become
- * stale. Each machine has its own group in *every* hierarchy, because two systemds in one group would take each other's
- * processes.
+ * Keeps all processes of a testbed, both on the host and in its machines, below one control group. Ending that group
+ * ends the testbed, so there is no list of process IDs that could become stale. Each machine has its own group in
+ * *every* hierarchy. Otherwise two systemd instances in one group would take over each other's processes.
  */
 import { watch } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
@@ -17,7 +16,7 @@ interface Hierarchies {
   readonly unified: string;
 }
 
-/** Reads the mount points of the control group hierarchies; throws if no unified hierarchy is mounted. */
+/** Returns the mount points of the control group hierarchies. Throws if no unified hierarchy is mounted. */
 async function hierarchies(): Promise<Hierarchies> {
   const mounts = (await readFile("/proc/self/mountinfo", "utf8")).trim().split("\n");
   const found = mounts.flatMap((line) => {
@@ -30,8 +29,7 @@ async function hierarchies(): Promise<Hierarchies> {
 }
 
 /**
- * Makes the group in every hierarchy; an existing group is fine. Returns the files that move a process into the
- * group.
+ * Creates the group in every hierarchy, unless it already exists. Returns the files that move a process into the group.
  */
 export async function makeGroup(group: string): Promise<readonly string[]> {
   const { all } = await hierarchies();
@@ -41,20 +39,25 @@ export async function makeGroup(group: string): Promise<readonly string[]> {
       const parent = folder;
       folder = join(folder, part);
       await mkdir(folder, { recursive: true });
-      // A new version 1 cpuset has no processors and no memory. It does not accept processes before both are set.
+      // A new version 1 cpuset has no processors and no memory. It accepts no processes until both are set.
       for (const file of ["cpuset.cpus", "cpuset.mems"]) await inherit(join(parent, file), join(folder, file));
     }
   }
   return all.map((mount) => join(mount, group, "cgroup.procs"));
 }
 
-/** Returns the command line that runs `argv` in the groups whose files {@link makeGroup} returned. */
+/**
+ * Returns the command line that runs `argv` in the group. `processFiles` are the files that {@link makeGroup} returned.
+ */
 export function inGroup(processFiles: readonly string[], argv: readonly string[]): readonly string[] {
   const enter = 'until [ "$1" = -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"';
   return ["/bin/sh", "-ec", enter, "sh", ...processFiles, "--", ...argv];
 }
 
-/** Ends every process of the group and of the groups below it. Waits until all are gone, then removes the group. */
+/**
+ * Kills every process in the group and in the groups below it. Waits until all of them are gone, then removes the
+ * groups.
+ */
 export async function destroyGroup(group: string, signal: AbortSignal): Promise<void> {
   const { all, unified } = await hierarchies();
   const folder = join(unified, group);
@@ -69,7 +72,7 @@ export async function destroyGroup(group: string, signal: AbortSignal): Promise<
 async function emptied(folder: string, signal: AbortSignal): Promise<void> {
   const file = join(folder, "cgroup.events");
   const isEmpty = async (): Promise<boolean> => (await readFile(file, "utf8")).includes("populated 0");
-  // The kernel reports a change of this file as a modification, so no polling is needed.
+  // The kernel reports a change to this file as a modification, so no polling is needed.
   const watcher = watch(file);
   try {
     await new Promise<void>((resolve, reject) => {
@@ -91,7 +94,8 @@ async function removeTree(folder: string, signal: AbortSignal): Promise<void> {
       await unlessGone(() => rmdir(folder));
       return;
     } catch (error) {
-      // A version 1 hierarchy counts its last process for a moment after the process has ended, and sends no event.
+      // A version 1 hierarchy still counts its last process for a moment after the process has ended, and sends no
+      // event.
       if (!isErrno(error, "EBUSY") || signal.aborted) throw error;
       await sleep(5);
     }

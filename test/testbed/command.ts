@@ -1,4 +1,4 @@
-/** Runs commands until they exit, with a deadline. */
+/** Runs commands and waits until they exit, up to a deadline. */
 import { spawn } from "node:child_process";
 
 import { isErrno } from "../../proto/errno.ts";
@@ -7,15 +7,13 @@ import { isErrno } from "../../proto/errno.ts";
 export interface RunOptions {
   /** The command's standard input; empty by default. */
   readonly input?: string | Buffer;
-  /**
-   * Variables on top of a minimal environment (PATH, HOME, LANG). The caller's own environment is never inherited.
-   */
+  /** Variables to add to a minimal environment (PATH, HOME, LANG). The caller's own environment is never inherited. */
   readonly env?: Readonly<Record<string, string>>;
   /** The working folder, as the command sees it. */
   readonly cwd?: string;
-  /** Milliseconds until the command and its process group are killed; 120 s by default. */
+  /** Milliseconds after which the command and its process group are killed; 120 s by default. */
   readonly timeoutMs?: number;
-  /** Kills the command early. */
+  /** Kills the command before its deadline. */
   readonly signal?: AbortSignal;
 }
 
@@ -26,7 +24,7 @@ export interface RunResult {
   readonly stderr: string;
 }
 
-/** The environment that every command gets. The test runner's variables (NODE_OPTIONS, TAP, ...) do not leak in. */
+/** The basic environment of every command. It contains none of the test runner's variables (NODE_OPTIONS, TAP, ...). */
 export const plainEnvironment = {
   PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
   HOME: "/root",
@@ -38,7 +36,7 @@ const signalNumbers: Readonly<Record<string, number>> = { SIGINT: 2, SIGKILL: 9,
 
 /**
  * Runs a command and waits until it exits. A non-zero exit status is a result, not an error. Throws if the command
- * cannot start, is aborted, or exceeds its deadline; the error includes the last output.
+ * cannot be started, is aborted, or exceeds its deadline. The error contains the last output.
  */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [file, ...args] = argv;
@@ -48,8 +46,9 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const signal = options.signal ? AbortSignal.any([options.signal, deadline]) : deadline;
   signal.throwIfAborted();
 
-  // A separate process group: a kill also reaches the processes that nsenter forked. The test runner sets NODE_OPTIONS
-  // for every process that a test spawns, regardless of the environment given here.
+  // The command has a separate process group, so that a kill also reaches the processes that nsenter has forked.
+  // NODE_OPTIONS must be unset, because the test runner sets it for every process, regardless of the environment given
+  // here.
   const child = spawn("/usr/bin/env", ["--unset=NODE_OPTIONS", "--", file, ...args], {
     detached: true,
     env: { ...plainEnvironment, ...options.env },
@@ -63,7 +62,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const stderr: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-  // If a command exits without reading its input, that is not an error: the exit status decides.
+  // If a command exits without reading its input, that is not an error. Only the exit status matters.
   child.stdin.on("error", () => {});
   child.stdin.end(options.input);
 
@@ -83,14 +82,14 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
 }
 
 /**
- * Like {@link run}, for a command that must succeed. Returns its standard output; otherwise throws with its
- * standard error.
+ * Like {@link run}, but for a command that must succeed. Returns its standard output. If the command fails, throws an
+ * error that contains its standard error.
  */
 export async function must(argv: readonly string[], options: RunOptions = {}): Promise<string> {
   return succeeded(argv, await run(argv, options));
 }
 
-/** Returns the standard output of a command that succeeded; throws if the command failed. */
+/** Returns the standard output of a successful command. Throws if the command failed. */
 export function succeeded(argv: readonly string[], result: RunResult): string {
   if (result.code === 0) return result.stdout;
   throw new Error(`${argv.join(" ")}: exit status ${result.code}: ${(result.stderr || result.stdout).trim()}`);

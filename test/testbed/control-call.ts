@@ -1,11 +1,11 @@
-/** Calls to a testbed server over its control socket. */
+/** Makes calls to a testbed server over its control socket. */
 import { Agent, request } from "undici";
 
 /** Makes a call and returns the parsed response. If the server refuses the call, rejects with the server's message. */
 export type ControlCall = <T>(method: "GET" | "PUT" | "DELETE", path: string, body?: unknown) => Promise<T>;
 
 /**
- * Returns the function that makes calls, and a function that closes the connection. The connection opens at the first
+ * Returns a function that makes calls, and a function that closes the connection. The connection is opened on the first
  * call.
  */
 export function controlCalls(socketPath: string): { readonly call: ControlCall; readonly close: () => Promise<void> } {

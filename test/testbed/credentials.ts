@@ -1,4 +1,4 @@
-/** The files of labs 04 to 06 for one cluster: certificates, kubeconfigs and the encryption configuration. */
+/** Creates the files of labs 04 to 06 for one cluster: certificates, kubeconfigs and the encryption configuration. */
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,13 +6,13 @@ import { join } from "node:path";
 import { issue, makeAuthority } from "./certificates.ts";
 import type { Place } from "./layout.ts";
 
-/** The cluster that the credentials are for. */
+/** The cluster for which the credentials are valid. */
 export interface Cluster {
   readonly nodes: readonly Pick<Place, "address">[];
   readonly publicAddress: string;
 }
 
-/** The API server's names in lab 04. */
+/** The names of the API server in lab 04. */
 const serverNames = [
   "kubernetes",
   "kubernetes.default",
@@ -21,16 +21,19 @@ const serverNames = [
   "kubernetes.svc.cluster.local",
 ];
 
-/** Returns the subject alternative names of `kubernetes.pem`: those of lab 04, with this cluster's addresses. */
+/**
+ * Returns the subject alternative names for `kubernetes.pem`. They are the same as in lab 04, but with this cluster's
+ * addresses.
+ */
 export function subjectAlternativeNames({ nodes, publicAddress }: Cluster): readonly string[] {
   const addresses = ["10.32.0.1", ...nodes.map(({ address }) => address), publicAddress, "127.0.0.1"];
   return [...addresses.map((address) => `IP:${address}`), ...serverNames.map((name) => `DNS:${name}`)];
 }
 
 /**
- * Makes the labs' files in a folder (mode 0700). The certificates are `ca`, `admin`, `kube-controller-manager`,
- * `kube-scheduler`, `kubernetes` and `service-account`, as `.pem` and `-key.pem`. The other files are the
- * kubeconfigs of the first three clients and `encryption-config.yaml`.
+ * Creates the labs' files in a folder (mode 0700). The certificates are `ca`, `admin`, `kube-controller-manager`,
+ * `kube-scheduler`, `kubernetes` and `service-account`, as `.pem` and `-key.pem`. The other files are
+ * `encryption-config.yaml` and the kubeconfigs of `admin`, `kube-controller-manager` and `kube-scheduler`.
  */
 export async function makeCredentials(folder: string, cluster: Cluster): Promise<void> {
   await makeAuthority(folder);
@@ -45,12 +48,15 @@ export async function makeCredentials(folder: string, cluster: Cluster): Promise
   for (const [name, user] of Object.entries(kubeconfigUsers)) await writeKubeconfig(folder, name, user);
 }
 
-/** Makes an empty folder: khw itself must make the certificates, kubeconfigs and encryption key. */
+/** Creates an empty folder. khw itself must create the certificates, kubeconfigs and encryption key. */
 export async function noCredentials(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
-/** The file name (without extension) and user of each kubeconfig from lab 05 that a controller or an operator needs. */
+/**
+ * The kubeconfigs from lab 05 that a controller or an operator needs. Each has a file name (without extension) and a
+ * user.
+ */
 const kubeconfigUsers = {
   admin: "admin",
   "kube-controller-manager": "system:kube-controller-manager",
@@ -82,7 +88,7 @@ users:
   await writeFile(join(folder, `${name}.kubeconfig`), text, { mode: 0o600 });
 }
 
-/** Returns the encryption configuration of lab 06, with a new key at every call. */
+/** Returns the encryption configuration of lab 06, with a new key on every call. */
 function encryptionConfig(): string {
   return `kind: EncryptionConfig
 apiVersion: v1

@@ -1,5 +1,5 @@
 /**
- * The demo: three controllers, an emulated cloud, and one command that makes them a control plane.
+ * Runs the demo: three controllers, an emulated cloud, and one command that turns the controllers into a control plane.
  *
  * usage: demo.ts [--nodes N] | down
  */
@@ -67,7 +67,7 @@ The control plane is up, behind ${testbed.publicAddress}. To go on:
 `;
 }
 
-/** Runs a command on the workstation, on this terminal; throws if the command fails. */
+/** Runs a command on the workstation, attached to this terminal. Throws if the command fails. */
 async function inTerminal({ id }: Testbed, argv: readonly string[], cwd: string): Promise<void> {
   const child = spawn("nsenter", [`--net=${namespacePath(namespaceOf(id))}`, "--", ...argv], { cwd, stdio: "inherit" });
   const code = await new Promise<number | null>((resolve, reject) =>

@@ -1,4 +1,4 @@
-/** A machine's disk: an overlay on the shared base, with the files that are specific to the machine. */
+/** Makes a machine's disk, which is an overlay on the shared base with the files that are specific to the machine. */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,11 +7,13 @@ import { must, run } from "./command.ts";
 import { diskFolder, gateway, metadataAddress, nodeFolder, ports, project } from "./layout.ts";
 import type { Place } from "./layout.ts";
 
-/** The file in a machine that signals to the host that PID 1 accepts commands. The host bind-mounts a pipe there. */
+/**
+ * The file in a machine that tells the host when PID 1 accepts commands. The host bind-mounts a pipe over this file.
+ */
 export const readyPipe = "/run/testbed-ready";
 
-// The unit opens the pipe for reading as well. Otherwise it would block after a reboot from inside, because nobody
-// reads the pipe then.
+// The unit opens the pipe for reading as well. After a reboot from inside the machine, nobody reads the pipe, so
+// opening it only for writing would block.
 const readyUnit = `[Unit]
 Description=Tells the testbed that this machine takes orders
 After=basic.target dbus.service
@@ -24,23 +26,23 @@ ExecStart=/bin/sh -c 'echo ready 1<>${readyPipe}'
 WantedBy=multi-user.target
 `;
 
-/** The parts of a machine's disk. */
+/** The options for a machine's disk. */
 export interface Disk {
   readonly id: string;
   readonly place: Place;
-  /** All machines of the testbed: each machine knows the names of the others. */
+  /** All machines of the testbed. Each machine can resolve the names of the others. */
   readonly all: readonly Place[];
-  /** The shared root. It is never written to. */
+  /** The shared root file system. It is never written to. */
   readonly base: string;
 }
 
-/** Mounts a fresh disk for a machine, writes the machine's identity, and returns the root. */
+/** Mounts a new disk for a machine and writes the machine's identity to it. Returns the disk's root folder. */
 export async function makeDisk({ id, place, all, base }: Disk): Promise<string> {
   const layers = join(diskFolder(id), place.name);
   const [upper, work] = [join(layers, "upper"), join(layers, "work")];
   const root = join(nodeFolder(id, place.name), "root");
   for (const folder of [upper, work, root]) await mkdir(folder, { recursive: true });
-  // The mounted root gets its mode from the upper layer.
+  // The mounted root folder takes its mode from the upper layer.
   await chmod(upper, 0o755);
   await must(["mount", "-t", "overlay", "-o", `lowerdir=${base},upperdir=${upper},workdir=${work}`, "overlay", root]);
 
@@ -58,10 +60,10 @@ export async function makeDisk({ id, place, all, base }: Disk): Promise<string> 
   return root;
 }
 
-/** Unmounts and deletes a disk made by {@link makeDisk}. A missing disk is fine. */
+/** Unmounts and deletes a disk made by {@link makeDisk}. Does nothing if the disk does not exist. */
 export async function removeDisk(id: string, place: Place): Promise<void> {
   const root = join(nodeFolder(id, place.name), "root");
-  // A lazy unmount: the mount disappears at once, even if another process still uses it.
+  // With a lazy unmount, the mount disappears immediately, even if another process is still using it.
   const unmounted = await run(["umount", "--lazy", root]);
   if (unmounted.code !== 0 && !/not mounted|not found|no mount point/.test(unmounted.stderr)) {
     throw new Error(`${root}: ${unmounted.stderr.trim()}`);

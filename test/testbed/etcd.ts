@@ -5,22 +5,20 @@ import { join } from "node:path";
 import type { Place } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 
-/** The version of etcd in Debian's packages. The testbed's mirror serves etcd under this version. */
+/** The etcd version that Debian packages. The testbed's mirror serves etcd under this version. */
 export const realEtcdVersion = "v3.4.23";
 
-/** The time limit from boot to a healthy etcd cluster; usually a second or two. */
+/** The time limit from boot to a healthy etcd cluster, which usually takes a second or two. */
 const startTimeoutMs = 60_000;
 
-/** The sources for a machine's etcd. */
+/** The sources of the files for a machine's etcd. */
 export interface EtcdSource {
-  /** The folder of the etcd releases. */
+  /** The folder that contains the etcd releases. */
   readonly etcd: string;
   readonly credentials: string;
 }
 
-/**
- * Writes the lab's programs, unit, certificates and data folder to a machine's disk. etcd starts at the next boot.
- */
+/** Writes the lab's programs, unit, certificates and data folder to a machine's disk. etcd starts on the next boot. */
 export async function installEtcd(
   node: TestbedNode,
   all: readonly Place[],
@@ -40,7 +38,8 @@ export async function installEtcd(
 }
 
 /**
- * Waits until every member serves. etcd notifies systemd when it serves, so waiting for the unit's start is enough.
+ * Waits until every member is serving. etcd notifies systemd at that point, so it is enough to wait for the start of
+ * the unit.
  */
 export async function waitForEtcd(nodes: readonly TestbedNode[]): Promise<void> {
   await Promise.all(nodes.map((node) => node.must(["systemctl", "start", "etcd"], { timeoutMs: startTimeoutMs })));

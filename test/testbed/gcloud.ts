@@ -1,7 +1,7 @@
-/** Points real gcloud at the testbed's Compute API. */
+/** Points the real gcloud at the testbed's Compute API. */
 import { project } from "./layout.ts";
 
-/** Returns the environment in which gcloud calls only that API. `config` is a folder for gcloud's own files. */
+/** Returns an environment in which gcloud calls only the testbed's API. `config` is a folder for gcloud's own files. */
 export function gcloudEnvironment(computeUrl: string, config: string): Readonly<Record<string, string>> {
   return {
     CLOUDSDK_CONFIG: config,

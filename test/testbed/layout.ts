@@ -1,14 +1,16 @@
-/** The addresses, names and folders of a testbed, all derived from its id. */
+/** Defines the addresses, names and folders of a testbed. The names and folders are derived from its id. */
 import { homedir } from "node:os";
 import { join } from "node:path";
 
-/** The labs' network. It contains every controller's address. */
+/** The labs' network, which contains the address of every controller. */
 export const subnet = { prefix: "10.240.0", length: 24 } as const;
-/** The bridge's address: the gateway of the machines, and the address of the workstation and its servers. */
+/**
+ * The bridge's address. It is the machines' gateway, and the address of the workstation and of the testbed's servers.
+ */
 export const gateway = "10.240.0.1";
 /** Compute Engine's metadata server. */
 export const metadataAddress = "169.254.169.254";
-/** The load balancer's static address (a block reserved for documentation: RFC 5737). */
+/** The load balancer's static address, which is in a block reserved for documentation (RFC 5737). */
 export const publicAddress = "203.0.113.10";
 /** The Compute Engine project, region and zone that the testbed simulates. */
 export const project = { id: "khw-testbed", number: "1234", region: "us-west1", zone: "us-west1-c" } as const;
@@ -21,11 +23,14 @@ export interface Place {
   readonly name: string;
   /** The address in the labs' network. */
   readonly address: string;
-  /** The external address. Packets to it reach the machine, as on Compute Engine. */
+  /** The external address. Packets to this address reach the machine, as on Compute Engine. */
   readonly externalAddress: string;
 }
 
-/** Returns the places of the first `count` controllers, as in the labs: controller-N at 10.240.0.1N. */
+/**
+ * Returns the names and addresses of the first `count` controllers. As in the labs, controller-N has the address
+ * 10.240.0.1N.
+ */
 export function places(count: number): readonly Place[] {
   return Array.from({ length: count }, (_, index) => ({
     name: `controller-${index}`,
@@ -34,15 +39,15 @@ export function places(count: number): readonly Place[] {
   }));
 }
 
-/** The state folder of all testbeds on this host. */
+/** The folder with the state of all testbeds on this host. */
 export const stateRoot = "/run/khw-testbed";
 
-/** Returns a testbed's state folder, mode 0700. */
+/** Returns a testbed's state folder, which has mode 0700. */
 export function stateFolder(id: string): string {
   return join(stateRoot, id);
 }
 
-/** The folder with the release mirror's certificate and the CA that issued it. */
+/** Returns the folder with the release mirror's certificate and the CA that issued it. */
 export function mirrorIdentityFolder(id: string): string {
   return join(stateFolder(id), "mirror-identity");
 }
@@ -56,14 +61,14 @@ export function nodeFolder(id: string, name: string): string {
 }
 
 /**
- * Returns the folder of a testbed's disks. It is on the cache's file system, because an overlay cannot be the upper
- * layer of an overlay.
+ * Returns the folder that contains a testbed's disks. It is on the cache's file system, because the upper layer of an
+ * overlay must not be an overlay itself.
  */
 export function diskFolder(id: string): string {
   return join(cacheFolder(), "disks", id);
 }
 
-/** Returns the control group of a testbed, or of a machine in it. */
+/** Returns the control group of a testbed, or of one of its machines. */
 export function groupOf(id: string, name?: string): string {
   return name === undefined ? `khw-testbed-${id}` : `khw-testbed-${id}/${name}`;
 }
@@ -78,7 +83,7 @@ export function namespacePath(namespace: string): string {
   return join("/run/netns", namespace);
 }
 
-/** Returns the folder for files that are slow to make: `$KHW_CACHE`, or `khw` in the user's cache folder. */
+/** Returns the folder for files that take long to build. It is `$KHW_CACHE`, or `khw` in the user's cache folder. */
 export function cacheFolder(): string {
   const { KHW_CACHE, XDG_CACHE_HOME } = process.env;
   return KHW_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "khw");

@@ -1,11 +1,14 @@
-/** Makes the testbed's network: a bridge in a separate namespace, and a connected namespace for each machine. */
+/**
+ * Creates the testbed's network: a bridge in a separate namespace, and a namespace connected to the bridge for each
+ * machine.
+ */
 import { must, run } from "./command.ts";
 import { gateway, metadataAddress, namespaceOf, publicAddress, subnet } from "./layout.ts";
 import type { Place } from "./layout.ts";
 
 /**
- * Makes the namespaces, the bridge and the links. All links are created inside the namespaces. So the host's own
- * network never sees them, and deleting the namespaces deletes everything.
+ * Creates the namespaces, the bridge and the links. All links are created inside the namespaces, so they never appear
+ * in the host's own network. Deleting the namespaces deletes everything.
  */
 export async function makeNetwork(id: string, nodes: readonly Place[]): Promise<void> {
   const bridge = namespaceOf(id);
@@ -36,7 +39,7 @@ export async function makeNetwork(id: string, nodes: readonly Place[]): Promise<
   );
 }
 
-/** Removes those namespaces of a testbed that exist. */
+/** Removes the namespaces of a testbed. Some of them may not exist. */
 export async function removeNetwork(id: string, nodes: readonly Place[]): Promise<void> {
   for (const namespace of namespacesOf(id, nodes)) {
     const deleted = await run(["ip", "netns", "delete", namespace]);

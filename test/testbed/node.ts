@@ -1,4 +1,4 @@
-/** A testbed machine, and the physical actions on it. */
+/** Controls a testbed machine, including actions such as pulling its network cable. */
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -12,35 +12,36 @@ import { setLink } from "./network.ts";
 
 /** A testbed machine. */
 export interface TestbedNode extends Place {
-  /** The machine's root as the host sees it; available even while the machine is off. */
+  /** The path of the machine's root folder on the host. It is available even while the machine is off. */
   readonly root: string;
-  /** The host's process id of the machine's PID 1; throws while the machine is off. */
+  /** The process id on the host of the machine's PID 1. Throws if the machine is off. */
   readonly leaderPid: number;
-  /** Runs a command in the machine, as root. A non-zero exit status is a result, not an error. */
+  /** Runs a command on the machine, as root. A non-zero exit status is a result, not an error. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a command in the machine that must succeed, and returns its standard output. */
+  /** Runs a command that must succeed on the machine, and returns its standard output. */
   must(argv: readonly string[], options?: RunOptions): Promise<string>;
   /**
-   * Copies a file or folder from the host to this path on the running machine. The owner becomes root; modes are kept.
+   * Copies a file or folder from the host to this path on the running machine. The owner becomes root; modes are
+   * preserved.
    */
   copyIn(from: string, to: string): Promise<void>;
-  /** Cuts the power: every process on the machine ends at once; data written to its disk is kept. */
+  /** Cuts the power. Every process on the machine ends immediately, and data written to its disk is kept. */
   powerOff(): Promise<void>;
-  /** Boots from the same disk and waits until PID 1 accepts commands. Services may still be starting. */
+  /** Boots from the same disk and waits until PID 1 accepts commands. Services may still be starting at that point. */
   powerOn(): Promise<void>;
-  /** Pulls the network cable; the machine keeps running. */
+  /** Pulls the network cable. The machine keeps running. */
   disconnect(): Promise<void>;
-  /** Puts the network cable back. */
+  /** Plugs the network cable back in. */
   connect(): Promise<void>;
   /**
-   * Shifts a service's clock by this many seconds, from the service's next start until the machine's next boot. A
-   * service that started with a shifted clock sees a change within a second. 0 restores the correct time. The machines
-   * share the kernel's clock, so a whole machine's clock cannot be set.
+   * Shifts a service's clock by this many seconds, from the service's next start until the machine's next boot. If the
+   * service was started with a shifted clock, it sees a further change within a second. 0 restores the correct time.
+   * The machines share the kernel's clock, so the clock of a whole machine cannot be set.
    */
   skewClock(unit: string, seconds: number): Promise<void>;
 }
 
-/** The time limit until all processes of a powered-off machine have ended. */
+/** The time limit for all processes of a machine to end after its power was cut. */
 const powerOffTimeoutMs = 20_000;
 
 async function powerOff(id: string, name: string): Promise<void> {
@@ -48,7 +49,7 @@ async function powerOff(id: string, name: string): Promise<void> {
   await rm(join(nodeFolder(id, name), "supervisor"), { force: true });
 }
 
-/** Returns the handle of a machine whose disk exists, made by this process or an earlier one. */
+/** Returns the handle of a machine with an existing disk, which this process or an earlier process has made. */
 export function nodeAt(id: string, place: Place): TestbedNode {
   const { name } = place;
   const enter = (argv: readonly string[]): readonly string[] => {
@@ -62,8 +63,8 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     },
     run: async (argv, options) => run(enter(argv), options),
     must: async (argv, options) => succeeded([`${name}:`, ...argv], await node.run(argv, options)),
-    // The machine itself writes the files, because its /tmp and /run are not on its disk, and the host would resolve
-    // its links differently.
+    // The machine itself writes the files. Its /tmp and /run are not on its disk, and the host would resolve its
+    // symbolic links differently.
     copyIn: async (from, to) => {
       const source = await stat(from);
       const [read, write] = source.isDirectory()
@@ -81,7 +82,7 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     powerOff: async () => powerOff(id, name),
     powerOn: async () => {
       if (isOn(id, name)) throw new Error(`${name} is already on`);
-      // After a shutdown or a failed boot, the machine's supervisor can hold the disk's lock for a while.
+      // After a shutdown or a failed boot, the machine's supervisor can still hold the disk's lock for a while.
       await powerOff(id, name);
       try {
         await boot(id, name);
@@ -94,10 +95,10 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     connect: async () => setLink(id, name, "up"),
     skewClock: async (unit, seconds) => {
       const dropIn = `/run/systemd/system/${unit}.d/testbed-clock.conf`;
-      // ld.so, not systemd, replaces $LIB with the architecture's library folder.
+      // $LIB stands for the architecture's library folder. It is expanded by ld.so, not by systemd.
       const clock = `/run/testbed-clock.${unit}`;
       const environment = `LD_PRELOAD=/usr/$LIB/faketime/libfaketime.so.1 FAKETIME_TIMESTAMP_FILE=${clock} FAKETIME_CACHE_DURATION=1 DONT_FAKE_MONOTONIC=1`;
-      // A process that reads the file must always find it complete.
+      // The file is replaced atomically, because a process that reads it must never find it incomplete.
       const set = 'printf "%s\\n" "$2" >"$3.new"; mv "$3.new" "$3"';
       const use =
         seconds === 0 ? 'rm -f "$0"' : 'mkdir -p "$(dirname "$0")"; printf "[Service]\\nEnvironment=%s\\n" "$1" >"$0"';

@@ -1,6 +1,9 @@
 /** Lets a process clean up before a signal ends it. */
 
-/** Until released, runs the task once before SIGINT or SIGTERM ends this process. The signal ends it in any case. */
+/**
+ * Runs the task once before SIGINT or SIGTERM ends this process, unless `release` was called first. The signal always
+ * ends the process.
+ */
 export function onSignal(task: () => Promise<void>): { readonly release: () => void } {
   const signals = ["SIGINT", "SIGTERM"] as const;
   const release = (): void => signals.forEach((signal) => process.off(signal, run));

@@ -1,30 +1,30 @@
-/** Makes the cached folders that a testbed starts from. They are slow to make, so they are made only once. */
+/** Builds the cached folders that a testbed needs to start. Building them is slow, so it is done only once. */
 import { join } from "node:path";
 
 import { must } from "./command.ts";
 import { cacheFolder } from "./layout.ts";
 
-/** The Debian releases available for machines. */
+/** The Debian releases that machines can use. */
 export type Suite = "bookworm" | "trixie";
 
 /** The cached folders of a testbed. */
 export interface Prepared {
-  /** The machines' root. */
+  /** The root file system that the machines share. */
   readonly base: string;
-  /** The apt repository with nginx. */
+  /** The apt repository that contains nginx. */
   readonly packages: string;
-  /** The Kubernetes releases: a folder for each version. */
+  /** The Kubernetes releases, with a folder for each version. */
   readonly kubernetes: string;
-  /** The etcd releases: a folder for each version. */
+  /** The etcd releases, with a folder for each version. */
   readonly etcd: string;
 }
 
-/** Long enough to build Kubernetes on two slow processors. */
+/** The time limit is long enough to build Kubernetes on two slow processors. */
 const buildTimeoutMs = 45 * 60_000;
 
 /**
- * Finds the folders in the cache, or makes the missing ones. Making them takes minutes; `test/setup.sh` does it
- * beforehand.
+ * Finds the folders in the cache and builds the missing folders. Building takes minutes; `test/setup.sh` does it in
+ * advance.
  */
 export async function prepare(suite: Suite): Promise<Prepared> {
   const make = async (script: string, ...args: readonly string[]): Promise<string> => {

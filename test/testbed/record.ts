@@ -1,6 +1,6 @@
 /**
- * The record of each testbed on this host. It is enough to take the testbed down without the process that started
- * it.
+ * Keeps a record of each testbed on this host. With the record, the testbed can be taken down without the process that
+ * started it.
  */
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -12,16 +12,14 @@ import { diskFolder, groupOf, stateFolder, stateRoot } from "./layout.ts";
 import type { Place } from "./layout.ts";
 import { removeNetwork } from "./network.ts";
 
-/** The record of a testbed, written before any resource is made. All resource names derive from the id. */
+/** The record of a testbed. It is written before any resource is created. All resource names derive from the id. */
 export interface TestbedRecord {
   readonly id: string;
   /** Whether the testbed outlives its owner. */
   readonly keep: boolean;
-  /**
-   * The process that started the testbed. The start time distinguishes it from a later process with the same id.
-   */
+  /** The process that started the testbed. The start time distinguishes it from a later process with the same pid. */
   readonly owner: { readonly pid: number; readonly startTime: string };
-  /** The id of the host's boot at the testbed's start. After the next boot, only the testbed's disks are left. */
+  /** The host's boot id when the testbed was started. After the host's next boot, only the testbed's disks are left. */
   readonly bootId: string;
   readonly nodes: readonly Place[];
   /** The folder with the Kubernetes releases that the testbed's mirror serves. */
@@ -32,15 +30,15 @@ export interface TestbedRecord {
   readonly withEtcd: boolean;
 }
 
-/** The time limit until all processes of a testbed have ended. */
+/** The time limit for all processes of a testbed to end. */
 const stopTimeoutMs = 30_000;
 
-/** Writes a testbed's record into a new state folder; throws if a testbed with that id exists. */
+/** Writes a testbed's record to a new state folder. Throws if a testbed with the same id exists. */
 export async function register(testbed: Omit<TestbedRecord, "owner" | "bootId">): Promise<void> {
   const owner = { pid: process.pid, startTime: (await startTime(process.pid)) ?? "" };
   const record: TestbedRecord = { ...testbed, owner, bootId: await bootId() };
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });
-  // The folder gets its final name only when the record is inside, so a sweep never finds a folder without a record.
+  // The folder gets its final name only when it contains the record, so a sweep never finds a folder without a record.
   const fresh = await mkdtemp(join(stateRoot, ".new-"));
   await writeFile(join(fresh, "record.json"), `${JSON.stringify(record, null, 2)}\n`);
   try {
@@ -64,7 +62,7 @@ export async function recordOf(id: string): Promise<TestbedRecord | undefined> {
 
 /**
  * Ends a testbed's processes and removes all its resources. The record is removed last, so that a failed removal can be
- * repeated.
+ * retried.
  */
 export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">): Promise<void> {
   await destroyGroup(groupOf(id), AbortSignal.timeout(stopTimeoutMs));
@@ -73,7 +71,10 @@ export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">
   await rm(stateFolder(id), { recursive: true, force: true });
 }
 
-/** Destroys every testbed without an owner: the owner ended and `keep` is false, or the host rebooted. */
+/**
+ * Destroys every testbed that has no owner, because the owner has ended and `keep` is false, or because the host has
+ * rebooted.
+ */
 export async function sweep(): Promise<void> {
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });
   for (const id of await readdir(stateRoot)) {
@@ -88,14 +89,14 @@ async function isLeftOver({ keep, owner, bootId: born }: TestbedRecord): Promise
 }
 
 /**
- * Returns the start time of a process in clock ticks since boot, as in `proc(5)`; undefined if the process does not
+ * Returns the start time of a process in clock ticks since boot (see `proc(5)`), or undefined if the process does not
  * exist.
  */
 async function startTime(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The name, in parentheses, may contain any character; the fields after it are plain. starttime is field 22 of
-    // the line.
+    // The name in parentheses can contain any character; the fields after it are plain. starttime is field 22 of the
+    // line.
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;

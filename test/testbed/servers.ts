@@ -1,5 +1,6 @@
 /**
- * Starts the testbed's servers: Node programs in the bridge's network namespace and in the testbed's control group.
+ * Starts the testbed's servers. They are Node programs that run in the bridge's network namespace and in the testbed's
+ * control group.
  */
 import { spawn } from "node:child_process";
 import { open, readdir, readFile } from "node:fs/promises";
@@ -24,7 +25,7 @@ import type { Place } from "./layout.ts";
 import type { Prepared } from "./prepare.ts";
 import { together } from "./together.ts";
 
-/** The time limit until a server reports that it is ready. */
+/** The time limit for a server to report that it is ready. */
 const readyTimeoutMs = 180_000;
 
 /** Returns the control socket of a testbed's server. */
@@ -32,7 +33,7 @@ export function controlSocket(id: string, name: string): string {
   return join(stateFolder(id), `${name}.sock`);
 }
 
-/** Starts a server and waits for its line `ready`. Its errors go to `NAME.log` in the state folder. */
+/** Starts a server and waits until it prints `ready`. Its errors go to `NAME.log` in the state folder. */
 async function startServer(id: string, name: string, argv: readonly string[]): Promise<void> {
   const logFile = join(stateFolder(id), `${name}.log`);
   const log = await open(logFile, "w");
@@ -53,8 +54,8 @@ async function startServer(id: string, name: string, argv: readonly string[]): P
   } finally {
     await log.close();
   }
-  // From here on, only the control group owns the server: the server neither keeps this process alive nor ends with
-  // it.
+  // From here on, only the control group owns the server. The server does not keep this process alive, and does not end
+  // with it.
   child.removeAllListeners("exit");
   child.stdout?.destroy();
   child.unref();
@@ -69,7 +70,10 @@ export interface ServersOptions {
   readonly probeScale: number;
 }
 
-/** Starts the metadata server, the release mirror, the apt repository and Compute Engine; waits until all of them serve. */
+/**
+ * Starts the metadata server, the release mirror, the apt repository and Compute Engine. Waits until all of them are
+ * serving.
+ */
 export async function startServers(id: string, options: ServersOptions): Promise<void> {
   const { nodes, prepared, tlsMirror, probeScale } = options;
   const program = (path: string): string => join(import.meta.dirname, path);
@@ -115,7 +119,5 @@ export async function startServers(id: string, options: ServersOptions): Promise
   );
 }
 
-/**
- * The host's architecture, under Kubernetes' name for it. The programs in the cache are built for this architecture.
- */
+/** The host's architecture, as Kubernetes calls it. The programs in the cache are built for this architecture. */
 const architecture = process.arch === "arm64" ? "arm64" : "amd64";

@@ -1,4 +1,4 @@
-/** The handle of a running testbed, in the process that started it or in a later one. */
+/** Provides the handle of a running testbed, in the process that started the testbed or in a later process. */
 import { join } from "node:path";
 
 import { run, succeeded } from "./command.ts";
@@ -17,49 +17,55 @@ import { controlSocket } from "./servers.ts";
 /** A running testbed. Disposing of it stops the testbed. */
 export interface Testbed extends AsyncDisposable {
   readonly id: string;
-  /** The state folder, mode 0700: sockets, logs, consoles, credentials. {@link stop} deletes the folder. */
+  /**
+   * The state folder (mode 0700), which contains sockets, logs, consoles and credentials. {@link stop} deletes the
+   * folder.
+   */
   readonly folder: string;
-  /** controller-0, controller-1 and so on, at 10.240.0.10, 10.240.0.11 and so on. */
+  /** The controllers: controller-0, controller-1 and so on, at 10.240.0.10, 10.240.0.11 and so on. */
   readonly nodes: readonly TestbedNode[];
   /** The load balancer's static address. */
   readonly publicAddress: string;
   /**
-   * The release mirror's base URL, valid on the machines and the workstation. `.../VERSION/bin/linux/ARCH/NAME` is
-   * below it.
+   * The release mirror's base URL, which works on the machines and on the workstation. Programs are at
+   * `.../VERSION/bin/linux/ARCH/NAME` below it.
    */
   readonly mirrorUrl: string;
-  /** The same releases at the path of the labs' mirror, so that tests with a list of mirrors have a second mirror. */
+  /**
+   * The base URL of the same releases under the path of the labs' mirror. It is the second mirror in tests with a list
+   * of mirrors.
+   */
   readonly secondMirrorUrl: string;
-  /** The base URL of etcd's releases: `.../VERSION/etcd-VERSION-linux-ARCH.tar.gz` is below it. */
+  /** The base URL of the etcd releases. They are at `.../VERSION/etcd-VERSION-linux-ARCH.tar.gz` below it. */
   readonly etcdMirrorUrl: string;
   /** The TLS URLs of both mirrors. They work only if the testbed was started with `tlsMirror`. */
   readonly tlsMirrorUrl: string;
   readonly tlsEtcdMirrorUrl: string;
-  /** The certificate of the authority that issued the mirror's certificate. */
+  /** The path of the certificate of the authority that issued the mirror's certificate. */
   readonly mirrorCa: string;
   /** The folder on this host that contains the etcd releases. */
   readonly etcd: string;
   /** Whether the machines had an etcd cluster from the start. */
   readonly withEtcd: boolean;
-  /** The Compute Engine API's base URL, valid on the machines and the workstation. */
+  /** The Compute Engine API's base URL, which works on the machines and on the workstation. */
   readonly computeUrl: string;
   /** The folder with this cluster's files from labs 04 to 06, including `admin.kubeconfig`. */
   readonly credentials: string;
   /** The folder on this host that contains the Kubernetes releases, for example `v1.21.0/kubectl`. */
   readonly kubernetes: string;
-  /** The remote controls of the servers: they set faults and return the received requests. */
+  /** The remote controls of the servers, which set faults and return the received requests. */
   readonly metadata: ServerControl;
   readonly mirror: ServerControl;
   readonly packages: ServerControl;
   readonly compute: ComputeControl;
   /**
-   * Runs a command on the workstation: with this host's files and the bridge's network. A non-zero exit status is a
-   * result, not an error.
+   * Runs a command on the workstation, which has this host's files and the bridge's network. A non-zero exit status is
+   * a result, not an error.
    */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a command on the workstation that must succeed, and returns its standard output. */
+  /** Runs a command that must succeed on the workstation, and returns its standard output. */
   must(argv: readonly string[], options?: RunOptions): Promise<string>;
-  /** Ends all processes and removes all resources of the testbed. A second call is harmless. */
+  /** Ends all processes and removes all resources of the testbed. A second call has no effect. */
   stop(): Promise<void>;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Waits for all tasks, even after one has failed, so that no task continues in the background. Then throws the
- * failures.
+ * failures, if any.
  */
 export async function together(...tasks: readonly Promise<unknown>[]): Promise<void> {
   const failures = (await Promise.allSettled(tasks)).flatMap((end) => (end.status === "rejected" ? [end.reason] : []));

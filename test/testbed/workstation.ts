@@ -1,4 +1,6 @@
-/** The operator's side of a testbed: khw-client with its files, and the installation of agents on the machines. */
+/**
+ * Provides the operator's side of a testbed: khw-client with its files, and the installation of agents on the machines.
+ */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -12,14 +14,14 @@ import { metadataAddress } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 import type { Testbed } from "./testbed.ts";
 
-/** A folder with khw.yaml, management identities and khw-client, on the bridge's network. */
+/** A workstation on the bridge's network, with a folder that contains khw.yaml and the management identities. */
 export interface Workstation {
   readonly folder: string;
-  /** Runs khw-client; a non-zero exit status is a result. */
+  /** Runs khw-client. A non-zero exit status is a result, not an error. */
   khw(args: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs khw-client, which must succeed, and returns its standard output. */
+  /** Runs a khw-client command that must succeed, and returns its standard output. */
   mustKhw(args: readonly string[], options?: RunOptions): Promise<string>;
-  /** Runs the release's kubectl as the cluster's administrator, through the load balancer. */
+  /** Runs the kubectl of the release as the cluster's administrator, through the load balancer. */
   kubectl(args: readonly string[], options?: RunOptions): Promise<RunResult>;
 }
 
@@ -28,23 +30,23 @@ const architecture = process.arch === "arm64" ? "arm64" : "amd64";
 
 const repository = join(import.meta.dirname, "../..");
 
-/** The client that `npm run build` builds. */
+/** The path of the client that `npm run build` builds. */
 export const clientProgram = join(repository, "build/client/khw-client");
 
-/** The agent's package that `npm run deb` builds. */
+/** The path of the agent's package that `npm run deb` builds. */
 export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersion}_${architecture}.deb`);
 
-/** The version of Debian's source. The testbed's mirror serves the programs under this version. */
+/** The Kubernetes version that Debian packages. The testbed's mirror serves the programs under this version. */
 export const realVersion = "v1.20.2";
 
 /**
- * Makes the workstation's folder with only a khw.yaml for this testbed; bootstrap itself creates the rest. `settings`
- * are further lines of khw.yaml.
+ * Creates the workstation's folder with only a khw.yaml for this testbed. Bootstrap itself creates the rest. `settings`
+ * are additional lines for khw.yaml.
  */
 export async function makeBareWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
   const folder = join(testbed.folder, "workstation");
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  // The testbed's metadata server signs identity tokens instead of Google.
+  // In the testbed, the metadata server signs identity tokens with its own key, not with Google's.
   const keys = join(folder, "identity-keys.json");
   await writeFile(keys, await testbed.must(["curl", "-sSf", `http://${metadataAddress}/oauth2/v3/certs`]));
   const enrolment = `enrolment:\n  jwks: ${keys}\n`;
@@ -54,8 +56,8 @@ export async function makeBareWorkstation(testbed: Testbed, settings = ""): Prom
 }
 
 /**
- * Returns the flags for a first use of the releases over TLS, and removes khw.lock. Needs a testbed with `tlsMirror`,
- * and an etcd that khw manages.
+ * Removes khw.lock, and returns the flags with which the releases are first used over TLS. Requires a testbed with
+ * `tlsMirror`, and an etcd that khw manages.
  */
 export async function useTlsMirror(
   { tlsMirrorUrl, tlsEtcdMirrorUrl, mirrorCa }: Testbed,
@@ -68,7 +70,7 @@ export async function useTlsMirror(
   return [`--mirror=${tlsMirrorUrl}`, `--etcd-mirror=${tlsEtcdMirrorUrl}`, `--mirror-ca=${mirrorCa}`];
 }
 
-/** Returns the digests of all releases on the mirror. Without digests, khw-client rejects a mirror without TLS. */
+/** Returns the digests of all releases on the mirror. khw-client rejects a mirror without TLS if it has no digests. */
 async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntry[]> {
   const entries: LockEntry[] = [];
   for (const version of (await readdir(kubernetes)).filter((name) => name.startsWith("v"))) {
@@ -81,7 +83,9 @@ async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntr
   return entries;
 }
 
-/** Like makeBareWorkstation, but with a management CA, an administrator and an identity for each node. */
+/**
+ * Does the same as makeBareWorkstation. Also creates a management CA, an administrator, and an identity for each node.
+ */
 export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
   const workstation = await makeBareWorkstation(testbed, settings);
   await workstation.mustKhw(["pki", "init"]);
@@ -109,7 +113,7 @@ export function openWorkstation(testbed: Testbed): Workstation {
   };
 }
 
-/** Returns the administrator's kubectl command, through the load balancer. */
+/** Returns a kubectl command that runs as the administrator, through the load balancer. */
 export function kubectlCommand(testbed: Testbed, args: readonly string[]): readonly string[] {
   return [
     join(testbed.kubernetes, realVersion, "kubectl"),
@@ -120,8 +124,8 @@ export function kubectlCommand(testbed: Testbed, args: readonly string[]): reado
 }
 
 /**
- * Returns the settings for machines without etcd: khw installs etcd from the mirror's release. Debian's build
- * differs from the published release, so it has a different digest.
+ * Returns the settings for machines without etcd, on which khw installs the mirror's etcd release. This release is
+ * Debian's build, so its digest differs from that of the published release.
  */
 async function etcdSettings({ withEtcd, etcd, etcdMirrorUrl }: Testbed): Promise<string> {
   if (withEtcd) return "etcd:\n  mode: external\n";
@@ -151,7 +155,7 @@ gce:
 `;
 }
 
-/** Installs the agent's package, and nothing else, on all machines at once with apt. */
+/** Installs only the agent's package, with apt, on all machines in parallel. */
 export async function installPackage(nodes: readonly TestbedNode[], packageFile: string): Promise<void> {
   await Promise.all(
     nodes.map(async (node) => {
@@ -164,7 +168,7 @@ export async function installPackage(nodes: readonly TestbedNode[], packageFile:
   );
 }
 
-/** Installs the agent's package on all machines at once and gives each agent its identity. */
+/** Installs the agent's package on all machines in parallel and gives each agent its identity. */
 export async function installAgents(
   { folder }: Workstation,
   nodes: readonly TestbedNode[],
@@ -174,7 +178,7 @@ export async function installAgents(
   await Promise.all(nodes.map((node) => giveIdentity(folder, node)));
 }
 
-/** Copies an identity to its node. Resolves when the agent serves with the identity. */
+/** Copies an identity to its node. Resolves when the agent is serving with this identity. */
 async function giveIdentity(folder: string, node: TestbedNode): Promise<void> {
   const pki = join(folder, "khw-pki");
   await node.copyIn(join(pki, "ca.pem"), "/etc/khw-agent/pki/ca.pem");

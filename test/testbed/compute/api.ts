@@ -13,25 +13,25 @@ export interface ApiRequest {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly body: string;
-  /** Aborts when the caller disconnects. */
+  /** The signal that aborts when the caller disconnects. */
   readonly signal: AbortSignal;
 }
 
 /** The state that the API reads. */
 export interface ApiContext extends MutationContext {
   readonly faults: Faults;
-  /** Milliseconds from a mutation to its operation's DONE. */
+  /** Milliseconds between a mutation and the DONE status of its operation. */
   readonly operationMillis: number;
-  /** Returns the health of an instance in a pool, with an entry for each forwarding rule that uses the pool. */
+  /** Returns the health of an instance in a pool. The list has an entry for each forwarding rule that uses the pool. */
   readonly healthOf: (poolPath: string, instancePath: string) => readonly Fields[];
 }
 
-/** Google: "wait [...] waits for no more than the 2 minutes". */
+/** Google's documentation: "wait [...] waits for no more than the 2 minutes". */
 const waitMillis = 120_000;
 
 type Handler = (request: ApiRequest, route: Route, context: ApiContext) => Fields | Promise<Fields>;
 
-/** The read-only verbs; every other verb is a mutation. */
+/** The read-only verbs. Every other verb is a mutation. */
 const reads: Readonly<Record<string, Handler>> = {
   get: ({ path }, { collection }, context) =>
     collection.endsWith("Operations") ? operation(path, context) : resource(path, context),
@@ -60,8 +60,8 @@ const reads: Readonly<Record<string, Handler>> = {
 };
 
 /**
- * Makes the API: a function from requests to response bodies. The function throws an {@link ApiError} to refuse a
- * request.
+ * Makes the API, which is a function from requests to response bodies. The function throws an {@link ApiError} to
+ * refuse a request.
  */
 export function makeApi(discovery: Discovery): (request: ApiRequest, context: ApiContext) => Promise<Fields> {
   const router = makeRouter(discovery);
@@ -141,7 +141,7 @@ function parseBody(body: string): Fields {
   }
 }
 
-/** Google: a request id "must be a valid UUID with the exception that zero UUID is not supported". */
+/** Google's documentation: a request id "must be a valid UUID with the exception that zero UUID is not supported". */
 function checkedRequestId(query: URLSearchParams): string | undefined {
   const id = query.get("requestId") ?? undefined;
   const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id ?? "") && !/^[0-]+$/.test(id ?? "");

@@ -5,7 +5,7 @@ import type { Outgoing } from "./emulator.ts";
 export interface BatchPart {
   readonly id: string;
   readonly method: string;
-  /** The path with the query. */
+  /** The request's path, including the query. */
   readonly target: string;
   readonly body: string;
 }
@@ -13,8 +13,8 @@ export interface BatchPart {
 const boundary = "batch_emulator";
 
 /**
- * Splits a `multipart/mixed` batch into its `application/http` requests. gcloud sends batches for several resources
- * at once.
+ * Splits a `multipart/mixed` batch into its `application/http` requests. gcloud sends a batch if a command affects
+ * several resources.
  */
 export function batchParts(body: string, contentType: string): readonly BatchPart[] {
   const mark = /boundary="?([^";]+)"?/.exec(contentType)?.[1] ?? "";
@@ -27,7 +27,7 @@ export function batchParts(body: string, contentType: string): readonly BatchPar
   });
 }
 
-/** Joins the responses of a batch. If a part's connection must be cut, the response to that part is a 502. */
+/** Joins the responses of a batch. If a fault cuts the connection of one part, the response to that part is a 502. */
 export function batchAnswer(answers: readonly { readonly id: string; readonly outgoing: Outgoing }[]): {
   readonly contentType: string;
   readonly content: string;

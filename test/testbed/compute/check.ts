@@ -1,18 +1,21 @@
 import type { Discovery, Schema } from "./discovery.ts";
 
-/** Where and how a value violates its schema. */
+/** A violation of a schema by a value. */
 export interface Violation {
   readonly at: string;
   readonly problem: "type" | "unknown" | "pattern" | "enum" | "format" | "missing";
   readonly value: unknown;
-  /** The schema's requirement: a type, a pattern, or the values of an enum. */
+  /** The requirement of the schema: a type, a pattern, or the values of an enum. */
   readonly wanted: string;
 }
 
 /** The context of a check: the document, and the method that defines the required fields. */
 export interface CheckOptions {
   readonly discovery: Discovery;
-  /** For example `compute.addresses.insert`. Absent for responses, because Google guarantees no fields in them. */
+  /**
+   * The method, for example `compute.addresses.insert`. Absent for responses, because Google guarantees no fields in
+   * them.
+   */
   readonly methodId?: string;
 }
 

@@ -4,16 +4,16 @@ import { kinds } from "./kinds.ts";
 import { collectionOf, linkTo, nameOf, scopeOf } from "./references.ts";
 import { textOf, type Fields, type Resource } from "./resources.ts";
 
-/** The context for a new resource, in addition to the context of its kind's rules. */
+/** The context in which a new resource is completed. It extends the context of the rules for each kind. */
 export interface CompletionContext extends World {
   readonly nextId: () => string;
-  /** The `kind` of a collection's resources, e.g. `compute#address`. */
+  /** Returns the `kind` of a collection's resources, for example `compute#address`. */
   readonly kindOf: (collection: string) => string;
 }
 
 /**
- * Makes a complete resource from a caller's fields: resolves references, and adds defaults and the API's own
- * fields.
+ * Makes a complete resource from a caller's fields. Resolves references, then adds defaults and the fields that the API
+ * itself sets.
  */
 export function completeResource(path: string, given: Fields, context: CompletionContext): Resource {
   const [collection, scope] = [collectionOf(path), scopeOf(path)];

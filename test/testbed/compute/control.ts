@@ -11,13 +11,13 @@ export interface LogEntry {
   readonly query: Readonly<Record<string, string>>;
   /** The body as received; empty if the request had no body. */
   readonly body: string;
-  /** The HTTP status, or `cut` if a fault left the caller without a response. */
+  /** The HTTP status, or `cut` if a fault cut the connection before a response was sent. */
   readonly status: number | "cut";
 }
 
 /** The emulator's settings, apart from faults. */
 export interface Settings {
-  /** Milliseconds from a mutation to its operation's DONE; initially 50. */
+  /** Milliseconds between a mutation and the DONE status of its operation; initially 50. */
   readonly operationMillis: number;
   /**
    * After a resource is deleted, changes to the resources that it referred to fail with `resourceNotReady` for this
@@ -29,17 +29,17 @@ export interface Settings {
 }
 
 /**
- * A change of the project's resources that bypasses the API. Resources are identified by their paths, which start at
+ * A change to the project's resources that bypasses the API. Resources are identified by their paths, which start at
  * `projects/`.
  */
 export interface StateChange {
-  /** First, resets everything to the initial state. */
+  /** Step 1: resets everything to the initial state. */
   readonly reset?: boolean;
-  /** Second, removes these resources. */
+  /** Step 2: removes these resources. */
   readonly remove?: readonly string[];
   /**
-   * Third, sets these resources: the given fields replace those of an existing resource, or make a new resource with
-   * defaults.
+   * Step 3: sets these resources. The given fields replace the fields of an existing resource, or form a new resource
+   * together with defaults.
    */
   readonly put?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
@@ -66,7 +66,7 @@ export interface State extends DataPlaneState {
 export interface ComputeControl extends AsyncDisposable {
   /** Replaces all faults; without arguments, removes all faults. */
   setFaults(...faults: readonly Fault[]): Promise<void>;
-  /** Returns the faults that can still occur. */
+  /** Returns the faults that are still active. */
   faults(): Promise<readonly Fault[]>;
   log(): Promise<readonly LogEntry[]>;
   clearLog(): Promise<void>;
@@ -78,8 +78,8 @@ export interface ComputeControl extends AsyncDisposable {
 }
 
 /**
- * Connects to the control socket of an emulator. If the emulator refuses a call, the call rejects with the
- * emulator's message.
+ * Connects to an emulator's control socket. If the emulator refuses a call, the call rejects with the emulator's
+ * message.
  */
 export function connectControl(socketPath: string): ComputeControl {
   const { call, close } = controlCalls(socketPath);

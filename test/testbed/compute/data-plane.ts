@@ -11,7 +11,7 @@ import { addressesOf, backendsOf, frontendsOf, obstacleTo, type Backend, type Fr
 /** The data plane's options. */
 export interface DataPlaneOptions {
   readonly store: Store;
-  /** The divisor of the interval between probes. */
+  /** The number by which the interval between probes is divided. */
   readonly probeScale: number;
 }
 
@@ -28,10 +28,10 @@ interface Listening {
 }
 
 /**
- * The load balancer itself. It listens on the addresses of the forwarding rules, probes the instances of their target
- * pools, and forwards connections. It follows changes in the store. Google's load balancer passes packets through; this
- * load balancer relays TCP. So the instances see the testbed's bridge as the client, and their own address as the
- * destination. The data plane assumes that the firewall rules for client traffic exist (lab 03's
+ * The load balancer itself. It listens on the addresses of the forwarding rules, probes the instances in their target
+ * pools, and forwards connections. It follows changes in the store. Google's load balancer passes packets through,
+ * whereas this one relays TCP connections. As a result, the instances see the testbed's bridge as the client, and their
+ * own address as the destination. The data plane assumes that the firewall rules for client traffic exist (lab 03's
  * `kubernetes-the-hard-way-allow-external`).
  */
 export class DataPlane implements AsyncDisposable {
@@ -48,14 +48,15 @@ export class DataPlane implements AsyncDisposable {
   }
 
   /**
-   * Returns the health of a pool's instance as `getHealth` returns it: an entry for each address that leads to the
-   * pool.
+   * Returns the health of an instance in a pool as `getHealth` returns it, with an entry for each address that leads to
+   * the pool.
    */
   healthOf(pool: string, instance: string): readonly Fields[] {
     const probing = [...this.#probings.values()].find(({ backend }) => isSame(backend, { pool, instance }));
     if (!probing) return [];
     const { state } = probing.health;
-    // Google: "For target pool based Network Load Balancing, [ipAddress] indicates the forwarding rule's IP address".
+    // Google's documentation: "For target pool based Network Load Balancing, [ipAddress] indicates the forwarding
+    // rule's IP address".
     return addressesOf(this.#options.store, pool).map((ipAddress) => ({
       ipAddress,
       instance: linkTo(instance),
@@ -138,8 +139,8 @@ export class DataPlane implements AsyncDisposable {
   }
 
   /**
-   * Returns the addresses that a new connection may go to: those of the healthy instances, or "all instances when
-   * no instance is healthy" (Google's reference, TargetPool.failoverRatio).
+   * Returns the addresses to which a new connection may go. These are the healthy instances, or "all instances when no
+   * instance is healthy" (Google's reference, TargetPool.failoverRatio).
    */
   #candidates(pool: string): readonly string[] {
     const ofPool = [...this.#probings.values()].filter(({ backend }) => backend.pool === pool);
@@ -153,8 +154,8 @@ function isSame(one: Backend, other: Backend): boolean {
 }
 
 /**
- * Makes the current entries match the required ones: stops the entries that are no longer required or have changed,
- * then starts the missing ones.
+ * Makes the current entries match the required entries. Stops entries that have changed or are no longer required, then
+ * starts the missing entries.
  */
 function match<W, H>(
   held: Map<string, H>,

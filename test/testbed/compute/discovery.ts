@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 
-/** A type as Google's discovery documents describe it: nearly JSON Schema, draft 3. */
+/** A type as described in Google's discovery documents. The format is similar to JSON Schema, draft 3. */
 export interface Schema {
   readonly $ref?: string;
   readonly type?: string;
@@ -29,8 +29,8 @@ export interface Method {
 }
 
 /**
- * Google's description of the API (schema.json), reduced to the emulated part. It serves as the routing table and for
- * type checks.
+ * Google's description of the API (schema.json), reduced to the emulated part. It is used for routing and for type
+ * checks.
  */
 export interface Discovery {
   readonly parameters: Readonly<Record<string, Schema>>;
@@ -46,10 +46,10 @@ export interface Route {
   readonly params: Readonly<Record<string, string>>;
 }
 
-/** Finds the method of a request by its HTTP method and its path, which starts at `projects/`. */
+/** Finds the API method for the HTTP method and the path of a request. The path starts at `projects/`. */
 export type Router = (httpMethod: string, path: string) => Route | undefined;
 
-/** Reads the discovery document beside this file. */
+/** Reads the discovery document in this file's folder. */
 export function loadDiscovery(): Discovery {
   const discovery: Discovery = JSON.parse(readFileSync(new URL("./schema.json", import.meta.url), "utf8"));
   return discovery;

@@ -27,7 +27,10 @@ export type Outgoing =
   | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: object }
   | "cut";
 
-/** The emulated project, without a network: its state, its faults, and a function from requests to responses. */
+/**
+ * The emulated project without a network. It consists of its state, its faults, and a function from requests to
+ * responses.
+ */
 export interface Emulator {
   readonly store: Store;
   readonly faults: Faults;
@@ -35,15 +38,15 @@ export interface Emulator {
   readonly log: LogEntry[];
   /** Returns every resource by path, as the API would return it. */
   state(): Readonly<Record<string, Fields>>;
-  /** Changes the state without the API. If a part of the change is refused, the parts before it stay applied. */
+  /** Changes the state without the API. If a step of the change is refused, the steps before it stay applied. */
   change(change: StateChange): void;
   configure(settings: Partial<Settings>): Settings;
-  /** Connects the source of the instances' health. Before that, instances have no health. */
+  /** Sets the function that provides the health of instances. Before this call, no instance has a health state. */
   observe(healthOf: HealthOf): void;
   answer(request: IncomingRequest): Promise<Outgoing>;
 }
 
-/** The function with which the data plane reports health to the API. */
+/** The function through which the data plane reports health to the API. */
 export type HealthOf = ApiContext["healthOf"];
 
 /** Makes an emulator in its initial state. */

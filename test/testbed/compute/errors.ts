@@ -3,8 +3,8 @@ import type { Violation } from "./check.ts";
 import { textOf } from "./resources.ts";
 
 /**
- * A refusal by the API. `reason` is Google's keyword in a response; the same keyword in capitals is the code in an
- * operation.
+ * A refusal by the API. `reason` is Google's keyword in a response. In an operation, the code is the same keyword in
+ * capitals.
  */
 export class ApiError extends Error {
   readonly status: number;
@@ -55,47 +55,47 @@ export function operationFailure({ code, message, httpStatus }: OperationError):
   };
 }
 
-/** 404: the resource does not exist. `path` starts at `projects/`. */
+/** Returns a 404: the resource does not exist. `path` starts at `projects/`. */
 export function notFound(path: string): ApiError {
   return new ApiError(404, "notFound", `The resource '${path}' was not found`);
 }
 
-/** 409: an insert with a name that is already in use. */
+/** Returns a 409: the name of the new resource is already in use. */
 export function alreadyExists(path: string): ApiError {
   return new ApiError(409, "alreadyExists", `The resource '${path}' already exists`);
 }
 
-/** 400: another operation on the resource is running or has just ended. */
+/** Returns a 400: another operation on the resource is running or has just ended. */
 export function notReady(path: string): ApiError {
   return new ApiError(400, "resourceNotReady", `The resource '${path}' is not ready`);
 }
 
-/** 400: a delete of a resource that another resource refers to. */
+/** Returns a 400: the resource to delete is in use by another resource. */
 export function inUse(noun: string, path: string, user: string): ApiError {
   const message = `The ${noun} resource '${path}' is already being used by '${user}'`;
   return new ApiError(400, "resourceInUseByAnotherResource", message);
 }
 
-/** 400: a field's value is not allowed. `why` is a sentence. */
+/** Returns a 400: the value of a field is not allowed. `why` is a sentence. */
 export function invalid(field: string, value: unknown, why: string): ApiError {
   return new ApiError(400, "invalid", `Invalid value for field '${field}': '${textOf(value)}'. ${why}`);
 }
 
-/** 403: the project's quota is exceeded. */
+/** Returns a 403: the project's quota is exceeded. */
 export function quotaExceeded(metric: string, limit: number, scope: string): ApiError {
   const where = scope.replace(/^projects\/[^/]+\//, "").replace("regions/", "region ");
   return new ApiError(403, "quotaExceeded", `Quota '${metric}' exceeded.  Limit: ${limit.toFixed(1)} in ${where}.`);
 }
 
 /**
- * 501: the method exists in Google's API, but is not emulated. Google never answers 501, so a test cannot mistake it
- * for real behaviour.
+ * Returns a 501: the method exists in Google's API, but is not emulated. Google never answers with 501, so a test
+ * cannot mistake it for real behaviour.
  */
 export function notEmulated(what: string): ApiError {
   return new ApiError(501, "notImplemented", `${what} is not emulated`);
 }
 
-/** Returns the refusal of a request body that violates its schema. */
+/** Returns the refusal for a request body that violates its schema. */
 export function violationError(violation: Violation): ApiError {
   return violationErrors[violation.problem](violation);
 }
@@ -109,7 +109,7 @@ const violationErrors: Readonly<Record<Violation["problem"], (violation: Violati
   format: ({ at, value, wanted }) => invalid(at, value, `Must be of format ${wanted}`),
 };
 
-/** 400: a field or parameter that the API does not have. */
+/** Returns a 400: the API has no such field or parameter. */
 export function unknownName(name: string, why: string): ApiError {
   return new ApiError(400, "badRequest", `Invalid JSON payload received. Unknown name "${name}": ${why}`);
 }

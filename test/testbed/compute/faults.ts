@@ -1,12 +1,15 @@
 import type { OperationError } from "./errors.ts";
 
-/** The requests that a fault affects: all requests by default. */
+/** The requests that a fault affects; by default, all requests. */
 export interface FaultMatch {
   /** The HTTP method. */
   readonly method?: string;
   /** A regular expression for the path, which starts at `projects/`. */
   readonly path?: string;
-  /** The number of requests that the fault affects; absent: every request until the faults are replaced. */
+  /**
+   * The number of requests that the fault affects. If absent, the fault affects every request until the faults are
+   * replaced.
+   */
   readonly times?: number;
 }
 
@@ -17,7 +20,7 @@ export type Fault = FaultMatch &
         /** The request is refused and changes nothing. */
         readonly kind: "error";
         readonly status: number;
-        /** Google's reason, for example `rateLimitExceeded`, `backendError`, `quotaExceeded`. */
+        /** Google's keyword for the error, for example `rateLimitExceeded`, `backendError`, `quotaExceeded`. */
         readonly reason: string;
         readonly message?: string;
         /** The value of the Retry-After header. */
@@ -25,7 +28,7 @@ export type Fault = FaultMatch &
       }
     /** The request is accepted. Its operation ends with this error and changes nothing. */
     | ({ readonly kind: "operation" } & OperationError)
-    /** `wait` returns at once with the unfinished operation, as Google's may. */
+    /** `wait` returns immediately with the unfinished operation, which can also happen with Google's API. */
     | { readonly kind: "earlyWait" }
     /** The operation takes this many milliseconds. */
     | { readonly kind: "slow"; readonly millis: number }
@@ -44,14 +47,14 @@ export class Faults {
     this.#armed = faults.map((fault) => ({ fault, left: fault.times ?? Number.POSITIVE_INFINITY }));
   }
 
-  /** Returns the faults that can still occur, with their remaining count. */
+  /** Returns the faults that are still active, with their remaining counts. */
   list(): readonly Fault[] {
     return this.#armed
       .filter(({ left }) => left > 0)
       .map(({ fault, left }) => (Number.isFinite(left) ? { ...fault, times: left } : fault));
   }
 
-  /** Returns the first fault of this kind that matches the request, and counts it as used once. */
+  /** Returns the first fault of this kind that matches the request, and reduces its remaining count. */
   take<K extends Fault["kind"]>(kind: K, method: string, path: string): FaultOf<K> | undefined {
     for (const armed of this.#armed) {
       const { fault } = armed;

@@ -8,12 +8,15 @@ import type { Store } from "./store.ts";
  */
 const checkerRanges = ["35.191.0.0/16", "209.85.152.0/22", "209.85.204.0/22"] as const;
 
-/** Whether the network's rules let health checkers of all ranges reach a TCP port of an instance. */
+/** Whether the network's rules let health checkers from all ranges reach a TCP port on an instance. */
 export function allowsHealthChecks(store: Store, instance: Instance, port: number): boolean {
   return checkerRanges.every((range) => allows(rulesFor(store, instance), range, port));
 }
 
-/** Returns the ingress rules of an instance, by priority, deny before allow. The first matching rule decides. */
+/**
+ * Returns the ingress rules for an instance, sorted by priority, with deny rules before allow rules. The first matching
+ * rule decides.
+ */
 function rulesFor(store: Store, { networkInterfaces, tags }: Instance): readonly Firewall[] {
   const networks = new Set(networkInterfaces.map(({ network }) => pathOf(network)));
   const isAimedAt = ({ targetTags }: Firewall) =>
@@ -26,7 +29,7 @@ function rulesFor(store: Store, { networkInterfaces, tags }: Instance): readonly
     .toSorted((a, b) => a.priority - b.priority || Number(a.denied === undefined) - Number(b.denied === undefined));
 }
 
-/** Google's network has an implied last rule that denies all ingress. */
+/** Networks at Google have an implied last rule that denies all ingress. */
 function allows(rules: readonly Firewall[], source: string, port: number): boolean {
   const matching = rules.find(
     ({ sourceRanges = [], allowed, denied }) =>

@@ -6,8 +6,8 @@ import { parseReference, scopeOf } from "./references.ts";
 import { textOf, type Fields } from "./resources.ts";
 
 /**
- * Completes a forwarding rule. The rule forwards ports of a static address to a target pool; no other rule may use
- * these ports.
+ * Completes a forwarding rule. It forwards ports of a static address to a target pool. No other rule may use the same
+ * ports.
  */
 export function completeForwardingRule(fields: Fields, place: Place, world: World): Fields {
   if (fields.target === undefined) throw notEmulated("a forwarding rule without a target pool");
@@ -24,12 +24,12 @@ export function completeForwardingRule(fields: Fields, place: Place, world: Worl
   return { ...fields, IPAddress, portRange };
 }
 
-/** Returns a fingerprint that changes when the resource changes, in Google's format: eight bytes in base64. */
+/** Returns a fingerprint that changes whenever the resource changes. Its format is Google's: eight bytes in base64. */
 export function fingerprintOf(resource: object): string {
   return createHash("sha256").update(JSON.stringify(resource)).digest().subarray(0, 8).toString("base64");
 }
 
-/** Returns the IP of a static address, given as IP, name, path or URL. The API always returns the IP. */
+/** Returns the IP of a static address that is given as an IP, name, path or URL. The API always returns the IP. */
 function staticAddressOf(given: unknown, { scope }: Place, { store, project }: World): string {
   if (given === undefined) throw notEmulated("a forwarding rule on an ephemeral address");
   const text = textOf(given);

@@ -2,7 +2,7 @@ import { timestamp } from "./clock.ts";
 import { linkTo, nameOf } from "./references.ts";
 import type { Fields, Resource } from "./resources.ts";
 
-/** The initial content of the project: the resources of labs 01 to 03. */
+/** The options for the project's initial resources, which are those of labs 01 to 03. */
 export interface InitialOptions {
   readonly project: string;
   readonly region: string;
@@ -20,7 +20,7 @@ export interface InstanceOptions {
 
 const tutorial = "kubernetes-the-hard-way";
 
-/** Returns the initial resources by path, without the fields that every resource gets. */
+/** Returns the initial resources by path, without the fields that the emulator adds to every resource. */
 export function initialResources(options: InitialOptions): Readonly<Record<string, Fields>> {
   const { project, region, zone, instances, withAddress } = options;
   const root = `projects/${project}`;

@@ -3,16 +3,16 @@ import { linkTo, parseReference, pathOf } from "./references.ts";
 import { textOf, textsOf, type Fields, type Resource } from "./resources.ts";
 import type { Store } from "./store.ts";
 
-/** The rules of a kind of resource. */
+/** The rules for a kind of resource. */
 export interface Kind {
   /** Google's noun for the kind in error messages. */
   readonly noun: string;
   /** The values of fields that the caller omits. */
   readonly defaults: Fields;
   readonly references: readonly Reference[];
-  /** Checks and completes the caller's fields, after references and before defaults. */
+  /** Checks and completes the caller's fields. Called after references are resolved and before defaults are added. */
   readonly complete?: (fields: Fields, place: Place, world: World) => Fields;
-  /** Returns the fields that depend on other fields or resources. They are computed at every read. */
+  /** Returns the fields that depend on other fields or resources. They are computed on every read. */
   readonly derived?: (resource: Resource, store: Store) => Fields;
 }
 
@@ -21,18 +21,18 @@ export interface Reference {
   readonly field: string;
   /** The maximum number of entries, if the field is a list. */
   readonly list?: number;
-  /** Whether the API requires that the referenced resource exists. */
+  /** Whether the API requires the referenced resource to exist. */
   readonly mustExist: boolean;
 }
 
 /** The location of a resource. */
 export interface Place {
   readonly path: string;
-  /** `projects/P/regions/R`, or `projects/P/global`. */
+  /** The scope: `projects/P/regions/R` or `projects/P/global`. */
   readonly scope: string;
 }
 
-/** The state that a kind's own rules may read. */
+/** The state that the rules for a kind can read. */
 export interface World {
   readonly store: Store;
   readonly project: string;
@@ -42,7 +42,7 @@ export interface World {
   readonly isPending: (path: string) => boolean;
 }
 
-/** Checks a kind's references and turns them into full links. */
+/** Checks the references in the fields and turns them into full links. */
 export function resolveReferences(kind: Kind, fields: Fields, world: World): Fields {
   const resolve = ({ mustExist }: Reference, value: unknown, at: string): string => {
     const path = parseReference(textOf(value), world.project, at);

@@ -6,7 +6,7 @@ import { addressUse, allotAddress, checkInstances, checkTimes, checkTraffic } fr
 /** The label fingerprint that Google returns for a resource without labels. */
 const noLabels = { labelFingerprint: "42WmSpB8rSM=" };
 
-/** The kinds that khw and the lab write, by collection, with the defaults of Google's reference. */
+/** The kinds of resources that khw and the lab create, by collection. The defaults are those in Google's reference. */
 export const kinds: Readonly<Record<string, Kind>> = {
   addresses: {
     noun: "address",
@@ -45,10 +45,11 @@ export const kinds: Readonly<Record<string, Kind>> = {
     noun: "target_pool",
     defaults: { description: "", sessionAffinity: "NONE" },
     references: [
-      // A pool may name missing instances: "the instances need not exist at the time of target pool creation" (the
-      // Terraform provider's google_compute_target_pool).
+      // A pool may refer to instances that do not exist: "the instances need not exist at the time of target pool
+      // creation" (google_compute_target_pool in the Terraform provider).
       { field: "instances", list: Number.MAX_SAFE_INTEGER, mustExist: false },
-      // "Only one health check can be attached to a particular target pool" (Google, "Using target pools").
+      // Google's documentation: "Only one health check can be attached to a particular target pool" (Google, "Using
+      // target pools").
       { field: "healthChecks", list: 1, mustExist: true },
     ],
     complete: checkInstances,

@@ -11,7 +11,7 @@ import type { InstanceOptions } from "./initial.ts";
 const usage = `usage: node main.ts --listen HOST:PORT --control SOCKET --project P --region R --zone Z --address IP
                     [--instances NAME=INTERNAL[/EXTERNAL],...] [--no-address] [--probe-scale N]`;
 
-/** Runs the emulator as a process. Prints `ready` when it serves; exits on SIGTERM or SIGINT. */
+/** Runs the emulator as a process. Prints `ready` when the emulator is serving. Exits on SIGTERM or SIGINT. */
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
@@ -40,7 +40,7 @@ async function main(): Promise<void> {
   });
   await using dataPlane = new DataPlane({ store: emulator.store, probeScale: Number(values["probe-scale"]) });
   emulator.observe((pool, instance) => dataPlane.healthOf(pool, instance));
-  // A killed process leaves its socket behind.
+  // A killed emulator leaves its socket behind.
   await rm(control, { force: true });
   const api = createApiServer(emulator);
   const controls = createControlServer(emulator, () => dataPlane.state());

@@ -38,7 +38,7 @@ const verbs: Readonly<Record<string, Make>> = {
   setTarget: modify((old, { body: { target } }) => ({ ...old, target })),
 };
 
-/** Returns the mutation that a request asks for. */
+/** Returns the mutation that the request describes. */
 export function mutationOf(collection: string, change: Change, context: MutationContext): Mutation {
   const [kind, make] = [kinds[collection], verbs[change.verb]];
   if (!kind || !make) throw notEmulated(`${collection}.${change.verb}`);
@@ -71,7 +71,7 @@ function remove({ verb, path: target }: Change, context: MutationContext, kind: 
   return { target, verb, plan };
 }
 
-/** Makes a verb that computes the resource's new fields from the old fields and the body. */
+/** Makes a verb that computes a resource's new fields from its old fields and the request body. */
 function modify(merge: (old: Fields, change: Change, context: MutationContext) => Fields): Make {
   return (change, context) => {
     const plan = () => {
@@ -86,7 +86,7 @@ function modify(merge: (old: Fields, change: Change, context: MutationContext) =
 type Merge = (old: readonly string[], given: readonly string[], at: string) => readonly string[];
 
 /**
- * Makes a verb that adds to or removes from a list of references. Its body is `{ FIELD: [{ ENTRY: reference }] }`.
+ * Makes a verb that adds references to a list or removes them. The request body is `{ FIELD: [{ ENTRY: reference }] }`.
  */
 function modifyList(field: "instances" | "healthChecks", entry: string, merge: Merge): Make {
   return modify((old, { body }, { project }) => {
@@ -114,7 +114,7 @@ function readyResource(path: string, { store, operations }: MutationContext): Re
   return resource;
 }
 
-/** Returns the path of a resource that refers to this resource. */
+/** Returns the path of a resource that refers to this resource, if there is one. */
 function userOf(path: string, resource: Resource, { store }: MutationContext): string | undefined {
   const [user] = textsOf(kinds[collectionOf(path)]?.derived?.(resource, store).users).map(pathOf);
   return (

@@ -5,7 +5,7 @@ import { ApiError, invalid, notReady, operationFailure, type OperationError } fr
 import { linkTo, pathOf, scopeOf } from "./references.ts";
 import type { Fields } from "./resources.ts";
 
-/** Changes the store. A plan returns this function after the plan's checks have passed. */
+/** Changes the store. A plan returns this function if its checks have passed. */
 export type Commit = () => void;
 
 /** A change that a caller requests. */
@@ -14,17 +14,17 @@ export interface Mutation {
   readonly target: string;
   readonly verb: string;
   /**
-   * Checks whether the change is allowed now; otherwise throws an {@link ApiError}. Runs at the request and again
-   * at DONE.
+   * Checks whether the change is currently allowed; if not, throws an {@link ApiError}. Called when the request arrives
+   * and again when the operation is done.
    */
   readonly plan: () => Commit;
 }
 
 /** The options of an operation. */
 export interface RunOptions {
-  /** Milliseconds from the request to DONE. */
+  /** Milliseconds between the request and the DONE status. */
   readonly millis: number;
-  /** Ends the operation with this error, without a change. */
+  /** If present, the operation ends with this error and changes nothing. */
   readonly failure?: OperationError;
 }
 
@@ -36,7 +36,7 @@ interface Running {
   readonly done: Promise<void>;
 }
 
-/** All operations, and the resources that have a running operation. */
+/** Keeps track of all operations, and of the resources that have a running operation. */
 export class Operations {
   readonly #running = new Map<string, Running>();
   readonly #pending = new Map<string, string>();
@@ -59,15 +59,12 @@ export class Operations {
     return this.#pending.get(path) === "insert";
   }
 
-  /** Refuses, like Google, to change a resource while another operation changes it or has just released it. */
+  /** Throws, like Google, if another operation is changing the resource or has just released it. */
   assertReady(path: string): void {
     if (this.#pending.has(path) || (this.#settling.get(path) ?? 0) > Date.now()) throw notReady(path);
   }
 
-  /**
-   * Makes a resource not ready for this many milliseconds. This happens when a resource that refers to it is
-   * deleted.
-   */
+  /** Marks a resource as not ready for this many milliseconds. Called when a resource that refers to it is deleted. */
   settle(path: string, millis: number): void {
     if (millis > 0) this.#settling.set(path, Date.now() + millis);
   }
@@ -76,15 +73,14 @@ export class Operations {
     return this.#running.get(path)?.state;
   }
 
-  /** Returns the operations of a scope, newest last. */
+  /** Returns the operations in a scope, newest last. */
   list(scope: string): readonly Operation[] {
     const all = [...this.#running].filter(([path]) => path.startsWith(`${scope}/operations/`));
     return all.map(([, { state }]) => state);
   }
 
   /**
-   * Returns the operation that an earlier request with this id started. Refuses an id that a different request has
-   * used.
+   * Returns the operation that an earlier request with the same id started. Throws if a different request used this id.
    */
   repeated(requestId: string, request: string): Operation | undefined {
     const earlier = this.#repeats.get(requestId);
@@ -93,7 +89,7 @@ export class Operations {
     return earlier && this.get(earlier.path);
   }
 
-  /** Records the operation that a request with an id started. */
+  /** Records the operation that a request with this id started. */
   remember(requestId: string, request: string, operation: Operation): void {
     this.#repeats.set(requestId, { request, path: pathOf(operation.selfLink) });
   }
@@ -104,7 +100,10 @@ export class Operations {
     this.#count = 0;
   }
 
-  /** Accepts a mutation and returns the operation that will carry it out. Throws the plan's error. */
+  /**
+   * Accepts a mutation and returns the operation that will carry it out. If the plan refuses the mutation, throws the
+   * plan's error.
+   */
   start(mutation: Mutation, options: RunOptions): Operation {
     mutation.plan();
     const path = `${scopeOf(mutation.target)}/operations/operation-${Date.now()}-${randomBytes(6).toString("hex")}`;
@@ -116,7 +115,7 @@ export class Operations {
     return state;
   }
 
-  /** Resolves with the operation when it is done, at the deadline, or when the signal ends the wait. */
+  /** Resolves with the operation when it is done, when the deadline has passed, or when the signal ends the wait. */
   async wait(path: string, millis: number, signal: AbortSignal): Promise<Operation | undefined> {
     const stop = new AbortController();
     const deadline = delay(millis, undefined, { signal: AbortSignal.any([signal, stop.signal]), ref: false });
@@ -160,7 +159,7 @@ export class Operations {
   }
 }
 
-/** Plans and commits. An API error becomes the operation's result. */
+/** Runs the plan and commits it. Returns an API error as the operation's result. */
 function attempt(plan: () => Commit): OperationError | undefined {
   try {
     plan()();

@@ -13,20 +13,20 @@ export interface Health {
 export interface ProbeOptions {
   readonly address: string;
   readonly check: HttpHealthCheck;
-  /** The divisor of the check's interval, so that tests wait less than with Google's prober. */
+  /** The number by which the check's interval is divided, so that tests wait less than with Google's prober. */
   readonly scale: number;
   /** The last known state of the instance, from before the check was changed. */
   readonly initial: Health["state"];
-  /** Returns why the network would block a probe now, or undefined. */
+  /** Returns why the network would currently block a probe, or undefined if it would not. */
   readonly obstacle: () => string | undefined;
   /** Ends the probing. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Probes as Google does: at every interval, one GET of the path with the check's Host. Only a 200 within the time-out
- * is a success. The state changes after as many consecutive successes or failures as the check specifies. Yields after
- * every probe.
+ * Probes as Google does, with one GET request per interval for the path and Host of the check. Only a 200 within the
+ * timeout is a success. The state changes after as many consecutive successes or failures as the check specifies.
+ * Yields the health after every probe.
  */
 export async function* probe({
   address,
@@ -54,7 +54,7 @@ export async function* probe({
 async function probeOnce(address: string, check: HttpHealthCheck, stop: AbortSignal): Promise<string | undefined> {
   const { port, requestPath: path, host, timeoutSec } = check;
   const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutSec * 1000)]);
-  // Google: without a host, the Host header is the probed address.
+  // At Google, the Host header defaults to the probed address.
   const headers = { host: host === undefined || host === "" ? address : host, "user-agent": "GoogleHC/1.0" };
   return new Promise((resolve) => {
     const request = get({ host: address, port, path, headers, agent: false, signal }, (response) => {

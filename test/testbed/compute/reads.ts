@@ -9,16 +9,16 @@ export interface ListQuery {
   readonly filter?: string;
   /** The maximum number of items per page. */
   readonly maxResults: number;
-  /** The number of items on earlier pages, as returned in `nextPageToken`. */
+  /** The number of items on earlier pages, as returned in the previous `nextPageToken`. */
   readonly pageToken?: string;
 }
 
-/** Returns a resource as the API returns it, with the fields that depend on other resources. */
+/** Returns a resource as the API returns it, including the fields that depend on other resources. */
 export function view(path: string, resource: Resource, store: Store): Fields {
   return { ...resource, ...kinds[collectionOf(path)]?.derived?.(resource, store) };
 }
 
-/** Returns the items of a collection's path, for example `projects/P/regions/R/addresses`. */
+/** Returns the resources in the collection at this path, for example `projects/P/regions/R/addresses`. */
 export function itemsOf(collectionPath: string, store: Store): readonly Fields[] {
   const collection = collectionPath.slice(collectionPath.lastIndexOf("/") + 1);
   return store
@@ -42,8 +42,8 @@ export function listOf(items: readonly Fields[], collectionPath: string, query: 
 }
 
 /**
- * Returns a collection over all scopes, as `aggregatedList` returns it: an entry per scope, with a warning if the scope
- * is empty.
+ * Returns the resources of a collection in all scopes, as `aggregatedList` does. There is an entry per scope, with a
+ * warning if the scope is empty.
  */
 export function aggregatedListOf(collection: string, project: string, store: Store, query: ListQuery): Fields {
   const matches = makeFilter(query.filter);
@@ -65,9 +65,9 @@ function noResults(scope: string): Fields {
 }
 
 /**
- * Parses the list filters that khw and gcloud send: `name = "x"`, `name eq x`, `name != x`, `name eq "(a|b)"`,
- * joined by AND or side by side in parentheses. `eq` and `ne` match a regular expression on the whole value; `=`
- * and `!=` match a literal.
+ * Parses the list filters that khw and gcloud send: `name = "x"`, `name eq x`, `name != x`, `name eq "(a|b)"`. They can
+ * be joined by AND, or stand next to each other in parentheses. `eq` and `ne` match a regular expression against the
+ * whole value; `=` and `!=` compare with a literal.
  */
 function makeFilter(filter: string | undefined): (item: Fields) => boolean {
   if (filter === undefined || filter.trim() === "") return () => true;

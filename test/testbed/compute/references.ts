@@ -7,7 +7,7 @@ export function linkTo(path: string): string {
   return base + path;
 }
 
-/** Returns the path of the resource that one of this emulator's links refers to. */
+/** Returns the path of the resource that a link made by this emulator refers to. */
 export function pathOf(link: string): string {
   return link.slice(link.indexOf("projects/"));
 }
@@ -18,7 +18,7 @@ export function nameOf(path: string): string {
 }
 
 /**
- * Returns the path that a caller's reference means. Google accepts a URL of any host, a path that starts at
+ * Returns the path that a caller's reference stands for. Google accepts a URL with any host, a path that starts at
  * `projects/`, or a path that starts at the scope (`global/networks/N`).
  */
 export function parseReference(text: string, project: string, field: string): string {
@@ -33,7 +33,7 @@ export function scopeOf(path: string): string {
   return path.split("/").slice(0, -2).join("/");
 }
 
-/** Returns the collection's name in a path: `addresses` for `projects/P/regions/R/addresses/A`. */
+/** Returns the collection in a resource's path: `addresses` for `projects/P/regions/R/addresses/A`. */
 export function collectionOf(path: string): string {
   return path.split("/").at(-2) ?? "";
 }

@@ -2,8 +2,8 @@ import { createHash } from "node:crypto";
 import { connect, type Socket } from "node:net";
 
 /**
- * Returns the hash that selects the instance for a connection. It covers source and destination; the protocol is
- * always TCP. It omits the ports if the pool's session affinity is by client (Google, "Using target pools").
+ * Returns the hash that selects the instance for a connection. It covers the source and the destination; the protocol
+ * is always TCP. The ports are left out if the pool's session affinity is by client (Google, "Using target pools").
  */
 export function hashOf(client: Socket, sessionAffinity: string): number {
   const { remoteAddress, remotePort, localAddress, localPort } = client;
@@ -13,8 +13,9 @@ export function hashOf(client: Socket, sessionAffinity: string): number {
 }
 
 /**
- * Connects a client to an instance, including half-closes. A refusal or reset on one side resets the other. An
- * established connection is kept, even if the instance becomes unhealthy. Returns the socket to the instance.
+ * Connects a client to an instance and supports half-closed connections. A refusal or reset on one side resets the
+ * other side. An established connection is kept even if the instance becomes unhealthy. Returns the socket to the
+ * instance.
  */
 export function relay(client: Socket, to: { readonly host: string; readonly port: number }): Socket {
   const instance = connect({ ...to, allowHalfOpen: true });

@@ -6,7 +6,7 @@ export function textOf(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
 }
 
-/** Returns a field (absent, one value or a list) as a list of texts. */
+/** Returns the values of a field as a list of texts. The field can be absent, one value or a list. */
 export function textsOf(value: unknown): readonly string[] {
   return [value ?? []].flat().map(textOf);
 }
@@ -18,8 +18,8 @@ export function fieldsOf(value: unknown): readonly Fields[] {
 }
 
 /**
- * The fields of every resource. The types below list the fields that the emulator itself reads; other fields pass
- * through.
+ * The fields that every resource has. The types below list only the fields that the emulator itself reads. All other
+ * fields are passed through.
  */
 export interface Resource {
   readonly kind: string;
@@ -44,7 +44,7 @@ export interface HttpHealthCheck extends Resource {
   readonly unhealthyThreshold: number;
 }
 
-/** A protocol and ports, as in a firewall's `allowed` and `denied`. Without ports, all ports match. */
+/** A protocol and ports, as in the `allowed` and `denied` fields of a firewall. Without ports, all ports match. */
 export interface Traffic {
   readonly IPProtocol: string;
   readonly ports?: readonly string[];
@@ -70,7 +70,7 @@ export interface TargetPool extends Resource {
 export interface ForwardingRule extends Resource {
   readonly IPAddress: string;
   readonly IPProtocol: string;
-  /** Always in the form `FIRST-LAST`. */
+  /** The ports, always in the form `FIRST-LAST`. */
   readonly portRange: string;
   readonly target: string;
 }
@@ -81,7 +81,7 @@ export interface Instance extends Resource {
   readonly networkInterfaces: readonly { readonly network: string; readonly networkIP: string }[];
 }
 
-/** The collections whose resources the emulator itself reads. */
+/** The collections that the emulator itself reads, with the type of their resources. */
 export interface Collections {
   readonly addresses: Address;
   readonly httpHealthChecks: HttpHealthCheck;

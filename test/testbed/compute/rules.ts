@@ -4,7 +4,7 @@ import { nameOf, pathOf, scopeOf } from "./references.ts";
 import { textOf, textsOf, type Fields, type Resource } from "./resources.ts";
 import type { Store } from "./store.ts";
 
-/** Gives a new address the only available IP. A second address exceeds the project's quota. */
+/** Assigns the only available IP to a new address. A second address exceeds the project's quota. */
 export function allotAddress(fields: Fields, { path, scope }: Place, { store, staticAddress }: World): Fields {
   const address = fields.address ?? staticAddress;
   if (store.all("addresses").some(([other, held]) => other !== path && held.address === address))
@@ -12,7 +12,7 @@ export function allotAddress(fields: Fields, { path, scope }: Place, { store, st
   return { ...fields, address };
 }
 
-/** Returns whether an address is in use, and the forwarding rules of its region that use it. */
+/** Returns whether an address is in use, and the forwarding rules in its region that use it. */
 export function addressUse({ selfLink }: Resource, store: Store): Fields {
   const path = pathOf(selfLink);
   const address = store.find("addresses", path)?.address;
@@ -23,7 +23,7 @@ export function addressUse({ selfLink }: Resource, store: Store): Fields {
   return users.length === 0 ? { status: "RESERVED" } : { status: "IN_USE", users };
 }
 
-/** Google: "It is invalid for timeoutSec to have greater value than checkIntervalSec". */
+/** Google's documentation: "It is invalid for timeoutSec to have greater value than checkIntervalSec". */
 export function checkTimes(fields: Fields): Fields {
   const { checkIntervalSec = 5, timeoutSec = 5, requestPath = "/" } = fields;
   if (Number(timeoutSec) > Number(checkIntervalSec))
@@ -44,7 +44,7 @@ export function checkTraffic(fields: Fields, _place: Place, { project }: World):
   return hasSource || fields.direction === "EGRESS" ? fields : { ...fields, sourceRanges: ["0.0.0.0/0"] };
 }
 
-/** Checks that a target pool's instances are in zones of its region. */
+/** Checks that the instances in a target pool are in zones of the pool's region. */
 export function checkInstances(fields: Fields, { scope }: Place): Fields {
   for (const [index, link] of textsOf(fields.instances).entries()) {
     const region = /^projects\/[^/]+\/zones\/([a-z0-9-]+)-[a-z]\/instances\//.exec(pathOf(link))?.[1];

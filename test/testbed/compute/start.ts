@@ -6,17 +6,17 @@ import { connectControl, type ComputeControl } from "./control.ts";
 
 /** The options of an emulator process. */
 export interface ComputeOptions {
-  /** The address at which the API listens, as `HOST:PORT`. */
+  /** The address on which the API listens, as `HOST:PORT`. */
   readonly listen: string;
   /** The path of the control socket. */
   readonly socket: string;
-  /** The static address's IP. */
+  /** The IP of the static address. */
   readonly address: string;
   /** Each instance as `NAME=INTERNAL` or `NAME=INTERNAL/EXTERNAL`. */
   readonly instances: readonly string[];
   /** Whether the static address exists at the start; true by default. */
   readonly withAddress?: boolean;
-  /** The divisor of the health checks' intervals; 1 by default. */
+  /** The number by which the health-check intervals are divided; 1 by default. */
   readonly probeScale?: number;
   readonly project?: string;
   readonly region?: string;
@@ -25,7 +25,7 @@ export interface ComputeOptions {
   readonly within?: readonly string[];
 }
 
-/** A running emulator. Disposing of it ends the process and waits for its exit. */
+/** A running emulator. Disposing of it ends the process and waits until the process has exited. */
 export interface Compute extends AsyncDisposable {
   /** The API's base URL, with the trailing slash that gcloud requires. */
   readonly url: string;
@@ -34,15 +34,15 @@ export interface Compute extends AsyncDisposable {
 }
 
 /**
- * Starts an emulator as a separate process and returns when it serves. If it cannot start, rejects with its error
- * output.
+ * Starts an emulator as a separate process and waits until the emulator is serving. If it cannot start, rejects with
+ * its error output.
  */
 export async function startCompute(options: ComputeOptions): Promise<Compute> {
   const { listen, socket, address, instances, within = [], withAddress = true, probeScale = 1 } = options;
   const { project = "khw-testbed", region = "us-west1", zone = "us-west1-c" } = options;
   const flags = { listen, control: socket, address, project, region, zone };
   const argv = [
-    // The emulator also ends if this process is killed.
+    // If this process is killed, the emulator ends as well.
     "setpriv",
     "--pdeathsig",
     "KILL",
@@ -58,7 +58,7 @@ export async function startCompute(options: ComputeOptions): Promise<Compute> {
     ...(withAddress ? [] : ["--no-address"]),
   ];
   const [command = "", ...rest] = argv;
-  // The environment is not inherited: test runners put loaders in it.
+  // The environment is not inherited, because test runners put loaders into it.
   const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env.PATH } });
   const exited = once(child, "exit");
   const complaints: string[] = [];

@@ -5,7 +5,7 @@ import type { Collections, Resource } from "./resources.ts";
 export type Entry<T extends Resource> = readonly [path: string, resource: T];
 
 /**
- * All resources. The kinds and the schema ensure their types: every request body and every response is checked against
+ * Stores all resources. Their types can be relied on, because every request body and every response is checked against
  * the schema.
  */
 export class Store {
@@ -16,19 +16,19 @@ export class Store {
     return this.#resources.get(path);
   }
 
-  /** Returns the resource at a path of a known collection. */
+  /** Returns the resource at a path in a known collection. */
   find<C extends keyof Collections>(collection: C, path: string): Collections[C] | undefined {
     return this.all<C>(collection).find(([other]) => other === path)?.[1];
   }
 
-  /** Returns every resource of a collection with its path, ordered by path. */
+  /** Returns every resource in a collection with its path, sorted by path. */
   all<C extends keyof Collections>(collection: C): readonly Entry<Collections[C]>[];
   all(collection: string): readonly Entry<Resource>[];
   all(collection: string): readonly Entry<Resource>[] {
     return this.entries().filter(([path]) => collectionOf(path) === collection);
   }
 
-  /** Returns every resource with its path, ordered by path. */
+  /** Returns every resource with its path, sorted by path. */
   entries(): readonly Entry<Resource>[] {
     return [...this.#resources].toSorted(([a], [b]) => (a < b ? -1 : 1));
   }

@@ -3,7 +3,7 @@ import { linkTo, pathOf } from "./references.ts";
 import type { HttpHealthCheck } from "./resources.ts";
 import type { Store } from "./store.ts";
 
-/** An address and port of a forwarding rule. */
+/** An address and port on which a forwarding rule accepts connections. */
 export interface Frontend {
   readonly address: string;
   readonly port: number;
@@ -11,7 +11,7 @@ export interface Frontend {
   readonly pool: string;
 }
 
-/** An instance of a pool that a forwarding rule uses. */
+/** An instance in a pool that a forwarding rule uses. */
 export interface Backend {
   /** The target pool's path. */
   readonly pool: string;
@@ -19,14 +19,19 @@ export interface Backend {
   readonly instance: string;
   /** The internal address; absent if the instance does not exist. */
   readonly address?: string;
-  /** The health check. Without a health check, a pool considers all its instances healthy (Google, TargetPool). */
+  /**
+   * The pool's health check. A pool without a health check considers all its instances healthy (Google, TargetPool).
+   */
   readonly check?: HttpHealthCheck;
 }
 
-/** The maximum number of a rule's ports that the data plane listens on, because each port needs a socket. */
+/**
+ * The maximum number of ports per rule on which the data plane listens. There is a maximum because each port needs a
+ * socket.
+ */
 const mostPorts = 100;
 
-/** Returns the addresses and ports that the data plane must listen on. */
+/** Returns the addresses and ports on which the data plane must listen. */
 export function frontendsOf(store: Store): readonly Frontend[] {
   return store.all("forwardingRules").flatMap(([, { IPAddress, portRange, target }]) => {
     const [first = 0, last = first] = portRange.split("-").map(Number);
@@ -36,7 +41,8 @@ export function frontendsOf(store: Store): readonly Frontend[] {
 }
 
 /**
- * Returns the instances that the data plane must probe and forward to. Without a forwarding rule the list is empty.
+ * Returns the instances that the data plane must probe, and to which it forwards connections. If there is no forwarding
+ * rule, the list is empty.
  */
 export function backendsOf(store: Store): readonly Backend[] {
   const pools = new Set(store.all("forwardingRules").map(([, { target }]) => pathOf(target)));
@@ -57,7 +63,7 @@ export function addressesOf(store: Store, pool: string): readonly string[] {
   return [...new Set(rules.filter(({ target }) => target === linkTo(pool)).map(({ IPAddress }) => IPAddress))];
 }
 
-/** Returns why a probe of an instance's port would not arrive, or undefined. */
+/** Returns why a probe could not reach a port on an instance, or undefined if it could. */
 export function obstacleTo(store: Store, instancePath: string, port: number): string | undefined {
   const instance = store.find("instances", instancePath);
   if (!instance) return "there is no such instance";

@@ -4,6 +4,6 @@ import type { Readable } from "node:stream";
 export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** The body. If it is a stream, its length is in the headers. */
+  /** The response body. If it is a stream, its length is in the headers. */
   readonly body: string | Readable;
 }

@@ -1,5 +1,6 @@
 /**
- * The data that the metadata server gets from the Compute Engine API: the instances' numbers and custom metadata.
+ * Reads the data that the metadata server needs from the Compute Engine API: the instances' numbers and custom
+ * metadata.
  */
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,13 +25,16 @@ interface InstanceState {
 
 export interface Cloud {
   instance(name: string): Promise<InstanceState>;
-  /** Returns the instance's custom metadata: at once, or as soon as it differs from the caller's last state. */
+  /**
+   * Returns the instance's custom metadata. If `wait` is given, waits until the metadata differs from the state that
+   * the caller has seen.
+   */
   attributes(name: string, wait?: Wait): Promise<Attributes>;
 }
 
 const againMillis = 50;
 
-/** Uses the control socket, so that the request is not in the API's log and is not affected by faults. */
+/** Requests use the control socket, so that they do not appear in the API's log and are not affected by faults. */
 export function openCloud(
   socket: string,
   { project, zone }: { readonly project: string; readonly zone: string },

@@ -1,4 +1,4 @@
-/** The remote control of the testbed's own servers, over each server's Unix socket. */
+/** Controls the testbed's own servers remotely, each over its Unix socket. */
 import { controlCalls } from "../control-call.ts";
 
 import type { Fault } from "./faults.ts";
@@ -8,13 +8,13 @@ export interface LogEntry {
   /** The time of the request, in ISO 8601 format. */
   readonly at: string;
   readonly method: string;
-  /** The path with the query, as received. */
+  /** The path including the query, as received. */
   readonly path: string;
   /** The caller's address. */
   readonly caller: string;
-  /** The request's Range header, if it had one. */
+  /** The request's Range header, if present. */
   readonly range: string | null;
-  /** The HTTP status; null before it is sent, or if a fault leaves the caller without a status. */
+  /** The HTTP status; null if the status has not been sent yet, or is never sent because of a fault. */
   readonly status: number | null;
   /** The number of body bytes sent. */
   readonly bytes: number;
@@ -24,13 +24,13 @@ export interface LogEntry {
 export interface ServerControl {
   /** Replaces all faults; without arguments, removes all faults. */
   setFaults(...faults: readonly Fault[]): Promise<void>;
-  /** Returns all requests so far, oldest first; for an unfinished response, its progress. */
+  /** Returns all requests so far, oldest first. If a response is unfinished, its entry shows the progress. */
   log(): Promise<readonly LogEntry[]>;
   clearLog(): Promise<void>;
 }
 
 /**
- * Connects to a server's control socket. If the server refuses a call, the call rejects with the server's message.
+ * Connects to the control socket of a server. If the server refuses a call, the call rejects with the server's message.
  */
 export function connectControl(socketPath: string): ServerControl {
   const { call } = controlCalls(socketPath);

@@ -1,4 +1,4 @@
-/** The faults that a testbed server can simulate, and their effect on responses. */
+/** Defines the faults that a testbed server can simulate, and applies them to responses. */
 import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -7,11 +7,14 @@ import type { Answer } from "./answer.ts";
 /** A deliberate fault. */
 export type Fault = FaultMatch & FaultEffect;
 
-/** The requests that a fault affects: all requests by default. */
+/** The requests that a fault affects; by default, all requests. */
 export interface FaultMatch {
   /** A regular expression for the request's path. */
   readonly path?: string;
-  /** The number of requests that the fault affects; absent: every request until the faults are replaced. */
+  /**
+   * The number of requests that the fault affects. If absent, the fault affects every request until the faults are
+   * replaced.
+   */
   readonly times?: number;
 }
 
@@ -19,11 +22,11 @@ export interface FaultMatch {
 export type FaultEffect =
   /** The connection is cut without a response, as if the server were down. */
   | { readonly kind: "drop" }
-  /** The connection stays open without a response, for this many milliseconds or forever. */
+  /** The connection stays open without a response, for this many milliseconds or indefinitely. */
   | { readonly kind: "delay"; readonly millis?: number }
-  /** A different status, with a body that explains it. */
+  /** The server sends a different status, with a body that explains the status. */
   | { readonly kind: "status"; readonly status: number }
-  /** A different body, for example garbage in place of an address, or a wrong digest. */
+  /** The server sends a different body, for example garbage in place of an address, or a wrong digest. */
   | { readonly kind: "body"; readonly body: string }
   /** The response lacks the headers `Metadata-Flavor` and `Server`, like an impostor's response. */
   | { readonly kind: "unsigned" }
@@ -40,7 +43,7 @@ export type FaultEffect =
 export interface Faults {
   /** Replaces all faults. */
   set(faults: readonly Fault[]): void;
-  /** Returns the first fault that matches a request for this path, and counts it as used once. */
+  /** Returns the first fault that matches a request for this path, and reduces its remaining count. */
   take(path: string): Fault | undefined;
 }
 
@@ -59,7 +62,7 @@ export function createFaults(): Faults {
   };
 }
 
-/** Applies a fault that affects the response's headers or the whole response. */
+/** Applies a fault that affects the headers of a response or the entire response. */
 export function disturbed(answer: Answer, fault: Fault | undefined): Answer {
   switch (fault?.kind) {
     case "status":
@@ -79,7 +82,7 @@ export function disturbed(answer: Answer, fault: Fault | undefined): Answer {
   }
 }
 
-/** Applies a fault that affects the body's bytes. */
+/** Applies a fault that affects the bytes of the body. */
 export async function* paced(body: Readable, fault: Fault | undefined): AsyncGenerator<Buffer> {
   let left = fault?.kind === "cut" || fault?.kind === "stall" ? fault.after : Number.POSITIVE_INFINITY;
   for await (const chunk of body as AsyncIterable<Buffer>) {

@@ -1,5 +1,6 @@
 /**
- * Serves static files over HTTP like a release mirror: ranges, entity tags, HEAD. Used as the testbed's mirror and apt repository.
+ * Serves static files over HTTP like a release mirror, with ranges, entity tags and HEAD. Used as the testbed's mirror
+ * and apt repository.
  *
  * usage: node files.ts --listen ADDRESS:PORT --control SOCKET --serve /URL/PREFIX/=FOLDER ... [--tls ADDRESS:PORT --identity FOLDER]
  */

@@ -1,4 +1,4 @@
-/** Instance identity tokens in the format of Google's metadata server, signed with the testbed's own key. */
+/** Makes instance identity tokens in the format of Google's metadata server, signed with the testbed's own key. */
 import { createSign, generateKeyPairSync } from "node:crypto";
 
 /** The project and zone of the instances. */
@@ -14,7 +14,7 @@ export interface TokenInstance {
 }
 
 export interface TokenSigner {
-  /** Returns a JWT for the audience; with an instance, in the format "full". */
+  /** Returns a JWT for the audience. If an instance is given, the token has the format "full". */
   sign(audience: string, instance?: TokenInstance): string;
   /** Returns the key set for a verifier. */
   jwks(): object;
@@ -23,7 +23,10 @@ export interface TokenSigner {
 const keyId = "testbed-1";
 const hourSeconds = 3600;
 
-/** Claims: https://cloud.google.com/compute/docs/instances/verifying-instance-identity#payload */
+/**
+ * Makes a signer for tokens. Their claims:
+ * https://cloud.google.com/compute/docs/instances/verifying-instance-identity#payload
+ */
 export function createTokenSigner({ project, projectNumber, zone }: TokenPlatform): TokenSigner {
   const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   return {

@@ -1,8 +1,8 @@
 /**
  * Simulates Compute Engine's metadata server. It recognizes each machine by the source address of the request.
  *
- * Custom metadata and an instance's number come from the Compute Engine API, through the API's control socket. The server signs
- * identity tokens with its own key, whose public part is at /oauth2/v3/certs.
+ * Custom metadata and an instance's number come from the Compute Engine API, through the API's control socket. The
+ * server signs identity tokens with its own key and serves the public key at /oauth2/v3/certs.
  *
  * usage: node metadata.ts --listen ADDRESS:PORT --control SOCKET --project ID/NUMBER --zone REGION/ZONE --compute SOCKET
  *          --instances NAME=INTERNAL/EXTERNAL,...
@@ -16,7 +16,7 @@ import { openCloud, type Wait } from "./cloud.ts";
 import { createTokenSigner, type TokenInstance, type TokenSigner } from "./identity-token.ts";
 import { serve, serveOptions } from "./serve.ts";
 
-/** A folder of the metadata, or a value in a folder. */
+/** A metadata folder, or a value in a folder. */
 type Metadata = string | { readonly [name: string]: Metadata };
 
 interface Platform {
@@ -111,7 +111,7 @@ function metadataOf(
 
 function refusedAtOnce(request: IncomingMessage): Answer | undefined {
   if (request.headers["metadata-flavor"] !== "Google") return refusal(403, "Missing Metadata-Flavor:Google header.");
-  // A proxy adds this header, so a request with it does not come from the machine itself.
+  // Proxies add this header, so a request that has it does not come directly from the machine.
   if (request.headers["x-forwarded-for"] !== undefined) return refusal(403, "X-Forwarded-For is not allowed.");
   return undefined;
 }

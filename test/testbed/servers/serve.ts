@@ -1,4 +1,4 @@
-/** A testbed server. It answers requests unless a fault applies, and records them. */
+/** Runs a testbed server. It records all requests, and answers them unless a fault applies. */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -18,10 +18,10 @@ import type { Fault } from "./faults.ts";
 export interface ServeOptions {
   /** The address to listen on, as `ADDRESS:PORT`. */
   readonly listen: string;
-  /** The Unix socket of the remote control (control.ts). */
+  /** The Unix socket for remote control (control.ts). */
   readonly control: string;
   readonly answer: (request: IncomingMessage) => Answer | Promise<Answer>;
-  /** If present, the server also serves the same content over TLS. */
+  /** If present, the server also serves the same files over TLS. */
   readonly tls?: TlsOptions | undefined;
 }
 
@@ -32,7 +32,7 @@ export interface TlsOptions {
   readonly folder: string;
 }
 
-/** Serves until SIGTERM or SIGINT. Prints `ready` on standard output when it serves. */
+/** Serves until SIGTERM or SIGINT. Prints `ready` on standard output when the server is serving. */
 export async function serve({ listen, control, answer, tls }: ServeOptions): Promise<void> {
   const faults = createFaults();
   const log: LogEntry[] = [];
@@ -76,7 +76,7 @@ export async function serve({ listen, control, answer, tls }: ServeOptions): Pro
   }
 }
 
-/** The names of the options of every server's command line, for `parseArgs`. */
+/** The command-line options that all servers have in common, for `parseArgs`. */
 export const serveOptions = { listen: { type: "string" }, control: { type: "string" } } as const;
 
 interface Response {
@@ -87,7 +87,7 @@ interface Response {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Answers a request. Records the progress before the caller can see it. */
+/** Answers a request. The progress is recorded before the caller can see it. */
 async function respond(request: IncomingMessage, response: ServerResponse, how: Response): Promise<void> {
   const { fault, entry } = how;
   if (fault?.kind === "drop") return void response.destroy();
@@ -109,10 +109,10 @@ async function respond(request: IncomingMessage, response: ServerResponse, how: 
     stream.destroy();
   } else {
     for await (const chunk of paced(stream, fault)) {
-      // A disconnected caller is not a server error.
+      // If the caller disconnects, that is not a server error.
       if (response.destroyed) break;
       entry.bytes += chunk.length;
-      // Each write is awaited: a cut must not discard the bytes sent before it.
+      // Each write is awaited, because a cut must not discard the bytes that were sent before it.
       await new Promise<void>((written) => response.write(chunk, () => written()));
     }
   }

@@ -1,6 +1,6 @@
 /**
- * The agent is killed after each of its changes to a machine. The next run must end with the same files as an
- * undisturbed run.
+ * Kills the agent after each of its changes to a machine. The next run must end with the same files as an uninterrupted
+ * run.
  */
 import t from "tap";
 
@@ -24,7 +24,7 @@ function bareMachine(): FakeOs {
   return os;
 }
 
-/** The same desired state with a digest for each program, as khw-client sends it. */
+/** Returns the lab's desired state with a digest for each program, as khw-client sends it. */
 function pinned(): ReturnType<typeof labDesiredWithEtcd> {
   const desired = labDesiredWithEtcd();
   const { kubernetesVersion: version, binaries } = desired;
@@ -36,7 +36,7 @@ function pinned(): ReturnType<typeof labDesiredWithEtcd> {
   return { ...desired, binaries: { ...binaries, sha256: Object.fromEntries(digests) } };
 }
 
-/** Returns the steps for the machine as it is now, as an operation of the agent does. */
+/** Returns the steps for the machine's current state, as an operation of the agent would. */
 async function stepsOn(os: FakeOs, desired: ReturnType<typeof labDesiredWithEtcd>) {
   return controllerSteps(desired, { drained: false, isFresh: !(await hasControlPlane(os)) });
 }

@@ -29,7 +29,10 @@ import {
 
 const quiet = { signal: never, progress: () => {} };
 
-/** Checks and applies the step, and verifies that the check then holds. Returns the summary of the first check. */
+/**
+ * Checks the step, applies it, and verifies that the next check finds no difference. Returns the summary of the first
+ * check.
+ */
 async function repair(t: Test, step: Step<Os>, os: Os): Promise<string | undefined> {
   const drift = await step.check(os, never);
   await step.apply(os, quiet);
@@ -241,7 +244,7 @@ t.test("a program", async (t) => {
     os.files.changes.filter((change) => change === `write ${released}`).length;
   const download = releasedProgram("kubectl", labDesired());
   const step = binary("kubectl", labDesired(), []);
-  /** Repairs both steps. Returns the summaries of the checks before the repair, the download first. */
+  /** Repairs both steps. Returns the summaries of the checks before the repair, starting with the download. */
   const repairBoth = async (t: Test, os: Os, steps = [download, step]): Promise<(string | undefined)[]> => {
     const said = await Promise.all(steps.map(async (each) => (await each.check(os, never))?.summary));
     for (const each of steps) await repair(t, each, os);
@@ -689,7 +692,7 @@ t.test("readiness", async (t) => {
     t.ok(os.clock.now() - start < 10_000);
   });
 
-  /** Applies the step to an API server that is ready only for these probes, counted from 1. */
+  /** Applies the step to an API server that is ready only for some probes. The first probe has the number 1. */
   const applyFlapping = async (isReady: (asked: number) => boolean) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
@@ -709,7 +712,7 @@ t.test("readiness", async (t) => {
   };
 
   t.test("that is lost again right after the first answer is awaited again", async (t) => {
-    // The first check fails, the apply gets one answer, and the check after the apply fails.
+    // The first check fails, the apply receives one good answer, and the check after the apply fails.
     const { result, texts } = await applyFlapping((asked) => asked === 2 || asked > 3);
     t.equal(result?.outcome, "changed");
     t.match(texts, ["again: /readyz answers 500, failing: etcd, poststarthook/x"]);
@@ -788,7 +791,10 @@ t.test("a controller", async (t) => {
 
   t.test("is planned in full on an empty machine, and not at all on a converged one", async (t) => {
     const os = createFakeOs();
-    /** These steps hold on a new machine. Steps for drop-ins check only folders that exist, so they hold too. */
+    /**
+     * These steps find no difference on a new machine. Steps for drop-ins check only folders that exist, so they find
+     * no difference either.
+     */
     const right = new Set(["identity", "folders/system", ...agentFolders.map((path) => `folder${path}`)]);
     const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
     t.strictSame(Object.keys(await planAll(steps, os)), differing);

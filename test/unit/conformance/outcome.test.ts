@@ -2,7 +2,7 @@ import t from "tap";
 
 import { parseOutcomes } from "../../conformance/outcome.ts";
 
-/** A line in Ginkgo's format. */
+/** Returns a line in Ginkgo's format. */
 function line(state: number, failure: { readonly Message?: string; readonly ForwardedPanic?: string } = {}): string {
   return `${JSON.stringify({
     ComponentTexts: ["[Top Level]", "[sig-network] Services", "should be  found  [Conformance]"],

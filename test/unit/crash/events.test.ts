@@ -5,7 +5,7 @@ import type { ProgressEvent } from "../../../client/progress/progress.ts";
 import { createTally } from "../../../client/progress/tally.ts";
 import { eventName, fromTheWorkOn } from "../../crash/events.ts";
 
-/** The name of an event as the client prints it. */
+/** Returns the name of the event that the crash suite reads from the client's output. */
 function nameOf(event: ProgressEvent): string | undefined {
   let printed = "";
   jsonProgress((text) => (printed += text), createTally()).emit(event);

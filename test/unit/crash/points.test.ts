@@ -7,7 +7,7 @@ const names = ["note a CA was made", "begin", "node operationStarted", "node ste
 const events: readonly TimedEvent[] = [
   ...names.map((name, index) => ({ name, at: 100 * (index + 1) })),
   { name: "node stepFinished service/etcd", at: 500 },
-  // Nearly all of the run's time is before this event.
+  // Nearly all of the run's time passes before this event.
   { name: "node stepFinished package/nginx", at: 9_500 },
   { name: "node operationFinished", at: 9_600 },
   { name: "note the control plane answers", at: 9_700 },

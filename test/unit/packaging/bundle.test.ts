@@ -7,7 +7,7 @@ import { loadX509 } from "../../../proto/x509.ts";
 
 const root = resolve(import.meta.dirname, "../../..");
 
-// Without this call, @peculiar/x509 does not load.
+// Without this call, @peculiar/x509 cannot be loaded.
 await loadX509();
 
 for (const program of ["agent", "client"] as const) {
@@ -39,8 +39,8 @@ for (const program of ["agent", "client"] as const) {
 }
 
 /**
- * Returns the exported names with the kind of each value. Only Node also exports a whole CommonJS package as
- * `module.exports`.
+ * Returns the exported names with the type of each value. Skips `module.exports`, under which only Node exports a whole
+ * CommonJS package.
  */
 function kinds(exported: object): Readonly<Record<string, string>> {
   const named = Object.entries(exported).filter(([name]) => name !== "module.exports");

@@ -21,7 +21,7 @@ function plain(roff: string): string {
     .replaceAll("\\(ti", "~");
 }
 
-/** Returns the part of the page about a command. */
+/** Returns the part of the page that describes a command. */
 function partOf(path: readonly string[]): string {
   const text = plain(page);
   const start = text.indexOf(`.SS "${path.join(" ")}"\n`);

@@ -48,7 +48,7 @@ const digest = "0".repeat(64);
 const [first] = labState().credentials;
 if (first === undefined) throw new Error("the lab has credentials");
 
-/** The refused states, and the start of each message, which is the field's name. */
+/** The states that are refused. Each message starts with the name of the field. */
 const refused: readonly (readonly [what: string, state: DesiredState | undefined, message: string | RegExp])[] = [
   ["no state at all", undefined, "desired: is incomplete"],
   ["no cluster", labState({ cluster: undefined }), "desired: is incomplete"],

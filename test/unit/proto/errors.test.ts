@@ -13,8 +13,8 @@ import {
 import { fromServiceError, toServiceError } from "../../../proto/errors-wire.ts";
 
 /**
- * The contract with scripts (exit codes) and with other clients (gRPC status), repeated here, so that every change of
- * the contract fails this test.
+ * The contract with scripts (exit codes) and with other clients (gRPC status). It is repeated here so that every change
+ * to the contract fails this test.
  */
 const contract: Readonly<Record<ErrorCode, readonly [exit: number, grpc: keyof typeof status]>> = {
   INVALID_ARGUMENT: [64, "INVALID_ARGUMENT"],
@@ -71,7 +71,7 @@ const error = new KhwError("DIGEST_MISMATCH", "the bytes differ", {
   step: "binary/kubectl",
 });
 
-/** A failed call as grpc-js passes it to a client. */
+/** Returns a failed call in the form in which grpc-js passes it to a client. */
 function received(failure: KhwError): ServiceError {
   const { code, details = "", metadata = new Metadata() } = toServiceError(failure);
   return Object.assign(new Error(details), { code, details, metadata });

@@ -2,8 +2,8 @@ import t from "tap";
 import { keepLines, mapStrings, oneLine, paragraph, unsafeCharacter } from "../../../proto/sanitize.ts";
 
 /**
- * A character of each kind: escape, C1, bidi override and isolate, mark, line separator, lone surrogate,
- * noncharacters, tag.
+ * The list contains a character of each kind: escape, C1, bidi override and isolate, mark, line separator, lone
+ * surrogate, noncharacters, tag.
  */
 const unsafe = [
   "\u{1b}",

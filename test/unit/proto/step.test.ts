@@ -2,7 +2,7 @@ import t from "tap";
 import { KhwError } from "../../../proto/errors.ts";
 import { applySteps, planSteps, type Step, type StepEvent, withNeeds } from "../../../proto/step.ts";
 
-/** A machine as a set of facts that hold, with a record of the calls. */
+/** A machine, represented by the set of facts that are true, with a record of the calls. */
 interface Machine {
   readonly holds: Set<string>;
   readonly calls: string[];

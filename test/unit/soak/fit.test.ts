@@ -4,7 +4,7 @@ import { growth } from "../../soak/fit.ts";
 
 const points = (value: (at: number) => number) =>
   Array.from({ length: 301 }, (_, index) => ({ at: index * 10, value: value(index * 10) }));
-/** Values as uneven as memory under a garbage collector, but the same in each run. */
+/** Returns values that are as uneven as memory usage with a garbage collector, but the same in each run. */
 const noise = (at: number): number => ((at * 7919) % 101) / 101 - 0.5;
 
 t.test("a slow leak under noise is growth", async (t) => {

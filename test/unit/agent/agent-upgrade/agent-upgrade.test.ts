@@ -14,14 +14,14 @@ const folder = "/var/lib/khw-agent";
 const states = AgentUpgradeState;
 const [oldDeb, newDeb] = [fakeDeb({ version: "0.1.0" }), fakeDeb({ version: "0.2.0" })];
 
-/** Sets the version that dpkg lists, as a finished installation does. */
+/** Sets the version that dpkg lists, as a completed installation would. */
 function setInstalled(os: FakeOs, version: string): void {
   os.installed.set("khw-agent", version);
   const { sums }: { sums: string } = JSON.parse(fakeDeb({ version }).toString("utf8"));
   os.files.put("/var/lib/dpkg/info/khw-agent.md5sums", sums);
 }
 
-/** A machine with version 0.1.0 and its package. */
+/** Makes a machine that has version 0.1.0 and its package. */
 function machine(): FakeOs {
   const os = createFakeOs();
   setInstalled(os, "0.1.0");
@@ -30,7 +30,7 @@ function machine(): FakeOs {
   return os;
 }
 
-/** Starts an agent process. `end` aborts its signal, as SIGTERM does. */
+/** Starts an agent process. `end` aborts the agent's signal, as SIGTERM would. */
 async function start(os: FakeOs) {
   const ending = new AbortController();
   const { signal } = ending;
@@ -74,7 +74,7 @@ function becomes(statusStore: StatusStore, state: AgentUpgradeState): Promise<vo
   });
 }
 
-/** Simulates an installation: apt installs the version and restarts the agent as another process. */
+/** Simulates an installation. apt installs the version and restarts the agent as a new process. */
 async function installs(os: FakeOs, version: string) {
   setInstalled(os, version);
   const process = await start(os);
@@ -191,7 +191,7 @@ t.test("the new process confirms the upgrade when it has answered an administrat
     /--allow-downgrades.* install \/var\/lib\/khw-agent\/packages\/kept\.deb\n/,
   );
   t.match(os.files.text(unitFile(rollbackTimer)), /OnActiveSec=60\n/);
-  // A call before the restart proves nothing about the new version.
+  // A call that was answered before the restart proves nothing about the new version.
   old.upgrades.answered();
   old.end();
   const { upgrades, statusStore, events } = await installs(os, "0.2.0");
@@ -230,7 +230,8 @@ t.test("a reinstalled package is reported with the new agent's last journal line
   old.end();
   setInstalled(os, "0.2.0");
   await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
-  // The new agent never starts. The timer starts the rollback, which restarts the old agent before it ends.
+  // The new agent never starts. The timer triggers the rollback, which restarts the old agent before the rollback unit
+  // ends.
   await os.systemd.start(rollbackUnit, AbortSignal.timeout(1000));
   setInstalled(os, "0.1.0");
   os.systemd.starts = async () => [
@@ -277,7 +278,7 @@ t.test("an upgrade that systemd refuses to start leaves nothing behind", async (
   t.equal(machineLock.holder(), undefined);
 });
 
-/** A machine on which the start of apt succeeds but is reported as an error, after `meanwhile`. */
+/** Makes a machine on which starting apt succeeds, but is reported as an error after `meanwhile` has run. */
 function withLostReply(meanwhile: () => void): FakeOs {
   const os = machine();
   const real = os.packageFiles;

@@ -1,7 +1,7 @@
 import t from "tap";
 import { decide, type UpgradeView } from "../../../../agent/agent-upgrade/decide.ts";
 
-/** The new agent runs, and no administrator has called it. */
+/** The new agent is running, but no administrator has called it yet. */
 const view: UpgradeView = {
   fromVersion: "0.1.0",
   toVersion: "0.2.0",

@@ -20,7 +20,7 @@ interface Situation {
   readonly reason?: string | null;
   readonly agoMillis?: number;
   readonly writer?: number;
-  /** The answers of the etcd servers. */
+  /** The etcd servers' answers to probes. */
   readonly etcd?: readonly ProbeResult[];
 }
 

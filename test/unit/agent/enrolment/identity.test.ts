@@ -112,7 +112,7 @@ t.test("after a crash at any moment, the old identity is complete or the new one
   await checkIdentity(paths);
   t.equal(await readFile(paths.certificate, "utf8"), old);
 
-  // Once the new certificate is written, any interrupted sequence of renames is completed.
+  // Once the new certificate has been written, an interrupted sequence of renames is always completed.
   const certificate = await sign(request);
   for (const begun of [[], ["key"], ["key", "ca"]] as const) {
     await writeFile(next.certificate, certificate);
@@ -123,7 +123,7 @@ t.test("after a crash at any moment, the old identity is complete or the new one
     t.same(await names(paths), ["agent-key.pem", "agent.pem", "ca.pem"]);
   }
 
-  // A key made after that belongs to a later certificate.
+  // A key that is made later belongs to a later certificate.
   await writeFile(next.certificate, certificate);
   await proveKey(paths, "controller-0");
   await checkIdentity(paths);

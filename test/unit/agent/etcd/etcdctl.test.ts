@@ -6,7 +6,7 @@ import { createFiles } from "../../../../agent/os/files.ts";
 import { run } from "../../../../agent/os/run.ts";
 import { never } from "../../../fixtures/machine.ts";
 
-/** A fake etcdctl in shell: a snapshot is a text file, and the restored database is the same text. */
+/** A fake etcdctl as a shell script. A snapshot is a text file, and the restored database is the same text. */
 const program = `#!/bin/sh
 for word in "$@"; do case $word in --data-dir=*) folder=\${word#--data-dir=};; esac; done
 case "$*" in
@@ -17,7 +17,7 @@ case "$*" in
 esac
 `;
 
-/** If `etcdutl` is true, etcdctl itself cannot restore, as in etcd 3.6. */
+/** Makes a machine with the fake etcdctl. If `etcdutl` is true, etcdctl itself cannot restore, as in etcd 3.6. */
 async function machine(t: Pick<Test, "testdir">, { etcdutl = false } = {}) {
   const refusing = "#!/bin/sh\necho 'Error: unknown command' >&2; exit 1\n";
   const folder = t.testdir({

@@ -1,6 +1,6 @@
 /**
- * Errors of calls to etcd's gateway, tested with real TLS servers. The errors distinguish a live server from a server
- * that is gone.
+ * Tests the errors of calls to etcd's gateway with real TLS servers. The errors must distinguish a live server from a
+ * server that is gone.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -49,7 +49,8 @@ t.test("a server whose certificate has expired is alive, but cannot be verified"
 });
 
 t.test("a server that does not accept the caller's certificate is alive", async (t) => {
-  // OpenSSL rejects the certificate with an alert, as Go does; Node's own server only closes the connection.
+  // The server is openssl, which rejects the certificate with an alert, as Go does. Node's own server only closes the
+  // connection.
   const folder = t.testdir();
   const { certificate, key } = await identityOf("localhost", "agent", new Date());
   const { certificate: ca } = await createAuthority(new Date());

@@ -4,7 +4,7 @@ import { controllerSteps } from "../../../../agent/steps.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, never } from "../../../fixtures/machine.ts";
 
-/** Moves the leadership away from controller-0, and returns the progress lines. */
+/** Moves the leadership away from controller-0. Returns the progress lines. */
 async function move(os: FakeOs): Promise<string[]> {
   const lines: string[] = [];
   await moveLeader(os, { signal: never, progress: (line) => lines.push(line) });

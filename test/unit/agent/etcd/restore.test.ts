@@ -40,7 +40,7 @@ const unused = (): never => {
 };
 const unusedRelease = { check: unused, store: unused, install: unused, forget: async () => {} };
 
-/** The first of two controllers, with all units running and a snapshot named "good". */
+/** Makes the first of two controllers. All its units are running, and it has a snapshot named "good". */
 async function controller() {
   const os = labMachine();
   const unitText = (unit: string): string =>

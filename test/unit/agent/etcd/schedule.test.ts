@@ -7,7 +7,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const hour = 3_600_000;
 
-/** A schedule whose snapshots are in memory; records its messages. */
+/** Makes a schedule that keeps its snapshots in memory. Records its messages. */
 function schedule(changes: Partial<ScheduleOptions> = {}) {
   const clock = createFakeClock();
   const snapshotStore: Snapshot[] = [];

@@ -24,7 +24,7 @@ const [record, guard, joinDropIn] = [
   "/etc/systemd/system/etcd.service.d/60-khw-join.conf",
 ];
 
-/** A machine that has never had a cluster. */
+/** Makes a machine that has never had a cluster. */
 function bareMachine(): FakeOs {
   const os = labMachine();
   for (const one of os.etcd.members) one.started = false;
@@ -33,7 +33,7 @@ function bareMachine(): FakeOs {
   return os;
 }
 
-/** A machine whose member has started, is recorded, and has data. */
+/** Makes a machine with a member that has started, is recorded, and has data. */
 async function member(t: Test): Promise<FakeOs> {
   const os = bareMachine();
   t.strictSame((await applyAll(steps, os)).errors, []);
@@ -43,12 +43,15 @@ async function member(t: Test): Promise<FakeOs> {
   return os;
 }
 
-/** The member's data is gone, as after `rm -rf`. The machine was booted, and systemd did not start etcd. */
+/**
+ * Makes a machine that has lost its member's data, as after `rm -rf`. The machine has been rebooted, and systemd did
+ * not start etcd.
+ */
 async function wiped(t: Test): Promise<FakeOs> {
   const os = await member(t);
   for (const path of ["member/wal/0.wal", "member/wal", "member"]) await os.files.remove(`/var/lib/etcd/${path}`);
   await os.systemd.stop("etcd.service", AbortSignal.timeout(1000));
-  // The member has no process. Only the other members answer until it is started again.
+  // The member is not running. Only the other members answer until this member is started again.
   os.etcd.up.delete("10.240.0.10");
   const restart = os.systemd.restart.bind(os.systemd);
   os.systemd.restart = async (name, signal) => {
@@ -58,7 +61,7 @@ async function wiped(t: Test): Promise<FakeOs> {
   return os;
 }
 
-/** Simulates a start of etcd with the drop-in for a join. */
+/** Simulates a start of etcd with the drop-in that makes etcd join a cluster. */
 function startsJoined(os: FakeOs): void {
   const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
   if (own === undefined) throw new Error("it starts before it was added");
@@ -180,8 +183,8 @@ t.test("a member whose disk is away is not replaced: its data is on the disk", a
   t.strictSame(os.etcd.changes, [], "the cluster's members are unchanged");
   t.strictSame(await readMemberRecord(os.files), remembered);
 
-  // The state of a unit whose condition did not find the folder. systemd does not start such a unit when the condition
-  // becomes true.
+  // The unit was not started, because its condition did not find the folder. systemd does not start such a unit when
+  // the condition becomes true later.
   await os.systemd.keptDown("etcd.service");
   os.files.mounts.add("/var/lib/etcd");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");

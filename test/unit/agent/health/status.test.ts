@@ -11,7 +11,7 @@ import { type Component, Health } from "../../../../proto/gen/khw/agent/v1/agent
 import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
 import { applyAll, labDesired, labMachine } from "../../../fixtures/machine.ts";
 
-/** Reads the machine's components. The supervisor keeps no state yet, so it repairs nothing. */
+/** Reads the machine's components. The supervisor has no desired state yet, so it repairs nothing. */
 async function read(t: Test, os: FakeOs): Promise<Component[]> {
   const ending = new AbortController();
   const { signal } = ending;

@@ -50,7 +50,8 @@ t.test("calls made during an operation share the next run, never the running one
 
 t.test("a program runs without a shell, in a clean environment, and its last lines are kept", async (t) => {
   process.env["KHW_SECRET"] = "hunter2";
-  // tap adds its own variables to every process that a test starts. One of them has a line for each test file.
+  // tap adds its own variables to every process that a test starts. One of these variables has a line for each test
+  // file.
   const { code, lines } = await run(["env"], { signal: never, keep: 10_000 });
   delete process.env["KHW_SECRET"];
   t.equal(code, 0);

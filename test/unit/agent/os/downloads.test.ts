@@ -25,7 +25,7 @@ import {
 
 const path = "v1.21.0/bin/linux/amd64/kubectl";
 
-/** A clock without delays: retries happen at once. */
+/** With this clock, delays end immediately, so retries happen at once. */
 const clock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -88,7 +88,7 @@ t.test("a file that is longer than any program is refused, announced or not, als
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), content);
   const announced = await mirror(t, good);
-  // Without a Content-Length, the body is sent in chunks.
+  // Without a Content-Length, Node sends the body in chunks.
   const endless = await mirror(t, (_, response) => response.writeHead(200).end(content));
   for (const from of [announced.url, endless.url, folder]) {
     const tried = await download(t, [from], { mostBytes: 1_000_000 });
@@ -302,7 +302,7 @@ t.test("a full disk is an error of the disk, not of the mirror", async (t) => {
   await promisify(execFile)("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]);
   t.teardown(() => promisify(execFile)("umount", [folder]));
   const to = join(folder, "kubectl");
-  // Simulates a disk that other programs filled after the check for free space.
+  // Simulates a disk that other programs fill after the check for free space.
   const bounds = { ...defaultBounds, freeSpace: async () => 1e12 };
   const tried = await download(t, [url, url], { to, bounds });
   t.match(tried.outcome, { code: "IO_FAILED", message: /no space left/, hint: /disk is full/ });

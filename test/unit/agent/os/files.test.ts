@@ -153,7 +153,7 @@ t.test("symbolic links are recognized, hard links share an inode, and both repla
   t.same((await readdir(folder)).toSorted(), ["file", "hard", "soft"]);
 });
 
-/** Polls for the folders as fast as possible, and records each folder's mode when the folder first exists. */
+/** Polls for the folders as fast as possible. Records the mode of each folder as soon as the folder exists. */
 const observer = `
   const { parentPort, workerData: { paths } } = require("node:worker_threads");
   const { lstatSync } = require("node:fs");

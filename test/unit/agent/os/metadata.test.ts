@@ -15,7 +15,7 @@ const values: Readonly<Record<string, string>> = {
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** Answers like Google's metadata server, with some values changed. */
+/** Answers like Google's metadata server, but with some values changed. */
 function google(changes: Readonly<Record<string, string | undefined>> = {}): Answer {
   const all = { ...values, ...changes };
   return (request, response) => {

@@ -1,5 +1,6 @@
 /**
- * Reasons why a probe gets no answer, tested with real sockets. Each reason says something different about the server.
+ * Tests the reasons why a probe gets no answer, with real sockets. Each reason says something different about the
+ * server.
  */
 import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
@@ -28,7 +29,7 @@ function portOf(server: Server): number {
   return address.port;
 }
 
-/** A server on localhost whose certificate expires in this many milliseconds. */
+/** Starts a server on localhost with a certificate that expires in this many milliseconds. */
 async function serverUntil(t: Test, leftMillis: number) {
   const now = Date.now();
   const authority = await createAuthority(new Date(now - 3 * dayMillis));
@@ -57,7 +58,7 @@ t.test(
 );
 
 t.test("a certificate that expires during a connection is noticed on that connection", async (t) => {
-  // Making keys and certificates can take a long time on a busy machine.
+  // On a busy machine, it can take a long time to make keys and certificates.
   const { url, caPem, server, validTo } = await serverUntil(t, 30_000);
   server.keepAliveTimeout = 120_000;
   let now = Date.now();
@@ -124,7 +125,8 @@ t.test("the agent's own condition", async (t) => {
 });
 
 t.test("connections that are not accepted wait", async (t) => {
-  // This process runs no code between the kernel's handshake and the check. So the connection is not accepted yet.
+  // This process runs no other code between the kernel's handshake and the check. Therefore the connection has not been
+  // accepted yet.
   const server = createServer(() => {});
   const port = await listen(t, server);
   const socket = connect(port, "127.0.0.1");

@@ -66,7 +66,7 @@ t.test("a connection is kept for the next probe on request, and replaced if the 
   t.match(await ask(), { status: 200 });
   t.match(await ask(), { status: 200 });
   t.equal(sockets.size, 1);
-  // The probe starts in the same turn of the event loop, before it can notice that the connection is closed.
+  // The next probe starts in the same turn of the event loop. The prober cannot know yet that the connection is closed.
   for (const socket of sockets) socket.destroy();
   t.match(await ask(), { status: 200, body: "ok" });
   t.equal(sockets.size, 2);
@@ -75,7 +75,8 @@ t.test("a connection is kept for the next probe on request, and replaced if the 
 });
 
 /**
- * A server in a separate thread, as if in another process, so that the prober cannot control which side finishes first.
+ * The server runs in a separate thread, as if in another process. Therefore the prober cannot control which side
+ * finishes first.
  */
 const separate = `
 const { parentPort, workerData } = require("node:worker_threads");
@@ -92,7 +93,7 @@ t.test("all probes use one connection", async (t) => {
   const ask = () => probes.http(`https://127.0.0.1:${port}/`, { ...options, caPem: cert, keepAlive: true });
   for (let probe = 0; probe < 100; probe++) {
     t.match(await ask(), { status: 200, body: "1" });
-    // Long enough for both sides to become idle.
+    // The delay is long enough for both sides to become idle.
     await delay(5);
   }
 });

@@ -4,9 +4,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import t, { type Test } from "tap";
 import { watchFolders } from "../../../../agent/os/watch.ts";
 
-/**
- * Watches folders below the test's own folder; `after` makes a change and waits until the listener is called again.
- */
+/** Watches folders below the test's own folder. `after` makes a change and waits until the listener is called again. */
 function watching(t: Test, ...folders: readonly string[]) {
   const root = t.testdir();
   let told = 0;
@@ -23,7 +21,7 @@ function watching(t: Test, ...folders: readonly string[]) {
     const heard = new Promise<void>((resolve) => (tell = resolve));
     await change();
     await heard;
-    // After this delay, the listener has been called for every part of the change.
+    // By the end of this delay, the listener has been called for every part of the change.
     await delay(150);
   };
   return { root, stop, after, told: () => told };

@@ -13,7 +13,7 @@ import {
 const minute = 60_000;
 const start = 1_000_000_000;
 
-/** Simulates a drift that returns right after each repair. Returns the minutes before each repair. */
+/** Simulates drift that returns right after each repair. Returns the wait before each repair, in minutes. */
 function undoneAtOnce(times: number): { readonly pauses: number[]; readonly attempts: Attempts } {
   let attempts = fresh;
   let now = start;

@@ -21,18 +21,18 @@ const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } };
 
 interface KeptOptions {
-  /** The agent's previous version. */
+  /** The version of the agent that ran before. */
   readonly before?: string;
   /** Changes the machine before the first check. */
   readonly change?: (os: FakeOs) => void;
 }
 
-/** A bootstrapped machine, and a reconciler that has checked it once. */
+/** Makes a bootstrapped machine, and a reconciler that has already checked it once. */
 async function kept(t: Test, changes: Partial<DesiredState> = {}, { before, change }: KeptOptions = {}) {
   const ending = new AbortController();
   t.teardown(() => ending.abort(new Error("the test is over")));
   const { signal } = ending;
-  // The reconciler's own timers do not keep the process alive.
+  // The interval keeps the process alive, because the reconciler's own timers do not.
   const alive = setInterval(() => {}, 1000);
   t.teardown(() => clearInterval(alive));
   const os = labMachine();
@@ -82,7 +82,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}, { before, chan
   };
   const reconciler = createReconciler(options);
 
-  /** Resolves with the drift in the status store as soon as it meets the condition. */
+  /** Resolves with the status store's drift as soon as the drift meets the condition. */
   const drift = (so: (status: DriftStatus) => boolean): Promise<DriftStatus> =>
     new Promise((resolve) => {
       const stop = statusStore.listen(({ drift: changed }) => {
@@ -91,7 +91,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}, { before, chan
         resolve(changed);
       });
     });
-  /** Makes a change on the machine, and waits for a check whose result meets the condition. */
+  /** Makes a change on the machine and waits until a check returns a result that meets the condition. */
   const after = async (change: () => void | Promise<void>, so: (status: DriftStatus) => boolean) => {
     await change();
     os.clock.advance(1000);
@@ -157,7 +157,7 @@ t.test("a new version of the agent only reports differences until it agrees with
     steps: [{ id: "unit/kube-scheduler" }],
   });
   t.equal(os.files.text(schedulerUnit), handEdit, "it is not repaired");
-  // A successful operation makes the same call.
+  // A successful operation would make the same call.
   await newVersion.agrees();
   await after(() => {}, settled);
   t.not(os.files.text(schedulerUnit), handEdit);
@@ -183,7 +183,7 @@ t.test("drift that khw does not repair is reported once with the remedy, and blo
   const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
   const wanted = os.files.text(schedulerUnit);
   const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
-  // systemd must load the drop-in first, which is a separate repair.
+  // systemd must load the drop-in first. That is a separate repair.
   await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
   await after(
     () => os.files.put(schedulerUnit, handEdit),

@@ -33,7 +33,9 @@ const nasty = [
   "ünïcödé 漢字 \u{1F600} \u2028 \u00a0",
 ];
 
-/** Random values from a small, hostile alphabet; the seed makes a failure repeatable. */
+/**
+ * Returns random values from a small alphabet of problematic characters. The fixed seed makes a failure reproducible.
+ */
 function randomValues(count: number): string[] {
   const alphabet = ["'", '"', "\\", "%", "$", "{", "}", " ", ";", "#", "=", "-", "n", "x4", "h", "ß", "`"];
   let seed = 20_211_121;
@@ -55,9 +57,8 @@ const unit = renderUnit(
 const expected = ["/usr/local/bin/kube-scheduler", ...values.map((value, index) => `--flag-${index}=${value}`)];
 
 /**
- * Returns the arguments of a unit's ExecStart by the rules of systemd.service(5) and systemd.syntax(7). A line that
- * ends in a backslash continues, quotes group words, and a backslash escapes. "%%" is a percent sign and "$$" a dollar
- * sign.
+ * Parses the arguments of a unit's ExecStart according to systemd.service(5) and systemd.syntax(7). A line that ends in
+ * a backslash continues, quotes group words, and a backslash escapes. "%%" is a percent sign and "$$" a dollar sign.
  */
 function readExecStart(text: string): string[] {
   const lines = text.replaceAll("\\\n", " ").split("\n");
@@ -111,7 +112,8 @@ const systemd = "/lib/systemd/systemd";
 t.test("and by systemd itself", { skip: !existsSync(systemd) && "systemd is not installed" }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "khw-quoting-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
-  // systemd refuses test mode to root, so a run as root uses the user nobody, who needs access to the folder.
+  // systemd refuses to run in test mode as root. In that case the test uses the user nobody, who needs access to the
+  // folder.
   const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
   execFileSync("chmod", ["0755", folder]);
   writeFileSync(join(folder, "khw-quoting.service"), unit);
@@ -126,8 +128,8 @@ t.test("and by systemd itself", { skip: !existsSync(systemd) && "systemd is not 
 });
 
 /**
- * Returns the words of systemd's dump, which systemd quotes as for a shell. Variables are not expanded before the
- * process starts.
+ * Splits a line of systemd's dump into words. The line is quoted as for a shell. systemd expands variables only when
+ * the process starts.
  */
 function readDump(line: string): string[] {
   return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|\S+/g)]

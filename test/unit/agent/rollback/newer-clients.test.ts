@@ -36,7 +36,7 @@ t.test("a requested downgrade has the same order, even after an interruption", a
   t.strictSame(new Set(stops().slice(0, 2)), new Set(wanted.slice(0, 2)));
   t.strictSame(stops().slice(2), wanted.slice(2));
 
-  // The upgrade fails before the kept state changes.
+  // The upgrade fails before the kept desired state changes.
   crashWhenNewer(os, "nginx");
   os.nginxComplaint = "broken";
   await apply(newer, { noRollback: true });

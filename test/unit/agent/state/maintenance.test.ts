@@ -13,7 +13,7 @@ import { applyAll, labDesired, labMachine, never, planAll } from "../../../fixtu
 
 const folder = "/var/lib/khw-agent";
 
-/** Opens the node's maintenance state as an agent that starts on this machine. */
+/** Opens the node's maintenance state, as an agent does when it starts on this machine. */
 async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
   const statusStore = createStatusStore(undefined);
   const told: HistoryEntry[] = [];

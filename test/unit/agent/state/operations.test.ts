@@ -15,7 +15,7 @@ const desired = labDesired();
 const [first, second] = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"];
 const folder = "/var/lib/khw-agent";
 
-/** A step that holds after its apply; the test decides when the apply ends. */
+/** Makes a step that is satisfied once it has been applied. The test decides when the apply ends. */
 function slowStep(id: string, needs: readonly string[] = []) {
   const begun = Promise.withResolvers<ApplyContext>();
   const end = Promise.withResolvers<void>();
@@ -66,7 +66,7 @@ function prepare(operations: Operations, id = second): void {
   operations.start({ id, kind: "prepare", holder: "bob", desired });
 }
 
-/** Collects every event that a listener gets. */
+/** Collects every event that a listener receives. */
 function listen(operations: Operations, id = first) {
   const events: Event[] = [];
   const stop = operations.listen(id, (event) => events.push(event));

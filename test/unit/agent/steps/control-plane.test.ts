@@ -16,7 +16,7 @@ import {
 
 const fresh = { drained: false, isFresh: true };
 
-/** Calls `before` at the start of each download of a file. Returns the paths of the downloads that have begun. */
+/** Calls `before` when the download of a file starts. Returns the paths of the downloads that have started. */
 function withDownloads(os: FakeOs, before: (path: string) => Promise<void>): { os: Os; begun: string[] } {
   const begun: string[] = [];
   const file: Downloads["file"] = async (request) => {

@@ -1,4 +1,4 @@
-/** Decisions of the supervisor, without a machine. */
+/** Tests the supervisor's decisions without a machine. */
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { ProbeFailure } from "../../../../agent/os/failure.ts";

@@ -1,4 +1,4 @@
-/** When the agent inspects a running component, and when it does not. */
+/** Tests when the agent inspects a running component, and when it does not. */
 import t from "tap";
 import { healthCheckOf } from "../../../../agent/health/health.ts";
 import type { UnitStatus } from "../../../../agent/os/systemd.ts";
@@ -20,9 +20,9 @@ function looking(component: string) {
   const ailing = createDegradation({ check, os: { ...os, logs: { stream } }, log: (told) => void log.push(told) });
   return {
     reads: () => reads,
-    /** Sets the line that the component's process writes from now on. */
+    /** Sets the log line that the component's process writes from now on. */
     writes: (text: string, pid = mainPid) => void ([line, mainPid] = [text, pid]),
-    /** Runs the check on every beat for this many seconds; returns the last cause. */
+    /** Runs the check once per beat for this many seconds. Returns the last cause. */
     after: async (seconds: number, reason: string | null = null): Promise<string | undefined> => {
       let cause: string | undefined;
       for (let beat = 0; beat < seconds; beat += 5) {

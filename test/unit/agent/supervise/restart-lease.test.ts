@@ -12,7 +12,7 @@ const keptState = {
 };
 const away = new KhwError("NOT_READY", "https://10.240.0.10:2379: connect ECONNREFUSED");
 
-/** An etcd cluster in which only some servers answer. */
+/** Simulates an etcd cluster in which only some servers answer. */
 function fakeEtcd(answering: (server: string) => boolean) {
   const holders: string[] = [];
   const asked: string[] = [];

@@ -13,7 +13,7 @@ import {
 } from "../../../fixtures/machine.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 
-/** A machine that runs v1.21.0 and has downloaded v1.22.0. */
+/** Makes a machine that runs v1.21.0 and has downloaded v1.22.0. */
 async function upgrading(changes: Parameters<typeof labDesired>[0] = {}) {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
@@ -31,7 +31,7 @@ async function download(desired: DesiredState, os: FakeOs): Promise<void> {
   );
 }
 
-/** Records the runs; every program refuses these arguments, one at a time, as pflag does. */
+/** Makes every program refuse these arguments, one at a time, as pflag does. Returns a record of the runs. */
 function refusing(os: FakeOs, refused: Readonly<Record<string, string>>) {
   const runs: string[] = [];
   os.trial = (argv) => {

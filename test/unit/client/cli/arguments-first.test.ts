@@ -1,6 +1,6 @@
 /**
- * Wrong arguments are reported before the client asks any agent or creates any file. This test does not even have a
- * management CA.
+ * Tests that wrong arguments are reported before the client calls any agent or creates any file. The test does not even
+ * have a management CA.
  */
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -9,7 +9,7 @@ t.test("if several files cannot be read, the error is about the first", async (t
   const failed = (message: RegExp) => ({ code: "CREDENTIAL_INVALID", message });
   for (const path of [paths.ca, paths.certificate, paths.key]) {
     await t.rejects(readManagementIdentity(paths), failed(new RegExp(`open '${path}'`)));
-    // Opening a folder succeeds, but reading it fails. So the error comes later than for a missing file.
+    // A folder can be opened but not read, so the error occurs later than with a missing file.
     await mkdir(path);
     await t.rejects(readManagementIdentity(paths), failed(/EISDIR/));
     await rmdir(path);

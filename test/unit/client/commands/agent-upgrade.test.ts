@@ -16,13 +16,13 @@ const { UPGRADE_AGENT_OUTCOME_CHECKED, UPGRADE_AGENT_OUTCOME_STARTED, UPGRADE_AG
   UpgradeAgentOutcome;
 
 interface Behaviour {
-  /** The result of the check; absent: the package passes. */
+  /** The result of the check. If absent, the package passes the check. */
   readonly check?: KhwError | typeof UPGRADE_AGENT_OUTCOME_UNCHANGED;
   /** The state in which the upgrade ends. */
   readonly end?: AgentUpgradeState;
 }
 
-/** Three agents that upgrade themselves at once. */
+/** Makes three agents that upgrade themselves immediately. */
 async function cluster(behaviours: Readonly<Record<string, Behaviour>> = {}) {
   const log: string[] = [];
   const agentOf = (node: AgentNode): AgentNode => {
@@ -108,7 +108,7 @@ t.test("only the given nodes are upgraded", async (t) => {
 });
 
 t.test("an agent of an older version is reported, with the way to upgrade it", async (t) => {
-  // The error for a call that the server does not know.
+  // The error is that of a call that the server does not know.
   const cause = Object.assign(new Error("unknown method"), { code: 12, details: "", metadata: {} });
   const check = new KhwError("INTERNAL", "the agent does not know this call", { cause });
   const { members } = await cluster({ "controller-0": { check } });

@@ -7,8 +7,8 @@ import { unusedEtcd } from "../../../fakes/etcd-calls.ts";
 import { never } from "../../../fixtures/machine.ts";
 
 /**
- * A cluster of three members, led by the first, with these changes. Records the order in which members are
- * defragmented.
+ * Makes a cluster of three members with the given changes. The first member is the leader. Records the order in which
+ * members are defragmented.
  */
 async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = {}) {
   const { members: plain } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);

@@ -28,7 +28,10 @@ const labEtcd = {
   snapshots: { intervalSeconds: 3600, keep: 24, bucket: "" },
 };
 
-/** Loads a khw.yaml with this text (undefined: no file) and these flags, without any real gcloud configuration. */
+/**
+ * Loads a khw.yaml with this text and these flags, without any real gcloud configuration. If the text is undefined,
+ * there is no khw.yaml.
+ */
 async function load(text?: string, flags: Readonly<Record<string, Data>> = {}, more: Partial<ConfigSources> = {}) {
   const folder = await mkdtemp(join(root, "case-"));
   if (text !== undefined) await writeFile(join(folder, "khw.yaml"), text);

@@ -15,7 +15,7 @@ type Environment = Readonly<Record<string, string>>;
 const root = t.testdir({});
 const lab = "[core]\nproject = my-lab-123\n\n[compute]\nregion = us-west1\nzone = us-west1-c\n";
 
-/** A gcloud folder: configurations by name, and the name of the active one. */
+/** Creates a gcloud folder with these configurations, by name. `active` is the name of the active configuration. */
 async function gcloudFolder(configurations: Readonly<Record<string, string>>, active?: string): Promise<string> {
   const folder = await mkdtemp(join(root, "gcloud-"));
   await mkdir(join(folder, "configurations"));
@@ -124,7 +124,7 @@ t.test("an invalid value, and a zone outside the region, are named with their so
   t.match(refusal(() => loadBalancerConfig(own, [])).message, /\(gce\.zone\).*\(gce\.region\)/);
 });
 
-/** Forms that Python's configparser reads, and therefore gcloud too. */
+/** These are forms that Python's configparser can read, and therefore gcloud too. */
 const forms: readonly string[] = [
   lab,
   "[core]\nproject: my-lab-123\n[compute]\nREGION = us-west1\nZone:us-west1-c\n",
@@ -156,7 +156,7 @@ t.test("gcloud's files are read like Python's configparser reads them", async (t
   }
 });
 
-/** Reads each text in the same way as gcloud's own `properties_file.py`. */
+/** The program reads each text in the same way as gcloud's own `properties_file.py`. */
 const judge = `
 import configparser, json, sys
 def read(text):

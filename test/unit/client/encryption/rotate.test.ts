@@ -1,4 +1,4 @@
-/** Rotations, interrupted at every point, in a cluster that writes and reads continuously. */
+/** Interrupts rotations at every possible point, in a cluster that writes and reads continuously. */
 import t, { type Test } from "tap";
 
 import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";

@@ -24,7 +24,7 @@ const verify = async (answer: Partial<SignedAnswer>, sent = nonce): Promise<unkn
     { nonce: sent, keys: google.keys, instance },
   );
 
-/** An unsigned part of a token, as a forger would write it. */
+/** Encodes a part of a token without signing it, as a forger would. */
 const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
 
 async function refuses(t: Test, identityToken: string | Promise<string>, message: RegExp): Promise<void> {

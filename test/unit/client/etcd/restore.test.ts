@@ -15,7 +15,7 @@ const names = ["controller-0", "controller-1", "controller-2"];
 const snapshot = Snapshot.fromPartial({ id: "good", sha256: "aa", size: 3 });
 const progress = { emit: () => {}, settled: async () => {} };
 
-/** Three nodes; controller-0 has the snapshot. Logs the calls to the nodes in order. */
+/** Makes three nodes, of which controller-0 has the snapshot. Logs the calls to the nodes in order. */
 async function cluster(
   fail: (node: string, phase: RestorePhase) => KhwError | undefined = () => undefined,
   older: readonly string[] = [],
@@ -35,7 +35,7 @@ async function cluster(
       return announced;
     },
     advance: async ({ phase, desired }) => {
-      // Each node takes a different time.
+      // Each node takes a different amount of time.
       await new Promise((resolve) => setTimeout(resolve, names.indexOf(name) * 5));
       const error = fail(name, phase);
       if (error !== undefined) throw error;

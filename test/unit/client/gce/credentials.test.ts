@@ -9,12 +9,12 @@ const { signal } = new AbortController();
 const folder = t.testdir({});
 const system = process.env["PATH"] ?? "";
 
-// The library and gcloud use environment variables to find credentials. They must not find any that belong to the owner
-// of this machine.
+// The library and gcloud use environment variables to find credentials. They must not find the credentials of this
+// machine's owner.
 Object.assign(process.env, { HOME: folder, CLOUDSDK_CONFIG: folder, NO_PROXY: "*", METADATA_SERVER_DETECTION: "none" });
 delete process.env["GOOGLE_APPLICATION_CREDENTIALS"];
 
-/** A gcloud that records its arguments and environment. */
+/** Installs a fake gcloud that records its arguments and environment. */
 async function installGcloud(script: string): Promise<void> {
   const program = join(folder, "gcloud");
   await writeFile(program, `#!/bin/sh\necho "$*" >> ${folder}/calls\nenv >> ${folder}/calls\n${script}\n`);

@@ -27,7 +27,7 @@ const addressPath = "projects/lab/regions/us-west1/addresses/kubernetes-the-hard
 const host = "https://www.googleapis.com/compute/v1/";
 const { signal } = new AbortController();
 
-/** Keeps resources by path in memory and records every mutation. Names stay as given; links get Google's host. */
+/** Keeps resources in memory, by path, and records every mutation. Names stay as given; links get Google's host. */
 class FakeCompute implements Compute {
   readonly resources = new Map<string, object>([[addressPath, { address: "203.0.113.9" }]]);
   readonly mutations: string[] = [];

@@ -23,7 +23,7 @@ const etcd = {
   dedicatedDisk: false,
 };
 
-/** Three controllers and a khw.lock with these entries; captures the messages to the user. */
+/** Makes three controllers and a khw.lock with these entries. Captures the messages to the user. */
 async function scene(entries: readonly LockEntry[] = [], changes: Partial<DesiredState> = {}) {
   const { config, members: all } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
   const lockFile = join(await mkdtemp(join(root, "case-")), "khw.lock");
@@ -54,8 +54,7 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
   };
   const cluster = { config: { ...config, lockFile }, members };
   /**
-   * Records the digests that every agent reports for programs without a known digest; `change` makes one report
-   * differ.
+   * Records the digests that every agent reports for programs without a known digest. `change` makes one report differ.
    */
   const record = async (
     change: (answer: ProgramDigest, node: string) => ProgramDigest | undefined = (same) => same,
@@ -70,7 +69,7 @@ async function scene(entries: readonly LockEntry[] = [], changes: Partial<Desire
   return { cluster, work, lockFile, notes, record, architectures };
 }
 
-/** The report of an agent that finds its programs on the mirror. */
+/** Returns the report of an agent that finds its programs on the mirror. */
 function openIn({ kubernetesVersion: version, binaries, etcd: store }: DesiredState): ProgramDigest[] {
   const names = programs.filter((program) => binaries?.sha256[program] === undefined);
   const archive =

@@ -1,4 +1,4 @@
-/** openssl agrees with pki check about each certificate. */
+/** Tests that openssl and pki check agree about each certificate. */
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,12 +25,12 @@ const names = subjectAlternativeNames({ nodes: [{ address: "10.240.0.10" }], pub
 
 interface Case {
   readonly title: string;
-  /** The fault of kubernetes.pem, or of the CA. */
+  /** The options that cause a fault in kubernetes.pem. */
   readonly options?: Parameters<typeof issue>[2];
   readonly authorityUsage?: string;
   /** The field that pki check reports; undefined if it finds nothing. */
   readonly field?: string;
-  /** The output of openssl verify; undefined for OK. */
+  /** The error that openssl verify prints; undefined if it accepts the certificate. */
   readonly says?: RegExp;
 }
 
@@ -107,7 +107,7 @@ for (const { title, options, authorityUsage, field, says } of cases) {
     if (field === undefined) t.same(fields, []);
     else t.ok(fields.includes(field), fields.join(", "));
 
-    // The certificate must be valid for a server, and for a client of etcd and the kubelets.
+    // The certificate must be valid for a server, and also for a client of etcd and of the kubelets.
     const verdicts = await Promise.all(
       ["sslserver", "sslclient"].map(async (purpose) => {
         const argv = ["openssl", "verify", "-x509_strict", "-purpose", purpose, "-auth_level", "2"];

@@ -31,7 +31,7 @@ const changed = (name: string, step: string, durationMillis = 300): ProgressEven
 const unchanged = (name: string, step: string): ProgressEvent =>
   node(name, { $case: "stepFinished", value: { step, outcome: StepOutcome.STEP_OUTCOME_UNCHANGED } });
 
-/** A display whose clock and delay the test controls. */
+/** Makes a display with a clock and a delay that the test controls. */
 function display() {
   let out = "";
   let millis = 0;
@@ -52,7 +52,7 @@ function display() {
       }
     },
     pass: (span: number) => (millis += span),
-    /** Ends the delay of all held lines. */
+    /** Ends the delay of all lines that are being held back. */
     holdPasses: () => [...held].forEach((callback) => callback()),
     held: () => held.size,
     settle: () => progress.settled(),

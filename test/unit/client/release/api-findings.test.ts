@@ -17,7 +17,7 @@ const admin = { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of(), ser
 
 type Answer = InspectApiResponse | KhwError;
 
-/** Queries nodes that run these releases and give these answers. Returns the findings, and the queried nodes. */
+/** Queries nodes that run these releases and return these answers. Returns the findings and the queried nodes. */
 async function found(
   wanted: string,
   nodes: Readonly<Record<string, { readonly release?: string; readonly answer?: Answer }>>,

@@ -15,7 +15,7 @@ import { never } from "../../../fixtures/machine.ts";
 const configured = (flags: Readonly<Record<string, string>>) =>
   loadConfig({ flags: new Map(Object.entries(flags)), folder: "/", env: {} });
 
-/** Returns the releases of nodes that run these versions; etcd reports its version without a v. */
+/** Returns the releases of nodes that run these versions. etcd reports its version without a "v". */
 function running(...nodes: readonly (readonly [kubernetes: string, etcd: string])[]) {
   return releasesIn(
     nodes.map(([kubernetes, etcd], index) => ({

@@ -16,16 +16,16 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 const names = ["controller-0", "controller-1", "controller-2"];
 
 interface Options {
-  /** Throws, or returns the error of the operation. */
+  /** Throws an error, or returns the error with which the operation fails. */
   readonly result?: (name: string) => KhwError | undefined;
-  /** Called when all nodes have begun. */
+  /** Called when all nodes have started. */
   readonly begun?: () => void;
   readonly restarting?: readonly string[];
-  /** The nodes that already run the Apply. */
+  /** The nodes on which the Apply is already running. */
   readonly applying?: readonly string[];
 }
 
-/** Nodes that all begin before the first one finishes. */
+/** Makes nodes that all start before the first node finishes. */
 async function scene({ result = () => undefined, begun, restarting = names, applying = [] }: Options = {}) {
   const cluster = await createFakeCluster(names);
   const expected = restarting.filter((name) => !applying.includes(name)).length;

@@ -15,10 +15,10 @@ import { never } from "../../../fixtures/machine.ts";
 
 interface Node {
   readonly findings?: readonly string[];
-  /** Whether another operation runs on the node. */
+  /** Whether another operation is running on the node. */
   readonly busy?: boolean;
   readonly planFails?: boolean;
-  /** The steps that differ. */
+  /** The ids of the steps that differ. */
   readonly differ?: readonly string[];
   readonly drainedFor?: DrainReason;
 }

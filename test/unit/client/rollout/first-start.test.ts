@@ -9,8 +9,8 @@ const { version, mirrors, strict, dedicatedDisk } = labDesiredWithEtcd().etcd;
 const managed = labState({ etcd: { version, mirrors: [...mirrors], sha256: {}, strict, dedicatedDisk } });
 
 /**
- * Returns the findings for three nodes. Each node reports whether its member has ever started; undefined: the node does
- * not answer.
+ * Returns the findings for three nodes. Each node reports whether its member has ever started, or does not answer
+ * (undefined).
  */
 async function findings(begun: readonly (boolean | undefined)[], desired = managed) {
   const { members: plain } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);

@@ -9,9 +9,9 @@ import { never } from "../../../fixtures/machine.ts";
 
 interface Options {
   readonly isAdministrator?: boolean;
-  /** The preflight's finding on every node. */
+  /** The finding that preflight reports on every node. */
   readonly finding?: string;
-  /** The finding of the trial runs on every node. */
+  /** The finding that the trial runs report on every node. */
   readonly refused?: string;
 }
 

@@ -6,7 +6,7 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
 
-/** Fake nodes with agents that apply or fail; `applied` is called after each apply. */
+/** Makes fake nodes with agents that apply or fail. `applied` is called after each apply. */
 async function scene({ down = [], failing = "", applied = () => {}, left = [], person = "" }: Options = {}) {
   const cluster = await createFakeCluster(names);
   for (const node of cluster.nodes) {
@@ -62,9 +62,9 @@ async function scene({ down = [], failing = "", applied = () => {}, left = [], p
 interface Options {
   readonly down?: readonly string[];
   readonly failing?: string;
-  /** The nodes that an earlier rolling update left drained. */
+  /** The nodes that an earlier rolling update has left drained. */
   readonly left?: readonly string[];
-  /** The node that a person drained. */
+  /** The node that a person has drained. */
   readonly person?: string;
   readonly applied?: (name: string) => void;
 }
@@ -146,7 +146,7 @@ t.test("a node that rolled back is undrained once its agent reports it healthy, 
       const [first] = nodes;
       if (name !== "controller-0" || first === undefined) return;
       [first.rolledBack, first.well] = [true, false];
-      // Simulates the agent's next probe.
+      // The agent's next probe finds the node healthy.
       setTimeout(() => (first.well = true), 10);
     },
   };

@@ -57,7 +57,7 @@ async function edit(folder: string, file: string, change: (text: string) => stri
   await writeFile(join(folder, file), changed);
 }
 
-/** Puts a different certificate and key into a kubeconfig. */
+/** Embeds a different certificate and key in a kubeconfig. */
 async function embed(folder: string, kubeconfig: string, pem: string): Promise<void> {
   const data = async (file: string) => (await readFile(join(folder, file))).toString("base64");
   const [certificate, key] = await Promise.all([data(`${pem}.pem`), data(`${pem}-key.pem`)]);

@@ -294,7 +294,7 @@ const addresses = {
   controllers: [{ name: "controller-0", internalIp: "10.240.0.10" }],
   publicAddress: "203.0.113.10",
 };
-/** A node whose agent has reported whether an operation ran before. */
+/** Makes a node. `worked` is whether its agent reports an earlier operation. */
 function member(worked: boolean): Member {
   const operation = worked ? { id: "1", holder: "", startedUnixMillis: 0, state: 2 as const } : undefined;
   const info = { agentVersion: "", identity: undefined, architecture: "amd64", operation, clockUnixMillis: 0 };
@@ -334,7 +334,7 @@ t.test("bootstrap creates no second authority for nodes that have a cluster", as
   await t.rejects(stat(folder), { code: "ENOENT" });
 });
 
-/** Returns a folder as left by a run that was killed after it added only these files. */
+/** Returns a folder in the state left by a run that was killed when it had added only these files. */
 async function killed(added: readonly string[], pid: number): Promise<string> {
   const folder = await copy();
   const staging = join(folder, `.new-${pid}-abc`);
@@ -388,7 +388,7 @@ async function copy(): Promise<string> {
   return folder;
 }
 
-/** Returns the content of each file. */
+/** Returns the contents of each file. */
 async function fingerprint(folder: string): Promise<Record<string, string>> {
   const names = (await readdir(folder, { withFileTypes: true }))
     .filter((entry) => entry.isFile())
@@ -401,7 +401,7 @@ async function fingerprint(folder: string): Promise<Record<string, string>> {
 
 const renewed = ["kubernetes.pem", "kubernetes-key.pem", "admin.pem", "admin-key.pem"];
 
-/** Returns a folder as left by a run that was killed after it replaced only these of its four files. */
+/** Returns a folder in the state left by a run that was killed when it had replaced only these of its four files. */
 async function killedReplacing(placed: readonly string[]) {
   const folder = await copy();
   const backup = join(folder, "replaced-2026-01-31T12-00-00-000Z");
@@ -464,7 +464,7 @@ t.test("a replacement that fails changes nothing, or is completed by the next ru
     [],
   );
 
-  // A folder blocks the second file. By then, the replacement has passed the point of no return.
+  // A folder blocks the second file, when the replacement has already passed the point of no return.
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);

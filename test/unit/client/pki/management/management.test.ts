@@ -136,10 +136,12 @@ t.test("a role is exactly one of khw's Organizations", async (t) => {
   t.equal(parseRole("--role", "viewer"), "viewer");
 });
 
-/** Returns the result of a TLS 1.3 handshake on loopback: the client's name, or the reason why a side refuses. */
+/**
+ * Returns the result of a TLS 1.3 handshake on loopback: either the client's name, or the reason why one side refuses.
+ */
 async function handshake(ca: string, server: Identity, client: Identity): Promise<string> {
-  // The server accepts every client so that it can report the reason. If Node itself rejected a client, it would reset
-  // the connection.
+  // The server accepts every client, so that it can report the reason. If Node itself rejected a client, Node would
+  // reset the connection.
   const asks = { requestCert: true, rejectUnauthorized: false };
   const listener = createServer({ ca, cert: server.certificate, key: server.key, ...asks });
   listener.listen(0, "127.0.0.1");
