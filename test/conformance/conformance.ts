@@ -2,8 +2,9 @@
  * Runs the upstream [Conformance] tests that need no running pod, against three controllers that `bootstrap` has set
  * up. Writes the tables in docs/conformance.md. Takes about 15 minutes.
  *
- * usage: conformance.ts [--only PATTERN] [--list] --only runs only the tests with a matching name; prints the figures
- * and does not touch docs/conformance.md --list prints the names of all [Conformance] tests without running them
+ * usage: conformance.ts [--only PATTERN] [--list]
+ * --only    runs only the tests with a matching name; prints the figures and does not touch docs/conformance.md
+ * --list    prints the names of all [Conformance] tests without running them
  *
  * Exit status: 0 if every test in the first group of specs.txt passed and no control plane process restarted.
  */

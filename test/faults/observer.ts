@@ -2,7 +2,7 @@
  * Listens to agents and forwards their messages with the arrival times. Runs in a separate process on the testbed's
  * network. watch.ts starts this program and controls it over Node's IPC channel.
  *
- * usage: observer.ts FOLDER NAME=HOST... FOLDER: the folder that contains the management identity
+ * usage: observer.ts FOLDER NAME=HOST...     FOLDER: the folder that contains the management identity
  */
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";

@@ -3,9 +3,9 @@
  * client detects each fault, and the time until everything is healthy again. Writes the table in docs/faults.md. Takes
  * about 15 minutes.
  *
- * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS] --only causes only the faults with a matching name;
- * prints the table and does not touch docs/faults.md --deadline the time limit for each fault, from the fault until
- * everything is healthy; 180 by default
+ * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS]
+ * --only      causes only the faults with a matching name; prints the table and does not touch docs/faults.md
+ * --deadline  the time limit for each fault, from the fault until everything is healthy; 180 by default
  *
  * Exit status: 0 if every fault was detected and repaired in time; otherwise 1, and the document is not written.
  */

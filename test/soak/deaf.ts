@@ -1,7 +1,7 @@
 /**
  * Opens all streams of an agent and reads nothing from them. Ends when its standard input ends.
  *
- * usage: deaf.ts FOLDER NAME HOST FOLDER: the folder that contains the management identity
+ * usage: deaf.ts FOLDER NAME HOST     FOLDER: the folder that contains the management identity
  */
 import { join } from "node:path";
 import { credentials } from "@grpc/grpc-js";

@@ -4,9 +4,9 @@
  * streams and never reads from them. Values that must not grow are sampled and compared with their bounds. Takes half
  * an hour or more. Writes docs/soak.md.
  *
- * usage: soak.ts [--short] [--reconciles N] [--flaps N] --short runs for only some minutes, with 400 checks and 40
- * crashes. docs/soak.md stays unchanged. Growth is reported but is not a failure, because such a short run consists
- * only of warm-up.
+ * usage: soak.ts [--short] [--reconciles N] [--flaps N]
+ * --short    runs for only a few minutes, with 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is
+ * reported but is not a failure, because such a short run consists only of warm-up.
  *
  * Exit status: 0 if no value grew beyond its bound.
  */

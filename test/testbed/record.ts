@@ -17,7 +17,7 @@ export interface TestbedRecord {
   readonly id: string;
   /** Whether the testbed outlives its owner. */
   readonly keep: boolean;
-  /** The process that started the testbed. The start time distinguishes it from a later process with the same pid. */
+  /** The process that started the testbed. The start time distinguishes it from a later process with the same id. */
   readonly owner: { readonly pid: number; readonly startTime: string };
   /** The host's boot id when the testbed was started. After the host's next boot, only the testbed's disks are left. */
   readonly bootId: string;

@@ -125,7 +125,7 @@ function isFor(request: IncomingMessage, path: string): boolean {
   return `${urlOf(request).pathname}/`.startsWith(`${root}${path}/`);
 }
 
-/** Returns the last state that a waiting caller has seen, and how long the caller waits. */
+/** Returns the last state that a waiting caller has seen, and how long the caller wants to wait for a change. */
 function waitOf(request: IncomingMessage): Wait | undefined {
   const { searchParams } = urlOf(request);
   if (searchParams.get("wait_for_change") !== "true") return undefined;

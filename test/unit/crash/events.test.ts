@@ -5,7 +5,7 @@ import type { ProgressEvent } from "../../../client/progress/progress.ts";
 import { createTally } from "../../../client/progress/tally.ts";
 import { eventName, fromTheWorkOn } from "../../crash/events.ts";
 
-/** Returns the name of the event that the crash suite reads from the client's output. */
+/** Returns the name that the crash suite derives from the client's output for an event. */
 function nameOf(event: ProgressEvent): string | undefined {
   let printed = "";
   jsonProgress((text) => (printed += text), createTally()).emit(event);

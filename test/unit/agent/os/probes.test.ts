@@ -66,7 +66,8 @@ t.test("a connection is kept for the next probe on request, and replaced if the 
   t.match(await ask(), { status: 200 });
   t.match(await ask(), { status: 200 });
   t.equal(sockets.size, 1);
-  // The next probe starts in the same turn of the event loop. The prober cannot know yet that the connection is closed.
+  // The next probe starts in the same turn of the event loop. The prober has not noticed yet that the connection is
+  // closed.
   for (const socket of sockets) socket.destroy();
   t.match(await ask(), { status: 200, body: "ok" });
   t.equal(sockets.size, 2);

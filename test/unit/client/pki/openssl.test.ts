@@ -27,6 +27,7 @@ interface Case {
   readonly title: string;
   /** The options that cause a fault in kubernetes.pem. */
   readonly options?: Parameters<typeof issue>[2];
+  /** The key usage of a faulty CA. */
   readonly authorityUsage?: string;
   /** The field that pki check reports; undefined if it finds nothing. */
   readonly field?: string;

@@ -7,6 +7,7 @@ interface Case {
   readonly wanted: string;
   /** The message of the obstacle; undefined if the change is allowed. */
   readonly refused?: string;
+  /** The hint that goes with the message. */
   readonly hint?: string;
 }
 
