@@ -214,7 +214,7 @@ t.test("one command turns three machines into a highly available control plane",
 
   const gcloud = "/usr/bin/gcloud";
   await t.test(
-    "real gcloud sees the load balancer",
+    "the real gcloud sees the load balancer",
     { skip: existsSync(gcloud) ? false : "there is no gcloud here" },
     async (t) => {
       const config = join(testbed.folder, "gcloud");
@@ -243,7 +243,7 @@ t.test("one command turns three machines into a highly available control plane",
     },
   );
 
-  await t.test("another flag restarts the component that has it, and no other component", async (t) => {
+  await t.test("a changed flag restarts the component that has it, and no other component", async (t) => {
     const pids = (): Promise<string[]> =>
       Promise.all(
         testbed.nodes.map((node) =>

@@ -105,7 +105,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.equal((await node.run(["test", "-e", "/etc/khw-agent/pki/agent-key.pem"])).code, 0);
     });
 
-    await t.test("purging keeps the control plane and removes everything of the package", async (t) => {
+    await t.test("purging removes everything that belongs to the package, and keeps the control plane", async (t) => {
       await node.must(["apt-get", "purge", "--yes", "khw-agent"]);
       t.equal(await state(node, clusterUnit), "active");
       for (const file of clusterFiles)
@@ -131,7 +131,7 @@ t.test("lintian reports nothing, even in pedantic mode", async (t) => {
 });
 
 t.test(
-  "the same sources give the same bytes, in another place and time, with another umask, locale and time zone",
+  "the same sources produce the same bytes in another place, at another time, with another umask, locale and time zone",
   async (t) => {
     // The checkout is mounted as an overlay at another path. Changes stay in memory and disappear with the mount
     // namespace.

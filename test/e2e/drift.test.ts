@@ -160,7 +160,7 @@ t.test("a machine that was changed manually", async (t) => {
     });
   });
 
-  await scenario(t, "is only reported, once, with the policy to report", async (t) => {
+  await scenario(t, "is only reported, and only once, if the policy is to report", async (t) => {
     const folder = scene.workstation.folder;
     await scene.testbed.must(["sh", "-c", `printf 'supervision:\\n  drift: report\\n' >>${folder}/khw.yaml`]);
     const again = await bootstrap();

@@ -98,7 +98,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.equal(asked.code, 0, asked.stderr);
   });
 
-  await t.test("a certificate past two thirds of its validity is renewed, and no call is dropped", async (t) => {
+  await t.test("a certificate is renewed after two thirds of its validity, and no call is dropped", async (t) => {
     await putIdentity(first, new Date(Date.now() - 61 * dayMillis));
     const pid = await property(first, "MainPID");
     const before = await first.must(["cat", `${pkiFolder}/agent.pem`]);

@@ -43,7 +43,7 @@ t.test("a controller that joins late", async (t) => {
 
   await scenario(
     t,
-    "a second client with another configuration is refused with the name and the start of the running one",
+    "a second client with another configuration is refused with the name and start time of the running client",
     async (t) => {
       const second = await bootstrap("--kube-scheduler-flag", "v=3");
       failsWith(t, second, "BUSY", [
@@ -69,7 +69,7 @@ t.test("a controller that joins late", async (t) => {
     t.equal(asked.length, 1, "it was the same operation");
   });
 
-  await scenario(t, "in the end the machine equals the others, which served all the time", async (t) => {
+  await scenario(t, "in the end the machine equals the others, which were serving all the time", async (t) => {
     t.equal(await controllerFiles(late), await controllerFiles(node(0)));
     t.strictSame(await processes(), before);
   });

@@ -30,7 +30,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     await compute.clearLog();
   };
 
-  await scenario(t, "a used-up quota is reported with Google's words, and the node is completed", async (t) => {
+  await scenario(t, "an exhausted quota is reported in Google's words, and the node is completed", async (t) => {
     await compute.setFaults({
       kind: "error",
       method: "POST",

@@ -67,7 +67,7 @@ t.test("failures in the middle of apply", async (t) => {
     t.match(stdout, nodeLine("controller-0", "nothing to do"));
   });
 
-  await scenario(t, "with the same files, byte for byte, and nothing left over", async (t) => {
+  await scenario(t, "with the same files, byte for byte, and with nothing left over", async (t) => {
     const wanted = await controllerFiles(well);
     for (const machine of [killed, unplugged]) {
       t.equal(await controllerFiles(machine), wanted, machine.name);

@@ -90,7 +90,7 @@ t.test("a mirror that fails", async (t) => {
     });
   }
 
-  await scenario(t, "an interrupted download continues where it stopped", async (t) => {
+  await scenario(t, "an interrupted download resumes where it stopped", async (t) => {
     await forget();
     await testbed.mirror.setFaults({ kind: "cut", after: 5_000_000, path: program, times: 2 });
     const { code, stderr } = await bootstrap();
@@ -130,7 +130,7 @@ t.test("a mirror that fails", async (t) => {
     t.equal(await controllerFiles(machine), sound);
   });
 
-  await scenario(t, "if no mirror delivers, the error has the failure of each mirror", async (t) => {
+  await scenario(t, "if no mirror delivers the file, the error contains the failure of each mirror", async (t) => {
     await forget();
     await testbed.mirror.setFaults(
       { kind: "status", status: 404, path: firstMirror },

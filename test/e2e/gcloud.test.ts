@@ -32,7 +32,7 @@ function urlSafe(resource: Record<string, unknown>): Record<string, unknown> {
   return { ...resource, fingerprint: fingerprint.replaceAll("+", "-").replaceAll("/", "_") };
 }
 
-t.test("real gcloud accepts the emulator as the Compute Engine API", { skip }, async (t) => {
+t.test("the real gcloud accepts the emulator as the Compute Engine API", { skip }, async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "gcloud-"));
   const network = `127.${200 + (process.pid % 50)}.${(process.pid >> 6) % 250}`;
   const compute = await startCompute({

@@ -66,7 +66,7 @@ t.test("install sets up the agent on machines without any khw software", async (
     client("install", "--nodes", nodes, "--deb", deb, "--ssh-user", "root", ...sshOptions);
   t.equal((await client("pki", "init")).code, 0);
 
-  await t.test("with one machine off the network, the others are completed", async (t) => {
+  await t.test("if one machine is off the network, the others are completed", async (t) => {
     await middle.disconnect();
     const result = await install();
     t.equal(result.code, 3, result.stdout + result.stderr);

@@ -133,7 +133,7 @@ t.test("the life of a unit", async (t) => {
     t.match(nothing?.error, { message: /aborted/ });
   });
 
-  await t.test("its end is reported at once, after its files were read again", async (t) => {
+  await t.test("its end is reported at once, after its files have been read again", async (t) => {
     const [killed, again, reloaded] = await make<{ millis: number; subState: string } & number>(
       { adapter: "watch", method: "kill", args: [unit] },
       systemd("start", unit),
@@ -188,7 +188,7 @@ t.test("the life of a unit", async (t) => {
   });
 });
 
-t.test("a failed start gives the reason, and only the journal of that start", async (t) => {
+t.test("a failed start is reported with the reason and only the journal of that start", async (t) => {
   const failing = "khw-failing.service";
   await put(
     `/etc/systemd/system/${failing}`,
@@ -217,7 +217,7 @@ t.test("a failed start gives the reason, and only the journal of that start", as
   t.match((await journalOf(absent)).join("\n"), /No such file or directory/);
 });
 
-t.test("systemd's refusal is an error with its words; an invalid name is not sent to systemd", async (t) => {
+t.test("systemd's refusal is an error in systemd's words; an invalid name is not sent to systemd", async (t) => {
   const [unknown, masked, name] = await make(
     systemd("start", "khw-none.service"),
     systemd("enable", "khw-none.service"),
@@ -269,7 +269,7 @@ t.test("the process that listens on a port is found", async (t) => {
 t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
-  await t.test("waits for a held lock, and names its holder, up to a deadline", async (t) => {
+  await t.test("waits for a held lock up to a deadline, and names its holder", async (t) => {
     // The lock that dpkg and apt take is an fcntl lock, with the struct flock of 64-bit Linux.
     const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
     const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
@@ -307,7 +307,7 @@ t.test("a package", async (t) => {
     t.match(listener?.result, { name: "nginx" });
   });
 
-  await t.test("after an interruption dpkg is repaired first", async (t) => {
+  await t.test("after an interruption, dpkg is repaired first", async (t) => {
     // A killed dpkg leaves behind a status change that is not in the main file yet.
     const entry = "Package: nginx\nStatus: install ok half-configured\n";
     const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
@@ -323,14 +323,14 @@ t.test("a package", async (t) => {
     t.equal(await node.must(["ls", "/var/lib/dpkg/updates"]), "");
   });
 
-  await t.test("a broken configuration is reported with nginx's words", async (t) => {
+  await t.test("a broken configuration is reported in nginx's words", async (t) => {
     await put("/etc/nginx/conf.d/broken.conf", "nonsense on;\n");
     const [tested] = await make(packages("testNginx"));
     t.match(tested?.error, { code: "SERVICE_FAILED", message: /unknown directive "nonsense"/ });
     await node.must(["rm", "/etc/nginx/conf.d/broken.conf"]);
   });
 
-  await t.test("an unknown package is an error with apt's words", async (t) => {
+  await t.test("an unknown package is an error in apt's words", async (t) => {
     const [installed] = await make(packages("install", "khw-no-such-package"));
     t.match(installed?.error, { code: "PACKAGE_FAILED", message: /Unable to locate package khw-no-such-package/ });
   });

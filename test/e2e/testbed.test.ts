@@ -279,7 +279,7 @@ t.test("three machines on one host", async (t) => {
     await Promise.all(testbed.nodes.map((each) => each.must(["systemctl", "start", "etcd"])));
   });
 
-  await t.test("another process finds the testbed by name, and nothing remains after a stop", async (t) => {
+  await t.test("another process can find the testbed by name, and nothing remains after a stop", async (t) => {
     const listeners = process.listenerCount("SIGTERM");
     const found = await findTestbed(testbed.id);
     t.equal(found?.nodes.length, 3);
@@ -322,7 +322,7 @@ t.test("the next start removes the remains of a killed owner", async (t) => {
   t.ok((await readdir(stateRoot)).includes(testbed.id), "a testbed with a live owner stays");
 });
 
-t.test("a machine that cannot boot is an error with its console output, and leaves nothing", async (t) => {
+t.test("if a machine cannot boot, the error contains its console output, and nothing remains", async (t) => {
   await t.rejects(startTestbed({ name: "Not a name" }), /not a testbed name/);
   await using testbed = await startTestbed({ nodes: 1, withEtcd: false, name: "broken-boot" });
   await t.rejects(startTestbed({ name: "broken-boot" }), /exists already/);

@@ -49,7 +49,7 @@ t.test("a watcher first gets the whole state, then each change at once", async (
   watch.cancel();
 });
 
-t.test("a watcher that does not read gets no backlog, only the newest state when it reads again", async (t) => {
+t.test("a watcher that does not read gets no backlog, but only the newest state when it reads again", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
@@ -165,7 +165,7 @@ t.test("the number of open journals is limited, in total and per caller, and an 
   t.match(again, { text: "started" });
 });
 
-t.test("events come oldest first, since a time or only the newest few, and new ones follow", async (t) => {
+t.test("events come oldest first, from a given time on or only the newest few, and new events follow", async (t) => {
   const { agent, client, os } = await open(t);
   const { history } = await agent.node();
   const append = (message: string): void => {
@@ -203,7 +203,7 @@ t.test("events come oldest first, since a time or only the newest few, and new o
   following.cancel();
 });
 
-t.test("a viewer may read everything and change nothing; another node's agent may do neither", async (t) => {
+t.test("a viewer can read everything and change nothing; another node's agent can do neither", async (t) => {
   const { agent } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   const other = clientOf(agent, await agent.identity("agent", "controller-1"));
@@ -228,7 +228,7 @@ t.test("a viewer may read everything and change nothing; another node's agent ma
 });
 
 t.test(
-  "an unknown component is not restarted, and no component is while another operation holds the machine",
+  "an unknown component is not restarted, and no component is restarted while another operation holds the machine",
   async (t) => {
     const { agent, client } = await open(t);
     for (const component of ["", "sshd", "khw-agent", "nginx.service"]) {
@@ -288,7 +288,7 @@ async function standard(agent: AgentServer, role: "admin" | "viewer") {
   };
 }
 
-t.test("admin and viewer may read the agent's health through the standard service", async (t) => {
+t.test("admins and viewers can read the agent's health through the standard service", async (t) => {
   const { agent } = await open(t);
   for (const role of ["admin", "viewer"] as const) {
     const { health, reflection } = await standard(agent, role);

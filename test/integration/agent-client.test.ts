@@ -145,7 +145,7 @@ t.test("an agent's error arrives complete, with the node's name", async (t) => {
   });
 });
 
-t.test("a caller that gives up, before or during a call, has detached", async (t) => {
+t.test("a caller that gives up before or during a call is detached", async (t) => {
   const os = labMachine();
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
   const agent = await start(t, {

@@ -118,7 +118,7 @@ t.test("no connection resumes another: every caller shows its certificate again"
   t.pass(`${sessions.length} sessions were offered`);
 });
 
-t.test("a caller that breaks off in the handshake or speaks no HTTP/2 does not disturb the agent", async (t) => {
+t.test("a caller that aborts the handshake or does not speak HTTP/2 does not disturb the agent", async (t) => {
   const { agent, client } = await open(t);
   const cut = connectTcp(agent.port, "127.0.0.1");
   cut.write(Buffer.from("1603010200010001fc0303", "hex"));
@@ -286,7 +286,7 @@ t.test("an Apply reports each step in order, and leaves the machine converged", 
   t.strictSame(changes(), before);
 });
 
-t.test("no event, log line or record has a credential", async (t) => {
+t.test("no event, log line or record contains a credential", async (t) => {
   const { agent, client, os } = await open(t);
   os.mirror.clear();
   const events = await collect(client.apply({ desired: labState(), operationId: id }));
@@ -304,39 +304,42 @@ t.test("no event, log line or record has a credential", async (t) => {
   t.notMatch(told, Buffer.from("content of").toString("base64").slice(0, 12));
 });
 
-t.test("an operation outlives its caller, refuses another operation, and accepts the same one again", async (t) => {
-  const { os, begun, finish } = slowMachine();
-  const { agent, client } = await open(t, os);
-  const mallory = clientOf(agent, await agent.identity("admin", "mallory"));
-  t.teardown(() => mallory.close());
+t.test(
+  "an operation outlives its caller; another operation is refused, and the same operation is accepted again",
+  async (t) => {
+    const { os, begun, finish } = slowMachine();
+    const { agent, client } = await open(t, os);
+    const mallory = clientOf(agent, await agent.identity("admin", "mallory"));
+    t.teardown(() => mallory.close());
 
-  const first = client.apply({ desired: labState(), operationId: id });
-  const cancelled = refusal(first);
-  const progress = await begun;
-  first.cancel();
-  t.match(await cancelled, { code: status.CANCELLED });
+    const first = client.apply({ desired: labState(), operationId: id });
+    const cancelled = refusal(first);
+    const progress = await begun;
+    first.cancel();
+    t.match(await cancelled, { code: status.CANCELLED });
 
-  const busy = await refusal(mallory.apply({ desired: labState(), operationId: otherId }));
-  t.match(busy, {
-    code: status.ABORTED,
-    khw: { code: "BUSY", message: /^the node is busy: alice from 127\.0\.0\.1:\d+ has held it since 20/ },
-  });
-  t.match(await answer((done) => client.getInfo({}, done)), {
-    operation: { id, state: OperationState.OPERATION_STATE_RUNNING },
-  });
+    const busy = await refusal(mallory.apply({ desired: labState(), operationId: otherId }));
+    t.match(busy, {
+      code: status.ABORTED,
+      khw: { code: "BUSY", message: /^the node is busy: alice from 127\.0\.0\.1:\d+ has held it since 20/ },
+    });
+    t.match(await answer((done) => client.getInfo({}, done)), {
+      operation: { id, state: OperationState.OPERATION_STATE_RUNNING },
+    });
 
-  const attached = client.apply({ desired: labState(), operationId: id });
-  const watched = mallory.watchOperation({ operationId: "" });
-  await Promise.all([once(attached, "metadata"), once(watched, "metadata")]);
-  progress("Unpacking nginx");
-  finish();
-  const [events, seen] = await Promise.all([collect(attached), collect(watched)]);
-  const steps = (of: readonly Event[]) => of.filter(({ kind }) => kind?.$case !== "stepProgress");
-  t.equal(events[0]?.sequence, 1, "from the first event on");
-  t.match(events.at(-1), { kind: { $case: "operationFinished", value: { error: undefined } } });
-  t.strictSame(steps(seen), steps(events));
-  t.strictSame(steps(await collect(mallory.watchOperation({ operationId: id }))), steps(events), "and after its end");
-});
+    const attached = client.apply({ desired: labState(), operationId: id });
+    const watched = mallory.watchOperation({ operationId: "" });
+    await Promise.all([once(attached, "metadata"), once(watched, "metadata")]);
+    progress("Unpacking nginx");
+    finish();
+    const [events, seen] = await Promise.all([collect(attached), collect(watched)]);
+    const steps = (of: readonly Event[]) => of.filter(({ kind }) => kind?.$case !== "stepProgress");
+    t.equal(events[0]?.sequence, 1, "from the first event on");
+    t.match(events.at(-1), { kind: { $case: "operationFinished", value: { error: undefined } } });
+    t.strictSame(steps(seen), steps(events));
+    t.strictSame(steps(await collect(mallory.watchOperation({ operationId: id }))), steps(events), "and after its end");
+  },
+);
 
 t.test("a Prepare downloads, records no state, and is not an Apply", async (t) => {
   const { agent, client, os } = await open(t);
@@ -487,7 +490,7 @@ t.test("a message larger than any desired state is refused, and the agent contin
 });
 
 t.test(
-  "a slow caller misses most of the progress, so that nothing piles up, but gets every step in the end",
+  "a slow caller misses most of the progress, so that nothing piles up, but receives every step in the end",
   async (t) => {
     const { os, begun, finish } = slowMachine();
     const { client } = await open(t, os);

@@ -75,7 +75,7 @@ t.test("only an administrator upgrades an agent, and a damaged package changes n
 });
 
 t.test(
-  "a package larger than a message arrives in parts, and its installation shows in the status and the history",
+  "a package larger than a message arrives in parts, and its installation appears in the status and the history",
   async (t) => {
     const os = machine();
     const { admin } = await open(t, os);
@@ -109,7 +109,7 @@ t.test("a caller that goes away in the middle does not block the next one", asyn
   t.equal(toVersion, "0.2.0");
 });
 
-t.test("a new agent confirms its upgrade by an answer to an administrator, not to a viewer", async (t) => {
+t.test("a new agent confirms its upgrade by answering an administrator, not a viewer", async (t) => {
   const os = machine("0.2.0");
   const running = AgentUpgrade.fromPartial({
     id: "0f8fad5b-d9cb-469f-a165-70867728950e",

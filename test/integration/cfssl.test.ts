@@ -60,7 +60,7 @@ t.test("the files of the labs' own commands pass every rule of pki check", async
   t.same(await checked(lab), []);
 });
 
-t.test("the folder of cfssl has all files for pki create", async (t) => {
+t.test("the folder that cfssl made contains all files for pki create", async (t) => {
   const told = context();
   await pkiCreate(configOf(lab), told, { output: "text", renew: [] });
   t.equal(told.written(), `note: ${lab} has all files\n`);

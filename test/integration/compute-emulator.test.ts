@@ -180,7 +180,7 @@ t.test("lists, aggregated lists, filters and pages", async (t) => {
   t.match((await call("GET", `${project}/zones/us-west1-c`)).body, { kind: "compute#zone", region: link(region) });
 });
 
-t.test("refusals have Google's words", async (t) => {
+t.test("refusals use Google's wording", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const refusal = async (method: string, path: string, body?: object) => {
@@ -376,7 +376,7 @@ t.test("faults occur as often as configured", async (t) => {
   t.equal(await control.mutations(), 1, "the failed one, and not the one that was cut off");
 });
 
-t.test("resources that a deleted resource used are not ready for a while", async (t) => {
+t.test("resources that a deleted resource was using are not ready for a while", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   await lab.compute.control.configure({ settleMillis: 200 });

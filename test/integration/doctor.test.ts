@@ -96,7 +96,7 @@ t.test("for healthy agents, only checks that cannot run are reported", async (t)
   t.match(agents, { severity: "error", message: /^1\.2\.3 on .* but this client is / });
 });
 
-t.test("problems of nodes are found, ranked and have a remedy", async (t) => {
+t.test("problems of nodes are found and ranked, and have a remedy", async (t) => {
   const cluster = await start(t, {
     "controller-0": {
       components: [

@@ -77,7 +77,7 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
   t.equal(await readFile(agent.paths.certificate, "utf8"), certificate);
 });
 
-t.test("a slow metadata server delays the enrolment and does not stop it", async (t) => {
+t.test("a slow metadata server delays the enrolment, but does not stop it", async (t) => {
   const { agent, enrol } = await open(t);
   // The delay is longer than the agent keeps connections that were opened before it knew the CA.
   agent.token = async (audience) => delay(2_500, { audience });
@@ -153,7 +153,7 @@ t.test("an agent that is enrolled with another CA is not changed", async (t) => 
   t.equal(await readFile(scene.agent.paths.certificate, "utf8"), before);
 });
 
-t.test("an agent that waits for another CA refuses this CA's administrator", async (t) => {
+t.test("an agent that is waiting for another CA refuses this CA's administrator", async (t) => {
   const scene = await open(t);
   const other = join(t.testdirName, "other");
   await pkiInit(context, { folder: other });
@@ -215,7 +215,7 @@ t.test("metadata that changes meanwhile is read again, not overwritten", async (
   t.equal(agent.metadata().items.find(({ key }) => key === "startup-script")?.value, "false");
 });
 
-t.test("a certificate is renewed past two thirds of its validity, over its own channel", async (t) => {
+t.test("a certificate is renewed after two thirds of its validity, over its own channel", async (t) => {
   const { agent, folder, enrol, address } = await open(t);
   await enrol();
   const signal = never;

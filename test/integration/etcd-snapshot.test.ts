@@ -33,7 +33,7 @@ t.test("a snapshot is verified again on every node that has it", async (t) => {
   t.match(out, /^good: on controller-0, verified.*\ngood: on controller-1, verified/);
 });
 
-t.test("when one node is away, the others verify the snapshot, and the exit code is 3", async (t) => {
+t.test("if one node is away, the others verify the snapshot, and the exit code is 3", async (t) => {
   const { agents, run } = await start(t);
   await agents[1]?.stop();
   const { code, out, err } = await run("verify");

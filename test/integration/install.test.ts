@@ -278,7 +278,7 @@ t.test("an identity of another CA, for another name, or close to expiry is repla
   await replaced(/because the node has no identity yet/);
 });
 
-t.test("a revoked node gets no identity, and keeps its present one", async (t) => {
+t.test("a revoked node gets no new identity, and keeps its present one", async (t) => {
   await addToRegister(pki, { event: "revoked", at: new Date().toISOString(), name: "controller-7", serials: [] });
   const before = await fingerprint(first);
   const watched = context();
@@ -418,7 +418,7 @@ const gcloud = await run("gcloud", ["--version"]).then(
   () => "gcloud is not on this machine",
 );
 
-t.test("real gcloud accepts the command line", { skip: gcloud === true ? false : gcloud }, async (t) => {
+t.test("the real gcloud accepts the command line", { skip: gcloud === true ? false : gcloud }, async (t) => {
   // Before gcloud starts ssh, it reads two resources from the Compute API: the project, and the instance, whose
   // metadata contains the user's key.
   const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();

@@ -64,7 +64,7 @@ const gcloud = await run("gcloud", ["--version"]).then(
   () => "gcloud is not on this machine",
 );
 
-t.test("real gcloud leaves the same metadata, and khw then has nothing to do", { skip: gcloud }, async (t) => {
+t.test("the real gcloud produces the same metadata, so khw has nothing to do", { skip: gcloud }, async (t) => {
   const file = join(folder, "ca.pem");
   await writeFile(file, ca);
   const { fingerprint = "" } = (await metadataOf("controller-1")) ?? {};

@@ -274,7 +274,7 @@ t.test("two clients at once create one load balancer", async (t) => {
   t.match((await resources())[pool], { instances: { length: 3 } });
 });
 
-t.test("a wait that returns early is repeated, without a busy loop", async (t) => {
+t.test("a wait that returns early is repeated without a busy loop", async (t) => {
   await control.configure({ operationMillis: 700 });
   await control.setFaults({ kind: "earlyWait", path: "operations/.*/wait$" });
   await using compute = open();
@@ -346,7 +346,7 @@ t.test("deleting removes only the load balancer, and waits for resources that ar
   t.notOk(Object.keys(await resources()).some((path) => path.includes("/addresses/")));
 });
 
-t.test("a resource that Google still reports as in use is tried again", async (t) => {
+t.test("deleting a resource that Google still reports as in use is tried again", async (t) => {
   const inUse = { kind: "error", status: 400, reason: "resourceInUseByAnotherResource", method: "DELETE" } as const;
   await using compute = open();
   await create(compute);

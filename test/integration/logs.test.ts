@@ -26,7 +26,7 @@ const of =
   (request) =>
     request.component === component ? lines : [];
 
-t.test("the lines of several nodes and components are merged by time, each with its place", async (t) => {
+t.test("the lines of several nodes and components are merged by time, each with its origin", async (t) => {
   const cluster = await start(t, {
     "controller-0": (request) =>
       request.component === "etcd"

@@ -44,7 +44,7 @@ t.test("without the guard this Node version crashes: when it no longer does, rem
   t.equal(code, 128 + 11);
 });
 
-t.test("an agent answers a caller whose key is on brainpool by its role, and continues", async (t) => {
+t.test("an agent answers a caller with a brainpool key according to its role, and continues", async (t) => {
   guardPeerCertificates();
   const { agent } = await open(t);
   await writeFile(path("management.pem"), agent.authority.certificate);
@@ -65,7 +65,7 @@ t.test("an agent answers a caller whose key is on brainpool by its role, and con
   );
 });
 
-t.test("an agent accepts no certificate on brainpool that is not for its key, and gives the reason", async (t) => {
+t.test("an agent accepts no brainpool certificate that is not for its key, and reports the reason", async (t) => {
   const ca = await make("ca", { key: rsa, subject: "/CN=management" });
   const { certificate } = await make("agent", { key: brainpool, subject: "/CN=controller-0/O=khw:agent", by: "ca" });
   const paths = { ca: path("own-ca.pem"), certificate: path("own.pem"), key: path("own-key.pem") };
@@ -77,7 +77,7 @@ t.test("an agent accepts no certificate on brainpool that is not for its key, an
   t.type(whyNew("controller-0", present, ca.certificate) ?? "", "string", "and so does the client that installs it");
 });
 
-t.test("a client reads the server's own certificate every time, not the next one of the chain", async (t) => {
+t.test("a client always reads the server's own certificate, not the next one in the chain", async (t) => {
   guardPeerCertificates();
   await make("issuer", { key: rsa, subject: "/CN=issuer" });
   const leaf = await make("served", { key: rsa, subject: "/CN=controller-0", by: "issuer" });
@@ -96,7 +96,7 @@ t.test("a client reads the server's own certificate every time, not the next one
   }
 });
 
-t.test("a client calls a stranger whose certificate or chain is on brainpool, and continues", async (t) => {
+t.test("a client calls a stranger with a brainpool certificate or chain, and continues", async (t) => {
   guardPeerCertificates();
   const authority = await make("authority", { key: rsa, subject: "/CN=management" });
   const identity = {

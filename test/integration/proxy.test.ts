@@ -162,7 +162,7 @@ t.test("a proxy that does not answer is named, without its password", async (t) 
   }
 });
 
-t.test("a proxy without a scheme is refused with the right form, and without its password", async (t) => {
+t.test("the refusal of a proxy without a scheme shows the right form, and not the password", async (t) => {
   const { code, stderr } = await lbStatus("auto", { https_proxy: "someone:s3cret@proxy.example:3128" });
   t.equal(code, 64);
   t.match(stderr, /https_proxy: "proxy\.example:3128" is not a proxy URL\nhint: .*https_proxy=http:\/\/HOST:PORT/);

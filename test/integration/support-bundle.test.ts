@@ -135,7 +135,7 @@ t.test("the bundle has the agents' data, and none of the secrets in it", async (
   t.match(files.get("one/nodes/controller-1/unreachable.txt"), /no connection/);
 });
 
-t.test("an existing file stays, except with --force; and no partial file remains", async (t) => {
+t.test("an existing file stays, except with --force, and no partial file remains", async (t) => {
   await using cluster = await startScripted({ "controller-0": { status: wellStatus("controller-0") } });
   const file = join(folder, "two.tar.gz");
   await writeFile(file, "mine");

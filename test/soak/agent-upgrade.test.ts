@@ -157,13 +157,13 @@ t.test("the agents of three machines", async (t) => {
     t.equal(await pids(nodes, "khw-agent.service"), agents);
   });
 
-  await scenario(t, "the running package is kept as the way back, without a restart", async (t) => {
+  await scenario(t, "the running version's package is kept for a rollback, without a restart", async (t) => {
     const kept = await upgrade(agentPackage);
     t.equal(kept.code, 0, kept.stdout + kept.stderr);
     t.equal(await pids(nodes, "khw-agent.service"), agents);
   });
 
-  await scenario(t, "three agents are upgraded, and etcd runs on", async (t) => {
+  await scenario(t, "three agents are upgraded, and etcd keeps running", async (t) => {
     const done = await upgrade(next);
     t.equal(done.code, 0, done.stdout + done.stderr);
     t.comment(done.stdout);
@@ -214,7 +214,7 @@ t.test("the agents of three machines", async (t) => {
     },
   );
 
-  await scenario(t, "a healthy agent that nobody calls goes back too: the client was killed", async (t) => {
+  await scenario(t, "a healthy agent that nobody calls is rolled back too: the client was killed", async (t) => {
     const good = await pack(folder, { version: "0.4.0" });
     const client = scene.start("agent", "upgrade", ...all, "--deb", good);
     await begins(first, "0.4.0");

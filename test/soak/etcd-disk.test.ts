@@ -20,7 +20,7 @@ t.test("etcd on a dedicated disk", async (t) => {
   const { testbed, workstation, bootstrap, node } = scene;
   const second = node(1);
 
-  await scenario(t, "without the disk nothing starts", async (t) => {
+  await scenario(t, "without the disk, nothing starts", async (t) => {
     const refused = await bootstrap(wanted);
     failsWith(t, refused, "DISK_MISSING", [/controller-2: preflight: no disk is mounted at \/var\/lib\/etcd/]);
     for (const machine of testbed.nodes) t.not((await machine.run(["test", "-e", data])).code, 0, machine.name);
@@ -40,7 +40,7 @@ t.test("etcd on a dedicated disk", async (t) => {
 
   await scenario(
     t,
-    "while the disk is away the member is not replaced, and the reason is reported; then it continues",
+    "while the disk is away, the member is not replaced and the reason is reported; then the member continues",
     async (t) => {
       const before = await wellMember(second);
       await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
@@ -79,7 +79,7 @@ t.test("etcd on a dedicated disk", async (t) => {
     await allWell();
   });
 
-  await scenario(t, "an empty disk in its place is a member without data: it joins again", async (t) => {
+  await scenario(t, "with an empty disk in its place, the member has no data and joins again", async (t) => {
     const before = await wellMember(second);
     await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
     await second.must(["umount", data, disk]);

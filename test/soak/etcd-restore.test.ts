@@ -119,7 +119,7 @@ await scenario(t, "members are defragmented one after the other, the leader last
   t.equal((await status()).healthy, true);
 });
 
-await scenario(t, "a snapshot that was changed on the disk is reported, and no longer counts", async (t) => {
+await scenario(t, "a snapshot that was changed on the disk is reported and no longer counts", async (t) => {
   const saved = await khw(t, "etcd", "snapshot", "save", third.name);
   t.equal(saved.code, 0);
   const [id = ""] = saved.stdout.split(":");
@@ -161,7 +161,7 @@ await scenario(t, "two of three disks are lost: one command restores the data of
 
 await scenario(
   t,
-  "killed clients, a killed agent and a power loss: the command, run again, ends in one cluster",
+  "after killed clients, a killed agent and a power loss, running the command again results in one cluster",
   async (t) => {
     await write("kept");
     const saved = await khw(t, "etcd", "snapshot", "save", second.name);

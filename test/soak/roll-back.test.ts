@@ -123,7 +123,7 @@ t.test("a release that does not work", async (t) => {
     });
   }
 
-  await scenario(t, "with the client gone, the agent goes back and undrains the node", async (t) => {
+  await scenario(t, "if the client is gone, the agent rolls back and undrains the node", async (t) => {
     const version = "v1.20.94";
     await provide(version, "crash");
     const events = scene.start("events", "controller-0", "--follow", ...all);

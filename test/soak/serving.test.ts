@@ -13,7 +13,7 @@ t.test("three API servers behind a load balancer", async (t) => {
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
 
-  await scenario(t, "nothing is done if no node would remain to serve", async (t) => {
+  await scenario(t, "nothing is done if no node would be left to serve traffic", async (t) => {
     const refused = await workstation.khw(["drain", "controller-0,1,2", ...all]);
     t.equal(refused.code, 69, refused.stdout);
     t.match(refused.stderr, /no other node would serve: the cluster has no other node/);

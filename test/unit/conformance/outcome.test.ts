@@ -25,7 +25,7 @@ t.test("a line has the name as upstream spells it, the group, the state and the 
   ]);
 });
 
-t.test("a failure, a panic, a time-out and an unknown state are failures", async (t) => {
+t.test("a failure, a panic, a timeout and an unknown state are failures", async (t) => {
   const dump = line(4, { Message: "no" }) + line(5, { Message: "Test Panicked", ForwardedPanic: "nil map" }) + line(6);
   t.strictSame(
     parseOutcomes(dump + line(0) + line(9)).map(({ state }) => state),

@@ -32,7 +32,7 @@ t.test("a run without problems", async (t) => {
   t.strictSame(problems(["a: 1"], [outcome("a: 1")], same), []);
 });
 
-t.test("a failure, a test that did not run and a process that was started again are problems", async (t) => {
+t.test("a failure, a test that did not run and a restarted process are problems", async (t) => {
   const processes = { ...same, after: ["controller-0 etcd 8 2"] };
   t.strictSame(problems(["a: 1", "b: 1"], [outcome("a: 1", "failed", "why")], processes), [
     "failed: a: 1\nwhy",

@@ -33,11 +33,11 @@ t.test("a test outside of a group and an unknown heading are errors that name th
   t.throws(() => parseSpecs("== run ==\n== perhaps ==\n"), /line 2: not a heading: perhaps/);
 });
 
-t.test("a matching list has no misfits", async (t) => {
+t.test("a matching list has no mismatches", async (t) => {
   t.strictSame(findMisfits(parseSpecs(text), real), []);
 });
 
-t.test("a new test, a removed test and a test in two groups are misfits", async (t) => {
+t.test("a new test, a removed test and a test in two groups are mismatches", async (t) => {
   const specs = parseSpecs(`${text}[a] one [Conformance]\n[d] gone [Conformance]\n`);
   t.strictSame(findMisfits(specs, [...real, "[e] new  [Conformance]"]), [
     "in no group: [e] new [Conformance]",

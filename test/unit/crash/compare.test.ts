@@ -33,7 +33,7 @@ t.test("kind, mode, owner, content, a shared inode and presence all count", asyn
   t.equal(compareTrees(tree({}), tree({ a: file() })).length, 1, "an additional file");
 });
 
-t.test("an exception covers the content, or everything", async (t) => {
+t.test("an exception covers the contents of a file, or everything about it", async (t) => {
   const content = [{ path: /^a$/, free: "content", why: "" }] as const;
   t.strictSame(compareTrees(tree({ a: file() }), tree({ a: file({ content: "sha256:2" }) }), content), []);
   t.equal(compareTrees(tree({ a: file() }), tree({ a: file({ mode: "600" }) }), content).length, 1, "not its mode");
@@ -41,7 +41,7 @@ t.test("an exception covers the content, or everything", async (t) => {
   t.strictSame(compareTrees(tree({ a: file() }), tree({}), [{ path: /^a$/, free: "presence", why: "" }]), []);
 });
 
-t.test("the named list covers no file that khw installs", async (t) => {
+t.test("the list of exceptions covers no file that khw installs", async (t) => {
   const made = [
     "usr/local/bin/etcd",
     "usr/local/lib/khw/etcd/v3.4.23/.unpacked",

@@ -21,7 +21,7 @@ t.test("a point depends only on its number and the seed", async (t) => {
   t.notSame(choose(20), choose(20, 2));
 });
 
-t.test("every victim is killed, and in 200 points after every event", async (t) => {
+t.test("every victim is killed, and 200 points include every event", async (t) => {
   const points = choose(200).filter(({ start }) => start === "enrolled");
   for (const victim of victims) {
     const after = new Set(points.filter((point) => point.victim === victim).map((point) => point.after));
@@ -50,7 +50,7 @@ t.test("half of the points are spread over the time", async (t) => {
   t.ok(Math.max(...gaps) < 2_000, `at most ${Math.max(...gaps)} ms apart`);
 });
 
-t.test("a bare start ends before the nodes' work; etcd is killed only after it runs", async (t) => {
+t.test("a bare start ends before the nodes' work; etcd is killed only once it is running", async (t) => {
   for (const point of choose(200)) {
     if (point.start === "bare") t.ok(point.after <= 2 && point.victim !== "etcd", JSON.stringify(point));
     if (point.victim === "etcd") t.ok(point.after >= 5, JSON.stringify(point));
@@ -58,7 +58,7 @@ t.test("a bare start ends before the nodes' work; etcd is killed only after it r
   }
 });
 
-t.test("a run without etcd's event is an error, not a run without points", async (t) => {
+t.test("a run without the etcd event is an error, not a run without points", async (t) => {
   const none = { bare: events, enrolled: events.slice(0, 4) };
   t.throws(() => choosePoints({ count: 10, seed: 1, events: none }), /no such event/);
 });

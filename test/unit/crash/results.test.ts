@@ -26,7 +26,7 @@ const result = (changes: Partial<Result> = {}): Result => ({
   ...changes,
 });
 
-t.test("no file has no results; the last result of a point counts", async (t) => {
+t.test("a missing file has no results; the last result of a point counts", async (t) => {
   const path = join(t.testdir(), "build/crash.jsonl");
   t.strictSame(await readResults(path), []);
   for (const each of [result({ verdict: "differs" }), result({ seed: 2, verdict: "failed" }), result()]) {
@@ -37,7 +37,7 @@ t.test("no file has no results; the last result of a point counts", async (t) =>
   t.strictSame([...lastResults(results, 1)], [[1, result()]]);
 });
 
-t.test("the summary has a row for each victim and one for all", async (t) => {
+t.test("the summary has a row for each victim and a row for all victims", async (t) => {
   const results = [result(), result({ number: 2, victim: "etcd", verdict: "differs", seconds: 40, commit: "def" })];
   t.equal(
     summary(results),
@@ -52,7 +52,7 @@ Points by commit: abc 1, def 1.
   );
 });
 
-t.test("a differing point has the details", async (t) => {
+t.test("a point with differences shows the details", async (t) => {
   const differing = result({ verdict: "differs", found: ["@@ /etc\n-d 755\n+d 700\n"] });
   t.equal(
     describe(differing),

@@ -1,7 +1,7 @@
 import t from "tap";
 import { crowdedRoots, importsOf, mutualFolders } from "../../layout/folders.ts";
 
-t.test("imports of values, of types and at run time are found", async (t) => {
+t.test("imports of values and types, and imports at run time, are found", async (t) => {
   const text =
     'import a from "../b/a.ts";\nimport type { B } from "./c.ts";\nawait import("../d/e.ts"); import fs from "node:fs";';
   t.strictSame(

@@ -4,7 +4,7 @@ import { breaches, readRules, whatsPerThousand } from "../../prose/rules.ts";
 
 const rules = readRules();
 
-t.test("comments, neighbouring line comments and messages are found with their lines", async (t) => {
+t.test("comments, adjacent line comments and messages are found with their lines", async (t) => {
   const source = [
     "/** Returns the name. */",
     "export const name = 1;",
@@ -54,7 +54,7 @@ t.test("each rule finds its own breach", async (t) => {
   t.equal(found("Returns the release that the node runs."), 0);
 });
 
-t.test("the share is counted in words", async (t) => {
+t.test('the share of "what" is counted in words', async (t) => {
   const passages = [{ kind: "comment", line: 1, text: "What it does, and what not." }] as const;
   t.equal(whatsPerThousand(passages), (1000 * 2) / 6);
 });

@@ -36,7 +36,7 @@ t.test("credentials have a fixed order, with or without content", async (t) => {
   );
 });
 
-t.test("mirrors may be of any supported kind; a trailing slash makes no difference", async (t) => {
+t.test("mirrors can be of any supported kind; a trailing slash makes no difference", async (t) => {
   const mirrors = ["https://dl.k8s.io/release/", "http://mirror:8080/k8s", "file:///srv/k8s", "/srv/k8s"];
   t.strictSame(parseDesiredState(withBinaries({ mirrors, proxy: "http://proxy:3128" })).binaries.mirrors, [
     "https://dl.k8s.io/release",

@@ -34,7 +34,7 @@ t.test("a network of services must be one that kube-apiserver accepts", (t) => {
   t.end();
 });
 
-t.test("no machine is in a network of services or pods", (t) => {
+t.test("no machine can be in a network of services or pods", (t) => {
   const networks = { services: "10.240.0.0/24", pods: "10.200.0.0/16" };
   const inside = (address: string) => () => refuseInside(networks, [{ address, holder: "controller-0" }]);
   t.throws(inside("10.240.0.10"), {

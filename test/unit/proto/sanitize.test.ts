@@ -35,13 +35,13 @@ t.test("each kind of unsafe character is found and replaced", async (t) => {
   }
 });
 
-t.test("the text of any script, and emoji, are kept", async (t) => {
+t.test("text in any script, and emoji, are kept", async (t) => {
   const text = "ünïcödé 漢字 עברית عربى हिन्दी \u{1f468}\u{200d}\u{1f469} − „“ \u{fffd}";
   t.equal(unsafeCharacter(text), undefined);
   for (const clean of [oneLine, paragraph, keepLines]) t.equal(clean(text), text);
 });
 
-t.test("line breaks: one line, an indented paragraph, or kept", async (t) => {
+t.test("line breaks are replaced, indented or kept", async (t) => {
   t.equal(oneLine("not all is well:\n  a\n\n\tb\r\n"), "not all is well: a / b");
   t.equal(oneLine("  indented\tonce"), "  indented once");
   t.equal(oneLine("\n\n"), "");

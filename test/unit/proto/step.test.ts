@@ -129,7 +129,7 @@ t.test("a check that throws fails its step, and a bug is marked as one", async (
   });
 });
 
-t.test("independent steps run at once, a dependent step waits", async (t) => {
+t.test("independent steps run in parallel, and a dependent step waits", async (t) => {
   const { promise: bothRun, resolve: meet } = Promise.withResolvers<void>();
   let waiting = 0;
   const meeting: Partial<Step<Machine>> = {
@@ -164,7 +164,7 @@ t.test("progress is reported between a step's start and its end", async (t) => {
   t.match(events, [{ kind: "started" }, { kind: "progress", step: "a", text: "63 of 118 MB" }, { kind: "finished" }]);
 });
 
-t.test("after a cancellation nothing new starts, and every step gives the reason", async (t) => {
+t.test("after a cancellation, nothing new starts, and every step reports the reason", async (t) => {
   const cancel = new AbortController();
   const os = machine();
   const first = step("a", [], {
@@ -179,7 +179,7 @@ t.test("after a cancellation nothing new starts, and every step gives the reason
   t.notOk(os.holds.has("b"));
 });
 
-t.test("a list out of order, or with an id twice, is refused before anything runs", async (t) => {
+t.test("a list in the wrong order, or with a duplicate id, is refused before anything runs", async (t) => {
   for (const [steps, message] of [
     [[step("a"), step("b", ["c"]), step("c")], "step b needs c, which is not an earlier step"],
     [[step("a"), step("a")], "two steps have the id a"],
@@ -207,7 +207,7 @@ t.test("a plan checks every step, whatever it needs, and applies none", async (t
   t.notOk(os.calls.some((call) => call.startsWith("apply")));
 });
 
-t.test("steps are taken out of a list with all that they need, and nothing else", async (t) => {
+t.test("steps are selected from a list together with the steps that they need, and nothing else", async (t) => {
   const list = [step("a"), step("b"), step("c", ["a"]), step("d", ["c"]), step("e", ["b", "d"])];
   const ids = (wanted: string) => withNeeds(list, (id) => id === wanted).map(({ id }) => id);
   t.strictSame(ids("d"), ["a", "c", "d"]);

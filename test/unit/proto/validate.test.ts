@@ -32,6 +32,6 @@ t.test("a value has at most 4 KiB, counted in bytes", async (t) => {
   t.throws(() => parseFlagName("f", "a".repeat(129)), { message: /cannot be a flag's name/ });
 });
 
-t.test("a value in a message has no character that a terminal acts on", async (t) => {
+t.test("a value in a message contains no character that controls a terminal", async (t) => {
   t.equal(show("a\u{1b}\u{9b}\u{202e}\n"), '"a\\u001b\u{fffd}\u{fffd}\\n"');
 });

@@ -35,7 +35,7 @@ t.test("the value is returned at once, and the state before each pause is report
   t.strictSame(progress, ["asking", "voting"]);
 });
 
-t.test("a time-out names the awaited state, the time and the last state", async (t) => {
+t.test("a timeout names the awaited state, the time and the last state", async (t) => {
   let count = 0;
   const check = async () => ({ seen: `look ${++count}` });
   await t.rejects(waitFor({ ...wait, clock: fastClock(), signal: never, check }), {
@@ -44,7 +44,7 @@ t.test("a time-out names the awaited state, the time and the last state", async 
   });
 });
 
-t.test("the caller's own time-out error gets the same values", async (t) => {
+t.test("the caller's own timeout error gets the same values", async (t) => {
   const cause = new Error("refused");
   const late = async ({ message, seen, cause: last }: { message: string; seen: string; cause?: unknown }) =>
     new KhwError("NOT_READY", `${message} (${seen})`, { cause: last });

@@ -148,7 +148,7 @@ t.test("without the package of the installed version, only --no-rollback continu
   }
 });
 
-t.test("the package of the installed version is kept as the way back", async (t) => {
+t.test("the package of the installed version is kept for a rollback", async (t) => {
   const os = machine();
   os.files.drop(keptPackage);
   const { upgrades } = await start(os);
@@ -176,7 +176,7 @@ t.test("a checked package is not sent twice", async (t) => {
   t.equal(outcome, UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED);
 });
 
-t.test("the new process confirms the upgrade when it has answered an administrator, not earlier", async (t) => {
+t.test("the new process confirms the upgrade only when it has answered an administrator", async (t) => {
   const os = machine();
   const old = await start(os);
   const { outcome, upgrade, fromVersion, toVersion } = await send(old.upgrades, newDeb);
@@ -254,7 +254,7 @@ t.test("a reinstalled package is reported with the new agent's last journal line
   t.match((await events()).at(-1), { message: /rolled back/, problem: true });
 });
 
-t.test("if apt fails, the same process reports it and is free again", async (t) => {
+t.test("if apt fails, the same process reports the failure and is free again", async (t) => {
   const os = machine();
   const { upgrades, statusStore, machineLock } = await start(os);
   os.systemd.journals.set(installUnit, ["E: Held packages were changed"]);
@@ -329,7 +329,7 @@ t.test("an agent that was killed before apt began reports a failure and cleans u
   t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
 });
 
-t.test("while an operation runs, an upgrade is refused", async (t) => {
+t.test("while an operation is running, an upgrade is refused", async (t) => {
   const { upgrades, machineLock, statusStore } = await start(machine());
   const work = Promise.withResolvers<void>();
   const running = machineLock.lock("an Apply of bob", () => work.promise);

@@ -23,7 +23,7 @@ t.test("an upgrade is done when the new process has answered an administrator", 
   t.equal(verdict({ answered: true, restarted: false }), "wait", "the old code still answers");
 });
 
-t.test("nothing is decided while apt runs", async (t) => {
+t.test("nothing is decided while apt is running", async (t) => {
   for (const installed of ["0.1.0", "0.2.0", undefined]) {
     for (const answered of [true, false]) {
       t.equal(verdict({ installed, answered, installing: true }), "wait");
@@ -39,7 +39,7 @@ t.test("without the new version, the upgrade has failed, or was rolled back", as
   t.match(decide({ ...view, installed: "0.9.0", answered: true }), { kind: "failed", why: /0\.9\.0/ });
 });
 
-t.test("an unfinished installation waits for the rollback, and fails without a rollback", async (t) => {
+t.test("an unfinished installation waits for the rollback, and fails if there is no rollback", async (t) => {
   t.equal(verdict({ installed: undefined, answered: true }), "wait");
   t.equal(verdict({ installed: undefined, answered: true, noRollback: true }), "failed");
   t.equal(verdict({ restarted: false, noRollback: true }), "failed", "nothing else would end it");

@@ -33,7 +33,7 @@ const node = (name: string, kubeletVersion?: string): unknown => ({
   status: { nodeInfo: kubeletVersion === undefined ? undefined : { kubeletVersion } },
 });
 
-t.test("the kubelets of all pages are reported", async (t) => {
+t.test("the kubelets on all pages are reported", async (t) => {
   const { kubelets } = await inspected({
     [nodes]: { items: [node("worker-0", "v1.20.2"), node("worker-1")], metadata: { continue: "a/b" } },
     [`${nodes}?limit=100&continue=a%2Fb`]: { items: [node("worker-2", "v1.19.0")] },
@@ -70,7 +70,7 @@ t.test("the deprecated APIs that were requested, and the failed requests, are re
 });
 
 t.test(
-  "a webhook without a ready endpoint is dead; one that may be ignored, or has a URL, is not examined",
+  "a webhook without a ready endpoint is dead; a webhook that may be ignored or has a URL is not inspected",
   async (t) => {
     const hook = (name: string, more: object): object => ({
       name,
@@ -116,7 +116,7 @@ t.test(
   },
 );
 
-t.test("an APIService with a service that is not available is dead; a local one is not", async (t) => {
+t.test("an APIService with an unavailable service is dead; a local APIService is not", async (t) => {
   const service = (name: string, conditions?: readonly unknown[]): unknown => ({
     metadata: { name },
     spec: { service: { namespace: "kube-system", name: "metrics-server" } },

@@ -36,7 +36,7 @@ t.test("a certificate is judged by its remaining validity", async (t) => {
   }
 });
 
-t.test("an unreadable file is reported without its content", async (t) => {
+t.test("an unreadable file is reported without its contents", async (t) => {
   const broken = pem.replace(/\n.{20}/, "\nAAAAAAAAAAAAAAAAAAAA");
   for (const content of ["", "secret", broken]) {
     t.match(judgeCertificates(path, content, end), [
@@ -119,38 +119,41 @@ t.test("a certificate that becomes worse or is replaced is reported once, even a
   });
 });
 
-t.test("an agent that waits to be enrolled has no problem; an agent whose certificate is missing has", async (t) => {
-  const os = createFakeOs();
-  os.clock.advance(end - 40 * day - os.clock.now());
-  const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
-  const lines: string[] = [];
-  const log = (line: string): void => void lines.push(line);
-  const ending = new AbortController();
-  t.teardown(() => ending.abort());
-  const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
-  const statusStore = createStatusStore(undefined);
-  const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
-  await look();
-  os.files.put(ca, authority.certificate);
-  await look();
-  t.strictSame([statusStore.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
+t.test(
+  "an agent that is waiting to be enrolled has no problem; an agent whose certificate is missing has one",
+  async (t) => {
+    const os = createFakeOs();
+    os.clock.advance(end - 40 * day - os.clock.now());
+    const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
+    const lines: string[] = [];
+    const log = (line: string): void => void lines.push(line);
+    const ending = new AbortController();
+    t.teardown(() => ending.abort());
+    const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
+    const statusStore = createStatusStore(undefined);
+    const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
+    await look();
+    os.files.put(ca, authority.certificate);
+    await look();
+    t.strictSame([statusStore.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
 
-  os.files.put(own, pem);
-  await look();
-  t.match(statusStore.read().certificates, [
-    { path: own, state: ok },
-    { path: ca, state: ok },
-  ]);
-  t.strictSame(await history.list({ sinceUnixMillis: 0 }), []);
+    os.files.put(own, pem);
+    await look();
+    t.match(statusStore.read().certificates, [
+      { path: own, state: ok },
+      { path: ca, state: ok },
+    ]);
+    t.strictSame(await history.list({ sinceUnixMillis: 0 }), []);
 
-  await os.files.remove(own);
-  await look();
-  t.match(await history.list({ sinceUnixMillis: 0 }), [
-    { subject: own, problem: true, message: /the file does not exist/ },
-  ]);
-});
+    await os.files.remove(own);
+    await look();
+    t.match(await history.list({ sinceUnixMillis: 0 }), [
+      { subject: own, problem: true, message: /the file does not exist/ },
+    ]);
+  },
+);
 
-t.test("an expiry and a corrected clock are noticed at the next check, without a change of any file", async (t) => {
+t.test("an expiry and a corrected clock are noticed at the next check, even if no file changes", async (t) => {
   const os = createFakeOs();
   os.files.put(path, pem);
   const ending = new AbortController();
@@ -180,7 +183,7 @@ t.test("an expiry and a corrected clock are noticed at the next check, without a
   t.equal(await at(issued.getTime() + 60_000), "ok ", "the certificate is valid now");
 });
 
-t.test("a file that could not be read is read again at the next look, without a change of the file", async (t) => {
+t.test("a file that could not be read is read again at the next check, even if it has not changed", async (t) => {
   const os = createFakeOs();
   os.files.put(path, pem);
   os.clock.advance(issued.getTime() + day - os.clock.now());

@@ -50,7 +50,7 @@ t.test("flags are read from the unit as khw writes it, and from lab 07's etcd un
   t.strictSame(Object.fromEntries(etcd.flags), { name: "controller-0", "data-dir": "/var/lib/etcd", x: "a b" });
 });
 
-t.test("etcd is asked, and its certificate is read, only if the API server's journal blames etcd", async (t) => {
+t.test("etcd is probed, and its certificate is read, only if the API server's journal blames etcd", async (t) => {
   const folder = t.testdir();
   const key = join(folder, "key.pem");
   const certificate = join(folder, "certificate.pem");
@@ -82,7 +82,7 @@ t.test("a full disk is reported even if the program logs nothing", async (t) => 
 });
 
 t.test(
-  "an end that the journal missed is reported from systemd's properties, and an end in the journal is reported once",
+  "an exit that the journal missed is reported from systemd's properties, and an exit in the journal is reported once",
   async (t) => {
     const killed = `${unit}: Main process exited, code=killed, status=9/KILL`;
     for (const journal of [["Started kube-apiserver.service."], ["Started kube-apiserver.service.", killed], []]) {

@@ -56,7 +56,7 @@ t.test("a crash before a start that was stopped on purpose does not explain a la
   t.end();
 });
 
-t.test("causes that no container can provoke are found from systemd's words", (t) => {
+t.test("causes that cannot be provoked in a container are found from systemd's wording", (t) => {
   const killed = "kube-apiserver.service: Main process exited, code=killed, status=9/KILL";
   const oom = "kube-apiserver.service: A process of this unit has been killed by the OOM killer.";
   t.equal(causeOf("kube-apiserver", oom, killed), "out-of-memory");
@@ -65,7 +65,7 @@ t.test("causes that no container can provoke are found from systemd's words", (t
   t.end();
 });
 
-t.test("a program that the dynamic loader or the kernel refuses has that as its cause", (t) => {
+t.test("if the dynamic loader or the kernel refuses a program, that is the cause", (t) => {
   const systemd = "etcd.service: ";
   const cases: readonly [cause: string, line: string, says: RegExp][] = [
     [
@@ -263,7 +263,7 @@ t.test("an unknown cause shows the complaint, not the last line", (t) => {
   t.end();
 });
 
-t.test("a client that ends because the API server's certificate expired has that cause", (t) => {
+t.test("if a client exits because the API server's certificate has expired, that is the cause", (t) => {
   const get = `Get "https://127.0.0.1:6443/api?timeout=32s": x509: certificate has expired or is not yet valid: current time 2026-11-28T07:33:17Z is after 2026-11-28T07:31:33Z`;
   const starting = `F1128 07:33:17.134044     506 controllermanager.go:250] error starting controllers: failed to discover resources: ${get}`;
   const retrieving = `E1128 07:33:25.742496     739 leaderelection.go:325] error retrieving resource lock kube-system/kube-scheduler: ${get}`;

@@ -35,7 +35,7 @@ async function sign(request: string, options: Signing = {}): Promise<string> {
 
 const names = async ({ ca }: IdentityPaths): Promise<string[]> => (await readdir(join(ca, ".."))).sort();
 
-t.test("the key is created on the node, for root only, and a second request has the same key", async (t) => {
+t.test("the key is created on the node, for root only, and a second request uses the same key", async (t) => {
   const paths = await newFolder();
   const [one, another] = await Promise.all([proveKey(paths, "controller-0"), proveKey(paths, "controller-0")]);
   t.same(await names(paths), ["agent-key.pem.next"]);
@@ -98,7 +98,7 @@ t.test("a certificate that does not match is refused, and nothing changes", asyn
   }
 });
 
-t.test("after a crash at any moment, the old identity is complete or the new one is", async (t) => {
+t.test("after a crash at any moment, either the old or the new identity is complete", async (t) => {
   const paths = await newFolder();
   const next = nextOf(paths);
   const first = await proveKey(paths, "controller-0");

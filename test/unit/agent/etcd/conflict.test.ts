@@ -15,7 +15,9 @@ async function findings(os: FakeOs): Promise<string[]> {
   return found.map(({ message }) => message);
 }
 
-t.test("a new machine needs no etcd that answers", async (t) => t.strictSame(await findings(createFakeOs()), []));
+t.test("a new machine does not need an etcd that answers", async (t) =>
+  t.strictSame(await findings(createFakeOs()), []),
+);
 
 t.test("an etcd that khw did not set up is refused, with the way to keep it", async (t) => {
   for (const [what, path, content] of [
@@ -35,7 +37,7 @@ t.test("an etcd that khw did not set up is refused, with the way to keep it", as
   }
 });
 
-t.test("an etcd equal to khw's own is taken over, however its unit is formatted", async (t) => {
+t.test("an etcd that is equal to khw's own is taken over, however its unit is formatted", async (t) => {
   for (const text of [
     renderEtcd(desired),
     renderEtcd(desired).replaceAll(" \\\n  ", " "),
@@ -73,7 +75,7 @@ t.test("an unreadable record is an obstacle", async (t) => {
   t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member does not contain what the agent wrote"]);
 });
 
-t.test("a member exists if there is a record, whatever its content, or data", async (t) => {
+t.test("a member exists if there is data, or a record with any contents", async (t) => {
   t.equal(await memberStarted(createFakeOs().files), false);
   for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
     const { files } = createFakeOs();

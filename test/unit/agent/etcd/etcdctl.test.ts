@@ -69,7 +69,7 @@ t.test("a member's data is replaced, and the old data is kept aside", async (t) 
   t.same((await readdir(data)).toSorted(), ["before-restore-1", "member"]);
 });
 
-t.test("without old data, none is kept", async (t) => {
+t.test("without old data, nothing is kept", async (t) => {
   const { data, etcdctl, restoring, text, snapshot } = await machine(t);
   await etcdctl.replaceData(snapshot, restoring);
   t.equal(await text("member/snap/db"), "restored");
@@ -140,7 +140,7 @@ t.test("keys are named by their files", async (t) => {
   t.ok(launched[0]?.includes(`--key=${key}`));
 });
 
-t.test("a release with etcdutl reads and restores with it", async (t) => {
+t.test("a release that has etcdutl uses it to read and restore", async (t) => {
   const { etcdctl, folder, restoring, text, snapshot } = await machine(t, { etcdutl: true });
   t.strictSame(await etcdctl.inspect(snapshot, never), { revision: 7, keys: 3, hash: "000000ff" });
   await etcdctl.restore(snapshot, join(folder, "scratch"), restoring);

@@ -138,7 +138,7 @@ t.test(
   },
 );
 
-t.test("a finished restore is not repeated, while another machine is still restored", async (t) => {
+t.test("a finished restore is not repeated while another machine is still being restored", async (t) => {
   const { os, agent, running } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder) await advance(request(reached));
@@ -159,7 +159,7 @@ t.test("a phase out of order is refused", async (t) => {
   t.same(await running(), ["etcd"]);
 });
 
-t.test("a restore can be abandoned while the machine is only locked, and not later", async (t) => {
+t.test("a restore can be abandoned only as long as the machine is merely locked", async (t) => {
   const { agent, running } = await controller();
   const { advance, machineLock } = await agent();
   const abandon = () => advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
@@ -189,7 +189,7 @@ t.test("another restore replaces an unfinished one", async (t) => {
   t.equal((await os.files.list("/var/lib/etcd")).filter((name) => name.startsWith("before-restore")).length, 2);
 });
 
-t.test("a restore that replaced one with stopped services is not abandoned", async (t) => {
+t.test("a restore that replaced another restore with stopped services is not abandoned", async (t) => {
   const { agent, barred } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder.slice(0, 3)) await advance(request(reached));
@@ -255,7 +255,7 @@ t.test("nothing starts, and no data is replaced, while etcd's dedicated disk is 
   t.equal(os.files.text("/var/lib/etcd/member/snap/db"), "restored");
 });
 
-t.test("a machine that another operation holds is refused", async (t) => {
+t.test("a machine that is held by another operation is refused", async (t) => {
   const { agent, running } = await controller();
   const { machineLock, advance } = await agent();
   let end = (): void => {};
@@ -267,7 +267,7 @@ t.test("a machine that another operation holds is refused", async (t) => {
   await advance(request(phase.held));
 });
 
-t.test("a machine whose API server is unhealthy for another reason is not held up", async (t) => {
+t.test("a machine whose API server is unhealthy for another reason is not delayed", async (t) => {
   const { os, agent, running } = await controller();
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]poststarthook failed" });
   const { advance, machineLock } = await agent();

@@ -147,7 +147,7 @@ t.test("a refused upload does not block others, and is reported", async (t) => {
   t.match(lastRun(), { problem: /exists already/ });
 });
 
-t.test("several refused uploads are reported once; a general failure is met once", async (t) => {
+t.test("several refused uploads are reported once; a general failure is tried only once", async (t) => {
   const { clock, snapshotStore, told, faults, beat } = schedule();
   faults.upload = "403";
   await beat();

@@ -59,7 +59,7 @@ t.test("a snapshot that cannot be verified is reported, and not kept", async (t)
   }
 });
 
-t.test("a save that fails leaves nothing, and the next one works", async (t) => {
+t.test("a save that fails leaves nothing behind, and the next save works", async (t) => {
   const { os, snapshots } = await machine();
   os.etcdctl.complaint = "etcdctl exited with 5: Error: context deadline exceeded";
   await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED" });
@@ -68,7 +68,7 @@ t.test("a save that fails leaves nothing, and the next one works", async (t) => 
   t.equal((await snapshots.list()).length, 1);
 });
 
-t.test("without room for the verification nothing starts", async (t) => {
+t.test("without space for the verification, nothing starts", async (t) => {
   const { os, snapshots } = await machine();
   os.files.free = 5;
   await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED", message: /need/ });
@@ -118,7 +118,7 @@ t.test("a name with a path is refused", async (t) => {
   }
 });
 
-t.test("the newest of each origin are kept, and those in use", async (t) => {
+t.test("the newest snapshots of each origin are kept, and those in use", async (t) => {
   const inUse: string[] = [];
   const { os, snapshots } = await machine({ inUse });
   const ids: string[] = [];
@@ -187,7 +187,7 @@ t.test("clusters with the same name have separate places in a bucket", (t) => {
   t.end();
 });
 
-t.test("snapshots with a purpose are counted apart, so that others do not push them out", async (t) => {
+t.test("snapshots with a purpose are counted separately, so that others do not displace them", async (t) => {
   const { os, snapshots } = await machine();
   const names: string[] = [];
   for (const purpose of ["upgrade from v1.20.2 to v1.21.0", "", ""]) {

@@ -71,7 +71,7 @@ function startsJoined(os: FakeOs): void {
 }
 
 t.test(
-  "the disk is tested before a member is created or changed, and not if nothing of etcd would change",
+  "the disk is tested before a member is created or changed, but not if nothing about etcd would change",
   async (t) => {
     const bare = bareMachine();
     bare.writes = [50];
@@ -159,7 +159,7 @@ t.test("a member without data is removed, joins as a learner, and is promoted wh
   t.strictSame(await planAll(steps, os), {});
 });
 
-t.test("a member whose disk is away is not replaced: its data is on the disk", async (t) => {
+t.test("a member whose disk is away is not replaced, because its data is on the disk", async (t) => {
   const os = bareMachine();
   const wanted = controllerSteps(labDesiredWithEtcd({}, { dedicatedDisk: true }), { drained: false });
   t.match((await applyAll(wanted, os)).errors, [{ code: "DISK_MISSING", step: "etcd/disk" }]);
@@ -214,7 +214,7 @@ t.test("while joining, the member starts with the cluster's present members", as
   );
 });
 
-t.test("the names from etcd do not get into the unit of the join", async (t) => {
+t.test("names from etcd do not get into the unit of a joining member", async (t) => {
   const os = await wiped(t);
   const other = os.etcd.members.find(({ id }) => id === "11");
   if (other === undefined) throw new TypeError("there is such a member");
@@ -256,7 +256,7 @@ t.test("an agent that cannot trust its own view removes nothing and does not joi
   t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
 });
 
-t.test("without a quorum of the other members nothing is removed", async (t) => {
+t.test("without a quorum of the other members, nothing is removed", async (t) => {
   for (const [what, spoil] of [
     ["1 other etcd members are healthy, but the quorum needs 2 of 3", (os: FakeOs) => os.etcd.up.delete("10.240.0.12")],
     ["no other etcd member can be reached", (os: FakeOs) => os.etcd.up.clear()],
@@ -316,7 +316,7 @@ t.test("one member joins at a time", async (t) => {
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("an interrupted join continues, at whatever point it stopped", async (t) => {
+t.test("an interrupted join continues, wherever it stopped", async (t) => {
   t.test("before it started", async (t) => {
     const os = await wiped(t);
     os.systemd.restart = async () => Promise.reject(new Error("the plug was pulled"));
@@ -352,7 +352,7 @@ t.test("an interrupted join continues, at whatever point it stopped", async (t) 
   });
 });
 
-t.test("other controllers than at the start are refused, whether half of them joined or all", async (t) => {
+t.test("controllers other than the initial ones are refused, whether half or all of them have joined", async (t) => {
   const { cluster } = labState();
   if (cluster === undefined) throw new Error("the lab has a cluster");
   const fewer = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });

@@ -13,7 +13,7 @@ t.test("each of the agent's own faults is a reason to distrust its view", async 
   t.match(doubtOf({ ...sound, memoryShare: 0.99 }), /memory limit of its unit/);
 });
 
-t.test("the machine is asked", async (t) => {
+t.test("the facts come from the machine", async (t) => {
   const os = createFakeOs();
   t.equal(await doubtOwnView(os, never), null);
   os.self = { ...sound, loopback: "connect ENETUNREACH 127.0.0.1:4711" };

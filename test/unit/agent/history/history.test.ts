@@ -47,7 +47,7 @@ t.test("appended events survive the agent, in order, and ids continue", async (t
   t.match(events.at(-1), { cause: 'a "cause" / of two lines', problem: true, subject: "unit/nginx" });
 });
 
-t.test("a record that a power loss cut off loses only itself", async (t) => {
+t.test("if a power loss truncates a record, only that record is lost", async (t) => {
   const { history, again, path } = await open(t);
   for (const message of ["1", "2", "3"]) history.append(entry(message));
   await history.settled();

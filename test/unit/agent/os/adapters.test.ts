@@ -16,7 +16,7 @@ import { listening } from "../../../fakes/mirror.ts";
 
 const never = new AbortController().signal;
 
-t.test("a delay passes, or ends with the abort's own reason", async (t) => {
+t.test("a delay passes, or ends with the reason of the abort", async (t) => {
   const clock = createClock();
   const start = clock.now();
   await clock.delay(20, never);
@@ -64,7 +64,7 @@ t.test("a program runs without a shell, in a clean environment, and its last lin
   await t.rejects(run(["/no/such/program"], { signal: never }), { code: "ENOENT" });
 });
 
-t.test("a program is killed at the abort", async (t) => {
+t.test("a program is killed when the signal aborts", async (t) => {
   const reason = new Error("stop");
   const controller = new AbortController();
   const sleeping = run(["sleep", "60"], { signal: controller.signal });
@@ -116,7 +116,7 @@ t.test("the machine's facts are those of this machine", async (t) => {
   t.equal(processes, 0, "the second read starts no program");
 });
 
-t.test("a unit's name cannot mean anything else", async (t) => {
+t.test("a unit's name cannot be interpreted as anything else", async (t) => {
   t.equal(parseUnitName("kube-apiserver.service"), "kube-apiserver.service");
   t.equal(parseUnitName("getty@tty1.service"), "getty@tty1.service");
   for (const name of ["", "nginx", "-x.service", "../a.service", "a b.service", "a'.service", "a.service\nb.service"]) {

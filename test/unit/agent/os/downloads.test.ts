@@ -125,7 +125,7 @@ t.test("a disk that fills up during a download is noticed", async (t) => {
   await nothingStays(t, tried);
 });
 
-t.test("an interrupted transfer continues where it stopped", async (t) => {
+t.test("an interrupted transfer resumes where it stopped", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     if (n === 1) begin(response, 1_000_000, () => response.destroy());
     else good(request, response);
@@ -223,7 +223,7 @@ t.test("wrong bytes are discarded, and the next mirror is asked", async (t) => {
   await nothingStays(t, tried);
 });
 
-t.test("if no mirror delivers, the error has each mirror's failure, without passwords", async (t) => {
+t.test("if no mirror delivers the file, the error contains each mirror's failure, without passwords", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const down = await mirror(t, (_request, response) => response.writeHead(503).end());
   const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined));

@@ -43,7 +43,7 @@ t.test("temporary files from a crash do no harm", async (t) => {
   t.same(await readdir(folder), ["a.txt"]);
 });
 
-t.test("a missing file is undefined, empty, or no error", async (t) => {
+t.test("a missing file is undefined or empty, and not an error", async (t) => {
   const files = createFiles();
   const path = join(await folderFor(t), "none", "at all");
   t.equal(await files.stat(path), undefined);
@@ -83,7 +83,7 @@ t.test("a full disk is reported as such, and no partial file remains", async (t)
   await t.rejects(files.write(path, "x", 0o644), { code: "IO_FAILED", hint: /read-only/ });
 });
 
-t.test("the digest follows every change, also one that keeps the size", async (t) => {
+t.test("the digest follows every change, even a change that keeps the size", async (t) => {
   const path = join(await folderFor(t), "a.txt");
   const files = createFiles();
   await writeFile(path, "one");
@@ -100,7 +100,7 @@ t.test("the digest follows every change, also one that keeps the size", async (t
   t.equal(await files.sha256(path), sha256("sixteen"));
 });
 
-t.test("a file that is read often is read again after a change or a replacement", async (t) => {
+t.test("a file that is read often is read again after it is changed or replaced", async (t) => {
   const folder = await folderFor(t);
   const path = join(folder, "ca.pem");
   const files = createFiles();
@@ -118,7 +118,7 @@ t.test("a file that is read often is read again after a change or a replacement"
   t.equal(await files.readOften(path), undefined);
 });
 
-t.test("a digest is not computed again while the file stays, under any of its names", async (t) => {
+t.test("a digest is not computed again while the file stays the same, under any of its names", async (t) => {
   const folder = await folderFor(t);
   const [path, other] = [join(folder, "a"), join(folder, "b")];
   const files = createFiles();
@@ -167,7 +167,7 @@ const observer = `
   parentPort.postMessage(modes);
 `;
 
-t.test("a folder never has another mode than the requested one, whatever the umask", async (t) => {
+t.test("a folder never has a mode other than the requested mode, whatever the umask", async (t) => {
   const folder = await folderFor(t);
   const files = createFiles();
   const paths = Array.from({ length: 100 }, (_, index) => join(folder, `${index}`, "below"));

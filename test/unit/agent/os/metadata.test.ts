@@ -126,7 +126,7 @@ t.test("gives up at the deadline and reports the last state", async (t) => {
   );
 });
 
-t.test("stops at the caller's abort, with its reason", async (t) => {
+t.test("stops when the caller aborts, with the caller's reason", async (t) => {
   const reason = new Error("stop");
   await t.rejects(
     readIdentity({ baseUrl: "http://127.0.0.1:9", clock: createClock(), signal: AbortSignal.abort(reason) }),

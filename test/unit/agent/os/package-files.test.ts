@@ -49,7 +49,7 @@ t.test("a file that is not a package is refused with dpkg-deb's message", async 
   }
 });
 
-t.test("a package without its end is refused, although its fields can be read", async (t) => {
+t.test("a truncated package is refused, although its fields can be read", async (t) => {
   const deb = await pack(t, "Package: khw-agent\nVersion: 0.2.0\nArchitecture: all");
   const whole = await readFile(deb);
   await writeFile(deb, whole.subarray(0, whole.length - 40));
@@ -64,7 +64,7 @@ t.test("versions are compared by Debian's rules", async (t) => {
   t.equal(await older("1:0.1.0", "0.9.0"), false);
 });
 
-t.test("apt may install only the file, and asks nothing", async (t) => {
+t.test("apt is allowed to install only the file, and asks no questions", async (t) => {
   const command = aptCommand("/x/a.deb", ["--allow-downgrades"]);
   t.strictSame(command.slice(-2), ["install", "/x/a.deb"]);
   t.ok(["--yes", "--no-remove", "--allow-downgrades"].every((option) => command.includes(option)));

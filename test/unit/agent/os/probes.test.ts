@@ -12,7 +12,7 @@ import { listening, selfSigned } from "../../../fakes/mirror.ts";
 const probes = createProbes({ now: Date.now });
 const options = { signal: new AbortController().signal, timeoutMillis: 2000 };
 
-t.test("returns the status and the beginning of the answer, whatever the status is", async (t) => {
+t.test("returns the status and the start of the answer, whatever the status is", async (t) => {
   const server = createServer((request, response) => {
     response.writeHead(500);
     response.end(`[-]etcd failed for ${request.headers.host}\n${"x".repeat(100_000)}`);
@@ -99,26 +99,29 @@ t.test("all probes use one connection", async (t) => {
   }
 });
 
-t.test("a certificate is verified with the given CA, and the own certificate is shown", async (t) => {
-  const [own, other] = await Promise.all([selfSigned(t), selfSigned(t)]);
-  const server = createTlsServer(
-    { ...own, ca: own.cert, requestCert: true, rejectUnauthorized: false },
-    (request, response) => {
-      response.end(request.socket instanceof TLSSocket && request.socket.authorized ? "known" : "unknown");
-    },
-  );
-  const url = `https://127.0.0.1:${await listening(t, server)}/health`;
-  t.match(await probes.http(url, { ...options, caPem: own.cert }), { status: 200, body: "unknown" });
-  t.match(await probes.http(url, { ...options, caPem: own.cert, certPem: own.cert, keyPem: own.key }), {
-    body: "known",
-  });
-  t.match(await probes.http(url, { ...options, caPem: other.cert }), { status: 0, body: /certificate/ });
-  t.match(await probes.http(url, options), { status: 200 }, "without a CA it is not verified");
-  const misnamed = url.replace("127.0.0.1", "localhost");
-  t.match(await probes.http(misnamed, { ...options, caPem: own.cert }), { status: 0, body: /localhost/ });
-  t.match(
-    await probes.http(misnamed, { ...options, caPem: own.cert, host: "127.0.0.1" }),
-    { status: 0, body: /localhost/ },
-    "the Host header is not the verified name",
-  );
-});
+t.test(
+  "the server's certificate is verified with the given CA, and the client's certificate is presented",
+  async (t) => {
+    const [own, other] = await Promise.all([selfSigned(t), selfSigned(t)]);
+    const server = createTlsServer(
+      { ...own, ca: own.cert, requestCert: true, rejectUnauthorized: false },
+      (request, response) => {
+        response.end(request.socket instanceof TLSSocket && request.socket.authorized ? "known" : "unknown");
+      },
+    );
+    const url = `https://127.0.0.1:${await listening(t, server)}/health`;
+    t.match(await probes.http(url, { ...options, caPem: own.cert }), { status: 200, body: "unknown" });
+    t.match(await probes.http(url, { ...options, caPem: own.cert, certPem: own.cert, keyPem: own.key }), {
+      body: "known",
+    });
+    t.match(await probes.http(url, { ...options, caPem: other.cert }), { status: 0, body: /certificate/ });
+    t.match(await probes.http(url, options), { status: 200 }, "without a CA it is not verified");
+    const misnamed = url.replace("127.0.0.1", "localhost");
+    t.match(await probes.http(misnamed, { ...options, caPem: own.cert }), { status: 0, body: /localhost/ });
+    t.match(
+      await probes.http(misnamed, { ...options, caPem: own.cert, host: "127.0.0.1" }),
+      { status: 0, body: /localhost/ },
+      "the Host header is not the verified name",
+    );
+  },
+);

@@ -7,7 +7,7 @@ import { listening } from "../../../fakes/mirror.ts";
 
 const signal = AbortSignal.timeout(30_000);
 
-t.test("the given number of writes is timed, in the present or future folder, and nothing remains", async (t) => {
+t.test("the given number of writes is timed, in an existing or future folder, and nothing remains", async (t) => {
   const folder = t.testdir({});
   const times = await writes(join(folder, "not/yet"), { count: 20, signal });
   t.equal(times.length, 20);

@@ -53,7 +53,7 @@ t.test("an API server that would lose members of etcd", async (t) => {
   t.strictSame(await findings(os, labDesired({ cluster: elsewhere })), [], "another etcd is a different case");
 });
 
-t.test("a port that another program holds; the component itself may hold it", async (t) => {
+t.test("a port that another program holds, but not a port that the component itself holds", async (t) => {
   const os = ready();
   os.listeners.set(6443, { pid: 7, name: "haproxy" });
   os.listeners.set(10257, { pid: 8, name: "kube-controller" });
@@ -97,7 +97,7 @@ t.test("an etcd without a healthy majority, with the reason for each member", as
   t.match(await findings(os, pair), [/no healthy majority/], "one of two is no majority");
 });
 
-t.test("etcd is asked with the API server's own certificate, and not without one", async (t) => {
+t.test("etcd is queried with the API server's own certificate, and never without a certificate", async (t) => {
   const os = ready();
   const asked: unknown[] = [];
   const probes = {
@@ -116,7 +116,7 @@ t.test("etcd is asked with the API server's own certificate, and not without one
   t.strictSame(await findings(createFakeOs(), labDesired({ credentials })), []);
 });
 
-t.test("all obstacles are reported in one run, and no key with them", async (t) => {
+t.test("all obstacles are reported in one run, without any key", async (t) => {
   const os = createFakeOs();
   os.listeners.set(80, { pid: 10, name: "apache2" });
   os.files.free = 0;

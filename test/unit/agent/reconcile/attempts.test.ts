@@ -37,7 +37,7 @@ t.test(
   },
 );
 
-t.test("a repair that held for ten minutes does not count for the next one", async (t) => {
+t.test("a repair that lasted for ten minutes does not count towards the next delay", async (t) => {
   const { attempts } = undoneAtOnce(6);
   const later = attempts.lastAttempt + 10 * minute;
   const next = appeared(vanished(attempts), later);

@@ -5,7 +5,7 @@ import { createFakeFiles, type FakeFiles } from "../../../fakes/files.ts";
 const folder = "/var/lib/khw-agent";
 const open = (files: FakeFiles, version: string) => openNewVersion({ files, folder, version, log: () => {} });
 
-t.test("a new version holds back until it agrees with the machine, also across restarts", async (t) => {
+t.test("a new version changes nothing until it agrees with the machine, even across restarts", async (t) => {
   const files = createFakeFiles(() => 0);
   const first = await open(files, "0.1.0");
   t.equal(first.holdsBack(), false, "no version was there before");

@@ -9,7 +9,7 @@ function operation(id: string, state: OperationState): Operation {
   return { id, holder: "admin", startedUnixMillis: 0, state, error: undefined };
 }
 
-t.test("drift is checked if there is a desired state and nothing makes it doubtful", async (t) => {
+t.test("drift is checked if there is a desired state and nothing casts doubt on it", async (t) => {
   for (const [id, state] of [
     ["kept", OperationState.OPERATION_STATE_SUCCEEDED],
     ["kept", OperationState.OPERATION_STATE_FAILED],
@@ -25,7 +25,7 @@ t.test("drift is checked if there is a desired state and nothing makes it doubtf
 });
 
 t.test(
-  "drift is not checked during an operation, nor after a failed operation with another desired state",
+  "drift is not checked during an operation, or after a failed operation with another desired state",
   async (t) => {
     const because = (state: OperationState): string =>
       pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation("another", state) });

@@ -212,7 +212,7 @@ t.test("drift that khw does not repair is reported once with the remedy, and blo
 });
 
 t.test(
-  "with the policy to report, drift stays, and is reported once when it begins and once when it ends",
+  "if the policy is to report, drift stays, and is reported once when it starts and once when it ends",
   async (t) => {
     const { os, told, after, statusStore } = await kept(t, report);
     const wanted = os.files.text(schedulerUnit) ?? "";
@@ -302,7 +302,7 @@ t.test("a repair that is undone again and again is delayed, and the delay is rep
   );
 });
 
-t.test("an API server that needs a restart waits for the cluster's others", async (t) => {
+t.test("an API server that needs a restart waits for the other API servers of the cluster", async (t) => {
   const { os, leases, after } = await kept(t);
   const { mainPid } = await os.systemd.unit("kube-apiserver.service");
   const unit = "/etc/systemd/system/kube-apiserver.service";
@@ -324,7 +324,7 @@ t.test("an API server that needs a restart waits for the cluster's others", asyn
   t.equal(leases.taken, 1);
 });
 
-t.test("the check pauses while an operation holds the machine, and runs right after", async (t) => {
+t.test("the check is paused while an operation holds the machine, and runs right afterwards", async (t) => {
   const { os, machineLock, after, drift, told } = await kept(t);
   let free = (): void => {};
   const held = machineLock.lock("admin from 10.240.0.1", () => new Promise<void>((resolve) => (free = resolve)));
@@ -341,7 +341,7 @@ t.test("the check pauses while an operation holds the machine, and runs right af
   t.ok(told.some(({ subject }) => subject === "unit/kube-scheduler"));
 });
 
-t.test("the check pauses after another operation than the kept one failed, and changes nothing", async (t) => {
+t.test("the check is paused after an operation other than the kept one has failed, and changes nothing", async (t) => {
   const { os, statusStore, after } = await kept(t);
   const operation = {
     id: "operation-2",

@@ -103,13 +103,13 @@ function expand(word: string, sign: "%" | "$"): string {
     .join(sign);
 }
 
-t.test("every value of one line arrives unchanged, by the words of the manual", async (t) => {
+t.test("every single-line value arrives unchanged, according to the manual", async (t) => {
   t.strictSame(readExecStart(unit), expected);
 });
 
 const systemd = "/lib/systemd/systemd";
 
-t.test("and by systemd itself", { skip: !existsSync(systemd) && "systemd is not installed" }, async (t) => {
+t.test("and according to systemd itself", { skip: !existsSync(systemd) && "systemd is not installed" }, async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "khw-quoting-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
   // systemd refuses to run in test mode as root. In that case the test uses the user nobody, who needs access to the

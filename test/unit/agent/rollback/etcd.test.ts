@@ -26,7 +26,7 @@ const withEtcd = (version: string, kubernetesVersion = "v1.21.0") => {
   return { ...state, etcd: { ...state.etcd, version } };
 };
 
-t.test("etcd goes back with the node while its cluster version is the old one", async (t) => {
+t.test("etcd is rolled back with the node if its cluster version is the old one", async (t) => {
   const { os, apply, runs } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });
   clusterVersion(os, "3.4.0");
   crashWhenNewer(os, "kube-apiserver");
@@ -37,7 +37,7 @@ t.test("etcd goes back with the node while its cluster version is the old one", 
   t.strictSame(order, ["restart etcd.service", "stop etcd.service", "start etcd.service"]);
 });
 
-t.test("etcd does not go back when its cluster version is the new one, or unknown", async (t) => {
+t.test("etcd is not rolled back if its cluster version is the new one, or unknown", async (t) => {
   for (const [version, why] of [
     ["3.5.0", /the cluster version of etcd is 3\.5\.0 already/],
     [undefined, /only 0 of 3 etcd members report the cluster version/],

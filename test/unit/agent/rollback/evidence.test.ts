@@ -59,7 +59,7 @@ t.test("without a server of etcd that answers verifiably, an API server that cra
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("a failure in which no component is unhealthy does not go back", async (t) => {
+t.test("a failure without an unhealthy component causes no rollback", async (t) => {
   const { os, apply } = await scene(t);
   const write = os.files.write.bind(os.files);
   Object.assign(os.files, {
@@ -75,7 +75,7 @@ t.test("a failure in which no component is unhealthy does not go back", async (t
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("a service that cannot be restarted but keeps running does not go back", async (t) => {
+t.test("a service that cannot be restarted but keeps running causes no rollback", async (t) => {
   const { os, apply } = await scene(t);
   const restart = os.systemd.restart.bind(os.systemd);
   Object.assign(os.systemd, {

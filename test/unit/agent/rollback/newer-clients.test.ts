@@ -2,7 +2,7 @@ import t from "tap";
 import { OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { older, newer, scene, crashWhenNewer } from "../../../fixtures/rollback-scene.ts";
 
-t.test("on the way back, no client is newer than the API server that it talks to", async (t) => {
+t.test("during a rollback, no client is newer than the API server that it talks to", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-scheduler");
   const before = os.systemd.changes.length;

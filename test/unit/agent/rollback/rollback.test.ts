@@ -15,7 +15,7 @@ import {
   answerWhenNewer,
 } from "../../../fixtures/rollback-scene.ts";
 
-t.test("an API server that crashes in its new release goes back to the old one", async (t) => {
+t.test("an API server that crashes in its new release is rolled back to the old release", async (t) => {
   const { os, node, apply, runs } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   const { operation, kinds, events } = await apply(newer);
@@ -35,7 +35,7 @@ t.test("an API server that crashes in its new release goes back to the old one",
   t.match(written, /rolled back to the previous state/);
 });
 
-t.test("an API server that fails its health check goes back after three minutes", async (t) => {
+t.test("an API server that fails its health check is rolled back after three minutes", async (t) => {
   const { os, apply } = await scene(t);
   answerWhenNewer(os, { status: 500, body: "[-]poststarthook/rbac failed: reason withheld" });
   const begun = os.clock.now();
@@ -44,13 +44,13 @@ t.test("an API server that fails its health check goes back after three minutes"
   t.notOk(isNewer(os));
 });
 
-t.test("an API server that hangs goes back", async (t) => {
+t.test("an API server that hangs is rolled back", async (t) => {
   const { os, apply } = await scene(t);
   answerWhenNewer(os, { status: 0, body: "no answer within 3 s", failure: "silent" });
   t.match(await apply(newer), { operation: { error: { code: "NOT_READY" }, rolledBack: { error: undefined } } });
 });
 
-t.test("a failed download changes nothing, and nothing goes back", async (t) => {
+t.test("a failed download changes nothing, and nothing is rolled back", async (t) => {
   const { os, apply } = await scene(t);
   os.mirror.delete("v1.22.0/bin/linux/amd64/kube-scheduler.sha256");
   const { operation, kinds } = await apply(newer);
@@ -58,7 +58,7 @@ t.test("a failed download changes nothing, and nothing goes back", async (t) => 
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("the state that the agent keeps has no other state to go back to", async (t) => {
+t.test("from the state that the agent keeps, there is no other state to roll back to", async (t) => {
   const { os, apply } = await scene(t);
   await os.systemd.stop("kube-apiserver.service", new AbortController().signal);
   os.systemd.failing.set("kube-apiserver.service", "exit-code");
@@ -67,13 +67,13 @@ t.test("the state that the agent keeps has no other state to go back to", async 
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("a new machine has no state to go back to", async (t) => {
+t.test("a new machine has no state to roll back to", async (t) => {
   const { os, apply } = await scene(t, { kept: null });
   crashWhenNewer(os, "kube-apiserver");
   t.match(await apply(newer), { operation: { error: { code: "SERVICE_FAILED" }, rolledBack: undefined } });
 });
 
-t.test("a machine whose kept state cannot be read does not go back", async (t) => {
+t.test("a machine whose kept state cannot be read is not rolled back", async (t) => {
   const { os, ending } = await scene(t);
   ending.abort();
   os.files.put("/var/lib/khw-agent/target", "");
@@ -82,7 +82,7 @@ t.test("a machine whose kept state cannot be read does not go back", async (t) =
   t.match(await apply(newer), { operation: { error: { code: "SERVICE_FAILED" }, rolledBack: undefined } });
 });
 
-t.test("a machine that was not healthy before the change does not go back, and says so", async (t) => {
+t.test("a machine that was not healthy before the change is not rolled back, and the error says so", async (t) => {
   const { os, apply } = await scene(t);
   os.answers.set("https://127.0.0.1:10259/healthz", { status: 500, body: "" });
   crashWhenNewer(os, "kube-apiserver");
@@ -120,7 +120,7 @@ t.test("if the rollback fails too, the error says why", async (t) => {
   t.strictSame(node.keptState.current()?.desired, older);
 });
 
-t.test("changed flags go back without a stop, because the release stays", async (t) => {
+t.test("changed flags are rolled back without a stop, because the release stays the same", async (t) => {
   const { os, apply } = await scene(t);
   const flags = { "kube-scheduler": { set: { v: "4" }, remove: [] } };
   const changed = (): boolean =>
@@ -131,7 +131,7 @@ t.test("changed flags go back without a stop, because the release stays", async 
   t.notOk(os.systemd.changes.some((change) => change.startsWith("stop kube-")));
 });
 
-t.test("files that all controllers share do not go back on one of them", async (t) => {
+t.test("files that all controllers share are not rolled back on one of them", async (t) => {
   const credentials = labState().credentials;
   const changed = (wanted: string) =>
     credentials.map(({ name, ...rest }) => {
@@ -161,7 +161,7 @@ t.test("files that all controllers share do not go back on one of them", async (
   t.match(operation?.error?.hint, /the operation also changes the cluster's addresses or ranges/);
 });
 
-t.test("a certificate of the node itself goes back", async (t) => {
+t.test("a certificate that belongs only to the node is rolled back", async (t) => {
   const { os, apply } = await scene(t);
   const before = os.files.text("/var/lib/kubernetes/kubernetes.pem");
   const credentials = labState().credentials.map((credential) =>
@@ -183,7 +183,7 @@ t.test("on a full disk nothing goes back, and the reason is reported", async (t)
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("nothing goes back if the record of the rollback cannot be written", async (t) => {
+t.test("nothing is rolled back if the record of the rollback cannot be written", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   const write = os.files.write.bind(os.files);

@@ -18,18 +18,21 @@ const few: ConnectionBounds = {
 
 const socket = (name: string, destroyed: string[]) => ({ destroy: () => destroyed.push(name) });
 
-t.test("with too many handshakes the oldest is closed: first of the same address, then of all", (t) => {
-  const destroyed: string[] = [];
-  const limits = limitConnections(few, () => 0);
-  const begin = (name: string, address: string) => limits.begin(socket(name, destroyed), address);
-  t.ok(begin("a1", "a") && begin("a2", "a"));
-  t.strictSame(destroyed, []);
-  t.ok(begin("a3", "a"));
-  t.strictSame(destroyed, ["a1"]);
-  t.ok(begin("b1", "b") && begin("c1", "c"));
-  t.strictSame(destroyed, ["a1", "a2"], "the honest last caller is accepted");
-  t.end();
-});
+t.test(
+  "with too many handshakes, the oldest one is closed: first from the same address, then from any address",
+  (t) => {
+    const destroyed: string[] = [];
+    const limits = limitConnections(few, () => 0);
+    const begin = (name: string, address: string) => limits.begin(socket(name, destroyed), address);
+    t.ok(begin("a1", "a") && begin("a2", "a"));
+    t.strictSame(destroyed, []);
+    t.ok(begin("a3", "a"));
+    t.strictSame(destroyed, ["a1"]);
+    t.ok(begin("b1", "b") && begin("c1", "c"));
+    t.strictSame(destroyed, ["a1", "a2"], "the honest last caller is accepted");
+    t.end();
+  },
+);
 
 t.test("an address with too many handshakes waits, and another does not", (t) => {
   let now = 0;
@@ -52,7 +55,7 @@ t.test("an address with too many handshakes waits, and another does not", (t) =>
   t.end();
 });
 
-t.test("connections are counted by certificate, by address, by role and in all", (t) => {
+t.test("connections are counted by certificate, by address, by role and in total", (t) => {
   const limits = limitConnections(few);
   const enter = (caller: string, address: string, role: "admin" | "viewer" = "admin") =>
     limits.enter({ caller, address, role });
@@ -71,7 +74,7 @@ t.test("connections are counted by certificate, by address, by role and in all",
   t.end();
 });
 
-t.test("calls are counted by caller, by method, and in all", (t) => {
+t.test("calls are counted by caller, by method and in total", (t) => {
   const bounds: CallBounds = {
     ofAll: 4,
     ofCaller: 3,

@@ -13,7 +13,7 @@ function gate() {
   return { open, passed };
 }
 
-t.test("one operation holds the machine; another is refused with the holder's name and start", async (t) => {
+t.test("one operation holds the machine; another is refused with the holder's name and start time", async (t) => {
   const { own } = machineLock();
   let frees = 0;
   own.whenFree(() => frees++);

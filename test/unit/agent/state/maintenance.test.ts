@@ -29,7 +29,7 @@ async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
   return { maintenance, statusStore, told, machineLock };
 }
 
-t.test("a drain is on disk and in the status, is reported once, and survives the agent", async (t) => {
+t.test("a drain is stored on disk, appears in the status, is reported once, and survives the agent", async (t) => {
   const os = createFakeOs();
   let applied = 0;
   const { maintenance, statusStore, told } = await open(os, async () => void applied++);
@@ -104,7 +104,7 @@ t.test("a drained node answers 503, an operation keeps this and succeeds, and it
   t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
 });
 
-t.test("nginx's reload is done when no old worker accepts connections any more", async (t) => {
+t.test("nginx's reload is complete when no old worker accepts connections any more", async (t) => {
   const site = "/etc/nginx/sites-available/site";
   const machine = async () => {
     const os = labMachine();

@@ -97,7 +97,7 @@ t.test("an operation runs its steps, reports each, and records its outcome on di
   t.strictSame(lines, [`operation ${first}: started by alice`, `operation ${first}: done, 1 steps applied`]);
 });
 
-t.test("before the first change it is on disk whether the previous state was healthy", async (t) => {
+t.test("before the first change, the disk records whether the previous state was healthy", async (t) => {
   for (const healthy of [true, false]) {
     const a = slowStep("a");
     const to = labDesired({ kubernetesVersion: "v1.20.2" });
@@ -114,7 +114,7 @@ t.test("before the first change it is on disk whether the previous state was hea
   }
 });
 
-t.test("a rollback's reason is on disk before the rollback changes anything", async (t) => {
+t.test("the reason for a rollback is on disk before the rollback changes anything", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
   const rollback: OperationsOptions["rollback"] = {
     wayBack: async () => ({ to: desired, healthy: true, obstacle: null }),
@@ -134,26 +134,29 @@ t.test("a rollback's reason is on disk before the rollback changes anything", as
   t.match(await store.load(), { state: OperationState.OPERATION_STATE_FAILED, rolledBack: { error: undefined } });
 });
 
-t.test("a second operation is refused with the holder and the start of the first; the same one attaches", async (t) => {
-  const a = slowStep("a");
-  const { operations, os } = operationsOf([a.step]);
-  start(operations);
-  const since = new Date(os.clock.now()).toISOString();
-  os.clock.advance(60_000);
-  t.throws(() => start(operations, second, "bob"), {
-    code: "BUSY",
-    message: `alice has held it since ${since}`,
-    hint: /wait/,
-  });
-  start(operations, first, "bob");
-  t.match(operations.current(), { id: first, holder: "alice" });
-  await a.begun;
-  a.end();
-  await operations.idle();
-  start(operations, second, "bob");
-  t.match(operations.current(), { id: second, holder: "bob" });
-  await operations.idle();
-});
+t.test(
+  "a second operation is refused with the holder and start time of the first; the same operation attaches",
+  async (t) => {
+    const a = slowStep("a");
+    const { operations, os } = operationsOf([a.step]);
+    start(operations);
+    const since = new Date(os.clock.now()).toISOString();
+    os.clock.advance(60_000);
+    t.throws(() => start(operations, second, "bob"), {
+      code: "BUSY",
+      message: `alice has held it since ${since}`,
+      hint: /wait/,
+    });
+    start(operations, first, "bob");
+    t.match(operations.current(), { id: first, holder: "alice" });
+    await a.begun;
+    a.end();
+    await operations.idle();
+    start(operations, second, "bob");
+    t.match(operations.current(), { id: second, holder: "bob" });
+    await operations.idle();
+  },
+);
 
 t.test("a Prepare runs its own steps, and does not change the record of the last Apply", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
@@ -192,7 +195,7 @@ t.test("an interrupted Apply stays interrupted when a Prepare succeeds after it"
   t.strictSame(operations.current(), last);
 });
 
-t.test("no other operation starts before the last record is written", async (t) => {
+t.test("no other operation starts before the last record has been written", async (t) => {
   const writing = Promise.withResolvers<void>();
   const saved: OperationState[] = [];
   const store = {
@@ -213,7 +216,7 @@ t.test("no other operation starts before the last record is written", async (t) 
   await operations.idle();
 });
 
-t.test("a late listener gets everything in order, but only the newest progress of each step", async (t) => {
+t.test("a late listener receives everything in order, but only the newest progress of each step", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
   const { operations } = operationsOf([a.step, b.step]);
   start(operations);
@@ -257,7 +260,7 @@ t.test("an operation continues when its listeners leave", async (t) => {
   t.match(operations.current(), { state: OperationState.OPERATION_STATE_SUCCEEDED });
 });
 
-t.test("an unknown operation cannot be listened to", async (t) => {
+t.test("nobody can listen to an unknown operation", async (t) => {
   const { operations } = operationsOf([]);
   t.throws(() => listen(operations, ""), { code: "INVALID_ARGUMENT", message: "this agent has no operation yet" });
   start(operations);
@@ -371,7 +374,7 @@ t.test("neither a finished operation nor a damaged record is mistaken for an int
   }
 });
 
-t.test("the machine is identified at the first call, again after a failure, and never again after that", async (t) => {
+t.test("the machine is identified on the first call, again after a failure, and never again after that", async (t) => {
   const os = createFakeOs();
   let asked = 0;
   const failures: string[] = [];

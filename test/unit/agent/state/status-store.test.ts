@@ -69,7 +69,7 @@ t.test("components have a fixed order, whichever is published first", async (t) 
   );
 });
 
-t.test("an equal part is not a change, whichever part it is", async (t) => {
+t.test("a part that stays equal is not a change, whichever part it is", async (t) => {
   const statusStore = createStatusStore(operation(OperationState.OPERATION_STATE_SUCCEEDED));
   const drift = { policy: DriftPolicy.DRIFT_POLICY_REPAIR, checkedUnixMillis: 5, steps: [], paused: "" };
   const maintenance = { drained: true, holder: "alice", sinceUnixMillis: 3 };

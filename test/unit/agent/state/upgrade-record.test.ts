@@ -36,7 +36,7 @@ t.test("the agent keeps who began an upgrade, and when, also across a restart", 
   t.equal(saved.changedUnixMillis, (first?.changedUnixMillis ?? 0) + 60_000);
 });
 
-t.test("what is not an upgrade is refused, and nothing is written", async (t) => {
+t.test("anything other than an upgrade is refused, and nothing is written", async (t) => {
   const { os, record } = await open();
   const before = os.changes().length;
   for (const wrong of [

@@ -35,7 +35,7 @@ function looking(component: string) {
   };
 }
 
-t.test("a client of the API server is examined some time after its start, and then rarely", async (t) => {
+t.test("a client of the API server is inspected some time after its start, and then rarely", async (t) => {
   const { after, reads } = looking("kube-scheduler");
   await after(10);
   t.equal(reads(), 0, "it may wait for others that were started at the same time");
@@ -56,7 +56,7 @@ t.test("the cause is reported until the component no longer logs it", async (t) 
   t.equal(await after(10), undefined);
 });
 
-t.test("a refusal that an API server gives only while it starts is not reported", async (t) => {
+t.test("a refusal that an API server returns only while it is starting is not reported", async (t) => {
   const { after, writes } = looking("kube-scheduler");
   writes(unauthorized);
   t.equal(await after(15), undefined);
@@ -64,7 +64,7 @@ t.test("a refusal that an API server gives only while it starts is not reported"
   for (let minute = 0; minute < 20; minute++) t.equal(await after(60), undefined);
 });
 
-t.test("an API server is examined while it is unhealthy, and never while it is healthy", async (t) => {
+t.test("an API server is inspected while it is unhealthy, and never while it is healthy", async (t) => {
   const { after, reads } = looking("kube-apiserver");
   await after(3600);
   t.equal(reads(), 0);
@@ -73,7 +73,7 @@ t.test("an API server is examined while it is unhealthy, and never while it is h
   t.equal(await after(5), undefined, "as it reports itself");
 });
 
-t.test("nginx has no known cause of this kind, and is not examined", async (t) => {
+t.test("nginx has no known cause of this kind, and is not inspected", async (t) => {
   const { after, reads } = looking("nginx");
   await after(60, "/healthz answers 502");
   t.equal(reads(), 0);

@@ -41,7 +41,7 @@ t.test("the lease comes from the first server that answers, and is released", as
   t.strictSame(asked.slice(0, 3), ["https://10.240.0.10:2379", "https://10.240.0.11:2379", "https://10.240.0.12:2379"]);
 });
 
-t.test("without etcd the agent waits for its controller's turn, and a person does not wait", async (t) => {
+t.test("without etcd, the agent waits for its controller's turn, but a person does not wait", async (t) => {
   const { etcd } = fakeEtcd(() => false);
   const os = createFakeOs();
   os.clock.advance(30_000);

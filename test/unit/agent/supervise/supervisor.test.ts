@@ -81,7 +81,7 @@ async function eventually(what: string, holds: () => boolean | Promise<boolean>)
   }
 }
 
-t.test("a crash is in the status at once, with its cause, and is reported; so is its end", async (t) => {
+t.test("a crash appears in the status at once, with its cause, and is reported; so is its end", async (t) => {
   const { os, component, told } = await supervised(t);
   os.systemd.journals.set("kube-scheduler.service", ["F1 it broke"]);
   os.systemd.crash("kube-scheduler.service", "exit-code", "auto-restart");
@@ -100,7 +100,7 @@ t.test("a crash is in the status at once, with its cause, and is reported; so is
 });
 
 t.test(
-  "a component that misses three answers in a row is killed and started again, and that is not a crash",
+  "a component that misses three answers in a row is killed and restarted, which does not count as a crash",
   async (t) => {
     const { os, component, told, restarts } = await supervised(t);
     os.answers.set("http://127.0.0.1:80/healthz", silent);
@@ -129,28 +129,34 @@ t.test("an API server without etcd is not restarted", async (t) => {
   t.strictSame(restarts(), []);
 });
 
-t.test("a component that runs and cannot work is reported with its cause as long as this lasts", async (t) => {
-  const { os, component, told, restarts } = await supervised(t);
-  os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
-  os.answers.set(livez, { status: 200, body: "ok" });
-  await eventually(
-    "it is reported",
-    () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd",
-  );
-  os.clock.advance(20_000);
-  await eventually("its cause is reported", () => component("kube-apiserver")?.diagnosis?.cause === "etcd-unreachable");
-  os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 200, body: "ok" });
-  await eventually("it is healthy", () => component("kube-apiserver")?.reason === "");
-  await eventually("and nothing remains of it", () => component("kube-apiserver")?.diagnosis === undefined);
-  await eventually("both are reported", () => told.length === 2);
-  t.match(told, [
-    { subject: "kube-apiserver", message: "runs, but is degraded", cause: /^etcd-unreachable: /, problem: true },
-    { subject: "kube-apiserver", message: /^is healthy again after/ },
-  ]);
-  t.strictSame(restarts(), []);
-});
+t.test(
+  "a component that is running but cannot work is reported with its cause for as long as this lasts",
+  async (t) => {
+    const { os, component, told, restarts } = await supervised(t);
+    os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
+    os.answers.set(livez, { status: 200, body: "ok" });
+    await eventually(
+      "it is reported",
+      () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd",
+    );
+    os.clock.advance(20_000);
+    await eventually(
+      "its cause is reported",
+      () => component("kube-apiserver")?.diagnosis?.cause === "etcd-unreachable",
+    );
+    os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 200, body: "ok" });
+    await eventually("it is healthy", () => component("kube-apiserver")?.reason === "");
+    await eventually("and nothing remains of it", () => component("kube-apiserver")?.diagnosis === undefined);
+    await eventually("both are reported", () => told.length === 2);
+    t.match(told, [
+      { subject: "kube-apiserver", message: "runs, but is degraded", cause: /^etcd-unreachable: /, problem: true },
+      { subject: "kube-apiserver", message: /^is healthy again after/ },
+    ]);
+    t.strictSame(restarts(), []);
+  },
+);
 
-t.test("a client that reports itself healthy, and is rejected by the API server, is unhealthy", async (t) => {
+t.test("a client that reports itself healthy but is rejected by the API server is unhealthy", async (t) => {
   const { os, component, restarts } = await supervised(t);
   const pid = component("kube-scheduler")?.pid ?? 0;
   const complain = (): void => {
@@ -175,7 +181,7 @@ t.test("a client that reports itself healthy, and is rejected by the API server,
   await eventually("it is healthy", () => component("kube-scheduler")?.health === Health.HEALTH_HEALTHY);
 });
 
-t.test("of two API servers one waits: it is not restarted without the lease", async (t) => {
+t.test("one of two API servers waits, because it is not restarted without the lease", async (t) => {
   let asked = 0;
   const take = async (): Promise<AsyncDisposable> => {
     asked += 1;
@@ -191,7 +197,7 @@ t.test("of two API servers one waits: it is not restarted without the lease", as
   t.match(lines, ["kube-apiserver: controller-1 restarts its API server"]);
 });
 
-t.test("nothing is restarted while an operation runs", async (t) => {
+t.test("nothing is restarted while an operation is running", async (t) => {
   const { os, machineLock, component, restarts } = await supervised(t);
   const { promise: end, resolve } = Promise.withResolvers<void>();
   const held = machineLock.lock("alice", () => end);
@@ -204,7 +210,7 @@ t.test("nothing is restarted while an operation runs", async (t) => {
   await held;
 });
 
-t.test("a component that systemd gave up on is started again", async (t) => {
+t.test("a component that systemd has given up on is started again", async (t) => {
   const { os, component, restarts } = await supervised(t);
   os.systemd.crash("kube-scheduler.service", "start-limit-hit");
   await eventually("its next start is planned", () => (component("kube-scheduler")?.nextRestartUnixMillis ?? 0) > 0);

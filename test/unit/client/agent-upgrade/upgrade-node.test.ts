@@ -51,7 +51,7 @@ const run = async (node: AgentNode): Promise<string[]> => {
 
 const away = new KhwError("UNREACHABLE", "no connection");
 
-t.test("an upgrade is done when the agent says so; before, its restart is no failure", async (t) => {
+t.test("an upgrade is done when the agent says so; until then, a restart of the agent is no failure", async (t) => {
   const done = { ...begun, state: AgentUpgradeState.AGENT_UPGRADE_STATE_DONE };
   t.match(await run(await agent(begun, away, away, begun, done)), [/^installing 0\.2\.0$/, /no connection/]);
 });

@@ -30,7 +30,7 @@ t.test("bootstrap without nodes creates nothing", async (t) => {
   t.same(await readdir(folder), []);
 });
 
-t.test("pki renew of nothing, of an authority, of an unknown name, and of all and some", async (t) => {
+t.test("pki renew with no name, an authority, an unknown name, or both --all and names", async (t) => {
   const renew = (all: boolean, ...names: readonly string[]) =>
     pkiRenew(config, silent, { output, names, all, noRollback: false });
   const code = "INVALID_ARGUMENT";
@@ -40,7 +40,7 @@ t.test("pki renew of nothing, of an authority, of an unknown name, and of all an
   await t.rejects(renew(true, "admin"), { code, message: /--all cannot be combined with names \(admin\)/ });
 });
 
-t.test("etcd defrag with a value that is not a percentage, also only blanks", async (t) => {
+t.test("etcd defrag with a value that is not a percentage, or only blanks", async (t) => {
   for (const threshold of ["much", "", " ", "101"]) {
     const refused = etcdDefrag(config, silent, { output, threshold });
     await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /^--threshold: / }, threshold);
@@ -48,7 +48,7 @@ t.test("etcd defrag with a value that is not a percentage, also only blanks", as
   await t.rejects(etcdDefrag(config, silent, { output, threshold: "0" }), { code: "CREDENTIAL_INVALID" });
 });
 
-t.test("etcd restore of a missing file", async (t) => {
+t.test("etcd restore with a missing file", async (t) => {
   const restore = (snapshot: string) => etcdRestore(config, silent, { output, snapshot, yes: true });
   const path = join(folder, "nosuch.db");
   await t.rejects(restore(path), { code: "INVALID_ARGUMENT", message: /nosuch\.db/ });

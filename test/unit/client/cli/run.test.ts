@@ -166,7 +166,7 @@ t.test("--help-all needs no arguments that the command needs", async (t) => {
   t.match(await client("pki", "issue", "--help-all"), { code: 0, out: /--role <role>/ });
 });
 
-t.test("no command shows the help, as an error", async (t) => {
+t.test("running without a command shows the help as an error", async (t) => {
   t.match(await client(), { code: 64, out: "", err: /^Usage: khw-client / });
   t.match(await client("lb"), { code: 64, out: "", err: /^Usage: khw-client lb / });
 });
@@ -266,7 +266,7 @@ t.test("bash completes commands, options, choices and files", async (t) => {
   t.same(await complete("khw-client", "logs", "kube-s"), ["kube-scheduler"]);
 });
 
-t.test("bash gets the names of nodes where they are expected", async (t) => {
+t.test("bash completes the names of nodes where they are expected", async (t) => {
   const folder = join(root, "with-nodes");
   await mkdir(folder);
   const file = join(folder, "khw.yaml");

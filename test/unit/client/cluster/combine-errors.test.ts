@@ -5,7 +5,7 @@ import { KhwError } from "../../../../proto/errors.ts";
 const busy = new KhwError("BUSY", "jane is at it", { node: "controller-0", hint: "wait" });
 const absent = new KhwError("UNREACHABLE", "no answer", { node: "controller-1" });
 
-t.test("without errors nothing is thrown", async (t) => {
+t.test("without errors, nothing is thrown", async (t) => {
   t.doesNotThrow(() => conclude([], { done: 3, headline: "not done" }));
   t.doesNotThrow(() => refuseFindings([]));
 });
@@ -15,7 +15,7 @@ t.test("the only error of a run that did nothing is thrown as it is", async (t) 
   t.throws(() => refuseFindings([busy]), busy);
 });
 
-t.test("errors next to completed nodes make the run a partial one", async (t) => {
+t.test("errors together with completed nodes make the run a partial success", async (t) => {
   t.throws(() => conclude([busy], { done: 1, headline: "not done", hint: "again" }), {
     code: "PARTIAL",
     message: "not done:\n  controller-0: jane is at it (wait)",

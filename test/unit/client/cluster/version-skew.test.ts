@@ -3,7 +3,7 @@ import { versionSkew } from "../../../../client/cluster/version-skew.ts";
 
 const skew = (client: string, agent: string) => versionSkew({ client, agent });
 
-t.test("one minor version apart works in both directions, and so do patches", async (t) => {
+t.test("a difference of one minor version works in both directions, and so do patches", async (t) => {
   for (const [a, b] of [
     ["0.1.0", "0.1.0"],
     ["0.1.0", "0.1.9"],
@@ -18,7 +18,7 @@ t.test("one minor version apart works in both directions, and so do patches", as
   }
 });
 
-t.test("further apart, the error says what to upgrade", async (t) => {
+t.test("for a larger difference, the error says what to upgrade", async (t) => {
   const code = "VERSION_SKEW";
   t.match(skew("0.3.0", "0.1.0"), {
     code,

@@ -33,7 +33,7 @@ t.test("without drift nothing is printed, and the exit code is 0", async (t) => 
 });
 
 t.test(
-  "drift is printed in words, texts as a unified diff from the present to the desired text; exit code 1",
+  "drift is described, and texts are shown as a unified diff from the present to the desired text; exit code 1",
   async (t) => {
     t.match(await run("text", edited), {
       code: 1,

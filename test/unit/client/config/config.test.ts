@@ -84,7 +84,7 @@ function relocated(config: ClusterConfig, folder: string): unknown {
   return JSON.parse(JSON.stringify(config).replaceAll(folder, "."));
 }
 
-t.test("docs/configuration.md has the present table of all settings", async (t) => {
+t.test("docs/configuration.md has the current table of all settings", async (t) => {
   const docs = await readFile(new URL("../../../../docs/configuration.md", import.meta.url), "utf8");
   t.ok(docs.includes(referenceMarkdown()), "`khw-client config reference` prints it again");
 });

@@ -141,7 +141,7 @@ const refusedForms: readonly [text: string, message: RegExp][] = [
   ["[core]\n[compute]\n[core]\n", /:3: the section \[core\] is repeated/],
 ];
 
-t.test("gcloud's files are read like Python's configparser reads them", async (t) => {
+t.test("gcloud's files are read as Python's configparser reads them", async (t) => {
   const [first, second, third] = forms.map((text) => parseProperties(text, "file"));
   for (const properties of [first, second, third]) {
     t.equal(properties?.get("core/project"), "my-lab-123");

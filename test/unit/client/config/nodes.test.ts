@@ -28,7 +28,7 @@ t.test("a node's address and port", async (t) => {
   t.same(parseNodes("--nodes", "a-0=10.0.0.1,1=10.0.0.2").at(1), { name: "a-1", host: "10.0.0.2", port: 7443 });
 });
 
-t.test("an empty, repeated or impossible name is pointed at", async (t) => {
+t.test("the error points at an empty, repeated or impossible name", async (t) => {
   const cases: readonly [text: string, message: string, caret: string][] = [
     ["", "a name is missing here", "  ^"],
     ["controller-0,,2", "a name is missing here", "               ^"],

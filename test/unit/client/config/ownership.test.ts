@@ -28,7 +28,7 @@ t.test("a file is trusted if it belongs to the caller or root, and nobody else c
   }
 });
 
-t.test("root trusts the file of the user that called sudo, and nobody else's", async (t) => {
+t.test("root trusts the file of the user who called sudo, and nobody else's", async (t) => {
   const facts = { uid: 1000, mode: 0o100644 };
   t.doesNotThrow(() => refuseForeign("khw.yaml", facts, { uid: 0, env: { SUDO_UID: "1000" } }));
   for (const [uid, env] of [

@@ -32,7 +32,7 @@ function node({ nodes }: FakeCluster, index: number) {
   return found;
 }
 
-t.test("a node is drained until the health check agrees, and undrained; both may be repeated", async (t) => {
+t.test("a node is drained until the health check agrees, and undrained; both can be repeated", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, lines } = terminal();
   for (const _ of [1, 2]) {
@@ -63,7 +63,7 @@ t.test("a drain that would leave no serving node is refused with the reasons, un
   t.equal(await drainNodes(cluster, context, options), 0, "it is drained already: nothing changes");
 });
 
-t.test("a node that the agent or the load balancer does not report as healthy does not serve", async (t) => {
+t.test("a node that the agent or the load balancer does not report as healthy is not serving", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).reachable = false;
   node(cluster, 2).stuck = "UNHEALTHY";
@@ -183,7 +183,7 @@ t.test("a restart that would leave no healthy API server is refused, unless forc
   t.strictSame(alone.log, ["controller-0 kube-apiserver restarted"], "and there is no other node for its clients");
 });
 
-t.test("the restart of an unhealthy component takes nothing away", async (t) => {
+t.test("restarting an unhealthy component reduces no capacity", async (t) => {
   const alone = await createFakeCluster(["controller-0"]);
   node(alone, 0).well = false;
   t.equal(await restartNodes(alone, terminal().context, { ...every, nodes: "controller-0" }), 0);
@@ -264,7 +264,7 @@ function desiredOf(node: string): DesiredState {
   };
 }
 
-t.test("a rollout drains only nodes that serve and would restart", async (t) => {
+t.test("a rollout drains only nodes that are serving and would restart", async (t) => {
   const cluster = await createFakeCluster(names);
   const outcomes = await rollOver(cluster, undefined, ["controller-1"]);
   t.strictSame(

@@ -97,7 +97,7 @@ t.test("the progress of a rotation is derived from the names of the keys", async
   t.equal(stageOfAll([[aescbc("key1", january)], [aescbc(january, "key1")]]), "added");
 });
 
-t.test("the new key is added to read, then to write, then it is the only one", async (t) => {
+t.test("the new key is first added for reading, then used for writing, and is finally the only key", async (t) => {
   const steps = (start: readonly Provider[], kind = currentKind(start)) => {
     const added = addKey(start, { kind, key: key(january) });
     const first = promoteKey(added);

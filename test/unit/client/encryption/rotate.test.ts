@@ -101,7 +101,7 @@ t.test("if nothing is encrypted in the end, a message says so", async (t) => {
   t.equal(notes.at(-1), "done: etcd has no encrypted values yet; no other key is in use");
 });
 
-t.test("a file that lacks a key of etcd's values is refused, and nothing changes", async (t) => {
+t.test("a file that lacks a key used in etcd is refused, and nothing changes", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key0"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
@@ -111,7 +111,7 @@ t.test("a file that lacks a key of etcd's values is refused, and nothing changes
   t.strictSame(cluster.log, []);
 });
 
-t.test("if nodes have another file, which is not from a rotation, nothing starts", async (t) => {
+t.test("if nodes have a different file that does not come from a rotation, nothing starts", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {

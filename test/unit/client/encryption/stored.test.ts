@@ -64,7 +64,7 @@ t.test("a wildcard's Secrets are outdated if unencrypted, unless an earlier entr
   t.notOk(encryptsByWildcard([{ ...apps, providers: [{ kind: "identity" }] }]));
 });
 
-t.test("they are described in words", async (t) => {
+t.test("outdated values are described in words", async (t) => {
   t.equal(
     describeStored([stored("secrets", "aescbc", "old"), stored("pods", "", "")]),
     "1 secrets encrypted with aescbc old, 1 pods not encrypted",

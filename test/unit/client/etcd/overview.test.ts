@@ -70,7 +70,7 @@ t.test("a snapshot on several nodes is shown once, with the node that took it", 
   );
 });
 
-t.test("latest is the newest, and a name is that snapshot", async (t) => {
+t.test('"latest" selects the newest snapshot, and a name selects the snapshot with that name', async (t) => {
   const held = nodeSnapshots([on("controller-0", taken("a", 1), taken("b", 2))]);
   t.equal(chooseSnapshot(held, "latest").snapshot.id, "b");
   t.equal(chooseSnapshot(held, "a").snapshot.id, "a");
@@ -87,7 +87,7 @@ t.test("a file that was copied to a node is never the latest", async (t) => {
   t.throws(() => chooseSnapshot(files, "latest"), { code: "INVALID_ARGUMENT", message: /come from files/ });
 });
 
-t.test("the newest is not restored if etcd was emptied before it", async (t) => {
+t.test("the newest snapshot is not restored if etcd was emptied before it was taken", async (t) => {
   const emptied = nodeSnapshots([on("controller-0", taken("full", 900), taken("empty", 901, { revision: 3 }))]);
   t.throws(() => chooseSnapshot(emptied, "latest"), { code: "INVALID_ARGUMENT", hint: /restore full/ });
   t.equal(chooseSnapshot(emptied, "empty").snapshot.id, "empty");

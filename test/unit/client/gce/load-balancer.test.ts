@@ -191,7 +191,7 @@ t.test("a difference that Google cannot change in place is named with both value
   t.strictSame(compute.mutations, []);
 });
 
-t.test("other instances in the pool are reported, and the missing controllers are still added", async (t) => {
+t.test("other instances in the pool are reported, but the missing controllers are added all the same", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const other = "projects/lab/zones/us-west1-a/instances/worker-0";
@@ -204,23 +204,26 @@ t.test("other instances in the pool are reported, and the missing controllers ar
   t.match(compute.resources.get(poolPath), { instances: { length: 3 } });
 });
 
-t.test("deleting goes from users to used resources, and keeps the address unless requested", async (t) => {
-  const compute = new FakeCompute();
-  await create(compute);
-  compute.mutations.length = 0;
-  await applySteps(deleteLoadBalancerSteps(config, { address: false }), compute, { signal, emit: () => {} });
-  t.strictSame(
-    compute.mutations.filter((mutation) => !mutation.includes("firewalls")),
-    [
-      "delete forwardingRules/kubernetes-forwarding-rule",
-      "delete targetPools/kubernetes-target-pool",
-      "delete httpHealthChecks/kubernetes",
-    ],
-  );
-  t.strictSame([...compute.resources.keys()], [addressPath]);
-  await applySteps(deleteLoadBalancerSteps(config, { address: true }), compute, { signal, emit: () => {} });
-  t.equal(compute.resources.size, 0);
-});
+t.test(
+  "deleting starts with resources that use others, and keeps the address unless its deletion is requested",
+  async (t) => {
+    const compute = new FakeCompute();
+    await create(compute);
+    compute.mutations.length = 0;
+    await applySteps(deleteLoadBalancerSteps(config, { address: false }), compute, { signal, emit: () => {} });
+    t.strictSame(
+      compute.mutations.filter((mutation) => !mutation.includes("firewalls")),
+      [
+        "delete forwardingRules/kubernetes-forwarding-rule",
+        "delete targetPools/kubernetes-target-pool",
+        "delete httpHealthChecks/kubernetes",
+      ],
+    );
+    t.strictSame([...compute.resources.keys()], [addressPath]);
+    await applySteps(deleteLoadBalancerSteps(config, { address: true }), compute, { signal, emit: () => {} });
+    t.equal(compute.resources.size, 0);
+  },
+);
 
 t.test("nothing is deleted while the pool has other instances, nor a rule with another target", async (t) => {
   const compute = new FakeCompute();
@@ -289,7 +292,7 @@ t.test("instances are found by name in the region, and all problems are reported
   ]);
 });
 
-t.test("members of a pool are found by name, also those without a machine", async (t) => {
+t.test("members of a pool are found by name, even those without a machine", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const options = { names: ["controller-1", "controller-9"], signal };

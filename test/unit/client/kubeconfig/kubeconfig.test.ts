@@ -151,7 +151,7 @@ t.test("only the owner can read the file, it is replaced as a whole, and a link 
   await t.rejects(readKubeconfig(folder), { code: "IO_FAILED" });
 });
 
-t.test("an unchanged file also becomes readable for its owner only", async (t) => {
+t.test("even if a file is unchanged, it becomes readable for its owner only", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const files = await createMissing(

@@ -90,7 +90,7 @@ t.test("a damaged file is refused by name, with the place", async (t) => {
   await t.rejects(readLock(root), { code: "CONFIG_INVALID", message: /cannot be (read|used)/ }, "a folder");
 });
 
-t.test("signatures of an entry stay when others are added", async (t) => {
+t.test("the signatures of an entry stay when others are added", async (t) => {
   const signed = { ...entry("kubectl"), signatures: [{ kind: "cosign", value: "MEUC" }] };
   const path = await lockPath(JSON.stringify({ version: 1, programs: [signed] }));
   await addToLock(path, [entry("kube-scheduler")]);

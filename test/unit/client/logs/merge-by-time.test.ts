@@ -29,7 +29,7 @@ t.test("equal times, no sources, and sources without messages", async (t) => {
   t.same(await collect(mergeByTime([], options)), []);
 });
 
-t.test("a silent source delays the others only for the patience", async (t) => {
+t.test("a silent source delays the others only for a limited time", async (t) => {
   const { promise: asked, resolve: answer } = Promise.withResolvers<void>();
   async function* silent(): AsyncGenerator<number> {
     await asked;

@@ -62,7 +62,7 @@ function display() {
 
 const three = ["a", "b", "c"];
 
-t.test("one node: each line comes at once, with count and time", async (t) => {
+t.test("with one node, each line is printed at once, with count and time", async (t) => {
   const { show, pass, lines, held } = display();
   show({ kind: "begin", tracks: ["a"] }, operation("a"), unchanged("a", "package/nginx"), started("a", "unit/etcd"));
   t.strictSame(lines(), ["a: unit/etcd: does not exist"]);
@@ -134,7 +134,7 @@ t.test("phases of a node that follow each other keep their order", async (t) => 
   t.strictSame(lines(), ["a: drain: does not exist", "a: drain: done in 0.3 s", "a: restart: does not exist"]);
 });
 
-t.test("a finished node is not waited for; its error is printed at once, after its own lines", async (t) => {
+t.test("nothing waits for a finished node; its error is printed at once, after its own lines", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: three }, started("a", "unit/etcd"), started("b", "package/nginx", "missing"));
   show({ kind: "end", track: "a", changed: 0, error: new KhwError("IO_FAILED", "disk full", { step: "unit/etcd" }) });

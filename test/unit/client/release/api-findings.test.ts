@@ -47,7 +47,7 @@ async function found(
 
 const silent = new KhwError("UNREACHABLE", "no answer");
 
-t.test("every API server is asked if the release changes, and none if it does not", async (t) => {
+t.test("if the release changes, every API server is queried; otherwise no API server is queried", async (t) => {
   const nodes = { a: { release: "v1.20.2" }, b: { release: "v1.20.2" }, fresh: {} };
   t.strictSame((await found("v1.21.0", nodes)).asked, ["a", "b"]);
   t.strictSame((await found("v1.20.2", nodes)).asked, []);
@@ -61,14 +61,17 @@ t.test("an API server that does not answer is a warning if another one answers",
   t.strictSame(warnings, ["a: its API server was not queried for kubelets or removed APIs: no answer"]);
 });
 
-t.test("without any answer another release is refused, but an unfinished update can go on or back", async (t) => {
-  const down = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.21.0", answer: silent } };
-  t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [
-    "a: its API server was not queried for kubelets or removed APIs: no answer",
-  ]);
-  t.strictSame((await found("v1.21.0", down)).obstacles, []);
-  t.strictSame((await found("v1.20.2", down)).obstacles, []);
-});
+t.test(
+  "without any answer, another release is refused, but an unfinished update can be continued or reverted",
+  async (t) => {
+    const down = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.21.0", answer: silent } };
+    t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [
+      "a: its API server was not queried for kubelets or removed APIs: no answer",
+    ]);
+    t.strictSame((await found("v1.21.0", down)).obstacles, []);
+    t.strictSame((await found("v1.20.2", down)).obstacles, []);
+  },
+);
 
 t.test("an agent that is older than this client counts like a silent API server, with its own remedy", async (t) => {
   const cause = Object.assign(new Error("12 UNIMPLEMENTED"), {
@@ -94,7 +97,7 @@ t.test("an API server that refuses is an obstacle", async (t) => {
   t.strictSame((await found("v1.21.0", nodes)).obstacles, ["a: the API server answers 403"]);
 });
 
-t.test("the answers of all API servers count together, and each fact is named once", (t) => {
+t.test("the answers of all API servers are combined, and each fact is named once", (t) => {
   const kubelets = [{ node: "worker-0", version: "v1.22.0" }];
   const dead = { kind: "ValidatingWebhookConfiguration", name: "policy/check.example.com", reason: "no endpoint" };
   const api = { group: "batch", version: "v1beta1", resource: "cronjobs", subresource: "", removedRelease: "1.22" };

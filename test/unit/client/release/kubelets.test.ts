@@ -33,7 +33,7 @@ t.test("a kubelet of 1.25 or later may be three minor releases older", (t) => {
   t.end();
 });
 
-t.test("versions of distributions count; a kubelet that never reported is skipped; another text is named", (t) => {
+t.test("versions of distributions count; a kubelet that never reported is skipped; any other text is reported", (t) => {
   t.strictSame(judged(["v1.21.5-eks-bc4871b", "v1.21.3+k3s1", ""], "v1.21.0"), []);
   t.strictSame(judged(["latest"], "v1.21.0"), ["worker-0: the version of its kubelet cannot be read: latest"]);
   t.end();

@@ -105,7 +105,7 @@ for (const [program, cases] of [
   }
 }
 
-t.test("--allow-downgrade allows older patches, and the way back from an unfinished update, and no more", async (t) => {
+t.test("--allow-downgrade allows older patches and reverting an unfinished update, but nothing else", async (t) => {
   const allowed: readonly Case[] = [
     { running: ["v1.21.14"], wanted: "v1.21.0" },
     { running: ["v1.21.0", "v1.20.2"], wanted: "v1.20.2" },

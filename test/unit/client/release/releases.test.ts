@@ -32,7 +32,7 @@ function running(...nodes: readonly (readonly [kubernetes: string, etcd: string]
   );
 }
 
-t.test("without a setting the running release stays; a new cluster gets the lab's", async (t) => {
+t.test("without a setting, the running release stays; a new cluster gets the lab's release", async (t) => {
   const config = await configured({});
   const nodes = running(["v1.20.2", "3.4.23"], ["v1.20.2", "3.4.23"]);
   t.strictSame(wantedReleases(config, nodes), { kubernetes: "v1.20.2", etcd: "v3.4.23" });
@@ -45,7 +45,7 @@ t.test("without a setting the running release stays; a new cluster gets the lab'
   t.match(describeReleases(config, none, wantedReleases(config, none)), /v1\.21\.0 \(the default of a new cluster\)/);
 });
 
-t.test("without a setting an unfinished update continues", async (t) => {
+t.test("without a setting, an unfinished update continues", async (t) => {
   const config = await configured({});
   const nodes = running(["v1.21.0", "3.4.23"], ["v1.20.2", "3.4.23"]);
   const wanted = wantedReleases(config, nodes);
@@ -112,7 +112,7 @@ t.test("a machine without programs is a new controller", async (t) => {
   t.strictSame(releaseObstacles(config, nodes, { wanted, allowDowngrade: false }), []);
 });
 
-t.test("a node that answers, but not with its status, is an obstacle; an unreachable node is not asked", async (t) => {
+t.test("a node that answers, but not with its status, is an obstacle; an unreachable node is not called", async (t) => {
   const config = await configured({});
   const { members } = await createFakeCluster(["controller-0", "controller-1"]);
   const [silent, away] = members;

@@ -73,17 +73,20 @@ function maintenanceOf({ drainedFor: reason }: Node): Maintenance {
   return Maintenance.fromPartial(reason === undefined ? { drained: false } : { drained: true, reason });
 }
 
-t.test("nodes without an obstacle: which serve, and which API servers would restart", async (t) => {
-  const { findings, restarting, serving } = await inspected(
-    { differ: ["service/kube-apiserver"] },
-    { differ: ["service/kube-apiserver", "ready/kube-apiserver"] },
-    { differ: ["service/etcd"] },
-    {},
-  );
-  t.strictSame(findings, []);
-  t.strictSame(restarting, ["controller-0", "controller-2"]);
-  t.strictSame(serving, ["controller-0", "controller-2", "controller-3"]);
-});
+t.test(
+  "for nodes without an obstacle, the result says which are serving and which API servers would restart",
+  async (t) => {
+    const { findings, restarting, serving } = await inspected(
+      { differ: ["service/kube-apiserver"] },
+      { differ: ["service/kube-apiserver", "ready/kube-apiserver"] },
+      { differ: ["service/etcd"] },
+      {},
+    );
+    t.strictSame(findings, []);
+    t.strictSame(restarting, ["controller-0", "controller-2"]);
+    t.strictSame(serving, ["controller-0", "controller-2", "controller-3"]);
+  },
+);
 
 t.test("a node that a person drained is distinguished from a node that a rolling update left drained", async (t) => {
   const { drained, left } = await inspected(

@@ -24,7 +24,7 @@ async function findings(begun: readonly (boolean | undefined)[], desired = manag
   return uncertainFirstStarts(members, work);
 }
 
-t.test("no member of etcd is created while a controller that may have data does not answer", async (t) => {
+t.test("no etcd member is created while a controller that may have data does not answer", async (t) => {
   const found = await findings([false, true, undefined]);
   t.match(found, [{ code: "PREFLIGHT_FAILED", node: "controller-0", message: /controller-2/, hint: /controller-2/ }]);
   t.equal(found.length, 1);

@@ -83,20 +83,23 @@ t.test("Ctrl-C lets the current node finish, says so once, and starts no other",
   ]);
 });
 
-t.test("a stop between two nodes leaves the others unchanged; after the last node nothing stops", async (t) => {
-  const counts: number[] = [];
-  const between = async (_: NodeOutcome, count: number): Promise<void> => {
-    counts.push(count);
-    if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
-  };
-  const { worked, outcomes } = await run(never, { between });
-  t.strictSame(worked, ["controller-0", "controller-1"]);
-  t.match(outcomes[2]?.error, {
-    code: "SKIPPED",
-    node: "controller-2",
-    message: "skipped: the gate ended with 1; this node is unchanged",
-  });
-  counts.length = 0;
-  await run(never, { between: async (_, count) => void counts.push(count) });
-  t.strictSame(counts, [1, 2]);
-});
+t.test(
+  "a stop between two nodes leaves the others unchanged; after the last node, there is nothing to stop",
+  async (t) => {
+    const counts: number[] = [];
+    const between = async (_: NodeOutcome, count: number): Promise<void> => {
+      counts.push(count);
+      if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
+    };
+    const { worked, outcomes } = await run(never, { between });
+    t.strictSame(worked, ["controller-0", "controller-1"]);
+    t.match(outcomes[2]?.error, {
+      code: "SKIPPED",
+      node: "controller-2",
+      message: "skipped: the gate ended with 1; this node is unchanged",
+    });
+    counts.length = 0;
+    await run(never, { between: async (_, count) => void counts.push(count) });
+    t.strictSame(counts, [1, 2]);
+  },
+);

@@ -80,7 +80,7 @@ t.test("an administrator's plan runs every check, the trial runs last", async (t
   t.equal(calls.filter((call) => call.endsWith("storedVersions")).length, 1, "all agents read the same etcd");
 });
 
-t.test("with a finding nothing is downloaded, and the plan says what it left out", async (t) => {
+t.test("after a finding, nothing is downloaded, and the plan says which checks it left out", async (t) => {
   const { findings, skipped, calls } = await planned({ finding: "the disk is full" });
   t.strictSame(findings, ["controller-0: the disk is full", "controller-1: the disk is full"]);
   t.match(skipped, [/^the flags of new programs were not checked/]);

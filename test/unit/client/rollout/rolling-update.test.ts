@@ -82,7 +82,7 @@ t.test("each serving node is drained, changed and undrained before the next one 
   );
 });
 
-t.test("nodes that do not serve come first, and are not drained", async (t) => {
+t.test("nodes that are not serving come first, and are not drained", async (t) => {
   const { log, roll } = await scene({ down: ["controller-1", "controller-2"] });
   await roll();
   t.strictSame(log.slice(0, 2), ["controller-1 applied", "controller-2 applied"]);

@@ -33,7 +33,7 @@ function member(name: string, id: string, state: OperationState): Member {
   };
 }
 
-t.test("another running operation on a node is a finding; the same one, and a finished one, are not", async (t) => {
+t.test("another running operation on a node is a finding; the same operation or a finished one is not", async (t) => {
   const desired = DesiredState.fromPartial({ node: "controller-0" });
   const { OPERATION_STATE_RUNNING: running, OPERATION_STATE_SUCCEEDED: succeeded } = OperationState;
   const members = [

@@ -4,7 +4,7 @@ import { DrainReason, GetStatusResponse, OperationState } from "../../../../prot
 
 const node = "controller-0";
 
-t.test("an interrupted operation is reported, also with the reason of its rollback", async (t) => {
+t.test("an interrupted operation is reported, even with the reason for its rollback", async (t) => {
   const messages = (error?: { readonly code: string; readonly step: string; readonly message: string }) => {
     const operation = { id: "o", state: OperationState.OPERATION_STATE_INTERRUPTED, error };
     return nodeProblems({ node, status: GetStatusResponse.fromPartial({ operation }) })
@@ -19,7 +19,7 @@ t.test("an interrupted operation is reported, also with the reason of its rollba
   ]);
 });
 
-t.test("a drained node is reported with the reason of the drain", async (t) => {
+t.test("a drained node is reported with the reason for the drain", async (t) => {
   const problems = (reason: DrainReason) => {
     const maintenance = { drained: true, holder: "jane", sinceUnixMillis: Date.parse("2026-01-31T12:00:00Z"), reason };
     return nodeProblems({ node, status: GetStatusResponse.fromPartial({ maintenance }) });

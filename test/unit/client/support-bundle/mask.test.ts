@@ -122,7 +122,7 @@ t.test("other text is unchanged", async (t) => {
   for (const line of harmless) t.equal(mask(line), line);
 });
 
-t.test("data is also masked by its names", async (t) => {
+t.test("data is also masked by its name", async (t) => {
   const masked = maskData({
     token: "x",
     list: [{ accessToken: "y", port: 1 }],
@@ -155,7 +155,7 @@ t.test("many long lines take little time", async (t) => {
   t.ok(performance.now() - began < 5_000);
 });
 
-t.test("of a long text the newest lines are kept, without a key's lines", async (t) => {
+t.test("the newest lines of a long text are kept, without the lines of a key", async (t) => {
   const tail = createTail(100);
   for (const line of (keys["SEC 1 EC"] ?? "").trimEnd().split("\n")) tail.add(line);
   for (let index = 0; index < 1_000; index++) tail.add(`line ${index}`);

@@ -27,19 +27,22 @@ t.test("worst first, with the components if there is room", async (t) => {
   t.ok(lines.includes("      hint: is it up?"));
 });
 
-t.test("never higher than the terminal: components go first, then hints, then nodes are counted", async (t) => {
-  const well = Array.from({ length: 20 }, (_, index) => ({ node: `w${index}`, status: wellStatus(`w${index}`) }));
-  const nodes = [...well, { node: "bad", status: wellStatus("bad", { components: [sick] }) }];
-  const heights = [60, 26, 25, 12, 4, 3];
-  for (const rows of heights) t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `${rows} rows`);
-  t.ok(frame({ nodes }, { rows: 25, now, paint }).some((line) => line.includes("hint:")));
-  t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
-  const small = frame({ nodes }, { rows: 8, now, paint });
-  t.match(small[2], /^✖ bad/);
-  t.equal(small.at(-1), "… and 17 more nodes, 17 of them healthy");
-});
+t.test(
+  "never higher than the terminal: first components are dropped, then hints, then nodes are only counted",
+  async (t) => {
+    const well = Array.from({ length: 20 }, (_, index) => ({ node: `w${index}`, status: wellStatus(`w${index}`) }));
+    const nodes = [...well, { node: "bad", status: wellStatus("bad", { components: [sick] }) }];
+    const heights = [60, 26, 25, 12, 4, 3];
+    for (const rows of heights) t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `${rows} rows`);
+    t.ok(frame({ nodes }, { rows: 25, now, paint }).some((line) => line.includes("hint:")));
+    t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
+    const small = frame({ nodes }, { rows: 8, now, paint });
+    t.match(small[2], /^✖ bad/);
+    t.equal(small.at(-1), "… and 17 more nodes, 17 of them healthy");
+  },
+);
 
-t.test("a line is cut at the terminal's width, its colours not counted", async (t) => {
+t.test("a line is cut at the terminal's width, and colours do not count", async (t) => {
   const line = `${styleText("red", "0123456789", { validateStream: false })}abc`;
   t.equal(stripVTControlCharacters(truncateLine(line, 20)), "0123456789abc");
   t.equal(stripVTControlCharacters(truncateLine(line, 12)), "0123456789a…");

@@ -329,7 +329,7 @@ for (const [title, change, message] of cases) {
   });
 }
 
-t.test("with a signing CA in the folder, the CA's key is not used, and may be missing", async (t) => {
+t.test("with a signing CA in the folder, the CA's key is not used and can be missing", async (t) => {
   const folder = await spoilt(async (folder) => {
     const { certificate, key } = await createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
     await writeFile(join(folder, "signing-ca.pem"), certificate);
@@ -427,7 +427,7 @@ t.test("another authority with the same name is not mistaken for the cluster's",
   t.match(message, /kubernetes\.pem: issuer: was not issued by the CA in ca\.pem/);
 });
 
-t.test("the admin's kubeconfig may be elsewhere", async (t) => {
+t.test("the admin's kubeconfig can be elsewhere", async (t) => {
   const folder = await spoilt((folder) => rm(join(folder, "admin.kubeconfig")));
   const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
   const flags = new Map([["--admin-kubeconfig", join(sound, "admin.kubeconfig")]]);

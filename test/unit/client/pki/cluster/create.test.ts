@@ -302,7 +302,7 @@ function member(worked: boolean): Member {
   return { node: { address: { name: "controller-0" } } as unknown as Member["node"], info };
 }
 
-t.test("bootstrap with an empty folder creates all files; with one file, none", async (t) => {
+t.test("bootstrap with an empty folder creates all files, and with one file creates no files", async (t) => {
   const folder = join(base, "provided");
   const options = { addresses, members: [member(false)] };
   const made = await provideCredentials(configOf(folder), { ...options, complete: true });
@@ -452,7 +452,7 @@ t.test("files that changed after an interrupted replacement are not replaced, an
   t.same(await fingerprint(folder), before);
 });
 
-t.test("a replacement that fails changes nothing, or is completed by the next run", async (t) => {
+t.test("a failed replacement changes nothing, or is completed by the next run", async (t) => {
   const folder = await copy();
   const before = await fingerprint(folder);
   const now = new Date("2026-01-31T12:00:00Z");

@@ -67,23 +67,26 @@ t.test("openssl reads the intended values in the certificates", async (t) => {
   }
 });
 
-t.test("validity is ten years for the CA, a year by default, and never longer than the CA's", async (t) => {
-  const days = async (name: string): Promise<number> => {
-    const { validToDate } = new X509Certificate(await readFile(join(folder, name)));
-    return Math.round((validToDate.getTime() - Date.now()) / 86_400_000);
-  };
-  t.equal(await days("ca.pem"), 3650);
-  t.equal(await days("admin.pem"), 365);
-  t.equal(await days("alice@example.com.pem"), 7);
-  for (const days of [0, -1, 1.5, Number.NaN, 3651]) {
-    const refused = pkiIssue(context(), { folder, names: ["late"], role: "admin", days });
-    await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /--days/ });
-  }
-  const now = Date.now();
-  const old = await createAuthority(new Date(now - 3600 * 86_400_000));
-  const beyond = issue(old, { name: "late", role: "admin", days: 365 }, new Date(now));
-  await t.rejects(beyond, { code: "INVALID_ARGUMENT", message: /longer than the remaining validity of the CA/ });
-});
+t.test(
+  "the CA is valid for ten years; other certificates are valid for a year by default, and never longer than the CA",
+  async (t) => {
+    const days = async (name: string): Promise<number> => {
+      const { validToDate } = new X509Certificate(await readFile(join(folder, name)));
+      return Math.round((validToDate.getTime() - Date.now()) / 86_400_000);
+    };
+    t.equal(await days("ca.pem"), 3650);
+    t.equal(await days("admin.pem"), 365);
+    t.equal(await days("alice@example.com.pem"), 7);
+    for (const days of [0, -1, 1.5, Number.NaN, 3651]) {
+      const refused = pkiIssue(context(), { folder, names: ["late"], role: "admin", days });
+      await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /--days/ });
+    }
+    const now = Date.now();
+    const old = await createAuthority(new Date(now - 3600 * 86_400_000));
+    const beyond = issue(old, { name: "late", role: "admin", days: 365 }, new Date(now));
+    await t.rejects(beyond, { code: "INVALID_ARGUMENT", message: /longer than the remaining validity of the CA/ });
+  },
+);
 
 t.test("nothing is overwritten, and of several files either all are created or none", async (t) => {
   const before = await readdir(folder);
