@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes a fresh Debian 12 (with Node, npm and root) ready for the build, the tests and the demo. Does only the missing parts.
+# Prepares a new Debian 12 machine (with Node, npm and root) for the build, the tests and the demo. Skips the parts that are already done.
 #
 # usage: setup.sh
-# The parts that are slow to make go to ${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw} and are made once.
+# The parts that take long are built only once, in ${KHW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/khw}.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -12,7 +12,7 @@ packages=(
   mmdebstrap debian-archive-keyring systemd-container iproute2 util-linux procps openssl curl openssh-client
   # Kubernetes from Debian's source (its Go is unpacked, not installed: testbed/go.sh)
   dpkg-dev make rsync
-  # gRPC for Python, and Prometheus, which query the agent
+  # gRPC and the Prometheus parser for Python, with which tests query the agent
   python3-grpcio python3-protobuf protobuf-compiler python3-prometheus-client
   # the tool with which lab 04 makes certificates
   golang-cfssl
@@ -31,7 +31,7 @@ flock --nonblock 8 || { say "waiting for another run to end"; flock 8; }
 # npm writes node_modules/.package-lock.json last.
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
   say "npm packages"
-  # Errors only: the machine's own Node runs npm. It is older than some packages require, and runs no package.
+  # npm prints only errors, because it would warn that the machine's Node is older than some packages require. This Node runs only npm.
   npm ci --no-fund --no-audit --loglevel=error >&2
   touch node_modules/.package-lock.json
 fi
@@ -46,7 +46,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" >&2
 fi
 
-# In parallel, since it takes longest. If another part fails, the build's results are kept for the next run.
+# Kubernetes is built in parallel, because that takes longest. If another part fails, the result of the build is kept for the next run.
 bash test/testbed/kubernetes.sh "$cache" >/dev/null &
 building=$!
 trap 'wait "$building"' EXIT

@@ -27,7 +27,7 @@ for (const file of globSync(`${folder}/**/*.tap`)) {
   }
   // If a test file was interrupted, its output may contain no failed assertion. In that case it contains no plan
   // either.
-  if (failures.length === failedBefore && !whole) failures.push(`${file}: holds no test, or broke off`);
+  if (failures.length === failedBefore && !whole) failures.push(`${file}: contains no test, or was interrupted`);
 }
 if (status !== "0" && failures.length === 0)
   failures.push(`the run ended with status ${status} outside of any assertion`);

@@ -24,7 +24,7 @@ import { median } from "./time.ts";
 
 const { values } = parseArgs({ options: { runs: { type: "string", default: "3" } } });
 const runs = Number(values.runs);
-if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs must be a number from 1 on, not ${values.runs}`);
+if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs must be 1 or more, not ${values.runs}`);
 
 const before = await machine();
 const lab: Bootstrap[] = [];
@@ -44,7 +44,8 @@ for (let run = 1; run <= runs; run++) {
 }
 process.stdout.write(`${before} before, ${runs} bootstraps of each side, alternating\n\n`);
 process.stdout.write(table([...bootstraps(), ...alone, await packageRow()]));
-if (lab.length === 0) process.stdout.write("\nThere is no gcloud here, so the lab's own commands were left out.\n");
+if (lab.length === 0)
+  process.stdout.write("\ngcloud is not installed here, so the lab's own commands were left out.\n");
 
 /** Measures the resource usage of a running control plane. */
 async function standing(testbed: Testbed, workstation: Workstation): Promise<Row[]> {

@@ -52,7 +52,8 @@ try {
 async function conform(real: readonly string[]): Promise<void> {
   const specs = parseSpecs(await readFile(join(import.meta.dirname, "specs.txt"), "utf8"));
   const misfits = findMisfits(specs, real);
-  if (misfits.length > 0) throw new Error(`specs.txt does not fit the tests of ${realVersion}:\n${misfits.join("\n")}`);
+  if (misfits.length > 0)
+    throw new Error(`specs.txt does not match the tests of ${realVersion}:\n${misfits.join("\n")}`);
   const only = new RegExp(values.only ?? "");
   const run = new Set(specs.run.filter((name) => only.test(name)));
   const wanted = real.filter((name) => run.has(plainName(name)));

@@ -325,7 +325,7 @@ t.test("the next start removes the remains of a killed owner", async (t) => {
 t.test("if a machine cannot boot, the error contains its console output, and nothing remains", async (t) => {
   await t.rejects(startTestbed({ name: "Not a name" }), /not a testbed name/);
   await using testbed = await startTestbed({ nodes: 1, withEtcd: false, name: "broken-boot" });
-  await t.rejects(startTestbed({ name: "broken-boot" }), /exists already/);
+  await t.rejects(startTestbed({ name: "broken-boot" }), /already exists/);
   const node = first(testbed);
   await node.powerOff();
   await must(["rm", join(node.root, "usr/lib/systemd/systemd"), join(node.root, "sbin/init")]);

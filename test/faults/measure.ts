@@ -50,7 +50,7 @@ export async function measure(fault: Fault, node: TestbedNode, options: MeasureO
     const early = words.map(told).find((at) => at !== undefined);
     const seen = early ?? (await watch.until(told, signal).catch(() => undefined));
     const healthy = await untilWell(node, watch, signal);
-    if (seen === undefined) return { ...of, problem: "it was mended, and no status or event named it" };
+    if (seen === undefined) return { ...of, problem: "it was repaired, but no status or event mentioned it" };
     return { ...of, seen: seen - struck, healthy: Math.max(seen, healthy) - struck };
   } catch (error) {
     return { ...of, problem: error instanceof Error ? error.message : String(error) };

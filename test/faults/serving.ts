@@ -26,12 +26,12 @@ say(tell("  a kept connection", report.kept));
 const loadOfRollout = await startLoad(testbed, { rate: 20 });
 const startOfRollout = performance.now();
 succeeded(["bootstrap"], await bootstrap("--kube-apiserver-flag", "v=1"));
-say(`roll-out of another flag to three API servers: ${((performance.now() - startOfRollout) / 1000).toFixed(1)} s`);
+say(`rolling update of a flag on three API servers: ${((performance.now() - startOfRollout) / 1000).toFixed(1)} s`);
 const rollout = await loadOfRollout.stop();
 say(tell("  new connections", rollout.fresh));
 say(tell("  a kept connection", rollout.kept));
 
 const loss = await loseApiServer(testbed, node(1), { rate: 25 });
-say(`one API server lost: out of rotation after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
+say(`one API server lost: no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
 say(`of ${loss.sent} requests ${loss.failedBefore} failed before that, ${loss.failedAfter} after`);
 say(tell("  a kept connection", loss.report.kept));

@@ -64,7 +64,7 @@ const figures = `${table(
 )}\n${outcomes.length} faults in ${minutes} minutes on ${before}.\n`;
 process.stdout.write(figures);
 if (mended.length < outcomes.length || mended.length < chosen.length * testbed.nodes.length) {
-  process.stderr.write("faults: not all were seen and repaired, so nothing is written");
+  process.stderr.write("faults: not every fault was detected and repaired, so the document is not written");
   process.exitCode = 1;
 } else if (values.only === undefined) {
   await replaceGenerated(document, figures);
@@ -79,7 +79,7 @@ async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> 
       await afresh(node);
       await untilWell(node, watch, AbortSignal.timeout(settleMillis));
     } catch (error) {
-      process.stderr.write(`faults: ${node.name} is abandoned before "${fault.name}": ${String(error)}`);
+      process.stderr.write(`faults: ${node.name}: "${fault.name}" and all later faults are skipped: ${String(error)}`);
       return;
     }
     tell(await measure(fault, node, options));

@@ -45,7 +45,7 @@ t.test("three API servers behind a load balancer", async (t) => {
     async (t) => {
       const loss = await loseApiServer(testbed, node(1), { rate: 25 });
       t.comment(
-        `out of rotation after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests ${loss.failedBefore} failed before, ${loss.failedAfter} after`,
+        `no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests ${loss.failedBefore} failed before, ${loss.failedAfter} after`,
       );
       t.comment(tell("a kept connection", loss.report.kept));
       t.ok(loss.failedBefore > 0, "the load reached the lost node");

@@ -76,7 +76,7 @@ ${reconciles()} checks of all steps and ${flaps} crashes in ${minutes} minutes; 
 A check took ${cpu.toFixed(0)} ms of processor time, including its share of the other work. Machine: ${before}.\n`;
 process.stdout.write(figures);
 const holds = list.every((verdict) => verdict.holds) && restarts === 0;
-if (!holds) process.stderr.write("soak: a value grows, or the agent restarted");
+if (!holds) process.stderr.write("soak: a value grew, or the agent was restarted");
 if (!values.short) {
   if (holds) await replaceGenerated(document, figures);
   else process.exitCode = 1;

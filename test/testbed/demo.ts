@@ -51,7 +51,7 @@ function whatNow(testbed: Testbed, folder: string, nodes: readonly string[]): st
   const enter = `nsenter --net=${namespacePath(namespaceOf(testbed.id))}`;
   const [first] = testbed.nodes;
   return `
-The control plane is up, behind ${testbed.publicAddress}. To go on:
+The control plane is up, behind ${testbed.publicAddress}. Next steps:
 
   # Kubernetes, through the load balancer
   ${enter} ${kubectlCommand(testbed, ["get", "namespaces"]).join(" ")}
@@ -62,7 +62,7 @@ The control plane is up, behind ${testbed.publicAddress}. To go on:
   # a shell on ${first?.name ?? "a node"}
   nsenter --target ${first?.leaderPid ?? 0} --all
 
-  # away with it all
+  # stop and remove everything
   npm run demo -- down
 `;
 }

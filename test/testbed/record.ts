@@ -45,7 +45,7 @@ export async function register(testbed: Omit<TestbedRecord, "owner" | "bootId">)
     await rename(fresh, stateFolder(testbed.id));
   } catch (cause) {
     await rm(fresh, { recursive: true });
-    throw new Error(`the testbed ${testbed.id} exists already`, { cause });
+    throw new Error(`the testbed ${testbed.id} already exists`, { cause });
   }
 }
 
