@@ -27,7 +27,7 @@ const unit = "khw-agent.service";
 const seconds = 30;
 
 interface Machine {
-  /** The attacking machine; its address differs from the administrator's. */
+  /** The attacking machine. Its address differs from the administrator's. */
   readonly attacker: TestbedNode;
   readonly node: { readonly name: string; readonly address: string };
   readonly status: () => Promise<number>;

@@ -11,7 +11,7 @@ export interface LabScript {
    * Sets INTERNAL_IP and REGION.
    */
   readonly download: string;
-  /** The gcloud call. Needs REGION and sets KUBERNETES_PUBLIC_ADDRESS. */
+  /** Calls gcloud. Needs REGION and sets KUBERNETES_PUBLIC_ADDRESS. */
   readonly address: string;
   /**
    * Runs on every node, after the gcloud call. Needs all three variables. Ends when the health check on the node itself

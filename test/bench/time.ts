@@ -5,7 +5,7 @@ export async function secondsOf(work: Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000;
 }
 
-/** Returns the median; for an even number of values, the mean of the two middle values. */
+/** Returns the median. For an even number of values, it is the mean of the two middle values. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length / 2;

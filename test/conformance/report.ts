@@ -21,7 +21,7 @@ export function tables(outcomes: readonly Outcome[], { leftOut }: Classification
   return `${lines.join("\n")}\n`;
 }
 
-/** Lists the problems of a run: tests that failed or did not run, and processes that restarted. */
+/** Lists the problems in a run: tests that failed or did not run, and processes that were restarted. */
 export function problems(
   wanted: readonly string[],
   outcomes: readonly Outcome[],

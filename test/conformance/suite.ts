@@ -16,7 +16,7 @@ export interface Place {
   readonly folder: string;
 }
 
-/** Returns the names of all [Conformance] tests in the program. */
+/** Returns the names of all [Conformance] tests that the program contains. */
 export async function listConformance(program: string, folder: string): Promise<readonly string[]> {
   const dump = join(folder, "list.jsonl");
   const { code, stdout, stderr } = await run(

@@ -11,7 +11,7 @@ import type { Workstation } from "../testbed/workstation.ts";
 
 const name = "stand-in";
 const leases = "kube-node-lease";
-/** A kubelet uses the same interval. The controller manager considers a node lost after 40 s. */
+/** The renewal interval, which is the same as a kubelet's. The controller manager considers a node lost after 40 s. */
 const renewMillis = 10_000;
 const leaseSeconds = 40;
 
@@ -21,7 +21,7 @@ export interface Worker extends AsyncDisposable {
   readonly failures: readonly string[];
 }
 
-/** Creates the Node and its lease, and renews them. */
+/** Creates the Node and its lease, and keeps renewing them. */
 export async function keepWorker(workstation: Workstation): Promise<Worker> {
   const create = async (object: unknown): Promise<void> => {
     const argv = ["create", "-f", "-"];

@@ -40,7 +40,7 @@ async function until(what: string, holds: () => Promise<boolean>, millis = 30_00
 interface Change {
   readonly what: string;
   readonly script: string;
-  /** The agent's message about the change. */
+  /** A pattern for the agent's message about the change. */
   readonly said: RegExp;
   readonly restarts?: boolean;
 }

@@ -127,7 +127,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.match(result.stdout, /^controller-1: its certificate is not due for renewal yet$/m);
     t.not(await first.must(["cat", `${pkiFolder}/agent.pem`]), before);
     t.equal(await property(first, "MainPID"), pid, "the agent was not restarted");
-    // The call that started before the renewal reports the renewal.
+    // The log stream that was opened before the renewal reports the renewal.
     while (!told.includes("was replaced by a certificate that expires on")) await once(following.stdout, "data");
     t.equal(complaints, "");
   });

@@ -27,7 +27,7 @@ await build({
 await node.copyIn(process.execPath, "/opt/khw-test/node");
 await node.copyIn(bundle, "/opt/khw-test/driver.mjs");
 
-/** Makes all of the calls on the machine, in a single process. */
+/** Performs all of the calls on the machine, in a single process. */
 async function make<Result>(...calls: readonly Call[]): Promise<readonly Outcome<Result>[]> {
   // `env -i` removes the Node options that tap sets in every process that a test starts.
   const driver = ["env", "-i", "/opt/khw-test/node", "/opt/khw-test/driver.mjs"];

@@ -16,8 +16,8 @@ const metadata = "http://metadata.google.internal/computeMetadata/v1";
 const flavor = "Metadata-Flavor: Google";
 
 /**
- * Returns everything on this host whose name contains the testbed's id: mounts, namespaces, control groups, folders and
- * processes.
+ * Returns every resource on this host that has the testbed's id in its name: mounts, namespaces, control groups,
+ * folders and processes.
  */
 async function traces(id: string): Promise<readonly string[]> {
   const of = async (argv: readonly string[]): Promise<readonly string[]> =>

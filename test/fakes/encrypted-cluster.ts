@@ -16,7 +16,7 @@ export interface EncryptedCluster {
   /** The configuration file on the workstation. */
   file: string;
   readonly nodes: string[];
-  /** The encryption of each stored value: "aescbc key1", or "" for plain text. */
+  /** How each stored value is encrypted, for example "aescbc key1", or "" for plain text. */
   readonly values: string[];
   /** All actions, in order. */
   readonly log: string[];

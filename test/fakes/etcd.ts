@@ -30,7 +30,7 @@ export interface FakeEtcd extends EtcdServers {
 
 const addressOf = (url: string): string => new URL(url).hostname;
 
-/** Makes a cluster of the lab's controllers. The member ids are 10, 11 and 12. */
+/** Creates a cluster of the lab's controllers. The member ids are 10, 11 and 12. */
 export function createFakeEtcd(addresses = ["10.240.0.10", "10.240.0.11", "10.240.0.12"]): FakeEtcd {
   const members = addresses.map((address, index) => ({
     id: `1${index}`,

@@ -32,7 +32,7 @@ export interface FakeFiles extends Files {
   readonly mounts: Set<string>;
 }
 
-/** Makes an in-memory file system, which maps paths to entries. Hard links share an entry. */
+/** Creates an in-memory file system, which maps paths to entries. Hard links share an entry. */
 export function createFakeFiles(now: () => number): FakeFiles {
   const entries = new Map<string, Entry>();
   const changes: string[] = [];

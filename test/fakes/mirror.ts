@@ -82,7 +82,7 @@ export interface TlsMirror extends Mirror {
   readonly caPem: string;
 }
 
-/** Makes a key and a self-signed certificate for 127.0.0.1. Clients can use the certificate as their CA. */
+/** Creates a key and a self-signed certificate for 127.0.0.1. Clients can use the certificate as their CA. */
 export async function selfSigned(t: Test): Promise<{ readonly key: string; readonly cert: string }> {
   return issueFor(await temporaryFolder(t), "IP:127.0.0.1");
 }

@@ -38,7 +38,7 @@ export interface FakeOs extends Os {
   trial: (argv: readonly string[], texts: Readonly<Record<string, string>>) => Ended;
   /** The error that `nginx -t` prints; empty if there is no error. */
   nginxComplaint: string;
-  /** The contents of the mirrors' files, by path below a mirror. */
+  /** The contents of the files on the mirrors, by path below the mirror. */
   readonly mirror: Map<string, string | Uint8Array>;
   /** Answers, by URL. Connections to all other URLs are refused. */
   readonly answers: Map<string, ProbeResult>;
@@ -86,7 +86,7 @@ export const fakeIdentity: Identity = {
   project: "khw-testbed",
 };
 
-/** Makes an in-memory machine. Tests can set the state that steps see, and inspect the changes that steps make. */
+/** Creates an in-memory machine. Tests can set the state that steps see, and inspect the changes that steps make. */
 export function createFakeOs(options: { readonly identity?: Identity } = {}): FakeOs {
   const clock = createFakeClock();
   const files = createFakeFiles(() => clock.now());
@@ -183,7 +183,7 @@ function mirrored(os: FakeOs, path: string): string | Uint8Array {
   return content;
 }
 
-/** Makes a clock on which every delay ends immediately. */
+/** Creates a clock on which every delay ends immediately. */
 export function createFakeClock(start = Date.UTC(2024, 0, 1)): FakeClock {
   let time = start;
   return {

@@ -21,7 +21,7 @@ export interface StorageServer extends AsyncDisposable {
     dead: boolean;
     /** Refuses every request with this status. */
     refuse?: number | undefined;
-    /** The redirect target of uploads, for example "http://192.0.2.1/session". */
+    /** The URL to which uploads are redirected, for example "http://192.0.2.1/session". */
     elsewhere?: string;
     /** Whether the server stores bytes that differ from those that the client sent. */
     corrupt: boolean;

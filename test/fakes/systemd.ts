@@ -46,9 +46,10 @@ const none: UnitStatus = {
 };
 
 /**
- * Makes a service manager that works on fake files. A reload loads the units from their files. A start creates a
- * process whose environment comes from the loaded file and its drop-ins. The process has the current inode of the
- * ExecStart program. If a drop-in requests it, the start first records the digests of the files that exist.
+ * Creates a service manager that works on fake files. A reload loads the units from their files. A start creates a
+ * process whose environment comes from the loaded file and its drop-ins. The process records the inode that the
+ * ExecStart program currently has. If a drop-in requests it, the start first records the digests of the files that
+ * exist.
  */
 export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
   const units = new Map<string, Unit>();

@@ -5,7 +5,7 @@ import { components, programs } from "../../proto/components.ts";
 
 /** A fault, and the commands that cause it. */
 export interface Fault {
-  /** The display name in Markdown; the same for every node. */
+  /** The display name in Markdown, which is the same for every node. */
   readonly name: string;
   /** Shell commands that prepare the machine, before the clock starts. */
   readonly prepare?: string;

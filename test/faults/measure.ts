@@ -26,7 +26,7 @@ export type Outcome = Mended | NotMended;
 
 export interface MeasureOptions {
   readonly watch: Watch;
-  /** The deadline for detection and repair together. */
+  /** The time limit for detection and repair together. */
   readonly deadlineMillis: number;
 }
 

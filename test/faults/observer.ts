@@ -30,7 +30,7 @@ export interface Answer {
   readonly history: readonly HistoryEvent[];
 }
 
-/** The delay between two attempts to reach a lost agent. */
+/** The delay between two attempts to reconnect to an agent. */
 const againMillis = 200;
 
 const [folder = "", ...places] = process.argv.slice(2);

@@ -46,7 +46,7 @@ export function watchNodes(testbed: Testbed, { folder }: Workstation): Watch {
   const argv = [
     `--net=${namespacePath(namespaceOf(testbed.id))}`,
     "--",
-    // The test runner sets NODE_OPTIONS for every process that a test spawns.
+    // NODE_OPTIONS must be unset, because the test runner sets it for every process that a test spawns.
     "env",
     "--unset=NODE_OPTIONS",
     process.execPath,

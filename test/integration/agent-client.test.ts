@@ -261,7 +261,7 @@ t.test("an equal desired state is the same operation, a different one is another
   t.not(operationId(labState()), operationId(labState({ kubernetesVersion: "v1.21.1" })));
 });
 
-/** Makes a node whose clock is ahead by this many milliseconds and whose Preflight answer is delayed. */
+/** Creates a node whose clock is ahead by this many milliseconds and whose Preflight answer is delayed. */
 function clockNode(name: string, aheadMillis: number, findings: readonly string[] = []): AgentNode {
   const unused = () => Promise.reject(new Error("not called in this test"));
   const unheard = () => {

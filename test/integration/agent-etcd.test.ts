@@ -9,7 +9,7 @@ import { digest, labMachine, never } from "../fixtures/machine.ts";
 
 const header = { cluster_id: "14841639068965178418", member_id: "10276657743932975437", revision: "3" };
 
-/** Makes a controller-0 whose etcd member answers like etcd's gateway. */
+/** Creates a controller-0 whose etcd member answers like etcd's gateway. */
 function machine() {
   const status = {
     header,

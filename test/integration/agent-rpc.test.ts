@@ -29,7 +29,7 @@ function isMessage(definition: AnyDefinition): definition is Exclude<AnyDefiniti
 
 const kinds = (events: readonly Event[]) => events.map(({ kind }) => kind?.$case);
 
-/** Makes a machine on which the test controls how long the installation of nginx takes. */
+/** Creates a machine on which the test controls how long the installation of nginx takes. */
 function slowMachine() {
   const os = labMachine();
   const { promise: begun, resolve: begin } = Promise.withResolvers<(text: string) => void>();

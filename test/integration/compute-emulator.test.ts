@@ -11,7 +11,7 @@ import { checkValue } from "../testbed/compute/check.ts";
 import { loadDiscovery } from "../testbed/compute/discovery.ts";
 import { startCompute, type Compute, type ComputeOptions } from "../testbed/compute/start.ts";
 
-/** A loopback network that no other test process uses. */
+/** The prefix of a loopback network that no other test process uses. */
 const network = `127.${100 + (process.pid % 100)}.${(process.pid >> 7) % 250}`;
 const names = ["controller-0", "controller-1", "controller-2"];
 const project = "projects/khw-testbed";

@@ -20,7 +20,7 @@ async function start(t: Test, logs: Readonly<Record<string, Script["logs"]>>): P
   return cluster;
 }
 
-/** Makes logs that contain the given lines for one component and no lines for the others. */
+/** Creates logs that contain the given lines for one component and no lines for the others. */
 const of =
   (component: string, ...lines: LogEntry[]): Script["logs"] =>
   (request) =>

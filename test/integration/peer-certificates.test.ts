@@ -19,7 +19,7 @@ const folder = await mkdtemp(join(tmpdir(), "khw-peer-"));
 t.teardown(() => rm(folder, { recursive: true }));
 const path = (name: string) => join(folder, name);
 
-/** Makes NAME.pem and NAME-key.pem. The certificate is signed by an authority in the folder, or by its own key. */
+/** Creates NAME.pem and NAME-key.pem. The certificate is signed by an authority in the folder, or by its own key. */
 async function make(name: string, { key, subject, by }: { key: string[]; subject: string; by?: string }) {
   await must(["openssl", ...key, "-out", path(`${name}-key.pem`)]);
   await writeFile(path("extensions"), "subjectAltName=DNS:controller-0,IP:127.0.0.1\n");

@@ -116,7 +116,7 @@ const digests = [
   `--etcd-sha256=amd64=${"0".repeat(64)}`,
 ];
 
-/** Returns every command that calls agents. */
+/** Returns the arguments of every command that calls agents. */
 function commandsIn(folder: string): readonly (readonly string[])[] {
   const credentials = ["--credentials", folder, "--public-address", "203.0.113.7"];
   return [

@@ -1,6 +1,6 @@
 /**
- * Makes a crash loop for each cause. The real program runs with a real mistake under systemd, and the agent's code must
- * identify the cause.
+ * Provokes a crash loop for each cause. The real program runs with a real mistake under systemd, and the agent's code
+ * must identify the cause.
  */
 import t from "tap";
 

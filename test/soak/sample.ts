@@ -2,7 +2,7 @@ import type { TestbedNode } from "../testbed/index.ts";
 
 /** The resources that an agent uses on its machine. */
 export interface Sample {
-  /** The process id. If it changes, the agent has restarted, and all values have started over. */
+  /** The process id. If it changes, the agent has been restarted, and all values start over. */
   readonly pid: number;
   /** Megabytes (10^6 bytes). */
   readonly resident: number;

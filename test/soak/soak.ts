@@ -29,7 +29,7 @@ import { table, type Taken, verdicts } from "./verdict.ts";
 const document = join(import.meta.dirname, "../../docs/soak.md");
 /** The scheduler starts slowly. Therefore it crashes only once in this many crashes; all other crashes hit nginx. */
 const schedulerEvery = 10;
-/** The limit for one recovery from a crash, or for one check. */
+/** The time limit for the recovery from one crash, or for one check. */
 const patienceMillis = 120_000;
 
 const { values } = parseArgs({
@@ -119,7 +119,7 @@ async function sampling(): Promise<never> {
   }
 }
 
-/** Spreads the crashes evenly over the checks. */
+/** Causes the crashes, spread evenly over the checks. */
 async function living(): Promise<void> {
   while (flaps < wanted.flaps || reconciles() < wanted.reconciles) {
     const due = Math.min(wanted.flaps, Math.floor((reconciles() / wanted.reconciles) * wanted.flaps));

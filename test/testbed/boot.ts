@@ -11,7 +11,7 @@ import { readyPipe } from "./disk.ts";
 import { isErrno } from "../../proto/errno.ts";
 import { groupOf, namespaceOf, namespacePath, nodeFolder } from "./layout.ts";
 
-/** The time limit for a boot. A boot usually takes 3 seconds, and 45 seconds at a load of 30. */
+/** The time limit for a boot, which usually takes 3 seconds, or 45 seconds at a load average of 30. */
 const bootTimeoutMs = 180_000;
 
 /**

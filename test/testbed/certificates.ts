@@ -1,4 +1,4 @@
-/** Makes certificates with the subjects from lab 04. They are valid or have one defect. */
+/** Creates certificates with the subjects from lab 04. They are valid or have one defect. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { isErrno } from "../../proto/errno.ts";
 
-/** The mounted hierarchies: all of them (version 1 and unified), and the unified one separately. */
+/** All mounted hierarchies (version 1 and unified), and the unified hierarchy separately. */
 interface Hierarchies {
   readonly all: readonly string[];
   readonly unified: string;
@@ -68,7 +68,7 @@ export async function destroyGroup(group: string, signal: AbortSignal): Promise<
   for (const mount of all) await removeTree(join(mount, group), signal);
 }
 
-/** Waits until the group in this folder of the unified hierarchy has no processes. */
+/** Waits until the group has no processes. `folder` is the group's folder in the unified hierarchy. */
 async function emptied(folder: string, signal: AbortSignal): Promise<void> {
   const file = join(folder, "cgroup.events");
   const isEmpty = async (): Promise<boolean> => (await readFile(file, "utf8")).includes("populated 0");

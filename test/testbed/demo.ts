@@ -46,7 +46,7 @@ async function down(): Promise<void> {
   say(testbed === undefined ? "no demo is running" : "removed");
 }
 
-/** Returns the next steps, ready to copy and paste. */
+/** Returns the next steps, which the user can paste into a shell. */
 function whatNow(testbed: Testbed, folder: string, nodes: readonly string[]): string {
   const enter = `nsenter --net=${namespacePath(namespaceOf(testbed.id))}`;
   const [first] = testbed.nodes;

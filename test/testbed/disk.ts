@@ -1,4 +1,4 @@
-/** Makes a machine's disk, which is an overlay on the shared base with the files that are specific to the machine. */
+/** Creates a machine's disk, which is an overlay on the shared base with the files that are specific to the machine. */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -11,7 +11,7 @@ export const realEtcdVersion = "v3.4.23";
 /** The time limit from boot to a healthy etcd cluster, which usually takes a second or two. */
 const startTimeoutMs = 60_000;
 
-/** The sources of the files for a machine's etcd. */
+/** The folders from which a machine's etcd is installed. */
 export interface EtcdSource {
   /** The folder that contains the etcd releases. */
   readonly etcd: string;

@@ -47,7 +47,7 @@ export async function removeNetwork(id: string, nodes: readonly Place[]): Promis
   }
 }
 
-/** Disconnects a machine from the network, as if its cable were pulled, or reconnects it. */
+/** Disconnects a machine from the network, as if its cable had been pulled, or reconnects it. */
 export async function setLink(id: string, name: string, state: "up" | "down"): Promise<void> {
   await must(["ip", "-netns", namespaceOf(id), "link", "set", name, state]);
 }

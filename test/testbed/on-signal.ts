@@ -1,4 +1,4 @@
-/** Lets a process clean up before a signal ends it. */
+/** Lets a process clean up before a signal terminates it. */
 
 /**
  * Runs the task once before SIGINT or SIGTERM ends this process, unless `release` was called first. The signal always

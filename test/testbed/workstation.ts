@@ -100,7 +100,7 @@ export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<
   return workstation;
 }
 
-/** Returns the handle of an existing workstation. */
+/** Returns the handle of a workstation whose folder already exists. */
 export function openWorkstation(testbed: Testbed): Workstation {
   const folder = join(testbed.folder, "workstation");
   const khw = (args: readonly string[], options: RunOptions = {}): Promise<RunResult> =>

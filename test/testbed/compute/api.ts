@@ -60,7 +60,7 @@ const reads: Readonly<Record<string, Handler>> = {
 };
 
 /**
- * Makes the API, which is a function from requests to response bodies. The function throws an {@link ApiError} to
+ * Creates the API, which is a function from requests to response bodies. The function throws an {@link ApiError} to
  * refuse a request.
  */
 export function makeApi(discovery: Discovery): (request: ApiRequest, context: ApiContext) => Promise<Fields> {

@@ -6,7 +6,7 @@ export function timestamp(): string {
   return new Date().toISOString().replace("Z", "+00:00");
 }
 
-/** Makes a generator of API ids, which are unsigned 64-bit numbers. Each number is used only once. */
+/** Creates a generator of API ids, which are unsigned 64-bit numbers. Each number is used only once. */
 export function makeIds(): () => string {
   let last = BigInt(Date.now()) * 1_000_000n;
   return () => String(++last);

@@ -12,8 +12,8 @@ export interface CompletionContext extends World {
 }
 
 /**
- * Makes a complete resource from a caller's fields. Resolves references, then adds defaults and the fields that the API
- * itself sets.
+ * Creates a complete resource from a caller's fields. Resolves references, then adds defaults and the fields that the
+ * API itself sets.
  */
 export function completeResource(path: string, given: Fields, context: CompletionContext): Resource {
   const [collection, scope] = [collectionOf(path), scopeOf(path)];

@@ -55,7 +55,7 @@ export function loadDiscovery(): Discovery {
   return discovery;
 }
 
-/** Makes the router for all methods in the document. */
+/** Creates the router for all methods in the document. */
 export function makeRouter(discovery: Discovery): Router {
   const entries = Object.entries(discovery.resources).flatMap(([collection, { methods }]) =>
     Object.entries(methods).map(([verb, method]) => ({

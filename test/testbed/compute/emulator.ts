@@ -22,7 +22,7 @@ export interface IncomingRequest extends ApiRequest {
   readonly authorization: string | undefined;
 }
 
-/** A response; undefined if the connection must be cut. */
+/** A response, or undefined if the connection must be cut. */
 export type Outgoing =
   | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: object }
   | "cut";
@@ -49,7 +49,7 @@ export interface Emulator {
 /** The function through which the data plane reports health to the API. */
 export type HealthOf = ApiContext["healthOf"];
 
-/** Makes an emulator in its initial state. */
+/** Creates an emulator in its initial state. */
 export function createEmulator(options: EmulatorOptions): Emulator {
   const nextId = makeIds();
   const store = new Store();

@@ -5,8 +5,8 @@ import type { Emulator, IncomingRequest, Outgoing } from "./emulator.ts";
 import { ApiError } from "./errors.ts";
 
 /**
- * Makes the API's HTTP server. It serves `/compute/v1/projects/...`, and `/batch/compute/v1` for gcloud. The server is
- * not listening yet.
+ * Creates the API's HTTP server. It serves `/compute/v1/projects/...`, and `/batch/compute/v1` for gcloud. The server
+ * is not listening yet.
  */
 export function createApiServer(emulator: Emulator): Server {
   return createServer((request, response) => {

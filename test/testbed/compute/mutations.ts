@@ -17,7 +17,7 @@ export interface MutationContext extends CompletionContext {
 /** A request to change a resource. The body has passed the schema check. */
 export interface Change {
   readonly verb: string;
-  /** The resource's path; for an insert, the collection's path. */
+  /** The path of the resource, or of the collection for an insert. */
   readonly path: string;
   readonly body: Fields;
 }
@@ -71,7 +71,7 @@ function remove({ verb, path: target }: Change, context: MutationContext, kind: 
   return { target, verb, plan };
 }
 
-/** Makes a verb that computes a resource's new fields from its old fields and the request body. */
+/** Creates a verb that computes a resource's new fields from its old fields and the request body. */
 function modify(merge: (old: Fields, change: Change, context: MutationContext) => Fields): Make {
   return (change, context) => {
     const plan = () => {
@@ -86,7 +86,8 @@ function modify(merge: (old: Fields, change: Change, context: MutationContext) =
 type Merge = (old: readonly string[], given: readonly string[], at: string) => readonly string[];
 
 /**
- * Makes a verb that adds references to a list or removes them. The request body is `{ FIELD: [{ ENTRY: reference }] }`.
+ * Creates a verb that adds references to a list or removes them. The request body is `{ FIELD: [{ ENTRY: reference }]
+ * }`.
  */
 function modifyList(field: "instances" | "healthChecks", entry: string, merge: Merge): Make {
   return modify((old, { body }, { project }) => {

@@ -94,7 +94,7 @@ export class Operations {
     this.#repeats.set(requestId, { request, path: pathOf(operation.selfLink) });
   }
 
-  /** Forgets everything. Running operations no longer change anything. */
+  /** Forgets all operations. Those that are still running no longer change anything. */
   clear(): void {
     for (const map of [this.#running, this.#pending, this.#settling, this.#repeats]) map.clear();
     this.#count = 0;

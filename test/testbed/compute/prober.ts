@@ -9,13 +9,13 @@ export interface Health {
   readonly reason?: string;
 }
 
-/** The instance to probe, and how. */
+/** The options of a probe. */
 export interface ProbeOptions {
   readonly address: string;
   readonly check: HttpHealthCheck;
   /** The number by which the check's interval is divided, so that tests wait less than with Google's prober. */
   readonly scale: number;
-  /** The last known state of the instance, from before the check was changed. */
+  /** The last known state of the instance before the check was changed. */
   readonly initial: Health["state"];
   /** Returns why the network would currently block a probe, or undefined if it would not. */
   readonly obstacle: () => string | undefined;

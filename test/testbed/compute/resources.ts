@@ -1,7 +1,7 @@
 /** The fields of a resource or a response. The schema checks their types. */
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** Returns a field's value as text: the value if it is text, otherwise its JSON. */
+/** Returns a field's value as text. A value that is not text is converted to JSON. */
 export function textOf(value: unknown): string {
   return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
 }

@@ -17,7 +17,7 @@ export interface Backend {
   readonly pool: string;
   /** The instance's path. */
   readonly instance: string;
-  /** The internal address; absent if the instance does not exist. */
+  /** The instance's internal address; absent if the instance does not exist. */
   readonly address?: string;
   /**
    * The pool's health check. A pool without a health check considers all its instances healthy (Google, TargetPool).

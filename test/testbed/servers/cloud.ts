@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { controlCalls } from "../control-call.ts";
 
-/** The last state that a caller has seen, and how long the caller waits for a change. */
+/** The last state that a caller has seen, and how long the caller wants to wait for a change. */
 export interface Wait {
   readonly etag: string;
   readonly millis: number;

@@ -47,7 +47,7 @@ export interface Faults {
   take(path: string): Fault | undefined;
 }
 
-/** Makes an empty set of faults. */
+/** Creates an empty set of faults. */
 export function createFaults(): Faults {
   let armed: { readonly fault: Fault; left: number }[] = [];
   return {

@@ -76,8 +76,8 @@ async function fileAt(file: string): Promise<Found | undefined> {
 }
 
 /**
- * Returns the requested byte range (RFC 9110, section 14), "all" for the whole file, or "none" if the file does not
- * contain the range.
+ * Returns the requested byte range (RFC 9110, section 14), "all" for the whole file, or "none" if the range is outside
+ * the file.
  */
 function rangeOf(request: IncomingMessage, { size, tag }: Found): { start: number; end: number } | "all" | "none" {
   const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "") ?? [];

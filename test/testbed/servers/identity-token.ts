@@ -1,4 +1,4 @@
-/** Makes instance identity tokens in the format of Google's metadata server, signed with the testbed's own key. */
+/** Creates instance identity tokens in the format of Google's metadata server, signed with the testbed's own key. */
 import { createSign, generateKeyPairSync } from "node:crypto";
 
 /** The project and zone of the instances. */
@@ -24,7 +24,7 @@ const keyId = "testbed-1";
 const hourSeconds = 3600;
 
 /**
- * Makes a signer for tokens. Their claims:
+ * Creates a signer for tokens. Their claims:
  * https://cloud.google.com/compute/docs/instances/verifying-instance-identity#payload
  */
 export function createTokenSigner({ project, projectNumber, zone }: TokenPlatform): TokenSigner {

@@ -120,7 +120,7 @@ function urlOf({ url }: IncomingMessage): URL {
   return new URL(url ?? "", "http://metadata");
 }
 
-/** Whether the request is for this value or folder, or for a value inside it. */
+/** Whether the request is for this value or folder, or for a value inside this folder. */
 function isFor(request: IncomingMessage, path: string): boolean {
   return `${urlOf(request).pathname}/`.startsWith(`${root}${path}/`);
 }

@@ -4,7 +4,7 @@ import { type WaitClock, waitFor } from "../../../proto/wait-for.ts";
 
 const never = new AbortController().signal;
 
-/** Makes a clock on which delays end immediately. It shows how much time has passed. */
+/** Creates a clock on which delays end immediately. It shows how much time has passed. */
 function fastClock(): WaitClock {
   let now = 0;
   return {

@@ -21,7 +21,7 @@ function setInstalled(os: FakeOs, version: string): void {
   os.files.put("/var/lib/dpkg/info/khw-agent.md5sums", sums);
 }
 
-/** Makes a machine that has version 0.1.0 and its package. */
+/** Creates a fake machine that has version 0.1.0 and its package. */
 function machine(): FakeOs {
   const os = createFakeOs();
   setInstalled(os, "0.1.0");
@@ -278,7 +278,7 @@ t.test("an upgrade that systemd refuses to start leaves nothing behind", async (
   t.equal(machineLock.holder(), undefined);
 });
 
-/** Makes a machine on which starting apt succeeds, but is reported as an error after `meanwhile` has run. */
+/** Creates a fake machine on which starting apt succeeds, but is reported as an error after `meanwhile` has run. */
 function withLostReply(meanwhile: () => void): FakeOs {
   const os = machine();
   const real = os.packageFiles;

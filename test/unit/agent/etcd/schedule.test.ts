@@ -7,7 +7,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const hour = 3_600_000;
 
-/** Makes a schedule that keeps its snapshots in memory. Records its messages. */
+/** Creates a schedule that keeps its snapshots in memory. Records its messages. */
 function schedule(changes: Partial<ScheduleOptions> = {}) {
   const clock = createFakeClock();
   const snapshotStore: Snapshot[] = [];

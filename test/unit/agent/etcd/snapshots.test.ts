@@ -10,7 +10,7 @@ import { digest, never } from "../../../fixtures/machine.ts";
 const folder = "/var/lib/khw-agent/snapshots";
 const { SNAPSHOT_ORIGIN_REQUESTED: requested, SNAPSHOT_ORIGIN_SCHEDULED: scheduled } = SnapshotOrigin;
 
-/** Makes a machine with an etcd member at this revision. */
+/** Creates a fake machine with an etcd member at this revision. */
 async function machine({ revision = 1, inUse = [] as string[] } = {}) {
   const os = createFakeOs();
   const reports: string[] = [];

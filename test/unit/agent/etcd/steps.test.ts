@@ -24,7 +24,7 @@ const [record, guard, joinDropIn] = [
   "/etc/systemd/system/etcd.service.d/60-khw-join.conf",
 ];
 
-/** Makes a machine that has never had a cluster. */
+/** Creates a fake machine that has never had a cluster. */
 function bareMachine(): FakeOs {
   const os = labMachine();
   for (const one of os.etcd.members) one.started = false;
@@ -33,7 +33,7 @@ function bareMachine(): FakeOs {
   return os;
 }
 
-/** Makes a machine with a member that has started, is recorded, and has data. */
+/** Creates a fake machine with a member that has started, is recorded, and has data. */
 async function member(t: Test): Promise<FakeOs> {
   const os = bareMachine();
   t.strictSame((await applyAll(steps, os)).errors, []);
@@ -44,8 +44,8 @@ async function member(t: Test): Promise<FakeOs> {
 }
 
 /**
- * Makes a machine that has lost its member's data, as after `rm -rf`. The machine has been rebooted, and systemd did
- * not start etcd.
+ * Creates a fake machine that has lost its member's data, as after `rm -rf`. The machine has been rebooted, and systemd
+ * did not start etcd.
  */
 async function wiped(t: Test): Promise<FakeOs> {
   const os = await member(t);

@@ -27,7 +27,7 @@ interface KeptOptions {
   readonly change?: (os: FakeOs) => void;
 }
 
-/** Makes a bootstrapped machine, and a reconciler that has already checked it once. */
+/** Creates a bootstrapped machine, and a reconciler that has already checked it once. */
 async function kept(t: Test, changes: Partial<DesiredState> = {}, { before, change }: KeptOptions = {}) {
   const ending = new AbortController();
   t.teardown(() => ending.abort(new Error("the test is over")));

@@ -2,7 +2,7 @@ import t from "tap";
 import { etcdCommand, renderEtcd, renderEtcdGuard, renderEtcdJoin } from "../../../../agent/render/etcd.ts";
 import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";
 
-/** The etcd.service that the heredoc of lab 07 writes on controller-1. */
+/** The etcd.service that the here-document in lab 07 writes on controller-1. */
 const lab07 = `[Unit]
 Description=etcd
 Documentation=https://github.com/coreos

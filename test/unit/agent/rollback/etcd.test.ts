@@ -4,7 +4,7 @@ import type { FakeOs } from "../../../fakes/os.ts";
 import { etcdRelease, labDesiredWithEtcd, labMachine } from "../../../fixtures/machine.ts";
 import { etcdServers, scene, crashWhenNewer } from "../../../fixtures/rollback-scene.ts";
 
-/** Makes a machine with an etcd that khw manages. */
+/** Creates a fake machine with an etcd that khw manages. */
 function etcdMachine(): FakeOs {
   const os = labMachine();
   for (const version of ["v3.4.99", "v3.5.99"]) etcdRelease(os, version);

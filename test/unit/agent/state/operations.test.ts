@@ -15,7 +15,7 @@ const desired = labDesired();
 const [first, second] = ["11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"];
 const folder = "/var/lib/khw-agent";
 
-/** Makes a step that is satisfied once it has been applied. The test decides when the apply ends. */
+/** Creates a step that is satisfied once it has been applied. The test decides when the apply ends. */
 function slowStep(id: string, needs: readonly string[] = []) {
   const begun = Promise.withResolvers<ApplyContext>();
   const end = Promise.withResolvers<void>();

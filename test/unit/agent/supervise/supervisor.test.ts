@@ -15,8 +15,8 @@ const silent = { status: 0, body: "no answer within 3 s", failure: "silent" } as
 const livez = "https://127.0.0.1:6443/livez?verbose&exclude=etcd";
 
 /**
- * Makes a machine on which everything is running and healthy, and its supervisor. A test runs as many beats of the
- * supervisor as needed.
+ * Creates a fake machine on which everything is running and healthy, and its supervisor. A test runs as many beats of
+ * the supervisor as needed.
  */
 async function supervised(
   t: Test,

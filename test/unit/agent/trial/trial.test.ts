@@ -13,7 +13,7 @@ import {
 } from "../../../fixtures/machine.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 
-/** Makes a machine that runs v1.21.0 and has downloaded v1.22.0. */
+/** Creates a fake machine that runs v1.21.0 and has downloaded v1.22.0. */
 async function upgrading(changes: Parameters<typeof labDesired>[0] = {}) {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);

@@ -21,7 +21,7 @@ const begun = AgentUpgrade.fromPartial({
 const local = { path: "a.deb", size: 1, sha256: "", read: async function* () {} };
 const consent = { allowDowngrade: false, noRollback: false };
 
-/** Makes an agent that answers each call with the next status from the list, and then repeats the last status. */
+/** Creates a fake agent that answers each call with the next status from the list, and then repeats the last status. */
 async function agent(...answers: readonly (AgentUpgrade | KhwError | undefined)[]): Promise<AgentNode> {
   const [member] = (await createFakeCluster(["controller-0"])).members;
   if (member === undefined) throw new TypeError("no member");

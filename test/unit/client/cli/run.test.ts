@@ -89,7 +89,7 @@ t.test("help names every command, its flags with their defaults, and examples", 
   }
 });
 
-/** Returns the flags that a help text lists, without the flags that every command has. */
+/** Returns the flags that a help text lists, except those that every command has. */
 function listedFlags(help: string): string[] {
   const [options = ""] = help.split("Global Options:");
   return [...options.matchAll(/^ {2}(?:-., )?(--[\w-]+)/gm)].map(([, flag = ""]) => flag);

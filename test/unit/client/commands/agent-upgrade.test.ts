@@ -22,7 +22,7 @@ interface Behaviour {
   readonly end?: AgentUpgradeState;
 }
 
-/** Makes three agents that upgrade themselves immediately. */
+/** Creates three fake agents that upgrade themselves immediately. */
 async function cluster(behaviours: Readonly<Record<string, Behaviour>> = {}) {
   const log: string[] = [];
   const agentOf = (node: AgentNode): AgentNode => {

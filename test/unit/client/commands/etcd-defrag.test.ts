@@ -7,7 +7,7 @@ import { unusedEtcd } from "../../../fakes/etcd-calls.ts";
 import { never } from "../../../fixtures/machine.ts";
 
 /**
- * Makes a cluster of three members with the given changes. The first member is the leader. Records the order in which
+ * Creates a cluster of three members with the given changes. The first member is the leader. Records the order in which
  * members are defragmented.
  */
 async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = {}) {

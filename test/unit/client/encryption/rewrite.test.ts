@@ -9,7 +9,7 @@ const never = new AbortController().signal;
 const options = { signal: never, progress: () => {}, atOnce: 3 };
 const secrets = { name: "secrets", base: "/api/v1", plural: "secrets" };
 
-/** Makes an API that lists Secrets in pages of two, and answers other requests by path. */
+/** Creates a fake API that lists Secrets in pages of two, and answers other requests by path. */
 function fakeApi(
   names: readonly string[],
   touch: (path: string) => number = () => 200,

@@ -23,7 +23,7 @@ const etcd = {
   dedicatedDisk: false,
 };
 
-/** Makes three controllers and a khw.lock with these entries. Captures the messages to the user. */
+/** Creates three fake controllers and a khw.lock with these entries. Captures the messages to the user. */
 async function scene(entries: readonly LockEntry[] = [], changes: Partial<DesiredState> = {}) {
   const { config, members: all } = await createFakeCluster(["controller-0", "controller-1", "controller-2"]);
   const lockFile = join(await mkdtemp(join(root, "case-")), "khw.lock");

@@ -29,7 +29,7 @@ interface Case {
   readonly options?: Parameters<typeof issue>[2];
   /** The key usage of a faulty CA. */
   readonly authorityUsage?: string;
-  /** The field that pki check reports; undefined if it finds nothing. */
+  /** The field that pki check reports; undefined if pki check finds nothing. */
   readonly field?: string;
   /** The error that openssl verify prints; undefined if it accepts the certificate. */
   readonly says?: RegExp;

@@ -25,7 +25,7 @@ interface Options {
   readonly applying?: readonly string[];
 }
 
-/** Makes nodes that all start before the first node finishes. */
+/** Creates fake nodes that all start before the first node finishes. */
 async function scene({ result = () => undefined, begun, restarting = names, applying = [] }: Options = {}) {
   const cluster = await createFakeCluster(names);
   const expected = restarting.filter((name) => !applying.includes(name)).length;

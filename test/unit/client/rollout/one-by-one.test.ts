@@ -12,7 +12,7 @@ interface Options {
   readonly between?: (outcome: NodeOutcome, count: number) => Promise<void>;
 }
 
-/** Works on three nodes. Returns the names of the nodes worked on, and the printed lines. */
+/** Works on three nodes. Returns the names of the nodes that it has worked on, and the printed lines. */
 async function run(signal: AbortSignal, { work = async () => {}, ...options }: Options = {}) {
   const { members } = await createFakeCluster(names);
   const [worked, printed]: [string[], string[]] = [[], []];

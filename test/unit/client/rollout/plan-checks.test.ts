@@ -15,7 +15,7 @@ interface Options {
   readonly refused?: string;
 }
 
-/** Plans the change to another release for two nodes whose API servers must restart. */
+/** Plans a change to another release for two nodes whose API servers must be restarted. */
 async function planned({ isAdministrator = true, finding, refused }: Options = {}) {
   const { config, members: plain } = await createFakeCluster(["controller-0", "controller-1"]);
   const calls: string[] = [];

@@ -17,7 +17,7 @@ const identity = {
   key: Buffer.from(key),
 };
 
-/** Makes a node with this operation as its last operation. */
+/** Creates a fake node with this operation as its last operation. */
 function member(name: string, id: string, state: OperationState): Member {
   const node = connectNode({ name, host: "127.0.0.1", port: 7443 }, identity);
   t.teardown(() => node.close());

@@ -438,7 +438,7 @@ t.test("the admin's kubeconfig can be elsewhere", async (t) => {
   );
 });
 
-/** Returns pieces of every private key and of the encryption key. */
+/** Returns parts of every private key and of the encryption key. */
 async function secretsIn(folder: string): Promise<readonly string[]> {
   const keys = (await readdir(folder)).filter((name) => name.endsWith("-key.pem"));
   const pieces = await Promise.all(

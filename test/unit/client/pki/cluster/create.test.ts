@@ -294,7 +294,7 @@ const addresses = {
   controllers: [{ name: "controller-0", internalIp: "10.240.0.10" }],
   publicAddress: "203.0.113.10",
 };
-/** Makes a node. `worked` is whether its agent reports an earlier operation. */
+/** Creates a fake node. `worked` is whether its agent reports an earlier operation. */
 function member(worked: boolean): Member {
   const operation = worked ? { id: "1", holder: "", startedUnixMillis: 0, state: 2 as const } : undefined;
   const info = { agentVersion: "", identity: undefined, architecture: "amd64", operation, clockUnixMillis: 0 };
@@ -456,7 +456,7 @@ t.test("a failed replacement changes nothing, or is completed by the next run", 
   const folder = await copy();
   const before = await fingerprint(folder);
   const now = new Date("2026-01-31T12:00:00Z");
-  // The second name cannot be written, so the new files are not complete and the old files are kept.
+  // The second file cannot be written, so the set of new files is incomplete and the old files are kept.
   await t.rejects(replaceFiles(folder, { "admin.pem": "new", "no/such/folder": "" }, now), { code: "IO_FAILED" });
   t.same(await fingerprint(folder), before);
   t.same(

@@ -11,7 +11,7 @@ import { never } from "../../../../fixtures/machine.ts";
 const folder = await mkdtemp(join(tmpdir(), "khw-revoke-test-"));
 t.teardown(() => rm(folder, { recursive: true }));
 
-/** Makes a context that records the output and the warnings. */
+/** Creates a context that records the output and the warnings. */
 function watched(): Context & { readonly said: string[]; readonly warned: string[] } {
   const [said, warned]: [string[], string[]] = [[], []];
   const write = (text: string): void => void said.push(text);
