@@ -6,18 +6,18 @@ import type { Os } from "../os/os.ts";
 import { etcdSteps } from "../steps/etcd.ts";
 import { etcdDataFolder } from "../paths.ts";
 
-/** etcd's own documentation requires the 99th percentile of wal_fsync_duration_seconds to be below this limit. */
+/** The etcd documentation recommends a 99th percentile of wal_fsync_duration_seconds below this limit. */
 const writeLimitMillis = 10;
 const writeCount = 100;
-/** etcd's --heartbeat-interval with the lab's flags; the interval should not be shorter than a round-trip. */
+/** The --heartbeat-interval of etcd with the lab's flags. It should be at least as long as a network round trip. */
 const heartbeatMillis = 100;
 const trips = 5;
 const tripMillis = 2_000;
 
 /**
- * Measures whether this machine's disk, or its network to the other controllers, is too slow for etcd. Leaves no files.
- * Skips the disk test if an apply would not change the member here: the test takes seconds and delays the member's
- * writes.
+ * Measures whether this machine's disk, or the network to the other controllers, is too slow for etcd. Leaves no files
+ * behind. Skips the disk test if an Apply would not change etcd on this machine, because the test takes seconds and
+ * slows down etcd's writes.
  */
 export async function checkLatency(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const own = ownController(desired).name;
@@ -31,7 +31,7 @@ export async function checkLatency(desired: WithEtcd, os: Os, signal: AbortSigna
     .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
 }
 
-/** Whether an Apply would change no part of etcd on this machine. */
+/** Whether an Apply would leave etcd on this machine unchanged. */
 async function isSettled(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<boolean> {
   const planned = await planSteps(etcdSteps(desired), os, signal);
   return planned.every(({ drift, error }) => drift === null && error === null);
@@ -44,7 +44,7 @@ async function slowDisk({ probes }: Os, signal: AbortSignal): Promise<KhwError |
   return new KhwError(
     "PREFLIGHT_FAILED",
     `a small write to ${etcdDataFolder} takes ${worst.toFixed(1)} ms to reach the disk (99th percentile of ${times.length}), but etcd requires at most ${writeLimitMillis} ms`,
-    { hint: "give the machine an SSD persistent disk: on a slower disk, etcd loses its leader under load" },
+    { hint: "move the machine to an SSD persistent disk, because etcd loses its leader under load on a slower disk" },
   );
 }
 
@@ -68,12 +68,12 @@ async function slowNetwork(
   if (median <= heartbeatMillis) return null;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `${name} answers after ${median.toFixed(0)} ms (median of ${trips}), but etcd's heartbeat is ${heartbeatMillis} ms`,
-    { hint: "put the controllers in one region" },
+    `${name} takes ${median.toFixed(0)} ms to answer (median of ${trips}), but etcd's heartbeat interval is ${heartbeatMillis} ms`,
+    { hint: "put the controllers in the same region" },
   );
 }
 
-/** Returns the smallest value that is at least as large as this share of the values. */
+/** Returns the smallest value that is at least as large as the given fraction of all values. */
 function percentile(values: readonly number[], part: number): number {
   return values.toSorted((a, b) => a - b)[Math.max(Math.ceil(values.length * part) - 1, 0)] ?? 0;
 }

@@ -5,8 +5,8 @@ import type { Os } from "../os/os.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
 /**
- * Finds parts of another cluster that an Apply would overwrite permanently: its CA, or the keys that encrypt its
- * Secrets. `kept` is the current desired state. Changes nothing.
+ * Finds files of another cluster that an Apply would irrecoverably overwrite: its CA, or the keys that encrypt its
+ * Secrets. `kept` is the desired state that the agent keeps now. Changes nothing.
  */
 export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredState | undefined): Promise<KhwError[]> {
   const authorities = [credentialFile("ca.pem"), ...(hasEtcd(desired) ? [etcdFile("ca.pem")] : [])];
@@ -26,8 +26,8 @@ interface OtherClusterOptions {
 }
 
 /**
- * Two bundles with a certificate in common belong to the same authority. When a CA is replaced, a bundle contains the
- * old and the new certificate.
+ * Two bundles that share a certificate belong to the same CA. While a CA is being replaced, the bundle contains both
+ * the old and the new certificate.
  */
 async function authorityFinding(path: string, { desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "ca.pem");
@@ -35,12 +35,12 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
   const found = certificates(await textAt(path, os));
   const known = certificates(wanted);
   if (found.length === 0 || found.some((certificate) => known.includes(certificate))) return null;
-  return new KhwError("PREFLIGHT_FAILED", `${path} is another cluster's CA`, {
-    hint: `${ownFiles}; for a new cluster on this machine, first move ${path} out of the way on the machine`,
+  return new KhwError("PREFLIGHT_FAILED", `${path} is the CA of another cluster`, {
+    hint: `${ownFiles}; to create a new cluster on this machine instead, first move ${path} on the machine to another folder`,
   });
 }
 
-/** If the agent keeps a desired state, changed keys are a normal rotation. */
+/** Skips the check if the agent already keeps a desired state: changed keys are then an ordinary key rotation. */
 async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "encryption-config.yaml");
   if (wanted === undefined || kept !== undefined) return null;
@@ -50,14 +50,14 @@ async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Pr
   if (lost.length === 0) return null;
   return new KhwError(
     "PREFLIGHT_FAILED",
-    `${path} has encryption keys that the new configuration lacks: ${lost.length}`,
+    `the new configuration lacks ${lost.length} of the encryption keys in ${path}`,
     {
-      hint: `${ownFiles}, because values stored with these keys could no longer be read; if no values are stored, first move ${path} out of the way on the machine`,
+      hint: `${ownFiles}, because values encrypted with the missing keys could no longer be read; if there are no such values, move ${path} on the machine to another folder`,
     },
   );
 }
 
-const ownFiles = "point --credentials at the folder with the files that the cluster on this machine was created with";
+const ownFiles = "point --credentials at the folder that holds the files from which this machine's cluster was created";
 
 function contentOf(desired: DesiredState | undefined, name: CredentialName): string | undefined {
   const content = desired?.credentials.find((credential) => credential.name === name)?.content;
@@ -68,13 +68,13 @@ async function textAt(path: string, { files }: Os): Promise<string> {
   return (await files.read(path))?.toString("utf8") ?? "";
 }
 
-/** Returns the body of each certificate, without line breaks. */
+/** Returns the base64 body of each certificate, without line breaks. */
 function certificates(pem: string): string[] {
   const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
   return [...blocks].map(([, body = ""]) => body.replaceAll(/\s/g, ""));
 }
 
-/** Returns each key's secret, or the socket of the plugin that holds it. */
+/** Returns the secret of each key, or the socket of the KMS plugin that holds the key. */
 function encryptionKeys(config: string): string[] {
   const keys = config.matchAll(/\b(?:secret|endpoint)["']?\s*:\s*["']?([^\s"',}]+)/g);
   return [...keys].map(([, key = ""]) => key);

@@ -10,7 +10,7 @@ import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
 
-/** The ports of a controller, with the program that may already use each port. */
+/** The ports that a controller needs. A port may already be in use by the program listed beside it, but by no other. */
 const ports = [
   { port: 6443, holder: "kube-apiserver" },
   { port: 10257, holder: "kube-controller-manager" },
@@ -25,15 +25,18 @@ const memberPorts = [
 const apiserverUnit = `${unitFolder}/kube-apiserver.service`;
 
 const mebibyte = 1024 ** 2;
-/** The four programs of a release need nearly 500 MB; nginx and the units need little. */
+/** The four programs of a release take up nearly 500 MB; nginx and the units take up little. */
 const spaceForRelease = 700 * mebibyte;
 const spaceForFiles = 50 * mebibyte;
 const etcdTimeoutMillis = 5_000;
 const etcdIntervalMillis = 500;
-/** Longer than an etcd election with the lab's settings (a time-out of one second, and rarely more than one round). */
+/**
+ * Longer than an etcd election with the lab's settings (the election timeout is one second, and more than one round is
+ * rare).
+ */
 const electionMillis = 5_000;
 
-/** Returns all obstacles to an Apply of this state, not only the first. Changes nothing. */
+/** Returns everything that stands in the way of applying this state, not only the first problem. Changes nothing. */
 export async function preflight(desired: DesiredState, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const findings = await Promise.all([
     identityFinding(desired, os),
@@ -62,8 +65,8 @@ async function identityFinding(desired: DesiredState, { identity }: Os): Promise
 }
 
 /**
- * Refuses a shorter list of nodes, for example one instead of three. The API server would know only some of its current
- * etcd members.
+ * Refuses a shorter list of nodes, for example one instead of three. With such a list, the API server would lose some
+ * of its current etcd members.
  */
 async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwError | null> {
   const unit = (await files.read(apiserverUnit))?.toString("utf8") ?? "";
@@ -71,12 +74,12 @@ async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwE
   const wanted = desired.flags["kube-apiserver"]?.set["etcd-servers"]?.split(",") ?? desired.cluster.etcdServers;
   const left = now.filter((server) => !wanted.includes(server));
   if (left.length === 0 || wanted.some((server) => !now.includes(server))) return null;
-  return new KhwError("PREFLIGHT_FAILED", `its API server would lose ${left.join(", ")} of its etcd servers`, {
-    hint: `list all controllers; to make the cluster smaller on purpose, remove ${apiserverUnit} on the node first`,
+  return new KhwError("PREFLIGHT_FAILED", `its API server would no longer use the etcd servers ${left.join(", ")}`, {
+    hint: `list all controllers; to make the cluster smaller on purpose, first remove ${apiserverUnit} on the node`,
   });
 }
 
-/** Also returns an error for an unreadable record. */
+/** An unreadable record counts as a finding too, so its error is returned instead of thrown. */
 async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   try {
     return await findConflict(desired, os);
@@ -97,10 +100,10 @@ interface Port {
 
 async function portFinding({ port, holder }: Port, { probes }: Os): Promise<KhwError | null> {
   const listener = await probes.listener(port);
-  // The kernel truncates a process's name to 15 characters.
+  // The kernel truncates process names to 15 characters.
   if (listener === undefined || listener.name === holder.slice(0, 15)) return null;
-  return new KhwError("PREFLIGHT_FAILED", `port ${port} is taken by ${listener.name} (pid ${listener.pid})`, {
-    hint: `${holder} needs that port: stop ${listener.name} (pid ${listener.pid}) on the node`,
+  return new KhwError("PREFLIGHT_FAILED", `port ${port} is in use by ${listener.name} (pid ${listener.pid})`, {
+    hint: `stop ${listener.name} (pid ${listener.pid}) on the node, because ${holder} needs this port`,
   });
 }
 
@@ -110,7 +113,7 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
     if (available >= wanted) return null;
     return new KhwError(
       "PREFLIGHT_FAILED",
-      `${path} has ${Math.floor(available / mebibyte)} MiB left, but ${wanted / mebibyte} MiB are needed`,
+      `only ${Math.floor(available / mebibyte)} MiB are free in ${path}, but khw needs ${wanted / mebibyte} MiB`,
       {
         hint: "free up space on that disk, or give the machine a larger one",
       },
@@ -129,8 +132,8 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
 }
 
 /**
- * Checks, with the API server's own certificate, that a majority of etcd's members are healthy. Waits long enough for
- * an election, because a member that has just returned makes the others elect a leader.
+ * Checks that a majority of the etcd members are healthy. Connects with the API server's certificate, as the API server
+ * will. Waits long enough for an election, because a member that rejoins can trigger one.
  */
 async function etcdFinding(
   desired: DesiredState,
@@ -163,7 +166,7 @@ async function etcdFinding(
     clock,
     late: ({ seen }) =>
       new KhwError("PREFLIGHT_FAILED", `etcd has no healthy majority: ${seen}`, {
-        hint: "start etcd on the controllers (lab 07), and check that its certificates are signed by the cluster's CA",
+        hint: "start etcd on the controllers (lab 07), and make sure that its certificates are signed by the cluster's CA",
       }),
   }).catch((error: unknown) => {
     if (error instanceof KhwError && error.code === "PREFLIGHT_FAILED") return error;

@@ -8,13 +8,13 @@ import { knownArchive, publishedArchive } from "../steps/etcd-release.ts";
 
 export interface FoundDigests {
   readonly digests: readonly ProgramDigest[];
-  /** An error for each mirror that does not publish a digest, or does not answer. */
+  /** Contains an error for each mirror that does not publish a digest or does not answer. */
   readonly findings: readonly KhwError[];
 }
 
 /**
- * Returns digests for the programs that have no digest in the desired state. Each is the digest that this machine
- * recorded for the release, or else the digest that a mirror publishes. Changes nothing.
+ * Returns digests for the programs that have no digest in the desired state. Prefers the digest that this machine
+ * recorded for the release; otherwise uses the one that a mirror publishes. Changes nothing.
  */
 export async function programDigests(desired: DesiredState, os: Os, signal: AbortSignal): Promise<FoundDigests> {
   const searches = [kubernetesDigests(desired, os, signal)];

@@ -10,8 +10,8 @@ const enabledDefaultSite = "/etc/nginx/sites-enabled/default";
 const listensOnIPv6 = /^\s*listen\s+\[::\]/m;
 
 /**
- * Finds units that systemd will not start, and an nginx that cannot be installed or started. Each finding includes its
- * remedy.
+ * Finds units that systemd refuses to start, and problems that keep nginx from being installed or started. Each finding
+ * includes a remedy.
  */
 export async function unitFindings(desired: DesiredState, os: Os): Promise<KhwError[]> {
   const wanted = hasEtcd(desired) ? [...units, "etcd"] : units;
@@ -26,13 +26,14 @@ export async function unitFindings(desired: DesiredState, os: Os): Promise<KhwEr
 async function maskedFinding(unit: string, { systemd }: Os): Promise<KhwError | null> {
   const { loadState, unitFileState } = await systemd.unit(unit);
   if (loadState !== "masked" && !unitFileState.startsWith("masked")) return null;
-  return new KhwError("PREFLIGHT_FAILED", `${unit} is masked: systemd does not start it`, {
+  return new KhwError("PREFLIGHT_FAILED", `${unit} is masked, so systemd does not start it`, {
     hint: `run \`systemctl unmask ${unit}\` on the node`,
   });
 }
 
 /**
- * dpkg does not restore a deleted configuration file, because it assumes that the administrator deleted it on purpose.
+ * dpkg does not restore a deleted configuration file, because it assumes that an administrator deleted the file on
+ * purpose.
  */
 async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   if ((await files.stat(mainConfig)) !== undefined) return null;
@@ -40,12 +41,12 @@ async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   const owner = status.split("\n\n").find((stanza) => stanza.includes(`\n ${mainConfig} `));
   const name = /^Package: (\S+)$/m.exec(owner ?? "")?.[1];
   if (name === undefined) return null;
-  return new KhwError("PREFLIGHT_FAILED", `${mainConfig} was deleted, and dpkg does not restore it by itself`, {
+  return new KhwError("PREFLIGHT_FAILED", `${mainConfig} has been deleted, and dpkg does not restore it automatically`, {
     hint: `run \`apt-get --reinstall -o Dpkg::Options::=--force-confmiss install ${name}\` on the node`,
   });
 }
 
-/** The default site of Debian's nginx also listens on IPv6, and nginx exits if that fails. */
+/** Debian's default nginx site also listens on IPv6, and nginx exits if it cannot do so. */
 async function addressFamilyFinding(os: Os): Promise<KhwError | null> {
   const why = await withoutIPv6(os);
   if (why === undefined) return null;
@@ -54,15 +55,15 @@ async function addressFamilyFinding(os: Os): Promise<KhwError | null> {
   if (installed && (await files.stat(enabledDefaultSite)) === undefined) return null;
   const site = (await files.read(defaultSite))?.toString("utf8");
   if (site === undefined ? installed : !listensOnIPv6.test(site)) return null;
-  return new KhwError("PREFLIGHT_FAILED", `nginx cannot listen on IPv6 (${why}), as its default site requires`, {
+  return new KhwError("PREFLIGHT_FAILED", `nginx's default site listens on IPv6, but IPv6 is not available (${why})`, {
     hint:
       site === undefined
-        ? `run \`mkdir -p /etc/nginx/sites-available && echo 'server { listen 80 default_server; }' >${defaultSite}\` on the node: apt keeps the file`
+        ? `run \`mkdir -p /etc/nginx/sites-available && echo 'server { listen 80 default_server; }' >${defaultSite}\` on the node; apt will keep this file`
         : `remove the line \`listen [::]:80\` from ${defaultSite} on the node, then run \`dpkg --configure -a\``,
   });
 }
 
-/** Returns the reason why nginx cannot use IPv6; undefined if no reason is known. */
+/** Returns why nginx cannot use IPv6; undefined if there is no known reason. */
 async function withoutIPv6({ files }: Os): Promise<string | undefined> {
   const text = async (path: string): Promise<string> => (await files.read(path))?.toString("utf8") ?? "";
   if (/(^|\s)ipv6\.disable=1(\s|$)/.test(await text("/proc/cmdline"))) return "the kernel runs with ipv6.disable=1";

@@ -11,13 +11,13 @@ import type { Repaired } from "./repair.ts";
 type Policy = DesiredState["driftPolicy"];
 
 /**
- * Tracks the drift of each step: when it began, and the attempted repairs. Publishes the drift to the status store, and
- * records it in the history.
+ * Tracks the drift of each step: when the drift began, and which repairs were attempted. Publishes the drift to the
+ * status store, and records it in the history.
  */
 export interface DriftTracker {
   /**
-   * Records the result of a check of all steps. Returns the steps to repair now, and the steps that differ but must
-   * wait.
+   * Records the result of checking all steps. Returns the steps to repair now, and the steps that differ but whose
+   * repair must wait.
    */
   checked(
     planned: readonly PlannedStep<Os>[],
@@ -25,11 +25,11 @@ export interface DriftTracker {
   ): { readonly due: readonly string[]; readonly waiting: ReadonlySet<string> };
   /** Records the results of repairs. Returns whether any repair was postponed. */
   repaired(results: readonly Repaired[], operationId: string): { readonly postponed: boolean };
-  /** Records that the repair of these steps is postponed. The error says why. */
+  /** Records that the repair of these steps is postponed. The error gives the reason. */
   postponed(due: readonly string[], error: KhwError): void;
   /** Records that the check for drift is paused. */
   paused(because: string, policy: Policy | undefined): void;
-  /** Returns the time until the next repair is due; Infinity if no repair is planned. */
+  /** Returns the time until the next repair is due; Infinity if no repair is scheduled. */
   nextDueMillis(): number;
 }
 
@@ -38,7 +38,7 @@ interface Standing {
   readonly title: string;
   readonly drift: string;
   readonly error: ErrorDetail | undefined;
-  /** The action that a person must take; undefined if the agent repairs the drift. */
+  /** The action that a person must take; undefined if the agent repairs the drift itself. */
   readonly remedy: string | undefined;
 }
 
@@ -52,7 +52,7 @@ export interface DriftTrackerOptions {
 export function createDriftTracker({ statusStore, history, log, now }: DriftTrackerOptions): DriftTracker {
   const attempts = new Map<string, Attempts>();
   const standing = new Map<string, Standing>();
-  /** The last report in the history for each step that differs. */
+  /** For each step that differs, the last message that the history recorded about it. */
   const told = new Map<string, string>();
   let policy: Policy | undefined;
   let checkedUnixMillis = 0;
@@ -68,7 +68,8 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
     tell({ kind: HistoryKind.HISTORY_KIND_DRIFT, subject: id, message, cause, problem: true });
   };
   const post = (paused: string): void => {
-    // While the check is paused, no differences are published: after the pause, the desired state may be different.
+    // While the check is paused, no differences are published, because the desired state may be different after the
+    // pause.
     const known = paused === "" ? [...standing] : [];
     const steps = known.map(([id, found]): DriftedStep => {
       const attempt = of(id);
@@ -86,12 +87,12 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
     const detail = error === null ? standing.get(id)?.error : toDetail(error);
     standing.set(id, { ...found, error: detail });
     if (policy === "report" || found.remedy !== undefined) {
-      const byHand = found.remedy === undefined ? "" : `; khw does not repair this; remedy: ${found.remedy}`;
+      const byHand = found.remedy === undefined ? "" : `; khw does not repair this itself; remedy: ${found.remedy}`;
       return tellDrift(id, `${found.drift}${byHand}`);
     }
     if (before.since === 0 && undoneAgain(after)) {
       const next = new Date(dueAt(after)).toISOString();
-      const often = `repaired ${after.repairs.length} times recently, and the repair was undone each time`;
+      const often = `the step has been repaired ${after.repairs.length} times recently, and each repair was undone`;
       tellDrift(id, `${found.drift}; the next repair is due at ${next}`, often);
     }
   };
@@ -127,7 +128,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
         standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error), remedy: undefined });
         if (error.code === "BUSY") return true;
         attempts.set(id, afterFailure(of(id), now()));
-        // Every attempt is reported, because attempts become less frequent.
+        // Every attempt is reported; the history stays short, because attempts become less frequent.
         told.delete(id);
         tellDrift(id, `${drift?.summary ?? known}: cannot be repaired`, formatError(error));
         return false;
@@ -155,7 +156,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
       return { due, waiting: new Set(repairable.filter((id) => !due.includes(id))) };
     },
     repaired: (results, operationId) => {
-      const cause = `it differed from the state of operation ${operationId}`;
+      const cause = `it differed from the desired state of operation ${operationId}`;
       const postponed = results.map((result) => concludes(result, cause)).includes(true);
       post("");
       return { postponed };

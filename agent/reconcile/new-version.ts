@@ -2,11 +2,11 @@ import type { Files } from "../os/files.ts";
 
 /**
  * Keeps a new version of the agent from changing a machine on which the previous version found no drift. The new
- * version may write units or flags differently, and a repair would restart components without a drain. Drift is
- * therefore only reported until the new version finds no drift at all, or until an operation succeeds.
+ * version may render units or flags differently, and a repair would then restart components without draining the node.
+ * The agent therefore only reports drift until the new version finds none at all, or until an operation succeeds.
  */
 export interface NewVersion {
-  /** Whether drift is only reported. */
+  /** Whether the agent only reports drift and does not repair it. */
   holdsBack(): boolean;
   /** Must be called after a check without drift, and after an operation that succeeded. Never fails. */
   agrees(): Promise<void>;
@@ -19,13 +19,13 @@ export interface NewVersionOptions {
   readonly log: (line: string) => void;
 }
 
-/** Opens the record of the last version that found no drift. Without a record, repairs are not held back. */
+/** Opens the record of the last version that found no drift. If there is no record, repairs are not held back. */
 export async function openNewVersion({ files, folder, version, log }: NewVersionOptions): Promise<NewVersion> {
   const path = `${folder}/agreed-version`;
   let agreed = (await files.read(path))?.toString("utf8").trim();
   const holdsBack = (): boolean => agreed !== undefined && agreed !== version;
   if (holdsBack()) {
-    log(`the version was ${agreed ?? ""} and is ${version}: drift is only reported until a check finds none`);
+    log(`the agent's version changed from ${agreed ?? ""} to ${version}: drift is only reported until a check finds no drift`);
   }
   return {
     holdsBack,
@@ -36,7 +36,7 @@ export async function openNewVersion({ files, folder, version, log }: NewVersion
         await files.mkdir(folder, 0o700);
         await files.write(path, `${version}\n`, 0o600);
       } catch (error) {
-        // The next start of this version holds repairs back again, which is harmless.
+        // Without the record, this version holds repairs back again after its next start, which is harmless.
         log(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
       }
     },

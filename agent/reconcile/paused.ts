@@ -6,30 +6,30 @@ import type { Holder } from "../state/machine-lock.ts";
 export interface PausedOptions {
   readonly kept: KeptOperation | undefined;
   readonly holder: Holder | undefined;
-  /** The running operation, otherwise the last one. */
+  /** The running operation; if no operation is running, the last one. */
   readonly operation: Operation | undefined;
-  /** The reason why a record of the desired state cannot be read. */
+  /** Why the record of the desired state or of the last operation cannot be read. */
   readonly damage: string | undefined;
 }
 
-/** Returns the reason why the check for drift is paused; empty if it runs. */
+/** Returns why the drift check is paused; an empty string if it is not paused. */
 export function pausedBecause({ kept, holder, operation, damage }: PausedOptions): string {
   if (holder !== undefined) return `${holder.name} is working on this machine`;
   if (operation?.state === OperationState.OPERATION_STATE_RUNNING)
     return `an operation by ${operation.holder} is running`;
-  if (damage !== undefined) return `${damage}, and the desired state is unknown: run \`khw-client bootstrap\``;
+  if (damage !== undefined) return `${damage}, so the desired state is unknown: run \`khw-client bootstrap\``;
   if (kept === undefined) return "there is no desired state: no operation has succeeded here yet";
-  // Running the kept operation again does not change the desired state. If any other operation failed, the desired
-  // state is unclear, so repair pauses.
+  // Running the operation that set the kept state again does not change the desired state. If a different operation
+  // failed, it is unclear which state is wanted, and repair pauses.
   if (operation === undefined || operation.id === kept.operationId || isPrepare(operation)) return "";
   const { state, holder: whose } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
   const which = `the operation that ${whose} started at ${since}`;
-  // After a successful rollback, the machine runs the kept state again.
+  // After a successful rollback, the machine is back in the kept state.
   if (isRolledBack(operation)) return "";
-  if (state === OperationState.OPERATION_STATE_FAILED) return `${which} failed, and the desired state is unknown`;
+  if (state === OperationState.OPERATION_STATE_FAILED) return `${which} failed, so the desired state is unknown`;
   if (state === OperationState.OPERATION_STATE_INTERRUPTED) {
-    return `${which} was interrupted, and the desired state is unknown`;
+    return `${which} was interrupted, so the desired state is unknown`;
   }
   return "";
 }

@@ -1,14 +1,14 @@
-/** Detects whether a run of the reconciler is stuck. */
+/** Detects whether a reconciler run is stuck. */
 export interface Progress {
   begun(): void;
-  /** Records an action, for example "service/nginx". */
+  /** Records completed work, for example the step "service/nginx". */
   made(what: string): void;
   ended(): void;
-  /** Returns the reason why the run seems stuck; undefined while it makes progress or no run is active. */
+  /** Returns why the run seems to be stuck; undefined while the run is making progress or if no run is active. */
   stuck(): string | undefined;
 }
 
-/** Longer than any wait during which a repair reports no progress. */
+/** Longer than a repair ever waits without reporting progress. */
 const patienceMillis = 600_000;
 
 /**

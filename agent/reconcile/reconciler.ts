@@ -19,8 +19,8 @@ import type { KeptOperation, KeptState } from "../state/desired-state.ts";
 import type { MachineLock } from "../state/machine-lock.ts";
 
 /**
- * Keeps the machine in its desired state: checks every step on a timer and on file events, and repairs steps that
- * differ.
+ * Keeps the machine in its desired state: checks every step periodically and whenever files change, and repairs the
+ * steps that differ.
  */
 export interface Reconciler {
   /**
@@ -29,8 +29,8 @@ export interface Reconciler {
    */
   plan(signal: AbortSignal): Promise<GetPlanResponse>;
   /**
-   * Returns the reason why the reconciler makes no progress, for the watchdog's keep-alive; undefined if it makes
-   * progress.
+   * Returns why the reconciler is making no progress; undefined if it is making progress. The caller uses the result
+   * for the watchdog's keep-alives.
    */
   stuck(): string | undefined;
 }
@@ -43,7 +43,7 @@ export interface ReconcilerOptions {
   readonly statusStore: StatusStore;
   readonly history: History;
   readonly lease: RestartLease;
-  /** Returns the reason why the record of the last operation cannot be read. */
+  /** Returns why the record of the last operation cannot be read; undefined if it can be read. */
   readonly operationDamage: () => string | undefined;
   readonly newVersion: NewVersion;
   readonly intervalMillis: number;
@@ -51,11 +51,14 @@ export interface ReconcilerOptions {
   readonly signal: AbortSignal;
 }
 
-/** How long a restart is postponed while another controller's API server restarts. */
+/** How long a restart is postponed while another controller's API server is restarting. */
 const busyMillis = 15_000;
-/** An agent that cannot trust its own view checks again after this time. */
+/** How long an agent that cannot trust its own view waits before it checks again. */
 const doubtMillis = 15_000;
-/** The minimum time between checks, however often files change (unless the interval itself is shorter). */
+/**
+ * The minimum time between checks, however often files change. If the regular interval is shorter, the interval is the
+ * minimum.
+ */
 const closestMillis = 1_000;
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
@@ -80,7 +83,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     () => clock.now(),
   );
   let nextMillis = intervalMillis;
-  /** The last check found differences that the agent did not trust. */
+  /** Whether the last check found differences that the agent did not trust. */
   let doubted = false;
 
   const paused = (): string =>
@@ -97,7 +100,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const planned = await planSteps(list, os, ending);
     progress.made("its checks");
     if (ending.aborted) return;
-    // Every version of the agent leaves a difference with a remedy to a person.
+    // A difference with a remedy does not count, because every version of the agent leaves such a difference to a
+    // person.
     const isContent = planned.every(
       ({ drift, error }) => error === null && (drift === null || drift.remedy !== undefined),
     );
@@ -135,7 +139,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       });
       if (machineLock.holder() !== undefined) tracker.paused(paused(), keptState.current()?.desired.driftPolicy);
     } catch (error) {
-      log(`the check for drift failed: ${formatError(toKhwError(error))}`);
+      log(`the drift check failed: ${formatError(toKhwError(error))}`);
     } finally {
       progress.ended();
       schedule.within(Math.min(nextMillis, tracker.nextDueMillis()));
@@ -156,7 +160,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       const kept = keptState.current();
       const damage = keptState.damage();
       if (damage !== undefined) {
-        throw new KhwError("NO_STATE", damage, { hint: "run `khw-client bootstrap`, which writes it again" });
+        throw new KhwError("NO_STATE", damage, { hint: "run `khw-client bootstrap`, which rewrites the record" });
       }
       if (kept === undefined) {
         throw new KhwError("NO_STATE", "this agent has no desired state yet: no operation has succeeded here", {

@@ -4,14 +4,17 @@ import type { RestartLease } from "../supervise/restart-lease.ts";
 import type { Progress } from "./progress.ts";
 
 /**
- * Returns the steps that are checked and repaired automatically: all except the health of components, which the
- * supervisor watches.
+ * Returns the steps that the reconciler checks and repairs: all except the health of components, which the supervisor
+ * watches.
  */
 export function checkedByItself(steps: readonly Step<Os>[]): Step<Os>[] {
   return withoutSteps(steps, (id) => id.startsWith("ready/")).map(withoutDown);
 }
 
-/** Returns the step with a check that ignores a stopped process, because the supervisor starts stopped processes. */
+/**
+ * Returns the step with a check that ignores a stopped process, because starting stopped processes is the supervisor's
+ * task.
+ */
 function withoutDown(step: Step<Os>): Step<Os> {
   return {
     ...step,
@@ -37,7 +40,7 @@ export interface Repaired {
   readonly result: StepResult;
 }
 
-/** Applies the steps that differ, except those that wait and the steps that need them. */
+/** Applies the steps that differ, except the waiting ones and all steps that need them. */
 export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: RepairOptions): Promise<Repaired[]> {
   const { signal, lease, waiting, ready, progress } = options;
   const list = withoutDependents(steps, waiting).map((step) =>
@@ -50,15 +53,15 @@ export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: R
   });
 }
 
-/** Services that a cluster restarts on one node at a time, by step. */
+/** The services that must restart on only one node at a time, keyed by the id of their step. */
 const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
   ["service/kube-apiserver", "kube-apiserver"],
   ["service/etcd", "etcd"],
 ]);
 
 /**
- * Restarts one API server (or etcd member) of the cluster at a time; the next restart waits until the previous one
- * answers again.
+ * Makes sure that only one API server (or etcd member) of the cluster restarts at a time. The next restart waits until
+ * the restarted process answers again.
  */
 function oneAtATime(step: Step<Os>, { lease, ready }: Pick<RepairOptions, "lease" | "ready">): Step<Os> {
   const of = spared.get(step.id);

@@ -1,11 +1,11 @@
-/** Schedules the next run. */
+/** Schedules the next run of a task. */
 export interface Schedule {
-  /** Makes the next run start within this time. If an earlier run is already planned, the plan does not change. */
+  /** Makes the next run start within this time. Changes nothing if an earlier run is already scheduled. */
   within(millis: number): void;
 }
 
 export interface ScheduleOptions {
-  /** The minimum time between runs, however often they are requested. */
+  /** The minimum time between the starts of two runs, however often a run is requested. */
   readonly closestMillis: number;
   readonly signal: AbortSignal;
 }

@@ -13,15 +13,15 @@ export interface TriggerOptions {
   readonly within: (millis: number) => void;
 }
 
-/** Requests early checks when a watched folder or unit changes, and when an operation ends. */
+/** Requests an early check when a watched folder or unit changes, or when an operation starts or ends. */
 export interface Triggers {
   /** Watches these steps instead of the previous ones. */
   watch(steps: readonly Step<Os>[]): void;
 }
 
-/** Other changes often follow a manual change within this time. */
+/** The wait after a file change, because a manual change is often followed by more changes. */
 const settleMillis = 100;
-/** A unit in a crash loop changes several times during each crash. */
+/** The wait after a unit change; a unit in a crash loop changes state several times during each crash. */
 const unitMillis = 2_000;
 
 export function createTriggers({ os, machineLock, statusStore, signal, within }: TriggerOptions): Triggers {
@@ -31,7 +31,7 @@ export function createTriggers({ os, machineLock, statusStore, signal, within }:
   const stops = [
     machineLock.whenFree(() => within(0)),
     statusStore.listen(({ operation }) => {
-      // A running operation pauses the check, and the status must show that at once.
+      // A running operation pauses the drift check, and the status must show the pause at once.
       if (operation !== undefined)
         within(operation.state === OperationState.OPERATION_STATE_RUNNING ? 0 : settleMillis);
     }),

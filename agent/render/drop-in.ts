@@ -1,11 +1,11 @@
-/** The environment variable that carries the digest of a running service's inputs. */
+/** The environment variable that holds the digest of a running service's inputs. */
 export const inputsVariable = "KHW_INPUTS";
 
-/** The record that a service writes at each start. */
+/** The record that is written each time a service starts. */
 export interface StartRecord {
   /** The files that the service reads when it starts. Their paths contain no characters special to a shell. */
   readonly files: readonly string[];
-  /** The folder below /run for the record; exists while the process lives. */
+  /** The name of the record's folder in /run. The folder exists as long as the service runs. */
   readonly folder: string;
   readonly file: string;
 }
@@ -18,16 +18,16 @@ export interface InputsDropIn {
 
 /**
  * Renders a drop-in for a service. The drop-in puts the digest (SHA-256 in hex) of the service's inputs into the
- * environment of the service. A start waits until the program itself runs; with the lab's Type=simple a start ends
- * before the process has its environment. A stop has a time limit, because an API server with open watches takes 60 s
- * to exit. It does not listen during that time.
+ * service's environment. Type=exec makes a start wait until the program itself is running. With the lab's Type=simple,
+ * a start ends before the process has its environment. TimeoutStopSec limits the time of a stop, because an API server
+ * with open watches takes 60 s to exit. It accepts no connections during that time.
  *
- * With a record, each start also writes the digests of its files, in the format of sha256sum. Nothing else shows which
- * content a process has read. If the record cannot be written, the service still starts.
+ * If a record is given, each start also writes the digests of the record's files, in the format of sha256sum. Nothing
+ * else shows which version of a file the process has read. If the record cannot be written, the service still starts.
  */
 export function renderInputsDropIn(digest: string, { record, mounts = [] }: InputsDropIn = {}): string {
-  // The first setting starts the mount's unit before the service, if there is such a unit. The second setting requires
-  // the mount. It is an assertion, because a drop-in that clears conditions clears all of them.
+  // The first setting starts the mount unit before the service, if there is one. The second setting makes the mount
+  // mandatory. It is an assertion and not a condition, because a drop-in can clear conditions only all at once.
   const demands = mounts.map((path) => `RequiresMountsFor=${path}\nAssertPathIsMountPoint=${path}\n`);
   const unit = mounts.length === 0 ? "" : `[Unit]\n${demands.join("")}\n`;
   const inputs = `${unit}[Service]\nType=exec\nTimeoutStopSec=15\nEnvironment=${inputsVariable}=sha256:${digest}\n`;

@@ -2,7 +2,7 @@ import { type Controller, type DesiredState, ownController } from "../../proto/d
 import { clientUrl, etcdPorts, peerUrl } from "../../proto/etcd.ts";
 import { etcdDataFolder, etcdFile, etcdMemberFolder, installedProgram } from "../paths.ts";
 
-/** The members of a cluster for --initial-cluster: peer URLs by member name. */
+/** The members of a cluster for --initial-cluster, as a map from member name to peer URL. */
 export type InitialCluster = ReadonlyMap<string, string>;
 
 /** Returns the members, one on each controller. */
@@ -39,12 +39,12 @@ export function etcdCommand(desired: DesiredState): [program: string, ...flags: 
 }
 
 /**
- * Renders a drop-in for a member that joins and copies the other members' data. The unit itself stays identical to the
- * lab's unit.
+ * Renders a drop-in for a member that joins an existing cluster and copies the other members' data. The unit itself
+ * stays identical to the lab's unit.
  */
 export function renderEtcdJoin(desired: DesiredState, members: InitialCluster): string {
-  // The empty settings clear renderEtcdGuard's condition and the unit's command. With Type=exec, a start does not wait
-  // until the member has joined.
+  // The two empty settings clear the condition that renderEtcdGuard sets and the command from the unit. With Type=exec,
+  // starting the unit does not wait until the member has joined.
   return `[Unit]
 ConditionPathExists=
 
@@ -56,8 +56,8 @@ ${execStart(desired, { state: "existing", members })}
 }
 
 /**
- * Renders a drop-in that keeps systemd from starting a member whose data is lost: with the lab's flags it would
- * create a new cluster.
+ * Renders a drop-in that keeps systemd from starting a member that has lost its data. With the lab's flags, such a
+ * member would create a new cluster.
  */
 export function renderEtcdGuard(): string {
   return `[Unit]\nConditionPathExists=${etcdMemberFolder}\n`;
@@ -72,7 +72,7 @@ function beginningOf(desired: DesiredState): FirstStart {
   return { state: "new", members: initialCluster(desired) };
 }
 
-/** Returns the lab's flags in the lab's order, each as the lab writes it. */
+/** Returns the lab's flags in the lab's order, each spelled as in the lab. */
 function labFlags(own: Controller, { state, members }: FirstStart): string[][] {
   return [
     ["--name", own.name],

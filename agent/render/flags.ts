@@ -2,12 +2,12 @@ import type { Component } from "../../proto/components.ts";
 import type { DesiredState } from "../../proto/desired.ts";
 import { goneFlags } from "../../proto/kubernetes-versions.ts";
 
-/** A program's flag: its name without dashes, and its value. */
+/** A command-line flag: the name without dashes, and the value. */
 export type Flag = readonly [name: string, value: string];
 
 /**
- * Returns a component's flags: the lab's flags, without those that the desired release removed, and with the changes
- * from khw.yaml. The lab's flags keep their places; other flags follow, sorted by name.
+ * Returns a component's flags: the lab's flags without those that the desired release no longer has, and with the
+ * changes from khw.yaml. The lab's flags keep their order; all other flags follow, sorted by name.
  */
 export function effectiveFlags(component: Component, lab: readonly Flag[], desired: DesiredState): Flag[] {
   const { set = {}, remove = [] } = desired.flags[component] ?? {};

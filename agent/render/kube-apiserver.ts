@@ -17,7 +17,7 @@ export function kubeApiserverFlags(desired: DesiredState): Flag[] {
 /** Returns the lab's flags in the lab's order. */
 function labFlags(desired: DesiredState): Flag[] {
   const { controllers, etcdServers, nodePortRange, publicAddress, serviceCidr } = desired.cluster;
-  // Clients and kubelets are trusted if their certificate is from the cluster's CA or from the signing CA.
+  // The API server trusts clients and kubelets whose certificate was signed by the cluster's CA or by the signing CA.
   const authorities = credentialFile(signsSeparately(desired) ? "ca-bundle.pem" : "ca.pem");
   return [
     ["advertise-address", ownController(desired).internalIp],

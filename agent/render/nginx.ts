@@ -1,14 +1,16 @@
 import { credentialFile } from "../paths.ts";
 
 /**
- * Renders the lab's site for the load balancer's health check, and adds verification of the API server's certificate.
+ * Renders the lab's nginx site for the load balancer's health check, and makes nginx verify the API server's
+ * certificate.
  *
- * The lab names a CA but leaves `proxy_ssl_verify` at its default, off. nginx does not compare IP addresses
- * (https://github.com/nginx/nginx/issues/1237), so it verifies a DNS name in the lab's certificate. The site's own name
- * cannot be used, because lab 04's certificate does not contain it. The certificate lists
+ * The lab sets a CA but leaves `proxy_ssl_verify` at its default, which is off. nginx cannot verify IP addresses
+ * (https://github.com/nginx/nginx/issues/1237), so it verifies a DNS name in the lab's certificate. The `server_name`
+ * of the site cannot be used, because the certificate from lab 04 does not contain it. That certificate lists
  * `kubernetes.default.svc.cluster` and `kubernetes.svc.cluster.local` instead.
  *
- * A drained node answers 503, whatever the API server's response, so that the load balancer sends no new connections.
+ * A drained node always answers 503, whether or not its API server is healthy. The load balancer then sends it no new
+ * connections.
  */
 export function renderNginxSite({ drained }: { readonly drained: boolean }): string {
   return `server {

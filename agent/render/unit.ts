@@ -2,14 +2,14 @@ import type { Component } from "../../proto/components.ts";
 import { installedProgram } from "../paths.ts";
 import type { Flag } from "./flags.ts";
 
-/** Returns the command line of a component's process as in its unit; the program's path comes first. */
+/** Returns the command line of a component's process, as in its unit. The path of the program comes first. */
 export function commandOf(component: Component, flags: readonly Flag[]): [program: string, ...flags: string[]] {
   return [installedProgram(component), ...flags.map(([name, value]) => `--${name}=${value}`)];
 }
 
 /**
- * Renders the lab's unit for a component. The process gets exactly these flags, whatever characters their values
- * contain.
+ * Renders the lab's unit for a component. The process receives exactly these flags, even if their values contain
+ * special characters.
  */
 export function renderUnit(component: Component, description: string, flags: readonly Flag[]): string {
   const command = commandOf(
@@ -31,9 +31,9 @@ WantedBy=multi-user.target
 }
 
 /**
- * Quotes a value for systemd.service(5): unquoted if no character is special, otherwise in single quotes as in the lab.
- * systemd still expands backslashes, % and $ within quotes, so these are doubled. A value is one line without control
- * characters (parseFlagValue), so no other escape is needed.
+ * Quotes a value for systemd.service(5). Leaves the value unquoted if no character is special; otherwise uses single
+ * quotes, as the lab does. systemd still expands backslashes, % and $ within quotes, so these are doubled. A value is a
+ * single line without control characters (parseFlagValue), so no other escapes are needed.
  */
 function quote(value: string): string {
   if (/^[\w.,:/@+-]*$/.test(value)) return value;

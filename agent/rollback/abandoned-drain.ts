@@ -7,23 +7,23 @@ import { healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import type { Maintenance } from "../state/maintenance.ts";
 
-/** A client that is still connected undrains the node itself within this time. */
+/** How long the agent waits first. A client that is still connected undrains the node within this time. */
 const clientMillis = 60_000;
 const intervalMillis = 5_000;
 
 export interface AbandonedDrainOptions {
   readonly os: Os;
   readonly maintenance: Pick<Maintenance, "current" | "undrainLeft">;
-  /** The running operation, or else the last Apply. */
+  /** Returns the running operation; if no operation is running, the last Apply. */
   readonly operation: () => Operation | undefined;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
 }
 
 /**
- * After a rollback, undrains the node if the rolling update that drained it does not, as soon as the API server is
- * healthy. Without this, the node would stay out of the load balancer after the client went away. Another operation or
- * drain ends the wait, because it shows that another client works on the node. Never rejects.
+ * Undrains the node after a rollback, in case the client whose rolling update drained the node is gone. Waits until the
+ * API server is healthy. Otherwise, the node would receive no more traffic from the load balancer. Another operation or
+ * drain ends the wait, because it means that a client is working on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
   const { os, maintenance, operation, log, signal } = options;

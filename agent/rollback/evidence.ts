@@ -7,7 +7,7 @@ import { probeLiveness } from "../supervise/liveness.ts";
 export interface DoubtOptions {
   /** The components whose service or health check failed. */
   readonly failed: readonly string[];
-  /** The state to go back to. */
+  /** The state that the rollback would return to. */
   readonly to: DesiredState;
   /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;
@@ -16,7 +16,8 @@ export interface DoubtOptions {
 
 /**
  * Returns a reason to doubt that the change broke the failed components. A component may be healthy after all, or may
- * have failed for another reason. Returns null only with positive evidence against every failed component.
+ * have failed for a different reason. Returns null only if there is positive evidence that the change broke every
+ * failed component.
  */
 export async function doubtFailures(os: Os, { failed, to, drained, signal }: DoubtOptions): Promise<string | null> {
   for (const component of failed) {
@@ -27,7 +28,7 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
   }
   return null;
 
-  /** Returns a possible reason for the failure other than the change. */
+  /** Returns a possible cause of the failure other than the change. */
   async function doubtCause(component: string, { kind }: Illness): Promise<string | null> {
     switch (component) {
       case "kube-apiserver":
@@ -35,7 +36,7 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
       case "etcd": {
         const own = clientUrl(os.identity);
         const others = to.cluster.controllers.map(clientUrl).filter((server) => server !== own);
-        // A running etcd member reports the health of its cluster, not its own.
+        // A running etcd member reports the health of the whole cluster, not only its own.
         return kind === "dead" ? null : noEtcd(await etcdAnswers(others));
       }
       default: {
@@ -48,9 +49,9 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
   }
 
   /**
-   * Asks etcd servers for their health, with the credentials from the older state. A healthy response proves that the
-   * agent's clock, CA and network are right, and that etcd has a quorum. Returns null if a server is healthy, otherwise
-   * the reasons.
+   * Checks the health of etcd servers, with the credentials from the older state. A healthy response proves that the
+   * agent's clock, CA and network are fine, and that etcd has a quorum. Returns null if a server is healthy; otherwise,
+   * why each server is not.
    */
   async function etcdAnswers(servers: readonly string[]): Promise<string[] | null> {
     const pem = (name: string): string | undefined => {
@@ -59,7 +60,7 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
     };
     const [caPem, certPem, keyPem] = [pem("ca.pem"), pem("kubernetes.pem"), pem("kubernetes-key.pem")];
     if (caPem === undefined || certPem === undefined || keyPem === undefined)
-      return ["no credentials for etcd are kept"];
+      return ["the agent has no credentials for etcd"];
     const check = healthCheckOf("etcd");
     const reasons = await Promise.all(
       servers.map(async (server) => {
@@ -85,13 +86,13 @@ function serversOf({ flags, cluster }: DesiredState): readonly string[] {
 
 type Illness =
   | { readonly kind: "unsure"; readonly reason: string }
-  /** The component does not run, hangs, or reports that it is not alive. */
+  /** The component is not running, hangs, or reports that it is not alive. */
   | { readonly kind: "dead" }
-  /** The component runs and reports that it is not healthy. */
+  /** The component is running and reports that it is not healthy. */
   | { readonly kind: "answers" };
 
 /**
- * Examines a component that did not become healthy. A failed TLS handshake proves nothing, because the agent's clock or
+ * Finds out in which way a component is unhealthy. A failed TLS handshake proves nothing, because the agent's clock or
  * CA may be wrong.
  */
 async function findIllness(check: HealthCheck, os: Os, signal: AbortSignal): Promise<Illness> {

@@ -22,7 +22,7 @@ export interface RollbackOptions {
   readonly signal: AbortSignal;
 }
 
-/** The folders that a rollback writes to. It needs space for links, units and credentials. */
+/** The folders that a rollback writes links, units and credentials to. */
 const writtenFolders = [installedFolder, unitFolder, kubernetesFolder, etcdFolder, stateFolder];
 const [healthMillis, doubtMillis, lookMillis] = [4_000, 30_000, 2_000];
 const neededBytes = 16 * 1024 * 1024;
@@ -43,7 +43,7 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
       const shared = sharedDifference(to, wanted);
       const obstacle =
         unhealthy !== null
-          ? `its previous state was not healthy when the operation began: ${unhealthy}`
+          ? `its previous state was not healthy when the operation started: ${unhealthy}`
           : shared === undefined
             ? null
             : `the operation also changes ${shared}, which must be the same on all controllers`;
@@ -66,9 +66,9 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
     if (failure.failed.length === 0) return "no component failed";
     const look = async (): Promise<string | null> =>
       (await doubtOwnView(os, signal)) ?? doubtFailures(os, { ...failure, drained: drained(), signal });
-    const what = "the agent is not sure that the change is the reason";
+    const what = "the agent is not sure that the change caused the failure";
     const doubt = await lastReason(look, { what, deadlineMillis: doubtMillis, os, signal });
-    return doubt === null ? null : `the agent cannot be sure that the change is the reason: ${doubt}`;
+    return doubt === null ? null : `the agent cannot be sure that the change caused the failure: ${doubt}`;
   }
 
   async function etcdObstacle(states: {
@@ -80,12 +80,12 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
     const drift = await steps(to)
       .find(({ id }) => id === "service/etcd")
       ?.check(os, signal);
-    // The machine's etcd still runs with the older state.
+    // etcd on this machine is still running as in the older state.
     if (drift === undefined || drift === null) return null;
     const newer = isOlderEtcd(states) ? await downgradeObstacle(to, os, signal) : null;
     if (newer !== null) return newer;
     const quorum = await quorumObstacle(to, os, signal);
-    return quorum === null ? null : `its etcd must not stop now: ${quorum}`;
+    return quorum === null ? null : `its etcd must not be stopped now: ${quorum}`;
   }
 }
 
@@ -97,8 +97,8 @@ interface LookOptions {
 }
 
 /**
- * Looks repeatedly until there is no reason or the deadline passes, and returns the last reason. On a busy machine, a
- * response or the agent itself can be late.
+ * Calls `look` repeatedly until it returns no reason or the deadline passes, and returns the last reason. On a busy
+ * machine, a response or the agent itself can be late.
  */
 async function lastReason(
   look: () => Promise<string | null>,
@@ -117,7 +117,7 @@ async function lastReason(
   return reason;
 }
 
-/** Returns the first reason why the machine does not run this state or is not healthy; null if there is no reason. */
+/** Returns the first reason why the machine is not in this state or not healthy; null if there is no reason. */
 async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSignal): Promise<string | null> {
   const checked = steps.filter(({ id }) => id.startsWith("service/") || id.startsWith("ready/"));
   const planned = await planSteps(checked, os, signal);
@@ -128,7 +128,7 @@ async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSig
   return first ?? null;
 }
 
-/** A full disk would interrupt the rollback halfway. */
+/** Makes sure that a full disk does not stop the rollback halfway. */
 async function spaceObstacle({ files }: Os): Promise<string | null> {
   for (const folder of writtenFolders) {
     const free = await files.available(folder);
@@ -137,7 +137,7 @@ async function spaceObstacle({ files }: Os): Promise<string | null> {
   return null;
 }
 
-/** Whether a step with this id can change the processes that run now or after the next start. */
+/** Whether the step with this id can change a running process, or how a process runs after its next start. */
 function mayChangeProcesses(id: string): boolean {
   return /^(?:binary|unit|service|ready|stopped|credential|config|nginx)\//.test(id) || /^etcd\/.*\.pem$/.test(id);
 }

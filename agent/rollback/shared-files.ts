@@ -3,8 +3,8 @@ import type { CredentialName } from "../../proto/components.ts";
 import type { DesiredState } from "../../proto/desired.ts";
 
 /**
- * Files that must be the same on all controllers. With an older file, a controller would reject the others' signatures,
- * or could not decrypt their data.
+ * Files that must be the same on all controllers. With an older file, a controller would reject the other controllers'
+ * signatures, or could not decrypt their data.
  */
 const sharedFiles: readonly CredentialName[] = [
   "ca.pem",
@@ -15,8 +15,9 @@ const sharedFiles: readonly CredentialName[] = [
 ];
 
 /**
- * Returns a part that differs between two states but must be the same on all controllers; undefined without such a
- * part. The other controllers may already run the newer state, and the older state may no longer fit theirs.
+ * Returns a part of the state that differs between the two states, but that must be the same on all controllers.
+ * Returns undefined if there is no such part. The other controllers may already be running the newer state, which may
+ * not work together with the older one.
  */
 export function sharedDifference(one: DesiredState, other: DesiredState): string | undefined {
   if (!isDeepStrictEqual(one.cluster, other.cluster)) return "the cluster's addresses or ranges";

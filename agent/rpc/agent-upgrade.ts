@@ -10,7 +10,7 @@ import { untilGone } from "./until-gone.ts";
 import { holderOf, receiving } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** The RPC that upgrades the agent itself. */
+/** Handles the RPC that upgrades the agent itself. */
 export function agentUpgradeHandlers(options: HandlerOptions): Pick<AgentServiceServer, "upgradeAgent"> {
   return {
     upgradeAgent: receiving(

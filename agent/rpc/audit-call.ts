@@ -8,9 +8,12 @@ import type { Caller } from "./caller.ts";
 
 export interface CallRecord {
   refuse(error: KhwError): void;
-  /** Records the subject of the call, which is taken from the request. */
+  /** Takes the subject of the call from the request, for the audit entry. */
   about(message: unknown): void;
-  /** Records the result once; undefined if the caller disconnected before the result. */
+  /**
+   * Records the result; further calls are ignored. The status is undefined if the caller disconnected before there was
+   * a result.
+   */
   end(status: CallStatus | undefined): void;
 }
 
@@ -20,7 +23,10 @@ interface CallStatus {
   readonly metadata?: ServiceError["metadata"] | null | undefined;
 }
 
-/** Records a call: every call that requires an administrator, and other calls if they are refused or fail. */
+/**
+ * Records a call in the audit log. Calls that require an administrator are always recorded, and other calls only if
+ * they are refused or fail.
+ */
 export function auditCall(
   audit: Audit,
   of: { readonly path: string; readonly caller: Caller | undefined; readonly address: string },
@@ -67,7 +73,8 @@ function resultOf(status: CallStatus | undefined): readonly [string, string] {
 }
 
 /**
- * Request fields that identify the subject of a call. Other fields are not recorded, because they may contain a secret.
+ * The request fields that identify the subject of a call. No other fields are recorded, because they may contain
+ * secrets.
  */
 const naming: ReadonlySet<string> = new Set([
   "component",

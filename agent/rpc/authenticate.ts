@@ -4,7 +4,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { type Role, roleOf } from "../../proto/roles.ts";
 import { subjectOf } from "../../proto/subject.ts";
 
-/** The caller of a connection, from its certificate. */
+/** The caller on a connection, as identified by the certificate. */
 export interface Authenticated {
   /** The certificate's serial number, in hex. */
   readonly serial: string;
@@ -12,16 +12,16 @@ export interface Authenticated {
 }
 
 /**
- * Reads the peer's certificate after the handshake, which has verified it.
- * @throws KhwError UNAUTHENTICATED with the cause: no certificate, expired, signed by another CA, not issued for
- * callers
+ * Reads the peer's certificate, which the handshake has already verified.
+ * @throws KhwError UNAUTHENTICATED with the cause: no certificate, an expired one, one signed by another CA, or one not
+ * issued for callers
  */
 export function authenticate(socket: TLSSocket): Authenticated {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) {
     throw refusal(
       "the caller presents no certificate",
-      "create a certificate from the management CA with `khw-client pki issue`",
+      "issue a certificate from the management CA with `khw-client pki issue`",
     );
   }
   if (!socket.authorized) throw unauthorized(String(socket.authorizationError), certificate);
@@ -29,10 +29,10 @@ export function authenticate(socket: TLSSocket): Authenticated {
   return { serial: certificate.serialNumber, role: roleOf(organizations) };
 }
 
-const makeAnother = "create another certificate with `khw-client pki issue`";
+const makeAnother = "issue a new certificate with `khw-client pki issue`";
 
 /**
- * Describes OpenSSL's error code. The text contains nothing from the certificate, because the certificate is not
+ * Describes OpenSSL's error code. The text contains no names from the certificate, because the certificate is not
  * trusted.
  */
 function unauthorized(code: string, { validFrom, validTo }: X509Certificate): KhwError {
@@ -41,19 +41,19 @@ function unauthorized(code: string, { validFrom, validTo }: X509Certificate): Kh
     case "CERT_HAS_EXPIRED":
       return refusal(
         `the caller's certificate expired at ${iso(validTo)}`,
-        `${makeAnother}; the agent's clock says ${now}: correct the clock if it is wrong`,
+        `${makeAnother}; the agent's clock says ${now}: correct it if it is wrong`,
       );
     case "CERT_NOT_YET_VALID":
       return refusal(
         `the caller's certificate is not valid before ${iso(validFrom)}`,
-        `the agent's clock says ${now}: correct this clock, or the clock of the machine that created the certificate`,
+        `the agent's clock says ${now}: correct it if it is wrong, or else the clock of the machine that issued the certificate`,
       );
     case "INVALID_PURPOSE":
-      return refusal("the caller's certificate is not issued for callers", makeAnother);
+      return refusal("the caller's certificate was not issued for callers", makeAnother);
     default:
       return refusal(
-        `the caller's certificate is not signed by the management CA that the agent knows (${code})`,
-        "correct `management` in khw.yaml, or give the agent another CA with `khw-client install`",
+        `the caller's certificate is not signed by the management CA that the agent trusts (${code})`,
+        "correct `management` in khw.yaml, or replace the agent's CA with `khw-client install`",
       );
   }
 }

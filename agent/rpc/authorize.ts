@@ -8,16 +8,17 @@ import type { CallLimits } from "./call-limits.ts";
 import { type Caller, callerOf, expiry } from "./caller.ts";
 
 /**
- * Refuses a call before its message is read, and records the caller, the method and the result. Fails with
- * UNAUTHENTICATED if the caller's certificate is not valid now; it may have expired since the connection began. Fails
- * with PERMISSION_DENIED without the role, and with RESOURCE_EXHAUSTED if too many calls run.
+ * Refuses unauthorized calls before their message is read. Records the caller, the method and the result. A call fails
+ * with UNAUTHENTICATED if the caller's certificate is no longer valid, because it can expire after the handshake. A
+ * call fails with PERMISSION_DENIED if the caller lacks the role, and with RESOURCE_EXHAUSTED if too many calls are
+ * running.
  */
 export function authorize({ audit, limits, answered: onAnswered }: AuthorizeOptions): ServerInterceptor {
   return (method, call) => {
     const caller = callerOf(call.getAuthContext());
     const record = auditCall(audit, { path: method.path, caller, address: call.getPeer() });
     let leave = (): void => {};
-    // The work of a cancelled call continues, so the call counts as running until its response is ready.
+    // A cancelled call continues its work, so the call counts as running until its response is ready.
     let [asked, answered, ended] = [false, false, false];
     let isAdministrator = false;
     const settle = (): void => {

@@ -3,11 +3,11 @@ import { AgentServiceService } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { HealthService } from "../../proto/gen/grpc/health/v1/health.ts";
 
-/** The limits on calls that run at the same time. */
+/** Limits on the number of calls that run at the same time. */
 export interface CallBounds {
   readonly ofAll: number;
   readonly ofCaller: number;
-  /** Limits for expensive methods, by path. */
+  /** Additional limits for expensive methods, by method path. */
   readonly methods: ReadonlyMap<string, MethodBounds>;
 }
 
@@ -25,7 +25,7 @@ export const callBounds: CallBounds = {
     [AgentServiceService.watchStatus.path, { kind: "status watchers", ofAll: 128, ofCaller: 16 }],
     [AgentServiceService.watchOperation.path, { kind: "operation watchers", ofAll: 128, ofCaller: 16 }],
     [AgentServiceService.listEvents.path, { kind: "event readers", ofAll: 64, ofCaller: 16 }],
-    // Each reader is a process on the machine. A caller that follows the journals of all components has six.
+    // Each reader is a process on the machine. A caller that follows the journals of all components uses six readers.
     [AgentServiceService.streamLogs.path, { kind: "journal readers", ofAll: 16, ofCaller: 12 }],
     [AgentServiceService.plan.path, { kind: "plans", ofAll: 8, ofCaller: 4 }],
     // Each counter holds one page of etcd's values in memory.
@@ -66,7 +66,7 @@ export function limitCalls(bounds: CallBounds = callBounds): CallLimits {
       const over = counted.find(({ key, most }) => full(key, most));
       if (over !== undefined) {
         throw new KhwError("RESOURCE_EXHAUSTED", `${over.most} ${over.kind} are already running`, {
-          hint: "stop one of them, or wait until one has ended",
+          hint: "stop one of them, or wait until one ends",
         });
       }
       for (const { key } of counted) add(key, 1);

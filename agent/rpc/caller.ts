@@ -33,6 +33,6 @@ export function expiry({ name, serial, validToUnixMillis }: Caller): KhwError | 
     : `at ${new Date(validToUnixMillis).toISOString()}`;
   const clock = new Date(now).toISOString();
   return new KhwError("UNAUTHENTICATED", `the certificate ${serial} of ${name} expired ${ended}`, {
-    hint: `create another certificate with \`khw-client pki issue\`; the agent's clock says ${clock}: correct the clock if it is wrong`,
+    hint: `issue a new certificate with \`khw-client pki issue\`; the agent's clock says ${clock}: correct it if it is wrong`,
   });
 }

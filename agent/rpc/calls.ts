@@ -20,12 +20,12 @@ export interface CallOptions {
   readonly audit: Audit;
 }
 
-/** Returns the caller's name for messages. */
+/** Returns the caller's name and address, for messages. */
 export function holderOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext" | "getPeer">): string {
   return `${callerOf(call.getAuthContext())?.name ?? "?"} from ${call.getPeer()}`;
 }
 
-/** Serves a unary call; a thrown error becomes the call's failure. */
+/** Serves a unary call. If the handler throws an error, the call fails with that error. */
 export function unary<Request, Response>(
   { log }: CallOptions,
   answer: (request: Request, call: ServerUnaryCall<Request, Response>) => Promise<Response>,
@@ -39,8 +39,8 @@ export function unary<Request, Response>(
 }
 
 /**
- * Serves a streaming call, which ends when the handler's promise settles. The signal aborts when the caller
- * disconnects, and when the agent stops.
+ * Serves a streaming call, which ends when the handler's promise settles. The handler's signal aborts when the caller
+ * disconnects or the agent stops.
  */
 export function streaming<Request, Response>(
   { signal, log }: CallOptions,
@@ -57,7 +57,7 @@ export function streaming<Request, Response>(
       .then(
         () => call.end(),
         (error: unknown) => {
-          // The caller has disconnected, which is not a failure.
+          // A disconnected caller is not a failure.
           if (call.cancelled) return;
           const reason: unknown = signal.aborted ? signal.reason : error;
           call.emit("error", toServiceError(reportFailure(log, call.getPath(), reason)));
@@ -66,15 +66,15 @@ export function streaming<Request, Response>(
       .finally(() => {
         signal.removeEventListener("abort", end);
         validity.stop();
-        // Any remaining work for this call ends with it.
+        // Ends any work that is still running for this call.
         gone.abort();
       });
   };
 }
 
 /**
- * Serves a call with many messages and one response, which may be sent before the last message is read. The signal
- * aborts when the caller disconnects.
+ * Serves a call with many messages and one response. The response may be sent before the last message has been read.
+ * The handler's signal aborts when the caller disconnects or the agent stops.
  */
 export function receiving<Request, Response>(
   { signal, log }: CallOptions,
@@ -93,10 +93,13 @@ export function receiving<Request, Response>(
   };
 }
 
-/** The clock may be set during a call, so the validity is checked at this interval. */
+/**
+ * How often the certificate's validity is checked during a call. A timer alone is not enough, because the clock may be
+ * set.
+ */
 const validityMillis = 10_000;
 
-/** Rejects, and aborts `gone`, when the caller's certificate expires during the call. */
+/** Rejects `ended` and aborts `gone` when the caller's certificate expires during the call. */
 function watchValidity(
   call: Pick<ServerUnaryCall<unknown, unknown>, "getAuthContext">,
   gone: AbortController,
@@ -120,14 +123,14 @@ function watchValidity(
   return { ended, stop: () => clearTimeout(timer) };
 }
 
-/** Tells the caller at once that the call was accepted, because the first message may take a long time. */
+/** Informs the caller at once that the call was accepted, because the first message may be a long time coming. */
 export function accept<Request, Response>(call: ServerWritableStream<Request, Response>): void {
   call.sendMetadata(new Metadata());
 }
 
 /**
- * Resolves when the caller can receive more. A slow reader makes the source wait, so the agent's memory does not
- * grow.
+ * Sends a message, and resolves when the caller can receive more. A slow caller thus slows down the sender, and the
+ * agent does not buffer messages in memory.
  */
 export async function send<Request, Response>(
   call: ServerWritableStream<Request, Response>,
@@ -140,7 +143,7 @@ export async function send<Request, Response>(
 
 function reportFailure(log: (line: string) => void, path: string, thrown: unknown): KhwError {
   const error = toKhwError(thrown);
-  // The audit entry of the call has the rest.
+  // Only bugs are logged here, because the audit entry of the call records every other error.
   if (error.code === "INTERNAL" && error.stack !== undefined) log(`${path}: ${error.stack}`);
   return error;
 }

@@ -6,12 +6,12 @@ export interface ConnectionBounds {
   /** TLS handshakes in progress: in total, and from one address. */
   readonly handshakes: number;
   readonly handshakesOfAddress: number;
-  /** Handshakes that one address may start: this many at once, and then this many each second. */
+  /** Handshakes that one address may start: a number at once, and then a number per second. */
   readonly burst: number;
   readonly perSecond: number;
   /**
-   * Connections from callers with a valid certificate: in total, for callers without the admin role, from one address,
-   * with one certificate.
+   * Connections from callers with a valid certificate: in total, from all callers without the admin role, from one
+   * address, and with one certificate.
    */
   readonly connections: number;
   readonly connectionsOfOthers: number;
@@ -43,8 +43,8 @@ interface Destroyable {
 
 export interface ConnectionLimits {
   /**
-   * Whether a connection may start its handshake. If too many handshakes are in progress, the oldest is destroyed. An
-   * honest handshake takes milliseconds, so an attacker probably holds the oldest open.
+   * Returns whether a connection may start its handshake. If too many handshakes are in progress, the oldest one is
+   * destroyed. A genuine handshake takes milliseconds, so an attacker is probably holding the oldest one open.
    */
   begin(socket: Destroyable, address: string): boolean;
   /** Ends the handshake, successful or not. */
@@ -56,7 +56,7 @@ export interface ConnectionLimits {
   enter(connected: Connected): () => void;
 }
 
-/** The number of addresses whose rate is remembered; the least recently seen address is dropped first. */
+/** The maximum number of addresses whose rate is tracked. The least recently seen address is dropped first. */
 const maxAddresses = 1_024;
 
 export function limitConnections(
@@ -115,7 +115,7 @@ export function limitConnections(
           hint: "stop programs that hold connections to this agent open",
         });
       }
-      // The entry is a copy, so that each connection is counted.
+      // The entry is a copy, so that the set counts every connection even if a caller passes the same object twice.
       const entry = { ...connected };
       open.add(entry);
       return () => void open.delete(entry);

@@ -5,13 +5,13 @@ import { refuse } from "../../proto/validate.ts";
 import { type CallOptions, unary } from "./calls.ts";
 import { serverOptions } from "./server-options.ts";
 
-/** The operations on the agent's certificate that the RPCs use. */
+/** The operations on the agent's certificate that the enrolment RPCs use. */
 export interface Enrolment {
-  /** Returns the certificate (PEM) that the agent serves with; undefined if it is provisional. */
+  /** Returns the certificate (PEM) with which the agent serves; undefined if that certificate is only provisional. */
   certificate(): string | undefined;
-  /** Returns a signing request (PEM) for the next key. */
+  /** Returns a certificate signing request (PEM) for the agent's next key. */
   request(): Promise<string>;
-  /** Returns the instance's identity token for the audience. */
+  /** Returns the instance's identity token for this audience. */
   token(audience: string): Promise<string>;
   /** Installs the certificate. */
   install(certificate: string): Promise<void>;

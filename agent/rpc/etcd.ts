@@ -12,7 +12,7 @@ import { refuse } from "../../proto/validate.ts";
 import { holderOf, receiving, send, streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** The RPCs for the etcd member on this machine. */
+/** Handles the RPCs for the etcd member on this machine. */
 export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
   const { signal } = options;
   const etcd = async () => (await options.node()).etcd;
@@ -50,7 +50,7 @@ export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
 }
 
 function parsePurpose(purpose: string): string {
-  if (purpose.length > 100) refuse("purpose", "has more than 100 characters");
+  if (purpose.length > 100) refuse("purpose", "is longer than 100 characters");
   return oneLine(purpose);
 }
 

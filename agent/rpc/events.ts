@@ -10,7 +10,10 @@ import { listen } from "../os/listen.ts";
 import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** Streams the history and the audit log page by page from disk. A slow caller thus keeps only one page in memory. */
+/**
+ * Streams the history and the audit log from disk, page by page. A slow caller therefore never costs more memory than
+ * one page.
+ */
 export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents" | "listAuditEntries"> {
   return {
     listAuditEntries: streaming<ListAuditEntriesRequest, AuditEntry>(options, async (call, gone) => {
@@ -20,13 +23,13 @@ export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer,
       const { sinceUnixMillis, limit, follow } = call.request;
       const { history } = await options.node();
       if (follow) accept(call);
-      // Ids are consecutive.
+      // Ids are consecutive, so the oldest requested event follows from the newest id.
       let afterId = limit === 0 ? 0 : Math.max(0, history.newest() - limit);
       for (;;) {
         const newest = history.newest();
         const page = await history.list({ afterId, sinceUnixMillis });
         for (const event of page) await send(call, event, gone);
-        // An empty page means that its entries are too old, or could not be written.
+        // If the page is empty, all remaining events are too old or could not be written.
         afterId = page.at(-1)?.id ?? newest;
         if (page.length > 0) continue;
         if (!follow) return;

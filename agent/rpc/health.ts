@@ -11,7 +11,7 @@ import { send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 const agentService = AgentServiceService.getInfo.path.split("/")[1] ?? "";
-/** The names under which health is reported: the whole server, and its only service. */
+/** The service names that a health check may ask for: the empty name for the whole server, and the agent's service. */
 const services: ReadonlySet<string> = new Set(["", agentService]);
 
 const againMillis = 5_000;
@@ -39,12 +39,12 @@ export function healthHandlers(options: HandlerOptions): HealthServer {
       let serving = await look();
       await send(call, { status: serving }, gone);
       while (serving !== Serving.SERVING) {
-        // No event reports that the metadata server is back, so the agent asks again.
+        // No event signals that the metadata server is back, so the agent polls it.
         await delay(againMillis, undefined, { signal: gone, ref: false });
         serving = await look();
         if (serving === Serving.SERVING) await send(call, { status: serving }, gone);
       }
-      // After that, the status does not change.
+      // Once the status is SERVING, it no longer changes.
       return aborted(gone);
     }),
   };

@@ -28,11 +28,11 @@ export interface Admission {
 export interface Listener {
   readonly port: number;
   /**
-   * Uses this server and identity for new connections. Open connections continue, but if the server or the CA changes,
-   * they are closed after two seconds.
+   * Uses this server and identity for new connections. Open connections continue. If the server or the CA changes, they
+   * are closed after two seconds.
    */
   admit(admission: Admission): void;
-  /** Accepts no more connections; running calls have two seconds to end. */
+  /** Stops accepting connections; running calls have two seconds to end. */
   close(): Promise<void>;
 }
 
@@ -40,7 +40,9 @@ type Injector = ReturnType<Server["createConnectionInjector"]>;
 
 const graceMillis = 2_000;
 
-/** Reads the identity in these files: the management CA's certificate, the agent's certificate, and its key. */
+/**
+ * Reads the identity from these files: the management CA's certificate, the agent's certificate, and the agent's key.
+ */
 export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admission, "server">> {
   const [ca, certificate, key] = await Promise.all([
     readFile(paths.ca),
@@ -52,12 +54,13 @@ export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admissio
 
 /** A handshake takes milliseconds, or about a second over a slow line. */
 const handshakeMillis = 5_000;
-/** TCP keep-alive also detects a peer that disappeared silently. */
+/** TCP keep-alive detects peers that disappeared silently. */
 const keepAliveMillis = 30_000;
 
 /**
- * Opens the agent's only entry point: TLS 1.3 with a valid certificate from the management CA. A caller without one is
- * refused before an HTTP/2 session exists: the agent sends the reason (proto/refusal.ts) and closes the socket.
+ * Opens the agent's only port. Callers need TLS 1.3 and a valid certificate from the management CA. A caller without
+ * such a certificate is refused before an HTTP/2 session exists. The agent sends the reason (proto/refusal.ts) and
+ * closes the socket.
  */
 export async function openListener(admission: Admission, { host, port, log }: ListenerOptions): Promise<Listener> {
   const injectors = new Map<Server, Injector>();
@@ -72,7 +75,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
   injectorOf(server);
   const refused = countRefusedPeers(log);
   const limits = limitConnections();
-  /** Connections in their handshake, by address and port of the peer. */
+  /** The connections whose handshake is in progress, by address and port of the peer. */
   const beginning = new Map<string, Socket>();
 
   const tls = createServer({
@@ -98,7 +101,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     }
     const raw = beginning.get(peerOf(socket));
     if (raw !== undefined) limits.end(raw);
-    // gRPC has no half-closed connections: a peer that ends its side has left, even if responses are unread.
+    // gRPC has no half-closed connections. A peer that ends its side has left, even if it has not read all responses.
     socket.once("end", () => socket.destroy());
     injectorOf(server).injectConnection(socket);
   });
@@ -130,7 +133,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
       ({ ca } = next);
       if (next.server === server && sameCa) return;
       // Callers that were verified with another CA, or that use another server, must reconnect. A drained injector ends
-      // all of its connections, even later ones, so new connections get a new injector.
+      // all its connections, including ones that are added later. New connections therefore get a new injector.
       injectors.get(server)?.drain(graceMillis);
       injectors.delete(server);
       ({ server } = next);
@@ -138,7 +141,8 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     close: async () => {
       const { promise: ended, resolve: end } = Promise.withResolvers<void>();
       const timer = setTimeout(end, graceMillis);
-      // Closes after its last connection; grpc-js's own tryShutdown does not wait for injected ones.
+      // The callback runs after the last connection has closed. tryShutdown of grpc-js does not wait for injected
+      // connections.
       tcp.close(() => end());
       for (const injector of injectors.values()) injector.destroy();
       await ended;
@@ -164,8 +168,9 @@ function contextOf({ ca, certificate, key }: Admission): SecureContextOptions {
     cert: certificate,
     key,
     minVersion: "TLSv1.3",
-    // Every connection makes a full handshake, in which its certificate is verified. OpenSSL still offers session
-    // resumption by ID, but no sessions are stored; an ID is cheaper than a ticket.
+    // Without tickets, every connection makes a full handshake that verifies the certificate. OpenSSL still offers
+    // session resumption by ID, which is cheaper than a ticket. No session is ever resumed, because no sessions are
+    // stored.
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }
@@ -177,7 +182,7 @@ async function bind(tcp: TcpServer, host: string, port: number): Promise<void> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("IO_FAILED", `cannot listen on ${host}:${port}: ${reason}`, {
-      hint: "stop the other program on this port, or set another port with `listen` in the configuration",
+      hint: "stop the program that is using this port, or set another port with `listen` in the agent's configuration",
       cause,
     });
   }

@@ -3,9 +3,9 @@ import type { Node } from "../node.ts";
 
 const betweenMillis = 30_000;
 
-/** Publishes the machine's load at an interval, only while a caller watches. */
+/** Publishes the machine's load at regular intervals, but only while at least one caller is watching. */
 export interface MachineFigures {
-  /** Counts a caller as watching until the returned value is disposed of. */
+  /** Counts a caller as watching until the returned object is disposed of. */
   watch(node: Pick<Node, "os" | "statusStore">): Disposable;
 }
 

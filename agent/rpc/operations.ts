@@ -27,7 +27,7 @@ import type { HandlerOptions } from "./handler-options.ts";
 const apiServer = "https://127.0.0.1:6443";
 const apiMillis = 30_000;
 
-/** The RPCs that bring a machine to a desired state: preflight, plan, apply, watch. */
+/** Handles the RPCs that bring a machine to a desired state: preflight, plan, apply, watch. */
 export function operationHandlers(
   options: HandlerOptions,
 ): Pick<
@@ -109,8 +109,8 @@ interface Following<Request> {
 }
 
 /**
- * Sends an operation's events until the last one, or until the caller disconnects. A stopping agent ends the operation
- * first. A slow caller gets no progress events.
+ * Sends an operation's events until the operation ends or the caller disconnects. A stopping agent ends the operation
+ * before it closes the call. A slow caller gets no progress events.
  */
 function follow<Request>(
   operations: Operations,
@@ -125,7 +125,7 @@ function follow<Request>(
       stop();
       resolve();
     };
-    // When the agent stops, the call stays open until the agent has ended the operation and sent the last event.
+    // When the agent is stopping, the call stays open until the operation has ended and its last event has been sent.
     const left = (): void => (signal.aborted ? undefined : end());
     gone.addEventListener("abort", left, { once: true });
     call.once("cancelled", end);

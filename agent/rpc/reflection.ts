@@ -13,7 +13,7 @@ type DescriptorFiles = typeof descriptors.files;
 
 const { serverReflectionInfo } = ServerReflectionService;
 
-/** The same service under its older name, with the same messages; many programs still try this name first. */
+/** The same service with the same messages, under its older name. Many programs still try the older name first. */
 export const reflectionAlphaService = {
   serverReflectionInfo: {
     ...serverReflectionInfo,
@@ -21,19 +21,19 @@ export const reflectionAlphaService = {
   },
 } as const satisfies ServiceDefinition;
 
-/** Serves gRPC's standard server reflection: the agent describes its own API. */
+/** Serves gRPC's standard server reflection, with which the agent describes its own API. */
 export const reflectionHandlers: {
   readonly serverReflectionInfo: handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
 } = {
   serverReflectionInfo: (call) => {
-    // If the caller disconnects, the remaining responses are dropped.
+    // If the caller disconnects, its remaining requests are dropped.
     converse(call).catch(() => call.end());
   },
 };
 
 type Call = ServerDuplexStream<ServerReflectionRequest, ServerReflectionResponse>;
 
-/** Does not read the next request until the caller has read the last response. */
+/** Answers requests one by one, and reads the next request only when the caller has room for more responses. */
 async function converse(call: Call): Promise<void> {
   const questions: AsyncIterable<ServerReflectionRequest> = call;
   for await (const originalRequest of questions) {
@@ -69,7 +69,7 @@ function listServices(files: DescriptorFiles): ReflectionAnswer {
 
 function fileWhere(files: DescriptorFiles, wanted: (file: DescriptorFiles[number]) => boolean): ReflectionAnswer {
   const found = files.find(wanted);
-  if (found === undefined) return refusal(status.NOT_FOUND, "this agent has no file that contains it");
+  if (found === undefined) return refusal(status.NOT_FOUND, "no file on this agent matches the request");
   const fileDescriptorProto = withImports(files, found).map(({ base64 }) => Buffer.from(base64, "base64"));
   return { $case: "fileDescriptorResponse", value: { fileDescriptorProto } };
 }
@@ -77,7 +77,7 @@ function fileWhere(files: DescriptorFiles, wanted: (file: DescriptorFiles[number
 /** Returns the file, then every file that it imports, directly or indirectly. */
 function withImports(files: DescriptorFiles, file: DescriptorFiles[number]): readonly DescriptorFiles[number][] {
   const list = new Set([file]);
-  // The loop also reaches the files that are added while it runs.
+  // The loop also reaches the files that are added while it is running.
   for (const { imports } of list) for (const one of files) if (imports.includes(one.name)) list.add(one);
   return [...list];
 }

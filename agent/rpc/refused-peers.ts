@@ -1,6 +1,6 @@
 import { type PerMinute, perMinute } from "../audit/per-minute.ts";
 
-/** Logs refused connections with the reason: at most one line per minute for each address and reason. */
+/** Logs refused connections with the reason, at most one line per minute for each address and reason. */
 export interface RefusedPeers extends Pick<PerMinute<unknown>, "close"> {
   add(peer: string, reason: string): void;
 }

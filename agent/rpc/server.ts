@@ -40,8 +40,8 @@ export function createRpcServer(options: HandlerOptions & { readonly enrolment: 
 }
 
 /**
- * Handles the RPCs of the agent itself: parses the request, calls the responsible part, and answers. authorize.ts has
- * already decided who may call.
+ * Handles the RPCs of AgentService. Each handler parses the request, calls the responsible part of the agent, and
+ * responds. authorize.ts has already checked that the caller may make the call.
  */
 function agentHandlers(options: HandlerOptions): AgentServiceServer {
   return {

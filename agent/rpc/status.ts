@@ -12,14 +12,17 @@ import type { HandlerOptions } from "./handler-options.ts";
 import { createMachineFigures } from "./machine-figures.ts";
 import { sendChanges } from "./watch.ts";
 
-/** The RPCs for the agent's identity and for the machine's state, which is sent once or at each change. */
+/**
+ * Handles the RPCs for the agent's identity and for the machine's state. The state is sent once, or whenever it
+ * changes.
+ */
 export function statusHandlers(
   options: HandlerOptions,
 ): Pick<AgentServiceServer, "getInfo" | "getStatus" | "watchStatus"> {
   const { node, agentVersion, log, signal } = options;
   const figures = createMachineFigures({ log, signal });
 
-  /** Returns the content of the status store, after the components and the machine have been read. */
+  /** Returns the contents of the status store. Must be called after the components and the machine have been read. */
   const fullStatus = ({ os, statusStore }: Node): GetStatusResponse => {
     const { components, certificates, ...rest } = statusStore.read();
     return {
@@ -32,7 +35,8 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, statusStore, supervisor } = await node();
-    // The reads run one after the other, so that after a failure no other read continues in the background.
+    // The reads run one after the other. With parallel reads, one could continue in the background after the other
+    // failed.
     const machine = await os.machine.read();
     await supervisor.read();
     statusStore.publish({ machine });
@@ -60,7 +64,8 @@ export function statusHandlers(
       await look();
       gone.throwIfAborted();
       using _ = figures.watch(open);
-      // There must be no await between the full state and the listener, so that each change is sent exactly once.
+      // There must be no await between reading the full state and adding the listener, so that each change is sent
+      // exactly once.
       await sendChanges(fullStatus(open), { statusStore: open.statusStore, call, gone });
     }),
   };

@@ -5,7 +5,7 @@ import { coalesce } from "../os/coalesce.ts";
 import { holderOf, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** The RPCs for a machine that is already a controller. */
+/** Handles the RPCs for a machine that is already a controller. */
 export function upkeepHandlers(
   options: HandlerOptions,
 ): Pick<AgentServiceServer, "getPlan" | "restartComponent" | "setMaintenance" | "recordUpgrade"> {

@@ -11,17 +11,17 @@ import {
 import type { Files } from "../os/files.ts";
 import { openRecordFile } from "./record-file.ts";
 
-/** The desired state that the agent keeps the machine in: that of the last successful operation. */
+/** The desired state in which the agent keeps the machine. It comes from the last successful operation. */
 export interface KeptState {
   current(): KeptOperation | undefined;
-  /** The reason why the desired state cannot be read; undefined if it is readable or absent. */
+  /** Returns why the desired state cannot be read; undefined if it can be read or does not exist. */
   damage(): string | undefined;
-  /** Durable when it resolves. */
+  /** The desired state is durable when the promise resolves. */
   save(operationId: string, desired: DesiredState): Promise<void>;
 }
 
 export interface KeptOperation {
-  /** The operation that applied it. */
+  /** The operation that applied the desired state. */
   readonly operationId: string;
   /** Includes the contents of all credentials, so that lost files can be restored. */
   readonly desired: DesiredState;
@@ -34,9 +34,9 @@ export interface KeptStateOptions {
 }
 
 /**
- * Opens the desired state, in a file for root only, because it holds the cluster's keys (as /var/lib/kubernetes
- * does). A record that is unreadable, or that this version does not accept, counts as absent. The next Apply moves
- * it aside and writes a new one.
+ * Opens the kept desired state. Only root can read its file, because the file holds the cluster's keys (as
+ * /var/lib/kubernetes does). A record that cannot be read, or that this version does not accept, counts as absent. The
+ * next Apply moves that record aside and writes a new one.
  */
 export async function openKeptState(files: Files, { folder, name = "target" }: KeptStateOptions): Promise<KeptState> {
   const record = await openRecordFile(files, `${folder}/${name}`, { encode, decode });

@@ -2,20 +2,20 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Clock } from "../os/clock.ts";
 
 /**
- * Serializes changes to the machine. A requested operation holds the lock until it is done, and other operations are
- * refused meanwhile. The agent's automatic work gives way to the operation.
+ * Serializes changes to the machine. A requested operation holds the lock until it ends, and other operations are
+ * refused during that time. The agent's automatic work gives way to the operation.
  */
 export interface MachineLock {
   /** Returns the holder of the lock, or undefined. The agent's automatic work does not count. */
   holder(): Holder | undefined;
   /**
-   * Takes the lock at once; the work begins when the agent's automatic work has ended.
+   * Takes the lock at once. The work starts when the agent's automatic work has ended.
    * @throws KhwError BUSY (at once) if another operation holds the lock
    */
   lock<T>(holder: string, work: () => Promise<T>): Promise<T>;
   /**
-   * Runs the agent's automatic work while the lock is free, one piece at a time. Its signal aborts as soon as an
-   * operation wants the lock. Returns undefined if the work was skipped or interrupted.
+   * Runs automatic work of the agent while the lock is free, one task at a time. The task's signal aborts as soon as an
+   * operation takes the lock. Returns undefined if the task was skipped or interrupted.
    */
   whenIdle<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
   /** Calls the listener each time the lock becomes free, until the returned function is called. */
@@ -37,7 +37,7 @@ export function createMachineLock({
 }): MachineLock {
   let holder: Holder | undefined;
   let giveWay = new AbortController();
-  /** Resolves when all started and waiting automatic work has ended. */
+  /** Resolves when all automatic work, both running and waiting, has ended. */
   let own: Promise<unknown> = Promise.resolve();
   const listeners = new Set<() => void>();
 

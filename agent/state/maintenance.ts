@@ -6,26 +6,29 @@ import type { Os } from "../os/os.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 import type { MachineLock } from "./machine-lock.ts";
 
-/** Whether the node is drained: stored on disk, and an input of the steps (agent/steps.ts). */
+/**
+ * The maintenance state, which says whether the node is drained. It is stored on disk, and is an input of the steps
+ * (agent/steps.ts).
+ */
 export interface Maintenance {
   current(): MaintenanceState;
-  /** The reason why the record cannot be read; undefined if the record is readable or absent. */
+  /** Returns why the record cannot be read; undefined if the record can be read or does not exist. */
   damage(): string | undefined;
   /**
-   * Durable when it resolves, and nginx answers accordingly.
+   * When the promise resolves, the state is durable and nginx answers accordingly.
    * @throws KhwError BUSY while an operation holds the machine lock
    */
   set(wanted: WantedMaintenance): Promise<MaintenanceState>;
   /**
-   * Undrains a node that a rolling update left drained. Does nothing if somebody has drained the node again since, or
-   * if the check does not allow it. Gives way to operations.
+   * Undrains a node that a rolling update left drained. Does nothing if the node has been drained again since then, or
+   * if `mayUndrain` returns false. Gives way to operations.
    */
   undrainLeft(left: MaintenanceState, options: UndrainLeftOptions): Promise<void>;
 }
 
 export interface UndrainLeftOptions {
   readonly holder: string;
-  /** Called while no operation can begin. */
+  /** Called while no operation can start. */
   readonly mayUndrain: (signal: AbortSignal) => Promise<boolean>;
 }
 
@@ -51,7 +54,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   let state = stateFrom(record, os.clock.now()) ?? statusStore.read().maintenance;
   statusStore.publish({ maintenance: state });
   const change = async ({ drained, holder, reason }: WantedMaintenance): Promise<MaintenanceState> => {
-    // A rolling update does not change a node that a person drained.
+    // A rolling update must not change a node that a person has drained.
     if (isRollingUpdate(reason) && state.drained && !isLeft(state)) return state;
     const claimed = drained && isLeft(state) && !isRollingUpdate(reason);
     if (drained !== state.drained || claimed || record.damage() !== undefined) {
@@ -63,7 +66,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
       const message = drained ? `drained by ${holder}${why}` : `undrained by ${holder}`;
       history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
     } else {
-      // Copies the state, so that undrainLeft no longer applies to a drain that was requested before this one.
+      // Copies the state, so that undrainLeft sees this request as a newer drain and leaves it alone.
       state = { ...state };
     }
     await apply();
@@ -82,7 +85,9 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
   };
 }
 
-/** A drained node must not serve again by mistake, so a node with an unreadable record counts as drained. */
+/**
+ * A drained node must not be put back into service by mistake, so a node with an unreadable record counts as drained.
+ */
 function stateFrom({ found, damage }: RecordFile<MaintenanceState>, now: number): MaintenanceState | undefined {
   const why = damage();
   if (why === undefined) return found;

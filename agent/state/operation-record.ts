@@ -2,17 +2,17 @@ import { Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts
 import type { Files } from "../os/files.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 
-/** The last operation, stored on disk, so that an agent that was killed can read it at its next start. */
+/** The record of the last operation on disk. An agent that was killed reads the record the next time it starts. */
 export interface OperationRecord {
   /** Returns the last operation of an earlier agent process. */
   load(): Promise<Operation | undefined>;
-  /** The reason why the last operation's record cannot be read; undefined if the record is readable or absent. */
+  /** Returns why the record of the last operation cannot be read; undefined if it can be read or does not exist. */
   damage(): string | undefined;
   /** The record is durable when the promise resolves. */
   save(operation: Operation): Promise<void>;
 }
 
-/** Returns a record that is stored in its own folder. */
+/** Returns the operation record that is stored in this folder. */
 export function operationRecordIn(files: Files, folder: string): OperationRecord {
   let record: RecordFile<Operation> | undefined;
   const open = async (): Promise<RecordFile<Operation>> =>
@@ -30,11 +30,13 @@ function encode(operation: Operation): Uint8Array {
 
 function decode(bytes: Uint8Array): Operation {
   const operation = Operation.decode(bytes);
-  if (operation.id === "") throw new Error("it names no operation");
+  if (operation.id === "") throw new Error("it contains no operation ID");
   return operation;
 }
 
-/** Marks an operation as interrupted if, when the agent starts, the record says that the operation is running. */
+/**
+ * Marks the last operation as interrupted if its record still says that it is running. Called when the agent starts.
+ */
 export async function recoverInterrupted(record: OperationRecord): Promise<Operation | undefined> {
   const last = await record.load();
   if (last?.state !== OperationState.OPERATION_STATE_RUNNING) return last;

@@ -14,59 +14,64 @@ export interface OperationsOptions {
   readonly os: Os;
   readonly record: OperationRecord;
   readonly machineLock: MachineLock;
-  /** All steps of an Apply. They may depend on the machine, so they are made while the operation holds the machine lock. */
+  /**
+   * Returns all steps of an Apply. They may depend on the machine, so they are created while the operation holds the
+   * machine lock.
+   */
   readonly steps: (desired: DesiredState) => Promise<Step<Os>[]>;
-  /** The steps of a Prepare. */
+  /** Returns the steps of a Prepare. */
   readonly downloads: (desired: DesiredState) => Step<Os>[];
   readonly rollback: Rollback;
-  /** Called when a rollback begins, and again if it succeeds. */
+  /** Called when a rollback starts, and again if it succeeds. */
   readonly rollingBack: (event: "started" | "succeeded", operation: Operation, reason: ErrorDetail) => void;
-  /** Called with each successful Apply before it ends: its desired state is then kept. */
+  /** Called for each successful Apply before it ends, so that the agent keeps the new desired state. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
   /**
-   * Called at the start and at the end of each operation, together with the operation to show for the node: the
-   * running one, otherwise the last Apply.
+   * Called at the start and at the end of each operation. `shown` is the operation to show for the node: the running
+   * one, or else the last Apply.
    */
   readonly changed: (operation: Operation, shown: Operation) => void;
   /** The last Apply of an earlier agent process. */
   readonly last: Operation | undefined;
-  /** Called with a line about the agent's current work. */
+  /** Called with a short description of the agent's current work. */
   readonly status: (text: string) => void;
-  /** Called with a line at the start and end of each operation: who changed this machine, and the result. */
+  /**
+   * Called with a log line at the start and end of each operation, about who is changing this machine and the result.
+   */
   readonly log: (line: string) => void;
-  /** Ends every operation when the agent itself exits. */
+  /** Aborts when the agent is stopping; the operation then ends. */
   readonly signal: AbortSignal;
 }
 
-/** Receives an operation's events: the past ones, then new ones; the last is operationFinished. */
+/** Receives an operation's events: all past events, then each new one. The last event is operationFinished. */
 export type OperationListener = (event: Event) => void;
 
 export interface OperationRequest {
   readonly id: string;
   readonly kind: "apply" | "prepare";
-  /** Whether the machine is left as it is after a failure. Default: false. */
+  /** Whether to leave the machine as it is after a failure. Default: false. */
   readonly noRollback?: boolean;
   readonly holder: string;
   readonly desired: DesiredState;
 }
 
-/** Runs one operation at a time on the node; any number of callers can listen to it. */
+/** Runs one operation at a time on the node. Any number of callers can listen to the operation. */
 export interface Operations {
-  /** The running operation, otherwise the last Apply. */
+  /** Returns the running operation; if no operation is running, the last Apply. */
   current(): Operation | undefined;
   /**
-   * Starts an operation, which continues without listeners. A request with the kind and id of the running operation
-   * attaches to that operation.
+   * Starts an operation, which continues even without listeners. Does nothing if the running operation has the same
+   * kind and id.
    * @throws KhwError BUSY if another operation holds the machine lock
    */
   start(request: OperationRequest): void;
   /**
-   * Listens to an operation (empty id: the running one, otherwise the last Apply) until the returned function is
-   * called.
+   * Listens to an operation until the returned function is called. An empty id means the running operation, or else the
+   * last Apply.
    * @throws KhwError INVALID_ARGUMENT if the id is unknown
    */
   listen(id: string, listener: OperationListener): () => void;
-  /** Resolves when no operation runs. */
+  /** Resolves when no operation is running. */
   idle(): Promise<void>;
 }
 
@@ -77,7 +82,7 @@ interface Run {
   readonly noRollback: boolean;
   /** All events so far except progress. */
   readonly events: Event[];
-  /** The newest progress of each running step, so that a late listener does not receive every megabyte. */
+  /** The latest progress of each running step, so that a late listener does not receive all earlier progress events. */
   readonly progress: Map<string, string>;
   readonly listeners: Set<OperationListener>;
 }
@@ -113,7 +118,7 @@ export function createOperations(options: OperationsOptions): Operations {
 
   const running = (): Run | undefined => Object.values(runs).find(isRunning);
 
-  /** Finds the way back, and records durably that the operation runs. Nothing is changed before that. */
+  /** Finds out how to roll back, and durably records that the operation is running. Nothing is changed before that. */
   const begin = async (of: Run, list: readonly Step<Os>[], desired: DesiredState): Promise<WayBack | undefined> => {
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
     const value = { holder: of.operation.holder, steps: titlesOf(list), interrupted };
@@ -134,7 +139,7 @@ export function createOperations(options: OperationsOptions): Operations {
     return applySteps(list, os, { signal, emit });
   };
 
-  /** Goes back to the previous state if that is safe. Returns the error with a hint about the result. */
+  /** Rolls back to the previous state if that is safe. Returns the error with a hint that describes the result. */
   const goBack = async (of: Run, way: WayBack, failure: Failure & { readonly error: ErrorDetail }): Promise<Ended> => {
     const { error } = failure;
     const decision = await rollback.decide(way, failure);
@@ -156,7 +161,7 @@ export function createOperations(options: OperationsOptions): Operations {
     const failed = firstFailure(await apply(of, list));
     if (failed === undefined) {
       rollingBack("succeeded", of.operation, error);
-      return { error: withHint(error, "the node runs its previous state again"), rolledBack: { error: undefined } };
+      return { error: withHint(error, "the node is back in its previous state"), rolledBack: { error: undefined } };
     }
     // The next run of the same command converges.
     if (failed.code === "INTERRUPTED") return { error: toDetail(failed) };
@@ -165,7 +170,7 @@ export function createOperations(options: OperationsOptions): Operations {
     return { error: withHint(error, hint), rolledBack: { error: toDetail(failed) } };
   };
 
-  /** Never rejects: any failure becomes the operation's error. */
+  /** Never rejects; any failure is stored as the operation's error. */
   const execute = async (of: Run, desired: DesiredState): Promise<void> => {
     let end: Ended = {};
     let changedSteps = 0;
@@ -178,7 +183,8 @@ export function createOperations(options: OperationsOptions): Operations {
       if (failed !== undefined) {
         end = { error: toDetail(failed) };
         const failure = { wanted: desired, steps: list, results, error: toDetail(failed) };
-        // If the agent is stopping, the new state is not at fault. The next run of the same command converges.
+        // If the agent is stopping, the failure is not the fault of the new state. Running the same command again
+        // finishes the work.
         if (way !== undefined && !signal.aborted) end = await goBack(of, way, failure);
       }
       if (!isPrepare(of)) {
@@ -189,7 +195,7 @@ export function createOperations(options: OperationsOptions): Operations {
       const { message, ...rest } = toDetail(toKhwError(thrown));
       end = end.error === undefined ? { error: { ...rest, message } } : { ...end, error: withHint(end.error, message) };
     }
-    // Another operation may start only now, because two records must not be written at once.
+    // No other operation may start before this point, because two records must not be written at the same time.
     of.operation = ended(of.operation, end);
     if (!isPrepare(of)) previous = of.operation;
     changed(of.operation, previous ?? of.operation);
@@ -224,7 +230,7 @@ export function createOperations(options: OperationsOptions): Operations {
       const run = id === "" ? (running() ?? runs.apply) : known;
       if (run === undefined) {
         throw new KhwError("INVALID_ARGUMENT", `this agent has no operation ${id === "" ? "yet" : show(id)}`, {
-          hint: "run the command again; the operation belongs to an earlier agent process, or never existed",
+          hint: "run the command again; the agent has restarted since that operation, or the operation never existed",
         });
       }
       const { events, progress, listeners } = run;
@@ -247,7 +253,7 @@ function isPrepare({ operation }: Run): boolean {
   return operation.kind === OperationKind.OPERATION_KIND_PREPARE;
 }
 
-/** How an operation ended; no error means success. */
+/** The end of an operation. No error means success. */
 interface Ended {
   readonly error?: ErrorDetail;
   readonly rolledBack?: { readonly error: ErrorDetail | undefined };

@@ -2,15 +2,15 @@ import { dirname } from "node:path";
 import { toKhwError } from "../../proto/errors.ts";
 import type { Files } from "../os/files.ts";
 
-/** A small file with part of the agent's state, read once when it is opened. */
+/** A small file that holds part of the agent's state. The file is read only once, when it is opened. */
 export interface RecordFile<T> {
-  /** Undefined if the file is missing or damaged. */
+  /** The stored value; undefined if the file is missing or damaged. */
   readonly found: T | undefined;
-  /** Describes the fault of the file; undefined if there is no fault, and after a write. */
+  /** Returns a description of the damage; undefined if the file is not damaged, and after a write. */
   readonly damage: () => string | undefined;
   /**
-   * Writes the value, which is durable when the promise resolves. A damaged file is first moved aside, never
-   * overwritten.
+   * Writes the value, which is durable when the promise resolves. A damaged file is not overwritten but moved aside
+   * first.
    * @throws KhwError IO_FAILED
    */
   write(value: T): Promise<void>;
@@ -18,11 +18,14 @@ export interface RecordFile<T> {
 
 export interface RecordFormat<T> {
   readonly encode: (value: T) => Uint8Array;
-  /** @throws for invalid bytes; the error must not contain any part of the bytes */
+  /** @throws if the bytes are invalid; the error must not contain any of the bytes */
   readonly decode: (bytes: Uint8Array) => T;
 }
 
-/** Opens a record file. A damaged file is not an error here: the caller decides what an unreadable record means. */
+/**
+ * Opens a record file. A damaged file is not an error here, because the caller decides how to treat an unreadable
+ * record.
+ */
 export async function openRecordFile<T>(
   files: Files,
   path: string,

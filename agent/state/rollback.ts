@@ -2,13 +2,13 @@ import type { DesiredState } from "../../proto/desired.ts";
 import type { Step, StepResult } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 
-/** The way back from an Apply, found before the Apply changes anything. */
+/** The possible rollback of an Apply, determined before the Apply changes anything. */
 export interface WayBack {
-  /** The state that the machine ran before the Apply. */
+  /** The desired state of the machine before the Apply. */
   readonly to: DesiredState;
-  /** Whether every service ran with that state and was healthy. */
+  /** Whether every service was running in that state and was healthy. */
   readonly healthy: boolean;
-  /** The reason why the agent must not go back to this state; null if it may. */
+  /** Why the agent must not roll back to this state; null if it may. */
   readonly obstacle: string | null;
 }
 
@@ -21,12 +21,12 @@ export interface Failure {
 }
 
 export type Decision =
-  /** Nothing was changed that affects a process. */
+  /** The Apply changed nothing that affects a process, so no rollback is needed. */
   | { readonly kind: "unneeded" }
   | { readonly kind: "refused"; readonly reason: string }
   | { readonly kind: "begin"; readonly steps: readonly Step<Os>[] };
 
-/** Decides whether the machine goes back to its previous state after a failed Apply. */
+/** Decides whether a failed Apply is rolled back to the machine's previous state. */
 export interface Rollback {
   /**
    * Returns undefined if there is no previous state, or if the previous state equals the wanted state.

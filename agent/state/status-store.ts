@@ -13,14 +13,14 @@ import {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /**
- * The last known state of the node, part by part. The parts of the agent publish here and read or listen here,
- * without knowing each other.
+ * The last known state of the node. Parts of the agent publish their part of the state here, and other parts read it or
+ * listen for changes. No part needs to know the others.
  */
 export interface StatusStore {
   read(): NodeStatus;
-  /** Parts equal to the current state are dropped; listeners are not called. */
+  /** Publishes the parts that differ from the current state. If no part differs, the listeners are not called. */
   publish(change: Partial<StatusChange>): void;
-  /** Calls the listener at each change until the returned function is called. */
+  /** Calls the listener for each change until the returned function is called. */
   listen(listener: (change: StatusChange) => void): () => void;
 }
 
@@ -74,7 +74,7 @@ export function createStatusStore(operation: Operation | undefined): StatusStore
   };
 }
 
-/** Merges two successive changes into one: the newest of each part. */
+/** Merges two successive changes into one that contains the newest version of each part. */
 export function mergeChanges(first: StatusChange, second: StatusChange): StatusChange {
   const { certificates = first.certificates, ...parts } = defined(second);
   const components = merge(first.components, second.components);
@@ -101,8 +101,8 @@ function merge(components: readonly Component[], changed: readonly Component[]):
 }
 
 /**
- * Components are published in the order of their probes; the status shows them in a fixed order, the Kubernetes
- * components first.
+ * Returns the sort position of a component. Components are published in the order of their probes, but the status lists
+ * the Kubernetes components first.
  */
 function place({ name }: Component): number {
   const index = kubernetesComponents.findIndex((component) => component === name);
@@ -117,7 +117,7 @@ function differences(state: NodeStatus, published: StatusChange): StatusChange |
   const change: StatusChange = {
     components,
     operation: unless(published.operation, same(Operation, state.operation, published.operation)),
-    // The machine's load always differs.
+    // Not compared, because the machine's load always differs.
     machine: published.machine,
     certificates: sameList(state.certificates, published.certificates) ? [] : published.certificates,
     drift: unless(published.drift, same(DriftStatus, state.drift, published.drift)),

@@ -2,7 +2,7 @@ import { toDetail } from "../../proto/errors.ts";
 import { type Event, StepOutcome } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent, StepResult } from "../../proto/step.ts";
 
-/** Converts a step's event to its wire format. */
+/** Converts a step's event to the wire format. */
 export function toWire(event: StepEvent): NonNullable<Event["kind"]> {
   switch (event.kind) {
     case "started":

@@ -7,13 +7,13 @@ import type { Os } from "../os/os.ts";
 import { openRecordFile } from "./record-file.ts";
 import type { StatusStore } from "./status-store.ts";
 
-/** The last upgrade of the cluster, kept as information for operators. Nothing on the machine depends on it. */
+/** The record of the cluster's last upgrade. It only informs operators; nothing on the machine depends on it. */
 export interface UpgradeRecord {
-  /** The reason why the record cannot be read; undefined if the record is readable or absent. */
+  /** Returns why the record cannot be read; undefined if the record can be read or does not exist. */
   damage(): string | undefined;
   /**
-   * The record is durable when the promise resolves. Sets the holder and the start time of a new upgrade; later records
-   * with the same id keep both.
+   * Saves the record, which is durable when the promise resolves. A new upgrade gets the current holder and start time;
+   * later records with the same id keep both.
    * @throws KhwError INVALID_ARGUMENT
    */
   save(upgrade: Upgrade | undefined, holder: string): Promise<Upgrade>;
@@ -68,7 +68,7 @@ function describeUpgrade({ fromVersion, toVersion, emulatedVersion, state }: Upg
 }
 
 const stateWords: Readonly<Record<number, string>> = {
-  [UpgradeState.UPGRADE_STATE_RUNNING]: "begun",
+  [UpgradeState.UPGRADE_STATE_RUNNING]: "started",
   [UpgradeState.UPGRADE_STATE_STOPPED]: "stopped",
   [UpgradeState.UPGRADE_STATE_DONE]: "finished",
 };
@@ -81,7 +81,7 @@ function parseUpgrade(upgrade: Upgrade | undefined): Upgrade {
   if (stateWords[upgrade.state] === undefined) refuse("upgrade.state", "is not a state");
   parseKubernetesVersion("upgrade.from_version", upgrade.fromVersion);
   parseKubernetesVersion("upgrade.to_version", upgrade.toVersion);
-  if (!/^[\w.-]{0,121}$/.test(upgrade.snapshotId)) refuse("upgrade.snapshot_id", "is not a snapshot's name");
+  if (!/^[\w.-]{0,121}$/.test(upgrade.snapshotId)) refuse("upgrade.snapshot_id", "is not a snapshot ID");
   if (!/^(1\.\d{1,3})?$/.test(upgrade.emulatedVersion)) refuse("upgrade.emulated_version", "is not a minor release");
   return { ...upgrade, report: oneLine(upgrade.report).slice(0, longestReport) };
 }

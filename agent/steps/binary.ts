@@ -11,10 +11,10 @@ import { largestDownload } from "./largest-download.ts";
 const mode = 0o755;
 
 /**
- * Puts the program of the desired release into the release's folder, and verifies the published digest.
+ * Downloads a program of the desired release into the release's folder, and verifies it against the published digest.
  *
- * Each release keeps its own folder with the published digest beside each program. A check therefore needs no network,
- * and a rollback only changes links.
+ * Each release has its own folder, where the published digest is stored beside each program. Checks therefore need no
+ * network, and a rollback only changes links.
  */
 export function released(program: Program, desired: DesiredState, needs: readonly string[] = []): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -48,7 +48,7 @@ export function released(program: Program, desired: DesiredState, needs: readonl
           await downloads.file({ ...source, to: path, sha256: digest, mostBytes, progress });
         }
       }
-      // This digest still counts if a later desired state does not set one: khw-client may have lost its khw.lock.
+      // The digest is recorded, because a later desired state may not contain one if khw-client has lost its khw.lock.
       await files.write(digestFile(path), `${digest}\n`, 0o644);
       await files.chown(path, 0, 0);
       await files.chmod(path, mode);
@@ -59,7 +59,7 @@ export function released(program: Program, desired: DesiredState, needs: readonl
 /**
  * Links the program in /usr/local/bin to the one in the desired release's folder.
  *
- * Both names have the same inode, so damage to the program affects both names, and is detected under both.
+ * Both names have the same inode, so damage to the program affects both names and is detected under both.
  */
 export function binary(program: Program, desired: DesiredState, needs: readonly string[]): Step<Os> {
   const version = desired.kubernetesVersion;
@@ -77,7 +77,7 @@ export function binary(program: Program, desired: DesiredState, needs: readonly 
       if (differs !== null) return differs;
       const [own, its] = await Promise.all([os.files.stat(path), os.files.stat(source)]);
       const same = its === undefined || (own?.inode === its.inode && own.device === its.device);
-      return same ? null : { summary: "is a copy, not the release's own file" };
+      return same ? null : { summary: "is a copy, not a link to the release's file" };
     },
     apply: ({ files }) => files.link(source, path),
   };
@@ -90,7 +90,7 @@ async function drift(
   const summary = await fileDrift(files, { path, mode, sha256 });
   if (summary === null) return null;
   return {
-    summary: summary === "its content differs" ? `its content is not that of the published ${version}` : summary,
+    summary: summary === "its content differs" ? `its content differs from the published ${version}` : summary,
   };
 }
 
@@ -98,7 +98,7 @@ function digestFile(path: string): string {
   return `${path}.sha256`;
 }
 
-/** Returns the digest if it is known without asking a mirror; ignores an invalid record. */
+/** Returns the digest if it is known without asking a mirror. An invalid record is ignored. */
 export async function knownDigest(
   program: Program,
   { binaries, kubernetesVersion }: Pick<DesiredState, "binaries" | "kubernetesVersion">,
@@ -112,7 +112,7 @@ async function recordedDigest(path: string, { files }: Os): Promise<string | und
   return digestIn((await files.read(digestFile(path)))?.toString("utf8") ?? "");
 }
 
-/** A digest, and the URL of its program on the mirror that published it. */
+/** A digest, and the URL of the program on the mirror that publishes the digest. */
 export interface PublishedDigest {
   readonly sha256: string;
   readonly source: string;
@@ -147,6 +147,6 @@ function parsePublished(text: string, path: string): string {
   const digest = digestIn(text);
   if (digest !== undefined) return digest;
   throw new KhwError("DOWNLOAD_FAILED", `${path}.sha256 is not a digest: ${show(text)}`, {
-    hint: "the mirror does not serve Kubernetes releases at this place; check `mirrors`",
+    hint: "the mirror does not serve Kubernetes releases at this path; check `mirrors`",
   });
 }

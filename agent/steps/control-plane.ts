@@ -3,8 +3,9 @@ import type { Os } from "../os/os.ts";
 import { installedProgram, unitFile } from "../paths.ts";
 
 /**
- * Whether the machine has a part of a Kubernetes control plane: a program, a unit or a running service. In doubt, for
- * example if a file cannot be examined, the machine has one: its programs must then change together.
+ * Whether the machine has any part of a Kubernetes control plane: a program, a unit or a running service. Returns true
+ * if in doubt, for example if a file cannot be examined. On such a machine, all programs of the control plane must
+ * change together.
  */
 export async function hasControlPlane({ files, systemd }: Pick<Os, "files" | "systemd">): Promise<boolean> {
   const units = components.map((component) => `${component}.service`);

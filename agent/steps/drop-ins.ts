@@ -4,14 +4,14 @@ import type { Os } from "../os/os.ts";
 import { dropInFolder, ownDropIns, unitFile } from "../paths.ts";
 import { folder } from "./files.ts";
 
-/** Makes the folder for a unit's drop-ins, and checks for drop-ins that khw did not write. */
+/** Returns steps that create the folder for a unit's drop-ins and that check for drop-ins that khw did not write. */
 export function dropIns(unit: string): Step<Os>[] {
   return [folder(dropInFolder(unit), 0o755), ownSources(unit)];
 }
 
 /**
- * Checks that systemd loads the unit from khw's files only. khw cannot know why somebody wrote other drop-ins, so the
- * step only reports them.
+ * Checks that systemd loads the unit only from files that khw wrote. khw cannot know the purpose of other drop-ins, so
+ * the step only reports them.
  */
 function ownSources(unit: string): Step<Os> {
   return {
@@ -34,12 +34,12 @@ function ownSources(unit: string): Step<Os> {
   };
 }
 
-/** Matches the distribution's drop-ins for all services, which are not specific to this unit. */
+/** Matches the distribution's drop-ins that apply to all services. */
 const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
 
 /**
- * Finds the unit's drop-ins that khw did not write: those that systemd has loaded, and those that it will load at its
- * next reload.
+ * Finds the unit's drop-ins that khw did not write: drop-ins that systemd has loaded, and drop-ins that it will load at
+ * its next reload.
  */
 export async function foreignDropIns(
   files: Pick<Files, "list">,

@@ -17,8 +17,8 @@ const mode = 0o700;
 const unit = "etcd.service";
 
 /**
- * Checks that a dedicated disk for etcd's data is mounted. The operator mounts it; khw does not format or mount
- * disks.
+ * Checks that a dedicated disk for etcd's data is mounted. The operator must mount the disk, because khw does not
+ * format or mount disks.
  */
 export function etcdDisk(desired: WithEtcd): Step<Os> {
   return {
@@ -27,7 +27,7 @@ export function etcdDisk(desired: WithEtcd): Step<Os> {
     needs: ["identity"],
     check: async (os) => {
       await demandDisk(desired, os.files);
-      return (await isKeptDown(os)) ? { summary: "it is mounted again, and etcd has not been started since" } : null;
+      return (await isKeptDown(os)) ? { summary: "the disk is mounted again, but etcd has not been started since" } : null;
     },
     apply: async (os, { signal }) => {
       await demandDisk(desired, os.files);
@@ -37,15 +37,15 @@ export function etcdDisk(desired: WithEtcd): Step<Os> {
 }
 
 /**
- * Whether the guard kept systemd from starting etcd without its data. The data is present now, but only this step then
- * starts etcd.
+ * Whether the guard has kept systemd from starting etcd because its data was missing, and the data is present now. Only
+ * this step starts etcd in that case.
  */
 async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
   const { activeState, unmet } = await systemd.unit(unit);
   return activeState === "inactive" && unmet === true && (await hasData(files));
 }
 
-/** Makes the folder for etcd's data, accessible to root only. */
+/** Creates the folder for etcd's data, with access for root only. */
 export function etcdData(needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/data",
@@ -68,18 +68,18 @@ export function etcdData(needs: readonly string[]): Step<Os> {
 }
 
 /**
- * Records the cluster of this machine's member before anything starts. Afterwards no other cluster is created on this
- * machine.
+ * Records the cluster of this machine's member before etcd first starts. From then on, no other cluster is created on
+ * this machine.
  */
 export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/begun",
-    title: "this machine's etcd is a member of the desired cluster only",
+    title: "this machine's etcd belongs to no other cluster",
     needs,
     check: async (os) => {
       const obstacle = await findConflict(desired, os);
       if (obstacle !== null) throw obstacle;
-      return (await readMemberRecord(os.files)) === undefined ? { summary: "no member is recorded here yet" } : null;
+      return (await readMemberRecord(os.files)) === undefined ? { summary: "no etcd member is recorded on this machine yet" } : null;
     },
     apply: async (os, { signal }) => {
       await demandDisk(desired, os.files);
@@ -93,7 +93,7 @@ export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Ste
   };
 }
 
-/** Checks that an existing member still has its data. A member whose data is lost rejoins the cluster. */
+/** Checks that an existing member still has its data. A member that has lost its data rejoins the cluster. */
 export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/member",
@@ -112,12 +112,12 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
         case "member":
           if (!(await hasData(files))) {
             return {
-              summary: `the data of the member ${hexId(record.memberId)} is lost: the member must rejoin the cluster`,
+              summary: `the member ${hexId(record.memberId)} has lost its data and must rejoin the cluster`,
             };
           }
           return (await files.stat(etcdJoinDropIn)) === undefined
             ? null
-            : { summary: "its drop-in for the join still exists" };
+            : { summary: "the drop-in for joining the cluster still exists" };
       }
     },
     apply: (os, context) => rejoin(desired, os, context),
@@ -125,29 +125,30 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
 }
 
 /**
- * Records the IDs of the member and of its cluster. From then on systemd starts the member only with its data.
- * Without data, the lab's flags would create a new cluster, or start a member that has forgotten its votes and writes.
+ * Records the IDs of the member and of its cluster. From then on, systemd starts the member only if its data is
+ * present. Without its data, a member with the lab's flags would create a new cluster, or would run without knowledge
+ * of its earlier votes and writes.
  */
 export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/remembered",
-    title: "its etcd member and cluster are recorded, so that no other is created",
+    title: "the IDs of its etcd member and cluster are recorded",
     needs,
     watches: [dirname(etcdGuardDropIn)],
     check: async (os, signal) => {
       const record = await readMemberRecord(os.files);
-      if (record?.stage !== "member") return { summary: "they are not recorded yet" };
+      if (record?.stage !== "member") return { summary: "the IDs are not recorded yet" };
       const guard = (await os.files.read(etcdGuardDropIn))?.toString("utf8");
-      if (guard !== renderEtcdGuard()) return { summary: "systemd would start it without its data" };
+      if (guard !== renderEtcdGuard()) return { summary: "systemd would start etcd even without its data" };
       const status = await ownStatus(os, signal);
-      // The supervisor checks whether etcd answers.
+      // If etcd does not answer, there is nothing to compare; the supervisor deals with that case.
       if (status === undefined) return null;
       if (status.clusterId === record.clusterId && status.memberId === record.memberId) return null;
       throw new KhwError(
         "SERVICE_FAILED",
-        `it is the member ${hexId(status.memberId)} of the cluster ${hexId(status.clusterId)}, and not ${hexId(record.memberId)} of ${hexId(record.clusterId)} as recorded`,
+        `it is the member ${hexId(status.memberId)} of the cluster ${hexId(status.clusterId)}, but the record on this machine says ${hexId(record.memberId)} of ${hexId(record.clusterId)}`,
         {
-          hint: `restore its own data; or, if this member is intended, remove ${etcdRecordFile} on the node and run \`khw-client bootstrap\``,
+          hint: `restore the data of the recorded member; or, if the running member is the right one, remove ${etcdRecordFile} on the node and run \`khw-client bootstrap\``,
         },
       );
     },
@@ -175,14 +176,14 @@ async function ownStatus({ etcd, identity }: Os, signal: AbortSignal): Promise<S
     return await serverStatus(etcd, clientUrl(identity), signal);
   } catch (error) {
     signal.throwIfAborted();
-    // The health check reports a member that cannot be verified. This step must not keep `pki renew` from repairing
-    // it.
+    // If the member cannot be verified, the health check already reports it. This step must not fail then, because `pki
+    // renew` could otherwise not repair the member.
     if (error instanceof KhwError && unknownState.has(error.code)) return undefined;
     throw error;
   }
 }
 
-/** Checks that the cluster has exactly the desired members. */
+/** Throws unless the cluster has exactly the desired members. */
 async function refuseHalf(desired: WithEtcd, { etcd, identity }: Os, signal: AbortSignal): Promise<void> {
   const members = await listMembers(etcd, clientUrl(identity), signal);
   const found = members.flatMap(({ peerUrls }) => peerUrls).toSorted();

@@ -14,10 +14,10 @@ import { largestDownload } from "./largest-download.ts";
 const mode = 0o755;
 
 /**
- * Puts the programs of the desired etcd release into the release's folder, unpacked from the published archive.
+ * Downloads the archive of the desired etcd release, and unpacks its programs into the release's folder.
  *
- * Only the archive's digest is published. The digests of the programs are recorded when they are unpacked, so that a
- * check needs neither the archive nor a network.
+ * Only the digest of the archive is published. The digests of the programs are recorded when they are unpacked, so that
+ * checks need neither the archive nor the network.
  */
 export function etcdReleased(desired: WithEtcd): Step<Os> {
   const { etcd, binaries } = desired;
@@ -36,7 +36,7 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       const archive = record.get(archiveName(version, architecture));
       if (archive === undefined) return { summary: `${version} is not downloaded` };
       if (archive !== (pinnedDigest(etcd, architecture) ?? archive))
-        return { summary: `its programs come from a different archive than that of ${version}` };
+        return { summary: `its programs do not come from the published archive of ${version}` };
       for (const program of etcdPrograms(version)) {
         const wanted = { path: `${folder}/${program}`, mode, sha256: record.get(program) ?? "" };
         const summary = await fileDrift(files, wanted);
@@ -67,8 +67,8 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       }
       await files.remove(archive);
       await files.remove(unpacked);
-      // The record is written last, because the check passes once the record exists. By then, the leftovers of a killed
-      // run must be gone.
+      // The record is written last, because the check passes as soon as the record exists. All leftovers of an
+      // interrupted run must be gone by then.
       await files.write(sumsFile(version), `${lines.join("\n")}\n`, 0o644);
     },
   };
@@ -93,13 +93,13 @@ export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd
       if (summary !== null) return { summary };
       const [own, its] = await Promise.all([os.files.stat(path), os.files.stat(source)]);
       const same = its === undefined || (own?.inode === its.inode && own.device === its.device);
-      return same ? null : { summary: "is a copy, not the release's own file" };
+      return same ? null : { summary: "is a copy, not a link to the release's file" };
     },
     apply: ({ files }) => files.link(source, path),
   };
 }
 
-/** Returns the archive's digest from the desired state, or from khw's own list. */
+/** Returns the archive's digest from the desired state, or else from khw's built-in list. */
 function pinnedDigest({ version, sha256 }: Etcd, architecture: Architecture): string | undefined {
   return sha256[architecture] ?? publishedEtcdDigest(version, architecture);
 }
@@ -134,7 +134,7 @@ async function readRecord(version: string, { files }: Os): Promise<ReadonlyMap<s
   return parseSums((await files.read(sumsFile(version)))?.toString("utf8") ?? "");
 }
 
-/** Parses lines of sha256sum into digests by file name. */
+/** Parses the output of sha256sum into a map from file name to digest. */
 function parseSums(text: string): ReadonlyMap<string, string> {
   const lines = [...text.matchAll(/^([0-9a-f]{64}) [ *](?:\.\/)?(\S+)$/gm)];
   return new Map(lines.map(([, digest = "", name = ""]) => [name, digest]));
@@ -144,6 +144,6 @@ function archiveDigest(text: string, name: string, path: string): string {
   const digest = parseSums(text).get(name);
   if (digest !== undefined) return digest;
   throw new KhwError("DOWNLOAD_FAILED", `${path} does not list ${name}: ${show(text)}`, {
-    hint: "the mirror does not serve etcd releases at this place; check `etcd.mirrors`",
+    hint: "the mirror does not serve etcd releases at this path; check `etcd.mirrors`",
   });
 }

@@ -13,10 +13,12 @@ import { file, folder, textFile } from "./files.ts";
 import { ready } from "./ready.ts";
 import { service } from "./service.ts";
 
-/** The id of the step that must hold before anything is stored in etcd. */
+/** The id of the step that must hold before anything may be stored in etcd. */
 export const etcdReady = "etcd/remembered";
 
-/** Returns all steps that make a machine an etcd member: those of lab 07, and those that prevent a second cluster. */
+/**
+ * Returns all steps that make a machine an etcd member: the steps of lab 07, and steps that prevent a second cluster.
+ */
 export function etcdSteps(desired: WithEtcd): Step<Os>[] {
   const files = etcdCredentials.map((name) => `etcd/${name}`);
   const programs = etcdPrograms(desired.etcd.version);
@@ -61,8 +63,8 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
 }
 
 /**
- * Returns the files that etcd reads only when it starts: the CA's certificate. etcd reads its own certificate and key at
- * each handshake.
+ * Returns the files that etcd reads only when it starts. Only the CA's certificate is such a file; etcd rereads its
+ * certificate and key at each handshake.
  */
 function readAtStart({ credentials }: WithEtcd): string[] {
   return credentials.filter(({ name }) => name === "ca.pem").map(({ name, sha256 }) => `${name} ${sha256}`);

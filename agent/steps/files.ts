@@ -5,7 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { FileFacts, Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 
-/** Makes a folder with this mode, owned by root. */
+/** Creates a folder with this mode, owned by root. */
 export function folder(path: string, mode: number, needs: readonly string[] = ["identity"]): Step<Os> {
   return {
     id: `folder${path}`,
@@ -20,7 +20,7 @@ export function folder(path: string, mode: number, needs: readonly string[] = ["
       const { kind } = (await files.stat(path)) ?? {};
       if (kind !== undefined && kind !== "directory") {
         throw new KhwError("IO_FAILED", `${path} is a ${kind}, not a folder`, {
-          hint: `move the ${kind} out of the way, then run the command again; to have the folder on another disk, mount that disk there`,
+          hint: `move the ${kind} to another place, then run the command again; if the folder should be on another disk, mount the disk there`,
         });
       }
       await files.mkdir(path, mode);
@@ -30,13 +30,13 @@ export function folder(path: string, mode: number, needs: readonly string[] = ["
   };
 }
 
-/** Repairs the mode and owner of a folder that other programs make, if the folder exists. */
+/** Repairs the mode and owner of a folder that other programs create. Does nothing while the folder does not exist. */
 export function presentFolder(path: string, mode: number): Step<Os> {
   const step = folder(path, mode);
   return {
     ...step,
     title: `${path} has mode ${octal(mode)} and belongs to root`,
-    // The agent itself writes there often, so a change does not trigger a check.
+    // Not watched, because the agent itself often writes there and each write would trigger a check.
     watches: [],
     check: async (os, signal) => ((await os.files.stat(path)) === undefined ? null : step.check(os, signal)),
   };
@@ -53,7 +53,7 @@ export interface WantedFile {
   readonly path: string;
   readonly mode: number;
   readonly sha256: string;
-  /** The content; absent if only a plan is requested. */
+  /** The content; absent if the steps are only planned. */
   readonly content: string | Uint8Array | undefined;
   readonly needs: readonly string[];
 }
@@ -80,7 +80,7 @@ export function file({ id, path, mode, sha256, content, needs }: WantedFile): St
   };
 }
 
-/** Writes a text file whose content is fully known and holds no secret. */
+/** Writes a text file that contains no secrets, so that its content can be shown in a diff. */
 export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { readonly content: string }): Step<Os> {
   const { path, content } = wanted;
   return {
@@ -89,10 +89,10 @@ export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { read
   };
 }
 
-/** More than any text that khw writes, and small enough for one response. */
+/** More than the size of any text file that khw writes, but small enough for one response. */
 const maxTextBytes = 128 * 1024;
 
-/** Reads the current text for a comparison. Does not follow links, because their target can be anything. */
+/** Reads the current text for a comparison. Does not follow links, because their target could be any file. */
 export async function textDifference(files: Files, path: string, wanted: string): Promise<TextDifference> {
   const regular = (await files.stat(path))?.kind === "file";
   const found = regular ? await files.read(path) : undefined;
@@ -116,7 +116,7 @@ function attributesDrift({ mode, uid, gid }: FileFacts, wanted: number): string 
   return uid === 0 && gid === 0 ? null : `it belongs to ${uid}:${gid}, not to root`;
 }
 
-/** Removes the path, whether it is a file or a link. */
+/** Removes the file or link at this path. */
 export function absent({ id, path, needs }: Pick<WantedFile, "id" | "path" | "needs">): Step<Os> {
   return {
     id,
@@ -128,7 +128,7 @@ export function absent({ id, path, needs }: Pick<WantedFile, "id" | "path" | "ne
   };
 }
 
-/** Makes a symbolic link to the target. */
+/** Creates a symbolic link to the target. */
 export function link(wanted: {
   readonly id: string;
   readonly path: string;

@@ -24,14 +24,14 @@ import {
 } from "../paths.ts";
 import { octal } from "./files.ts";
 
-/** Returns the folders of the programs that the desired state requires, outer folders first. */
+/** Returns the folders for the programs of the desired state, outermost first. */
 export function releaseFolders(desired: DesiredState): string[] {
   const { kubernetesVersion } = desired;
   const kubernetes = [khwFolder, releasesFolder, releaseFolder(kubernetesVersion)];
   return hasEtcd(desired) ? [...kubernetes, etcdReleasesFolder, etcdReleaseFolder(desired.etcd.version)] : kubernetes;
 }
 
-/** The agent's own folders, which the package or the agent itself makes. */
+/** The agent's own folders, which the package or the agent itself creates. */
 export const agentFolders = [pkiFolder, stateFolder, snapshotsFolder];
 
 /** Files that khw puts directly into shared system folders. */
@@ -48,7 +48,7 @@ const written = [
   `${pkiFolder}/agent.pem`,
 ];
 
-/** Folders that khw makes, each with its own step for repairs. */
+/** Folders that khw creates. Each of them has its own step, which repairs it. */
 const made: ReadonlySet<string> = new Set([
   kubernetesEtcFolder,
   configFolder,
@@ -61,8 +61,8 @@ const made: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Checks that only root can add or remove files in the folders above khw's own. These are system folders: their drift
- * is reported but not repaired, because other programs may depend on it.
+ * Checks that only root can add or remove files in the system folders above khw's own folders. Drift is only reported,
+ * not repaired, because other programs may depend on it.
  */
 export function systemFolders(): Step<Os> {
   return {
@@ -90,8 +90,8 @@ interface OpenFolder {
 async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
   const found: OpenFolder[] = [];
   const folders = new Set(written.flatMap((path) => above(path)));
-  // Iteration over a set includes entries that are added meanwhile. A link leads to another folder, so the loop adds
-  // that folder's parents too.
+  // Iterating over a set includes entries that are added during the iteration. If a path is a link, the loop adds the
+  // target and the folders above it.
   for (const path of folders) {
     if (made.has(path)) continue;
     const facts = await files.stat(path);
@@ -106,7 +106,7 @@ async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
   return found;
 }
 
-/** Returns null if only root may write there. */
+/** Returns null if only root can write to the folder. */
 function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder, "path"> | null {
   if (uid !== 0) return { why: `it belongs to user ${uid}, not to root`, repair: "chown root" };
   if ((mode & 0o002) !== 0) return { why: `anybody can write to it (its mode is ${octal(mode)})`, repair: "chmod o-w" };
@@ -114,7 +114,9 @@ function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder,
   return { why: `group ${gid} can write to it (its mode is ${octal(mode)})`, repair: "chmod g-w" };
 }
 
-/** On machines installed before 2018, /usr/local belongs to the group staff, as Debian's policy required. */
+/**
+ * On machines that were installed before 2018, /usr/local belongs to the group staff, as Debian policy then required.
+ */
 function isStaff(path: string, gid: number): boolean {
   return gid === 50 && path.startsWith("/usr/local");
 }

@@ -4,7 +4,8 @@ import type { Step } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 
 /**
- * Checks, by name and internal address, that the desired state is for this machine. On any other machine, no step runs.
+ * Checks, by name and internal address, that the desired state is meant for this machine. On any other machine, no
+ * other step is applied.
  */
 export function identity(desired: DesiredState): Step<Os> {
   const { name, internalIp } = ownController(desired);

@@ -3,8 +3,8 @@ import type { Program } from "../../proto/components.ts";
 const mebibyte = 1024 ** 2;
 
 /**
- * The largest accepted download of each program, and of etcd's archive: more than twice the largest known release,
- * because releases grow. Sizes in MiB, for amd64:
+ * The largest accepted download for each program and for etcd's archive. The limits leave room for growth: each is more
+ * than twice the size of the largest known release. Known sizes in MiB, for amd64:
  *
  * | program | v1.20.2, as the testbed builds it | v1.32.3, as `wget` showed it |
  * |---|---|---|

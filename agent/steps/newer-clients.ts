@@ -6,19 +6,19 @@ import type { Step } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 import { releasedProgram, releasesFolder } from "../paths.ts";
 
-/** The components that must not be newer than the API server that they talk to. */
+/** The components that must not be newer than the API server that they connect to. */
 const clients = components.filter((component) => component !== "kube-apiserver");
 
 /**
- * Adds the steps that reverse the order of the components on the way to an older release. A controller manager or
- * scheduler that is newer than the wanted release stops before the API server changes. It starts afterwards.
+ * Adds steps that reverse the order of the components during a change to an older release. A controller manager or
+ * scheduler that is newer than the wanted release is stopped before the API server changes. It starts again afterwards.
  */
 export function stopNewerClients(steps: readonly Step<Os>[], { kubernetesVersion }: DesiredState): Step<Os>[] {
   const stops = clients.map((client) => stopNewer(client, kubernetesVersion));
   return insertBefore(steps, (id) => id === "service/kube-apiserver", stops);
 }
 
-/** Inserts steps before the first of the steps that must wait for them. */
+/** Inserts steps before the first step that must wait for them. */
 export function insertBefore(
   steps: readonly Step<Os>[],
   waits: (id: string) => boolean,
@@ -35,21 +35,22 @@ function stopNewer(component: Component, wanted: string): Step<Os> {
   const unit = `${component}.service`;
   return {
     id: `stopped/${component}`,
-    title: `no ${component} newer than ${wanted} runs`,
-    // With these steps done, any process that systemd starts later runs the wanted release.
+    title: `no ${component} newer than ${wanted} is running`,
+    // Once these steps hold, any process that systemd starts later runs the wanted release.
     needs: [`binary/${component}`, `unit/${component}`],
     check: async (os) => {
       const running = await runningRelease(component, os);
       if (running === undefined || compare(running, wanted) <= 0) return null;
-      return { summary: `${running} runs, and the API server changes to ${wanted}`, process: "restart" };
+      return { summary: `${running} is running, but the API server changes to ${wanted}`, process: "restart" };
     },
     apply: ({ systemd }, { signal }) => systemd.stop(unit, signal),
   };
 }
 
 /**
- * Returns the release of a component's running process; undefined if no process runs, or if its program is in no
- * release's folder. A program in /usr/local/bin has the same inode as the program in its release's folder.
+ * Returns the release of a component's running process. Returns undefined if no process is running, or if its program
+ * does not belong to a release that khw installed. A program in /usr/local/bin has the same inode as the one in its
+ * release's folder.
  */
 async function runningRelease(component: Component, { files, systemd }: Os): Promise<string | undefined> {
   const { mainPid } = await systemd.unit(`${component}.service`);

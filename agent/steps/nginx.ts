@@ -7,7 +7,7 @@ import { wantsFolder } from "../paths.ts";
 
 const unit = "nginx.service";
 
-/** Installs nginx from the distribution. */
+/** Installs the distribution's nginx package. */
 export function nginxPackage(): Step<Os> {
   return {
     id: "package/nginx",
@@ -20,16 +20,16 @@ export function nginxPackage(): Step<Os> {
 }
 
 /**
- * Checks that nginx runs, has loaded the current files, and starts at boot.
+ * Makes sure that nginx is running, has loaded the current files, and starts at boot.
  *
- * nginx is reloaded, not restarted, so that its other sites keep serving. Because nginx overwrites its own environment
- * with its process title, the check compares times. The last start or reload must be later than the last change of the
- * files.
+ * nginx is reloaded, not restarted, so that its other sites stay up. nginx overwrites its environment with its process
+ * title, so the environment cannot hold a digest as for other services. The check compares times: the last start or
+ * reload must be later than the last change to the files.
  */
 export function nginxService(paths: readonly string[], needs: readonly string[]): Step<Os> {
   return {
     id: "service/nginx",
-    title: "nginx is enabled and serves the health check's site",
+    title: "nginx is enabled and serves the health-check site",
     needs,
     watches: [...paths.map((path) => dirname(path)), wantsFolder],
     check: async ({ files, systemd }): Promise<Drift | null> => {
@@ -51,20 +51,23 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
 }
 
 /**
- * The time limit for new workers. If nginx cannot use a new configuration (a port is taken), the old workers keep
- * running.
+ * How long nginx has to replace its workers. If nginx cannot use a new configuration, for example because a port is in
+ * use, the old workers keep running.
  */
 const takeoverMillis = 10_000;
 const lookMillis = 20;
 
-/** Resolves when no worker with the old configuration accepts connections; the reload job itself is done earlier. */
+/**
+ * Reloads nginx. Resolves when no worker with the old configuration accepts connections; systemd considers the reload
+ * done earlier than that.
+ */
 async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd, clock } = os;
   const { mainPid } = await systemd.unit(unit);
   const before = await workers(os, mainPid);
   await systemd.reloadService(unit, signal);
   await waitFor({
-    what: "nginx still serves its old site",
+    what: "nginx is still serving its old site",
     check: async (): Promise<Look<void>> => {
       const serving = await workers(os, mainPid);
       const old = before.filter((pid) => serving.includes(pid));
@@ -77,13 +80,13 @@ async function reload(os: Os, signal: AbortSignal): Promise<void> {
     late: ({ seen }) =>
       new KhwError(
         "SERVICE_FAILED",
-        `nginx still serves its old site ${takeoverMillis / 1000} s after a reload (${seen})`,
+        `nginx is still serving its old site ${takeoverMillis / 1000} s after a reload (${seen})`,
         { hint: "see `journalctl --unit=nginx` and /var/log/nginx/error.log on the node" },
       ),
   });
 }
 
-/** Returns nginx's worker processes, except those whose process title says that they are shutting down. */
+/** Returns nginx's worker processes, except workers that are shutting down according to their process title. */
 async function workers({ files, systemd }: Os, master: number): Promise<number[]> {
   const children = (await files.read(`/proc/${master}/task/${master}/children`))?.toString("utf8") ?? "";
   const pids = children.split(" ").filter(Boolean).map(Number);

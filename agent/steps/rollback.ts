@@ -7,17 +7,17 @@ import { quorumObstacle } from "../etcd/quorum-obstacle.ts";
 import type { Os } from "../os/os.ts";
 import { insertBefore } from "./newer-clients.ts";
 
-/** The two states of a rollback. */
+/** The two desired states of a rollback. */
 export interface RollbackStates {
-  /** The state that runs now, at least in part. */
+  /** The state that the failed Apply has applied, at least in part. */
   readonly from: DesiredState;
   readonly to: DesiredState;
 }
 
 /**
- * Returns the steps of a rollback from the steps of the older state. An etcd member is never replaced, and stops only
- * if the other members have a quorum without it. A newer etcd stops before its release changes, so that the cluster
- * version cannot change meanwhile.
+ * Turns the steps of the older state into the steps of a rollback. A rollback never replaces an etcd member, and stops
+ * a member only if the other members have a quorum without it. A newer etcd stops before its programs change, so that
+ * the cluster version cannot change in the meantime.
  */
 export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: RollbackStates): Step<Os>[] {
   if (!hasEtcd(to)) return [...steps];
@@ -30,7 +30,7 @@ export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: Rollback
   return insertBefore(guarded, changesEtcd, [keepQuorum(stopEtcd(to, steps), to)]);
 }
 
-/** Whether the rollback leads to an older minor release of etcd. */
+/** Whether the rollback changes etcd to an older minor release. */
 export function isOlderEtcd({ from, to }: RollbackStates): boolean {
   return hasEtcd(from) && hasEtcd(to) && etcdMinor(to.etcd.version) < etcdMinor(from.etcd.version);
 }
@@ -41,26 +41,26 @@ async function refuseRejoin(): Promise<never> {
   });
 }
 
-/** Makes the step stop a healthy member only if the other members have a quorum. */
+/** Returns the step with a guard: it stops a healthy member only if the other members have a quorum. */
 function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
   return {
     ...step,
     apply: async (os, context) => {
       const drift = await step.check(os, context.signal);
       const obstacle = drift?.process === "restart" ? await quorumObstacle(to, os, context.signal) : null;
-      if (obstacle !== null) throw new KhwError("NOT_READY", `its etcd must not stop now: ${obstacle}`);
+      if (obstacle !== null) throw new KhwError("NOT_READY", `its etcd must not be stopped now: ${obstacle}`);
       await step.apply(os, context);
     },
   };
 }
 
 /**
- * Stops an etcd that does not run with the wanted inputs, so that the cluster version cannot change. If etcd must not
- * go back to the wanted release, starts it again and fails.
+ * Stops an etcd that is not running with the wanted inputs, so that the cluster version cannot change. If etcd must not
+ * be downgraded to the wanted release, starts etcd again and fails.
  */
 function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
   const service = steps.find(({ id }) => id === "service/etcd");
-  if (service === undefined) throw new TypeError("there is no step for the service etcd");
+  if (service === undefined) throw new TypeError("there is no step service/etcd");
   return {
     id: "stopped/etcd",
     title: `etcd may go back to ${to.etcd.version}`,

@@ -14,51 +14,51 @@ export interface WantedService {
   readonly unit: string;
   /** The command line of the service's process, as in the unit; the program's path comes first. */
   readonly command: readonly [program: string, ...flags: string[]];
-  /** All inputs of the process, from the desired state alone; the process carries their digest. */
+  /** All inputs of the process, from the desired state alone. The environment of the process contains their digest. */
   readonly inputs: readonly string[];
   /**
-   * Input files, including the unit's file. A file that differed at the start of the process is drift, even if it was
-   * restored later.
+   * The input files, including the unit file. If a file differed when the process started, the step reports drift, even
+   * if the file has been restored since.
    */
   readonly reads?: readonly ReadFile[];
   readonly needs: readonly string[];
   /** Mount points that the service requires. */
   readonly mounts?: readonly string[];
-  /** Called before a running process stops. */
+  /** Called before a running process is stopped. */
   readonly beforeStop?: (os: Os, context: ApplyContext) => Promise<void>;
 }
 
 /**
  * Runs the service with exactly these inputs, and enables it at boot.
  *
- * A drop-in puts the digest of the inputs into the process's environment, so the running process itself shows its
- * inputs. No separate record can become stale after a crash, and a restart by systemd in the meantime is detected. The
- * command line is compared too, because a unit that was edited, loaded and changed back leaves a trace only there. The
- * start record shows which content the process found in its files.
+ * A drop-in puts the digest of the inputs into the environment of the process, so the process itself shows with which
+ * inputs it runs. A separate record could become stale after a crash, or when systemd restarts the process. The command
+ * line is compared too: if a unit was edited, loaded and changed back, only the command line shows it. The start record
+ * shows which content the input files had when the process started.
  */
 export function service(wanted: WantedService): Step<Os> {
   const { unit, command, reads = [], needs, beforeStop } = wanted;
   const { digest, text: dropIn } = renderInputs(wanted);
   const dropInPath = inputsDropIn(unit);
 
-  /** Returns null if systemd would start exactly the desired service, also at every boot. */
+  /** Returns null if systemd would start exactly the desired service, now and at every boot. */
   const unitDrift = async ({ files }: Os, status: UnitStatus): Promise<string | null> => {
-    if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) return "its inputs change";
+    if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) return "its inputs have changed";
     if (status.needsReload) return "systemd has not loaded its current unit";
     return status.unitFileState === "enabled" ? null : `it is ${status.unitFileState || "missing"}, not enabled`;
   };
 
-  /** Returns null if the running process matches; undefined if no process runs. */
+  /** Returns null if the running process has the desired inputs; undefined if no process is running. */
   const processDrift = async ({ files, systemd }: Os, status: UnitStatus): Promise<string | null | undefined> => {
     const running = status.activeState === "active" ? await systemd.process(status.mainPid) : undefined;
     if (running === undefined) return undefined;
     if (running.environment[inputsVariable] !== `sha256:${digest}`)
       return "its inputs (release, unit, configuration or credentials) differ from the desired ones";
-    if (running.argv.join("\0") !== command.join("\0")) return "its flags differ from its unit's";
+    if (running.argv.join("\0") !== command.join("\0")) return "its flags differ from the flags in its unit";
     const program = await files.stat(command[0]);
     return program?.inode === running.inode && program.device === running.device
       ? null
-      : `it runs a program other than ${command[0]}`;
+      : `it is running a program other than ${command[0]}`;
   };
 
   return {
@@ -124,7 +124,7 @@ function renderInputs({ unit, inputs, reads = [], mounts }: WantedService): {
   return { digest, text: renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts }) };
 }
 
-/** Returns the diagnosis of a unit in a crash loop, or of one that failed; null if systemd reports no failure. */
+/** Returns the diagnosis of a unit that is in a crash loop or has failed; null if systemd reports no failure. */
 async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
   const { activeState, subState, result } = await os.systemd.unit(unit);
   const ended = activeState === "failed" || subState.startsWith("auto-restart") || result !== "success";
@@ -135,8 +135,8 @@ async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
 }
 
 /**
- * Fails if a restart cannot help. A process that started after the last change to its unit and foreign drop-ins but
- * still differs will differ again: these drop-ins cause the difference.
+ * Fails if a restart cannot help, because drop-ins that khw did not write cause the difference. This is the case if the
+ * process started after the last change to its unit and drop-ins, but still differs.
  */
 async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);
@@ -144,7 +144,7 @@ async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince 
   if (others.length === 0) return;
   const changes = [own, unitFile(unit), ...others].map(async (path) => (await files.stat(path))?.changedAt ?? 0);
   if (Math.max(...(await Promise.all(changes))) >= activeSince) return;
-  throw new KhwError("SERVICE_FAILED", `${others.join(", ")} changes how it runs`, {
-    hint: "remove that file; set flags in khw.yaml instead",
+  throw new KhwError("SERVICE_FAILED", `it does not run as desired because of ${others.join(", ")}`, {
+    hint: `remove ${others.join(" and ")} on the node; set flags in khw.yaml instead`,
   });
 }

@@ -2,22 +2,22 @@ import type { Files } from "../os/files.ts";
 import { startFile, startFolder } from "../paths.ts";
 import type { StartRecord } from "../render/drop-in.ts";
 
-/** A file that a service reads when it starts, and the content that it should have. */
+/** A file that a service reads when it starts, with the digest of its desired content. */
 export interface ReadFile {
   readonly path: string;
   /** SHA-256 in hex. */
   readonly sha256: string;
 }
 
-/** Returns the record that a unit's drop-in writes at each start; undefined if the service reads no files. */
+/** Returns the record that is written each time the unit starts; undefined if the service reads no files. */
 export function startRecordOf(unit: string, reads: readonly ReadFile[]): StartRecord | undefined {
   if (reads.length === 0) return undefined;
   return { files: reads.map(({ path }) => path), folder: startFolder(unit), file: startFile };
 }
 
 /**
- * Returns null if the unit's process read the desired files when it started. A process without a record, which an older
- * khw started, does not count as different.
+ * Returns null if the unit's process read the desired files when it started. If there is no record, an older khw
+ * started the process, and the files count as the desired ones.
  */
 export async function startDrift(files: Files, unit: string, reads: readonly ReadFile[]): Promise<string | null> {
   const record = await files.read(`/run/${startFolder(unit)}/${startFile}`);

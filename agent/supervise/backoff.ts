@@ -1,9 +1,9 @@
 import type { Backoff } from "../../proto/backoff.ts";
 
-/** The delays between restarts of a component: 10 s, 20 s, 40 s and so on, up to five minutes. */
+/** The delays between restarts of a component: 10 s, 20 s, 40 s and so on, up to 300 s. */
 export const restartBackoff: Backoff = { firstMillis: 10_000, maxMillis: 300_000 };
 
-/** Whether a repeated event is reported: the first, second, fourth, eighth time and so on. */
+/** Whether to report a repeated event: only the first, second, fourth, eighth time and so on. */
 export function isReported(count: number): boolean {
   return count > 0 && Number.isInteger(Math.log2(count));
 }

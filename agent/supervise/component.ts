@@ -20,7 +20,7 @@ import { type Watched, watchComponent } from "./unit-watch.ts";
 /** A component under supervision. */
 export interface Supervised extends Pick<LivenessProbe, "ask" | "latency">, Pick<ComponentRestart, "restart"> {
   readonly watched: Watched;
-  /** Called when the unit has changed or may have changed. */
+  /** Must be called when the unit has changed or may have changed. */
   changed(change: UnitChange): void;
   /** Probes the component, and restarts it if necessary. */
   beat(): Promise<void>;

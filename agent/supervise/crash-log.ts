@@ -1,6 +1,6 @@
 import { isReported } from "./backoff.ts";
 
-/** The event to report for a component that crashes. */
+/** The event to report after a crash or a recovery, if any. */
 export type CrashReport =
   | { readonly kind: "none" }
   | { readonly kind: "crashed"; readonly count: number }
@@ -9,7 +9,7 @@ export type CrashReport =
 /** A series of crashes in quick succession. */
 export interface CrashSeries {
   readonly count: number;
-  /** The time of the crash that the component has not recovered from; 0 after recovery. */
+  /** The time of the first crash since the component was last healthy; 0 while the component is healthy. */
   readonly downSince: number;
   readonly lastCrash: number;
   /** Whether a crash has been reported since the last recovery. */
@@ -22,8 +22,8 @@ const quietMillis = 120_000;
 export const noCrashes: CrashSeries = { count: 0, downSince: 0, lastCrash: 0, reported: false };
 
 /**
- * Adds a crash to the series. Reports get less frequent within a series: a crash every five seconds for a week results
- * in about twenty lines.
+ * Adds a crash to the series. Within a series, reports become less and less frequent: a crash every five seconds for a
+ * week results in about twenty reports.
  */
 export function afterCrash(
   before: CrashSeries,

@@ -1,12 +1,15 @@
 import type { UnitStatus } from "../os/systemd.ts";
 
-/** Results that a requested stop never has: a stop sends SIGTERM, which systemd does not count as a failure. */
+/**
+ * Unit results that never come from a requested stop. A requested stop sends SIGTERM, and systemd does not count the
+ * exit after SIGTERM as a failure.
+ */
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);
 
 /**
- * Whether a unit's process exited by itself between two reads of the unit's status.
- * @param before undefined at the first read; a unit that is failed then counts as crashed
- * @param ordered whether a stop was in progress at the last event; a failure exit code is then part of the stop
+ * Whether a unit's process exited without being asked to between two reads of the unit's status.
+ * @param before undefined on the first read; a unit that has already failed by then counts as crashed
+ * @param ordered whether a stop was in progress at the last event; an exit code other than 0 is then part of the stop
  */
 export function crashed(before: UnitStatus | undefined, now: UnitStatus, ordered: boolean): boolean {
   const waits = now.subState === "auto-restart";
@@ -19,7 +22,10 @@ export function crashed(before: UnitStatus | undefined, now: UnitStatus, ordered
   return now.activeState === "inactive" && before.activeState === "active" && !ordered && before.mainPid !== 0;
 }
 
-/** Counts the exits since the last requested start. A unit that waits for its automatic restart counts as restarted. */
+/**
+ * Counts the exits since the last requested start. A unit that is waiting for its automatic restart counts as
+ * restarted.
+ */
 function endings({ restarts, subState }: UnitStatus): number {
   return restarts + (subState === "auto-restart" ? 1 : 0);
 }

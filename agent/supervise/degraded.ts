@@ -7,11 +7,11 @@ import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 
 /**
- * Finds the cause that keeps a running component from working. The cause comes from the journal, which is not read for
- * every probe.
+ * Finds out what keeps a running component from working. The cause comes from the journal, which is not read for every
+ * probe.
  */
 export interface Degradation {
-  /** @param reason the failure of its health check; null if the component is healthy */
+  /** @param reason why the health check fails; null if the component is healthy */
   look(reason: string | null, unit: UnitStatus): Promise<Diagnosis | undefined>;
 }
 
@@ -21,19 +21,20 @@ export interface DegradationOptions {
   readonly log: (line: string) => void;
 }
 
-/** A new process may still wait for others that started at the same time. */
+/** The time for a new process to start; it may still be waiting for others that started at the same time. */
 const startMillis = 15_000;
-/** Problems that disappear within this time are not diagnosed. */
+/** A problem that disappears within this time is not diagnosed. */
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**
- * A healthy component's cause is confirmed after this time, longer than the part of the journal that a look reads. An
- * API server that has just started refuses its clients for some seconds.
+ * If a component is healthy but its journal shows a cause, the cause must be confirmed after this time. The time is
+ * longer than the part of the journal that is read. It is needed because a newly started API server refuses its clients
+ * for a few seconds.
  */
 const confirmMillis = 15_000;
 /**
- * A healthy component is checked at this interval. A standby shows no failure, so a rejected credential can go
- * unnoticed for as long as this.
+ * How often the journal of a healthy component is checked. A standby shows no failure, so a rejected credential can go
+ * unnoticed for this long.
  */
 const wellMillis = 600_000;
 
@@ -46,7 +47,7 @@ export function createDegradation({ check, os, log }: DegradationOptions): Degra
   let due = 0;
   let unwell = false;
   let standing: Diagnosis | undefined;
-  /** The cause of a healthy component that the next look must confirm. */
+  /** The cause that was found for a healthy component, and that the next look must confirm. */
   let suspected: string | undefined;
 
   const read = async (reason: string | null): Promise<Diagnosis | undefined> => {

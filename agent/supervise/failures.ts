@@ -5,7 +5,7 @@ export interface FailureCount {
   readonly pid: number;
   /** Whether this process has been seen alive. */
   readonly answeredOnce: boolean;
-  /** In a row. */
+  /** The number of consecutive failed probes. */
   readonly failures: number;
 }
 
@@ -16,23 +16,23 @@ export interface FailureCountOptions {
   readonly activeMillis: number;
 }
 
-/** A new process gets this long until its first response: an API server on a small machine starts slowly. */
+/** How long a new process may take until its first response. An API server on a small machine starts slowly. */
 const startMillis = 120_000;
 
 export const noFailures: FailureCount = { pid: 0, answeredOnce: false, failures: 0 };
 
-/** Returns the record after one more probe. A new process gets a new record. */
+/** Returns the count after one more probe. The count starts again for a new process. */
 export function countFailure(before: FailureCount, { liveness, pid, activeMillis }: FailureCountOptions): FailureCount {
   const { answeredOnce, failures } = before.pid === pid ? before : noFailures;
   if (liveness.kind === "alive") return { pid, answeredOnce: true, failures: 0 };
-  // The agent could not send the probe, so the result proves nothing, and the series starts again.
+  // The result proves nothing, because the agent may be at fault. The count starts again.
   if (liveness.kind === "unknown") return { pid, answeredOnce, failures: 0 };
   return { pid, answeredOnce, failures: answeredOnce || activeMillis >= startMillis ? failures + 1 : 0 };
 }
 
 /**
- * Returns how many failures in a row cause a restart. More are allowed for etcd, because everything else waits for its
- * restart.
+ * Returns the number of consecutive failures that causes a restart. The number is higher for etcd, because everything
+ * else waits while etcd restarts.
  */
 export function failuresAllowed(component: string): number {
   return component === "etcd" ? 6 : 3;

@@ -14,11 +14,11 @@ import type { Watched } from "./unit-watch.ts";
 export interface IncidentLog {
   crashed(end: UnitStatus): void;
   well(): void;
-  /** Reports the cause that keeps a running component from working; undefined if no cause is known. */
+  /** Reports what keeps a running component from working; undefined if nothing is known to. */
   degraded(degradedCause: Diagnosis | undefined): void;
-  /** Records that the agent is about to restart the component; `count` is the number of restarts in a row. */
+  /** Records that the agent is about to restart the component. `count` is the number of consecutive restarts. */
   restarting(restartReason: RestartReason, count: number): void;
-  /** Records a restart on request. */
+  /** Records a restart that somebody requested. */
   restarted(reason: string, error?: KhwError): void;
 }
 
@@ -31,7 +31,9 @@ export interface IncidentLogOptions {
   readonly tell: Watched["tell"];
 }
 
-/** A diagnosis reads the journal, so it runs at most this often, however fast the component crashes. */
+/**
+ * The minimum time between two diagnoses, however often the component crashes, because a diagnosis reads the journal.
+ */
 const diagnoseMillis = 3_000;
 
 const { HISTORY_KIND_COMPONENT, HISTORY_KIND_RESTART } = HistoryKind;
@@ -43,7 +45,7 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
   let degradedCause: Diagnosis | undefined;
   let diagnosis: Diagnosis | undefined;
   let diagnosedAt = 0;
-  /** Reports run in order: a later event must not overtake a slow diagnosis. */
+  /** The queue of reports. Reports are written in order, so that a later event does not overtake a slow diagnosis. */
   let telling: Promise<void> = Promise.resolve();
 
   const write = (entry: Omit<HistoryEntry, "subject">): void => {
@@ -106,7 +108,7 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
         const kind = HISTORY_KIND_COMPONENT;
         if (report.kind === "back") write({ kind, message: `is healthy again after ${seconds(report.downMillis)}` });
         if (report.kind !== "crashed" || found === undefined) return;
-        const message = `runs, but is degraded${times(report.count)}`;
+        const message = `is running, but degraded${times(report.count)}`;
         write({ kind, message, cause: `${found.cause}: ${found.message}`, problem: true });
       });
     },

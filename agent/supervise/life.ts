@@ -2,41 +2,44 @@ import { failingChecks, type HealthCheck } from "../health/health.ts";
 import type { ProbeResult } from "../os/probes.ts";
 
 /**
- * Whether a component is alive. A dead component is restarted. A component that is alive but unhealthy is only
- * reported.
+ * Whether a component is alive. The agent restarts a dead component, and only reports a component that is alive but
+ * unhealthy.
  */
 export type Liveness =
   | { readonly kind: "alive" }
-  /** The state is unknown: the agent itself may be the cause of the missing response, so the agent does nothing. */
+  /** The state is unknown, so the agent does nothing. The agent itself may be the reason why there is no response. */
   | { readonly kind: "unknown"; readonly reason: string }
   | Dead;
 
 export interface Dead {
   readonly kind: "dead";
   readonly reason: string;
-  /** Whether the process sent no byte at all; such a process may also ignore SIGTERM. */
+  /** Whether the process sent not a single byte; such a process may also ignore SIGTERM. */
   readonly silent: boolean;
 }
 
-/** The evidence for a decision about an unhealthy component. */
+/** The evidence for deciding whether an unhealthy component is alive. */
 export interface Evidence {
   readonly health: ProbeResult;
-  /** The response of the endpoint that distinguishes liveness from health; undefined if there was no such request. */
+  /** The result of the second request, which tests liveness and not health; undefined if no second request was sent. */
   readonly second: ProbeResult | undefined;
   /** Whether this node's API server was healthy when last probed. */
   readonly apiServerWell: boolean;
   /**
-   * How many connections wait to be accepted on the component's port, according to the kernel; undefined if no process
-   * listens.
+   * How many connections are waiting to be accepted on the component's port, according to the kernel; undefined if no
+   * process is listening.
    */
   readonly waiting: number | undefined;
-  /** The reason why the agent cannot trust its own observations; null if it can. */
+  /** Why the agent cannot trust its own observations; null if it can. */
   readonly doubt: string | null;
 }
 
 const alive: Liveness = { kind: "alive" };
 
-/** Decides whether an unhealthy component is alive. A missing response counts only if nothing else explains it. */
+/**
+ * Decides whether an unhealthy component is alive. A missing response counts as evidence only if nothing else explains
+ * it.
+ */
 export function livenessOf(check: HealthCheck, evidence: Evidence): Liveness {
   const answer = evidence.second ?? evidence.health;
   return answer.status === 0 ? withoutAnswer(check, answer, evidence) : withAnswer(check, answer, evidence);
@@ -51,7 +54,7 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
     case "unverified":
     case "rejected":
     case "closed":
-      // The server is alive: it answers.
+      // The server is alive, because it reacted to the request.
       return alive;
     case "silent":
       return dead(true);
@@ -65,25 +68,26 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
   }
 }
 
-/** Handles a port that has a listener in the kernel's tables but accepts no connection. */
+/** Handles a port on which a process is listening according to the kernel, but which accepts no connections. */
 function filtered(what: string): Liveness {
   return {
     kind: "unknown",
-    reason: `the component listens, but connections to it are ${what}; check for a firewall on loopback`,
+    reason: `the component is listening, but connections to it are ${what}; check for a firewall on loopback`,
   };
 }
 
 function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evidence: Evidence): Liveness {
   const { health, second, apiServerWell } = evidence;
   if (component === "kube-apiserver") {
-    // The API server answers 500 if a check fails. Any other status (429, 403, 504) comes from a live server. Checks
-    // that wait for etcd would also wait in a new process.
+    // The API server answers 500 if one of its checks fails. Any other status (429, 403, 504) comes from a live server.
+    // If etcd is failing too, a restart does not help, because the new process would also wait for etcd.
     if (second?.status !== 500 || failingChecks(health).includes("etcd")) return alive;
     return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
   }
-  // nginx passes on the API server's response, or answers 503 while drained. etcd's response is about its cluster.
+  // nginx passes on the API server's response, or answers 503 while the node is drained. etcd's response describes the
+  // health of its cluster.
   if (component === "nginx" || component === "etcd") return alive;
-  // The other components report the state of their leader lease, which cannot be renewed while the API server is
+  // The other components report whether they can renew their leader lease, which is impossible while the API server is
   // unavailable.
   if (!apiServerWell || second?.status === 200) return alive;
   return { kind: "dead", reason: `${path} answers ${answer.status}`, silent: false };

@@ -7,9 +7,12 @@ import { probeLiveness, type LivenessResult } from "./liveness.ts";
 import { countFailure, noFailures } from "./failures.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Probes a component, and counts the results. */
+/** Probes a component, and counts the failed probes. */
 export interface LivenessProbe {
-  /** Undefined if the component does not run. Calls during a probe share its result. */
+  /**
+   * Probes the component; resolves to undefined if it is not running. Calls during a probe share the result of that
+   * probe.
+   */
   readonly ask: () => Promise<LivenessResult | undefined>;
   /** Probes a new process more often than usual, until it is healthy. */
   follow(): void;

@@ -6,7 +6,7 @@ import { type Liveness, livenessOf } from "./life.ts";
 
 export interface LivenessResult {
   readonly liveness: Liveness;
-  /** Null if the component is healthy, otherwise the reason. */
+  /** Why the component is unhealthy; null if it is healthy. */
   readonly reason: string | null;
   readonly latencyMillis: number;
 }
@@ -24,7 +24,7 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
   const health = await askHealth(check, os, { signal, keepAlive: true });
   const latencyMillis = performance.now() - begun;
   if (typeof health === "string") {
-    // The probe needs a file that is missing, so its result says nothing about the component.
+    // A file that the probe needs is missing, so the result says nothing about the component.
     return { liveness: { kind: "unknown", reason: health }, reason: health, latencyMillis };
   }
   const reason = explainHealth(check, health);
@@ -40,31 +40,30 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
 }
 
 /**
- * Sends a second request if the first does not distinguish liveness from health. An API server that is not ready gets
- * a liveness request that ignores etcd, because a restart does not repair etcd. A silent etcd gets a request that
- * needs no quorum, and a silent nginx one that does not need the API server. Other components get the same request on
- * a new connection, because the kept-alive connection may be broken.
+ * Sends a second request if the first does not distinguish liveness from health. An API server that is not ready gets a
+ * liveness request that ignores etcd, because restarting the API server does not repair etcd. A silent etcd gets a
+ * request that needs no quorum. A silent nginx gets a request that does not need the API server. Other components get
+ * the same request on a new connection, because the kept-alive connection may be broken.
  */
 async function secondQuestion(
   check: HealthCheck,
   { os, health, signal }: { readonly os: Os; readonly health: ProbeResult; readonly signal: AbortSignal },
 ): Promise<ProbeResult | undefined> {
   const unheard = health.failure === "silent" || health.failure === "unconnected";
-  // A refused connection needs no second request, and neither does a bad response from another component than the API
-  // server.
+  // A refused connection needs no second request. A bad response needs one only if it comes from the API server.
   if (!unheard && (health.status === 0 || check.component !== "kube-apiserver")) return undefined;
   const url = secondUrls[check.component] ?? check.url;
   const asked = await askHealth({ ...check, url }, os, { signal, timeoutMillis: secondTimeoutMillis });
   return typeof asked === "string" ? undefined : asked;
 }
 
-/** The second request gets less time, so that both fit between two probes. */
+/** The second request has a shorter time limit, so that both requests fit between two probes. */
 const secondTimeoutMillis = 1_500;
 
 const secondUrls: Readonly<Record<string, string | undefined>> = {
   "kube-apiserver": "https://127.0.0.1:6443/livez?verbose&exclude=etcd",
   etcd: "https://127.0.0.1:2379/version",
-  // nginx answers this itself; /healthz depends on the API server.
+  // nginx itself answers this request, whereas /healthz depends on the API server.
   nginx: "http://127.0.0.1:80/",
 };
 

@@ -6,28 +6,28 @@ import { failuresAllowed } from "./failures.ts";
 import type { RestartReason } from "./restarter.ts";
 
 export interface Wanted extends Pick<NodeStatus, "maintenance" | "drift"> {
-  /** Whether khw manages the etcd of this node according to the desired state. */
+  /** Whether, according to the desired state, khw manages etcd on this node. */
   readonly etcdIsOwn?: boolean;
 }
 
-/** Returns the reason to restart a component that does not run, from its unit and the node's desired state. */
+/** Returns the reason to start a component that is not running, based on its unit and the desired state of the node. */
 export function downReason(
   component: string,
   { loadState, unitFileState, activeState, result, unmet = false }: UnitStatus,
   { maintenance, drift, etcdIsOwn = false }: Wanted,
 ): RestartReason | undefined {
-  // A unit that is missing, not enabled, or kept down by its own condition is not started.
+  // The agent does not start a unit that is missing, not enabled, or kept down by a condition in the unit.
   if (loadState !== "loaded" || unitFileState !== "enabled" || unmet) return undefined;
   const report = drift.policy === DriftPolicy.DRIFT_POLICY_REPORT;
-  // A stop of an etcd that khw does not manage, or of anything on a drained node, is deliberate. Any other stop is
-  // drift.
+  // Stopping an etcd that khw does not manage, or anything on a drained node, is deliberate. Any other stopped
+  // component is drift.
   const own = component !== "etcd" || etcdIsOwn;
   const unwanted = activeState === "inactive" && own && !maintenance.drained && !report;
   if (activeState !== "failed" && !unwanted) return undefined;
   return { kind: "down", reason: `it was ${activeState} (${result})` };
 }
 
-/** Returns the reason to restart a component after this many failed probes in a row. */
+/** Returns the reason to restart a component after this many consecutive failed probes. */
 export function hungReason(
   component: string,
   found: LivenessResult | undefined,

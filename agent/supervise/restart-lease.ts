@@ -5,16 +5,16 @@ import type { KeptState } from "../state/desired-state.ts";
 import { keepAlive } from "../etcd/keep-alive.ts";
 import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
 
-/** Permits one API server and one etcd member in the whole cluster to restart at a time. */
+/** Makes sure that at most one API server and one etcd member restart at a time in the whole cluster. */
 export interface RestartLease {
   /**
-   * Takes the lease, and holds it until the result is disposed of. If no etcd server answers, the controllers take
-   * turns by time instead, which can take minutes.
-   * @param options.asked a person asked for the restart, and must check for other restarts; without etcd the call
-   * returns at once
+   * Takes the lease, and holds it until the returned object is disposed of. If no etcd server answers, the controllers
+   * take turns by the clock, and the wait can take minutes.
+   * @param options.asked whether a person asked for the restart; that person must watch for other restarts, so without
+   * etcd the call returns at once
    * @param options.of the component to restart; the API server by default
-   * @throws KhwError BUSY that names the controller that holds the lease; CREDENTIAL_INVALID if etcd answers but cannot
-   * be verified: the agent's clock may be wrong, and with a wrong clock two API servers could restart at the same time
+   * @throws KhwError BUSY with the name of the controller that holds the lease; CREDENTIAL_INVALID if etcd answers but
+   * cannot be verified, because the agent's clock may then be wrong and two API servers could restart at the same time
    */
   take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
 }
@@ -31,12 +31,12 @@ export interface LeaseOptions {
   readonly etcd?: EtcdLock;
 }
 
-/** Keys in the cluster's etcd, outside Kubernetes' /registry. */
+/** The keys of the leases in the cluster's etcd, outside the /registry of Kubernetes. */
 const leases = {
   "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "is restarting its API server" },
   etcd: { key: "/khw/restart/etcd", doing: "is restarting its etcd member" },
 } as const;
-/** When the holder dies, the key expires after this time. */
+/** If the holder dies, its key expires after this time. */
 const ttlSeconds = 60;
 
 export function createRestartLease({
@@ -73,7 +73,7 @@ export function createRestartLease({
   return {
     take: async (signal, { asked = false, of = "kube-apiserver" } = {}) => {
       const cluster = keptState.current()?.desired.cluster;
-      // A member that restarts cannot store the lease for its own restart.
+      // The lease for restarting an etcd member must not be requested from that member.
       const own = of === "etcd" ? clientUrl(identity) : "";
       const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
       const held = await acquire(servers, { ...leases[of], asked }, signal);
@@ -87,14 +87,14 @@ export function createRestartLease({
   };
 }
 
-/** Longer than an API server takes to restart. */
+/** The length of a turn, which is longer than an API server takes to restart. */
 const turnMillis = 60_000;
-/** A turn that begins later than this would overlap the next turn. */
+/** A restart that begins later than this in a turn could overlap the next turn. */
 const beginMillis = 15_000;
 
 /**
- * Returns the time until this controller's turn. The controllers take turns of one clock minute each. A controller
- * starts in the first quarter of its minute, or waits for its next turn. If the clocks agree, no two restarts overlap.
+ * Returns the time until this controller's turn. Each turn is one minute by the clock. A controller starts within the
+ * first quarter of its minute, or waits for its next turn. No two restarts overlap if the controllers' clocks agree.
  */
 export function turnAfter(now: number, { index, count }: { readonly index: number; readonly count: number }): number {
   if (count <= 1) return 0;

@@ -11,19 +11,19 @@ import type { RestartLease } from "./restart-lease.ts";
 import type { RestartReason } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Restarts one component, on request or by the agent's own decision. */
+/** Restarts one component, either on request or because the agent has decided to. */
 export interface ComponentRestart {
   /**
-   * Restarts the component because the agent decided so. Returns false if it was skipped: another operation holds the
-   * machine lock, another controller holds the lease, or the reason no longer applies.
+   * Restarts the component because the agent has decided to. Returns false if the restart was skipped, because an
+   * operation holds the machine lock or because the reason no longer applies.
    */
   readonly byAgent: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /**
-   * Restarts on request; returns the milliseconds until the component answered again.
+   * Restarts the component on request. Returns the time until the component answered again, in milliseconds.
    * @throws KhwError BUSY, NOT_READY, COMPONENT_MISSING
    */
   readonly restart: (options: { readonly reason: string; readonly signal: AbortSignal }) => Promise<number>;
-  /** Whether a restart is running. The exit that a restart causes does not count as a crash. */
+  /** Whether a restart is in progress. The exit that a restart causes does not count as a crash. */
   underWay(): boolean;
 }
 
@@ -35,13 +35,13 @@ export interface ComponentRestartOptions {
   readonly watched: Watched;
   readonly incidentLog: IncidentLog;
   readonly probe: Pick<LivenessProbe, "ask">;
-  /** Whether the unit should have been running but was not, when it was last read. */
+  /** Whether the unit should have been running but was not when it was last read. */
   readonly down: () => boolean;
   readonly signal: AbortSignal;
 }
 
 const lookAgainMillis = 500;
-/** The lease for an API server's restart is held until the API server is healthy, but no longer than this. */
+/** After a restart, the lease is held until the API server is healthy, but no longer than this. */
 const settleMillis = 60_000;
 
 export function createComponentRestart(options: ComponentRestartOptions): ComponentRestart {
@@ -56,7 +56,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
   const renew = async (silent: boolean, ending: AbortSignal): Promise<void> => {
     underWay = true;
     try {
-      // A silent process may ignore SIGTERM too, and systemd would wait for its time-out.
+      // A silent process may ignore SIGTERM too, and systemd would then wait until the stop times out.
       if (silent) await systemd.kill(unit);
       await systemd.resetFailed(unit);
       await systemd.restart(unit, ending);
@@ -82,7 +82,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
       signal,
       clock,
     }).catch((error: unknown) => {
-      // If the component stays unhealthy, the supervisor decides what to do. Here only the lease ends.
+      // If the component stays unhealthy, the supervisor decides how to proceed. Only the lease is given up here.
       if (!(error instanceof KhwError && error.code === "TIMEOUT")) throw error;
     });
   };
@@ -91,7 +91,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
     underWay: () => underWay,
     byAgent: async (restartReason, count) => {
       if (machineLock.holder() !== undefined) return false;
-      // Only a hung API server needs the lease, because an API server that is already down serves no clients.
+      // Only a hung API server needs the lease. Starting an API server that is already down interrupts no clients.
       await using held = apiServer && restartReason.kind === "hung" ? await lease.take(signal) : undefined;
       const begun = await machineLock.whenIdle(async (ending) => {
         if (!(await stillNeeded(restartReason))) return false;
@@ -131,8 +131,8 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
 }
 
 /**
- * Returns the check after a restart. nginx counts as restarted when it answers at all: it may be drained, or report
- * an unhealthy API server.
+ * Returns the health check to use after a restart. Any response shows that nginx has restarted, because the node may be
+ * drained or its API server unhealthy.
  */
 function restartedCheck(check: HealthCheck): HealthCheck {
   return check.component === "nginx" ? { ...check, wellStatuses: [200, 500, 502, 503, 504] } : check;

@@ -5,12 +5,12 @@ import { restartBackoff } from "./backoff.ts";
 
 /** The reason to restart a component. */
 export type RestartReason =
-  /** The component runs, but is not alive. */
+  /** The component is running, but not alive. */
   | { readonly kind: "hung"; readonly reason: string; readonly silent: boolean }
-  /** The component should run, but does not. */
+  /** The component should be running, but is not. */
   | { readonly kind: "down"; readonly reason: string };
 
-/** Restarts a component while there is a reason, with growing delays. */
+/** Restarts a component as long as there is a reason, with increasing delays. */
 export interface Restarter {
   /** Sets the current reason for a restart; undefined if no restart is needed. */
   want(restartReason: RestartReason | undefined): void;
@@ -19,24 +19,23 @@ export interface Restarter {
 export interface RestarterOptions {
   readonly clock: Clock;
   readonly random: () => number;
-  /**
-   * Tries once. Returns false if the restart was skipped because another operation holds the machine lock, or another
-   * controller holds the lease.
-   */
+  /** Tries to restart the component once. Returns false if the restart was skipped. */
   readonly attempt: (restartReason: RestartReason, count: number) => Promise<boolean>;
-  /** Reports when the next attempt is due, in whole milliseconds since the epoch; 0 if no attempt is planned. */
+  /** Called with the time of the next attempt, in whole milliseconds since the epoch; 0 if no attempt is planned. */
   readonly planned: (at: number) => void;
   readonly failed: (error: unknown) => void;
   readonly signal: AbortSignal;
 }
 
-/** The operator who stopped a component may be about to start it again. */
+/**
+ * The delay before a stopped component is started, because the operator who stopped it may be about to start it again.
+ */
 const downMillis = 1_000;
-/** After this time without a reason, the next restart counts as the first of a new series. */
+/** If there was no reason for a restart for this long, the next restart is the first of a new series. */
 const stableMillis = 600_000;
 /** The delay after a skipped attempt. */
 const againMillis = 5_000;
-/** The errors of an attempt that did not get the restart lease, so no restart was started. */
+/** The error codes of an attempt that did not get the restart lease. No restart was started in that case. */
 const withoutLease: ReadonlySet<string> = new Set(["BUSY", "CREDENTIAL_INVALID"]);
 
 export function createRestarter({ clock, random, attempt, planned, failed, signal }: RestarterOptions): Restarter {
@@ -52,7 +51,7 @@ export function createRestarter({ clock, random, attempt, planned, failed, signa
     clearTimeout(timer);
     due = at;
     const millis = Math.max(0, at - clock.monotonic());
-    // The monotonic clock has fractions of a millisecond, which the wire format does not allow.
+    // The monotonic clock returns fractions of a millisecond, which the wire format does not allow.
     planned(at === 0 ? 0 : Math.round(clock.now() + millis));
     if (at === 0) return;
     timer = setTimeout(() => void run(), millis);
@@ -77,7 +76,7 @@ export function createRestarter({ clock, random, attempt, planned, failed, signa
       lastAttempt = now;
     }
     notBefore = now + (begun ? backoffMillis(attempts, restartBackoff, random()) : againMillis);
-    // The next probe sets the reason again, if it still applies.
+    // If the reason still applies, the next probe sets it again.
     current = undefined;
     plan(0);
   };

@@ -3,17 +3,19 @@ import type { Component } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { healthChecks } from "../health/health.ts";
 import { superviseComponent, type Supervised, type SupervisedOptions } from "./component.ts";
 
-/** Supervises the components: watches their units, probes their liveness, and restarts hung components. */
+/**
+ * Supervises the components: watches their units, probes their liveness, and restarts components that are hung or down.
+ */
 export interface Supervisor {
   /**
-   * Restarts a component and waits until it answers; the caller holds the machine lock. Returns the duration in
+   * Restarts a component and waits until it answers. The caller must hold the machine lock. Returns the duration in
    * milliseconds.
-   * @throws KhwError BUSY while another controller's API server restarts; NOT_READY with the diagnosis
+   * @throws KhwError BUSY while another controller's API server is restarting; NOT_READY with the diagnosis
    */
   restart(component: string, options: { readonly reason: string; readonly signal: AbortSignal }): Promise<number>;
-  /** Reads every component and updates the status store. etcd is included if it is on the machine. */
+  /** Reads the state of every component and updates the status store. Includes etcd if it is on the machine. */
   read(): Promise<Component[]>;
-  /** Returns the response time of each component's last probe, in milliseconds, by name. */
+  /** Returns the response time of each component's last probe, in milliseconds, by component name. */
   latencies(): ReadonlyMap<string, number>;
 }
 
@@ -39,7 +41,7 @@ export function createSupervisor({ intervalMillis, ...shared }: SupervisorOption
     }
   };
   beat();
-  // All components are probed together: for an idle process, waking up costs more than a request.
+  // All components are probed together, because waking up an idle process costs more than a request.
   const timer = setInterval(beat, intervalMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 

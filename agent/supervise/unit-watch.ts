@@ -12,16 +12,18 @@ import {
   toComponent,
 } from "../health/status.ts";
 
-/** The last known state of a component, and the means to update it. */
+/** The last known state of a component, with functions that update it. */
 export interface Watched {
-  /** Undefined before the first read, and if the component does not belong to this machine. */
+  /**
+   * Returns the published state; undefined before the first read, and if the component does not belong on this machine.
+   */
   component(): Component | undefined;
   unit(): UnitStatus | undefined;
-  /** Reads the unit, and publishes changes at once. Calls during a read wait for the next read. */
+  /** Reads the unit, and publishes changes at once. A call during a read waits for another read. */
   look(): Promise<void>;
   /**
-   * Probes the process, and publishes why it is unhealthy. Returns undefined if no process runs, or if the process was
-   * replaced or stopped during the probe.
+   * Probes the process, and publishes why it is unhealthy. Returns undefined if no process is running, or if the
+   * process was replaced or stopped during the probe.
    */
   examine<Found extends { readonly reason: string | null }>(
     ask: (unit: UnitStatus) => Promise<Found>,
@@ -36,7 +38,7 @@ export interface WatchedOptions {
   readonly os: Os;
   readonly check: HealthCheck;
   readonly publish: (component: Component) => void;
-  /** Called when the unit has been read; `before` is undefined the first time. */
+  /** Called each time the unit has been read; `before` is undefined the first time. */
   readonly seen: (now: UnitStatus, before: UnitStatus | undefined) => void;
 }
 
@@ -50,7 +52,7 @@ export function watchComponent({ os, check, publish, seen }: WatchedOptions): Wa
     if (facts === undefined) return;
     const before = facts;
     facts = { ...before, ...change };
-    // Most probes have the same result as the last one, which need not be published again.
+    // Most probes have the same result as the previous probe, so there is nothing new to publish.
     if (posted !== undefined && Object.entries(change).every(([key, value]) => Reflect.get(before, key) === value))
       return;
     posted = isHere(check, facts.unit) ? toComponent(facts) : undefined;

@@ -1,9 +1,9 @@
-/** A flag, or one feature gate of the flag --feature-gates. */
+/** A refused flag, or a refused feature gate of the flag --feature-gates. */
 export type Refused =
   | { readonly kind: "flag"; readonly flag: string; readonly reason: string }
   | { readonly kind: "gate"; readonly flag: string; readonly gate: string; readonly reason: string };
 
-/** The messages that pflag (Kubernetes) and flag (etcd) print when they refuse an argument. */
+/** The error messages that pflag (Kubernetes) and flag (etcd) print when they refuse an argument. */
 const forms: readonly { readonly pattern: RegExp; readonly read: (match: RegExpExecArray) => Refused }[] = [
   {
     pattern: /^(?:Error: )?unknown flag: --([\w.-]+)/,
@@ -44,10 +44,7 @@ export function refusedArgument(lines: readonly string[]): Refused | undefined {
   return undefined;
 }
 
-/**
- * Returns a program's messages about deprecated flags and feature gates, without klog's prefix and without
- * repetitions.
- */
+/** Returns a program's messages about deprecated flags and feature gates, without klog prefixes and duplicates. */
 export function deprecations(lines: readonly string[]): string[] {
   const warnings = lines
     .map((line) => line.replace(/^[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] /, ""))

@@ -5,7 +5,7 @@ import type { Trials } from "../os/trials.ts";
 import { credentialFile, schedulerConfigFile } from "../paths.ts";
 import { renderSchedulerConfig } from "../render/kube-scheduler.ts";
 
-/** A kubeconfig that points to no real cluster: the scheduler reads it but does not connect. */
+/** A kubeconfig that points to no real cluster. The scheduler reads the file but does not connect. */
 const dummyKubeconfig = `apiVersion: v1
 kind: Config
 clusters: [{name: none, cluster: {server: "https://127.0.0.1:1"}}]
@@ -22,8 +22,8 @@ export interface TrialOptions {
 }
 
 /**
- * Makes the scheduler read its configuration file and write it to another file, instead of doing its normal work.
- * Without --secure-port=0, this scheduler would also listen on a port while the real scheduler runs.
+ * Makes the scheduler only read its configuration file and write it to another file. Without --secure-port=0, this
+ * trial run would also listen on a port while the real scheduler is running.
  */
 export async function trySchedulerConfig(
   program: string,
@@ -37,6 +37,6 @@ export async function trySchedulerConfig(
   if (code === 0) return [];
   const said = lines.findLast((line) => line.trim() !== "") ?? "it printed nothing";
   const message = `kube-scheduler ${desired.kubernetesVersion} does not accept its configuration: ${show(said)}`;
-  const hint = `khw writes ${schedulerConfigFile} for each release: please report this error and the release`;
+  const hint = `please report this error and the release, because khw itself generates ${schedulerConfigFile}`;
   return [new KhwError("PREFLIGHT_FAILED", message, { hint })];
 }

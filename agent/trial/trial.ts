@@ -12,13 +12,13 @@ import { trySchedulerConfig } from "./scheduler-config.ts";
 
 /** The results of trial runs. */
 export interface TrialFindings {
-  /** Flags, feature gates and configuration that a program does not accept. */
+  /** Errors for flags, feature gates and configuration files that a program does not accept. */
   readonly findings: readonly KhwError[];
-  /** Deprecated flags and feature gates, in the programs' own wording. */
+  /** Warnings about deprecated flags and feature gates, in the wording of the programs. */
   readonly warnings: readonly KhwError[];
 }
 
-/** A program that is downloaded but not started yet. */
+/** A program that has been downloaded but not started yet. */
 interface Candidate {
   readonly name: Component | "etcd";
   readonly version: string;
@@ -28,13 +28,13 @@ interface Candidate {
 }
 
 /**
- * Lets each downloaded program parse its own command line before it replaces the running program. Skips programs that
- * already run with this release and this unit, and programs that are not downloaded.
+ * Lets each downloaded program parse its command line before the program replaces the installed one. Skips programs
+ * that are already installed with this release and this unit, and programs that are not downloaded.
  */
 export async function tryPrograms(desired: DesiredState, os: Os, signal: AbortSignal): Promise<TrialFindings> {
   const candidates = await changedPrograms(desired, os);
   const tried: TrialFindings[] = [];
-  // The programs run one after the other, because each occupies a processor for a second.
+  // The programs run one after the other, because each of them keeps a CPU busy for a second.
   for (const candidate of candidates) tried.push(await tryProgram(candidate, desired, { os, signal }));
   return {
     findings: tried.flatMap(({ findings }) => findings),
@@ -89,7 +89,10 @@ interface TryOptions {
   readonly signal: AbortSignal;
 }
 
-/** A program refuses one argument at a time, so it runs again without the refused argument. */
+/**
+ * The maximum number of runs. A program reports one refused argument at a time, so it is run again without that
+ * argument.
+ */
 const mostRefusals = 20;
 
 async function tryProgram(
@@ -146,7 +149,7 @@ function toFinding({ name, version }: Candidate, desired: DesiredState, refused:
   const isOwn = desired.flags[name]?.set[flag] !== undefined;
   const hint = isOwn
     ? `change or remove ${key} in khw.yaml`
-    : `set ${key} to null in khw.yaml: this release does not have khw's own flag`;
+    : `set ${key} to null in khw.yaml, because this release no longer has this flag, which khw sets by default`;
   return new KhwError("PREFLIGHT_FAILED", message, { hint });
 }
 
@@ -156,7 +159,7 @@ function unexplained({ name, version }: Candidate, code: number, lines: readonly
     "PREFLIGHT_FAILED",
     `${name} ${version} exits with ${code} when run with --version: ${show(said)}`,
     {
-      hint: "the program does not run on this machine; check the release, its architecture and its mirror",
+      hint: "the program cannot run on this machine; check the release, its architecture and its mirror",
     },
   );
 }

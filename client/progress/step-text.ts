@@ -29,7 +29,7 @@ export function agentStepText({ kind }: Event): StepText | undefined {
       if (rolledBack === undefined) return undefined;
       const { error } = rolledBack;
       return error === undefined
-        ? { step: "rollback", text: "the node runs its previous state again", phase: "done" }
+        ? { step: "rollback", text: "the node is back in its previous state", phase: "done" }
         : { step: "rollback", text: `failed: ${error.message}`, phase: "failed" };
     }
     case "operationStarted":

@@ -39,7 +39,7 @@ t.test("bootstrap needs only machines with the package", async (t) => {
   });
   const refused = await workstation.khw(bootstrap);
   t.equal(refused.code, 69, refused.stdout + refused.stderr);
-  t.match(refused.stderr, /ca\.pem is another cluster's CA/);
+  t.match(refused.stderr, /ca\.pem is the CA of another cluster/);
   t.match(refused.stdout, /khw-pki\/ca\.pem: created/);
   for (const { name } of testbed.nodes)
     t.match(refused.stdout, new RegExp(`${name}: enrolled: CN=${name}, O=khw:agent`));

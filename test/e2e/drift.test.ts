@@ -73,7 +73,7 @@ const changes: readonly Change[] = [
   {
     what: "a program is replaced",
     script: "cp /bin/true /usr/local/bin/.new; mv /usr/local/bin/.new /usr/local/bin/kube-scheduler",
-    said: /^binary\/kube-scheduler: its content is not that of the published v1\.20\.2: repaired/m,
+    said: /^binary\/kube-scheduler: its content differs from the published v1\.20\.2: repaired/m,
   },
   {
     what: "a key is made readable for all",

@@ -114,7 +114,7 @@ t.test("refusals before any change", async (t) => {
     const callers: readonly (readonly [readonly string[], ErrorCode, RegExp])[] = [
       [stranger, "UNAUTHENTICATED", /controller-\d: the caller's certificate is not signed by the management CA/],
       [as("late"), "UNAUTHENTICATED", /controller-\d: the caller's certificate expired at 20/],
-      [as("controller-1"), "UNAUTHENTICATED", /controller-\d: the caller's certificate is not issued for callers/],
+      [as("controller-1"), "UNAUTHENTICATED", /controller-\d: the caller's certificate was not issued for callers/],
       [as("jane"), "PERMISSION_DENIED", /controller-\d: jane \(role viewer\) is not allowed to call Preflight/],
       [[...stranger, `--management-ca=${other}/ca.pem`], "WRONG_NODE", /controller-\d: .* is not trusted/],
       [as("jane").slice(1), "CREDENTIAL_INVALID", /management identity: .*key values mismatch/],
@@ -188,8 +188,8 @@ t.test("refusals before any change", async (t) => {
       const attempt = await bootstrap();
       failsWith(t, attempt, "PREFLIGHT_FAILED", [
         /^nothing was changed, because of these findings/,
-        ...ports.map((port) => new RegExp(`controller-0: .*port ${port} is taken by systemd-socket.* \\(pid \\d+\\)`)),
-        /controller-1: .*\/var\/lib\/kubernetes has [01] MiB left, but \d+ MiB are needed/,
+        ...ports.map((port) => new RegExp(`controller-0: .*port ${port} is in use by systemd-socket.* \\(pid \\d+\\)`)),
+        /controller-1: .*only [01] MiB are free in \/var\/lib\/kubernetes, but khw needs \d+ MiB/,
         /controller-2: .*its clock is (89|90|91) s ahead of that of controller-0 \(.*timedatectl/,
         ...[0, 1, 2].map(
           (n) => new RegExp(`controller-${n}.*: .*etcd has no healthy majority: .*10\\.240\\.0\\.12:2379`),

@@ -453,7 +453,7 @@ t.test("obstacles arrive complete at the client", async (t) => {
   );
   t.match(findings, [
     { code: "PREFLIGHT_FAILED", message: /encryption-config\.yaml has encryption keys/, hint: /--credentials/ },
-    { code: "PREFLIGHT_FAILED", message: "port 80 is taken by apache2 (pid 4)", hint: /nginx/, node: "controller-0" },
+    { code: "PREFLIGHT_FAILED", message: "port 80 is in use by apache2 (pid 4)", hint: /nginx/, node: "controller-0" },
     { code: "PREFLIGHT_FAILED", message: /^etcd has no healthy majority/ },
   ]);
   t.equal(clockUnixMillis, os.clock.now());

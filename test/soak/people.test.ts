@@ -50,7 +50,7 @@ t.test("without IPv6, before nginx is installed", async (t) => {
   await sh(`mkdir -p ${dropIn.replace(/\/[^/]+$/, "")}
     printf '[Service]\\nRestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK\\n' >${dropIn}; systemctl daemon-reload`);
   const said = await refusal(t);
-  t.match(said, `nginx cannot listen on IPv6 (${dropIn} forbids it)`);
+  t.match(said, `nginx's default site listens on IPv6, but IPv6 is not available (${dropIn} forbids it)`);
   await sh(remedy(said, defaultSite));
   await sh("apt-get update -qq; apt-get install -y -o Dpkg::Options::=--force-confold nginx");
   t.equal((await sh("systemctl is-active nginx")).trim(), "active");

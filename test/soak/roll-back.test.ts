@@ -115,7 +115,7 @@ t.test("a release that does not work", async (t) => {
       t.comment(tell("new connections", fresh));
       t.comment(tell("a kept connection", kept));
       t.match(stderr, diagnosis);
-      t.match(stderr, /the node runs its previous state again/);
+      t.match(stderr, /the node is back in its previous state/);
       t.match(stderr, /controller-2: skipped because controller-0 failed/);
       t.strictSame([fresh.failed, kept.failed], [[], []]);
       t.strictSame(await Promise.all(nodes.slice(1).map(processes)), before.slice(1));

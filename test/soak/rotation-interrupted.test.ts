@@ -25,7 +25,7 @@ t.test("a control plane with one node", async (t) => {
 
   await scenario(t, "a client killed while the new key is distributed; the same command continues", async (t) => {
     const killed = start("encryption", "rotate", ...all);
-    await killed.said(/service\/kube-apiserver: its inputs change/);
+    await killed.said(/service\/kube-apiserver: its inputs have changed/);
     killed.kill();
     await killed.ended;
     t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 2, "the new key is beside the old key");

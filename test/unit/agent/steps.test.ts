@@ -283,11 +283,11 @@ t.test("a program", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     os.files.put(path, "something else", 0o755);
-    t.strictSame(await repairBoth(t, os), [undefined, "its content is not that of the published v1.21.0"]);
+    t.strictSame(await repairBoth(t, os), [undefined, "its content differs from the published v1.21.0"]);
     t.equal(downloads(os), 1, "the release's own copy is still valid");
     os.files.put(released, "spoilt", 0o755);
     await os.files.link(released, path);
-    const spoilt = "its content is not that of the published v1.21.0";
+    const spoilt = "its content differs from the published v1.21.0";
     t.strictSame(await repairBoth(t, os), [spoilt, spoilt]);
     t.equal(downloads(os), 2);
     await os.files.chmod(path, 0o644);
@@ -296,7 +296,7 @@ t.test("a program", async (t) => {
     await os.files.remove(path);
     t.strictSame(await repairBoth(t, os), [undefined, "is missing"]);
     os.files.put(path, content, 0o755);
-    t.strictSame(await repairBoth(t, os), [undefined, "is a copy, not the release's own file"]);
+    t.strictSame(await repairBoth(t, os), [undefined, "is a copy, not a link to the release's file"]);
     t.equal(downloads(os), 2);
   });
 
@@ -392,14 +392,14 @@ t.test("a service", async (t) => {
 
   t.test("is enabled and started from its inputs", async (t) => {
     const os = fresh();
-    t.equal(await repair(t, step, os), "its inputs change");
+    t.equal(await repair(t, step, os), "its inputs have changed");
     t.strictSame(os.systemd.changes, ["daemon-reload", `enable ${unit}`, `start ${unit}`]);
   });
 
   t.test("restarts if an input differs, and only then", async (t) => {
     const { os, pid } = await running(t);
     t.equal(await service(wanted).check(os, never), null, "the same inputs are the same service");
-    t.equal(await repair(t, service({ ...wanted, inputs: ["v1.21.0", "unit", "key 2"] }), os), "its inputs change");
+    t.equal(await repair(t, service({ ...wanted, inputs: ["v1.21.0", "unit", "key 2"] }), os), "its inputs have changed");
     t.not((await os.systemd.unit(unit)).mainPid, pid);
     t.equal(restarts(os), 1);
   });
@@ -436,7 +436,7 @@ t.test("a service", async (t) => {
   t.test("whose program was replaced under it is restarted", async (t) => {
     const { os } = await running(t);
     await os.files.write(program, "scheduler", 0o755);
-    t.equal(await repair(t, step, os), `it runs a program other than ${program}`);
+    t.equal(await repair(t, step, os), `it is running a program other than ${program}`);
     t.equal(restarts(os), 1);
   });
 
@@ -525,7 +525,7 @@ t.test("a service", async (t) => {
     const path = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
     os.files.put(path, "own", 0o600);
     const reading = service({ ...wanted, reads: [{ path, sha256: digest("own") }] });
-    t.equal(await repair(t, reading, os), "its inputs change");
+    t.equal(await repair(t, reading, os), "its inputs have changed");
     t.equal(restarts(os), 0);
   });
 

@@ -66,7 +66,7 @@ t.test("another program holds etcd's ports", async (t) => {
   const os = createFakeOs();
   os.listeners.set(2379, { pid: 7, name: "consul" });
   os.listeners.set(2380, { pid: 8, name: "nc" });
-  t.strictSame(await findings(os), ["port 2379 is taken by consul (pid 7)", "port 2380 is taken by nc (pid 8)"]);
+  t.strictSame(await findings(os), ["port 2379 is in use by consul (pid 7)", "port 2380 is in use by nc (pid 8)"]);
 });
 
 t.test("an unreadable record is an obstacle", async (t) => {

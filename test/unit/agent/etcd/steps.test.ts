@@ -144,7 +144,7 @@ t.test("etcd's certificates are repaired without a restart; another CA needs a r
 t.test("a member without data is removed, joins as a learner, and is promoted when it has caught up", async (t) => {
   const os = await wiped(t);
   t.match(await planAll(steps, os), {
-    "etcd/member": /^the data of the member a is lost/,
+    "etcd/member": /^the member a has lost its data/,
     "service/etcd": /inactive/,
   });
   os.etcd.behind = 3;
@@ -345,7 +345,7 @@ t.test("an interrupted join continues, wherever it stopped", async (t) => {
     const os = await wiped(t);
     await applyAll(steps, os);
     os.files.put(joinDropIn, "left there");
-    t.match(await planAll(steps, os), { "etcd/member": "its drop-in for the join still exists" });
+    t.match(await planAll(steps, os), { "etcd/member": "the drop-in for joining the cluster still exists" });
     t.strictSame((await applyAll(steps, os)).errors, []);
     t.equal(os.files.text(joinDropIn), undefined);
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
@@ -374,7 +374,7 @@ t.test("a member that answers with another ID than the recorded one is reported"
   const os = await member(t);
   Object.assign(os.etcd, { clusterId: "4712" });
   t.match(await planAll(steps, os), {
-    "etcd/remembered": "it is the member a of the cluster 1268, and not a of 1267 as recorded",
+    "etcd/remembered": "it is the member a of the cluster 1268, but the record on this machine says a of 1267",
   });
   os.etcd.up.clear();
   t.strictSame(await planAll(steps, os), {}, "a silent member is left to the supervisor");

@@ -28,7 +28,7 @@ t.test("each controller that is far away, or does not answer, is reported", asyn
   os.distant.set("10.240.0.11", 140);
   os.distant.set("10.240.0.12", undefined);
   t.match(await checkLatency(desired, os, never), [
-    { message: "controller-1 answers after 140 ms (median of 5), but etcd's heartbeat is 100 ms" },
+    { message: "controller-1 takes 140 ms to answer (median of 5), but etcd's heartbeat interval is 100 ms" },
     { message: "controller-2 does not answer at 10.240.0.12:2380", hint: /2379 and 2380/ },
   ]);
 });

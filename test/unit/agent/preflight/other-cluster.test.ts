@@ -50,9 +50,9 @@ t.test("a new machine, and a machine with exactly these files, belong to no othe
 
 t.test("another CA is not overwritten, whether khw or somebody else created it", async (t) => {
   const os = machine({ "/var/lib/kubernetes/ca.pem": theirs });
-  t.strictSame(await findings(os, wanted()), ["/var/lib/kubernetes/ca.pem is another cluster's CA"]);
+  t.strictSame(await findings(os, wanted()), ["/var/lib/kubernetes/ca.pem is the CA of another cluster"]);
   t.strictSame(await findings(os, wanted(), wanted({ "ca.pem": theirs })), [
-    "/var/lib/kubernetes/ca.pem is another cluster's CA",
+    "/var/lib/kubernetes/ca.pem is the CA of another cluster",
   ]);
   t.strictSame(
     await findings(os, wanted(), wanted()),
@@ -67,7 +67,7 @@ t.test("etcd's own copy counts if khw runs etcd", async (t) => {
   const os = machine({ "/etc/etcd/ca.pem": theirs });
   t.strictSame(await findings(os, wanted()), []);
   const managed = labDesiredWithEtcd({ credentials: credentials({ "ca.pem": ours }) });
-  t.strictSame(await findings(os, managed), ["/etc/etcd/ca.pem is another cluster's CA"]);
+  t.strictSame(await findings(os, managed), ["/etc/etcd/ca.pem is the CA of another cluster"]);
 });
 
 t.test(
@@ -75,7 +75,7 @@ t.test(
   async (t) => {
     const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
     t.strictSame(await findings(os, wanted()), [
-      "/var/lib/kubernetes/encryption-config.yaml has encryption keys that the new configuration lacks: 1",
+      "the new configuration lacks 1 of the encryption keys in /var/lib/kubernetes/encryption-config.yaml",
     ]);
     t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
     const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };

@@ -45,7 +45,7 @@ t.test("an API server that would lose members of etcd", async (t) => {
   t.strictSame(
     await findings(os, labDesired({ cluster: { ...alone, etcdServers: cluster.etcdServers.slice(0, 1) } })),
     [
-      "PREFLIGHT_FAILED: its API server would lose https://10.240.0.11:2379, https://10.240.0.12:2379 of its etcd servers",
+      "PREFLIGHT_FAILED: its API server would no longer use the etcd servers https://10.240.0.11:2379, https://10.240.0.12:2379",
     ],
   );
   os.answers.set("https://192.0.2.9:2379/health", { status: 200, body: '{"health":"true","reason":""}' });
@@ -60,9 +60,9 @@ t.test("a port that another program holds, but not a port that the component its
   os.listeners.set(10259, { pid: 9, name: "nc" });
   os.listeners.set(80, { pid: 10, name: "apache2" });
   t.strictSame(await findings(os), [
-    "PREFLIGHT_FAILED: port 6443 is taken by haproxy (pid 7)",
-    "PREFLIGHT_FAILED: port 10259 is taken by nc (pid 9)",
-    "PREFLIGHT_FAILED: port 80 is taken by apache2 (pid 10)",
+    "PREFLIGHT_FAILED: port 6443 is in use by haproxy (pid 7)",
+    "PREFLIGHT_FAILED: port 10259 is in use by nc (pid 9)",
+    "PREFLIGHT_FAILED: port 80 is in use by apache2 (pid 10)",
   ]);
 });
 
@@ -70,7 +70,7 @@ t.test("a disk without space for a release, or for the files of an installed one
   const os = ready();
   os.files.free = 699.9 * mebibyte;
   t.strictSame(await findings(os), [
-    "PREFLIGHT_FAILED: /usr/local/lib/khw/kubernetes has 699 MiB left, but 700 MiB are needed",
+    "PREFLIGHT_FAILED: only 699 MiB are free in /usr/local/lib/khw/kubernetes, but khw needs 700 MiB",
   ]);
   os.files.put("/usr/local/lib/khw/kubernetes/v1.21.0/kubectl", "kubectl");
   t.strictSame(await findings(os), []);

@@ -200,7 +200,7 @@ t.test("drift that khw does not repair is reported once with the remedy, and blo
     [
       {
         kind: HistoryKind.HISTORY_KIND_DRIFT,
-        message: /70-mine\.conf is not khw's.*; khw does not repair this; remedy: on the node: rm/,
+        message: /70-mine\.conf is not khw's.*; khw does not repair this itself; remedy: on the node: rm/,
       },
     ],
   );
@@ -383,7 +383,7 @@ t.test("nothing is repaired while the record of the last operation cannot be rea
     () => os.files.put(schedulerUnit, "changed"),
     (status) => status.paused !== "",
   );
-  t.match(paused, /operation cannot be read: it is empty, and the desired state is unknown/);
+  t.match(paused, /operation cannot be read: it is empty, so the desired state is unknown/);
   t.equal(os.changes().length, changesBefore);
   t.equal(os.files.text(schedulerUnit), "changed");
 });

@@ -79,7 +79,7 @@ t.test("etcd is not stopped for a rollback while the other members have no quoru
   };
   const before = os.systemd.changes.length;
   const { operation, kinds } = await apply(withEtcd("v3.5.99", "v1.22.0"), { onEvent });
-  t.match(operation?.error?.hint, /its etcd must not stop now: 1 other etcd members are healthy/);
+  t.match(operation?.error?.hint, /its etcd must not be stopped now: 1 other etcd members are healthy/);
   t.notOk(kinds.includes("rollbackStarted"));
   t.match(runs("etcd"), "v3.5.99");
   t.strictSame(

@@ -18,7 +18,7 @@ t.test("an agent that cannot trust its own view does not go back, and says so", 
   const { operation } = await apply(newer);
   t.match(operation, {
     rolledBack: undefined,
-    error: { hint: /cannot be sure that the change is the reason: .*ETIMEDOUT/ },
+    error: { hint: /cannot be sure that the change caused the failure: .*ETIMEDOUT/ },
   });
   t.ok(isNewer(os));
 });
@@ -30,7 +30,7 @@ t.test("a failed TLS handshake is no evidence: the agent's clock may be wrong", 
     const { operation } = await apply(newer);
     t.match(
       operation,
-      { rolledBack: undefined, error: { hint: /cannot be sure that the change is the reason: kube-apiserver: / } },
+      { rolledBack: undefined, error: { hint: /cannot be sure that the change caused the failure: kube-apiserver: / } },
       failure,
     );
     t.ok(isNewer(os));

@@ -21,7 +21,7 @@ t.test("an API server that crashes in its new release is rolled back to the old 
   const { operation, kinds, events } = await apply(newer);
   t.match(operation, {
     state: OperationState.OPERATION_STATE_FAILED,
-    error: { code: "SERVICE_FAILED", step: "service/kube-apiserver", hint: /the node runs its previous state again$/ },
+    error: { code: "SERVICE_FAILED", step: "service/kube-apiserver", hint: /the node is back in its previous state$/ },
     rolledBack: { error: undefined },
   });
   t.equal(kinds.filter((kind) => kind === "rollbackStarted").length, 1);

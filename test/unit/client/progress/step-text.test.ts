@@ -16,7 +16,7 @@ t.test("a rollback is shown from its start to its end", async (t) => {
     step: "rollback",
     phase: "working",
   });
-  t.match(finished({}), { step: "rollback", phase: "done", text: "the node runs its previous state again" });
+  t.match(finished({}), { step: "rollback", phase: "done", text: "the node is back in its previous state" });
   t.match(finished({ error }), { step: "rollback", phase: "failed", text: "failed: it crashes" });
   t.equal(finished(), undefined);
 });
