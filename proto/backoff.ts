@@ -1,15 +1,18 @@
 /** How long to wait between failed attempts. */
 export interface Backoff {
-  /** The delay after the first failure; it doubles with each further failure. */
+  /** The delay after the first failure. The delay doubles with each further failure. */
   readonly firstMillis: number;
   readonly maxMillis: number;
 }
 
-/** The random part of a delay, in both directions, so that clients that fail together do not all retry together. */
+/**
+ * The random part of a delay, which makes it longer or shorter. Clients that fail at the same time then retry at
+ * different times.
+ */
 const jitter = 0.2;
 
 /**
- * Returns the delay after this many failures in a row; 0 without a failure.
+ * Returns the delay after this many consecutive failures; 0 if there are no failures.
  * @param random from 0 to 1
  */
 export function backoffMillis(
@@ -18,7 +21,7 @@ export function backoffMillis(
   random: number = Math.random(),
 ): number {
   if (failures <= 0) return 0;
-  // The exponent is limited too, so that a year of failures does not make the delay infinite.
+  // The exponent is capped too, so that the power stays finite even after a year of failures.
   const millis = Math.min(maxMillis, firstMillis * 2 ** Math.min(failures - 1, 30));
   return Math.round(millis * (1 + jitter * (2 * random - 1)));
 }

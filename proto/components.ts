@@ -9,7 +9,7 @@ export type Program = (typeof programs)[number];
 export const architectures = ["amd64", "arm64"] as const;
 export type Architecture = (typeof architectures)[number];
 
-/** The lab's nine files, below /var/lib/kubernetes. */
+/** The lab's nine files in /var/lib/kubernetes. */
 export const credentialNames = [
   "ca.pem",
   "ca-key.pem",
@@ -22,8 +22,9 @@ export const credentialNames = [
   "kube-scheduler.kubeconfig",
 ] as const;
 /**
- * The files that replace ca-key.pem if Kubernetes signs with a separate authority. They are that authority's
- * certificate and key, and a bundle of both authorities' certificates, because both may sign for clients and kubelets.
+ * The files that replace ca-key.pem if Kubernetes signs with a separate CA. They are the certificate and key of the
+ * separate CA, and a bundle of both CA certificates. The bundle is needed because either CA may sign certificates for
+ * clients and kubelets.
  */
 export const signingCredentialNames = ["signing-ca.pem", "signing-ca-key.pem", "ca-bundle.pem"] as const;
 
@@ -31,14 +32,16 @@ export type CredentialName = (typeof credentialNames)[number] | (typeof signingC
 
 /**
  * Returns the names of a cluster's credential files. They depend on whether Kubernetes signs with the cluster's CA, as
- * in the lab, or with a separate authority.
+ * in the lab, or with a separate CA.
  */
 export function credentialSet(separateSigning: boolean): readonly CredentialName[] {
   if (!separateSigning) return credentialNames;
   return credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]));
 }
 
-/** The files below /var/lib/kubernetes that each component reads; a change to any of them restarts the component. */
+/**
+ * The files in /var/lib/kubernetes that each component reads. A change to any of these files restarts the component.
+ */
 export const credentialsOf: Readonly<Record<Component, readonly CredentialName[]>> = {
   "kube-apiserver": [
     "ca.pem",

@@ -28,8 +28,7 @@ import {
 } from "./validate.ts";
 
 /**
- * The desired state of one controller: the DesiredState from the wire, after validation. Only parseDesiredState creates
- * it.
+ * The desired state of one controller, validated. Only parseDesiredState creates it, from the DesiredState on the wire.
  */
 export interface DesiredState {
   readonly node: string;
@@ -38,13 +37,13 @@ export interface DesiredState {
   readonly cluster: Cluster;
   readonly flags: Readonly<Partial<Record<Component, FlagOverrides>>>;
   readonly credentials: readonly Credential[];
-  /** The agent's response to drift after the state has been applied. */
+  /** How the agent responds to drift after the state has been applied. */
   readonly driftPolicy: "repair" | "report";
   /** Undefined if khw does not manage etcd. */
   readonly etcd: Etcd | undefined;
 }
 
-/** A desired state with an etcd that khw manages. */
+/** A desired state in which khw manages etcd. */
 export type WithEtcd = DesiredState & { readonly etcd: Etcd };
 
 export function hasEtcd(desired: DesiredState): desired is WithEtcd {
@@ -56,7 +55,7 @@ export interface BinarySource {
   readonly mirrors: readonly string[];
   /** Empty: no proxy. */
   readonly proxy: string;
-  /** Additional CAs in PEM; empty: only the system's CAs. */
+  /** Additional CA certificates in PEM; empty: only the system's CAs. */
   readonly caPem: string;
   readonly sha256: Readonly<Partial<Record<Program, string>>>;
 }
@@ -84,18 +83,18 @@ export interface FlagOverrides {
 export interface Credential {
   readonly name: CredentialName;
   readonly sha256: string;
-  /** The content; absent if only a plan is requested. */
+  /** The content; absent if the state is only planned. */
   readonly content?: Uint8Array | undefined;
 }
 
-/** Returns the controller that a desired state is for. */
+/** Returns the controller for which the desired state is meant. */
 export function ownController(desired: DesiredState): Controller {
   const own = desired.cluster.controllers.find(({ name }) => name === desired.node);
   if (own === undefined) refuse("node", `${show(desired.node)} is not among the cluster's controllers`);
   return own;
 }
 
-/** @throws KhwError INVALID_ARGUMENT naming the field, for any value that a machine cannot have */
+/** @throws KhwError INVALID_ARGUMENT with the name of the field, if a value is invalid */
 export function parseDesiredState(state: wire.DesiredState | undefined): DesiredState {
   if (state?.binaries === undefined || state.cluster === undefined) return refuse("desired", "is incomplete");
   const desired: DesiredState = {
@@ -196,7 +195,7 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
   const parsed = credentials.map(({ name, sha256, content }): Credential => {
     const known =
       [...credentialNames, ...signingCredentialNames].find((credential) => credential === name) ??
-      refuse("credentials", `${show(name)} is not one of the nine files`);
+      refuse("credentials", `${show(name)} is not one of the cluster's credential files`);
     parseSha256(`credentials.${name}`, sha256);
     if (content !== undefined && createHash("sha256").update(content).digest("hex") !== sha256) {
       refuse(`credentials.${name}`, "the content does not match its digest");
@@ -211,7 +210,7 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
   const wanted = credentialSet(separate);
   const stray = parsed.find(({ name }) => !wanted.includes(name));
   if (stray !== undefined) {
-    const why = separate ? "must not leave the workstation" : "needs signing-ca.pem beside it";
+    const why = separate ? "must not leave the workstation" : "is accepted only together with signing-ca.pem";
     refuse(`credentials.${stray.name}`, why);
   }
   return wanted.map(
@@ -219,7 +218,7 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
   );
 }
 
-/** Whether Kubernetes signs with a separate authority, so that no controller holds the key of the cluster's CA. */
+/** Whether Kubernetes signs with a separate CA. No controller then holds the key of the cluster's CA. */
 export function signsSeparately({ credentials }: Pick<DesiredState, "credentials">): boolean {
   return credentials.some(({ name }) => name === "signing-ca.pem");
 }
@@ -234,7 +233,7 @@ export function parseComponent(field: string, name: string): Component {
 export function parsePortRange(field: string, text: string): string {
   const [, from = "", to = ""] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
   if (from === "" || Number(from) < 1 || Number(from) > Number(to) || Number(to) > 65_535) {
-    refuse(field, `${show(text)} is not a range of ports`, "for example 30000-32767");
+    refuse(field, `${show(text)} is not a port range`, "for example 30000-32767");
   }
   return text;
 }

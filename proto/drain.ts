@@ -1,6 +1,6 @@
 import { DrainReason, type Maintenance } from "./gen/khw/agent/v1/agent.ts";
 
-/** Whether a rolling update drained the node and has not undrained it. */
+/** Whether a rolling update has drained the node and left it drained. */
 export function isLeft(maintenance: Maintenance | undefined): boolean {
   return maintenance?.drained === true && isRollingUpdate(maintenance.reason);
 }

@@ -5,12 +5,15 @@ export const managementCaAttribute = "khw-management-ca";
 
 export const nonceBytes = 32;
 
-/** Returns the audience of an identity token: it binds the token to this nonce and this request (in DER). */
+/**
+ * Returns the audience for an identity token. The audience binds the token to this nonce and this signing request (in
+ * DER).
+ */
 export function tokenAudience(nonce: Uint8Array, request: Uint8Array): string {
   return `urn:khw:enrol:v1:${createHash("sha256").update(nonce).update(request).digest("hex")}`;
 }
 
-/** Returns the bytes of the only block in a PEM text. */
+/** Returns the decoded bytes of a PEM text that contains a single block. */
 export function derOf(pem: string): Buffer {
   return Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
 }

@@ -1,4 +1,4 @@
-/** Returns an error's code ("ENOENT", "ECONNRESET", ...); empty if it has no code. */
+/** Returns the code of an error ("ENOENT", "ECONNRESET", ...); an empty string if the error has no code. */
 export function codeOf(error: unknown): string {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
@@ -9,14 +9,15 @@ export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
 }
 
 const exhaustionHints: Readonly<Record<string, string>> = {
-  EMFILE: "this process has too many open files: close its connections, or raise its limit (`prlimit --nofile`)",
-  ENFILE: "the machine has too many open files: stop the program that opened them (`lsof`)",
-  ENOMEM: "the machine has no free memory: stop the program that uses the most memory (`top`)",
+  EMFILE:
+    "the process has too many open files: close connections, or raise the limit of open files (`prlimit --nofile`)",
+  ENFILE: "the machine has too many open files: stop the program that has opened the most (`lsof` lists them)",
+  ENOMEM: "the machine has no free memory: stop the program that uses the most memory (`top` shows it)",
 };
 
 /**
- * Returns the remedy if the machine has run out of a resource, which can make any call fail; undefined for other
- * errors.
+ * Returns the remedy if the error means that the machine has run out of a resource; undefined for any other error. Any
+ * call can fail with such an error.
  */
 export function exhaustionHint(error: unknown): string | undefined {
   return exhaustionHints[codeOf(error)];

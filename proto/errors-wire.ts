@@ -4,14 +4,17 @@ import { ErrorDetail } from "./gen/khw/agent/v1/agent.ts";
 
 const trailer = "khw-error-bin";
 
-/** Converts the error for grpc-js: status and message, with the whole detail in the trailer. */
+/** Converts the error for grpc-js: to a status and a message, with the full error detail in the trailer. */
 export function toServiceError(error: KhwError): Partial<ServiceError> & { code: status } {
   const metadata = new Metadata();
   metadata.set(trailer, Buffer.from(ErrorDetail.encode(toDetail(error)).finish()));
   return { code: status[grpcStatus(error)], details: error.message, metadata };
 }
 
-/** Returns the KhwError in a failed call's trailer, or undefined if the peer (or the transport) sent no detail. */
+/**
+ * Returns the KhwError from the trailer of a failed call; undefined if the peer (or the transport) sent no error
+ * detail.
+ */
 export function fromServiceError(error: { readonly metadata?: Metadata | null | undefined }): KhwError | undefined {
   const [detail] = error.metadata?.get(trailer) ?? [];
   return Buffer.isBuffer(detail) ? fromDetail(ErrorDetail.decode(detail)) : undefined;

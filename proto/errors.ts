@@ -4,8 +4,8 @@ import { exhaustionHint } from "./errno.ts";
 import { keepLines, oneLine, paragraph } from "./sanitize.ts";
 
 /**
- * Every code that khw reports, with its gRPC status and the client's exit code (after sysexits.h if one fits). Exit
- * codes 0 (done), 2 (`plan` found changes) and 130 (detached by Ctrl-C) do not belong to an error.
+ * Every error code of khw, with its gRPC status and the client's exit code (from sysexits.h where possible). The exit
+ * codes 0 (done), 2 (`plan` found changes) and 130 (detached by Ctrl-C) can also occur without an error.
  */
 const codes = {
   /** A flag, an argument, or a field of a request is invalid. */
@@ -14,29 +14,29 @@ const codes = {
   CONFIG_INVALID: { grpc: "INVALID_ARGUMENT", exit: 78 },
   /** A certificate, key, kubeconfig or encryption config is missing, expired or does not match. */
   CREDENTIAL_INVALID: { grpc: "INVALID_ARGUMENT", exit: 65 },
-  /** The caller has no valid certificate of the management CA. */
+  /** The caller has no valid certificate from the management CA. */
   UNAUTHENTICATED: { grpc: "UNAUTHENTICATED", exit: 77 },
   /** The caller's role does not allow the call. */
   PERMISSION_DENIED: { grpc: "PERMISSION_DENIED", exit: 77 },
-  /** The caller, or all callers together, have reached a limit of the agent. */
+  /** The caller, or all callers together, reached a limit of the agent. */
   RESOURCE_EXHAUSTED: { grpc: "RESOURCE_EXHAUSTED", exit: 75 },
-  /** Another operation holds the node. */
+  /** Another operation is running on the node. */
   BUSY: { grpc: "ABORTED", exit: 75 },
   /** Preflight found that a machine is not ready; nothing was changed. */
   PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** No API server would serve, or etcd would lose its quorum, without the node. */
+  /** Without the node, no API server would be left to serve traffic, or etcd would lose its quorum. */
   WOULD_INTERRUPT: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** An etcd member is not healthy, but the operation requires that all members are. */
   ETCD_UNHEALTHY: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The machine's etcd is not the member that the operation is for. */
+  /** etcd on the machine is not the member that the operation expects. */
   ETCD_CONFLICT: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The dedicated disk of etcd is not mounted. */
   DISK_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** A node differs from its desired state, and the operation requires that no node differs. */
+  /** A node differs from its desired state, but the operation requires that no node does. */
   NODES_DIFFER: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The encryption config lacks a key that values in etcd need. */
   KEY_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** A phase of a restore does not follow the machine's last phase. */
+  /** The requested phase of a restore does not follow the last phase that the machine reached. */
   OUT_OF_ORDER: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** A program that the operation needs is not installed. */
   PROGRAM_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -46,21 +46,21 @@ const codes = {
   UNSUPPORTED_MACHINE: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The release change is not possible or not supported, or needs explicit permission. */
   RELEASE_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The release that a node runs is not known. */
+  /** The release that is running on a node is unknown. */
   RELEASE_UNKNOWN: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The node is drained, so the load balancer sends it no connections. */
+  /** The node is drained, so the load balancer sends it no new connections. */
   DRAINED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** Another node failed first, so the work on this node did not start. */
   SKIPPED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The agent has no desired state to compare the machine with. */
   NO_STATE: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** A check could not run, because something that it needs is missing. */
+  /** A check could not run, because something that the check needs is missing. */
   NOT_RUN: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The versions of client and agent are too far apart. */
   VERSION_SKEW: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The machine is not the one that the desired state is for. */
+  /** The machine is not the one for which the desired state is meant. */
   IDENTITY_MISMATCH: { grpc: "FAILED_PRECONDITION", exit: 65 },
-  /** The metadata server does not answer, or is not Google's. */
+  /** The metadata server does not answer, or it is not Google's metadata server. */
   METADATA_UNAVAILABLE: { grpc: "UNAVAILABLE", exit: 69 },
   /** No mirror delivered the file. */
   DOWNLOAD_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
@@ -68,9 +68,9 @@ const codes = {
   DIGEST_MISMATCH: { grpc: "DATA_LOSS", exit: 65 },
   /** apt could not install a package. */
   PACKAGE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** systemd could not start a service, or the service ended by itself. */
+  /** systemd could not start a service, or the service exited unexpectedly. */
   SERVICE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 70 },
-  /** A component runs, but did not become ready in time. */
+  /** A component is running, but did not become ready in time. */
   NOT_READY: { grpc: "DEADLINE_EXCEEDED", exit: 75 },
   /** A step was applied, but its check still finds a difference. */
   POSTCONDITION_FAILED: { grpc: "INTERNAL", exit: 70 },
@@ -82,17 +82,17 @@ const codes = {
   INVALID_RESPONSE: { grpc: "DATA_LOSS", exit: 76 },
   /** The server that answered is not the requested node. */
   WRONG_NODE: { grpc: "UNAVAILABLE", exit: 77 },
-  /** The node's agent has no certificate of the management CA yet, and waits for its enrolment. */
+  /** The node's agent has no certificate from the management CA yet, and is waiting to be enrolled. */
   NOT_ENROLLED: { grpc: "UNAVAILABLE", exit: 77 },
   /** Some nodes are done and others are not. */
   PARTIAL: { grpc: "ABORTED", exit: 3 },
-  /** The Compute Engine API refused a request, or its operation failed. */
+  /** The Compute Engine API refused a request, or the requested operation failed. */
   COMPUTE_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
   /** A Compute Engine resource differs in a way that cannot be repaired in place. */
   COMPUTE_DRIFT: { grpc: "FAILED_PRECONDITION", exit: 65 },
-  /** The cluster does not pass its verification. */
+  /** The cluster did not pass the verification. */
   VERIFY_FAILED: { grpc: "FAILED_PRECONDITION", exit: 1 },
-  /** The agent ended before the operation did. */
+  /** The agent exited before the operation ended. */
   INTERRUPTED: { grpc: "ABORTED", exit: 75 },
   /** A deadline passed. */
   TIMEOUT: { grpc: "DEADLINE_EXCEEDED", exit: 75 },
@@ -118,8 +118,8 @@ export interface KhwErrorOptions {
 }
 
 /**
- * The only error type of khw's programs: the fault, its place, and the remedy. Never holds a secret. Its texts may
- * come from outside, so they are sanitized here; line breaks stay.
+ * The only error type of khw's programs. Describes the fault, the place where it occurred, and the remedy. Never
+ * contains secrets. The texts may come from outside sources, so the constructor sanitizes them, but keeps line breaks.
  */
 export class KhwError extends Error {
   override readonly name = "KhwError";
@@ -137,7 +137,7 @@ export class KhwError extends Error {
     this.step = step === undefined ? undefined : oneLine(step);
   }
 
-  /** Returns the same error with this place, but keeps a place that the error already has. */
+  /** Returns a copy of the error with this node and step. If the error already has a node or step, it keeps its own. */
   at(place: { readonly node?: string; readonly step?: string }): KhwError {
     const located = new KhwError(this.code, this.message, {
       hint: this.hint,
@@ -151,7 +151,7 @@ export class KhwError extends Error {
 }
 
 /**
- * Converts any thrown value to a KhwError. A value of another type is reported as a bug, unless the machine has run
+ * Converts any thrown value to a KhwError. Any value that is not a KhwError counts as a bug, unless the machine has run
  * out of a resource.
  */
 export function toKhwError(error: unknown): KhwError {
@@ -174,22 +174,28 @@ export function grpcStatus(error: KhwError): keyof typeof status {
   return codes[error.code].grpc;
 }
 
-/** Formats the error for people: `controller-1: kube-apiserver: the fault`, then a line with the hint. */
+/**
+ * Formats the error for people: a line such as `controller-1: kube-apiserver: the fault`, followed by a line with the
+ * hint.
+ */
 export function formatError(error: KhwError): string {
   const place = [error.node, error.step].filter((part) => part !== undefined && part !== "");
   const hint = error.hint === undefined ? "" : `\nhint: ${error.hint}`;
   return [...place, error.message].join(": ") + hint;
 }
 
-/** Converts the error to a message, for events and responses that report an error without failing. */
+/**
+ * Converts the error to its protobuf message, for events and responses that report an error although the call succeeds.
+ */
 export function toDetail(error: KhwError): ErrorDetail {
   const { code, message, hint = "", node = "", step = "" } = error;
   return { code, message, hint, node, step };
 }
 
 /**
- * Converts a peer's error detail to a KhwError. A code unknown to this version becomes INTERNAL and keeps its
- * message. Later lines of a message are indented, so that no line looks like another node's.
+ * Converts a peer's error detail to a KhwError. An error with a code that this version does not know becomes INTERNAL,
+ * with the same message. All lines of a message except the first are indented, so that no line looks like a message
+ * from another node.
  */
 export function fromDetail(detail: ErrorDetail): KhwError {
   const code = isErrorCode(detail.code) ? detail.code : "INTERNAL";

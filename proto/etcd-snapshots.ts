@@ -5,13 +5,13 @@ import { refuse, show } from "./validate.ts";
 export interface SnapshotPolicy {
   /** 0: no snapshots. */
   readonly intervalMillis: number;
-  /** How many snapshots of each kind are kept on the machine. */
+  /** How many snapshots of each kind the machine keeps. */
   readonly keep: number;
   /** The Cloud Storage bucket to which each snapshot is uploaded; empty: no upload. */
   readonly bucket: string;
 }
 
-/** @throws KhwError INVALID_ARGUMENT naming the field */
+/** @throws KhwError INVALID_ARGUMENT with the name of the field */
 export function parseSnapshotPolicy(field: string, policy: wire.SnapshotPolicy): SnapshotPolicy {
   const { intervalSeconds, keep, bucket } = policy;
   if (intervalSeconds !== 0 && intervalSeconds < 10) refuse(`${field}.interval_seconds`, "is less than 10 s");
@@ -23,12 +23,12 @@ export function parseSnapshotPolicy(field: string, policy: wire.SnapshotPolicy):
   };
 }
 
-/** Checks a bucket's name against the rules of Cloud Storage. */
+/** Parses a bucket name, and checks it against the rules of Cloud Storage. */
 export function parseBucket(field: string, name: string): string {
   const wellFormed = /^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/.test(name) && !name.includes("..");
   return wellFormed
     ? name
-    : refuse(field, `${show(name)} is not a bucket's name`, "write the name without gs:// and without a path");
+    : refuse(field, `${show(name)} is not a bucket name`, "write only the name, without gs:// and without a path");
 }
 
 export function toWireSnapshotPolicy({ intervalMillis, keep, bucket }: SnapshotPolicy): wire.SnapshotPolicy {

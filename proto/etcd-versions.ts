@@ -6,7 +6,7 @@ import { refuse, show } from "./validate.ts";
 /** The etcd release of lab 07. */
 export const labEtcdVersion = "v3.4.15";
 
-/** The etcd release for a new cluster, starting with a certain minor release of Kubernetes. */
+/** The etcd release for new clusters that run this minor release of Kubernetes or a later one. */
 export interface DefaultEtcd {
   readonly from: number;
   readonly version: string;
@@ -15,9 +15,9 @@ export interface DefaultEtcd {
 }
 
 /**
- * The etcd releases for new clusters. Each Kubernetes release gets the etcd minor release that it was tested with, in
- * the newest safe patch release that khw knows. Releases 3.5.0 to 3.5.2 can corrupt their data after a crash, and
- * releases before 3.5.26 cannot be upgraded to 3.6 (client/release/path.ts).
+ * The etcd releases for new clusters. Each Kubernetes release gets the etcd minor release with which it was tested, in
+ * the newest safe patch release that khw knows. etcd 3.5.0 to 3.5.2 can corrupt data after a crash. Releases of 3.5
+ * before 3.5.26 cannot be upgraded to 3.6 (client/release/path.ts).
  */
 export const defaultEtcds: readonly DefaultEtcd[] = [
   {
@@ -46,11 +46,11 @@ export function defaultEtcdVersion(kubernetesVersion: string): string {
   return defaultEtcds.findLast(({ from }) => from <= minor)?.version ?? labEtcdVersion;
 }
 
-/** The minor versions of etcd 3 that khw supports: learners have existed since etcd 3.4. */
+/** The minor versions of etcd 3 that khw supports. Earlier versions have no learners, which khw needs. */
 const minors = [4, 5, 6];
 
 /**
- * The SHA-256 digests of the releases' Linux archives. Each digest was found in at least two independent public
+ * The SHA-256 digests of the Linux archives of etcd releases. Each digest was found in at least two independent public
  * sources:
  *
  * - v3.4.13: the build files of Kubernetes, and kubekey's list.
@@ -58,7 +58,7 @@ const minors = [4, 5, 6];
  * - v3.5.3: the upgrade notes for Compliant Kubernetes, and a project's Bazel workspace.
  * - v3.5.6: a Dockerfile, and the same Bazel workspace.
  *
- * Other releases are trusted at their first use (khw.lock).
+ * The digest of any other release is trusted on first use (khw.lock).
  */
 const published: Readonly<Record<string, Readonly<Partial<Record<Architecture, string>>>>> = {
   "v3.4.13": {
@@ -70,7 +70,7 @@ const published: Readonly<Record<string, Readonly<Partial<Record<Architecture, s
   "v3.5.6": { amd64: "4db32e3bc06dd0999e2171f76a87c1cffed8369475ec7aa7abee9023635670fb" },
 };
 
-/** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
+/** @throws KhwError INVALID_ARGUMENT if the text is not a release, or if khw does not support the release */
 export function parseEtcdVersion(field: string, text: string): string {
   const { major, minor } =
     parseRelease(text) ?? refuse(field, `${show(text)} is not an etcd release`, `for example ${labEtcdVersion}`);
@@ -80,7 +80,7 @@ export function parseEtcdVersion(field: string, text: string): string {
   return text;
 }
 
-/** Returns khw's own digest of a release; undefined if khw has none. */
+/** Returns the digest that khw knows for a release; undefined if khw does not know the digest. */
 export function publishedEtcdDigest(version: string, architecture: Architecture): string | undefined {
   return published[version]?.[architecture];
 }

@@ -11,18 +11,18 @@ export interface Etcd {
   readonly mirrors: readonly string[];
   /** The digest of the release's archive. */
   readonly sha256: Readonly<Partial<Record<Architecture, string>>>;
-  /** Whether a disk or network that preflight finds too slow is an error, and not only a warning. */
+  /** Whether preflight reports a slow disk or network as an error, not only as a warning. */
   readonly strict: boolean;
   /**
-   * Whether etcd's data must be on a dedicated disk. While that disk is not mounted, no member is created, started or
-   * replaced.
+   * Whether etcd's data must be on a dedicated disk. As long as the disk is not mounted, no member is created, started
+   * or replaced.
    */
   readonly dedicatedDisk: boolean;
   /** Undefined: no automatic snapshots. */
   readonly snapshots: SnapshotPolicy | undefined;
 }
 
-/** The files that etcd reads, out of the cluster's nine files; lab 07 copies them to /etc/etcd. */
+/** The subset of the cluster's nine files that etcd reads. Lab 07 copies them to /etc/etcd. */
 export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const satisfies CredentialName[];
 
 export type EtcdCredential = (typeof etcdCredentials)[number];
@@ -30,7 +30,7 @@ export type EtcdCredential = (typeof etcdCredentials)[number];
 export type EtcdProgram = "etcd" | "etcdctl" | "etcdutl";
 
 /**
- * Returns the programs of an etcd release that khw installs. etcdutl has existed since 3.5. Since 3.6, only etcdutl can
+ * Returns the programs of an etcd release that khw installs. etcdutl was introduced in 3.5. Since 3.6, only etcdutl can
  * restore snapshots: https://etcd.io/blog/2025/announcing-etcd-3.6/
  */
 export function etcdPrograms(version: string): readonly EtcdProgram[] {
@@ -40,7 +40,7 @@ export function etcdPrograms(version: string): readonly EtcdProgram[] {
 
 export const etcdPorts = { client: 2379, peer: 2380 } as const;
 
-/** @throws KhwError INVALID_ARGUMENT naming the field */
+/** @throws KhwError INVALID_ARGUMENT with the name of the field */
 export function parseEtcd({ version, mirrors, sha256, strict, dedicatedDisk, snapshots }: wire.Etcd): Etcd {
   if (mirrors.length === 0) refuse("etcd.mirrors", "is empty");
   return {
@@ -65,7 +65,7 @@ export function parseArchitecture(field: string, name: string): Architecture {
   );
 }
 
-/** A machine with an etcd member, and its address. */
+/** A machine with an etcd member. */
 interface Peer {
   readonly internalIp: string;
 }

@@ -6,11 +6,14 @@ import { KhwError } from "./errors.ts";
 export interface KubernetesApiOptions {
   /** For example "https://127.0.0.1:6443". */
   readonly server: string;
-  /** PEM: the cluster's CA, and the caller's certificate and key if the request needs an identity. */
+  /**
+   * The cluster's CA in PEM. `certificate` and `key` are the caller's, also in PEM, and needed only if the requests
+   * need an identity.
+   */
   readonly ca: Uint8Array;
   readonly certificate?: Uint8Array;
   readonly key?: Uint8Array;
-  /** The time limit of one request. */
+  /** The time limit for each request. */
   readonly timeoutMillis: number;
 }
 
@@ -26,14 +29,14 @@ export type KubernetesApi = (
   options: { readonly signal: AbortSignal; readonly body?: unknown },
 ) => Promise<KubernetesAnswer>;
 
-/** Reads text of any length from an API server, line by line. Any status other than 200 is an error. */
+/** Reads a text of any length from an API server, line by line. Any status other than 200 is an error. */
 export type KubernetesLines = (path: string, options: { readonly signal: AbortSignal }) => AsyncIterable<string>;
 
 const maxAnswerBytes = 4 * 1024 * 1024;
 
 /**
- * Creates a small client of the Kubernetes API over mutual TLS. A PATCH is a forced server-side apply as field manager
- * "khw". A response with any HTTP status is not an error.
+ * Creates a small client for the Kubernetes API with mutual TLS. A PATCH is sent as a forced server-side apply with the
+ * field manager "khw". A response counts as a success, whatever its HTTP status.
  * @throws KhwError UNREACHABLE if there is no response; CREDENTIAL_INVALID, at once, if the certificate and the key are
  * not a matching pair in PEM
  */
@@ -75,8 +78,8 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
 }
 
 /**
- * Creates a reader for long text, such as metrics; only one line is in memory at a time.
- * @throws KhwError like createKubernetesApi; VERIFY_FAILED for any status other than 200
+ * Creates a reader for long texts such as metrics, which keeps only one line in memory at a time.
+ * @throws KhwError the errors of createKubernetesApi; VERIFY_FAILED for any status other than 200
  */
 export function createKubernetesLines(options: KubernetesApiOptions): KubernetesLines {
   const { server, timeoutMillis } = options;
@@ -101,7 +104,10 @@ export function createKubernetesLines(options: KubernetesApiOptions): Kubernetes
   };
 }
 
-/** node:readline does not report that its input was cut off, so half a response would look complete. */
+/**
+ * Splits text into lines. node:readline cannot be used, because it does not report that its input was cut off: half a
+ * response would look complete.
+ */
 async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {
   let rest = "";
   for await (const chunk of chunks) {
@@ -146,14 +152,14 @@ function agentFor({ ca, certificate, key }: KubernetesApiOptions): Agent {
       "CREDENTIAL_INVALID",
       "the certificate and key for the API server are not a matching pair in PEM",
       {
-        hint: "use a certificate and its own key, as in an admin kubeconfig",
+        hint: "use a certificate together with its private key, as in an admin kubeconfig",
         cause,
       },
     );
   }
 }
 
-/** Parses JSON (every Kubernetes object); returns other content as text. */
+/** Parses a body as JSON, the format of every Kubernetes object. Returns any other content as text. */
 function parseBody(bytes: Buffer): unknown {
   const text = bytes.toString("utf8");
   try {

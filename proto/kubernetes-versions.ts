@@ -4,7 +4,7 @@ import { refuse, show } from "./validate.ts";
 
 /** A Kubernetes release. */
 export interface KubernetesVersion {
-  /** With its v: "v1.21.0". */
+  /** The version with a leading "v", for example "v1.21.0". */
   readonly text: string;
   readonly minor: number;
 }
@@ -21,15 +21,15 @@ const newestMinor = 37;
 /** A version of the API group kubescheduler.config.k8s.io. */
 export type SchedulerConfigVersion = "v1beta1" | "v1beta3" | "v1";
 
-/** A difference from the lab's text that is required from a certain minor release on. */
+/** A change to the lab's configuration that is required from a certain minor release on. */
 export type ReleaseDifference = { readonly from: number; readonly why: string; readonly source: string } & (
   | { readonly kind: "scheduler-config"; readonly apiVersion: SchedulerConfigVersion }
   | { readonly kind: "flag-gone"; readonly component: Component; readonly flag: string }
 );
 
 /**
- * Every difference from the lab's text, which was written for 1.21, in the order of releases. Each row applies until a
- * later row replaces it. docs/kubernetes-versions.md lists changes that need no row.
+ * All required changes to the lab's configuration, which was written for 1.21, ordered by release. Each row applies
+ * until a later row replaces it. docs/kubernetes-versions.md lists changes in Kubernetes that need no row here.
  */
 export const differences: readonly ReleaseDifference[] = [
   {
@@ -64,7 +64,7 @@ export const differences: readonly ReleaseDifference[] = [
   },
 ];
 
-/** @throws KhwError INVALID_ARGUMENT if the text is not a release, or khw does not support it */
+/** @throws KhwError INVALID_ARGUMENT if the text is not a release, or if khw does not support the release */
 export function parseKubernetesVersion(field: string, text: string): KubernetesVersion {
   const { major, minor } =
     parseRelease(text) ?? refuse(field, `${show(text)} is not a Kubernetes release`, "for example v1.21.0");
@@ -74,7 +74,7 @@ export function parseKubernetesVersion(field: string, text: string): KubernetesV
   return { text, minor };
 }
 
-/** Returns the version of KubeSchedulerConfiguration for a release. */
+/** Returns the API version of KubeSchedulerConfiguration for a release. */
 export function schedulerConfigVersion(kubernetesVersion: string): SchedulerConfigVersion {
   return rowsOf(kubernetesVersion).reduce<SchedulerConfigVersion>(
     (version, row) => (row.kind === "scheduler-config" ? row.apiVersion : version),
@@ -82,7 +82,7 @@ export function schedulerConfigVersion(kubernetesVersion: string): SchedulerConf
   );
 }
 
-/** Returns the lab's flags that a component of a release no longer has. */
+/** Returns the lab's flags that a component no longer has in a release. */
 export function goneFlags(component: Component, kubernetesVersion: string): string[] {
   return rowsOf(kubernetesVersion).flatMap((row) =>
     row.kind === "flag-gone" && row.component === component ? [row.flag] : [],
@@ -95,14 +95,14 @@ function rowsOf(kubernetesVersion: string): ReleaseDifference[] {
 }
 
 /**
- * Returns how many minor releases older than an API server a kubelet may be:
+ * Returns by how many minor releases a kubelet may be older than the API server:
  * https://kubernetes.io/releases/version-skew-policy/#kubelet
  */
 export function kubeletSkew(kubeletMinor: number): number {
   return kubeletMinor < 25 ? 2 : 3;
 }
 
-/** A deprecated API that Kubernetes itself requests even if no client depends on it. */
+/** A deprecated API that Kubernetes itself requests, even if no client uses it. */
 export interface KnownRequest {
   readonly group: string;
   readonly version: string;
@@ -111,8 +111,8 @@ export interface KnownRequest {
 }
 
 /**
- * Deprecated APIs that the garbage collector watches: it watches every resource that can be deleted, in the version
- * that the API server prefers. A request for such an API does not mean that a client uses it.
+ * Deprecated APIs that the garbage collector watches. It watches every resource that can be deleted, in the version
+ * that the API server prefers. Requests for such an API do not prove that a client uses the API.
  */
 export const knownRequests: readonly KnownRequest[] = [
   {

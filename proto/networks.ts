@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import { type Cidr, cidrsOverlap, ipv4ToNumber, numberToIPv4, parseCidr, refuse, show } from "./validate.ts";
 
-/** Networks that cannot contain services, pods or machines. */
+/** Networks that cannot be used for services, pods or machines. */
 const reserved: readonly (readonly [cidr: string, why: string])[] = [
   ["0.0.0.0/8", "this network"],
   ["127.0.0.0/8", "loopback"],
@@ -9,11 +9,11 @@ const reserved: readonly (readonly [cidr: string, why: string])[] = [
   ["224.0.0.0/4", "multicast"],
 ];
 
-/** The network sizes that kube-apiserver accepts, in addresses. */
+/** The smallest and the largest service network that kube-apiserver accepts, in addresses. */
 const [leastAddresses, mostAddresses] = [8, 2 ** 20];
 
 /**
- * Parses a service network by kube-apiserver's own rules.
+ * Parses a service network, and checks it against kube-apiserver's rules.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseServiceCidr(field: string, text: string): Cidr {
@@ -36,7 +36,7 @@ export function parseServiceCidr(field: string, text: string): Cidr {
 }
 
 /**
- * Parses a network, and refuses a network that overlaps a reserved one.
+ * Parses a network, and refuses it if it overlaps a reserved network.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseUsableCidr(field: string, text: string): Cidr {
@@ -47,15 +47,15 @@ export function parseUsableCidr(field: string, text: string): Cidr {
   return cidr;
 }
 
-/** An address, and the name of its holder for error messages. */
+/** An address, and the name of the machine or service that has the address, for error messages. */
 export interface HeldAddress {
   readonly address: string;
   readonly holder: string;
 }
 
 /**
- * Refuses machines inside a network of services or pods.
- * @throws KhwError INVALID_ARGUMENT naming the network and the address
+ * Refuses a service or pod network that contains the address of a machine.
+ * @throws KhwError INVALID_ARGUMENT with the network and the address
  */
 export function refuseInside(networks: Readonly<Record<string, string>>, held: readonly HeldAddress[]): void {
   for (const [field, text] of Object.entries(networks)) {
@@ -67,34 +67,34 @@ export function refuseInside(networks: Readonly<Record<string, string>>, held: r
       refuse(
         field,
         `${show(text)} contains ${address}, the address of ${holder}`,
-        "choose networks for services and pods that contain no machines",
+        "choose networks for services and pods that contain no machine's address",
       );
     }
   }
 }
 
-/** Returns the address of the service kubernetes: the first of the services' network. */
+/** Returns the address of the service "kubernetes", which is the first address in the service network. */
 export function serviceAddress(serviceCidr: string): string {
   return numberToIPv4(parseCidr("serviceCidr", serviceCidr).first + 1);
 }
 
 /**
  * Parses the server name that clients use: an IP address, or a DNS name as in a certificate.
- * @throws KhwError INVALID_ARGUMENT for a name that no client can request
+ * @throws KhwError INVALID_ARGUMENT if no client could connect with this name
  */
 export function parseServerName(field: string, value: string): string {
   if (isIP(value) === 4) return value;
   if (isIP(value) === 6) {
     if (/^::ffff:/i.test(value))
       refuse(field, `${show(value)} is an IPv4 address in IPv6 form`, "write it as an IPv4 address");
-    if (value.includes("%")) refuse(field, `${show(value)} has a zone, which is valid on one machine only`);
+    if (value.includes("%")) refuse(field, `${show(value)} has a zone, which is valid on only one machine`);
     return value;
   }
   const labels = value.split(".");
   if (value.endsWith("."))
     refuse(
       field,
-      `${show(value)} ends with a dot, but clients compare names without it`,
+      `${show(value)} ends with a dot, but clients compare names without the dot`,
       `write ${value.replace(/\.+$/, "")}`,
     );
   if (/^[0-9]+$|^0x[0-9a-f]*$/i.test(labels.at(-1) ?? "")) {

@@ -9,9 +9,9 @@ export interface StandardStream extends Writable {
 }
 
 /**
- * Returns a function that writes to the stream. The first failure is reported, and later text is dropped.
+ * Returns a function that writes text to the stream. Reports only the first failure, and drops all text after it.
  *
- * Files are written directly, not through Node's stream: Node ignores a short write, so a full disk would silently
+ * Writes to files directly and not through Node's stream, because Node ignores short writes. A full disk would silently
  * truncate the text.
  */
 export function createWriter(
@@ -38,13 +38,13 @@ export function createWriter(
   };
 }
 
-/** Writes the whole text, or throws the error of the system call. */
+/** Writes the complete text, or throws the error of the failed system call. */
 export function writeAll(fd: number, text: string): void {
   let rest = Buffer.from(text);
   while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
 }
 
-/** Builds khw's error for a failed write. */
+/** Builds the KhwError for a failed write. */
 export function writeError(what: string, cause: Error): KhwError {
   return new KhwError("IO_FAILED", `${what} cannot be written: ${cause.message}`, {
     hint: "free up space on that disk, or send the output elsewhere, then run the command again",
@@ -57,8 +57,8 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /**
- * Whether the stream is neither a terminal nor a pipe nor a socket, which Node writes to correctly. /dev/full counts as
- * a file.
+ * Whether the stream is a file. /dev/full counts as a file too. Node writes correctly to everything else: terminals,
+ * pipes and sockets.
  */
 function isFile(fd: number): boolean {
   const stats = fstatSync(fd);

@@ -3,19 +3,20 @@ import { type PeerCertificate, TLSSocket } from "node:tls";
 import { parseName } from "./subject.ts";
 
 /**
- * Protects this process from a crash that a TLS peer's certificate can cause.
+ * Protects this process from a crash that the certificate of a TLS peer can cause.
  *
  * Node 24.21 crashes in `getPeerCertificate()` if a certificate in the peer's chain has a key on a curve without a NIST
- * name (brainpool). Node's own client calls it for every server, and grpc-js for every caller. The replacement reads
- * the same certificate with `getPeerX509Certificate()`, which does not crash. See docs/decisions/peer-certificates.md.
+ * name (brainpool). Node's TLS client calls this method for every server, and grpc-js calls it for every caller. The
+ * replacement reads the same certificate with `getPeerX509Certificate()`, which does not crash. See
+ * docs/decisions/peer-certificates.md.
  */
 export function guardPeerCertificates(): void {
   const { prototype } = TLSSocket;
   const read = Reflect.get(prototype, "getPeerX509Certificate");
   const certificates = new WeakMap<TLSSocket, X509Certificate>();
   replace("getPeerX509Certificate", function first(this: TLSSocket) {
-    // On a client's socket Node removes the certificate from the chain when it reads it: a second call would return
-    // the next certificate of the chain, or undefined.
+    // On a client's socket, Node removes the certificate from the chain when it is read. A second call would return the
+    // next certificate in the chain, or undefined.
     const certificate = certificates.get(this) ?? read.call(this);
     if (certificate !== undefined) certificates.set(this, certificate);
     return certificate;
@@ -27,15 +28,16 @@ function replace(name: keyof TLSSocket, value: unknown): void {
   Object.defineProperty(TLSSocket.prototype, name, { value, configurable: true });
 }
 
-/** Returns an empty object if the peer presents no certificate, like Node. */
+/** Returns an empty object if the peer presents no certificate, as Node does. */
 function peerCertificate(this: TLSSocket): Partial<PeerCertificate> {
   const certificate = this.getPeerX509Certificate();
   return certificate === undefined ? {} : toLegacy(certificate);
 }
 
 /**
- * Converts the certificate to the fields that Node, grpc-js and undici read, without issuerCertificate and the key's
- * parameters. Each field is computed when it is read, because most connections read only some of them.
+ * Converts the certificate to an object with the fields that Node, grpc-js and undici read. Omits issuerCertificate and
+ * the parameters of the key. Each field is computed when it is read, because most connections read only some of the
+ * fields.
  */
 function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   const { subjectAltName, keyUsage } = certificate;
@@ -65,7 +67,8 @@ function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
     get fingerprint512() {
       return certificate.fingerprint512;
     },
-    // In Node's types this is always a list, but it is undefined for a certificate without the extension.
+    // According to Node's types, keyUsage is always a list. In fact, it is undefined for a certificate without the
+    // extension.
     ...(Array.isArray(keyUsage) ? { ext_key_usage: keyUsage } : {}),
     get serialNumber() {
       return certificate.serialNumber;
@@ -76,7 +79,7 @@ function toLegacy(certificate: X509Certificate): Partial<PeerCertificate> {
   };
 }
 
-/** Returns a value, or a list of several values, as Node does. */
+/** Parses a distinguished name. An attribute with several values becomes a list, as in Node. */
 function parseDistinguishedName(text: string): PeerCertificate["subject"] {
   return Object.fromEntries(
     Object.entries(parseName(text)).map(([attribute, values]): [string, string | string[]] => {

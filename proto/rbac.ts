@@ -1,4 +1,6 @@
-/** The lab's RBAC objects, which permit an API server to use the kubelets' API. The data is the lab's YAML. */
+/**
+ * The lab's RBAC objects, which allow an API server to use the API of the kubelets. The contents equal the lab's YAML.
+ */
 export const rbacObjects = [
   {
     path: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:kube-apiserver-to-kubelet",

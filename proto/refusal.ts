@@ -1,9 +1,9 @@
 import { fromDetail, type KhwError } from "./errors.ts";
 
 /**
- * Encodes the response to a connection that is refused before HTTP/2. It consists of an empty SETTINGS frame and a
- * GOAWAY frame with the error in its debug data. The agent writes these bytes and closes the connection, without a
- * session.
+ * Encodes the response to a connection that is refused before an HTTP/2 session exists. The response consists of an
+ * empty SETTINGS frame, and a GOAWAY frame with the error in its debug data. The agent writes these bytes and closes
+ * the connection.
  */
 export function encodeRefusal({ code, message, hint = "" }: KhwError): Buffer {
   const debug = Buffer.from([`${code}: ${line(message)}`, ...(hint === "" ? [] : [`hint: ${line(hint)}`])].join("\n"));
@@ -14,7 +14,7 @@ export function encodeRefusal({ code, message, hint = "" }: KhwError): Buffer {
   ]);
 }
 
-/** Returns the error in a refusal; undefined if the server's first bytes are anything else. */
+/** Returns the error from a refusal; undefined if the first bytes from the server are not a refusal. */
 export function decodeRefusal(bytes: Buffer): KhwError | undefined {
   for (let start = 0; start + headerLength <= bytes.length;) {
     const end = start + headerLength + bytes.readUIntBE(start, 3);
@@ -30,7 +30,7 @@ export function decodeRefusal(bytes: Buffer): KhwError | undefined {
   return undefined;
 }
 
-/** More than the length of any refusal. */
+/** A limit that no refusal exceeds. */
 export const maxRefusalBytes = 4_096;
 
 const headerLength = 9;
@@ -42,7 +42,7 @@ function line(text: string): string {
   return text.replaceAll(/\s+/g, " ").slice(0, 1_000);
 }
 
-/** Builds a frame of stream 0, without flags. */
+/** Builds a frame for stream 0, without flags. */
 function frame(type: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(headerLength);
   header.writeUIntBE(payload.length, 0, 3);

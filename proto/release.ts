@@ -6,18 +6,21 @@ export interface Release {
   readonly minor: number;
 }
 
-/** Parses a release as both projects write it: "v1.21.0", "v1.22.0-rc.1"; undefined for any other text. */
+/**
+ * Parses a release in the format that both projects use: "v1.21.0", "v1.22.0-rc.1". Returns undefined for any other
+ * text.
+ */
 export function parseRelease(text: string): Release | undefined {
   const release = parse(text);
-  // semver also accepts "1.21.0" and "v1.21.0+build".
+  // semver would also accept "1.21.0" and "v1.21.0+build".
   if (release === null || text !== `v${release.version}`) return undefined;
   const prerelease = release.prerelease.join(".");
   return prerelease === "" || /^(alpha|beta|rc)\.\d+$/.test(prerelease) ? release : undefined;
 }
 
 /**
- * Returns the Kubernetes minor release from any form of a version: "v1.21.0", "1.21", or with a distribution's
- * addition, as in "v1.21.5-eks-bc4871b". Undefined for any other text.
+ * Returns the Kubernetes minor release from a version in any format: "v1.21.0", "1.21", or with a distribution's
+ * suffix, as in "v1.21.5-eks-bc4871b". Returns undefined for any other text.
  */
 export function kubernetesMinor(text: string): number | undefined {
   const minor = /^v?1\.(\d{1,3})(?:\.|$)/.exec(text)?.[1];

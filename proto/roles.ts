@@ -2,11 +2,11 @@ import { refuse, show } from "./validate.ts";
 
 /** The Organization in a management certificate, which determines the holder's role. */
 export const organizations = {
-  /** May call everything. */
+  /** May call every method. */
   admin: "khw:admin",
-  /** May read, but not change. */
+  /** May call only read-only methods. */
   viewer: "khw:viewer",
-  /** The agent on the node that the certificate names. It must not call other agents. */
+  /** The role of the agent on the node named in the certificate. An agent must not call other agents. */
   agent: "khw:agent",
 } as const;
 
@@ -15,8 +15,8 @@ export type Role = keyof typeof organizations;
 const roleNames = ["admin", "viewer", "agent"] as const satisfies readonly Role[];
 
 /**
- * Returns the role of a certificate's Organization, from Node's `subject.O`: one value, or a list of several. A
- * certificate that has none of khw's Organizations, or several, has no role.
+ * Returns the role for a certificate's Organization, which is a single value or a list (Node's `subject.O`). A
+ * certificate with several Organizations, or with an Organization other than khw's, has no role.
  */
 export function roleOf(subjectOrganization: string | readonly string[] | undefined): Role | undefined {
   const [organization, ...others] = [subjectOrganization ?? []].flat();

@@ -1,18 +1,18 @@
 /**
- * Characters that control a terminal or hide text: controls, lone surrogates, line and paragraph separators,
- * bidirectional controls, interlinear annotations, tags and noncharacters.
+ * Characters that can control a terminal or hide text: control characters, lone surrogates, line and paragraph
+ * separators, bidirectional controls, interlinear annotations, tags and noncharacters.
  */
 const unsafe =
   /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Noncharacter_Code_Point}\u{fff9}-\u{fffb}\u{e0000}-\u{e007f}]/gu;
 
-/** Returns the first unsafe character of the text, or undefined. Line breaks and tabs are unsafe here. */
+/** Returns the first unsafe character in the text, or undefined. Line breaks and tabs count as unsafe here. */
 export function unsafeCharacter(text: string): string | undefined {
   return text.match(unsafe)?.[0];
 }
 
 /**
- * Returns the text on one line. Unsafe characters become U+FFFD, and a tab becomes a space. A line break becomes " / ",
- * or a space after a colon.
+ * Returns the text on a single line. Unsafe characters become U+FFFD, and tabs become spaces. A line break becomes " /
+ * ", or a space if it follows a colon.
  */
 export function oneLine(text: string): string {
   if (!text.includes("\n")) return replaceUnsafe(text);
@@ -23,8 +23,8 @@ export function oneLine(text: string): string {
 }
 
 /**
- * Indents every line after the first by at least two spaces, so that no line looks like a line from another source.
- * Unsafe characters become U+FFFD, and a tab becomes a space.
+ * Indents every line after the first by at least two spaces, so that no line looks as if it came from another source.
+ * Unsafe characters become U+FFFD, and tabs become spaces.
  */
 export function paragraph(text: string): string {
   if (!text.includes("\n")) return replaceUnsafe(text);
@@ -32,12 +32,12 @@ export function paragraph(text: string): string {
   return [first, ...others.map((line) => (line === "" || line.startsWith("  ") ? line : `  ${line}`))].join("\n");
 }
 
-/** Keeps line breaks and tabs; other unsafe characters become U+FFFD. */
+/** Replaces unsafe characters with U+FFFD, but keeps line breaks and tabs. */
 export function keepLines(text: string): string {
   return text.replaceAll(unsafe, (found) => (found === "\n" || found === "\t" ? found : replacement));
 }
 
-/** Copies plain data and changes every string in it, except keys. */
+/** Copies plain data, with every string changed by the given function. Keys stay the same. */
 export function mapStrings<Data>(data: Data, change: (text: string) => string): Data;
 export function mapStrings(data: unknown, change: (text: string) => string): unknown {
   if (typeof data === "string") return change(data);

@@ -1,22 +1,22 @@
 import { KhwError, toKhwError } from "./errors.ts";
 
-/** A difference from the desired state, described for people; never contains a secret. */
+/** A difference from the desired state, described for people. Never contains secrets. */
 export interface Drift {
   /** A single line, for example "mode is 0644, not 0600". */
   readonly summary: string;
   /**
-   * The effect on a process. "restart": the repair restarts a running process. "down": the only difference is that
-   * no process runs; the supervisor handles that, not the repair.
+   * The effect on a process. "restart": the repair restarts a running process. "down": the only difference is that no
+   * process is running. In that case, the supervisor starts the process, not the repair.
    */
   readonly process?: "restart" | "down";
   /**
-   * The action that a person must take, for drift that khw reports but does not repair because the reason for the drift
-   * is unknown. An apply skips such a step, and the steps that need it continue.
+   * The action that a person must take. Set for drift that khw only reports, because khw cannot know the reason for the
+   * drift. An apply skips such a step, but still runs the steps that need it.
    */
   readonly remedy?: string;
 }
 
-/** The current and the desired content of a text file, which must not contain a secret. */
+/** The current and the desired content of a text file. The file must not contain secrets. */
 export interface TextDifference {
   readonly path: string;
   /** Absent if the file does not exist. */
@@ -24,7 +24,7 @@ export interface TextDifference {
   readonly wanted: string;
 }
 
-/** The context of an apply, in addition to its Os. */
+/** The arguments of an apply besides the Os. */
 export interface ApplyContext {
   readonly signal: AbortSignal;
   /** Reports progress, for example "63 of 118 MB". */
@@ -32,30 +32,30 @@ export interface ApplyContext {
 }
 
 /**
- * A condition of a machine (or a project in the cloud), with its check and the way to establish it. `check` is
- * read-only. `apply` may assume that all steps in `needs` hold. A step depends on the desired state only, never on
- * another step's output, so that a plan can be made without applying any step.
+ * A condition that a machine (or a cloud project) must meet. `check` tests the condition and is read-only. `apply`
+ * establishes the condition, and may assume that all steps in `needs` hold. A step depends only on the desired state,
+ * never on another step's output. A plan can therefore be made without applying any step.
  */
 export interface Step<Os> {
   readonly id: string;
-  /** The condition, described for people: "kube-apiserver v1.21.0 is installed". */
+  /** The condition, described for people; for example, "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
-  /** Folders whose changes may make the step differ; they are watched between checks. */
+  /** Folders to watch between checks, because changes in them can make the step differ. */
   readonly watches?: readonly string[];
   /**
-   * How many times the apply may run in total. Only a wait may run more than once, because its condition can stop
-   * holding again. Default: 1.
+   * How many times `apply` may run in total. More than once is allowed only for a step that waits, because its
+   * condition can be lost again right after the wait. Default: 1.
    */
   readonly attempts?: number;
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
   apply(os: Os, context: ApplyContext): Promise<void>;
   /**
-   * Explains in more detail than the drift why the step does not hold after its apply; null if the reason is
-   * unknown. Read-only.
+   * Explains in more detail than the drift why the step still does not hold after its apply. Returns null if the reason
+   * is unknown. Read-only.
    */
   explain?(os: Os, drift: Drift): Promise<KhwError | null>;
-  /** For a step about a text file without secrets, returns the current and the desired text. Read-only. */
+  /** Returns the current and the desired text. Only for steps that write a text file without secrets. Read-only. */
   text?(os: Os): Promise<TextDifference>;
 }
 
@@ -78,9 +78,9 @@ export interface RunOptions {
 }
 
 /**
- * Checks every step, applies those that differ, and checks them again; each step runs as soon as the steps that it
- * needs hold. A failed step does not throw: steps that need it are skipped, the others continue. Results are in the
- * order of the list.
+ * Checks every step, applies the steps that differ, and checks them again. Each step starts as soon as the steps that
+ * it needs hold. If a step fails, the steps that need it are skipped, and all others continue. Returns the results in
+ * the order of the list.
  */
 export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options: RunOptions): Promise<StepResult[]> {
   refuseDisorder(steps);
@@ -99,7 +99,7 @@ export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options
   return Promise.all(running.values());
 }
 
-/** Checks that ids are unique, and that steps need only earlier steps, which rules out circular needs. */
+/** Throws unless all ids are unique and each step needs only earlier steps. This rules out circular needs. */
 function refuseDisorder(steps: readonly Step<never>[]): void {
   const known = new Set<string>();
   for (const { id, needs } of steps) {
@@ -134,7 +134,7 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
       const explained = (await step.explain?.(os, rest)) ?? null;
       if (explained !== null) throw explained;
       throw new KhwError("POSTCONDITION_FAILED", `still differs after apply: ${rest.summary}`, {
-        hint: "run the command again; another program may be changing the machine at the same time",
+        hint: "run the command again; another program may have changed the machine at the same time",
       });
     }
     return { outcome: "changed", millis: millis(), drift };
@@ -144,7 +144,7 @@ async function applyStep<Os>(step: Step<Os>, os: Os, { signal, emit }: RunOption
 }
 
 /**
- * Returns the steps that are not excluded and do not need an excluded one, directly or indirectly; in the order of
+ * Returns the steps that are not excluded and do not need an excluded step, directly or indirectly. Keeps the order of
  * the list.
  */
 export function withoutDependents<Os>(steps: readonly Step<Os>[], excluded: ReadonlySet<string>): Step<Os>[] {
@@ -155,14 +155,14 @@ export function withoutDependents<Os>(steps: readonly Step<Os>[], excluded: Read
   });
 }
 
-/** Returns the steps without the excluded ones; the remaining steps no longer wait for those. */
+/** Returns the steps without the excluded steps. The remaining steps no longer wait for the excluded ones. */
 export function withoutSteps<Os>(steps: readonly Step<Os>[], excluded: (id: string) => boolean): Step<Os>[] {
   return steps
     .filter(({ id }) => !excluded(id))
     .map((step) => ({ ...step, needs: step.needs.filter((id) => !excluded(id)) }));
 }
 
-/** Returns the selected steps and all steps that they need, directly or indirectly; in the order of the list. */
+/** Returns the selected steps and all steps that they need, directly or indirectly. Keeps the order of the list. */
 export function withNeeds<Os>(steps: readonly Step<Os>[], wanted: (id: string) => boolean): Step<Os>[] {
   const kept = new Set<string>();
   for (const { id, needs } of steps.toReversed()) {
@@ -179,7 +179,7 @@ export type PlannedStep<Os> = {
   readonly error: KhwError | null;
 };
 
-/** Checks every step, all at once, and changes nothing. Results are in the order of the list. */
+/** Checks all steps in parallel, and changes nothing. Returns the results in the order of the list. */
 export async function planSteps<Os>(
   steps: readonly Step<Os>[],
   os: Os,

@@ -1,14 +1,14 @@
 import type { X509Certificate } from "node:crypto";
 
 /**
- * The attributes of a distinguished name by short name ("CN", "O"); each attribute's values are in the certificate's
- * order.
+ * The attributes of a distinguished name, by short name ("CN", "O"). The values of an attribute are in the same order
+ * as in the certificate.
  */
 export type DistinguishedName = Readonly<Record<string, readonly string[]>>;
 
 /**
- * Returns the subject of a certificate. `X509Certificate.toLegacyObject()` must not be used: in Node 24.21 it crashes
- * for a key on a curve without a NIST name (docs/decisions/peer-certificates.md).
+ * Returns the subject of a certificate. `X509Certificate.toLegacyObject()` must not be used, because it crashes in Node
+ * 24.21 if the key is on a curve without a NIST name (docs/decisions/peer-certificates.md).
  */
 export function subjectOf({ subject }: Pick<X509Certificate, "subject">): DistinguishedName {
   return parseName(subject);
@@ -22,8 +22,8 @@ export function nameOnOneLine(text: string | undefined): string {
 }
 
 /**
- * Parses a name in Node's format: one attribute on each line, parts of one relative name joined by " + ", special
- * characters escaped as in RFC 2253.
+ * Parses a name in Node's format. Each line holds an attribute, or several attributes of one relative name, joined by "
+ * + ". Special characters are escaped as in RFC 2253.
  */
 export function parseName(text: string | undefined): DistinguishedName {
   const name: Record<string, string[]> = {};

@@ -3,26 +3,28 @@ import { isAbsolute } from "node:path";
 import { KhwError } from "./errors.ts";
 import { oneLine, unsafeCharacter } from "./sanitize.ts";
 
-/** Refuses a value with the error `field: message`, and the remedy as its hint. */
+/** Refuses a value: throws an error with the message `field: message` and with the remedy as its hint. */
 export function refuse(field: string, message: string, hint?: string): never {
   throw new KhwError("INVALID_ARGUMENT", `${field}: ${message}`, { hint });
 }
 
-/** Formats a value for a message: quoted, unsafe characters escaped or replaced, truncated to 80 characters. */
+/**
+ * Formats a value for a message: quotes it, escapes or replaces unsafe characters, and truncates it to 80 characters.
+ */
 export function show(value: string): string {
   return oneLine(JSON.stringify(value.length > 80 ? `${value.slice(0, 77)}...` : value));
 }
 
 /**
- * Parses a name by Compute Engine's rules for instances and most other resources (RFC 1035 label, at most 63
- * characters).
+ * Parses a name, and checks it against the naming rules of Compute Engine. Instances and most other resources need an
+ * RFC 1035 label with at most 63 characters.
  */
-export function parseNodeName(field: string, value: string, what = "an instance's name"): string {
+export function parseNodeName(field: string, value: string, what = "an instance name"): string {
   if (!/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value)) {
     refuse(
       field,
       `${show(value)} cannot be ${what}`,
-      "use lower-case letters, digits and hyphens, starting with a letter, at most 63",
+      "use at most 63 lower-case letters, digits and hyphens, and start with a letter",
     );
   }
   return value;
@@ -40,7 +42,7 @@ export interface Cidr {
   readonly last: number;
 }
 
-/** Parses an IPv4 network in CIDR notation; its host bits must be zero. */
+/** Parses an IPv4 network in CIDR notation. The host bits must be zero. */
 export function parseCidr(field: string, text: string): Cidr {
   const [address = "", bits = "", ...rest] = text.split("/");
   if (!isIPv4(address) || !/^([0-9]|[12][0-9]|3[0-2])$/.test(bits) || rest.length > 0) {
@@ -66,16 +68,16 @@ export function numberToIPv4(number: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
 }
 
-/** The maximum length in bytes, more than any flag, path or URL needs. */
+/** The maximum length of a value in bytes, which is more than any flag, path or URL needs. */
 const longestText = 4096;
 
 /**
- * Refuses text that is too long, or that contains a character that programs, terminals and people interpret
+ * Refuses text that is too long, or that contains a character that programs, terminals and people could interpret
  * differently.
  */
 function refuseUnsafe(field: string, value: string): void {
   const bytes = Buffer.byteLength(value);
-  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw accepts`);
+  if (bytes > longestText) refuse(field, `the value has ${bytes} bytes; khw accepts at most ${longestText}`);
   const unsafe = unsafeCharacter(value);
   if (unsafe === undefined) return;
   const code = `U+${(unsafe.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
@@ -83,17 +85,24 @@ function refuseUnsafe(field: string, value: string): void {
   refuse(field, `${show(value)} contains ${what} (${code})`, "write the value on one line, in printable characters");
 }
 
-/** Parses a value for a command line: one line, no unsafe characters, no quotation marks, at most 4 KiB. */
+/**
+ * Parses a value for a command line. The value must be a single line of at most 4 KiB, without unsafe characters and
+ * quotation marks.
+ */
 export function parseFlagValue(field: string, value: string): string {
   refuseUnsafe(field, value);
   if (/['"]/.test(value)) refuse(field, `${show(value)} contains a quotation mark`, "write the value without quotes");
   return value;
 }
 
-/** Parses a flag's name without dashes, in the spelling of Kubernetes' programs. */
+/** Parses the name of a flag, without dashes and in the spelling that Kubernetes uses. */
 export function parseFlagName(field: string, name: string): string {
   if (!/^[a-z][a-z0-9-]{0,127}$/.test(name))
-    refuse(field, `${show(name)} cannot be a flag's name`, "write it without leading dashes, for example event-ttl");
+    refuse(
+      field,
+      `${show(name)} cannot be a flag name`,
+      "write the name without leading dashes, for example event-ttl",
+    );
   return name;
 }
 
@@ -103,13 +112,13 @@ export function parseSha256(field: string, value: string): string {
 }
 
 /**
- * Parses a URL of one of these kinds ("https:", ...), without trailing slashes. Errors show the URL without user and
- * password.
+ * Parses a URL with one of these schemes ("https:", ...), and removes trailing slashes. Error messages show the URL
+ * without user name and password.
  */
 export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
   const shown = show(text.replace(/\/\/[^/]*@/, "//"));
   const bytes = Buffer.byteLength(text);
-  if (bytes > longestText) refuse(field, `${bytes} bytes are more than the ${longestText} that khw accepts`);
+  if (bytes > longestText) refuse(field, `the value has ${bytes} bytes; khw accepts at most ${longestText}`);
   if (unsafeCharacter(text) !== undefined) refuse(field, `${shown} contains a character that is not allowed in a URL`);
   if (/[\s"'\\,]/.test(text)) refuse(field, `${shown} contains a character that is not allowed in a URL`);
   const url = URL.parse(text) ?? refuse(field, `${shown} is not a URL`);
@@ -118,7 +127,10 @@ export function parseUrl(field: string, text: string, protocols: readonly string
   return text.replace(/\/+$/, "");
 }
 
-/** Parses the source of releases: a URL (https, http, file) without trailing slashes, or an absolute folder. */
+/**
+ * Parses a mirror: a URL (https, http, file), from which trailing slashes are removed, or the absolute path of a
+ * folder.
+ */
 export function parseMirror(field: string, location: string): string {
   return isAbsolute(location)
     ? parseFlagValue(field, location)

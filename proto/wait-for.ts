@@ -1,43 +1,43 @@
 import { setTimeout } from "node:timers/promises";
 import { KhwError } from "./errors.ts";
 
-/** The result of a check: the awaited value, or a description of the current state. */
+/** The result of a check: the value that the caller waits for, or a description of the current state. */
 export type Look<Value> = { readonly reached: Value } | { readonly seen: string; readonly cause?: unknown };
 
-/** The clock of a wait. */
+/** The clock by which a wait is timed. */
 export interface WaitClock {
-  /** Milliseconds since some fixed moment; this clock is never set back. */
+  /** Returns the milliseconds since some fixed moment. This clock is never set back. */
   monotonic(): number;
-  /** Resolves after this time, or rejects with the signal's reason. */
+  /** Resolves after this time, or rejects with the signal's reason if the signal aborts. */
   delay(millis: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface WaitForOptions<Value> {
-  /** Describes the state that the wait should end, for the time-out's message: "etcd has no quorum". */
+  /** Describes the state that should end, for the time-out message; for example, "etcd has no quorum". */
   readonly what: string;
-  /** Checks once. If the check throws an error, the wait ends with that error. */
+  /** Checks the state once. If the check throws an error, the wait ends with this error. */
   readonly check: (signal: AbortSignal) => Promise<Look<Value>>;
   readonly deadlineMillis: number;
   readonly intervalMillis: number;
   readonly signal: AbortSignal;
   /** Called before each pause, with the description of the current state. */
   readonly progress?: (seen: string) => void;
-  /** Returns the time-out error; by default a TIMEOUT with the message. */
+  /** Returns the error to throw at the deadline. Default: a TIMEOUT error with the message. */
   readonly late?: (overdue: Overdue) => unknown;
   readonly clock?: WaitClock;
 }
 
 /** A wait that took too long. */
 export interface Overdue {
-  /** The option `what`, the time, and the last description. */
+  /** Contains the option `what`, the duration, and the last description of the state. */
   readonly message: string;
   readonly seen: string;
   readonly cause?: unknown;
 }
 
 /**
- * Checks at an interval until the value is available.
- * @throws the time-out's error; the signal's reason; an error of the check
+ * Checks at regular intervals until the value is available.
+ * @throws the time-out error, the signal's reason, or an error from the check
  */
 export async function waitFor<Value>(options: WaitForOptions<Value>): Promise<Value> {
   const { what, check, deadlineMillis, intervalMillis, signal, progress, late = timeout, clock = wallClock } = options;
@@ -58,7 +58,7 @@ function timeout({ message, cause }: Overdue): KhwError {
   return new KhwError("TIMEOUT", message, { cause });
 }
 
-/** Resolves after the time. @throws the signal's reason when it aborts */
+/** Resolves after this time. @throws the signal's reason if the signal aborts */
 export async function pause(millis: number, signal: AbortSignal): Promise<void> {
   try {
     await setTimeout(millis, undefined, { signal });

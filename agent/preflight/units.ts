@@ -41,9 +41,13 @@ async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   const owner = status.split("\n\n").find((stanza) => stanza.includes(`\n ${mainConfig} `));
   const name = /^Package: (\S+)$/m.exec(owner ?? "")?.[1];
   if (name === undefined) return null;
-  return new KhwError("PREFLIGHT_FAILED", `${mainConfig} has been deleted, and dpkg does not restore it automatically`, {
-    hint: `run \`apt-get --reinstall -o Dpkg::Options::=--force-confmiss install ${name}\` on the node`,
-  });
+  return new KhwError(
+    "PREFLIGHT_FAILED",
+    `${mainConfig} has been deleted, and dpkg does not restore it automatically`,
+    {
+      hint: `run \`apt-get --reinstall -o Dpkg::Options::=--force-confmiss install ${name}\` on the node`,
+    },
+  );
 }
 
 /** Debian's default nginx site also listens on IPv6, and nginx exits if it cannot do so. */

@@ -25,7 +25,9 @@ export async function openNewVersion({ files, folder, version, log }: NewVersion
   let agreed = (await files.read(path))?.toString("utf8").trim();
   const holdsBack = (): boolean => agreed !== undefined && agreed !== version;
   if (holdsBack()) {
-    log(`the agent's version changed from ${agreed ?? ""} to ${version}: drift is only reported until a check finds no drift`);
+    log(
+      `the agent's version changed from ${agreed ?? ""} to ${version}: drift is only reported until a check finds no drift`,
+    );
   }
   return {
     holdsBack,

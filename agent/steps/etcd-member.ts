@@ -27,7 +27,9 @@ export function etcdDisk(desired: WithEtcd): Step<Os> {
     needs: ["identity"],
     check: async (os) => {
       await demandDisk(desired, os.files);
-      return (await isKeptDown(os)) ? { summary: "the disk is mounted again, but etcd has not been started since" } : null;
+      return (await isKeptDown(os))
+        ? { summary: "the disk is mounted again, but etcd has not been started since" }
+        : null;
     },
     apply: async (os, { signal }) => {
       await demandDisk(desired, os.files);
@@ -79,7 +81,9 @@ export function etcdFirstStart(desired: WithEtcd, needs: readonly string[]): Ste
     check: async (os) => {
       const obstacle = await findConflict(desired, os);
       if (obstacle !== null) throw obstacle;
-      return (await readMemberRecord(os.files)) === undefined ? { summary: "no etcd member is recorded on this machine yet" } : null;
+      return (await readMemberRecord(os.files)) === undefined
+        ? { summary: "no etcd member is recorded on this machine yet" }
+        : null;
     },
     apply: async (os, { signal }) => {
       await demandDisk(desired, os.files);

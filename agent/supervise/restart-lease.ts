@@ -73,7 +73,7 @@ export function createRestartLease({
   return {
     take: async (signal, { asked = false, of = "kube-apiserver" } = {}) => {
       const cluster = keptState.current()?.desired.cluster;
-      // The lease for restarting an etcd member must not be requested from that member.
+      // A restarting etcd member cannot store the lease for its own restart, so this member is not asked.
       const own = of === "etcd" ? clientUrl(identity) : "";
       const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
       const held = await acquire(servers, { ...leases[of], asked }, signal);

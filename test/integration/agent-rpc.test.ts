@@ -418,7 +418,7 @@ t.test("an invalid request is refused with the field's name, and nothing is writ
     [{ flags: { "kube-apiserver": { set: { "v=2 --x": "" }, remove: [] } } }, /^flags\.kube-apiserver: /],
     [{ flags: { kubelet: { set: {}, remove: [] } } }, /^flags: "kubelet"/],
     [credential({ content: Buffer.from("not its digest's") }), /^credentials\.ca-key\.pem: the content does not match/],
-    [credential({ name: "../../../etc/shadow" }), /^credentials: .* is not one of the nine files/],
+    [credential({ name: "../../../etc/shadow" }), /^credentials: .* is not one of the cluster's credential files/],
     [credential({ sha256: sha256.toUpperCase() }), /^credentials\.ca-key\.pem: .* is not a SHA-256/],
     [credential({ content: undefined }), /^credentials\.ca-key\.pem: has no content/],
     [{ credentials: state.credentials.slice(1) }, /^credentials\.ca\.pem: is missing/],

@@ -399,7 +399,10 @@ t.test("a service", async (t) => {
   t.test("restarts if an input differs, and only then", async (t) => {
     const { os, pid } = await running(t);
     t.equal(await service(wanted).check(os, never), null, "the same inputs are the same service");
-    t.equal(await repair(t, service({ ...wanted, inputs: ["v1.21.0", "unit", "key 2"] }), os), "its inputs have changed");
+    t.equal(
+      await repair(t, service({ ...wanted, inputs: ["v1.21.0", "unit", "key 2"] }), os),
+      "its inputs have changed",
+    );
     t.not((await os.systemd.unit(unit)).mainPid, pid);
     t.equal(restarts(os), 1);
   });

@@ -53,7 +53,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ["no state at all", undefined, "desired: is incomplete"],
   ["no cluster", labState({ cluster: undefined }), "desired: is incomplete"],
   ["no source of binaries", labState({ binaries: undefined }), "desired: is incomplete"],
-  ["an invalid node name", labState({ node: "../etc" }), 'node: "../etc" cannot be an instance\'s name'],
+  ["an invalid node name", labState({ node: "../etc" }), 'node: "../etc" cannot be an instance name'],
   ["a node outside the cluster", labState({ node: "controller-9" }), /^node: "controller-9" is not among/],
 
   ["a version out of range", labState({ kubernetesVersion: "v9.99.0" }), /^kubernetes_version: "v9\.99\.0"/],
@@ -198,7 +198,10 @@ t.test("the key of the cluster's CA and a signing CA's files exclude each other"
   const named = (...names: string[]) => separate.filter(({ name }) => names.includes(name));
   for (const [credentials, message] of [
     [[...separate, ...caKey], "credentials.ca-key.pem: must not leave the workstation"],
-    [[...credentialsOf(false), ...named("ca-bundle.pem")], "credentials.ca-bundle.pem: needs signing-ca.pem beside it"],
+    [
+      [...credentialsOf(false), ...named("ca-bundle.pem")],
+      "credentials.ca-bundle.pem: is accepted only together with signing-ca.pem",
+    ],
     [separate.filter(({ name }) => name !== "ca-bundle.pem"), "credentials.ca-bundle.pem: is missing"],
     [separate.filter(({ name }) => name !== "signing-ca-key.pem"), "credentials.signing-ca-key.pem: is missing"],
   ] as const) {

@@ -149,7 +149,7 @@ t.test(
     await eventually("and nothing remains of it", () => component("kube-apiserver")?.diagnosis === undefined);
     await eventually("both are reported", () => told.length === 2);
     t.match(told, [
-      { subject: "kube-apiserver", message: "runs, but is degraded", cause: /^etcd-unreachable: /, problem: true },
+      { subject: "kube-apiserver", message: "is running, but degraded", cause: /^etcd-unreachable: /, problem: true },
       { subject: "kube-apiserver", message: /^is healthy again after/ },
     ]);
     t.strictSame(restarts(), []);

@@ -199,7 +199,7 @@ t.test("flags reach the configuration", async (t) => {
     message: /^--nodes: a name is missing here\n {2}controller-0,,2\n {15}\^$/,
   });
   t.match(await refusal("plan", "--kube-apiserver-flag", "v=1", "--kube-apiserver-flag", "--v=2"), {
-    message: /^--kube-apiserver-flag: "--v" cannot be a flag's name/,
+    message: /^--kube-apiserver-flag: "--v" cannot be a flag name/,
   });
   t.match(await refusal("plan", "--kube-apiserver-flag", "v"), {
     message: /^--kube-apiserver-flag: "v" is not name=value$/,

@@ -281,7 +281,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "an invalid range of ports",
     "cluster: {nodePortRange: 3-2}",
-    'khw.yaml:1:26: cluster.nodePortRange: "3-2" is not a range of ports',
+    'khw.yaml:1:26: cluster.nodePortRange: "3-2" is not a port range',
   ],
   [
     "an invalid address",
@@ -496,7 +496,7 @@ t.test("khw manages etcd, unless another etcd is named or khw.yaml says so", asy
   await t.rejects(load("etcd: {snapshots: {interval: sometimes}}"), { message: /"sometimes" is not a duration/ });
   await t.rejects(snapshots("{interval: 1s}"), { code: "INVALID_ARGUMENT", message: /interval/ });
   await t.rejects(load("etcd: {snapshots: {keep: 0}}"), { message: /"0" is not a number of snapshots/ });
-  await t.rejects(load("etcd: {snapshots: {bucket: 'gs://b/path'}}"), { message: /is not a bucket's name/ });
+  await t.rejects(load("etcd: {snapshots: {bucket: 'gs://b/path'}}"), { message: /is not a bucket name/ });
   await t.rejects(load("etcd: {version: v2.3.8}"), { message: /v2\.3\.8.* is not a release that khw can run/ });
   await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is not an architecture/ });
 });
