@@ -194,7 +194,7 @@ export function toDetail(error: KhwError): ErrorDetail {
 
 /**
  * Converts a peer's error detail to a KhwError. An error with a code that this version does not know becomes INTERNAL,
- * with the same message. All lines of a message except the first are indented, so that no line looks like a message
+ * with the same message. All lines of a message except the first are indented. No line can then look like a message
  * from another node.
  */
 export function fromDetail(detail: ErrorDetail): KhwError {

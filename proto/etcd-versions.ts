@@ -15,9 +15,9 @@ export interface DefaultEtcd {
 }
 
 /**
- * The etcd releases for new clusters. Each Kubernetes release gets the etcd minor release with which it was tested, in
- * the newest safe patch release that khw knows. etcd 3.5.0 to 3.5.2 can corrupt data after a crash. Releases of 3.5
- * before 3.5.26 cannot be upgraded to 3.6 (client/release/path.ts).
+ * The etcd releases for new clusters. Each Kubernetes release gets the etcd minor release with which it was tested. The
+ * patch release is the newest safe one that khw knows. etcd 3.5.0 to 3.5.2 can corrupt data after a crash. Releases of
+ * 3.5 before 3.5.26 cannot be upgraded to 3.6 (client/release/path.ts).
  */
 export const defaultEtcds: readonly DefaultEtcd[] = [
   {

@@ -105,7 +105,7 @@ export function createKubernetesLines(options: KubernetesApiOptions): Kubernetes
 }
 
 /**
- * Splits text into lines. node:readline cannot be used, because it does not report that its input was cut off: half a
+ * Splits text into lines. node:readline cannot be used, because it does not report that its input was cut off. Half a
  * response would look complete.
  */
 async function* linesOf(chunks: AsyncIterable<string>): AsyncGenerator<string> {

@@ -5,7 +5,7 @@ import { parseName } from "./subject.ts";
 /**
  * Protects this process from a crash that the certificate of a TLS peer can cause.
  *
- * Node 24.21 crashes in `getPeerCertificate()` if a certificate in the peer's chain has a key on a curve without a NIST
+ * Node 24.21 crashes in `getPeerCertificate()` if a key in the peer's certificate chain is on a curve without a NIST
  * name (brainpool). Node's TLS client calls this method for every server, and grpc-js calls it for every caller. The
  * replacement reads the same certificate with `getPeerX509Certificate()`, which does not crash. See
  * docs/decisions/peer-certificates.md.

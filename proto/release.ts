@@ -19,8 +19,8 @@ export function parseRelease(text: string): Release | undefined {
 }
 
 /**
- * Returns the Kubernetes minor release from a version in any format: "v1.21.0", "1.21", or with a distribution's
- * suffix, as in "v1.21.5-eks-bc4871b". Returns undefined for any other text.
+ * Returns the Kubernetes minor release from a version in any format: "v1.21.0", "1.21", or with a suffix as in
+ * "v1.21.5-eks-bc4871b". Returns undefined for any other text.
  */
 export function kubernetesMinor(text: string): number | undefined {
   const minor = /^v?1\.(\d{1,3})(?:\.|$)/.exec(text)?.[1];

@@ -1,5 +1,5 @@
 /**
- * Characters that can control a terminal or hide text: control characters, lone surrogates, line and paragraph
+ * Characters that can control a terminal or hide text. They are control characters, lone surrogates, line and paragraph
  * separators, bidirectional controls, interlinear annotations, tags and noncharacters.
  */
 const unsafe =
@@ -23,7 +23,7 @@ export function oneLine(text: string): string {
 }
 
 /**
- * Indents every line after the first by at least two spaces, so that no line looks as if it came from another source.
+ * Indents every line after the first by at least two spaces. No line can then look as if it came from another source.
  * Unsafe characters become U+FFFD, and tabs become spaces.
  */
 export function paragraph(text: string): string {

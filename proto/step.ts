@@ -44,8 +44,8 @@ export interface Step<Os> {
   /** Folders to watch between checks, because changes in them can make the step differ. */
   readonly watches?: readonly string[];
   /**
-   * How many times `apply` may run in total. More than once is allowed only for a step that waits, because its
-   * condition can be lost again right after the wait. Default: 1.
+   * How many times `apply` may run in total. Only a step that waits may run more than once, because its condition can
+   * be lost again after the wait. Default: 1.
    */
   readonly attempts?: number;
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;

@@ -7,8 +7,8 @@ import type { X509Certificate } from "node:crypto";
 export type DistinguishedName = Readonly<Record<string, readonly string[]>>;
 
 /**
- * Returns the subject of a certificate. `X509Certificate.toLegacyObject()` must not be used, because it crashes in Node
- * 24.21 if the key is on a curve without a NIST name (docs/decisions/peer-certificates.md).
+ * Returns the subject of a certificate. `X509Certificate.toLegacyObject()` must not be used. In Node 24.21, it crashes
+ * if the key is on a curve without a NIST name (docs/decisions/peer-certificates.md).
  */
 export function subjectOf({ subject }: Pick<X509Certificate, "subject">): DistinguishedName {
   return parseName(subject);

@@ -127,10 +127,7 @@ export function parseUrl(field: string, text: string, protocols: readonly string
   return text.replace(/\/+$/, "");
 }
 
-/**
- * Parses a mirror: a URL (https, http, file), from which trailing slashes are removed, or the absolute path of a
- * folder.
- */
+/** Parses a mirror: a URL (https, http, file) or the absolute path of a folder. Removes trailing slashes from a URL. */
 export function parseMirror(field: string, location: string): string {
   return isAbsolute(location)
     ? parseFlagValue(field, location)

@@ -16,8 +16,8 @@ const tripMillis = 2_000;
 
 /**
  * Measures whether this machine's disk, or the network to the other controllers, is too slow for etcd. Leaves no files
- * behind. Skips the disk test if an Apply would not change etcd on this machine, because the test takes seconds and
- * slows down etcd's writes.
+ * behind. The disk test takes seconds and slows down etcd's writes. It is skipped if an Apply would not change etcd on
+ * this machine.
  */
 export async function checkLatency(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const own = ownController(desired).name;

@@ -31,8 +31,8 @@ const spaceForFiles = 50 * mebibyte;
 const etcdTimeoutMillis = 5_000;
 const etcdIntervalMillis = 500;
 /**
- * Longer than an etcd election with the lab's settings (the election timeout is one second, and more than one round is
- * rare).
+ * Longer than an etcd election with the lab's settings. The election timeout is one second, and more than one round is
+ * rare.
  */
 const electionMillis = 5_000;
 

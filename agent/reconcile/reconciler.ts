@@ -19,7 +19,7 @@ import type { KeptOperation, KeptState } from "../state/desired-state.ts";
 import type { MachineLock } from "../state/machine-lock.ts";
 
 /**
- * Keeps the machine in its desired state: checks every step periodically and whenever files change, and repairs the
+ * Keeps the machine in its desired state. Checks every step periodically and whenever files change, and repairs the
  * steps that differ.
  */
 export interface Reconciler {
@@ -100,7 +100,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const planned = await planSteps(list, os, ending);
     progress.made("its checks");
     if (ending.aborted) return;
-    // A difference with a remedy does not count, because every version of the agent leaves such a difference to a
+    // A difference with a remedy does not count, because every version of the agent leaves such differences to a
     // person.
     const isContent = planned.every(
       ({ drift, error }) => error === null && (drift === null || drift.remedy !== undefined),

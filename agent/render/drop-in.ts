@@ -22,8 +22,8 @@ export interface InputsDropIn {
  * a start ends before the process has its environment. TimeoutStopSec limits the time of a stop, because an API server
  * with open watches takes 60 s to exit. It accepts no connections during that time.
  *
- * If a record is given, each start also writes the digests of the record's files, in the format of sha256sum. Nothing
- * else shows which version of a file the process has read. If the record cannot be written, the service still starts.
+ * If a record is given, each start also writes the digests of its files, in the format of sha256sum. Nothing else shows
+ * which version of a file the process has read. If the record cannot be written, the service still starts.
  */
 export function renderInputsDropIn(digest: string, { record, mounts = [] }: InputsDropIn = {}): string {
   // The first setting starts the mount unit before the service, if there is one. The second setting makes the mount

@@ -6,8 +6,8 @@ import { goneFlags } from "../../proto/kubernetes-versions.ts";
 export type Flag = readonly [name: string, value: string];
 
 /**
- * Returns a component's flags: the lab's flags without those that the desired release no longer has, and with the
- * changes from khw.yaml. The lab's flags keep their order; all other flags follow, sorted by name.
+ * Returns a component's flags: the lab's flags with the changes from khw.yaml. Leaves out flags that the desired
+ * release no longer has. The lab's flags keep their order; all other flags follow, sorted by name.
  */
 export function effectiveFlags(component: Component, lab: readonly Flag[], desired: DesiredState): Flag[] {
   const { set = {}, remove = [] } = desired.flags[component] ?? {};

@@ -21,9 +21,9 @@ export interface AbandonedDrainOptions {
 }
 
 /**
- * Undrains the node after a rollback, in case the client whose rolling update drained the node is gone. Waits until the
- * API server is healthy. Otherwise, the node would receive no more traffic from the load balancer. Another operation or
- * drain ends the wait, because it means that a client is working on the node. Never rejects.
+ * Undrains the node after a rollback, in case the client whose rolling update drained the node is gone. Without this,
+ * the load balancer would never send traffic to the node again. First waits until the API server is healthy. Another
+ * operation or drain ends the wait, because it means that a client is working on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
   const { os, maintenance, operation, log, signal } = options;

@@ -128,7 +128,7 @@ async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSig
   return first ?? null;
 }
 
-/** Makes sure that a full disk does not stop the rollback halfway. */
+/** Returns an error text if a folder has too little space. A full disk would stop the rollback halfway. */
 async function spaceObstacle({ files }: Os): Promise<string | null> {
   for (const folder of writtenFolders) {
     const free = await files.available(folder);

@@ -15,13 +15,13 @@ const sharedFiles: readonly CredentialName[] = [
 ];
 
 /**
- * Returns a part of the state that differs between the two states, but that must be the same on all controllers.
- * Returns undefined if there is no such part. The other controllers may already be running the newer state, which may
- * not work together with the older one.
+ * Returns a part that differs between the two states, but that must be the same on all controllers. Returns undefined
+ * if there is no such part. The other controllers may already be running the newer state, which may not work together
+ * with the older one.
  */
 export function sharedDifference(one: DesiredState, other: DesiredState): string | undefined {
-  if (!isDeepStrictEqual(one.cluster, other.cluster)) return "the cluster's addresses or ranges";
-  if ((one.etcd === undefined) !== (other.etcd === undefined)) return "the etcd of the cluster";
+  if (!isDeepStrictEqual(one.cluster, other.cluster)) return "the cluster's addresses or IP ranges";
+  if ((one.etcd === undefined) !== (other.etcd === undefined)) return "whether khw manages etcd";
   const digestOf = ({ credentials }: DesiredState, wanted: string): string | undefined =>
     credentials.find(({ name }) => name === wanted)?.sha256;
   return sharedFiles.find((name) => digestOf(one, name) !== digestOf(other, name));

@@ -27,7 +27,8 @@ export function agentUpgradeHandlers(options: HandlerOptions): Pick<AgentService
 
 async function announcement(parts: AsyncIterator<UpgradeAgentRequest>): Promise<AgentPackage> {
   const { value, done } = await parts.next();
-  if (done === true || value.part?.$case !== "package") return refuse("package", "must be described before its bytes");
+  if (done === true || value.part?.$case !== "package")
+    return refuse("package", "must be described in the first message, before its bytes");
   return value.part.value;
 }
 

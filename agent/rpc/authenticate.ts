@@ -13,8 +13,8 @@ export interface Authenticated {
 
 /**
  * Reads the peer's certificate, which the handshake has already verified.
- * @throws KhwError UNAUTHENTICATED with the cause: no certificate, an expired one, one signed by another CA, or one not
- * issued for callers
+ * @throws KhwError UNAUTHENTICATED without a certificate that is valid now, signed by the management CA, and issued for
+ * callers
  */
 export function authenticate(socket: TLSSocket): Authenticated {
   const certificate = socket.getPeerX509Certificate();

@@ -10,8 +10,8 @@ export interface ConnectionBounds {
   readonly burst: number;
   readonly perSecond: number;
   /**
-   * Connections from callers with a valid certificate: in total, from all callers without the admin role, from one
-   * address, and with one certificate.
+   * Limits on connections from callers with a valid certificate. They apply to all callers, to all callers without the
+   * admin role, to one address, and to one certificate.
    */
   readonly connections: number;
   readonly connectionsOfOthers: number;
@@ -115,7 +115,7 @@ export function limitConnections(
           hint: "stop programs that hold connections to this agent open",
         });
       }
-      // The entry is a copy, so that the set counts every connection even if a caller passes the same object twice.
+      // The entry is a copy, so that the set counts every connection, even if the same object is passed twice.
       const entry = { ...connected };
       open.add(entry);
       return () => void open.delete(entry);

@@ -11,7 +11,7 @@ import { send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 const agentService = AgentServiceService.getInfo.path.split("/")[1] ?? "";
-/** The service names that a health check may ask for: the empty name for the whole server, and the agent's service. */
+/** The service names that a health check accepts: the empty name for the whole server, and the agent's service. */
 const services: ReadonlySet<string> = new Set(["", agentService]);
 
 const againMillis = 5_000;

@@ -58,7 +58,7 @@ const handshakeMillis = 5_000;
 const keepAliveMillis = 30_000;
 
 /**
- * Opens the agent's only port. Callers need TLS 1.3 and a valid certificate from the management CA. A caller without
+ * Opens the agent's API port. Callers need TLS 1.3 and a valid certificate from the management CA. A caller without
  * such a certificate is refused before an HTTP/2 session exists. The agent sends the reason (proto/refusal.ts) and
  * closes the socket.
  */

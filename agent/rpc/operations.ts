@@ -125,7 +125,7 @@ function follow<Request>(
       stop();
       resolve();
     };
-    // When the agent is stopping, the call stays open until the operation has ended and its last event has been sent.
+    // If the agent is stopping, the call stays open until the operation has ended and the last event is sent.
     const left = (): void => (signal.aborted ? undefined : end());
     gone.addEventListener("abort", left, { once: true });
     call.once("cancelled", end);

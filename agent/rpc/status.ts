@@ -64,8 +64,8 @@ export function statusHandlers(
       await look();
       gone.throwIfAborted();
       using _ = figures.watch(open);
-      // There must be no await between reading the full state and adding the listener, so that each change is sent
-      // exactly once.
+      // Each change is sent exactly once only if there is no await between reading the full state and adding the
+      // listener.
       await sendChanges(fullStatus(open), { statusStore: open.statusStore, call, gone });
     }),
   };

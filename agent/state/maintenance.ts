@@ -86,7 +86,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
 }
 
 /**
- * A drained node must not be put back into service by mistake, so a node with an unreadable record counts as drained.
+ * A node with an unreadable record counts as drained, because no drained node may be put back into service by mistake.
  */
 function stateFrom({ found, damage }: RecordFile<MaintenanceState>, now: number): MaintenanceState | undefined {
   const why = damage();

@@ -36,7 +36,7 @@ export interface OperationsOptions {
   /** Called with a short description of the agent's current work. */
   readonly status: (text: string) => void;
   /**
-   * Called with a log line at the start and end of each operation, about who is changing this machine and the result.
+   * Called with a log line when an operation starts or ends. The line says who started the operation, or its result.
    */
   readonly log: (line: string) => void;
   /** Aborts when the agent is stopping; the operation then ends. */
@@ -166,7 +166,7 @@ export function createOperations(options: OperationsOptions): Operations {
     // The next run of the same command converges.
     if (failed.code === "INTERRUPTED") return { error: toDetail(failed) };
     const why = [failed.step, failed.message].filter((part) => part !== undefined).join(": ");
-    const hint = `the rollback to the previous state failed too: ${why}`;
+    const hint = `the rollback to the previous state also failed: ${why}`;
     return { error: withHint(error, hint), rolledBack: { error: toDetail(failed) } };
   };
 

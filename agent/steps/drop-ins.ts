@@ -24,9 +24,9 @@ function ownSources(unit: string): Step<Os> {
       const foreign = await foreignDropIns(files, unit, dropIns);
       const others = fragment === "" || fragment === unitFile(unit) ? foreign : [fragment, ...foreign];
       if (others.length === 0) return null;
-      const verb = others.length === 1 ? "is" : "are";
+      const verb = others.length === 1 ? "was" : "were";
       return {
-        summary: `${others.join(", ")} ${verb} not khw's, and can change how ${unit} runs`,
+        summary: `${others.join(", ")} ${verb} not written by khw and can change how ${unit} runs`,
         remedy: `on the node: rm ${others.join(" ")} && systemctl daemon-reload; set flags in khw.yaml instead`,
       };
     },
@@ -38,8 +38,8 @@ function ownSources(unit: string): Step<Os> {
 const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
 
 /**
- * Finds the unit's drop-ins that khw did not write: drop-ins that systemd has loaded, and drop-ins that it will load at
- * its next reload.
+ * Finds the unit's drop-ins that khw did not write. Includes drop-ins that systemd has already loaded, and drop-ins
+ * that it will load on its next reload.
  */
 export async function foreignDropIns(
   files: Pick<Files, "list">,

@@ -39,8 +39,8 @@ export function etcdDisk(desired: WithEtcd): Step<Os> {
 }
 
 /**
- * Whether the guard has kept systemd from starting etcd because its data was missing, and the data is present now. Only
- * this step starts etcd in that case.
+ * Whether systemd has refused to start etcd because its data was missing, although the data is present now. In that
+ * case, only this step starts etcd.
  */
 async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
   const { activeState, unmet } = await systemd.unit(unit);
@@ -130,8 +130,8 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
 
 /**
  * Records the IDs of the member and of its cluster. From then on, systemd starts the member only if its data is
- * present. Without its data, a member with the lab's flags would create a new cluster, or would run without knowledge
- * of its earlier votes and writes.
+ * present. Without its data, a member with the lab's flags would create a new cluster, or forget its earlier votes and
+ * writes.
  */
 export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
@@ -194,6 +194,6 @@ async function refuseHalf(desired: WithEtcd, { etcd, identity }: Os, signal: Abo
   const wanted = [...initialCluster(desired).values()].toSorted();
   if (found.join() === wanted.join()) return;
   throw new KhwError("SERVICE_FAILED", `etcd's members are ${found.join(", ")}, not ${wanted.join(", ")}`, {
-    hint: "correct the members (`etcdctl member list`), or list the existing members as controllers in khw.yaml",
+    hint: "correct the cluster's members (`etcdctl member list` shows them), or list the existing members as controllers in khw.yaml",
   });
 }

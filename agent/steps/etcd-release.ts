@@ -16,8 +16,8 @@ const mode = 0o755;
 /**
  * Downloads the archive of the desired etcd release, and unpacks its programs into the release's folder.
  *
- * Only the digest of the archive is published. The digests of the programs are recorded when they are unpacked, so that
- * checks need neither the archive nor the network.
+ * Only the digest of the archive is published. The digests of the programs are recorded on unpacking, so that checks
+ * need neither the archive nor the network.
  */
 export function etcdReleased(desired: WithEtcd): Step<Os> {
   const { etcd, binaries } = desired;
@@ -74,10 +74,7 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
   };
 }
 
-/**
- * Links the program in /usr/local/bin to the one in the desired release's folder, so that both names have the same
- * inode.
- */
+/** Links the program in /usr/local/bin to the one in the desired release's folder. Both names have the same inode. */
 export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd): Step<Os> {
   const path = installedProgram(program);
   const source = `${etcdReleaseFolder(version)}/${program}`;

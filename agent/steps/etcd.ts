@@ -16,9 +16,7 @@ import { service } from "./service.ts";
 /** The id of the step that must hold before anything may be stored in etcd. */
 export const etcdReady = "etcd/remembered";
 
-/**
- * Returns all steps that make a machine an etcd member: the steps of lab 07, and steps that prevent a second cluster.
- */
+/** Returns all steps that make a machine an etcd member: those of lab 07, and those that prevent a second cluster. */
 export function etcdSteps(desired: WithEtcd): Step<Os>[] {
   const files = etcdCredentials.map((name) => `etcd/${name}`);
   const programs = etcdPrograms(desired.etcd.version);

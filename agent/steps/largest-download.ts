@@ -14,7 +14,7 @@ const mebibyte = 1024 ** 2;
  * | kubectl | 38.4 | 54.7 |
  *
  * etcd's archive: 15.0 for v3.4.23 as the testbed packs it, and 22.5 for v3.6.0-rc.3. The figures for v1.32.3 and
- * v3.6.0-rc.3 come from the output of `wget` in a published transcript of Kubernetes the Hard Way.
+ * v3.6.0-rc.3 come from the `wget` output in a published transcript of Kubernetes the Hard Way.
  */
 export const largestDownload: Readonly<Record<Program | "etcd", number>> = {
   "kube-apiserver": 256 * mebibyte,

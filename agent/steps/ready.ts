@@ -48,7 +48,11 @@ export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
       });
     },
     explain: (os, { summary }) =>
-      failure(os, check, `became ready ${attempts} times, but each time was not ready at the next check: ${summary}`),
+      failure(
+        os,
+        check,
+        `became ready ${attempts} times, but each time was no longer ready at the next check: ${summary}`,
+      ),
   };
 }
 

@@ -15,9 +15,9 @@ export interface RollbackStates {
 }
 
 /**
- * Turns the steps of the older state into the steps of a rollback. A rollback never replaces an etcd member, and stops
- * a member only if the other members have a quorum without it. A newer etcd stops before its programs change, so that
- * the cluster version cannot change in the meantime.
+ * Turns the steps of the older state into the steps of a rollback. A rollback never replaces an etcd member. It stops a
+ * member only if the other members have a quorum without it. A newer etcd stops before its programs change, so that the
+ * cluster version cannot change in the meantime.
  */
 export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: RollbackStates): Step<Os>[] {
   if (!hasEtcd(to)) return [...steps];
@@ -63,7 +63,7 @@ function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
   if (service === undefined) throw new TypeError("there is no step service/etcd");
   return {
     id: "stopped/etcd",
-    title: `etcd may go back to ${to.etcd.version}`,
+    title: `etcd can be downgraded to ${to.etcd.version}`,
     // The older programs may have to be downloaded first, while the newer etcd still runs.
     needs: ["release/etcd"],
     check: async (os, signal) => {

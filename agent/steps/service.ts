@@ -31,10 +31,10 @@ export interface WantedService {
 /**
  * Runs the service with exactly these inputs, and enables it at boot.
  *
- * A drop-in puts the digest of the inputs into the environment of the process, so the process itself shows with which
- * inputs it runs. A separate record could become stale after a crash, or when systemd restarts the process. The command
- * line is compared too: if a unit was edited, loaded and changed back, only the command line shows it. The start record
- * shows which content the input files had when the process started.
+ * A drop-in puts the digest of the inputs into the environment of the process. The environment therefore shows with
+ * which inputs the process is running. A separate record could become stale after a crash, or when systemd restarts the
+ * process. The command line is compared too. It is the only trace of a unit that was edited, loaded and changed back.
+ * The start record shows which content the input files had when the process started.
  */
 export function service(wanted: WantedService): Step<Os> {
   const { unit, command, reads = [], needs, beforeStop } = wanted;

@@ -32,6 +32,6 @@ function endings({ restarts, subState }: UnitStatus): number {
 
 /** Describes how the unit's process exited. */
 export function describeEnd({ activeState, result }: UnitStatus): string {
-  if (result === "start-limit-hit") return "failed too often in a row: systemd gave up on it";
-  return result === "success" || result === "" ? `ended by itself (${activeState})` : `failed (${result})`;
+  if (result === "start-limit-hit") return "failed too many times in a row, so systemd no longer restarts it";
+  return result === "success" || result === "" ? `exited unexpectedly (${activeState})` : `failed (${result})`;
 }

@@ -14,7 +14,7 @@ import type { Watched } from "./unit-watch.ts";
 export interface IncidentLog {
   crashed(end: UnitStatus): void;
   well(): void;
-  /** Reports what keeps a running component from working; undefined if nothing is known to. */
+  /** Reports what keeps a running component from working; undefined if no cause is known. */
   degraded(degradedCause: Diagnosis | undefined): void;
   /** Records that the agent is about to restart the component. `count` is the number of consecutive restarts. */
   restarting(restartReason: RestartReason, count: number): void;
@@ -123,7 +123,7 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
       const kind = HISTORY_KIND_RESTART;
       if (error === undefined) return then(() => write({ kind, message: "restarted", cause: reason }));
       then(() =>
-        write({ kind, message: `restarted, but not healthy: ${error.message}`, cause: reason, problem: true }),
+        write({ kind, message: `restarted, but is not healthy: ${error.message}`, cause: reason, problem: true }),
       );
     },
   };

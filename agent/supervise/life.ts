@@ -14,7 +14,7 @@ export type Liveness =
 export interface Dead {
   readonly kind: "dead";
   readonly reason: string;
-  /** Whether the process sent not a single byte; such a process may also ignore SIGTERM. */
+  /** Whether the process sent no bytes at all. Such a process may also ignore SIGTERM. */
   readonly silent: boolean;
 }
 

@@ -10,13 +10,13 @@ export interface Wanted extends Pick<NodeStatus, "maintenance" | "drift"> {
   readonly etcdIsOwn?: boolean;
 }
 
-/** Returns the reason to start a component that is not running, based on its unit and the desired state of the node. */
+/** Returns the reason to start a component that is not running, based on its unit and the node's desired state. */
 export function downReason(
   component: string,
   { loadState, unitFileState, activeState, result, unmet = false }: UnitStatus,
   { maintenance, drift, etcdIsOwn = false }: Wanted,
 ): RestartReason | undefined {
-  // The agent does not start a unit that is missing, not enabled, or kept down by a condition in the unit.
+  // The agent does not start a unit that is missing, not enabled, or kept down by its own condition.
   if (loadState !== "loaded" || unitFileState !== "enabled" || unmet) return undefined;
   const report = drift.policy === DriftPolicy.DRIFT_POLICY_REPORT;
   // Stopping an etcd that khw does not manage, or anything on a drained node, is deliberate. Any other stopped

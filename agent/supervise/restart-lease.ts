@@ -14,7 +14,7 @@ export interface RestartLease {
    * etcd the call returns at once
    * @param options.of the component to restart; the API server by default
    * @throws KhwError BUSY with the name of the controller that holds the lease; CREDENTIAL_INVALID if etcd answers but
-   * cannot be verified, because the agent's clock may then be wrong and two API servers could restart at the same time
+   * cannot be verified. The agent's clock may then be wrong, and two API servers could restart at the same time.
    */
   take(signal: AbortSignal, options?: TakeOptions): Promise<AsyncDisposable>;
 }
@@ -65,7 +65,7 @@ export function createRestartLease({
         why = failure.message;
       }
     }
-    log(`no etcd server grants the lease ${key}: ${why}`);
+    log(`no etcd server granted the lease ${key}: ${why}`);
     if (unverified !== undefined && !asked) throw unverified;
     return undefined;
   };

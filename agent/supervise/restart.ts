@@ -11,11 +11,11 @@ import type { RestartLease } from "./restart-lease.ts";
 import type { RestartReason } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Restarts one component, either on request or because the agent has decided to. */
+/** Restarts one component, either on request or on the agent's own initiative. */
 export interface ComponentRestart {
   /**
-   * Restarts the component because the agent has decided to. Returns false if the restart was skipped, because an
-   * operation holds the machine lock or because the reason no longer applies.
+   * Restarts the component on the agent's own initiative. Returns false if the restart was skipped, because an
+   * operation holds the machine lock or the reason no longer applies.
    */
   readonly byAgent: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /**

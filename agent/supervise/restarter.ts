@@ -27,11 +27,9 @@ export interface RestarterOptions {
   readonly signal: AbortSignal;
 }
 
-/**
- * The delay before a stopped component is started, because the operator who stopped it may be about to start it again.
- */
+/** The delay before a stopped component is started. The operator who stopped it may be about to start it again. */
 const downMillis = 1_000;
-/** If there was no reason for a restart for this long, the next restart is the first of a new series. */
+/** If there has been no reason to restart for this long, the next restart is the first of a new series. */
 const stableMillis = 600_000;
 /** The delay after a skipped attempt. */
 const againMillis = 5_000;

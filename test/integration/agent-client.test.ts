@@ -118,7 +118,7 @@ t.test("a refused caller gets the agent's message", async (t) => {
   const late = await issue(agent.authority, { name: "late", role: "admin", days: 1 }, at(-2));
   const early = await issue(agent.authority, { name: "early", role: "admin", days: 1 }, at(2));
   for (const [identity, message, hint] of [
-    [stranger, /not signed by the management CA that the agent knows/, /`management` in khw\.yaml/],
+    [stranger, /not signed by the management CA that the agent trusts/, /`management` in khw\.yaml/],
     [late, /certificate expired at 20\S+$/, /pki issue.*the agent's clock says 20/],
     [early, /not valid before 20\S+$/, /the agent's clock says 20/],
     [agent.own, /not issued for callers/, /pki issue/],

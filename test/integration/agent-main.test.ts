@@ -101,7 +101,7 @@ t.test("the agent serves until a signal, and a second agent on its port is refus
   const second = await outcome("--config", path);
   t.match(second, {
     code: 74,
-    err: /cannot listen on 127\.0\.0\.1:\d+: .*EADDRINUSE.*\nhint: stop the other program/s,
+    err: /cannot listen on 127\.0\.0\.1:\d+: .*EADDRINUSE.*\nhint: stop the program that is using this port/s,
   });
 
   const node = connectNode(

@@ -143,10 +143,10 @@ t.test(
     const early = await issue(agent.authority, { name: "early", role: "admin", days: 1 }, at(2));
     const cases: readonly (readonly [string, Identity | undefined, RegExp])[] = [
       ["no certificate", undefined, /the caller presents no certificate$/],
-      ["a certificate of another CA", stranger, /not signed by the management CA that the agent knows \(\w+\)$/],
+      ["a certificate of another CA", stranger, /not signed by the management CA that the agent trusts \(\w+\)$/],
       ["an expired certificate", late, /certificate expired at 20\S+$/],
       ["a certificate that is not valid yet", early, /certificate is not valid before 20\S+$/],
-      ["an agent's own certificate", agent.own, /is not issued for callers$/],
+      ["an agent's own certificate", agent.own, /was not issued for callers$/],
     ];
     for (const [who, identity, cause] of cases) {
       const client = clientOf(agent, identity);
@@ -452,7 +452,7 @@ t.test("obstacles arrive complete at the client", async (t) => {
     client.preflight({ desired: labState() }, done),
   );
   t.match(findings, [
-    { code: "PREFLIGHT_FAILED", message: /encryption-config\.yaml has encryption keys/, hint: /--credentials/ },
+    { code: "PREFLIGHT_FAILED", message: /encryption keys in .*encryption-config\.yaml/, hint: /--credentials/ },
     { code: "PREFLIGHT_FAILED", message: "port 80 is in use by apache2 (pid 4)", hint: /nginx/, node: "controller-0" },
     { code: "PREFLIGHT_FAILED", message: /^etcd has no healthy majority/ },
   ]);

@@ -59,7 +59,7 @@ t.test("without IPv6, before nginx is installed", async (t) => {
 t.test("nginx was removed, and its folder deleted", async (t) => {
   await sh("apt-get remove -y nginx nginx-common; rm -rf /etc/nginx");
   const said = await refusal(t);
-  t.match(said, "/etc/nginx/nginx.conf was deleted");
+  t.match(said, "/etc/nginx/nginx.conf has been deleted");
   await sh(`${remedy(said, "force-confmiss")} -y`);
   await sh("test -s /etc/nginx/nginx.conf");
 });

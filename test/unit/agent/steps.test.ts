@@ -160,7 +160,7 @@ t.test("somebody else's drop-in of khw's unit is reported by name, and not chang
   ]);
   const drift = await step?.check(os, never);
   const both = `${folder}/70-khw-not-really.conf, /run/systemd/system/kube-scheduler.service.d/50-x.conf`;
-  t.equal(drift?.summary, `${both} are not khw's, and can change how kube-scheduler.service runs`);
+  t.equal(drift?.summary, `${both} were not written by khw and can change how kube-scheduler.service runs`);
   t.match(drift?.remedy, /rm .*70-khw-not-really\.conf .* && systemctl daemon-reload/);
   const { errors } = await applyAll(steps, os);
   t.strictSame(errors, []);
@@ -728,7 +728,7 @@ t.test("readiness", async (t) => {
       error: {
         code: "NOT_READY",
         message:
-          /^kube-apiserver became ready 3 times, but each time was not ready at the next check: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
+          /^kube-apiserver became ready 3 times, but each time was no longer ready at the next check: \/readyz answers 500.*\n {2}etcdserver: request timed out$/s,
         hint: "see `journalctl -u kube-apiserver.service` on the node",
       },
     });

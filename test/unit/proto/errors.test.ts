@@ -152,6 +152,6 @@ t.test("any other error is reported as a bug, and keeps its cause", async (t) =>
 t.test("an exhausted machine is reported as such, not as a bug", async (t) => {
   const cause = Object.assign(new Error("EMFILE: too many open files, open '/proc/net/tcp'"), { code: "EMFILE" });
   const error = toKhwError(cause);
-  t.match(error, { code: "IO_FAILED", message: cause.message, hint: /too many open files: .*raise its limit/ });
+  t.match(error, { code: "IO_FAILED", message: cause.message, hint: /too many open files: .*raise the limit/ });
   t.equal(error.cause, cause);
 });

@@ -30,7 +30,7 @@ t.test("deleted configuration of nginx is named with its package", async (t) => 
   os.files.put("/var/lib/dpkg/status", `${stanza("x", "/etc/x")}\n${stanza("nginx-common", "/etc/nginx/nginx.conf")}`);
   t.match(
     await text(os),
-    /nginx\.conf was deleted.*--reinstall -o Dpkg::Options::=--force-confmiss install nginx-common/,
+    /nginx\.conf has been deleted.*--reinstall -o Dpkg::Options::=--force-confmiss install nginx-common/,
   );
   os.files.put("/etc/nginx/nginx.conf", "events {}\n");
   t.equal(await text(os), "");

@@ -33,5 +33,5 @@ t.test("a record that cannot be written is only logged", async (t) => {
   });
   await version.agrees();
   t.equal(version.holdsBack(), false);
-  t.match(lines, [/was 0\.1\.0 and is 0\.2\.0/, /cannot be written: the disk is full/]);
+  t.match(lines, [/changed from 0\.1\.0 to 0\.2\.0/, /cannot be written: the disk is full/]);
 });

@@ -200,7 +200,7 @@ t.test("drift that khw does not repair is reported once with the remedy, and blo
     [
       {
         kind: HistoryKind.HISTORY_KIND_DRIFT,
-        message: /70-mine\.conf is not khw's.*; khw does not repair this itself; remedy: on the node: rm/,
+        message: /70-mine\.conf was not written by khw.*; khw does not repair this itself; remedy: on the node: rm/,
       },
     ],
   );

@@ -39,7 +39,7 @@ t.test("an operation that a stopping agent interrupted is rolled back if the sam
   const another = await begin(t);
   const flags = { "kube-scheduler": { set: { v: "4" }, remove: [] } };
   const { operation } = await another.apply(labDesired({ kubernetesVersion: "v1.22.0", flags }));
-  t.match(operation, { rolledBack: undefined, error: { hint: /was not healthy when the operation began/ } });
+  t.match(operation, { rolledBack: undefined, error: { hint: /was not healthy when the operation started/ } });
 });
 
 t.test(

@@ -113,7 +113,7 @@ t.test("if the rollback fails too, the error says why", async (t) => {
   t.match(operation, {
     error: {
       step: "service/kube-apiserver",
-      hint: /the rollback to the previous state failed too: service\/kube-apiserver: /,
+      hint: /the rollback to the previous state also failed: service\/kube-apiserver: /,
     },
     rolledBack: { error: { code: "SERVICE_FAILED" } },
   });
@@ -158,7 +158,7 @@ t.test("files that all controllers share are not rolled back on one of them", as
     nodePortRange: "30000-30100",
   };
   const { operation } = await apply(labDesired({ kubernetesVersion: "v1.22.0", cluster }));
-  t.match(operation?.error?.hint, /the operation also changes the cluster's addresses or ranges/);
+  t.match(operation?.error?.hint, /the operation also changes the cluster's addresses or IP ranges/);
 });
 
 t.test("a certificate that belongs only to the node is rolled back", async (t) => {

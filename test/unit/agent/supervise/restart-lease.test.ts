@@ -52,7 +52,7 @@ t.test("without etcd, the agent waits for its controller's turn, but a person do
   t.equal(os.clock.now(), before);
   await lease.take(never);
   t.equal(os.clock.now() - before, 150_000, "the first controller's next minute of three");
-  t.match(lines[0], /^no etcd server grants the lease .*ECONNREFUSED/);
+  t.match(lines[0], /^no etcd server granted the lease .*ECONNREFUSED/);
 });
 
 t.test("an etcd that answers and cannot be verified gives the agent no turn, whatever its clock says", async (t) => {

@@ -312,7 +312,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   [
     "a flag with dashes",
     "kubernetes: {flags: {kube-scheduler: {--v: 1}}}",
-    'khw.yaml:1:39: kubernetes.flags.kube-scheduler.--v: "--v" cannot be a flag\'s name',
+    'khw.yaml:1:39: kubernetes.flags.kube-scheduler.--v: "--v" cannot be a flag name',
   ],
   [
     "a flag with a line break",
