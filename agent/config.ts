@@ -5,26 +5,26 @@ import { isErrno } from "../proto/errno.ts";
 import { KhwError } from "../proto/errors.ts";
 import { parseIPv4, parseNodeName, show } from "../proto/validate.ts";
 
-/** The agent's own configuration: /etc/khw-agent/config.yaml. Every key is optional. */
+/** The agent's own configuration file, /etc/khw-agent/config.yaml. Every key is optional. */
 export interface AgentConfig {
   readonly listen: { readonly host: string; readonly port: number };
   readonly identity: { readonly ca: string; readonly certificate: string; readonly key: string };
-  /** The machine's name and address, for machines without a metadata server. Both or neither must be set. */
+  /** The machine's name and address, for machines without a metadata server. Set both or neither. */
   readonly machine: { readonly name: string; readonly internalIp: string } | undefined;
   readonly metadataUrl: string;
   /** The address of Cloud Storage, for uploads of etcd snapshots. */
   readonly storageUrl: string;
   readonly stateFolder: string;
   readonly supervision: Supervision;
-  /** The port of the Prometheus metrics on 127.0.0.1; 0 turns them off. */
+  /** The port on 127.0.0.1 that serves the Prometheus metrics; 0 disables them. */
   readonly metricsPort: number;
 }
 
 /** How often the agent checks the machine automatically, in milliseconds. */
 export interface Supervision {
-  /** The time between two probes of a component. */
+  /** The interval between two probes of a component. */
   readonly probeMillis: number;
-  /** The time between two checks of every step, unless a file event triggers one earlier. */
+  /** The interval between two checks of all steps. A change to a watched file triggers a check earlier. */
   readonly reconcileMillis: number;
 }
 
@@ -40,8 +40,8 @@ const shape = {
 } as const satisfies Record<keyof AgentConfig, readonly string[]>;
 
 /**
- * Reads the configuration; uses the defaults if the file is missing.
- * @throws KhwError CONFIG_INVALID naming the file, the key and the remedy
+ * Reads the configuration. If the file is missing, returns the defaults.
+ * @throws KhwError CONFIG_INVALID with the file, the key and a remedy
  */
 export async function loadConfig(path: string): Promise<AgentConfig> {
   const parseText = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {

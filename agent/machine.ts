@@ -22,7 +22,7 @@ export interface OsOptions {
   readonly identity: Identity;
 }
 
-/** Opens the machine that this process runs on. Disposal closes the connection to systemd. */
+/** Returns the interface to the machine that this process runs on. Disposal closes the connection to systemd. */
 export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
   const clock = createClock();
   const systemd = createSystemd();

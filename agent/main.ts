@@ -22,10 +22,10 @@ import { createRpcServer } from "./rpc/server.ts";
 import { writeAll, writeError } from "../proto/output.ts";
 import { paragraph } from "../proto/sanitize.ts";
 
-/** Set by the build from package.json. */
+/** The version in package.json; the build sets it. */
 declare const KHW_VERSION: string;
 
-/** Shorter than the time that a client waits for its first response, so that the client gets the reason. */
+/** Shorter than a client waits for its first response, so that the client still receives the reason. */
 const metadataMillis = 8_000;
 
 const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]
@@ -124,7 +124,7 @@ async function serve(config: AgentConfig): Promise<void> {
   });
   log(`khw-agent ${KHW_VERSION} serves on port ${endpoint.port}`);
   await notifier.ready();
-  // Opens the node now, not at the first call: after a boot the machine must be supervised even if no call comes.
+  // Opens the node now, not on the first call. After a boot, the machine must be supervised even if no client calls.
   openInTheEnd(node, { clock: createClock(), signal }).then(
     (open) => {
       known = open;
@@ -148,7 +148,7 @@ async function serve(config: AgentConfig): Promise<void> {
 
 const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" };
 
-/** Starts the background tasks of the node: its history, certificates and metrics. */
+/** Records the start in the node's history, watches its certificates and serves its metrics. */
 function begin(node: Node, { config, signal }: { readonly config: AgentConfig; readonly signal: AbortSignal }): void {
   const { os, statusStore, history } = node;
   const { identity, metricsPort } = config;
@@ -161,21 +161,21 @@ function begin(node: Node, { config, signal }: { readonly config: AgentConfig; r
   void serveMetrics({ port: metricsPort, metrics, log, signal });
 }
 
-/** Returns the identity from the configuration, otherwise from the metadata server. */
+/** Returns the identity set in the configuration, or else asks the metadata server for it. */
 async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: AbortSignal): Promise<Identity> {
   if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
   const { readIdentity } = await import("./os/metadata.ts");
   return readIdentity({ baseUrl: metadataUrl, clock: createClock(), deadlineMillis: metadataMillis, signal });
 }
 
-/** Opens Cloud Storage with the instance's own service account. */
+/** Returns a Cloud Storage client that authenticates as the instance's service account. */
 function openStorage({ storageUrl: baseUrl, metadataUrl }: AgentConfig): Storage {
   const clock = createClock();
   const token = (signal: AbortSignal): Promise<string> => readAccessToken({ baseUrl: metadataUrl, clock, signal });
   return createStorage({ baseUrl, largeFiles: createLargeFiles(), clock, token });
 }
 
-/** Writes the whole text to standard output, or throws IO_FAILED. */
+/** Writes the whole text to standard output; throws IO_FAILED if it cannot. */
 function print(text: string): void {
   try {
     writeAll(process.stdout.fd, text);
@@ -184,12 +184,15 @@ function print(text: string): void {
   }
 }
 
-/** Writes one journal entry; parts of the text may come from outside. */
+/** Writes one journal entry. The text is sanitized because parts of it may come from other programs. */
 function log(text: string): void {
   process.stderr.write(`${paragraph(text)}\n`);
 }
 
-/** The hint gets its own journal entry. Lines of a message do not, because the message may come from outside. */
+/**
+ * Logs the hint as a separate journal entry. A message stays one entry even if it has several lines, because it may
+ * contain text from other programs.
+ */
 function logError({ code, message, hint, node, step }: KhwError): void {
   log(formatError(new KhwError(code, message, { node, step })));
   if (hint !== undefined) log(`hint: ${hint}`);

@@ -35,7 +35,10 @@ import { openKeptState, type KeptState } from "./state/desired-state.ts";
 import { createMachineLock, type MachineLock } from "./state/machine-lock.ts";
 import { openUpgradeRecord, type UpgradeRecord } from "./state/upgrade-record.ts";
 
-/** The machine, with all parts of the agent that change and watch it. Exists once the machine's identity is known. */
+/**
+ * The machine, together with all parts of the agent that change or watch it. It exists once the machine's identity is
+ * known.
+ */
 export interface Node {
   readonly os: Os;
   readonly machineLock: MachineLock;
@@ -66,8 +69,9 @@ export interface NodeOptions {
 }
 
 /**
- * Reads the machine's identity at the first call, and keeps it. A failure is the caller's error; the next call tries
- * again. If the metadata server is down, the agent therefore still serves and reports the failure to its callers.
+ * Returns a function that opens the node on the first call and returns the same node afterwards. A failed call rejects,
+ * and the next call tries again. So the agent keeps serving while the metadata server is down, and reports the failure
+ * to its callers.
  */
 export function nodeOpener(options: NodeOptions): () => Promise<Node> {
   let opening: Promise<Node> | undefined;
@@ -84,8 +88,8 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
 const retryBackoff: Backoff = { firstMillis: 2_000, maxMillis: 60_000 };
 
 /**
- * Returns the node as soon as it can be opened. Retries by itself, because there may be no caller after a boot.
- * Rejects when the signal aborts.
+ * Returns the node as soon as it can be opened. Retries without waiting for a caller, because no client may call after
+ * a boot. Rejects when the signal aborts.
  */
 export async function openInTheEnd(
   open: () => Promise<Node>,
@@ -95,7 +99,7 @@ export async function openInTheEnd(
     try {
       return await open();
     } catch {
-      // The failure has been reported (NodeOptions.failed).
+      // NodeOptions.failed has already reported the failure.
       await clock.delay(backoffMillis(failures, retryBackoff), signal);
     }
   }
@@ -111,7 +115,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const history = await openHistory({ files, clock, folder, log });
   const statusStore = createStatusStore(last);
   const machineLock = createMachineLock({ clock, signal });
-  // Opened before anything that changes the machine automatically, because an unfinished restore may hold the
+  // Opens etcd before anything that changes the machine automatically, because an unfinished restore may hold the
   // machine.
   const etcd = await openEtcd({
     os,
@@ -136,7 +140,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     apply: async () => {
       const desired = keptState.current()?.desired;
       if (desired === undefined) return;
-      // Applies only the site and its reload: a drain must not apply changed credentials.
+      // Applies only nginx's site and its reload, because a drain must not apply changed credentials.
       const site = withoutSteps(steps(desired), (id) => id !== "nginx/site" && id !== "service/nginx");
       const results = await applySteps(site, os, { signal, emit: () => {} });
       for (const result of results) if (result.outcome === "failed") throw result.error;
@@ -192,7 +196,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     log,
     signal,
   });
-  // The previous agent process may have exited after a rollback, before it undrained the node.
+  // The previous agent process may have exited after a rollback but before it undrained the node.
   watchDrain();
   const lease = createRestartLease({ os, keptState, log });
   const { probeMillis, reconcileMillis } = supervision;

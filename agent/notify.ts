@@ -2,10 +2,10 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { coalesce } from "./os/coalesce.ts";
 
-/** Notifies systemd of the agent's state; does nothing if systemd did not start the agent. */
+/** Reports the agent's state to systemd. Does nothing if systemd did not start the agent. */
 export interface Notifier {
   readonly ready: () => Promise<void>;
-  /** A line that `systemctl status` shows. */
+  /** Sets the status line that `systemctl status` shows. */
   readonly status: (text: string) => void;
   readonly stopping: () => Promise<void>;
 }
@@ -16,7 +16,8 @@ export interface NotifierOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: (line: string) => void;
   /**
-   * The reason why the agent is stuck although its event loop runs. While there is a reason, no keep-alive is sent.
+   * Returns why the agent is stuck even though its event loop is running. While it returns a reason, no keep-alive is
+   * sent.
    */
   readonly stuck?: () => string | undefined;
   /** Ends the keep-alive. */
@@ -24,9 +25,8 @@ export interface NotifierOptions {
 }
 
 /**
- * Notifies systemd through its own program, systemd-notify (docs/decisions/sd-notify.md). The watchdog's keep-alive
- * depends on the event loop and on the reconciler. If either is stuck, the keep-alive stops, and systemd restarts
- * the agent.
+ * Notifies systemd with the program systemd-notify (docs/decisions/sd-notify.md). The watchdog's keep-alive depends on
+ * the event loop and on the reconciler. If either is stuck, the keep-alives stop, and systemd restarts the agent.
  */
 export function createNotifier({ env, log, stuck = () => undefined, signal }: NotifierOptions): Notifier {
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: watchdog } = env;
@@ -42,19 +42,19 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
       log(`systemd-notify ${assignments.join(" ")}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // Sends one message at a time; only the newest message waits. A burst of messages therefore starts few processes, and
-  // the last status wins.
+  // Sends one status at a time and queues only the newest one. A burst of updates therefore starts only a few
+  // processes, and the last status wins.
   let newest = "";
   const sendStatus = coalesce(() => send(`--status=${newest}`));
   if (watchdog !== undefined) {
-    // READY is repeated because systemd before 246 can miss a message if its sender has already exited.
+    // Repeats READY because systemd before version 246 can miss a message whose sender has already exited.
     const beat = keepAlive({ stuck, log, send: () => void send("READY=1", "WATCHDOG=1") });
     const timer = setInterval(beat, Number(watchdog) / 1000 / 3);
     timer.unref();
     signal.addEventListener("abort", () => clearInterval(timer), { once: true });
   }
   return {
-    // READY is sent together with the newest status, so that systemd shows a correct status from the start.
+    // Sends READY together with the newest status, so that systemd shows the correct status from the start.
     ready: () => send("--ready", `--status=${newest}`),
     status: (text) => {
       newest = text;
@@ -70,7 +70,7 @@ export interface KeepAliveOptions {
   readonly log: (line: string) => void;
 }
 
-/** Sends a keep-alive, or logs once why it is withheld. */
+/** Returns a function that sends a keep-alive. If the agent is stuck, it logs the reason once instead. */
 export function keepAlive({ stuck, send, log }: KeepAliveOptions): () => void {
   let said: string | undefined;
   return () => {

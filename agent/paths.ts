@@ -1,19 +1,19 @@
 import type { CredentialName, Program } from "../proto/components.ts";
 import type { EtcdCredential, EtcdProgram } from "../proto/etcd.ts";
 
-/** Paths on a controller: the lab's and khw's own. */
+/** The paths on a controller, from the labs and from khw itself. */
 export const kubernetesFolder = "/var/lib/kubernetes";
 /** The folder in which lab 07 puts the certificates for an etcd on the same machine. */
 export const etcdFolder = "/etc/etcd";
 export const etcdDataFolder = "/var/lib/etcd";
-/** etcd's folder for its member's data. It exists only if the member has started at least once. */
+/** The folder where etcd keeps its member's data. It exists only if the member has started at least once. */
 export const etcdMemberFolder = `${etcdDataFolder}/member`;
 export const etcdctlProgram = "/usr/local/bin/etcdctl";
 export const etcdutlProgram = "/usr/local/bin/etcdutl";
 /** Holds all releases that khw downloads. */
 export const khwFolder = "/usr/local/lib/khw";
 export const etcdReleasesFolder = `${khwFolder}/etcd`;
-/** The agent's record of this machine's etcd member, beside the agent's own state. */
+/** The agent's record of this machine's etcd member. It is stored in the agent's state folder. */
 export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";
 export const kubernetesEtcFolder = "/etc/kubernetes";
 export const configFolder = `${kubernetesEtcFolder}/config`;
@@ -27,8 +27,8 @@ export const wantsFolder = `${unitFolder}/multi-user.target.wants`;
 export const installedFolder = "/usr/local/bin";
 
 /**
- * Every installed release stays here for a rollback; /usr/local/bin has hard links to the programs of the desired
- * release.
+ * Keeps every installed release, so that a rollback is possible. /usr/local/bin contains hard links to the programs of
+ * the desired release.
  */
 export const releasesFolder = `${khwFolder}/kubernetes`;
 
@@ -61,11 +61,11 @@ export const stateFolder = "/var/lib/khw-agent";
 export const snapshotsFolder = `${stateFolder}/snapshots`;
 /** Contains the agent's own packages. */
 export const packagesFolder = `${stateFolder}/packages`;
-/** The package of the installed version, to which a failed upgrade rolls back. `khw-client install` also writes it. */
+/** The package of the installed version. A failed upgrade rolls back to it. `khw-client install` writes it too. */
 export const keptPackage = `${packagesFolder}/kept.deb`;
-/** A package that was received but is not installed yet. */
+/** A package that has been received but is not installed yet. */
 export const receivedPackage = `${packagesFolder}/received.deb`;
-/** Exists if an upgrade's previous package was installed again. */
+/** Exists if a failed upgrade was rolled back to the previous package. */
 export const rolledBackMark = `${packagesFolder}/rolled-back`;
 export const pkiFolder = "/etc/khw-agent/pki";
 
@@ -77,21 +77,22 @@ export function dropInFolder(unit: string): string {
   return `${unitFile(unit)}.d`;
 }
 
-/** Returns the path of the drop-in that gives a service the digest of its inputs. */
+/** Returns the path of the drop-in that contains the digest of a service's inputs. */
 export function inputsDropIn(unit: string): string {
   return `${dropInFolder(unit)}/50-khw-inputs.conf`;
 }
 
 /**
- * Keeps a unit from starting during a restore of etcd. The file name sorts last, because a later drop-in could remove
- * the condition.
+ * Returns the path of the drop-in that keeps a unit from starting during a restore of etcd. Its name sorts last,
+ * because a later drop-in could remove the condition.
  */
 export function restoringDropIn(unit: string): string {
   return `${dropInFolder(unit)}/90-khw-restoring.conf`;
 }
 
 /**
- * The folder below /run where a service records its inputs at each start; systemd removes it when the process ends.
+ * Returns the folder below /run where a service records its inputs at each start. systemd removes the folder when the
+ * service stops.
  */
 export function startFolder(unit: string): string {
   return `khw/${unit.replace(/\.service$/, "")}`;

@@ -3,7 +3,7 @@ import { rbacObjects } from "../proto/rbac.ts";
 import { field, refused } from "./api/objects.ts";
 
 /**
- * Creates or updates the lab's ClusterRole and its binding through the API server.
+ * Creates or updates the lab's ClusterRole and ClusterRoleBinding through the API server.
  * @returns the names of the objects that were created or changed
  * @throws KhwError VERIFY_FAILED with the API server's message; UNREACHABLE
  */

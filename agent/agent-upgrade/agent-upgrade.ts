@@ -21,13 +21,13 @@ import { isAtWork, settleUpgrade } from "./settle.ts";
 /** Upgrades the agent's own package (docs/decisions/agent-upgrades.md). */
 export interface AgentUpgrades {
   /**
-   * Receives and checks a package, and starts its installation. The caller gets the response before apt exits.
-   * @throws KhwError, with nothing changed, if the package is refused; BUSY if an operation runs
+   * Receives and checks a package, and starts its installation. Returns before apt exits.
+   * @throws KhwError, with nothing changed, if the package is refused; BUSY while an operation is running
    */
   upgrade(announced: AgentPackage, chunks: AsyncIterable<Uint8Array>, call: UpgradeCall): Promise<UpgradeAgentResponse>;
-  /** Must be called when this process has answered a call from an administrator. */
+  /** Must be called after this process has answered a call from an administrator. */
   answered(): void;
-  /** The reason why the record of the last upgrade cannot be read. */
+  /** Returns why the record of the last upgrade cannot be read; undefined if it can. */
   damage(): string | undefined;
 }
 
@@ -49,8 +49,8 @@ export interface AgentUpgradesOptions {
 }
 
 /**
- * Opens the agent's upgrades. Follows an upgrade that an earlier process began, possibly before a reboot, until it
- * ends.
+ * Prepares upgrades of the agent. If an earlier process began an upgrade, possibly before a reboot, follows that
+ * upgrade until it ends.
  */
 export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<AgentUpgrades> {
   const { os, machineLock, log, signal } = options;
@@ -85,14 +85,15 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
     const { fromVersion, toVersion } = checked;
     const { noRollback, allowDowngrade } = announced;
     const started = Promise.withResolvers<AgentUpgrade>();
-    // The lock keeps operations out until apt has exited. Usually the lock ends with this process, which apt replaces.
+    // The lock blocks other operations until apt has exited. Usually apt replaces this process first, which also ends
+    // the lock.
     const work = machineLock.lock(`an upgrade of the agent to ${toVersion} that ${holder} began`, async () => {
       const state = AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING;
       const begun = { id: randomUUID(), fromVersion, toVersion, state, holder, report: "", noRollback };
       const upgrade = await record.save({ ...begun, begunUnixMillis: clock.now(), changedUnixMillis: 0 });
       try {
-        // A failed unit from an earlier installation still has the name. Later, the rollback's unit refers to the name,
-        // so systemd would keep the failed unit.
+        // Frees the unit's name, which a failed unit from an earlier installation may still use. This must happen
+        // before the rollback's unit refers to that name, because systemd would then keep the failed unit loaded.
         await systemd.resetFailed(installUnit);
         if (!noRollback) await units.arm();
         const afterwards = noRollback ? undefined : rollbackTimer;
@@ -100,7 +101,7 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
       } catch (thrown) {
         // apt may already have stopped this process; the next process then follows the upgrade.
         signal.throwIfAborted();
-        // systemd can report an error although it has started the unit. The rollback must then stay armed.
+        // systemd can report an error even though it has started the unit. The rollback must then stay armed.
         if (!isAtWork(await systemd.unit(installUnit))) {
           await units.disarm(signal);
           await record.save({
@@ -143,7 +144,7 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
   await files.remove(draftFile());
   const last = record.current();
   if (last !== undefined && isRunning()) void follow(last, true).catch(logUnlessEnding);
-  // An earlier process that was killed at the end of its work may have left the units. If the record is unreadable, the
+  // Removes units that an earlier process left if it was killed while cleaning up. If the record is unreadable, the
   // units stay, so that systemd rolls back.
   else if (record.damage() === undefined) await units.disarm(signal);
 

@@ -15,7 +15,10 @@ export interface CheckOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws KhwError INVALID_ARGUMENT for another package; RELEASE_REFUSED for an older version */
+/**
+ * @throws KhwError INVALID_ARGUMENT if it is not the agent's package for this machine; RELEASE_REFUSED for an older
+ * version
+ */
 export async function checkPackage(facts: PackageFacts, options: CheckOptions): Promise<void> {
   const { name, version, architecture } = facts;
   const { installed, allowDowngrade, packageFiles, signal } = options;
@@ -23,7 +26,7 @@ export async function checkPackage(facts: PackageFacts, options: CheckOptions): 
   if (architecture !== options.architecture) {
     refuse("package", `is for ${show(architecture)}, and this machine is ${options.architecture}`);
   }
-  // Debian's rules for versions (deb-version(7)).
+  // Debian's version format; see deb-version(7).
   if (!/^(\d+:)?\d[A-Za-z0-9.+~-]{0,100}$/.test(version)) refuse("package", `${show(version)} is not a version`);
   if (!allowDowngrade && (await packageFiles.isOlder(version, installed, signal))) {
     throw new KhwError("RELEASE_REFUSED", `${version} is older than the installed ${installed}`, {
@@ -32,7 +35,7 @@ export async function checkPackage(facts: PackageFacts, options: CheckOptions): 
   }
 }
 
-/** Whether the agent keeps the installed version's package: the same version, with the same files. */
+/** Whether the agent has kept the package of the installed version, with the same files as installed. */
 export async function hasWayBack(
   installed: string,
   { files, packageFiles }: Pick<Os, "files" | "packageFiles">,
@@ -46,7 +49,7 @@ export async function hasWayBack(
   return facts !== undefined && (await isInstalled(facts, installed, packageFiles));
 }
 
-/** Whether a package file has the version and the files of the installed package. */
+/** Whether a package file contains the same version and the same files as the installed package. */
 export async function isInstalled(
   { name, version, sums }: PackageFacts,
   installed: string,

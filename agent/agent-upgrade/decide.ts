@@ -5,13 +5,13 @@ export interface UpgradeView {
   readonly noRollback: boolean;
   /** The version that dpkg lists as completely installed. */
   readonly installed: string | undefined;
-  /** apt runs with the new package. */
+  /** apt is installing the new package. */
   readonly installing: boolean;
-  /** apt runs with the previous package, or is about to run again after a failure. */
+  /** apt is installing the previous package, or will retry soon after a failure. */
   readonly rollingBack: boolean;
   /** The previous package has been installed again. */
   readonly rolledBack: boolean;
-  /** This process started after the upgrade had begun, so it runs the installed code. */
+  /** This process started after the upgrade had begun, so it is running the installed version. */
   readonly restarted: boolean;
   /** This process has answered a call from an administrator. */
   readonly answered: boolean;
@@ -24,7 +24,7 @@ export type Verdict =
 
 const wait: Verdict = { kind: "wait" };
 
-/** Decides whether an upgrade has ended, and how. Nothing is decided while apt runs. */
+/** Decides whether an upgrade has ended, and how. Always waits while apt is running. */
 export function decide(view: UpgradeView): Verdict {
   const { fromVersion, toVersion, installed, noRollback, restarted, answered } = view;
   if (view.installing || view.rollingBack) return wait;
@@ -32,7 +32,7 @@ export function decide(view: UpgradeView): Verdict {
   if (installed === fromVersion) return { kind: "failed", why: "apt did not install the package" };
   if (installed === toVersion) {
     if (restarted) return answered ? { kind: "done" } : wait;
-    // The old code still runs. Without a rollback, nothing else would end this upgrade.
+    // The old version is still running. Without a rollback, nothing else would end this upgrade.
     return noRollback ? { kind: "failed", why: "the package did not restart the agent" } : wait;
   }
   if (installed !== undefined) return { kind: "failed", why: `khw-agent ${installed} was installed meanwhile` };

@@ -4,10 +4,10 @@ import { parseSha256, refuse } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
 import { packagesFolder, receivedPackage } from "../paths.ts";
 
-/** The limit is far above the real size, which is 28 MB. */
+/** The maximum size of a package. Real packages are much smaller, about 28 MB. */
 const maxPackageBytes = 256 * 1024 * 1024;
 
-/** Refuses a package if its announcement alone shows that it cannot be the agent's package. */
+/** Refuses a package whose announced size or digest is invalid. */
 export function parseAnnounced(announced: AgentPackage): AgentPackage {
   const { size, sha256 } = announced;
   if (size <= 0) refuse("package", "is empty");
@@ -16,8 +16,8 @@ export function parseAnnounced(announced: AgentPackage): AgentPackage {
 }
 
 /**
- * Stores the package, unless the same package is stored already.
- * @throws KhwError DIGEST_MISMATCH; no file remains
+ * Stores the package, unless the same package is already stored.
+ * @throws KhwError DIGEST_MISMATCH; no partial file remains
  */
 export async function receivePackage(
   { size, sha256 }: AgentPackage,
@@ -41,12 +41,12 @@ export async function receivePackage(
   }
 }
 
-/** Returns the path for a package while it is being received. */
+/** Returns the path of a package that is still being received. */
 export function draftFile(): string {
   return `${packagesFolder}/.received.deb.draft`;
 }
 
-/** apt needs space for the new package's files in addition to the old package's files. */
+/** The space that apt needs for the new package's files, which are unpacked before the old files are removed. */
 const unpackedBytes = 200 * 1024 * 1024;
 
 async function refuseWithoutRoom(size: number, files: Pick<Os["files"], "available">): Promise<void> {

@@ -5,12 +5,12 @@ import type { Os } from "../os/os.ts";
 import { openRecordFile } from "../state/record-file.ts";
 import type { StatusStore } from "../state/status-store.ts";
 
-/** The last upgrade of the agent; kept on disk, and shown in the status and the history. */
+/** The record of the agent's last upgrade. It is stored on disk and shown in the status and the history. */
 export interface AgentUpgradeRecord {
   current(): AgentUpgrade | undefined;
-  /** The reason why the record cannot be read; undefined if the record is readable or absent. */
+  /** Returns why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
-  /** Durable when it resolves. */
+  /** Saves the upgrade, which is durable when the promise resolves. */
   save(upgrade: AgentUpgrade): Promise<AgentUpgrade>;
 }
 

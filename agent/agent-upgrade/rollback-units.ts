@@ -6,9 +6,9 @@ import { keptPackage, rolledBackMark, unitFile, unitFolder } from "../paths.ts";
 
 /** The unit in which apt installs the new package. */
 export const installUnit = "khw-agent-upgrade.service";
-/** Installs the previous package again. */
+/** The unit that installs the previous package again. */
 export const rollbackUnit = "khw-agent-rollback.service";
-/** Starts the rollback a minute after the installation, and after a boot. */
+/** The timer that starts the rollback one minute after the installation ends, or after a boot. */
 export const rollbackTimer = "khw-agent-rollback.timer";
 
 export const answerSeconds = 60;
@@ -18,13 +18,13 @@ const enabledLink = `${unitFolder}/timers.target.wants/${rollbackTimer}`;
 
 /** The rollback of an agent upgrade. Its units are files, not transient units, so that they survive a reboot. */
 export interface RollbackUnits {
-  /** Prepares systemd for the rollback. The timer does not run yet: it starts when the installation ends. */
+  /** Installs the rollback's units. The timer is not started yet; systemd starts it when the installation ends. */
   arm(): Promise<void>;
   /** Stops the timer. Does nothing if there is no timer. */
   stopTimer(signal: AbortSignal): Promise<void>;
-  /** Stops the timer and removes everything that `arm` made. */
+  /** Stops the timer and removes everything that `arm` created. */
   disarm(signal: AbortSignal): Promise<void>;
-  /** Whether the previous package was installed again. */
+  /** Whether the previous package has been installed again. */
   rolledBack(): Promise<boolean>;
 }
 
@@ -36,7 +36,7 @@ export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "syst
   return {
     arm: async () => {
       await files.remove(rolledBackMark);
-      // Writes the timer's file first, because `disarm` checks it to see whether there is something to remove.
+      // Writes the timer's file first, because `disarm` uses it to tell whether there is anything to remove.
       await files.write(unitFile(rollbackTimer), rollbackTimerText(), 0o644);
       await files.write(unitFile(rollbackUnit), rollbackService(), 0o644);
       await systemd.reload();
@@ -54,7 +54,7 @@ export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "syst
   };
 }
 
-/** Completes dpkg's interrupted work first, because apt would refuse to run otherwise. */
+/** Runs `dpkg --configure` first, because apt refuses to run after an interrupted dpkg. */
 function rollbackService(): string {
   const environment = Object.entries({ ...aptEnvironment, ...plainLanguage }).map(
     ([name, value]) => `${name}=${value}`,

@@ -21,8 +21,8 @@ export interface SettleOptions {
 }
 
 /**
- * Follows an upgrade until it ends, cleans up, and records the result. Never acts while apt runs. Often apt stops this
- * process first, and the next process continues.
+ * Follows an upgrade until it ends, then cleans up and records the result. Does nothing while apt is running. Often apt
+ * stops this process first, and the next process continues.
  */
 export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOptions): Promise<void> {
   const { os, units, restarted, signal } = options;
@@ -43,7 +43,7 @@ export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOption
       });
       const view: UpgradeView = { ...upgrade, ...(await look(os, units)), restarted, answered: isAnswered };
       const verdict = decide(view);
-      // The rollback may have begun after the look and before the timer stopped. The rollback then ends this process.
+      // The rollback may have begun between `look` and `stopTimer`. If so, it ends this process.
       if (verdict.kind !== "wait" && (await stopTimer(os, units, signal)))
         return await finish(upgrade, verdict, options);
       await change.outcome;
@@ -55,7 +55,7 @@ export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOption
 
 type Look = Pick<UpgradeView, "installed" | "installing" | "rollingBack" | "rolledBack">;
 
-/** Reads the units first: if a unit ends afterwards, the loop wakes up again. */
+/** Reads the units first. If a unit ends after that, the loop runs again. */
 async function look({ systemd, packages }: Os, units: RollbackUnits): Promise<Look> {
   const installing = isAtWork(await systemd.unit(installUnit));
   const rollingBack = isAtWork(await systemd.unit(rollbackUnit));
@@ -67,20 +67,20 @@ async function look({ systemd, packages }: Os, units: RollbackUnits): Promise<Lo
   };
 }
 
-/** Returns whether the timer has not fired. */
+/** Stops the timer. Returns false if the rollback has already started. */
 async function stopTimer({ systemd }: Os, units: RollbackUnits, signal: AbortSignal): Promise<boolean> {
   await units.stopTimer(signal);
   return !isAtWork(await systemd.unit(rollbackUnit));
 }
 
-/** Whether the unit of an installation runs, or is about to start or end. */
+/** Whether an installation's unit is running, starting or stopping. */
 export function isAtWork({ activeState }: UnitStatus): boolean {
   return activeState === "active" || activeState === "activating" || activeState === "deactivating";
 }
 
 type Ended = Exclude<ReturnType<typeof decide>, { kind: "wait" }>;
 
-/** Handles the package first, because the next upgrade may begin as soon as the final record is saved. */
+/** Deals with the package file first, because the next upgrade may begin as soon as the final record is saved. */
 async function finish(
   upgrade: AgentUpgrade,
   verdict: Ended,
@@ -110,7 +110,7 @@ async function finish(
 const agentUnit = "khw-agent.service";
 const journalLines = 100;
 
-/** Returns the last lines that the replaced agent printed, from its newest start with such lines. */
+/** Returns the last lines that the replaced agent printed, taken from its newest start that printed any. */
 async function lastLines({ systemd }: Os): Promise<string[]> {
   const starts = await systemd.starts(agentUnit, journalLines);
   const replaced = sinceDeliberateStop(starts.slice(0, -1)).map((start) => start.filter((line) => !isRoutine(line)));

@@ -8,9 +8,9 @@ const webhookKinds = [
 ] as const;
 
 /**
- * Returns the admission webhooks and APIServices whose backend is missing. Such a webhook makes requests fail, even
- * those that an API server makes while it starts. Skips webhooks with the failurePolicy Ignore, and webhooks with a URL
- * instead of a service.
+ * Returns the admission webhooks and APIServices that have no working backend. Such a webhook makes requests fail, even
+ * the requests that an API server makes while it is starting. Skips webhooks with failurePolicy Ignore, and webhooks
+ * with a URL instead of a service.
  */
 export async function readDeadBackends(api: KubernetesApi, signal: AbortSignal): Promise<DeadBackend[]> {
   const [services, ...webhooks] = await Promise.all([
@@ -44,8 +44,8 @@ async function deadWebhooks(
 }
 
 /**
- * Returns the reason why a webhook's service has no working backend; undefined if it has one, or if the webhook has no
- * service.
+ * Returns why a webhook's service has no working backend. Returns undefined if it has one, or if the webhook refers to
+ * no service.
  */
 async function whyDead(api: KubernetesApi, service: unknown, signal: AbortSignal): Promise<string | undefined> {
   const [namespace, name] = [textField(service, "namespace"), textField(service, "name")];
@@ -58,7 +58,7 @@ async function whyDead(api: KubernetesApi, service: unknown, signal: AbortSignal
   return isReady ? undefined : `the service ${namespace}/${name} has no ready endpoint`;
 }
 
-/** An APIService without a service is served by the API server itself. */
+/** Skips APIServices without a service, because the API server serves them itself. */
 async function deadServices(api: KubernetesApi, signal: AbortSignal): Promise<DeadBackend[]> {
   const objects = await readAll(api, "/apis/apiregistration.k8s.io/v1/apiservices", signal);
   return objects

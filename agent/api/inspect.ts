@@ -4,14 +4,14 @@ import { readDeadBackends } from "./dead-backends.ts";
 import { readMetrics } from "./metrics.ts";
 import { field, readAll, textField } from "./objects.ts";
 
-/** The two ways to read from an API server: objects, and text of any length. */
+/** The two ways to read from an API server: as objects, or as lines of text of any length. */
 export interface ApiReaders {
   readonly api: KubernetesApi;
   readonly lines: KubernetesLines;
 }
 
 /**
- * Returns every fact in the API that can rule out a change to another Kubernetes release.
+ * Returns all facts from the API that can rule out a change to another Kubernetes release.
  * @throws KhwError UNREACHABLE if there is no response; VERIFY_FAILED if the API server refuses a request
  */
 export async function inspectApi({ api, lines }: ApiReaders, signal: AbortSignal): Promise<InspectApiResponse> {

@@ -1,6 +1,6 @@
 import type { DeprecatedApi, InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** Kubernetes has had this metric since 1.19: https://kubernetes.io/blog/2020/09/03/warnings/#metrics */
+/** Available since Kubernetes 1.19: https://kubernetes.io/blog/2020/09/03/warnings/#metrics */
 const deprecated = "apiserver_requested_deprecated_apis{";
 const requestTotal = "apiserver_request_total{";
 
@@ -23,7 +23,10 @@ export async function readMetrics(lines: AsyncIterable<string>): Promise<ApiMetr
   return { deprecatedApis, requests, serverErrors };
 }
 
-/** Returns the labels of a sample in Prometheus' text format. Group and resource names need no escaping. */
+/**
+ * Returns the labels of a sample in Prometheus' text format. Does not unescape them, because group and resource names
+ * need no escaping.
+ */
 function labelsOf(line: string): Readonly<Partial<Record<string, string>>> {
   const pairs = [...line.matchAll(/([a-z_]+)="([^"]*)"/g)];
   return Object.fromEntries(pairs.map(([, name = "", value = ""]) => [name, value]));

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { show } from "../../proto/validate.ts";
 
-/** The number of objects in one response; a Node object with many images takes about 20 KB. */
+/** The number of objects to request at a time. A Node object with many images is about 20 KB in size. */
 const pageSize = 100;
 
 /**

@@ -8,16 +8,16 @@ import type { Files } from "../os/files.ts";
 import { perMinute } from "./per-minute.ts";
 import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
 
-/** Records who called which method, and the result. The record survives restarts and reboots. */
+/** Records who called which method, and with which result. The record survives restarts and reboots. */
 export interface Audit {
-  /** Records an accepted call that may change something, as a separate entry. */
+  /** Records an accepted call that may change something. Each call gets an entry of its own. */
   accepted(call: AuditedCall): void;
   /**
-   * Records a refused call, or a failed read-only call. The first call is written at once; further equal calls within a
-   * minute share one entry.
+   * Records a refused call, or a failed read-only call. The first call is written at once; identical calls within the
+   * next minute share one entry.
    */
   refused(call: AuditedCall): void;
-  /** Oldest first. */
+  /** Returns the entries, oldest first. */
   list(filter: { readonly sinceUnixMillis: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
   /** Resolves when all entries are on disk, or could not be written. */
   close(): Promise<void>;
@@ -33,15 +33,15 @@ export interface AuditOptions {
 }
 
 /**
- * The maximum size of a file; each kind of call has two files. Refusals have separate files, so that they do not
- * displace accepted calls.
+ * The maximum size of each file; there are two files for each kind of call. Refused calls have separate files, so that
+ * they cannot displace accepted calls.
  */
 const maxBytes = { accepted: 512 * 1024, refused: 128 * 1024 };
 
 export async function openAudit({ files, clock, folder, log }: AuditOptions): Promise<Audit> {
   const codec = { encode: encodeAuditEntry, decode: decodeAuditEntries };
   const shared = { files, folder, log, ...codec };
-  // An unreadable audit file must not stop the agent, because the journal also has the entries.
+  // An unreadable audit file must not stop the agent; the journal contains the same entries.
   const open = (name: string, maxFileBytes: number): Promise<EventLog<AuditEntry> | undefined> =>
     openEventLog<AuditEntry>({ ...shared, name, maxFileBytes }).catch((error: unknown) => {
       log(`${folder}/${name} cannot be read, so entries are in the journal only: ${formatError(toKhwError(error))}`);
@@ -50,7 +50,7 @@ export async function openAudit({ files, clock, folder, log }: AuditOptions): Pr
   const accepted = await open("audit", maxBytes.accepted);
   const refused = await open("audit-refused", maxBytes.refused);
   const record = (to: EventLog<AuditEntry> | undefined, raw: AuditedCall, count: number): void => {
-    // The caller chooses its certificate's name and the request's fields, so they are sanitized.
+    // The caller controls the name in its certificate and the request's fields, so all strings are sanitized.
     const call = mapStrings(raw, oneLine);
     to?.append((id) => ({ ...call, id, timeUnixMillis: clock.now(), count }));
     log(`audit: ${auditLine({ ...call, count })}`);

@@ -5,7 +5,7 @@ export function encodeAuditEntry(entry: AuditEntry): string {
   return encodeLine(entry);
 }
 
-/** Returns the entries of a file; a line that is not an entry is skipped. */
+/** Returns the entries in a file. Skips lines that are not entries. */
 export function decodeAuditEntries(file: Buffer): Generator<AuditEntry> {
   return decodeLines(file, isEntry);
 }

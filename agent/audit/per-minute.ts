@@ -1,4 +1,4 @@
-/** Emits the first of several equal items at once, and then only the number of others within a minute. */
+/** Emits the first of several equal items at once, then once a minute the number of further ones. */
 export interface PerMinute<Item> {
   /** Items with the same key are equal. */
   add(key: string, item: Item): void;
@@ -7,14 +7,14 @@ export interface PerMinute<Item> {
 }
 
 export interface PerMinuteOptions<Item> {
-  /** `more` is 0 for the first item, and later the number of equal items that followed it within the minute. */
+  /** `more` is 0 for the first item, and later the number of equal items in the past minute. */
   readonly emit: (item: Item, more: number) => void;
-  /** The item for all keys beyond the limit. */
+  /** The item that stands for all keys beyond the limit. */
   readonly others: Item;
   readonly minuteMillis?: number;
 }
 
-/** The number of keys that are counted separately. Further keys share one count, so that memory stays bounded. */
+/** The maximum number of keys that are counted separately. Further keys share one count, which bounds the memory. */
 const maxKeys = 256;
 
 export function perMinute<Item>({ emit, others, minuteMillis = 60_000 }: PerMinuteOptions<Item>): PerMinute<Item> {

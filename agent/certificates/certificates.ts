@@ -8,14 +8,14 @@ const errorDays = 7;
 const pemBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 const kubeconfigData = /"?(?:certificate-authority|client-certificate)-data"?:\s*"?([A-Za-z0-9+/=]+)/g;
 
-/** Whether a file holds certificates, judged only by its name. Key files are not opened. */
+/** Whether a file contains certificates, judging only by its name. Key files need not be opened for this. */
 export function holdsCertificates(name: string): boolean {
   return name.endsWith(".kubeconfig") || (name.endsWith(".pem") && !name.endsWith("-key.pem"));
 }
 
 /**
- * Returns the certificates in a PEM file or a kubeconfig. If the file has no readable certificate, returns an entry
- * with the reason.
+ * Returns the certificates in a PEM file or a kubeconfig. If the file contains no certificate, returns an entry that
+ * says so.
  */
 export function judgeCertificates(path: string, content: string, now: number): Certificate[] {
   const pems = path.endsWith(".kubeconfig") ? embedded(content) : (content.match(pemBlock) ?? []);
@@ -24,7 +24,7 @@ export function judgeCertificates(path: string, content: string, now: number): C
   for (const pem of pems) {
     const certificate = readOne(path, pem, now);
     const known = bySubject.get(certificate.subject);
-    // If several certificates have one subject, the one that expires first counts.
+    // If several certificates have the same subject, only the first to expire is reported.
     if (known === undefined || certificate.expiresUnixMillis < known.expiresUnixMillis) {
       bySubject.set(certificate.subject, certificate);
     }
@@ -49,28 +49,31 @@ function readOne(path: string, pem: string, now: number): Certificate {
   try {
     parsed = new X509Certificate(pem);
   } catch {
-    // OpenSSL's message does not help.
+    // OpenSSL's own message would not help the user.
     return unreadableFile(path, "it is damaged");
   }
-  // OpenSSL lists the parts of a name from the root; people write them in the opposite order.
+  // OpenSSL lists the parts of a name starting from the root, but the usual notation is the reverse.
   const subject = parsed.subject.split("\n").toReversed().join(",");
   const [from, expiresUnixMillis] = [parsed.validFromDate.getTime(), parsed.validToDate.getTime()];
   return { path, subject, expiresUnixMillis, ...judge({ from, to: expiresUnixMillis, now }) };
 }
 
-/** Returns the next time when age alone changes a certificate's state or reason; Infinity if there is no such time. */
+/**
+ * Returns the next time at which a certificate's state or reason changes merely because time passes; Infinity if there
+ * is no such time.
+ */
 export function nextChange(certificates: readonly Certificate[], now: number): number {
   const times = certificates.flatMap(({ state, expiresUnixMillis: to }) => {
     const [warning, error] = [to - warningDays * dayMillis, to - errorDays * dayMillis];
-    // An error state with an expiry far in the future means that the certificate is not valid yet. Its start time is
-    // not known here.
+    // An error state with an expiry far in the future means that the certificate is not valid yet. This function does
+    // not know when it becomes valid.
     if (state === CertificateState.CERTIFICATE_STATE_ERROR && error > now) return [now];
     return [warning, error, to].filter((time) => time > now);
   });
   return Math.min(...times);
 }
 
-/** Times are in milliseconds since the epoch. */
+/** Judges a certificate by its validity period. All times are in milliseconds since the epoch. */
 function judge({
   from,
   to,

@@ -3,8 +3,8 @@ import type { History } from "../history/history.ts";
 import { utcDay } from "../../proto/time.ts";
 
 /**
- * Records each certificate that was replaced or got into a worse state. Does not repeat entries that an earlier agent
- * process wrote.
+ * Returns a function that records each certificate that was replaced or whose state became worse. Entries that an
+ * earlier agent process wrote are not repeated.
  */
 export function createCertificateReporter(history: History): (certificates: readonly Certificate[]) => Promise<void> {
   let known: ReadonlyMap<string, Certificate> | undefined;

@@ -8,21 +8,21 @@ import { orAbsent } from "../os/io.ts";
 export const serverUsage = "1.3.6.1.5.5.7.3.1";
 
 /**
- * The state of the agent's identity. The agent serves callers only with a good identity. In every other state it still
- * supervises the machine.
+ * The state of the agent's identity. The agent serves callers only with a good identity, but supervises the machine in
+ * every state.
  */
 export type IdentityState =
   | { readonly kind: "absent" }
   | { readonly kind: "good"; readonly certificate: X509Certificate }
-  /** According to the clock, the certificate has expired or is not valid yet. The clock may be wrong. */
+  /** According to this machine's clock, which may be wrong, the certificate has expired or is not valid yet. */
   | { readonly kind: "expired" | "early"; readonly reason: string }
   /** The files do not match, or cannot be read. */
   | { readonly kind: "unusable"; readonly reason: string };
 
 /**
- * Checks the agent's own identity: the certificate is signed by the management CA, issued for an agent, valid now,
- * and matches the key; only root can read the key.
- * @throws KhwError CREDENTIAL_INVALID naming the file and the remedy
+ * Checks the agent's own identity. The certificate must be signed by the management CA, issued for an agent, currently
+ * valid, and match the key. Only the key file's owner may have access to it.
+ * @throws KhwError CREDENTIAL_INVALID with the file and a remedy
  */
 export async function checkIdentity(paths: IdentityPaths): Promise<void> {
   const own = await readFitting(paths);
@@ -34,8 +34,8 @@ export async function checkIdentity(paths: IdentityPaths): Promise<void> {
 }
 
 /**
- * Reads the state of the identity. Does not throw for faulty files, because the agent can supervise its machine without
- * serving callers.
+ * Determines the state of the identity. Does not throw if the files are invalid, because the agent can supervise its
+ * machine without serving callers.
  */
 export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityState> {
   if ((await orAbsent(() => stat(paths.certificate))) === undefined) return { kind: "absent" };

@@ -14,25 +14,25 @@ export interface IdentityPaths {
 }
 
 /**
- * Returns the paths of the next identity, which are beside the current identity. The key is made first. When a good
- * certificate arrives, the CA's certificate is written, and then the agent's certificate. From then on the next
- * identity is complete and will replace the current one.
+ * Returns the paths of the next identity, whose files are next to those of the current identity. The key is generated
+ * first. When a good certificate arrives, the CA's certificate is written, then the agent's certificate. The next
+ * identity is then complete, and will replace the current one.
  */
 export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
   return { ca: `${ca}.next`, certificate: `${certificate}.next`, key: `${key}.next` };
 }
 
 /**
- * Replaces the current identity with the next one, if that is complete; also finishes a replacement that a crash
- * interrupted. Afterwards no next certificate exists. Another process may do the same at the same time, so a missing
- * file counts as already moved.
+ * Replaces the current identity with the next one, if the next one is complete. Also finishes a replacement that a
+ * crash interrupted. Afterwards there is no next certificate. Another process may do the same at the same time, so a
+ * missing file counts as already moved.
  */
 export async function settleIdentity(paths: IdentityPaths): Promise<void> {
   const next = nextOf(paths);
   const certificate = await orAbsent(() => readFile(next.certificate));
   if (certificate === undefined) return;
   const key = await orAbsent(() => readFile(next.key));
-  // A key that does not match is newer, and belongs to a later certificate.
+  // A key that does not match is newer, and is meant for a later certificate.
   if (key !== undefined && new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
     await orAbsent(() => rename(next.key, paths.key));
   }

@@ -21,7 +21,7 @@ export interface CertificateWatchOptions {
 }
 
 /**
- * An expired certificate is noticed within this time. The timer usually compares times only, and does not read the
+ * How often the timer checks for expired certificates. The timer usually only compares times, without reading the
  * files.
  */
 const lookMillis = 15_000;
@@ -29,9 +29,9 @@ const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
 
 /**
- * Keeps the certificates of the cluster and of the agent in the status store. They are read again when one of their
- * files changes, when the next certificate expires or nears its expiry, when the clock is set back, and every hour.
- * The returned function triggers a check at once.
+ * Publishes the certificates of the cluster and of the agent in the status store. Reads them again when a file changes,
+ * when a certificate expires or nears its expiry, when the clock is set back, and every hour. The returned function
+ * triggers a check at once.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
   const { os, statusStore, history, own, log, signal } = options;
@@ -43,13 +43,13 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
   let changesAt = 0;
   let enrolled = false;
 
-  /** Whether the last result is still current, provided that no file has changed since. */
+  /** Whether the last result is still current, assuming that no file has changed since then. */
   const isCurrent = (now: number): boolean => now >= readAt && now < Math.min(changesAt, readAt + hourMillis);
 
   const look = coalesce(async () => {
     if (signal.aborted) return;
-    // An agent that waits for its enrolment has no certificate yet, which is not a problem. The CA's certificate
-    // may arrive first.
+    // An agent that is waiting to be enrolled has no certificate yet, which is not a problem. The CA's certificate may
+    // arrive first.
     const [certificate] = own;
     enrolled ||= certificate !== undefined && (await files.stat(certificate)) !== undefined;
     const paths = await present(files, enrolled ? own : []);
@@ -58,7 +58,8 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     if (isCurrent(now) && facts.join("\n") === seen) return;
     const read = await Promise.all(paths.map(async (path) => readCertificateFile(os, path)));
     const certificates = read.flatMap((file) => file.certificates);
-    // If a file could not be read, for example because no file descriptor was free, the next check reads it again.
+    // If a file could not be read, for example because the process had no free file descriptors, the next check
+    // retries.
     const isComplete = read.every((file) => file.isRead);
     [seen, readAt, changesAt] = [facts.join("\n"), now, isComplete ? nextChange(certificates, now) : now];
     statusStore.publish({ certificates });
@@ -107,7 +108,7 @@ async function factsOf(files: Files, path: string): Promise<string> {
 
 interface CertificateFile {
   readonly certificates: readonly Certificate[];
-  /** False if the content could not be read for a temporary reason. */
+  /** False if a temporary problem kept the file from being read. */
   readonly isRead: boolean;
 }
 

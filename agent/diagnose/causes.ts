@@ -8,8 +8,8 @@ import { apiServer, etcdClient } from "./causes/kube-apiserver.ts";
 import type { Cause } from "./evidence.ts";
 
 /**
- * Every known cause, in search order. Faults of the machine come before a program's messages, specific messages before
- * general ones. The way a process exited comes last, because it is only a consequence of the other causes.
+ * All known causes, in search order. Faults of the machine come before faults that a program reports, and specific
+ * messages before general ones. Causes based on how a process exited come last, because the exit is only a consequence.
  */
 export const causes: readonly Cause[] = [
   ...machine,

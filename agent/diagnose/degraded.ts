@@ -2,7 +2,7 @@ import { clientComponents } from "./causes/clients.ts";
 import { etcdClient } from "./causes/kube-apiserver.ts";
 import type { Cause, Evidence } from "./evidence.ts";
 
-/** Matches the failed health check, which is also a line of the evidence. */
+/** Matches the reason for a failed health check, which is included in the evidence as a line. */
 const withoutEtcd = /failing: .*\betcd\b/;
 
 const someAnswer = ({ etcd = [] }: Evidence): boolean => etcd.some(({ status }) => status !== 0);
@@ -10,8 +10,8 @@ const noneIsWell = ({ etcd = [] }: Evidence): boolean =>
   !etcd.some(({ status, body }) => status === 200 && /"health"\s*:\s*"?true/.test(body));
 
 /**
- * The causes that make an API server without etcd crash. They also degrade a running API server, if etcd's own
- * responses confirm the cause.
+ * The causes that make an API server crash when it cannot use etcd. They also apply to a running API server, if etcd's
+ * own responses confirm the cause.
  */
 const etcdAilments = etcdClient.map((cause): Cause => ({ ...cause, pattern: withoutEtcd, when: agrees(cause) }));
 
@@ -25,14 +25,17 @@ const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|upda
 
 const servers = ["kube-apiserver", "etcd"];
 /**
- * The wording of the health check (tls-failure.ts). It mentions the clock only if the clock explains why the
- * certificate is not valid.
+ * The wording of the health check (health.ts, tls-failure.ts), which mentions the clock only if the certificate is not
+ * valid according to that clock.
  */
 const unverified = "is answered by a server that cannot be verified: ";
 const clockRemedy =
   "set the machine's clock (`timedatectl` on the node shows it); until then, the agent restarts nothing";
 
-/** Causes for servers that run and answer, but whose certificate is not valid according to the agent's clock. */
+/**
+ * Causes for servers that are running and answering, but present a certificate that is not valid according to the
+ * agent's clock.
+ */
 const certificateCauses: readonly Cause[] = [
   {
     id: "agent-clock-wrong",
@@ -64,7 +67,7 @@ const certificateCauses: readonly Cause[] = [
   },
 ];
 
-/** The causes that keep a running component from working, in search order. */
+/** The causes why a running component does not work, in search order. */
 export const degradedCauses: readonly Cause[] = [
   ...certificateCauses,
   ...etcdAilments,
@@ -112,5 +115,8 @@ export const degradedCauses: readonly Cause[] = [
   },
 ];
 
-/** These components report that they are healthy even when they hardly work, so their journal is read too. */
+/**
+ * The components that report themselves healthy even when they hardly work. For these components, the agent also reads
+ * the journal.
+ */
 export const silentlyDegraded: ReadonlySet<string> = new Set(clientComponents);

@@ -5,8 +5,8 @@ import { look } from "./look.ts";
 import { match, unknownCause } from "./match.ts";
 
 /**
- * Returns the reason why a unit does not stay up, from its journal and its state in systemd. Never fails: if the reason
- * is unclear, the cause is "unknown".
+ * Determines why a unit does not stay up, from its journal and its state in systemd. Never rejects: if the reason is
+ * unclear, the cause is "unknown".
  */
 export async function diagnose(component: string, unit: string, os: Os): Promise<Diagnosis> {
   try {

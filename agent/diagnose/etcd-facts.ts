@@ -5,7 +5,7 @@ import { utcDay } from "../../proto/time.ts";
 
 const etcdMillis = 3_000;
 
-/** Reads the certificate that the API server's flags specify for etcd; undefined if it cannot be read. */
+/** Reads the client certificate for etcd that is set in the API server's flags; undefined if it cannot be read. */
 export async function readEtcdCertificate(
   flags: ReadonlyMap<string, string>,
   os: Os,
@@ -22,7 +22,7 @@ export async function readEtcdCertificate(
   };
 }
 
-/** Undefined if the file is missing or unreadable; the program's own messages report that. */
+/** Returns undefined if the file is missing or unreadable; the program's own messages report such a file. */
 async function readCertificate(path: string | undefined, { files }: Os): Promise<X509Certificate | undefined> {
   const pem = path === undefined ? undefined : await files.read(path);
   if (pem === undefined) return undefined;
@@ -33,7 +33,7 @@ async function readCertificate(path: string | undefined, { files }: Os): Promise
   }
 }
 
-/** Asks each of the API server's etcd servers for its health, with the API server's identity. */
+/** Queries the health of each etcd server in the API server's flags, with the API server's identity. */
 export async function askEtcd(flags: ReadonlyMap<string, string>, { files, probes }: Os): Promise<EtcdAnswer[]> {
   const read = async (flag: string): Promise<string | undefined> => {
     const path = flags.get(flag);

@@ -1,29 +1,32 @@
-/** The evidence for a diagnosis: look.ts collects the evidence, match.ts evaluates it. */
+/** The evidence for a diagnosis, which look.ts collects and match.ts evaluates. */
 export interface Evidence {
   readonly component: string;
   readonly unit: string;
   /**
-   * The lines of the unit's last starts; the oldest start and the oldest line come first. Flags and stack traces that
-   * Kubernetes' programs print are left out.
+   * The journal lines of the unit's last starts; both the starts and their lines are sorted, oldest first. Flags and
+   * stack traces that Kubernetes' programs print are left out.
    */
   readonly starts: readonly (readonly string[])[];
-  /** The flags in the unit's file, by name without dashes. */
+  /** The flags in the unit's file, keyed by name without the leading dashes. */
   readonly flags: ReadonlyMap<string, string>;
-  /** The process that listens on the port that was taken: "nginx (pid 12)"; undefined if the port is free now. */
+  /**
+   * The process that is listening on the port that was in use, for example "nginx (pid 12)"; undefined if the port is
+   * free now.
+   */
   readonly listener?: string | undefined;
   /** The certificate that the API server presents to etcd. */
   readonly etcdCertificate?: CertificateFacts | undefined;
-  /** Each etcd server's response to a health request; absent if no server was asked. */
+  /** Each etcd server's response to a health request; absent if no request was sent. */
   readonly etcd?: readonly EtcdAnswer[] | undefined;
-  /** A folder on a full disk that the component writes to. */
+  /** A folder that the component writes to and whose disk is full. */
   readonly full?: string | undefined;
-  /** The program that systemd could not execute; undefined if there was no such failure. */
+  /** Facts about the program that systemd could not execute; undefined if there was no such failure. */
   readonly program?: ProgramFacts | undefined;
 }
 
 export interface ProgramFacts {
   readonly there: boolean;
-  /** The mount point of its file system, if that is mounted with noexec. */
+  /** The mount point of the program's file system, if the file system is mounted with noexec. */
   readonly noexec?: string | undefined;
 }
 
@@ -31,7 +34,7 @@ export interface CertificateFacts {
   readonly path: string;
   /** The day on which the certificate expired ("2024-01-31"); undefined if it is valid now. */
   readonly ended?: string | undefined;
-  /** Whether the certificate is not signed by the CA in --etcd-cafile. */
+  /** Whether a CA other than the one in --etcd-cafile signed the certificate. */
   readonly foreign: boolean;
 }
 
@@ -42,24 +45,27 @@ export interface EtcdAnswer {
   readonly body: string;
 }
 
-/** A row of the table: a fault, the journal line that shows it, and its remedy. */
+/** A row in the table of causes: a fault, the journal line that reveals it, and its remedy. */
 export interface Cause {
   readonly id: string;
   /** If absent, the cause applies to every component. */
   readonly components?: readonly string[];
-  /** Matches one line of the journal; its named groups fill the {names} in `message` and `remedy`. */
+  /** Matches a line of the journal. Its named groups replace the {names} in `message` and `remedy`. */
   readonly pattern: RegExp;
   /**
-   * Set if the first matching line counts, not the last. Stack traces and lines from other threads can
+   * Set if the first matching line counts instead of the last, because stack traces and lines from other threads can
    * follow.
    */
   readonly first?: true;
-  /** Matches another line of the same start that explains more than the matching line, and is shown before it. */
+  /**
+   * Matches another line of the same start that explains more than the matching line. It is shown before the matching
+   * line.
+   */
   readonly shows?: RegExp;
-  /** An additional condition, besides the matching line. */
+  /** A condition that must hold in addition to the matching line. */
   readonly when?: (evidence: Evidence, start: readonly string[]) => boolean;
-  /** Describes the fault; {names} stand for the pattern's groups and the values that match.ts adds. */
+  /** Describes the fault. {names} are placeholders for the pattern's groups and for the values that match.ts adds. */
   readonly message: string;
-  /** The remedy, with {names} as in `message`. */
+  /** The remedy, with the same {names} as in `message`. */
   readonly remedy: string;
 }

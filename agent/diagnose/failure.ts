@@ -7,7 +7,7 @@ import { unknownCause } from "./match.ts";
 export interface FailureOptions {
   readonly component: string;
   readonly unit: string;
-  /** Follows the component's name: "does not stay up (exit-code)". */
+  /** The text after the component's name, for example "does not stay up (exit-code)". */
   readonly what: string;
   readonly code: "NOT_READY" | "SERVICE_FAILED";
 }
@@ -15,8 +15,9 @@ export interface FailureOptions {
 const journalLines = 8;
 
 /**
- * Builds the error for a component that does not run: the cause first, then the lines that show it; the hint is the
- * remedy. If the cause is unknown, shows the lines with complaints, or else the end of the journal.
+ * Builds the error for a component that is not running. The message contains the cause and the lines that reveal it,
+ * and the hint is the remedy. If the cause is unknown, the message contains the end of the journal. If the program's
+ * fatal line is not among these lines, the message contains the error lines instead.
  */
 export async function componentFailure(os: Os, { component, unit, what, code }: FailureOptions): Promise<KhwError> {
   const { cause, message, remedy, lines } = await diagnose(component, unit, os);

@@ -1,7 +1,9 @@
 import type { Os } from "../os/os.ts";
 import { unitFolder } from "../paths.ts";
 
-/** Reads the flags in the unit's file, in khw's format: one on each line, unquoted or in single quotes. */
+/**
+ * Reads the flags in the unit's file, which khw writes one per line, with values either unquoted or in single quotes.
+ */
 export async function readFlags(unit: string, { files }: Os): Promise<ReadonlyMap<string, string>> {
   const text = (await files.read(`${unitFolder}/${unit}`))?.toString("utf8") ?? "";
   const flags = text.matchAll(/\s--?(?<name>[a-z][\w-]*)(?:=|[ \t]+)(?:'(?<quoted>[^'\n]*)'|(?<bare>[^\s'\\]+))/g);

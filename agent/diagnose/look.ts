@@ -5,14 +5,17 @@ import type { Evidence } from "./evidence.ts";
 import { programFacts } from "./program.ts";
 import { readFlags } from "./flags.ts";
 
-/** klog.Fatal prints the stack traces of all goroutines after the decisive line: thousands of lines. */
+/**
+ * How many journal lines to read. After the decisive line, klog.Fatal prints the stack traces of all goroutines, which
+ * can be thousands of lines.
+ */
 const journalLines = 20_000;
-/** A disk with less free space counts as full, because no useful amount of data can be written. */
+/** A disk with less free space than this counts as full, because nothing useful can be written to it. */
 const fullBytes = 256 * 1024;
 
 /**
- * Collects the evidence for a diagnosis: always the journal and the unit's flags; facts about the machine only if the
- * journal suggests them.
+ * Collects the evidence for a diagnosis: the journal, the unit's flags and full disks. Other facts about the machine
+ * are collected only if the journal suggests that they matter.
  */
 export async function look(component: string, unit: string, os: Os): Promise<Evidence> {
   const [read, ending, flags] = await Promise.all([
@@ -45,7 +48,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   };
 }
 
-/** Adds the lines about the last process's exit that are missing from the journal. */
+/** Adds lines about the last process's exit that the journal lacks. */
 function withEnding(starts: readonly (readonly string[])[], ending: readonly string[]) {
   const newest = starts.at(-1) ?? [];
   const missed = ending.filter((line) => !newest.some((known) => kindOfEnd(known) === kindOfEnd(line)));
@@ -61,7 +64,7 @@ function last(lines: readonly string[], pattern: RegExp): string | undefined {
   return line === undefined ? undefined : pattern.exec(line)?.[1];
 }
 
-/** Returns the first folder on a full disk that the component writes to. */
+/** Returns the first folder that the component writes to and whose disk is full. */
 async function fullFolder(flags: ReadonlyMap<string, string>, { files }: Os): Promise<string | undefined> {
   const log = flags.get("audit-log-path");
   const folders = [flags.get("data-dir"), flags.get("cert-dir"), log && dirname(log), "/var/log", "/tmp"];

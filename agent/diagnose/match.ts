@@ -8,18 +8,18 @@ const toldLines = 8;
 const maxLineLength = 400;
 
 /**
- * Returns the cause from the newest start that shows a known cause: the current start may be only seconds old. In that
+ * Diagnoses the newest start that reveals a known cause, because the current start may be only seconds old. Within that
  * start, the first matching row of the table counts, so that a consequence is not mistaken for the cause.
  */
 export function match(evidence: Evidence): Diagnosis {
   const recent = sinceDeliberateStop(evidence.starts);
-  // A cause that ended an older start does not explain a later start with its own fatal line.
+  // If a start has its own fatal line, the cause that ended an older start does not explain it.
   const givenUp = recent.findLastIndex((start) => start.some(isFatal));
   const starts = givenUp < 0 ? recent : recent.slice(givenUp);
   return known({ ...evidence, starts }, causes) ?? unknown({ ...evidence, starts });
 }
 
-/** Matches another table; undefined if no row matches. */
+/** Returns the diagnosis from the first row of a table that matches; undefined if no row matches. */
 export function known(evidence: Evidence, table: readonly Cause[]): Diagnosis | undefined {
   for (const start of evidence.starts.toReversed()) {
     for (const cause of table) {
@@ -47,7 +47,7 @@ function toDiagnosis({ id, pattern, message, remedy }: Cause, lines: readonly st
   return { cause: id, message: fill(message), remedy: fill(remedy), lines: lines.map(truncate) };
 }
 
-/** Returns values for names that are not groups of the pattern. */
+/** Returns the value of a name that is not a group of the pattern. */
 function derived(name: string, file: string | undefined, evidence: Evidence): string {
   const { component, unit, flags, listener, etcd = [], etcdCertificate, full, program } = evidence;
   switch (name) {
@@ -62,7 +62,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
         "the component's configuration"
       );
-    // etcd's flag has a different name than the flag of Kubernetes' programs.
+    // etcd's name for this flag differs from that in Kubernetes' programs.
     case "certificate_flag":
       return withFile(flags.has("cert-file") ? "cert-file" : "tls-cert-file", flags);
     case "key_flag":
@@ -89,7 +89,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
     case "data":
       return flags.get("data-dir") ?? "etcd's data folder";
     default:
-      // A flag's value: {tls_cert_file}.
+      // The name is a flag's name, and the result is its value, for example {tls_cert_file}.
       return flags.get(name.replaceAll("_", "-")) ?? `the file that --${name.replaceAll("_", "-")} names`;
   }
 }
@@ -103,14 +103,14 @@ const complaint =
   /^E\d{4} |^\{"level":"error"|^[\d-]+ [\d:.]+ E \| |\[(?:emerg|alert|crit)\]|^(?:Error|error|failed)\b|: Failed (?:at|to) |code=(?:killed|dumped)/;
 
 /**
- * Builds the diagnosis if no row matches. Shows the complaints from the newest start that has ended and has complaints,
- * or else the last lines. The program's fatal line comes first, because many lines can follow it.
+ * Builds the diagnosis if no row matches. Shows the error lines from the newest start that has ended and has any, or
+ * else the last lines. Always includes the program's fatal line, even if many lines follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);
   const said = starts.findLast((start) => start.some((line) => !isRoutine(line))) ?? [];
   const complaining = starts.filter((start) => start.some(complains));
-  // The newest start can be the running one: its complaints do not explain why the previous start ended.
+  // The newest start may still be running; its error lines do not explain why the previous start ended.
   const lines = (complaining.findLast(hasEnded) ?? complaining.at(-1))?.filter(complains) ?? said;
   const fatal = lines.find(isFatal);
   const newest = lines.slice(-toldLines);
@@ -125,7 +125,7 @@ function unknown({ component, starts }: Evidence): Diagnosis {
 
 export const unknownCause = "unknown";
 
-/** Whether the lines of a start include its end. */
+/** Whether the lines show that this start has ended. */
 function hasEnded(start: readonly string[]): boolean {
   return start.some((line) => isFatal(line) || /: (?:Main process exited|Failed with result)/.test(line));
 }

@@ -6,20 +6,20 @@ import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
 import { readFlags } from "./flags.ts";
 import { known } from "./match.ts";
 
-/** A process that waits for the API server or for etcd repeats its message within this time. */
+/** A process that is waiting for the API server or etcd repeats its message within this time. */
 const recentMillis = 12_000;
 const recentLines = 200;
 const deadlineMillis = 10_000;
 
 export interface Running {
   readonly pid: number;
-  /** The failure of its health check; null if the component is healthy. */
+  /** Why its health check failed; null if the component is healthy. */
   readonly reason: string | null;
 }
 
 /**
- * Returns the cause that keeps a running component from working, judged by its journal lines from the last seconds.
- * Returns undefined if no known cause matches.
+ * Determines why a running component does not work, judging by its journal lines from the last few seconds. Returns
+ * undefined if no known cause matches.
  * @throws KhwError IO_FAILED if its journal cannot be read
  */
 export async function diagnoseRunning(

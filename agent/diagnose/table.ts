@@ -1,6 +1,6 @@
 import type { Cause } from "./evidence.ts";
 
-/** Formats the causes for docs/crash-loops.md; parts that depend on the machine are in capitals. */
+/** Formats the causes as the table in docs/crash-loops.md. Placeholders for values from the machine are in capitals. */
 export function causeTable(causes: readonly Cause[]): string {
   const rows = new Map(causes.map((cause) => [cause.id, row(cause)]));
   return ["| cause | components | meaning | remedy |", "|---|---|---|---|", ...rows.values(), ""].join("\n");

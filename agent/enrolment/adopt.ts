@@ -8,7 +8,7 @@ import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** The response to the request; both certificates are in PEM. */
+/** The response to a signing request. Both certificates are in PEM. */
 export interface NewCertificate {
   readonly ca: string;
   readonly certificate: string;
@@ -17,10 +17,10 @@ export interface NewCertificate {
 }
 
 /**
- * Makes the certificate the agent's identity. The certificate must match the waiting key, be signed by the CA, name
- * this agent, and be valid now. Afterwards either the complete new identity is in place, or the complete old one; the
- * next start finishes an interrupted change.
- * @throws KhwError CREDENTIAL_INVALID naming the mismatch, with nothing changed; IO_FAILED
+ * Makes the certificate the agent's identity. The certificate must match the pending key, be signed by the CA, be
+ * issued for this agent, and be currently valid. Afterwards the agent has either the complete new identity or the
+ * complete old one. The next start finishes an interrupted change.
+ * @throws KhwError CREDENTIAL_INVALID with the reason, and with nothing changed; IO_FAILED
  */
 export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, name }: NewCertificate): Promise<void> {
   await settleIdentity(paths);

@@ -5,15 +5,15 @@ import type { IdentityPaths } from "../certificates/next.ts";
 import type { KeyProof } from "./request.ts";
 import type { KeyOrder, KeyReply } from "./key-worker.ts";
 
-/** The program is beside this module, both in the sources and in the bundle. */
+/** The program is in the same folder as this module, both in the sources and in the bundle. */
 const program = new URL(`key-worker${extname(import.meta.filename)}`, import.meta.url);
 
 const deadlineMillis = 30_000;
 
 /**
- * Runs `proveKey` (request.ts) in a child process that exits after it has answered. Otherwise the X.509 library would
- * stay in the agent's memory for a request that occurs once every few months.
- * @throws KhwError like `proveKey`; TIMEOUT
+ * Runs `proveKey` (request.ts) in a child process, which exits after its reply. Otherwise the X.509 library would stay
+ * in the agent's memory, although it is needed only once every few months.
+ * @throws KhwError as `proveKey` does; TIMEOUT
  */
 export async function proveKeyInChildProcess(
   paths: IdentityPaths,

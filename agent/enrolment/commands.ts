@@ -7,7 +7,7 @@ import { proveKey } from "./request.ts";
 
 const pemBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g;
 
-/** Returns the signing request for the management CA, which `khw-client install` asks for over ssh. */
+/** Returns the signing request for the management CA. `khw-client install` fetches it over ssh. */
 export async function newRequest({ identity, machine }: AgentConfig): Promise<string> {
   const { request } = await proveKey(identity, machine?.name ?? hostname());
   return request;

@@ -19,17 +19,18 @@ export interface EnrolmentEndpointOptions {
   readonly host: string;
   readonly port: number;
   readonly identity: IdentityPaths;
-  /** The server for an agent with a valid certificate; it also offers enrolment. */
+  /** Creates the server for an agent with a valid certificate. The server also offers enrolment. */
   readonly serve: (enrolment: Enrolment) => Server;
-  /** The node's name; rejects while the name is unknown. */
+  /** Returns the node's name; rejects while the name is unknown. */
   readonly name: () => Promise<string>;
   readonly proveKey: () => Promise<KeyProof>;
   readonly token: (audience: string) => Promise<string>;
   /**
-   * Calls `found` with each management CA (PEM) that a source outside the machine provides, until the signal aborts.
+   * Calls `found` with each management CA (PEM) that a source outside the machine provides. Stops when the signal
+   * aborts.
    */
   readonly watchCa: (found: (ca: string) => void, signal: AbortSignal) => void;
-  /** Called with true when the agent starts to serve, and with false when it starts to wait for its enrolment. */
+  /** Called with true when the agent starts to serve callers, and with false when it starts to wait for enrolment. */
   readonly changed: (enrolled: boolean) => void;
   readonly log: (line: string) => void;
   readonly audit: Audit;
@@ -38,20 +39,23 @@ export interface EnrolmentEndpointOptions {
 
 export type EnrolmentEndpoint = Pick<Listener, "port" | "close">;
 
-/** How often the identity is checked: a certificate can expire, and the clock can be set, without a file change. */
+/**
+ * How often the identity is checked. The check is needed because a certificate can expire, or the clock can be set,
+ * without a file change.
+ */
 const lookMillis = 60_000;
 
 /**
- * Listens with the agent's certificate. While that certificate is missing, not valid now, or unusable, listens with a
- * provisional certificate that permits only enrolment. Switches between the two, and to a newer certificate, without
- * closing the port. A switch happens when a certificate is installed, a file changes, the certificate expires, or the
- * clock is set.
- * @throws KhwError IO_FAILED if the port is taken
+ * Listens with the agent's certificate. While that certificate is missing, unusable or not currently valid, listens
+ * with a provisional certificate and permits only enrolment. Switches between the two, and to a newer certificate,
+ * without closing the port. A switch can happen when a certificate is installed, a file changes, the certificate
+ * expires, or the clock is set.
+ * @throws KhwError IO_FAILED if the port is in use
  */
 export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): Promise<EnrolmentEndpoint> {
   const { host, port, identity, log, signal } = options;
   let serving: X509Certificate | undefined;
-  /** The pending enrolment; its CA verifies callers. */
+  /** The pending enrolment, with the CA that is used to verify callers. */
   let waiting: { readonly stop: AbortController; ca: string | undefined } | undefined;
   let listener: Listener | undefined;
   const turn = inTurn();
@@ -95,13 +99,13 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     const now = (waiting = { stop, ca: own });
     serving = undefined;
     const answering = (waitingServer = createEnrolmentServer(enrolment, options));
-    // Without a known CA, the provisional certificate takes the place of the CA. It has signed no certificate, so no
+    // Without a known CA, the provisional certificate takes the CA's place. It has signed no other certificate, so no
     // caller is trusted.
     const admission = (ca = provisional): Admission => ({ server: answering, ca, certificate: provisional, key });
     await admit(admission(own));
     log(`${reasonOf(state, identity)}: refuses callers and waits to be enrolled`);
     options.changed(false);
-    // An agent that already had a CA accepts no CA from the metadata server.
+    // An agent that already has a CA accepts no other CA from the metadata server.
     if (own !== undefined || state.kind !== "absent") return;
     options.watchCa(
       (ca) => {
@@ -155,7 +159,10 @@ function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate
   return state.kind === "absent" ? `${certificate} does not exist yet` : state.reason;
 }
 
-/** Reads the management CA's certificate (PEM). Returns undefined if it cannot be read; then no caller is trusted. */
+/**
+ * Reads the management CA's certificate (PEM). Returns undefined if there is no valid certificate; no caller is trusted
+ * then.
+ */
 async function readAuthority(path: string): Promise<string | undefined> {
   const pem = await orAbsent(() => readFile(path, "utf8"));
   try {

@@ -1,6 +1,6 @@
 /**
- * The program that makes keys and requests for the agent. It answers one message over Node's IPC channel;
- * child-process.ts starts it.
+ * The program that generates keys and signing requests for the agent. child-process.ts starts it. The program answers a
+ * single message over Node's IPC channel and then exits.
  */
 import { toDetail, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail } from "../../proto/gen/khw/agent/v1/agent.ts";

@@ -8,15 +8,15 @@ export interface SourceOptions extends Pick<MetadataOptions, "clock" | "signal">
   readonly baseUrl: string;
 }
 
-/** A generous upper limit: Google allows at most 512 KB of custom metadata per instance. */
+/** The maximum size of the instance's metadata. Google allows at most 512 KB of custom metadata per instance. */
 const mostBytes = 1_048_576;
-/** How long the server may hold a request while it waits for the next change, in seconds. */
+/** How long the server may hold a request open while waiting for the next change, in seconds. */
 const holdSeconds = 60;
 const againMillis = 30_000;
 const tokenMillis = 20_000;
 
 /**
- * Reads the instance's identity token, signed by Google, for the audience.
+ * Reads the instance's identity token for the audience. Google signs the token.
  * @throws KhwError METADATA_UNAVAILABLE
  */
 export async function readIdentityToken(audience: string, options: SourceOptions): Promise<string> {
@@ -31,14 +31,14 @@ export async function readIdentityToken(audience: string, options: SourceOptions
 }
 
 export interface CaWatchOptions extends SourceOptions {
-  /** Called with the CA's certificate (PEM) in the metadata, and with each later certificate. */
+  /** Called with the CA's certificate (PEM) from the metadata, and again whenever the certificate changes. */
   readonly found: (ca: string) => void;
   readonly log: (line: string) => void;
 }
 
 /**
- * Waits for the management CA's certificate in the instance's metadata, and for each later certificate, until the
- * signal aborts.
+ * Watches the instance's metadata for the management CA's certificate and for later changes to it, until the signal
+ * aborts.
  */
 export async function watchManagementCa({ found, log, ...options }: CaWatchOptions): Promise<void> {
   const { clock, signal } = options;
@@ -56,7 +56,7 @@ export async function watchManagementCa({ found, log, ...options }: CaWatchOptio
       etag = attributes?.etag || undefined;
       const ca = attributes === undefined ? undefined : certificateIn(attributes.text);
       if (ca !== undefined && ca !== known) found((known = ca));
-      // Without an ETag the server cannot report the next change, so the agent asks again after a pause.
+      // Without an ETag, the agent cannot wait for the next change, so it asks again after a pause.
       if (etag === undefined) await clock.delay(againMillis, signal);
     } catch (error) {
       if (signal.aborted) return;

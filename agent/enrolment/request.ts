@@ -9,11 +9,11 @@ import { syncFolder } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** The proof that a node holds its next key; both parts are in PEM. */
+/** Proves that a node has its next key. Both parts are in PEM. */
 export interface KeyProof {
-  /** A PKCS #10 request, signed with the key. */
+  /** A PKCS #10 signing request, signed with the key. */
   readonly request: string;
-  /** A self-signed certificate for the same key, to serve with until the agent has a real certificate. */
+  /** A self-signed certificate for the same key. The agent serves with it until it has a real certificate. */
   readonly provisional: string;
 }
 
@@ -21,9 +21,9 @@ const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 const yearMillis = 365 * dayMillis;
 
 /**
- * Returns the request for the waiting key. Makes the key if it is missing; the key never leaves its file (mode 0600).
- * Repeated calls, from any process, use the same key. Call this function in a short-lived process, because it needs
- * much memory.
+ * Returns the signing request for the pending key. Generates the key if it is missing; the key never leaves its file
+ * (mode 0600). Repeated calls, from any process, use the same key. Call this function in a short-lived process, because
+ * it needs a lot of memory.
  * @throws KhwError IO_FAILED, CREDENTIAL_INVALID
  */
 export async function proveKey(paths: IdentityPaths, name: string): Promise<KeyProof> {
@@ -51,14 +51,17 @@ export async function proveKey(paths: IdentityPaths, name: string): Promise<KeyP
   };
 }
 
-/** Reads the key, or makes a new one. If two processes make a key at once, both get the same key. */
+/** Reads the key, or generates a new one. If two processes do so at the same time, both get the same key. */
 async function waitingKey(path: string): Promise<KeyObject> {
   const key = await findOrMakeKey(path);
   await removeRemains(path);
   return key;
 }
 
-/** Removes temporary files that killed processes left. A process that is still making a key finds the existing key. */
+/**
+ * Removes temporary files that killed processes left behind. If this removes the file of another running process, that
+ * process uses the existing key.
+ */
 async function removeRemains(path: string): Promise<void> {
   const folder = dirname(path);
   const remains = (await readdir(folder)).filter((name) => name.startsWith(`${basename(path)}.`));
@@ -77,12 +80,12 @@ async function findOrMakeKey(path: string): Promise<KeyObject> {
       await using file = await open(temporary, "wx", 0o600);
       await file.writeFile(privateKey.export({ type: "pkcs8", format: "pem" }));
       await file.sync();
-      // A link, unlike a rename, does not replace a file that another process created meanwhile.
+      // Unlike a rename, a link does not replace a file that another process has created in the meantime.
       await link(temporary, path);
       await syncFolder(dirname(path));
       return privateKey;
     } catch (error) {
-      // ENOENT: another process has made the key and removed the temporary file.
+      // ENOENT means that another process has generated the key and removed the temporary file.
       if (isErrno(error, "EEXIST", "ENOENT")) return parseKey(path, await readFile(path));
       throw error;
     } finally {
@@ -95,7 +98,7 @@ function parseKey(path: string, pem: Buffer): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch {
-    // The parser's message may quote the file's content.
+    // The parser's message may quote the file's contents, which are secret.
     throw new KhwError("CREDENTIAL_INVALID", `${path}: is not a private key`, {
       hint: `remove the file; the agent makes a new key`,
     });

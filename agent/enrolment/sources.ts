@@ -5,8 +5,8 @@ import { createClock } from "../os/clock.ts";
 import type { EnrolmentEndpointOptions } from "./endpoint.ts";
 
 /**
- * Returns the facts about the machine that the enrolment endpoint needs. Uses the metadata server only if the machine's
- * identity also comes from there.
+ * Returns the functions through which the enrolment endpoint obtains keys, tokens and the management CA. Uses the
+ * metadata server only if the machine's identity comes from it too.
  */
 export function enrolmentSources(
   { identity, machine, metadataUrl }: AgentConfig,

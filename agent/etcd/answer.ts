@@ -1,6 +1,6 @@
 import type { GatewayAnswer } from "./gateway.ts";
 
-/** Reads a response from the gateway, which omits fields that are zero, false or empty. */
+/** Reads an object from etcd's gateway, which omits fields that are zero, false or empty. */
 export function fieldsOf(value: unknown): GatewayAnswer {
   return typeof value === "object" && value !== null ? { ...value } : {};
 }
@@ -17,7 +17,7 @@ export function textsOf(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
 }
 
-/** Reads a 64-bit number, which the gateway writes as a decimal string. */
+/** Reads a 64-bit number, which the gateway encodes as a decimal string. */
 export function countOf(value: unknown): number {
   return Number(textOf(value) || 0);
 }

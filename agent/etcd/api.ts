@@ -5,9 +5,9 @@ import { fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
 import type { GatewayAnswer } from "./gateway.ts";
 import type { Identified } from "./record.ts";
 
-/** The status that an etcd server reports about itself. IDs are decimal. */
+/** The status that an etcd server reports about itself. All IDs are decimal. */
 export interface ServerStatus extends Identified {
-  /** 0 without a leader. */
+  /** The leader's member ID; 0 if there is no leader. */
   readonly leader: string;
   readonly learner: boolean;
 }
@@ -22,7 +22,7 @@ export interface Member {
 }
 
 /**
- * Reads a server's status; needs no quorum.
+ * Reads a server's status. This works without a quorum.
  * @throws KhwError NOT_READY
  */
 export async function serverStatus(etcd: EtcdServers, server: string, signal: AbortSignal): Promise<ServerStatus> {
@@ -37,7 +37,7 @@ export async function serverStatus(etcd: EtcdServers, server: string, signal: Ab
 }
 
 /**
- * Lists the members that this server knows.
+ * Lists the members that the server knows.
  * @throws KhwError NOT_READY
  */
 export async function listMembers(etcd: EtcdServers, server: string, signal: AbortSignal): Promise<Member[]> {
@@ -46,7 +46,7 @@ export async function listMembers(etcd: EtcdServers, server: string, signal: Abo
 }
 
 /**
- * Adds a member that copies the other members' data before it gets a vote.
+ * Adds a member as a learner, which copies the other members' data before it can vote.
  * @throws KhwError NOT_READY
  */
 export async function addLearner(
@@ -70,15 +70,15 @@ export async function removeMember(etcd: EtcdServers, server: string, { id, sign
 }
 
 /**
- * Gives a learner its vote.
- * @throws KhwError NOT_READY, also while the learner lags behind the leader
+ * Promotes a learner to a voting member.
+ * @throws KhwError NOT_READY, including while the learner lags behind the leader
  */
 export async function promoteMember(etcd: EtcdServers, server: string, { id, signal }: ChangeOptions): Promise<void> {
   await etcd.post(server, { path: "/v3/cluster/member/promote", body: { ID: id }, signal });
 }
 
 /**
- * Makes another member the leader. Only the present leader accepts the call.
+ * Makes another member the leader. Only the current leader accepts this call.
  * @throws KhwError NOT_READY
  */
 export async function transferLeadership(

@@ -4,10 +4,10 @@ import { askHealth, healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 
 /**
- * Returns why this machine's member must not go back to the older minor release of etcd; null if it may. It may go back
- * only while the cluster version is not newer. Until every member runs the newer release, all members write data that
- * the older release can read. A quorum must report the cluster version, because an isolated member may report an
- * outdated version. Source: https://etcd.io/docs/v3.5/upgrades/upgrade_3_5/ (Rollback).
+ * Returns why this machine's member must not be downgraded to the older minor release of etcd; null if it may be. A
+ * downgrade is safe as long as the cluster version is not newer: until every member runs the newer release, all members
+ * write data that the older release can read. A quorum must report the cluster version, because an isolated member may
+ * report an outdated one. Source: https://etcd.io/docs/v3.5/upgrades/upgrade_3_5/ (Rollback).
  */
 export async function downgradeObstacle(
   { etcd, cluster }: WithEtcd,
@@ -27,7 +27,8 @@ export async function downgradeObstacle(
 }
 
 /**
- * Returns the cluster version, for example "3.4.0"; undefined if the server does not answer or does not know it yet.
+ * Returns the cluster version, for example "3.4.0"; undefined if the server does not answer or does not know the
+ * version yet.
  */
 async function askClusterVersion(server: string, os: Os, signal: AbortSignal): Promise<string | undefined> {
   const answer = await askHealth({ ...healthCheckOf("etcd"), url: `${server}/version` }, os, { signal });

@@ -10,15 +10,15 @@ import { hasData } from "./rejoin.ts";
 const unit = "etcd.service";
 
 /**
- * Returns the reason why this machine cannot join the desired cluster: its member has a different list of members, or
- * khw did not set up its etcd. An etcd identical to khw's own is accepted. Null if there is no conflict.
+ * Returns why this machine cannot join the desired cluster: its etcd was set up with different members, or not by khw.
+ * An etcd whose unit is identical to khw's is accepted. Returns null if there is no conflict.
  */
 export async function findConflict(desired: WithEtcd, os: Os): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
   return record === undefined ? foreign(desired, os) : otherMembers(record, initialCluster(desired));
 }
 
-/** Whether a member has started on this machine. An unreadable record also counts as a started member. */
+/** Whether an etcd member has ever started on this machine. An unreadable record counts too. */
 export async function memberStarted(files: Pick<Files, "stat">): Promise<boolean> {
   return (await files.stat(etcdRecordFile)) !== undefined || (await hasData(files));
 }
@@ -55,7 +55,7 @@ function spelt(members: InitialCluster): string {
     .join(",");
 }
 
-/** Normalizes the white space, so that texts that differ only in layout are equal. */
+/** Normalizes white space, so that texts that differ only in layout compare equal. */
 function squeezed(text: string): string {
   return text
     .replaceAll("\\\n", " ")

@@ -5,8 +5,8 @@ import type { Files } from "../os/files.ts";
 import { etcdDataFolder } from "../paths.ts";
 
 /**
- * Returns an error unless etcd's data folder is a separate file system. If the disk is not mounted, the folder is
- * empty. The member's data then look lost, although they are safe on the disk.
+ * Returns an error unless etcd's data folder is a mount point. If the disk is not mounted, the folder is empty. The
+ * member's data then appears to be lost, although it is safe on the disk.
  */
 export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError | null> {
   const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);

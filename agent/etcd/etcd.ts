@@ -29,7 +29,7 @@ import { type Schedule, createSchedule } from "./snapshots/schedule.ts";
 import { openSnapshotStore } from "./snapshots/store.ts";
 import { createSnapshots, type Snapshots } from "./snapshots/snapshots.ts";
 
-/** The etcd member on this machine, with everything that the agent does for it except supervision. */
+/** Everything that the agent does for the etcd member on this machine, except supervision. */
 export interface Etcd {
   readonly snapshots: Snapshots;
   readonly schedule: Schedule;
@@ -39,12 +39,12 @@ export interface Etcd {
    * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; no file is kept
    */
   saveSnapshot(holder: string, purpose: string): Promise<Snapshot>;
-  /** Does not throw if the member does not answer. */
+  /** Returns the member's status. If the member does not answer, returns the reason instead of throwing. */
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   advanceRestore(request: AdvanceRestoreRequest, holder: string): Promise<Restore>;
-  /** Returns the restore that has begun on this machine and has not finished. */
+  /** Returns the restore that has begun on this machine but has not finished; undefined if there is no such restore. */
   unfinishedRestore(): Restore | undefined;
-  /** @throws KhwError BUSY while another operation holds the machine */
+  /** @throws KhwError BUSY while another operation is running on the machine */
   defragment(holder: string): Promise<DefragmentResponse>;
 }
 
@@ -64,8 +64,8 @@ export interface EtcdOptions extends Pick<RestoredReleaseOptions, "steps" | "ins
 const beatMillis = 10_000;
 
 /**
- * Starts the agent's tasks for etcd. If an earlier agent process left a restore unfinished, that restore holds the
- * machine from now on.
+ * Starts the agent's tasks for etcd. If an earlier agent process left a restore unfinished, that restore takes the
+ * machine lock.
  */
 export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const { os, machineLock, history, folder, keptState, storage, log, signal } = options;
@@ -86,7 +86,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     member,
     missingDisk: async () => ((await wantsDisk(keptState, files)) ? missingDisk(files) : null),
     joined: async ({ clusterId, memberId }, { peers: members }) => {
-      // An etcd that khw does not manage has no member record; its operator is responsible for it.
+      // If khw does not manage etcd, there is no member record, and the operator is responsible for the member.
       if (keptState.current()?.desired.etcd === undefined && (await readMemberRecord(files)) === undefined) return;
       const ids = { clusterId: decimalId(clusterId), memberId: decimalId(memberId) };
       await writeMemberRecord(files, { stage: "member", members, ...ids });
@@ -114,7 +114,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     },
     signal,
   });
-  // Fills the cached list, because the metrics read only the cache.
+  // Fills the cache, because the metrics read only the cached snapshot.
   await snapshots.list();
   const timer = setInterval(() => void schedule.beat(), beatMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
@@ -155,8 +155,8 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
 }
 
 /**
- * Whether etcd needs a dedicated disk. If the desired state cannot be read, the unit's own requirement of a mount
- * decides.
+ * Whether etcd needs a dedicated disk. If the desired state cannot be read, checks whether the unit requires a mount
+ * point.
  */
 async function wantsDisk(keptState: KeptState, files: Pick<Files, "read">): Promise<boolean> {
   if (keptState.damage() === undefined) return keptState.current()?.desired.etcd?.dedicatedDisk === true;

@@ -8,20 +8,24 @@ import { runTransient } from "../os/transient.ts";
 export interface EtcdctlOptions {
   readonly systemd: Pick<Systemd, "stop">;
   readonly files: Pick<Files, "stat">;
-  /** The program for requests to running members (etcdctl). */
+  /** The program that sends requests to running members (etcdctl). */
   readonly program?: string;
-  /** The program for a member's files (etcdutl), if it is installed; releases before 3.5 have only etcdctl. */
+  /**
+   * The program that works on a member's files (etcdutl). If it is not installed, etcdctl does this work; releases
+   * before 3.5 have only etcdctl.
+   */
   readonly offline?: string;
   /** Runs a program in a transient unit, and waits until it exits. */
   readonly launch?: typeof runTransient;
 }
 
-/** Reading a snapshot must not slow down the disk that etcd writes its log to. */
+/** Runs a program with low priority, because reading a snapshot must not slow down the disk that etcd logs to. */
 const behindOthers = ["nice", "-n", "10", "ionice", "-c", "3"];
 
 /**
- * Runs etcdctl, and etcdutl if the release has it, in transient units. Their memory then does not count as the agent's,
- * and they may write outside the agent's sandbox. Keys are passed as file names, never as arguments.
+ * Runs etcdctl, and etcdutl if the release includes it, in transient units. Their memory then does not count towards
+ * the agent's limit, and they can write outside the agent's sandbox. Keys are passed as file names; their contents
+ * never appear in arguments.
  */
 export function createEtcdctl(options: EtcdctlOptions): Etcdctl {
   const { systemd, files, program = etcdctlProgram, offline = etcdutlProgram, launch = runTransient } = options;
@@ -66,9 +70,9 @@ function restoreFlags({ name, peerUrl, initialCluster, token }: RestoreOptions):
 }
 
 /**
- * The power can fail after any line; the script then runs again. The restored data therefore get their final name only
- * when they are complete. Each of the two moves leaves a visible result. All paths are on etcd's own file system, where
- * a move is a rename.
+ * The script is safe to run again after a power failure at any line. The restored data therefore gets its final name
+ * only when it is complete. Each of the two moves leaves a visible result. All paths are on etcd's file system, where a
+ * move is a rename.
  */
 const replaceScript = `set -eu
 offline=$1 snapshot=$2 data=$3 fresh=$4 aside=$5
@@ -101,8 +105,8 @@ function parseFacts(lines: readonly string[]) {
 }
 
 /**
- * Describes a failure. A shell exits with 127 if the program is missing, systemd with 203. etcdctl's reason is in
- * its last line that begins with "Error:".
+ * Describes a failure. If the program is missing, a shell exits with 127 and systemd with 203. etcdctl's own reason is
+ * in the last line that starts with "Error:".
  */
 function failure(code: number, lines: readonly string[], program: string): KhwError {
   if (code === 127 || code === 203 || lines.some((line) => line.startsWith("Failed to find executable"))) {

@@ -6,10 +6,11 @@ import { listMembers, serverStatus } from "./api.ts";
 import type { Identified } from "./record.ts";
 
 /**
- * Returns the started member that the other controllers' cluster has at this machine's address. Such a member means
- * that this machine was recreated. Undefined if there is no such member, or if no controller answers. If no controller
- * answers, etcd itself refuses to start.
- * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers but cannot be verified: it may know such a member
+ * Returns the member that the other controllers' cluster lists at this machine's address, if that member has started
+ * before. Such a member means that this machine was recreated. Returns undefined if there is no such member, or if no
+ * controller answers. In the latter case, etcd itself would refuse to start.
+ * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers but cannot be verified, because it may list such a
+ * member
  */
 export async function findExistingMember(
   desired: WithEtcd,

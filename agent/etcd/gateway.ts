@@ -11,15 +11,15 @@ export interface Gateway {
   /**
    * Returns the response object; 64-bit numbers are decimal strings, bytes are Base64.
    * @param path for example "/v3/kv/range"
-   * @throws KhwError NOT_READY if the server cannot be reached, or refuses; CREDENTIAL_INVALID if a server answers but
-   * TLS fails: the server is alive, but its state is unknown
+   * @throws KhwError NOT_READY if the server cannot be reached or refuses the request; CREDENTIAL_INVALID if TLS fails,
+   * which means that the server is running but its state is unknown
    */
   readonly post: (path: string, body: unknown, signal: AbortSignal) => Promise<GatewayAnswer>;
 }
 
 export type GatewayAnswer = Readonly<Record<string, unknown>>;
 
-/** The client identity for etcd, as PEM. */
+/** The client identity for etcd, in PEM. */
 export interface GatewayIdentity {
   readonly ca: Buffer | string;
   readonly cert: Buffer | string;
@@ -33,7 +33,7 @@ export interface GatewayOptions {
   readonly maxAnswerBytes?: number;
 }
 
-/** @param server its client URL, for example "https://10.240.0.10:2379" */
+/** @param server the server's client URL, for example "https://10.240.0.10:2379" */
 export function openGateway(server: string, identity: GatewayIdentity, options: GatewayOptions = {}): Gateway {
   const { callMillis = 3_000, maxAnswerBytes = 1_048_576 } = options;
   return {
@@ -56,7 +56,7 @@ export function openGateway(server: string, identity: GatewayIdentity, options: 
   };
 }
 
-/** Encodes bytes for the gateway. */
+/** Encodes text for the gateway, which expects Base64. */
 export function base64(text: string): string {
   return Buffer.from(text).toString("base64");
 }
@@ -81,7 +81,7 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : "?";
 }
 
-/** Returns undefined if the error is not about certificates. */
+/** Returns the error for a failed TLS handshake; undefined if the cause has nothing to do with TLS. */
 function tlsFailure(server: string, error: unknown, socket: unknown): KhwError | undefined {
   const failure = failureOf(error, socket);
   if (failure !== "unverified" && failure !== "rejected") return undefined;

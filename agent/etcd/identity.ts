@@ -4,7 +4,7 @@ import { credentialFile } from "../paths.ts";
 import { type GatewayIdentity, etcdUnavailable } from "./gateway.ts";
 
 /**
- * Reads the API server's own certificate and key, which authenticate requests to etcd.
+ * Reads the API server's certificate and key, which authenticate the agent's requests to etcd.
  * @throws KhwError NOT_READY if a file is missing
  */
 export async function readEtcdIdentity(server: string, files: Pick<Files, "read">): Promise<GatewayIdentity> {

@@ -2,23 +2,24 @@ import { KhwError } from "../../proto/errors.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import { type GatewayAnswer, base64 } from "./gateway.ts";
 
-/** A key in etcd that exists as long as its single holder keeps it alive. */
+/** A key in etcd that exists only as long as its single holder keeps it alive. */
 export interface Lease {
   keepAlive(): Promise<void>;
   release(): Promise<void>;
 }
 
 export interface EtcdLock {
-  /** @throws KhwError BUSY naming the holder; NOT_READY if this server cannot be reached */
+  /** @throws KhwError BUSY, with the holder's name; NOT_READY if the server cannot be reached */
   acquire(
     server: string,
     options: {
       readonly key: string;
-      /**
-       * The holder's name. If the key already contains this name, the holder has restarted, and takes over the lease.
-       */
+      /** The holder's name. If the key already contains this name, the holder has restarted and takes over the key. */
       readonly value: string;
-      /** The holder's activity, for error messages on other machines: "is restarting its API server". */
+      /**
+       * A description of the holder's work for error messages on other machines, for example "is restarting its API
+       * server".
+       */
       readonly doing: string;
       readonly ttlSeconds: number;
       readonly signal: AbortSignal;
@@ -26,7 +27,7 @@ export interface EtcdLock {
   ): Promise<Lease>;
 }
 
-/** Locks through the cluster's etcd, with the API server's own certificate. */
+/** Creates locks in the cluster's etcd, with the API server's certificate. */
 export function createEtcdLock(etcd: EtcdServers): EtcdLock {
   return {
     acquire: async (server, { key, value, doing, ttlSeconds, signal }) => {
@@ -34,7 +35,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
         etcd.post(server, { path, body, signal: until });
       const { ID: lease } = await post("/v3/lease/grant", { TTL: ttlSeconds }, signal);
       const own = { key: base64(key), value: base64(value) };
-      // Does not use the caller's signal: the lease must be released even if the caller is gone.
+      // Ignores the caller's signal, because the lease must be released even if the caller is gone.
       const release = async (): Promise<void> => {
         await post("/v3/lease/revoke", { ID: lease }, noSignal());
       };

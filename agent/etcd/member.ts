@@ -7,7 +7,7 @@ import type { GatewayAnswer } from "./gateway.ts";
 
 export const localServer = "https://127.0.0.1:2379";
 
-/** etcd's credential files on this machine, which etcdctl uses too. */
+/** The paths of etcd's credentials on this machine. etcdctl uses them too. */
 export const etcdctlIdentity = {
   ca: etcdFile("ca.pem"),
   certificate: etcdFile("kubernetes.pem"),
@@ -15,7 +15,7 @@ export const etcdctlIdentity = {
 } as const;
 
 /**
- * Reads the member's status, which the member reports even without a quorum.
+ * Reads the local member's status. This works even without a quorum.
  * @throws KhwError NOT_READY if it does not answer
  */
 export async function readMember(etcd: EtcdServers, signal: AbortSignal): Promise<EtcdMember> {
@@ -56,13 +56,18 @@ function peer(member: GatewayAnswer): EtcdPeer {
   };
 }
 
-/** Formats an id as etcdctl does. The gateway's ids are decimal strings, too large for a JavaScript number. */
+/**
+ * Formats an ID as etcdctl does. The gateway returns IDs as decimal strings, because they are too large for JSON
+ * numbers.
+ */
 function hex(value: unknown): string {
   const decimal = textOf(value);
   return /^\d{1,20}$/.test(decimal) ? BigInt(decimal).toString(16) : "";
 }
 
-/** The member copies its whole database, and does not answer requests meanwhile. */
+/**
+ * The time limit of a defragmentation. The member copies its whole database and answers no requests in the meantime.
+ */
 const defragmentMillis = 300_000;
 
 /** @throws KhwError NOT_READY if the member does not answer in time */

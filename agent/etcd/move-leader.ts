@@ -5,8 +5,9 @@ import type { Os } from "../os/os.ts";
 import { listMembers, type Member, serverStatus, transferLeadership } from "./api.ts";
 
 /**
- * If this machine's member is the leader, makes another healthy member the leader before this member stops. Otherwise
- * the cluster would wait about a second for an election. A failure is reported and does not prevent the stop.
+ * If this machine's member is the leader, makes another healthy member the leader. Call this function before the member
+ * stops, because otherwise the cluster waits about a second for an election. A failure is reported but does not prevent
+ * the stop.
  */
 export async function moveLeader(os: Os, { signal, progress }: ApplyContext): Promise<void> {
   const { etcd, identity } = os;
@@ -32,7 +33,7 @@ interface FollowsOptions {
   readonly signal: AbortSignal;
 }
 
-/** Whether the member answers and knows the leader. */
+/** Whether the member answers and follows the same leader. */
 async function follows({ clientUrls: [server] }: Member, { os, leader, signal }: FollowsOptions): Promise<boolean> {
   if (server === undefined) return false;
   try {

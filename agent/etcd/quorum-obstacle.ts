@@ -7,8 +7,8 @@ import { serverStatus } from "./api.ts";
 import { findQuorum } from "./quorum.ts";
 
 /**
- * Returns why this machine's member must not stop now; null if it may stop. It may stop if the other members have a
- * quorum. It may also stop if it is not healthy anyway, or if it is the only member.
+ * Returns why this machine's member must not be stopped now; null if it may be stopped. Stopping is allowed if the
+ * other members have a quorum without it. It is also allowed if the member is already unhealthy, or is the only member.
  */
 export async function quorumObstacle(desired: DesiredState, os: Os, signal: AbortSignal): Promise<string | null> {
   const { etcd, identity } = os;

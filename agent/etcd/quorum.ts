@@ -9,9 +9,8 @@ export interface Quorum {
 }
 
 /**
- * Returns the cluster as seen by the other controllers' servers, if enough of them have a leader for a membership
- * change.
- * @throws KhwError NOT_READY listing the servers that answer and those that do not
+ * Returns the cluster as the other controllers' servers see it, if enough of them have a leader to form a quorum.
+ * @throws KhwError NOT_READY, with each unusable server and the reason
  */
 export async function findQuorum(
   etcd: EtcdServers,

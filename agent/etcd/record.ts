@@ -5,34 +5,35 @@ import { etcdRecordFile } from "../paths.ts";
 import type { InitialCluster } from "../render/etcd.ts";
 
 /**
- * The agent's durable record of this machine's etcd member. It prevents the creation of a second cluster. forming: the
- * member may start with --initial-cluster-state new. member: the member was healthy once; without its data it can only
- * rejoin. joining: the member was added to the cluster again, and copies the other members' data.
+ * The agent's durable record of this machine's etcd member. The record prevents the accidental creation of a second
+ * cluster. In the stage "forming", the member may start with --initial-cluster-state new. In the stage "member", the
+ * member has been healthy at least once; if its data is lost, it can only rejoin. In the stage "joining", the member
+ * was added to the cluster again, and is copying the other members' data.
  */
 export type MemberRecord =
   | { readonly stage: "forming"; readonly members: InitialCluster }
   | (Identified & { readonly stage: "member" | "joining"; readonly members: InitialCluster });
 
-/** IDs in decimal, as etcd's API writes them. */
+/** The IDs in decimal, as in etcd's API. */
 export interface Identified {
   readonly clusterId: string;
   readonly memberId: string;
 }
 
-/** @throws KhwError IO_FAILED for an invalid record: an unreadable record must not look like a new machine */
+/** @throws KhwError IO_FAILED if the record is invalid, because a damaged record must not make the machine look new */
 export async function readMemberRecord(files: Pick<Files, "read">): Promise<MemberRecord | undefined> {
   const text = (await files.read(etcdRecordFile))?.toString("utf8");
   return text === undefined ? undefined : parseMemberRecord(text);
 }
 
-/** The record is durable when the promise resolves. */
+/** Writes the record, which is durable when the promise resolves. */
 export async function writeMemberRecord(files: Pick<Files, "mkdir" | "write">, record: MemberRecord): Promise<void> {
   await files.mkdir(dirname(etcdRecordFile), 0o700);
   const written = { ...record, members: Object.fromEntries(record.members) };
   await files.write(etcdRecordFile, `${JSON.stringify(written, null, 2)}\n`, 0o600);
 }
 
-/** Formats a member's or cluster's ID as etcd's own tools print it. */
+/** Formats a member's or cluster's ID in hex, as etcd's tools do. */
 export function hexId(decimal: string): string {
   return BigInt(decimal).toString(16);
 }

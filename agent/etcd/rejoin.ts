@@ -18,19 +18,19 @@ import { findQuorum } from "./quorum.ts";
 import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMemberRecord } from "./record.ts";
 
 const unit = "etcd.service";
-/** Only one member rejoins at a time, because a joining member does not count towards the quorum. */
+/** The lock that lets only one member rejoin at a time, because a joining member does not count towards the quorum. */
 const lock = { key: "/khw/etcd/join", doing: "is rejoining etcd", ttlSeconds: 60 };
-/** Long enough to send a snapshot of several gigabytes. */
+/** The time limit for catching up, which is enough to send a snapshot of several gigabytes. */
 const catchUpMillis = 600_000;
 const intervalMillis = 500;
 
 type Known = Extract<MemberRecord, { readonly stage: "member" | "joining" }>;
 
 /**
- * Restores this machine's membership after the loss of its etcd data. The cluster removes the old member, adds a new
- * one as a learner, and promotes it when it has caught up. A rejoin first checks that the other members have a quorum.
- * After an interruption at any point, the function can be called again.
- * @throws KhwError NOT_READY if the others have no quorum; BUSY while another controller's member joins
+ * Restores this machine's membership after its etcd data was lost. First checks that the other members have a quorum.
+ * Then removes the old member, adds a new member as a learner, and promotes it once it has caught up. After an
+ * interruption at any point, this function can be called again.
+ * @throws KhwError NOT_READY if the other members have no quorum; BUSY while another controller's member is rejoining
  */
 export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
   const { files, systemd } = os;
@@ -56,7 +56,7 @@ async function join(
   const { server } = await ask();
   const held = await createEtcdLock(etcd).acquire(server, { ...lock, value: identity.name, signal });
   await using _ = keepAlive(held, lock.ttlSeconds);
-  // Another member may have joined during the wait for the lock.
+  // Another member may have joined while this one was waiting for the lock.
   const quorum = await ask();
   const others = otherMembers(desired, quorum.members);
   const joining =
@@ -71,7 +71,7 @@ async function join(
   await writeMemberRecord(files, { ...record, ...joining, stage: "member" });
 }
 
-/** Returns the member that an interrupted join added, if it is still usable. */
+/** Returns the member that an interrupted rejoin added, if that member is still usable. */
 async function goesOn(
   record: Known,
   members: readonly Member[],
@@ -79,7 +79,8 @@ async function goesOn(
 ): Promise<Identified | undefined> {
   const added = members.find(({ id }) => id === record.memberId);
   if (record.stage !== "joining" || added === undefined) return undefined;
-  // A member that has started may have voted and acknowledged writes. Only its data records them.
+  // A member that has started may have voted and acknowledged writes, and only its data records that. Without the data,
+  // it must not start again.
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
@@ -109,7 +110,8 @@ async function begin(
   if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
   await systemd.resetFailed(unit);
   await demandDisk(desired, files);
-  // If the disk is full or read-only, this fails before the cluster's membership changes.
+  // Writing the record again fails if the disk is full or read-only. That way, the failure comes before any change to
+  // the membership.
   await writeMemberRecord(files, record);
   await removeTree(files, etcdMemberFolder);
   const old = members.find(({ peerUrls }) => peerUrls.includes(url));
@@ -121,9 +123,9 @@ async function begin(
 }
 
 /**
- * Returns the other members for --initial-cluster, with their controllers' names. Names from etcd are not used,
- * because they would become part of a command that root runs.
- * @throws KhwError SERVICE_FAILED for a member that is not a controller
+ * Returns the other members for --initial-cluster, named after their controllers. The names in etcd are not used,
+ * because they would become part of a command that runs as root.
+ * @throws KhwError SERVICE_FAILED if a member is not a controller
  */
 function otherMembers(desired: WithEtcd, members: readonly Member[]): InitialCluster {
   const { controllers } = desired.cluster;

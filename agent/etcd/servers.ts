@@ -3,7 +3,7 @@ import { readEtcdIdentity } from "./identity.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import type { Files } from "../os/files.ts";
 
-/** Connects to etcd's servers through their JSON gateways. */
+/** Sends requests to etcd servers through their JSON gateways. */
 export function createEtcdServers(files: Pick<Files, "read">): EtcdServers {
   return {
     post: async (server, { path, body, signal, timeoutMillis }) => {

@@ -18,16 +18,17 @@ export interface HealthCheck {
    */
   readonly clusterCa?: boolean;
   /**
-   * Whether the endpoint requires a client certificate from the cluster's CA; the API server's own certificate is used.
+   * Whether the endpoint requires a client certificate from the cluster's CA. The agent uses the API server's
+   * certificate.
    */
   readonly clientCertificate?: boolean;
-  /** The HTTP statuses that mean healthy; 200 by default. */
+  /** The HTTP statuses of a healthy component; 200 by default. */
   readonly wellStatuses?: readonly number[];
 }
 
 const defaultTimeoutMillis = 3_000;
 
-/** A drained node answers the load balancer with this status. */
+/** nginx on a drained node answers the load balancer's health check with this status. */
 const drainedStatus = 503;
 
 export const healthChecks: readonly HealthCheck[] = [
@@ -68,7 +69,7 @@ export const healthChecks: readonly HealthCheck[] = [
 ];
 
 /**
- * @param drained whether the node is drained; nginx then answers the load balancer with 503 on purpose, and counts as
+ * @param drained whether the node is drained; nginx then deliberately answers the load balancer with 503, and counts as
  * healthy
  */
 export function healthCheckOf(
@@ -80,7 +81,7 @@ export function healthCheckOf(
   return drained && component === "nginx" ? { ...check, wellStatuses: [drainedStatus] } : check;
 }
 
-/** Returns null if the component is healthy, otherwise the reason. */
+/** Returns null if the component is healthy, otherwise the reason why it is unhealthy. */
 export async function probeHealth(check: HealthCheck, os: Os, signal: AbortSignal): Promise<string | null> {
   const asked = await askHealth(check, os, { signal });
   return typeof asked === "string" ? asked : explainHealth(check, asked);
@@ -113,10 +114,7 @@ export async function askHealth(
     : result;
 }
 
-/**
- * Returns null if the response means that the component is healthy, otherwise the reason why the component is
- * unhealthy.
- */
+/** Returns null if the response shows that the component is healthy, otherwise the reason why it is unhealthy. */
 export function explainHealth(
   { component, path, wellStatuses = [200] }: HealthCheck,
   result: ProbeResult,
@@ -136,7 +134,9 @@ function unanswered({ failure }: ProbeResult): string {
   return failure === "rejected" ? "is answered by a server that refuses the agent" : "does not answer";
 }
 
-/** Kubernetes lists its checks in the response; failed checks look like "[-]etcd failed: reason withheld". */
+/**
+ * Returns the names of the failed checks in a response from Kubernetes, for example "[-]etcd failed: reason withheld".
+ */
 export function failingChecks({ body }: ProbeResult): string[] {
   return [...body.matchAll(/^\[-\](\S+) /gm)].flatMap(([, name]) => name ?? []);
 }

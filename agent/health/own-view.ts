@@ -2,29 +2,30 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Os } from "../os/os.ts";
 import type { SelfFacts } from "../os/self.ts";
 
-/** If a timer is later than this, the event loop was blocked or the process was stopped. */
+/** If a timer fires later than this, the event loop was blocked or the process was stopped. */
 const lateMillis = 1_000;
-/** A machine with less free memory swaps, or soon kills a process. */
+/** A machine with less free memory than this is swapping, or will soon kill a process. */
 const freeBytes = 32 * 1024 * 1024;
-/** The kernel slows the agent down if the agent uses more than this share of its memory limit. */
+/** If the agent uses more than this share of its memory limit, the kernel slows it down. */
 const memoryShare = 0.95;
 
 /**
- * Returns why the agent cannot trust its own view; null if it can. An agent that is short of resources sees missing
- * responses and differences everywhere. The supervisor therefore calls this before it counts a missing response. The
- * reconciler calls it before a repair, and the rejoin before it gives up the member's data.
+ * Returns why the agent cannot trust its own observations; null if it can. To an agent that is short of resources,
+ * every component seems to be down and every step to differ. The supervisor therefore calls this function before it
+ * counts a missing response. The reconciler calls it before a repair, and `rejoin` before it discards the member's
+ * data.
  */
 export async function doubtOwnView({ probes }: Pick<Os, "probes">, signal: AbortSignal): Promise<string | null> {
   return doubtOf(await probes.self(signal));
 }
 
-/** @throws KhwError NOT_READY if the agent cannot trust its own view */
+/** @throws KhwError NOT_READY if the agent cannot trust its own observations */
 export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal): Promise<void> {
   const doubt = await doubtOwnView(os, signal);
   if (doubt !== null) throw distrust(doubt);
 }
 
-/** Returns the error for an action that the agent does not start because of this doubt. */
+/** Returns the error for an action that the agent does not start because it cannot trust its own observations. */
 export function distrust(doubt: string): KhwError {
   return new KhwError("NOT_READY", `nothing is changed, because the agent cannot trust its own view: ${doubt}`, {
     hint: "run `ss -s`, `free -m` and `uptime` on the node, and check the firewall on lo; the agent tries again by itself",

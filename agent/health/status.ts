@@ -13,7 +13,7 @@ import {
   unitFile,
 } from "../paths.ts";
 
-/** The known facts about a component. */
+/** The facts from which a component's status is built. */
 export interface ComponentFacts {
   readonly name: string;
   readonly unit: UnitStatus;
@@ -43,7 +43,7 @@ export function toComponent({ unit, reason, ...facts }: ComponentFacts): Compone
 }
 
 /**
- * Whether the component belongs to this machine. etcd may run on other machines; the components from lab 08 are
+ * Whether the component belongs on this machine. etcd may run on other machines, but the components from lab 08 are
  * reported even if they are missing.
  */
 export function isHere({ component }: HealthCheck, { loadState }: UnitStatus): boolean {
@@ -56,9 +56,9 @@ export function inactiveReason({ loadState, activeState }: UnitStatus): string {
 }
 
 /**
- * Returns the installed version. For a release, the program in /usr/local/bin has the same inode as the release's
- * program. For a package, apt knows the version. For etcd, prefers the version that etcd reports, because khw may not
- * have installed it. Empty if the version is unknown.
+ * Returns the component's installed version; empty if it is unknown. For a Kubernetes program, finds the release whose
+ * program has the same inode as the program in /usr/local/bin. For a package, asks dpkg. For etcd, prefers the version
+ * that etcd reports, because khw may not have installed it.
  */
 export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
   const { files, packages } = os;
@@ -78,7 +78,7 @@ export async function emulatedVersion({ unit }: HealthCheck, { files }: Pick<Os,
   return /\s--emulated-version='?(?:kube=)?(1\.\d{1,3})\b/.exec(text)?.[1] ?? "";
 }
 
-/** Returns the release of an etcd that does not answer, without the "v", as etcd itself writes it. */
+/** Returns the version of the installed etcd program, without the "v", which is how etcd itself reports it. */
 async function installedEtcd({ files }: Os): Promise<string> {
   const versions = await files.list(etcdReleasesFolder);
   const released = (version: string): string => `${etcdReleaseFolder(version)}/etcd`;
@@ -91,7 +91,10 @@ interface LinkedOptions {
   readonly released: (version: string) => string;
 }
 
-/** Returns the version whose program is the same file as the installed program; empty if there is no such version. */
+/**
+ * Returns the version of the release whose program is the same file as the installed program; empty if there is no such
+ * release.
+ */
 async function linkedVersion(
   installed: string,
   versions: readonly string[],

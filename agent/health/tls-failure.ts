@@ -4,15 +4,15 @@ import type { ProbeResult } from "../os/probes.ts";
 import type { ServedCertificate } from "../os/served-certificate.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
-/** The files from which servers on a controller read their certificates. */
+/** The files from which the servers on a controller read their certificates. */
 const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem")];
 
-/** Clocks that differ by more than this cannot be the same clock. */
+/** Two times that differ by more than this cannot come from the same clock. */
 const clockMillis = 60_000;
 
 /**
- * Explains why TLS failed with a live server. The text identifies the server's certificate by file, subject and
- * validity. It mentions the agent's clock if the clock is the reason.
+ * Explains why TLS failed although the server is running. The text identifies the server's certificate by file, subject
+ * and validity period. It mentions the clock if the certificate is not valid according to this machine's clock.
  */
 export async function explainTls(
   { failure, body, certificate }: ProbeResult,
@@ -43,7 +43,7 @@ function fingerprintOf(pem: Buffer): string | undefined {
   }
 }
 
-/** If a certificate seems not valid now, the clock may be wrong instead. */
+/** Describes the clock if the certificate does not seem to be valid now, because the clock may be wrong instead. */
 function aboutClock({ validFrom, validTo, serverTime }: ServedCertificate, now: number): string {
   if (validFrom <= now && now <= validTo) return "";
   if (serverTime === undefined || Math.abs(serverTime - now) <= clockMillis) {

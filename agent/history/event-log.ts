@@ -3,24 +3,24 @@ import { coalesce } from "../os/coalesce.ts";
 import type { Files } from "../os/files.ts";
 
 /**
- * Numbered entries in two files of lines, readable by root only. When the newer file is full, the older one is
- * dropped.
+ * A log of numbered entries, one per line, in two files that only root can read. When the newer file is full, it
+ * replaces the older one.
  */
 export interface EventLog<Event extends Numbered> {
   /**
-   * Appends the entry that `make` returns for the next id. Never waits and never fails: an entry that cannot be
-   * written is logged.
+   * Appends the entry that `make` returns for the next ID. Never waits and never fails: if entries cannot be written,
+   * the error is logged.
    */
   append(make: (id: number) => Event): Event;
-  /** The id of the newest entry; 0 for an empty log. */
+  /** Returns the ID of the newest entry; 0 if the log is empty. */
   newest(): number;
   /**
-   * Returns entries, oldest first, at most a page (256) of them to bound memory. The next page begins after the
-   * last id.
+   * Returns entries, oldest first, but at most one page (256 entries) to bound the memory. For the next page, pass the
+   * last entry's ID as `afterId`.
    */
   list(filter: {
     readonly sinceUnixMillis: number;
-    /** At most this many of the newest entries; 0 or absent: all. */
+    /** Return at most this many of the newest entries; 0 or absent means all entries. */
     readonly limit?: number;
     readonly afterId?: number;
   }): Promise<Event[]>;
@@ -36,7 +36,7 @@ export interface Numbered {
 export interface EventLogOptions<Event> {
   readonly files: Files;
   readonly folder: string;
-  /** The name of the newer file; the older one ends in ".1". */
+  /** The name of the newer file. The older file has the same name plus ".1". */
   readonly name: string;
   readonly maxFileBytes: number;
   readonly encode: (event: Event) => string;
@@ -45,12 +45,12 @@ export interface EventLogOptions<Event> {
 }
 
 const pageLength = 256;
-/** The maximum number of entries that wait while the disk does not respond. */
+/** The maximum number of entries that are waiting to be written, for example while the disk does not respond. */
 const maxWaiting = 1_000;
 
 /**
- * Opens a log. If a power loss truncated a line, only that line is lost. It is skipped, and the next entry begins on a
- * new line.
+ * Opens a log. If a power failure truncated a line, only that entry is lost: readers skip the line, and the next entry
+ * starts on a new line.
  */
 export async function openEventLog<Event extends Numbered>(options: EventLogOptions<Event>): Promise<EventLog<Event>> {
   const { files, folder, name, maxFileBytes, encode, decode, log } = options;
@@ -99,14 +99,14 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
     },
     newest: () => newest,
     list: async ({ sinceUnixMillis, limit = 0, afterId = 0 }) => {
-      // Ids are consecutive.
+      // This works because IDs are consecutive.
       const after = limit === 0 ? afterId : Math.max(afterId, newest - limit);
       await flush();
       const page: Event[] = [];
       for (const one of [olderPath, path]) {
         for (const event of decode((await files.read(one)) ?? Buffer.alloc(0))) {
           if (event.id <= after || event.timeUnixMillis < sinceUnixMillis) continue;
-          // The files may have been rotated between the two reads.
+          // Skips duplicates, because the files may have been rotated between the two reads.
           if (event.id > (page.at(-1)?.id ?? 0)) page.push(event);
           if (page.length === pageLength) return page;
         }

@@ -7,7 +7,7 @@ import { decodeEvents, encodeEvent } from "./lines.ts";
 
 /** The agent's history of the machine, which survives restarts and reboots. */
 export interface History extends Omit<EventLog<HistoryEvent>, "append"> {
-  /** Never waits and never fails: an entry that cannot be written is logged. */
+  /** Appends an entry. Never waits and never fails: if entries cannot be written, the error is logged. */
   append(entry: HistoryEntry): void;
   /** Calls the listener with each appended event, until the returned function is called. */
   listen(listener: (event: HistoryEvent) => void): () => void;
@@ -23,7 +23,7 @@ export interface HistoryOptions {
   readonly log: (line: string) => void;
 }
 
-/** The size of each of the two files. */
+/** The maximum size of each of the two files. */
 const maxFileBytes = 512 * 1024;
 
 export async function openHistory({ files, clock, folder, log }: HistoryOptions): Promise<History> {
@@ -33,7 +33,7 @@ export async function openHistory({ files, clock, folder, log }: HistoryOptions)
   return {
     ...events,
     append: (entry) => {
-      // These texts can come from journals, certificates, callers and servers, so they are sanitized.
+      // The texts can come from journals, certificates, callers and servers, so they are sanitized.
       const texts = mapStrings({ cause: "", problem: false, ...entry }, oneLine);
       const event = events.append((id) => ({ ...texts, id, timeUnixMillis: clock.now() }));
       for (const listener of listeners) listener(event);

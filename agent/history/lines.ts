@@ -1,16 +1,16 @@
 import type { HistoryEvent } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** Longer texts are truncated, so that a single event cannot displace the others. */
+/** The maximum length of a text. Longer texts are truncated, so that a single event cannot displace the others. */
 const maxTextLength = 4_000;
 
-/** Encodes an entry as one line of JSON, with its newline. */
+/** Encodes an entry as one line of JSON, including the newline. */
 export function encodeLine(entry: object): string {
   const truncate = (text: string): string =>
     text.length > maxTextLength ? `${text.slice(0, maxTextLength)}...` : text;
   return `${JSON.stringify(entry, (_, value: unknown) => (typeof value === "string" ? truncate(value) : value))}\n`;
 }
 
-/** Decodes the entries of a file, one by one; skips invalid lines. */
+/** Decodes the entries in a file, one at a time. Skips invalid lines. */
 export function* decodeLines<Entry>(file: Buffer, isEntry: (value: unknown) => value is Entry): Generator<Entry> {
   for (let start = 0; start < file.length;) {
     const newline = file.indexOf("\n", start);
@@ -25,7 +25,7 @@ function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    // The parser's error does not help: a power loss truncated the line.
+    // The parser's error would not help the user: a power failure truncated the line.
     return undefined;
   }
 }
@@ -52,7 +52,7 @@ function isEvent(value: unknown): value is HistoryEvent {
   return hasFields(value, types);
 }
 
-/** Whether the value is an object with all of these fields, each of the given type. */
+/** Whether the value is an object that has all of these fields, each with the given type. */
 export function hasFields(value: unknown, wanted: Readonly<Record<string, string>>): boolean {
   if (typeof value !== "object" || value === null) return false;
   const fields = new Map<string, unknown>(Object.entries(value));

@@ -20,12 +20,12 @@ export interface MetricsOptions {
   readonly signal: AbortSignal;
 }
 
-/** The facts about etcd snapshots for the metrics. */
+/** The source of the metrics about etcd snapshots. */
 export interface SnapshotFacts {
   readonly snapshots: { newest(): Snapshot | undefined };
 }
 
-/** The label of an operation's outcome, by its state. */
+/** The outcome label of an operation, by the operation's state. */
 const outcomes = new Map<OperationState, string>([
   [OperationState.OPERATION_STATE_SUCCEEDED, "succeeded"],
   [OperationState.OPERATION_STATE_FAILED, "failed"],
@@ -33,8 +33,8 @@ const outcomes = new Map<OperationState, string>([
 ]);
 
 /**
- * Counts events from now on. The returned function returns the Prometheus text of all metrics in docs/metrics.md.
- * Counters start at zero in each agent process, which Prometheus supports.
+ * Starts to count events. The returned function returns the values of all metrics (docs/metrics.md) in Prometheus' text
+ * format. Counters start at zero in each agent process, which Prometheus can handle.
  */
 export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
   const { statusStore, history, supervisor, etcd } = node;
@@ -115,7 +115,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
   };
 }
 
-/** Empty if this machine has taken no snapshot. */
+/** Returns no metrics if this machine has taken no snapshot. */
 function snapshotGauges(newest: Snapshot | undefined): Metric[] {
   if (newest === undefined) return [];
   const { takenUnixMillis, size, revision } = newest;
@@ -138,7 +138,7 @@ function counter(name: string, help: string, samples: Metric["samples"]): Metric
   return { name, help, type: "counter", samples };
 }
 
-/** Returns a value for each component. */
+/** Returns one sample for each component. */
 function ofComponents(components: readonly Component[], value: (component: Component) => number): Metric["samples"] {
   return components.map((component) => [{ component: component.name }, value(component)]);
 }

@@ -4,16 +4,16 @@ import { contentType } from "./text.ts";
 
 export interface MetricsServerOptions {
   readonly port: number;
-  /** Returns the current text of the metrics. */
+  /** Returns the current metrics in Prometheus' text format. */
   readonly metrics: () => string;
   readonly log: (line: string) => void;
-  /** The server stops when this signal aborts. */
+  /** Stops the server when it aborts. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Serves GET /metrics on loopback, without authentication: the metrics contain no secrets. If the port is taken,
- * the agent logs that and runs without metrics. Returns the port, or undefined.
+ * Serves GET /metrics on the loopback interface, without authentication because the metrics contain no secrets. If the
+ * port is in use, logs this and returns undefined, and the agent runs without metrics. Otherwise returns the port.
  */
 export async function serveMetrics({ port, metrics, log, signal }: MetricsServerOptions): Promise<number | undefined> {
   const server = createServer(

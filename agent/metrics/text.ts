@@ -1,4 +1,4 @@
-/** A metric with all of its samples. */
+/** A metric and all its samples. */
 export interface Metric {
   readonly name: string;
   readonly help: string;

@@ -4,16 +4,16 @@ import { KhwError } from "../../proto/errors.ts";
 import { io } from "./io.ts";
 import { run } from "./run.ts";
 
-/** The archives in which releases are packed. */
+/** Extracts files from the archives in which releases are published. */
 export interface Archives {
   /**
-   * Extracts files of a .tar.gz into an existing folder, without their paths in the archive. The files are durable when
-   * the promise resolves.
-   * @throws KhwError IO_FAILED with the archiver's last lines
+   * Extracts files from a .tar.gz archive into an existing folder, without the archive's top-level folder. The files
+   * are durable when the promise resolves.
+   * @throws KhwError IO_FAILED with the last lines of tar's output
    */
   extract(request: {
     readonly archive: string;
-    /** Names in the archive: "FOLDER/FILE". */
+    /** The names of the files in the archive, in the form "FOLDER/FILE". */
     readonly members: readonly string[];
     readonly to: string;
     readonly signal: AbortSignal;

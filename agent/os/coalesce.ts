@@ -1,6 +1,6 @@
 /**
- * Runs at most one call of an operation at a time. Calls made during a run share the next run, because the current run
- * may have begun before the change that the caller wants it to see.
+ * Returns a function that runs the operation at most once at a time. All calls made during a run share the next run.
+ * They cannot share the current run, because it may have started before the change that the caller wants it to see.
  */
 export function coalesce<Result>(operation: () => Promise<Result>): () => Promise<Result> {
   let running: Promise<Result> | undefined;

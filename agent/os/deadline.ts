@@ -1,18 +1,18 @@
-/** A signal that aborts with the caller's signal, or after a time with its own reason. */
+/** A signal that aborts when the caller's signal aborts, or with a separate reason when the time is up. */
 export interface Deadline extends Disposable {
   readonly signal: AbortSignal;
 }
 
 /**
- * The abort reason after disposal. Nobody sees the reason, so one shared error avoids the cost of a new stack each
- * time.
+ * The abort reason after disposal. No caller sees this reason, so one shared error avoids the cost of a stack trace
+ * each time.
  */
 const over = new Error("the work with this deadline has ended");
 
 /**
- * Starts a deadline. Disposal also aborts the signal, so that nothing that started under the deadline continues. It
- * also removes the deadline's listener from the caller's signal, which may live as long as the process.
- * @param expired makes the abort reason when the time is up, so that it can include the last state seen
+ * Starts a deadline. Disposal aborts the signal, so that nothing started under the deadline continues. It also removes
+ * the deadline's listener from the caller's signal, which may live as long as the process.
+ * @param expired returns the abort reason when the time is up, which can thus include the last observed state
  */
 export function deadline(signal: AbortSignal, millis: number, expired: () => unknown): Deadline {
   const controller = new AbortController();

@@ -13,7 +13,7 @@ import type { Clock } from "./clock.ts";
 export interface DownloadRequest {
   /** Base URLs (https, http, file) or absolute folders, in order of preference. */
   readonly mirrors: readonly string[];
-  /** The path below a mirror, for example "v1.21.0/bin/linux/amd64/kubectl". */
+  /** The path of the file relative to a mirror, for example "v1.21.0/bin/linux/amd64/kubectl". */
   readonly path: string;
   readonly proxy: string;
   readonly caPem: string;
@@ -22,26 +22,26 @@ export interface DownloadRequest {
 
 export interface DownloadedText {
   readonly text: string;
-  /** The URL of the mirror that delivered the file, without user and password. */
+  /** The URL of the mirror that delivered the file, without the user name and password. */
   readonly mirror: string;
 }
 
 export interface Downloads {
   /**
-   * Downloads a small text file, at most 4 KiB, from the first mirror that has it.
+   * Downloads a small text file (at most 4 KiB) from the first mirror that delivers it.
    * @throws KhwError DOWNLOAD_FAILED with each mirror's response
    */
   text(request: DownloadRequest): Promise<DownloadedText>;
   /**
-   * Downloads a file to `to` (mode 0755), completely or not at all, and hashes it while it streams. Resumes with Range
-   * after an interruption, retries temporary failures, then tries the next mirror.
+   * Downloads a file to `to` (mode 0755), completely or not at all, and verifies its SHA-256. Resumes interrupted
+   * transfers with Range requests. Retries after temporary failures, and finally tries the next mirror.
    * @throws KhwError DOWNLOAD_FAILED or DIGEST_MISMATCH
    */
   file(
     request: DownloadRequest & {
       readonly to: string;
       readonly sha256: string;
-      /** The maximum size of the file, whether its length is announced or not. */
+      /** The maximum size of the file, whether or not the mirror announces the length. */
       readonly mostBytes: number;
       readonly progress: (text: string) => void;
     },
@@ -50,16 +50,16 @@ export interface Downloads {
 
 export interface DownloadsOptions {
   readonly clock: Clock;
-  /** The longest pause between two pieces of data from a mirror. */
+  /** How long to wait for more data from a mirror. */
   readonly stallMillis?: number;
-  /** How often one mirror may fail in a row without delivering a new byte. */
+  /** The maximum number of consecutive failures of a mirror without any new data. */
   readonly attempts?: number;
-  /** Limits of the file's size and of the free disk space. */
+  /** The disk space that must stay free. */
   readonly bounds?: Bounds;
 }
 
 const connectMillis = 10_000;
-/** How long a mirror may go without delivering new data before the next mirror is tried. */
+/** How long a mirror may deliver no new data, over all retries, before the next mirror is tried. */
 const patienceMillis = 30_000;
 const backoff: Backoff = { firstMillis: 500, maxMillis: 8000 };
 
@@ -83,10 +83,10 @@ export function createDownloads(options: DownloadsOptions): Downloads {
   };
 }
 
-/** Resolves with the mirror's name in the form for messages. */
+/** Fills the sink from a mirror. Resolves with the mirror's URL as it is shown in messages. */
 type Fill = (sink: Sink) => Promise<string>;
 
-/** Calls `take` with each mirror until one delivers. */
+/** Calls `take` for one mirror after the other, until a mirror delivers. */
 async function fromMirrors<T>(
   request: DownloadRequest,
   options: DownloadsOptions,
@@ -149,8 +149,8 @@ interface PersistOptions {
 }
 
 /**
- * Retries after temporary failures. Gives up after `attempts` failures in a row without a new byte, or after the time
- * limit if a silent mirror makes each attempt slow.
+ * Retries after temporary failures. Gives up after `attempts` consecutive failures without new data. If a silent mirror
+ * makes each attempt slow, gives up earlier, when `patienceMillis` have passed.
  */
 async function persist(transfer: HttpTransfer, sink: Sink, { clock, signal, attempts }: PersistOptions): Promise<void> {
   let furthest = 0;

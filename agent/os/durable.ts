@@ -2,14 +2,15 @@ import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /**
- * Returns the path where a file's next content is written: hidden, in the same folder, and always with the same name.
- * The next run thus overwrites anything that a crash left there, and no such files pile up.
+ * Returns the path where a file's new contents are written first. This is a hidden file in the same folder, and its
+ * name is always the same. The next write therefore replaces anything that a crash left there, and temporary files do
+ * not pile up.
  */
 export function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.khw-new`);
 }
 
-/** Syncs a folder, so that its names survive a power loss. */
+/** Syncs a folder, so that its entries survive a power failure. */
 export async function syncFolder(folder: string): Promise<void> {
   await using handle = await open(folder, "r");
   await handle.sync();
@@ -21,7 +22,7 @@ export async function settle(temporary: string, path: string): Promise<void> {
   await syncFolder(dirname(path));
 }
 
-/** Calls `make` to fill the temporary file of the path, then renames it. A failure leaves nothing behind. */
+/** Calls `make` to create a temporary file for the path, then renames that file. A failure leaves nothing behind. */
 export async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryOf(path);
   await rm(temporary, { recursive: true, force: true });

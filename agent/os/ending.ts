@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 
-/** The codes of waitid(2), with systemd's names. */
+/** systemd's names for the exit codes of waitid(2). */
 const codes: Readonly<Record<number, string>> = { 1: "exited", 2: "killed", 3: "dumped" };
 
 const signalNames = new Map(
@@ -11,9 +11,9 @@ const signalNames = new Map(
 export const endingProperties = ["MainPID", "Result", "ExecMainCode", "ExecMainStatus"];
 
 /**
- * Describes how a service's last process exited, in the wording of systemd's journal line. This line is lost if a busy
- * journal does not accept it within 10 ms. Returns no lines while a process runs, if no process has exited yet, or if
- * the last process succeeded.
+ * Describes how a service's last process exited, in the wording of systemd's journal lines. These lines are lost if a
+ * busy journal does not accept them within 10 ms. Returns no lines while a process is running, if no process has exited
+ * yet, or if the last process succeeded.
  */
 export function describeEnding(unit: string, service: Readonly<Record<string, unknown>>): string[] {
   const { MainPID: pid, Result: result, ExecMainCode: code, ExecMainStatus: status } = service;

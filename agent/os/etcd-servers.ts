@@ -1,10 +1,9 @@
-/** The cluster's etcd servers; requests use the API server's own certificate. */
+/** Sends requests to the cluster's etcd servers, with the API server's certificate. */
 export interface EtcdServers {
   /**
-   * Sends a request to a server of the v3 API. In the response, 64-bit numbers are decimal strings, and bytes are
-   * Base64.
-   * @param server its client URL
-   * @throws KhwError NOT_READY if the server cannot be reached, or refuses
+   * Sends a request to a server's v3 API. In the response, 64-bit numbers are decimal strings, and bytes are in Base64.
+   * @param server the server's client URL
+   * @throws KhwError NOT_READY if the server cannot be reached or refuses the request
    */
   post(
     server: string,

@@ -1,14 +1,11 @@
-/**
- * Facts that etcdctl reports about a database: its newest revision, the number of keys, and a checksum of the keys in
- * hex.
- */
+/** The facts that etcdctl reports about a database: its newest revision, the number of keys, and a checksum in hex. */
 export interface SnapshotFacts {
   readonly revision: number;
   readonly keys: number;
   readonly hash: string;
 }
 
-/** The member that the restored data are for. */
+/** The member for which the data is restored. */
 export interface RestoreOptions {
   readonly name: string;
   readonly peerUrl: string;
@@ -18,11 +15,11 @@ export interface RestoreOptions {
 }
 
 /**
- * etcd's own program for snapshots. A failure throws a KhwError: IO_FAILED with the program's last output, or
+ * etcd's own programs for snapshots. A failure throws a KhwError: IO_FAILED with the program's error message, or
  * PROGRAM_MISSING if the program is not installed.
  */
 export interface Etcdctl {
-  /** Saves a member's database, completely or not at all. The certificates and the key are given as paths. */
+  /** Saves a member's database, completely or not at all. `ca`, `certificate` and `key` are paths. */
   save(
     path: string,
     options: {
@@ -33,13 +30,16 @@ export interface Etcdctl {
       readonly signal: AbortSignal;
     },
   ): Promise<void>;
-  /** Reads a snapshot, or a database that was restored from a snapshot. */
+  /** Reads the facts about a snapshot, or about a database that was restored from a snapshot. */
   inspect(path: string, signal: AbortSignal): Promise<SnapshotFacts>;
-  /** Creates a data folder, which must not exist, from a snapshot; etcdctl checks the snapshot's own digest. */
+  /**
+   * Creates a data folder from a snapshot. The folder must not exist yet. etcdctl checks the digest that the snapshot
+   * contains.
+   */
   restore(snapshot: string, folder: string, options: RestoreOptions & { readonly signal: AbortSignal }): Promise<void>;
   /**
-   * Replaces a stopped member's data with a snapshot's data, and moves the old data to `aside`. The new data
-   * and `aside` are in the folder `data`. `fresh`, in the same folder, marks an unfinished run; it stays until the clean-up.
+   * Replaces a stopped member's data with a snapshot's data, and moves the old data to `aside`. `aside` and `fresh` are
+   * paths in the folder `data`. `fresh` marks an unfinished run, and stays until `tidyData` removes it.
    */
   replaceData(
     snapshot: string,

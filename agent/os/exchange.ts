@@ -8,13 +8,11 @@ export interface HttpRequest {
   readonly method?: "GET" | "POST" | "PUT";
   readonly headers?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  /** For https. */
+  /** Used only for https. */
   readonly tls?: Pick<RequestOptions, "ca" | "cert" | "key" | "minVersion" | "rejectUnauthorized" | "servername">;
-  /**
-   * Node's HTTP agents, which keep connections open for later requests. By default each request opens a new connection.
-   */
+  /** The HTTP agents that keep connections open for later requests. By default, each request opens a new connection. */
   readonly kept?: { readonly http: HttpAgent; readonly https: HttpsAgent } | undefined;
-  /** A connection without traffic is closed after this time. */
+  /** The time after which a connection without traffic is closed. */
   readonly idleMillis?: number;
 }
 
@@ -34,8 +32,8 @@ export interface HttpAnswer {
 }
 
 /**
- * Sends a request and returns the response. Rejects with Node's own errors. Uses Node's own client, because undici
- * would stay in memory. Proxies from the environment are ignored.
+ * Sends a request and returns the response. Rejects with Node's own errors. Uses Node's built-in client, because undici
+ * would stay in memory. Ignores proxies in the environment.
  */
 export function exchange(url: URL, { body, maxBytes, ...request }: HttpRequest & HttpExchange): Promise<HttpAnswer> {
   return readAnswer(openRequest(url, request), {
@@ -44,7 +42,7 @@ export function exchange(url: URL, { body, maxBytes, ...request }: HttpRequest &
   });
 }
 
-/** Opens a request, for callers that need its connection; see readAnswer. */
+/** Opens a request but does not send it yet, for callers that need its connection. `readAnswer` sends it. */
 export function openRequest(url: URL, { tls, kept, idleMillis, ...options }: HttpRequest): ClientRequest {
   const call =
     url.protocol === "https:"
@@ -56,15 +54,15 @@ export function openRequest(url: URL, { tls, kept, idleMillis, ...options }: Htt
   return call;
 }
 
-/** Sends an open request and reads the response, up to the maximum size. */
+/** Sends a request that `openRequest` has opened, and reads the response up to the maximum size. */
 export async function readAnswer(
   call: ClientRequest,
   { body, maxBytes = 65_536 }: HttpExchange = {},
 ): Promise<HttpAnswer> {
   const answered = receive(call, maxBytes);
   const sent = typeof body === "object" ? pipeline(Readable.from(body), call) : call.end(body);
-  // A server that refuses a request can answer before it has read the whole request. Its response is more useful than
-  // the error of a broken pipe.
+  // A server that refuses a request may answer before it has read the whole request. Its response is more useful than
+  // the resulting EPIPE error.
   const [answer, sending] = await Promise.allSettled([answered, sent]);
   if (answer.status === "fulfilled") return answer.value;
   throw sending.status === "rejected" ? sending.reason : answer.reason;
@@ -76,7 +74,7 @@ async function receive(call: ClientRequest, maxBytes: number): Promise<HttpAnswe
   });
   const chunks: Buffer[] = [];
   let received = 0;
-  // Leaving the loop ends the connection.
+  // Leaving the loop closes the connection.
   for await (const chunk of response as AsyncIterable<Buffer>) {
     chunks.push(chunk);
     received += chunk.length;

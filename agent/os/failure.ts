@@ -1,7 +1,7 @@
 import { TLSSocket } from "node:tls";
 import { codeOf } from "../../proto/errno.ts";
 
-/** Why a request got no HTTP response, and whether the server is alive. */
+/** Why a request got no HTTP response, and whether the server is running. */
 export type ProbeFailure =
   /** The connection was refused. */
   | "refused"
@@ -11,11 +11,13 @@ export type ProbeFailure =
   | "silent"
   /** The server closed the connection without a response, or its response is not HTTP. */
   | "closed"
-  /** The server's certificate failed verification: the server is alive. */
+  /** The server's certificate failed verification, so the server is running. */
   | "unverified"
-  /** The server refused the TLS handshake, for example because of the client's certificate: the server is alive. */
+  /**
+   * The server refused the TLS handshake, for example because of the client's certificate, so the server is running.
+   */
   | "rejected"
-  /** The caller itself failed (no file descriptors, no route, busy event loop): the server's state is unknown. */
+  /** The caller itself failed (no file descriptors, no route, busy event loop), so the server's state is unknown. */
   | "own";
 
 const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
@@ -27,8 +29,8 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * Classifies a request's error by what it shows about the server. An unknown error counts as the caller's own failure,
- * and so not as evidence against the server.
+ * Classifies a request's error by the state of the server. An unknown error counts as the caller's own failure, and
+ * therefore not as evidence against the server.
  * @param socket the request's connection, if it had one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {
@@ -36,13 +38,13 @@ export function failureOf(error: unknown, socket: unknown): ProbeFailure {
   const code = codeOf(error);
   const known = failures[code];
   if (known !== undefined) return known;
-  // Errors from the HTTP parser and from OpenSSL: both concern bytes that the server sent.
+  // These are errors from the HTTP parser and from OpenSSL, about bytes that the server sent.
   if (code.startsWith("HPE_")) return "closed";
   return code.startsWith("ERR_SSL_") ? "rejected" : "own";
 }
 
-/** Whether the handshake finished and the server's certificate failed verification. */
+/** Whether the handshake was completed but the server's certificate failed verification. */
 function isUnverified(socket: unknown): boolean {
-  // Node sets this field to the reason of the failure; until then it is null.
+  // Node sets this field to the reason for the failure; before that, it is null.
   return socket instanceof TLSSocket && Boolean(socket.authorizationError);
 }

@@ -34,7 +34,7 @@ export interface FileFacts {
   readonly uid: number;
   readonly gid: number;
   readonly size: number;
-  /** The time of the last change of content or attributes (ctime), in milliseconds since the epoch. */
+  /** The time of the last change to the contents or attributes (ctime), in milliseconds since the epoch. */
   readonly changedAt: number;
   readonly inode: bigint;
   readonly device: bigint;
@@ -43,57 +43,64 @@ export interface FileFacts {
 }
 
 /**
- * The file system. Paths are absolute. A failure throws a KhwError IO_FAILED with the path, and with a hint if the disk
- * is full or read-only.
+ * The machine's file system. Paths are absolute. A failure throws a KhwError IO_FAILED with the path, and for common
+ * causes, such as a full disk, with a hint.
  */
 export interface Files {
-  /** Undefined if the path does not exist. Does not follow a symbolic link. */
+  /** Returns undefined if the path does not exist. Does not follow symbolic links. */
   stat(path: string): Promise<FileFacts | undefined>;
-  /** Undefined if the file does not exist. */
+  /** Returns undefined if the file does not exist. */
   read(path: string): Promise<Buffer | undefined>;
   /**
-   * Like `read`, for the few small files that are read every few seconds. The content is cached like the result of
-   * `sha256`.
+   * Does the same as `read`, for the few small files that are read every few seconds. The contents are cached, as
+   * `sha256` caches its results.
    */
   readOften(path: string): Promise<Buffer | undefined>;
   /**
-   * SHA-256 in hex; undefined if the file does not exist. Cached until the file's inode, size or change time
-   * changes.
+   * Returns a file's SHA-256 in hex; undefined if the file does not exist. The result is cached until the file's inode,
+   * size or timestamps change.
    */
   sha256(path: string): Promise<string | undefined>;
-  /** Writes the whole content or nothing: temporary file, fsync, rename, fsync of the folder. The owner is root. */
+  /**
+   * Writes a file completely or not at all: writes a temporary file, syncs it, renames it, and syncs the folder. The
+   * file belongs to root.
+   */
   write(path: string, content: string | Uint8Array, mode: number): Promise<void>;
-  /** Appends to a file, and creates it if it is missing. The content is durable when the promise resolves. */
+  /** Appends to a file, which is created if it is missing. The appended data is durable when the promise resolves. */
   append(path: string, content: Uint8Array, mode: number): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
   chown(path: string, uid: number, gid: number): Promise<void>;
-  /** Makes the folder and its parents; existing ones keep their modes. */
+  /** Creates a folder and its missing parents. Existing folders keep their modes. */
   mkdir(path: string, mode: number): Promise<void>;
-  /** Replaces an existing file or link. */
+  /** Creates a symbolic link. Replaces an existing file or link. */
   symlink(target: string, path: string): Promise<void>;
-  /** Links `to` to the same inode, atomically, and replaces an existing file. Both must be on one file system. */
+  /**
+   * Makes `to` a hard link to the file `from`, atomically. Replaces an existing file. Both must be on the same file
+   * system.
+   */
   link(from: string, to: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
-  /** Names in a folder; empty if the folder does not exist. */
+  /** Returns the names in a folder; empty if the folder does not exist. */
   list(path: string): Promise<string[]>;
-  /** Does nothing if the path does not exist. */
+  /** Removes a file, a link or an empty folder. Does nothing if the path does not exist. */
   remove(path: string): Promise<void>;
   /**
-   * Calls the listener soon after a change in one of these folders, until the returned function is called. A change can
-   * affect a file's content, mode, owner or name, or remove or restore the folder. Many changes at once cause one call.
-   * The listener is also called once when watching has started; no later change is missed.
+   * Calls the listener shortly after a change in one of these folders, until the returned function is called. Changes
+   * include those to a file's contents, mode, owner or name, and the removal or return of a folder. Many changes at
+   * once cause only one call. The listener is also called once when watching has started; no change after that is
+   * missed.
    */
   watch(folders: readonly string[], listener: () => void): () => void;
-  /** Bytes that root can still write to the file system of a path. The path need not exist yet. */
+  /** Returns how many bytes root can still write to the file system of a path. The path need not exist yet. */
   available(path: string): Promise<number>;
 }
 
-/** Accesses the machine's file system. */
+/** Creates the access to the machine's file system. */
 export function createFiles(): Files {
-  // The maximum is larger than the number of files that khw checks.
+  // The maximum is larger than the number of files that khw hashes.
   const sha256 = createRemembered({ derive: digestOf, most: 256 });
   const small = createRemembered({ derive: (handle) => handle.readFile(), most: 16 });
-  // Makes one folder at a time, because steps that run in parallel can have parent folders in common.
+  // Creates only one folder at a time, because steps that run in parallel can share parent folders.
   const oneFolder = inTurn();
   return {
     stat: (path) => io(path, "cannot read its attributes", () => orAbsent(() => stat(path))),
@@ -141,8 +148,8 @@ function kindOf(stats: BigIntStats): FileFacts["kind"] {
 async function writeWhole(temporary: string, content: string | Uint8Array, mode: number): Promise<void> {
   await using handle = await open(temporary, "wx", 0o600);
   await handle.writeFile(content);
-  // The mode is set last, because a world-readable file must not be visible before it is complete. chmod also ignores
-  // the umask.
+  // Sets the mode last, so that nobody else can read the file before it is complete. Unlike `open`, chmod ignores the
+  // umask.
   await handle.chmod(mode);
   await handle.sync();
 }
@@ -152,13 +159,13 @@ async function append(path: string, content: Uint8Array, mode: number): Promise<
   const { size } = await handle.stat();
   await handle.writeFile(content);
   await handle.sync();
-  // The file may be new, so its name must survive a power loss too.
+  // An empty file may be new, so its name must be made durable too.
   if (size === 0) await syncFolder(dirname(path));
 }
 
 /**
- * Makes the folder and its missing parents. Each folder gets its name only after its mode is set. Otherwise a kill
- * between mkdir(2), which obeys the umask, and chmod would leave a folder that only root can enter.
+ * Creates the folder and its missing parents. Each folder gets its final name only after its mode is set. mkdir(2)
+ * obeys the umask; a process killed before chmod could otherwise leave a folder that only root can enter.
  */
 async function makeFolder(path: string, mode: number): Promise<void> {
   const there = await orAbsent(() => statFollowing(path));
@@ -171,7 +178,7 @@ async function makeFolder(path: string, mode: number): Promise<void> {
 }
 
 async function linkOver(from: string, to: string): Promise<void> {
-  // rename(2) does nothing if both names have the same inode, so the temporary name would remain.
+  // rename(2) does nothing if both names refer to the same inode, so the temporary name would remain.
   if (await isSameFile(from, to)) return rm(temporaryOf(to), { force: true });
   await replace(to, (temporary) => link(from, temporary));
 }
@@ -187,7 +194,7 @@ async function renameDurably(from: string, to: string): Promise<void> {
   if (dirname(from) !== dirname(to)) await syncFolder(dirname(from));
 }
 
-/** Removes a file, a link, or an empty folder. */
+/** Removes a file, a link or an empty folder. */
 async function remove(path: string): Promise<void> {
   try {
     await unlink(path);
@@ -201,7 +208,7 @@ async function remove(path: string): Promise<void> {
 
 const chunkBytes = 1024 * 1024;
 
-/** Returns the SHA-256 of an open file's content, in hex. */
+/** Returns the SHA-256 of an open file, in hex. */
 async function digestOf(handle: FileHandle): Promise<string> {
   const sum = createHash("sha256");
   const chunk = Buffer.allocUnsafe(chunkBytes);

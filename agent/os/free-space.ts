@@ -2,9 +2,9 @@ import { statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { orAbsent } from "./io.ts";
 
-/** Returns the bytes that root can still write to the file system of a path. The path need not exist yet. */
+/** Returns how many bytes root can still write to the file system of a path. The path need not exist yet. */
 export async function freeSpace(path: string): Promise<number> {
   const stats = await orAbsent(() => statfs(path));
-  // Uses bfree, not bavail, because root may use the reserved space.
+  // Uses bfree instead of bavail, because root may use the reserved space.
   return stats === undefined ? freeSpace(dirname(path)) : stats.bfree * stats.bsize;
 }

@@ -2,7 +2,10 @@ import { getSystemErrorMessage } from "node:util";
 import { codeOf, exhaustionHint, isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
-/** Returns the operating system's message for a failure ("no space left on device"); undefined for other errors. */
+/**
+ * Returns the operating system's message for a failed system call, for example "no space left on device"; undefined for
+ * other errors.
+ */
 export function systemMessage(error: unknown): string | undefined {
   const own = error instanceof Error && "errno" in error && typeof error.errno === "number";
   return own ? getSystemErrorMessage(Number(error.errno)) : undefined;
@@ -20,8 +23,8 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 /**
- * Runs a file operation. A failed system call becomes IO_FAILED with the operation's path, not the temporary path of
- * the system call. Other errors are passed on unchanged.
+ * Runs a file operation. A failed system call becomes IO_FAILED with the operation's path, because the call itself may
+ * have used a temporary path. Other errors are passed on unchanged.
  */
 export async function io<T>(path: string, doing: string, operation: () => Promise<T>): Promise<T> {
   try {

@@ -1,13 +1,13 @@
 import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** The maximum length of a line; longer lines are truncated so that a terminal can still show them. */
+/** The maximum length of a line. Longer lines are truncated, so that a terminal can still display them. */
 const maxTextLength = 16_384;
-/** The end of the year 9999. A damaged journal may contain a later time, which programs cannot display. */
+/** The end of the year 9999. A damaged journal may contain later times, which programs cannot display. */
 const latestUnixMillis = Date.parse("9999-12-31T23:59:59.999Z");
-/** syslog's "info": the priority of output without an explicit priority. */
+/** syslog's priority "info", which applies to output without an explicit priority. */
 const defaultPriority = 6;
 
-/** Parses a line of `journalctl --output=json`; returns undefined if the line is invalid. */
+/** Parses a line from `journalctl --output=json`; returns undefined if the line is invalid. */
 export function parseJournalLine(line: string): LogEntry | undefined {
   const fields = parseJournalFields(line);
   if (fields === undefined) return undefined;

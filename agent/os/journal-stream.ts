@@ -9,31 +9,31 @@ import { plainLanguage } from "./run.ts";
 /** Reads the journals of units. */
 export interface Logs {
   /**
-   * Streams lines, oldest first, as fast as the caller reads. Throws the signal's reason when the signal aborts.
+   * Streams lines, oldest first, as fast as the caller reads them. Throws the signal's reason when the signal aborts.
    * @throws KhwError IO_FAILED
    */
   stream(request: LogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
 }
 
 export interface LogsRequest {
-  /** The unit's name with its suffix. */
+  /** The unit's name, including the suffix. */
   readonly unit: string;
-  /** The maximum number of existing lines, counted from the newest; 0: all lines. */
+  /** The maximum number of existing lines, counted from the newest; 0 means all lines. */
   readonly lines: number;
-  /** The time of the oldest line to return, in milliseconds since the epoch; 0: no limit. */
+  /** The time of the oldest line to return, in milliseconds since the epoch; 0 means no limit. */
   readonly sinceUnixMillis: number;
-  /** Continue with new lines. */
+  /** Whether to continue with new lines as they are written. */
   readonly follow: boolean;
 }
 
-/** Reads the machine's journal with journalctl, which continues across journal rotation. */
+/** Reads the machine's journal with journalctl, which can follow a journal across rotations. */
 export function createLogs(): Logs {
   return { stream };
 }
 
 /**
- * Streams journal lines. journalctl waits for a slow reader, because a pipe holds little data. It exits when the reader
- * stops, for any reason.
+ * Streams journal lines. A slow reader makes journalctl wait, because a pipe holds little data. When the reader stops
+ * for any reason, journalctl is killed.
  */
 async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerator<LogEntry> {
   signal.throwIfAborted();
@@ -43,7 +43,7 @@ async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerato
     cwd: "/",
   });
   const ended = once(child, "close");
-  // The error is handled below, unless the reader stops earlier.
+  // Prevents an unhandled rejection if the reader stops before the error is handled below.
   ended.catch(() => undefined);
   let complaint = "";
   child.stderr
@@ -61,7 +61,7 @@ async function* stream(request: LogsRequest, signal: AbortSignal): AsyncGenerato
     }
     const [code] = await ended;
     signal.throwIfAborted();
-    // journalctl also exits with 1 if it found no line.
+    // journalctl also exits with status 1 if it found no lines.
     if (code !== 0 && complaint.trim() !== "") throw journalError(request, complaint.trim());
   } catch (error) {
     signal.throwIfAborted();
@@ -78,10 +78,10 @@ const maxComplaint = 500;
 function journalctlArguments({ unit, lines, sinceUnixMillis, follow }: LogsRequest): string[] {
   return [
     "--output=json",
-    // Without this, a field of more than 4096 bytes is null.
+    // Without this option, a field of more than 4096 bytes is null.
     "--all",
     "--output-fields=MESSAGE,PRIORITY,_PID,SYSLOG_PID",
-    // Without this, --follow shows the current boot only.
+    // Without this option, --follow shows only the current boot.
     "--merge",
     "--quiet",
     "--no-pager",

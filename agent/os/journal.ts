@@ -1,7 +1,10 @@
 import { isFatal } from "./fatal.ts";
 import { run } from "./run.ts";
 
-/** Long output from Kubernetes' programs and Go that does not help: the value of each flag, and stack traces. */
+/**
+ * Matches long output from Kubernetes' programs and from Go that does not help: the values of all flags, and stack
+ * traces.
+ */
 const noise =
   /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[|^runtime stack:$|^\.\.\.(?:additional|\d+) frames? .*elided|^(?:r\w{1,5}|[c-g]s|lr|sp|pc|fault)\s+0x[0-9a-f]+$|^$|\] FLAG: --|^\s+--?\w/;
 const keptLines = 400;
@@ -9,47 +12,47 @@ const keptLength = 2000;
 
 /** The journal lines of one start of a unit. */
 export interface StartLines {
-  /** systemd's invocation ID in hex; empty if the journal does not have the beginning of the start. */
+  /** systemd's invocation ID in hex; empty if it is unknown. */
   readonly invocation: string;
-  /** Oldest first: the unit's own lines, and systemd's lines about the unit ("Failed at step EXEC ..."). */
+  /** The unit's own lines, and systemd's lines about the unit ("Failed at step EXEC ..."), oldest first. */
   readonly lines: string[];
-  /** The program's first fatal line (fatal.ts), which is kept, however many lines follow. */
+  /** The program's first fatal line (fatal.ts). It is kept, no matter how many lines follow. */
   fatal?: string;
 }
 
 /**
- * Reads the lines of a unit's last starts, oldest first, from the last lines of its journal. Flags and stack traces are
- * left out. A late line without a known start counts as part of the preceding start.
+ * Reads the lines of a unit's last starts, oldest first, from the last lines of its journal. Leaves out flags and stack
+ * traces. A late line that carries no invocation ID counts as part of the preceding start.
  */
 export async function readStarts(unit: string, lines: number): Promise<StartLines[]> {
   const collected = collectStarts();
-  // On a busy machine the journal lags: the program's last lines may not have been written yet.
+  // On a busy machine, the journal lags behind, and the program's last lines may not have been written yet.
   await run(["journalctl", "--sync"], { signal: AbortSignal.timeout(20_000), keep: 1 });
-  // If systemd's child cannot execute the program, its message carries the unit's name. The child is gone before
-  // the journal can find its unit, so `--unit` would miss the message.
+  // If systemd's child process cannot execute the program, it logs a message with the unit's name. The child exits
+  // before the journal can determine its unit, so `--unit` would miss this message.
   const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
   const read = await readLines([`--lines=${lines}`, ...matches], collected.take);
   if (read < lines) return collected.starts;
-  // The oldest of these starts may be incomplete, without its fatal line.
+  // The oldest of these starts may be incomplete and lack its fatal line.
   const [cut] = collected.starts;
   if (cut === undefined || cut.invocation === "" || cut.fatal !== undefined || lines < longRead)
     return collected.starts;
   const whose = [`_SYSTEMD_INVOCATION_ID=${cut.invocation}`, `_SYSTEMD_UNIT=${unit}`];
   await readLines([`--grep=${fatalGrep}`, "--case-sensitive=true", `--lines=${mostFatal}`, ...whose], ({ message }) => {
-    // --grep with --lines shows the newest line first, so the first fatal line comes last.
+    // --grep with --lines shows the newest lines first, so the first fatal line comes last.
     if (isFatal(message)) cut.fatal = message;
   });
   if (cut.fatal !== undefined) cut.lines.unshift(cut.fatal);
   return collected.starts;
 }
 
-/** A read of at least this many lines must also include the first lines of a crash. */
+/** A read of at least this many lines must also find the first lines of a crash. */
 const longRead = 1000;
 const mostFatal = 200;
 const fatalGrep =
   '^(F[0-9]{4} |panic: |fatal error: |runtime: |SIG[A-Z]+: |\\[signal SIG|unexpected fault|\\{"level":"d?(panic|fatal)")';
 
-/** Groups lines by start, and keeps the newest lines and the first fatal line of each start. */
+/** Groups lines by start. Keeps only the newest lines, but always the first fatal line of each start. */
 export function collectStarts(): { readonly starts: StartLines[]; readonly take: (told: JournalEntries) => void } {
   const starts: StartLines[] = [];
   let kept = 0;
@@ -71,7 +74,7 @@ export function collectStarts(): { readonly starts: StartLines[]; readonly take:
 }
 
 /**
- * Reads the journal's matching lines, oldest first.
+ * Reads the matching lines in the journal.
  * @returns the number of lines
  */
 async function readLines(matches: readonly string[], take: (told: JournalEntries) => void): Promise<number> {
@@ -94,7 +97,9 @@ export interface JournalEntries {
   readonly message: string;
 }
 
-/** Parses a line; returns undefined for bytes that are not UTF-8, or a line that is too long. */
+/**
+ * Parses a line. Returns undefined if its message is too long or not UTF-8, which journalctl does not print as text.
+ */
 function parseTold(line: string): JournalEntries | undefined {
   let entry: unknown;
   try {
@@ -108,7 +113,7 @@ function parseTold(line: string): JournalEntries | undefined {
     Reflect.get(entry, key),
   );
   if (typeof message !== "string") return undefined;
-  // systemd's lines about a unit carry systemd's own invocation ID; the unit's invocation ID is in another field.
+  // A line from systemd about a unit contains systemd's own invocation ID; the unit's ID is in a different field.
   const invocation = [systemds, own].find((id) => typeof id === "string");
   return { invocation: typeof invocation === "string" ? invocation : "", message: message.slice(0, keptLength) };
 }

@@ -3,25 +3,25 @@ import { open, rm } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { io } from "./io.ts";
 
-/** Files too large for memory, and folders with their content. */
+/** Accesses files that are too large for memory, and folders with their contents. */
 export interface LargeFiles {
   /**
-   * Reads the file's bytes in chunks, starting at an offset.
+   * Reads a file in chunks, optionally only the bytes from `from` up to `to`.
    * @throws KhwError IO_FAILED
    */
   read(path: string, options?: { readonly from?: number; readonly to?: number }): AsyncIterable<Buffer>;
   /**
    * Writes a file with mode 0600, and returns its SHA-256 in hex. The file is durable when the promise resolves.
-   * Replaces an existing file; a failure leaves a partial file.
+   * Replaces an existing file. A failure leaves a partial file behind.
    */
   write(path: string, chunks: AsyncIterable<Uint8Array>, maxBytes: number): Promise<string>;
-  /** Does nothing if the folder does not exist. */
+  /** Removes a file, or a folder with its contents. Does nothing if the path does not exist. */
   removeTree(path: string): Promise<void>;
 }
 
 const chunkBytes = 256 * 1024;
 
-/** Accesses large files and whole folders on the machine. */
+/** Creates the access to large files and whole folders on the machine. */
 export function createLargeFiles(): LargeFiles {
   return {
     read: (path, { from = 0, to = Infinity } = {}) => readChunks(path, from, to),
@@ -34,7 +34,7 @@ async function* readChunks(path: string, from: number, to: number): AsyncGenerat
   await using handle = await io(path, "cannot read", () => open(path, "r"));
   for (let position = from; position < to;) {
     const length = Math.min(chunkBytes, to - position);
-    // A new buffer for each chunk, because the reader may keep it.
+    // Allocates a new buffer for each chunk, because the reader may keep the chunk.
     const chunk = Buffer.allocUnsafe(length);
     const { bytesRead } = await io(path, "cannot read", () => handle.read(chunk, 0, length, position));
     if (bytesRead === 0) return;

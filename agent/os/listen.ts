@@ -1,4 +1,7 @@
-/** A pending event. Events that happen before `outcome` is awaited are not lost. Disposal removes the listeners. */
+/**
+ * An event that the caller can await. An event that happens before the caller awaits `outcome` is not lost. Disposal
+ * removes the listeners.
+ */
 export interface Listening<T> extends Disposable {
   readonly outcome: Promise<T>;
 }
@@ -9,9 +12,9 @@ export interface Settle<T> {
 }
 
 /**
- * Starts listening at once, so that the caller can then trigger the event without missing it. `start` adds listeners
- * that settle the outcome, and returns functions that remove them. If the signal aborts first, the outcome rejects with
- * the signal's reason.
+ * Starts listening at once, so that the caller can afterwards trigger the event without missing it. `start` adds
+ * listeners that settle the outcome, and returns functions that remove the listeners. If the signal aborts first, the
+ * outcome rejects with the signal's reason.
  */
 export function listen<T>(signal: AbortSignal, start: (settle: Settle<T>) => readonly (() => void)[]): Listening<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();

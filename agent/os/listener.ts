@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from "node:fs/promises";
 import { orAbsent } from "./io.ts";
 import { isErrno } from "../../proto/errno.ts";
 
-/** A process that has a socket. */
+/** A process with a listening socket. */
 export interface ListeningProcess {
   readonly pid: number;
   readonly name: string;
@@ -11,8 +11,8 @@ export interface ListeningProcess {
 const listening = "0A";
 
 /**
- * Finds the process that listens on a TCP port, on any address. If several processes share the socket, returns the
- * first.
+ * Finds the process that is listening on a TCP port, on any address. If several processes share the socket, returns the
+ * one with the lowest PID.
  */
 export async function findListener(port: number): Promise<ListeningProcess | undefined> {
   const sockets = new Set((await listeningSockets(port)).map(({ link }) => link));
@@ -27,19 +27,22 @@ export async function findListener(port: number): Promise<ListeningProcess | und
   return { pid: 0, name: "a process that the agent cannot see" };
 }
 
-/** Returns how many connections wait to be accepted on a TCP port, on any address; undefined if no process listens. */
+/**
+ * Returns how many connections are waiting to be accepted on a TCP port, on any address; undefined if no process is
+ * listening.
+ */
 export async function waitingConnections(port: number): Promise<number | undefined> {
   const sockets = await listeningSockets(port);
   return sockets.length === 0 ? undefined : sockets.reduce((sum, { waiting }) => sum + waiting, 0);
 }
 
 interface ListeningSocket {
-  /** The link in /proc/PID/fd: "socket:[4711]". */
+  /** The target of the socket's link in /proc/PID/fd, for example "socket:[4711]". */
   readonly link: string;
   readonly waiting: number;
 }
 
-/** Reads from the kernel's tables the sockets that listen on the port. */
+/** Finds the sockets that are listening on the port, in the kernel's tables. */
 async function listeningSockets(port: number): Promise<ListeningSocket[]> {
   const tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(async (path) => orAbsent(() => readFile(path, "utf8")));
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
@@ -49,7 +52,7 @@ async function listeningSockets(port: number): Promise<ListeningSocket[]> {
     .filter(([, local, , state]) => local?.endsWith(suffix) === true && state === listening)
     .map((columns) => ({
       link: `socket:[${columns[9]}]`,
-      // "tx_queue:rx_queue": for a listening socket the second is the length of its accept queue, in hex.
+      // The column is "tx_queue:rx_queue". For a listening socket, rx_queue is the length of the accept queue, in hex.
       waiting: Number.parseInt(columns[4]?.split(":")[1] ?? "0", 16),
     }));
 }
@@ -64,7 +67,7 @@ async function holdsOneOf(pid: number, sockets: ReadonlySet<string>): Promise<bo
   return false;
 }
 
-/** Returns undefined if the process or its descriptor disappears during the read. */
+/** Returns undefined if the process or its file descriptor disappears during the read. */
 async function whileItLives<T>(look: () => Promise<T>): Promise<T | undefined> {
   try {
     return await look();

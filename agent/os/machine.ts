@@ -3,14 +3,14 @@ import { availableParallelism, loadavg, uptime } from "node:os";
 import type { Machine } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { io } from "./io.ts";
 
-/** The machine facts that `status` shows. */
+/** Reads the facts about the machine that `khw-client status` shows. */
 export interface MachineFacts {
   read(): Promise<Machine>;
 }
 
 const diskPath = "/var/lib";
 
-/** Reads facts about the machine. Constant facts are read only once; the kernel provides the others at each read. */
+/** Creates the reader. Facts that never change are read only once; the kernel provides the others on each read. */
 export function createMachineFacts(): MachineFacts {
   let system: Promise<{ readonly name: string; readonly kernel: string }> | undefined;
   return {
@@ -36,8 +36,8 @@ export function createMachineFacts(): MachineFacts {
 }
 
 /**
- * Uses the package systeminformation, which knows how distributions name themselves. The package starts processes, so
- * it is called only once.
+ * Uses the npm package systeminformation, which knows how distributions name themselves. Called only once, because the
+ * package starts processes.
  */
 async function readSystem(): Promise<{ name: string; kernel: string }> {
   const { osInfo } = await import("systeminformation");

@@ -8,25 +8,25 @@ export interface MetadataOptions {
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly baseUrl?: string;
-  /** The time limit for all attempts together. */
+  /** The time limit for all attempts taken together. */
   readonly deadlineMillis?: number;
-  /** The time limit of one request. */
+  /** The time limit for one request. */
   readonly attemptMillis?: number;
 }
 
 export interface ReadOptions extends MetadataOptions {
   readonly baseUrl: string;
-  /** The result of the last request for each value, for the time-out's message. */
+  /** The last failure for each value, which is included in the time-out's message. */
   readonly seen: Map<string, string>;
-  /** Longer responses are refused; 4096 by default. */
+  /** The maximum size of a response; 4096 by default. Longer responses are refused. */
   readonly maxBytes?: number;
 }
 
-/** A value, or a folder of values as JSON. */
+/** A value, or a directory of values as JSON. */
 export interface Value {
   readonly text: string;
   /**
-   * Identifies this version of the value, so that a caller can wait for the next one; empty if the server sends no
+   * Identifies this version of the value, so that a caller can wait for the next version; empty if the server sends no
    * ETag.
    */
   readonly etag: string;
@@ -35,9 +35,9 @@ export interface Value {
 const backoff: Backoff = { firstMillis: 250, maxMillis: 4000 };
 
 /**
- * Reads the value at a path (with its query) below /computeMetadata/v1/, and retries until the signal aborts. Returns
- * undefined if the server has no value of that name.
- * @throws KhwError METADATA_UNAVAILABLE if the response does not look like Google's
+ * Reads the value at a path (including its query) below /computeMetadata/v1/. Retries until the signal aborts. Returns
+ * undefined if the server has no such value.
+ * @throws KhwError METADATA_UNAVAILABLE if the response does not look like one from Google's metadata server
  */
 export async function readValue(path: string, options: ReadOptions): Promise<Value | undefined> {
   const { signal, clock, seen } = options;

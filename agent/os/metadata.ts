@@ -8,7 +8,7 @@ import { type MetadataOptions, readValue, metadataUnavailable } from "./metadata
 type ReadValue = (name: string) => Promise<string | undefined>;
 
 /**
- * Reads this instance's name, addresses and location from Compute Engine's metadata server.
+ * Reads this instance's name, internal IP address and location from Compute Engine's metadata server.
  * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or the response does not look like Google's
  */
 export async function readIdentity(options: MetadataOptions): Promise<Identity> {

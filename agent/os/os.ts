@@ -15,7 +15,7 @@ import type { Probes } from "./probes.ts";
 import type { Systemd } from "./systemd.ts";
 import type { Trials } from "./trials.ts";
 
-/** Everything that steps can see and do on the machine: the seam between khw's decisions and the machine. */
+/** Everything that steps can see and do on the machine. This interface separates khw's decisions from the machine. */
 export interface Os {
   readonly files: Files;
   readonly systemd: Systemd;

@@ -4,26 +4,29 @@ import type { Files } from "./files.ts";
 import { run } from "./run.ts";
 import { startTransient } from "./transient.ts";
 
-/** The facts in a package file (.deb). */
+/** The facts about a package file (.deb). */
 export interface PackageFacts {
   readonly name: string;
   readonly version: string;
   readonly architecture: string;
-  /** The digests of the files in the package, as dpkg keeps them; empty if the package has none. */
+  /** The digests of the files in the package, in dpkg's format; empty if the package contains no digests. */
   readonly sums: string;
 }
 
-/** Package files (.deb) on the machine. */
+/** Inspects and installs package files (.deb) on the machine. */
 export interface PackageFiles {
-  /** @throws KhwError INVALID_ARGUMENT if dpkg-deb cannot read the file */
+  /**
+   * Reads the facts about a package file.
+   * @throws KhwError INVALID_ARGUMENT if dpkg-deb cannot read the file
+   */
   inspect(path: string, signal: AbortSignal): Promise<PackageFacts>;
-  /** Returns the digests of an installed package's files, as dpkg keeps them; empty if dpkg has no digests. */
+  /** Returns the digests of an installed package's files, in dpkg's format; empty if dpkg has no digests. */
   installedSums(name: string): Promise<string>;
-  /** Compares two versions by Debian's rules. */
+  /** Compares two versions according to Debian's rules. */
   isOlder(version: string, than: string, signal: AbortSignal): Promise<boolean>;
   /**
-   * Starts apt with a package file in a separate unit, and returns before apt exits. The unit keeps running when the
-   * agent exits.
+   * Starts to install a package file with apt, in a separate unit, and returns before apt exits. The unit keeps running
+   * when the agent exits.
    * @throws KhwError SERVICE_FAILED if systemd refuses the unit
    */
   beginInstall(path: string, options: BeginInstallOptions): Promise<void>;
@@ -37,7 +40,7 @@ export interface BeginInstallOptions {
   readonly signal: AbortSignal;
 }
 
-/** If apt hangs, systemd ends the unit after this time. */
+/** The time after which systemd stops the unit if apt hangs. */
 const installSeconds = 900;
 const lockSeconds = 300;
 const mostSums = 10_000;
@@ -73,7 +76,7 @@ export function createPackageFiles(files: Pick<Files, "read">): PackageFiles {
   };
 }
 
-/** Returns the apt command that installs a package file. apt must not remove other packages to install it. */
+/** Returns the apt command that installs a package file, without removing any other package. */
 export function aptCommand(path: string, options: readonly string[]): string[] {
   const locks = `--option=DPkg::Lock::Timeout=${lockSeconds}`;
   return [
@@ -102,7 +105,7 @@ async function readFields(path: string, signal: AbortSignal): Promise<Omit<Packa
   return { name: field("Package"), version: field("Version"), architecture: field("Architecture") };
 }
 
-/** Reads the whole package: the fields are at its beginning, and the rest can be missing. */
+/** Reads the whole package, because the rest can be missing even if the fields at its beginning are readable. */
 async function readContents(path: string, signal: AbortSignal): Promise<void> {
   const { code, lines } = await run(["dpkg-deb", "--contents", path], { signal, keep: 3 });
   if (code !== 0) throw new KhwError("INVALID_ARGUMENT", `dpkg-deb cannot read the package: ${tail(lines, 3)}`);

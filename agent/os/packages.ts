@@ -9,12 +9,13 @@ import type { Systemd } from "./systemd.ts";
 import { run, type Ended } from "./run.ts";
 import { runTransient } from "./transient.ts";
 
-/** The distribution's packages. */
+/** Manages the distribution's packages. */
 export interface Packages {
-  /** The installed version; undefined if the package is not (completely) installed. */
+  /** Returns the installed version; undefined if the package is not installed, or not completely. */
   installed(name: string): Promise<string | undefined>;
   /**
-   * Updates apt's lists and installs a package in a transient unit; waits for a lock that another process holds.
+   * Updates apt's package lists and installs a package, in transient units. Waits while another process holds apt's
+   * locks.
    * @throws KhwError PACKAGE_FAILED with the last lines of apt's output
    */
   install(
@@ -31,14 +32,14 @@ export interface Packages {
 export interface PackagesOptions {
   readonly systemd: Pick<Systemd, "stop">;
   readonly clock: Clock;
-  /** How long to wait for a lock that another package manager holds. */
+  /** How long to wait while another process holds apt's locks. */
   readonly lockMillis?: number;
-  /** The time limit of an installation, including waits. */
+  /** The time limit of an installation, including waiting for locks. */
   readonly installMillis?: number;
 }
 
 interface Apt {
-  /** Runs one command of the package manager, and repeats it while another process holds the lock. */
+  /** Runs an apt or dpkg command, and repeats it while another process holds a lock that it needs. */
   (argv: readonly string[]): Promise<Ended>;
 }
 
@@ -46,11 +47,11 @@ const lockPollMillis = 2000;
 
 export const aptEnvironment = {
   DEBIAN_FRONTEND: "noninteractive",
-  // Without this, Ubuntu's needrestart would restart unrelated services.
+  // Without this variable, Ubuntu's needrestart would restart unrelated services.
   NEEDRESTART_SUSPEND: "1",
 };
 
-/** Installs packages with Debian's and Ubuntu's apt and dpkg. */
+/** Installs packages with apt and dpkg, on Debian and Ubuntu. */
 export function createPackages(options: PackagesOptions): Packages {
   const { systemd, installMillis = 900_000 } = options;
   return {
@@ -75,12 +76,12 @@ export function createPackages(options: PackagesOptions): Packages {
   };
 }
 
-/** dpkg's database; dpkg replaces the whole file at every change. */
+/** dpkg's database. dpkg replaces the whole file on every change. */
 const database = "/var/lib/dpkg/status";
 
 /**
- * Caches results while dpkg's database is the same file. Without the cache, the check would start a dpkg process every
- * minute.
+ * Caches results until dpkg's database changes. Without the cache, every check of the steps would start a dpkg process,
+ * once a minute.
  */
 function rememberInstalled(): Packages["installed"] {
   const answers = new Map<string, string | undefined>();
@@ -92,14 +93,14 @@ function rememberInstalled(): Packages["installed"] {
     known = now;
     if (now !== "" && answers.has(name)) return answers.get(name);
     const answer = await installed(name);
-    // The result is not cached if the database changed during the query.
+    // Skips the cache if another call has seen a change to the database during the query.
     if (now === known) answers.set(name, answer);
     return answer;
   };
 }
 
 async function installed(name: string): Promise<string | undefined> {
-  // The braces are for dpkg-query; no shell is involved.
+  // dpkg-query expands the braces; no shell is involved.
   const format = "${db:Status-Status} ${Version}\n";
   const { code, lines } = await run(["dpkg-query", "--show", `--showformat=${format}`, parsePackageName(name)], {
     signal: AbortSignal.timeout(30_000),
@@ -111,8 +112,8 @@ async function installed(name: string): Promise<string | undefined> {
 }
 
 async function install(name: string, apt: Apt): Promise<void> {
-  // A failing third-party repository must not prevent an installation from other repositories; the result of the
-  // installation decides.
+  // Ignores a failed update, because a broken third-party repository must not prevent an installation from other
+  // repositories.
   const update = await apt(["apt-get", "--quiet", "update"]);
   let ended = await apt(installCommand(name));
   if (ended.lines.some((line) => line.includes("dpkg was interrupted"))) {
@@ -130,7 +131,7 @@ function seeAll(name: string): string {
   return `run \`apt-get update && apt-get install ${name}\` on the node to see all of it, then run the command again`;
 }
 
-/** Reasons why dpkg cannot configure a package, each with its remedy. */
+/** Known problems of apt and dpkg, each with its remedy. */
 const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
   {
     pattern: /\[::\]:80 failed \(97: Address family not supported/,
@@ -154,7 +155,7 @@ const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] =
   },
 ];
 
-/** Makes dpkg keep changed configuration files without asking. */
+/** Makes dpkg keep modified configuration files without asking. */
 export const keepFiles = ["--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold"];
 
 function installCommand(name: string): string[] {
@@ -162,8 +163,8 @@ function installCommand(name: string): string[] {
 }
 
 /**
- * Repeats apt while a lock is held. apt itself can wait for dpkg's lock, but not for the lock on its lists. While it
- * waits, apt prints nothing.
+ * Repeats apt while another process holds a lock. apt itself can wait for dpkg's lock, but not for the lock on its
+ * package lists, and prints nothing while it waits.
  */
 function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (text: string) => void): Apt {
   const { systemd, clock, lockMillis = 300_000 } = options;
@@ -194,8 +195,8 @@ function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (te
 }
 
 /**
- * Returns the holder of a lock from the output of apt ("held by process 812 (unattended-upgr)") or dpkg ("locked by
- * ... pid 812").
+ * Finds the holder of a lock in the output of apt ("held by process 812 (unattended-upgr)") or dpkg ("locked by ... pid
+ * 812").
  */
 function lockHolder(lines: readonly string[]): string | undefined {
   for (const line of lines) {

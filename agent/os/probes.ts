@@ -19,13 +19,13 @@ export interface ProbeResult {
   readonly status: number;
   /** The first 4 KiB of the response, or the reason why there was no response. */
   readonly body: string;
-  /** Why there was no response; absent if the reason is unknown, and then the missing response proves nothing. */
+  /** Why there was no response. Absent if the reason is unknown; the missing response then proves nothing. */
   readonly failure?: ProbeFailure;
   /** The server's certificate, if it failed verification. */
   readonly certificate?: ServedCertificate;
 }
 
-/** Requests from the machine itself. A failure to connect is a result, not an error. */
+/** Measures and observes the machine and its network. In `http`, a failure to connect is a result, not an error. */
 export interface Probes {
   /**
    * Sends a GET request. Without `caPem`, the server's certificate is not verified. `host` replaces the Host header.
@@ -44,12 +44,12 @@ export interface Probes {
     },
   ): Promise<ProbeResult>;
   /**
-   * Measures small writes that are synced as etcd syncs its log (fdatasync): the time until each is on disk, in
-   * milliseconds. The folder need not exist yet. Leaves no files.
+   * Makes small writes that are synced in the same way as etcd's log (fdatasync). Returns the milliseconds until each
+   * write is on disk. The folder need not exist yet. Leaves no files behind.
    */
   writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
   /**
-   * Returns the milliseconds until a host accepts or refuses a TCP connection; undefined if it does neither in
+   * Returns how many milliseconds a host takes to accept or refuse a TCP connection; undefined if it does neither in
    * time.
    */
   roundTrip(
@@ -57,13 +57,13 @@ export interface Probes {
     options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
   ): Promise<number | undefined>;
   /**
-   * Returns how many connections wait to be accepted on a TCP port, on any address, according to the kernel's tables;
-   * undefined if no process listens.
+   * Returns how many connections are waiting to be accepted on a TCP port, on any address, according to the kernel's
+   * tables; undefined if no process is listening.
    */
   waiting(port: number): Promise<number | undefined>;
-  /** The agent's own condition. */
+  /** Measures the agent's own condition. */
   self(signal: AbortSignal): Promise<SelfFacts>;
-  /** Returns the process that listens on a TCP port, on any address ("nginx", pid), or undefined. */
+  /** Returns the process that is listening on a TCP port, on any address; undefined if no process is listening. */
   listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
 }
 
@@ -71,21 +71,21 @@ const maxBodyBytes = 4096;
 
 type ProbeOptions = Parameters<Probes["http"]>[1];
 
-/** The clock, and the connections that stay open for the next probe. */
+/** The clock, and the connections that are kept open for the next probe. */
 interface Kept {
   readonly http: HttpAgent;
   readonly https: HttpsAgent;
-  /** The certificates of the kept connections, so that a probe does not parse its certificate again. */
+  /** The server certificates of the open connections, cached so that a probe need not parse its certificate again. */
   readonly certificates: WeakMap<TLSSocket, ServedCertificate>;
   readonly clock: Pick<Clock, "now">;
 }
 
-/** A kept-alive connection is closed after this time without a request. */
+/** The time after which a kept-alive connection without a request is closed. */
 const keptMillis = 60_000;
 
 export function createProbes(clock: Pick<Clock, "now">): Probes {
   const options = { keepAlive: true, timeout: keptMillis, maxFreeSockets: 1 };
-  // A resumed TLS session is not verified again, so each connection begins with a full handshake.
+  // Disables TLS session resumption, because the certificate would not be verified again when a session is resumed.
   const https = new HttpsAgent({ ...options, maxCachedSessions: 0 });
   const kept: Kept = { clock, http: new HttpAgent(options), https, certificates: new WeakMap() };
   return {
@@ -114,11 +114,11 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     const request = begin(kept);
     const released = new Promise((resolve) => request.once("close", resolve));
     const result = await toProbeResult(request).catch((error: unknown) => {
-      // The server closed the kept-alive connection in the meantime, and did not receive the request.
+      // Retries if the server has closed the kept-alive connection in the meantime, and so did not receive the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
       return toProbeResult(begin());
     });
-    // The deadline ends all open requests, so a kept-alive connection must be back in its pool earlier.
+    // The deadline destroys all open requests, so the kept-alive connection must be back in its pool before that.
     await released;
     const invalid = options.caPem === undefined ? null : invalidNow(kept, request);
     return invalid === null ? result : await unverified(url, options, invalid);
@@ -142,11 +142,11 @@ interface NoAnswer {
   readonly socket: Socket | null | undefined;
   readonly timeoutMillis: number;
   readonly tookMillis: number;
-  /** How long the event loop was busy in that time. */
+  /** How long the event loop was busy during that time. */
   readonly activeMillis: number;
 }
 
-/** A timer that is late by more than this counts as late. */
+/** A timer that fires later than this shows that the process was busy or stopped. */
 const lateMillis = 1_000;
 
 /**
@@ -163,8 +163,8 @@ function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer)
 }
 
 /**
- * Returns why the certificate of a kept-alive connection is no longer valid, in OpenSSL's wording; null if it is still
- * valid. The connection was verified when it was made, and the certificate may have expired since then.
+ * Returns why the certificate of a kept-alive connection is not valid now, in OpenSSL's wording; null if it is valid.
+ * The certificate was verified when the connection was opened, but may have expired since then.
  */
 function invalidNow({ certificates, clock }: Kept, { socket }: ClientRequest): string | null {
   if (!(socket instanceof TLSSocket)) return null;
@@ -188,7 +188,7 @@ function toRequest(url: URL, { host, caPem, certPem, keyPem }: ProbeOptions, sig
     signal,
     headers: host === undefined ? {} : { host },
     tls: {
-      // Without this, Node verifies the certificate against the Host header.
+      // Without this option, Node verifies the certificate against the Host header.
       servername: isIP(url.hostname) === 0 ? url.hostname : "",
       rejectUnauthorized: caPem !== undefined,
       minVersion: "TLSv1.2",

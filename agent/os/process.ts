@@ -6,14 +6,14 @@ export interface RunningProcess {
   readonly environment: Readonly<Record<string, string>>;
   /** The command line, or the title that the process set for itself. */
   readonly argv: readonly string[];
-  /** Inode and device of the executed program. */
+  /** The inode and device of the executed program. */
   readonly inode: bigint;
   readonly device: bigint;
 }
 
 /**
- * Reads the command line and program of a running process from /proc; undefined for kernel threads, and if the process
- * is gone.
+ * Reads the environment, command line and program of a running process from /proc. Returns undefined if the process is
+ * gone or is a kernel thread.
  */
 export async function readProcess(pid: number): Promise<RunningProcess | undefined> {
   const folder = `/proc/${pid}`;

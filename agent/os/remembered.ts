@@ -9,14 +9,14 @@ export interface RememberedOptions<T> {
 }
 
 /**
- * The kernel's timestamps have the resolution of its tick (at most 10 ms), so a second change within the same tick
- * would be missed.
+ * A file must be unchanged for this time before its value is cached. The kernel's timestamps advance only once per tick
+ * (at most 10 ms), so a second change within the same tick would be missed.
  */
 const tickNanos = 20_000_000n;
 
 /**
- * Derives a value from a file's content and caches the value until the file changes. The file's name does not matter. A
- * cached value costs a single stat(2). Follows symbolic links.
+ * Returns a function that derives a value from a file's contents, and caches the value until the file changes. The
+ * cache is keyed by inode, not by path. A cached value costs a single stat(2). Symbolic links are followed.
  */
 export function createRemembered<T>({ derive, most }: RememberedOptions<T>): (path: string) => Promise<T> {
   const known = new Map<string, { readonly value: T }>();

@@ -2,9 +2,9 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { createInterface } from "node:readline";
 
-/** The result of a program. */
+/** The result of running a program. */
 export interface Ended {
-  /** The exit code. If a signal ended the program, 128 plus the signal's number, as in shells. */
+  /** The exit code. If a signal killed the program, 128 plus the signal's number, as in shells. */
   readonly code: number;
   /** The last lines of stdout and stderr, in order of arrival. */
   readonly lines: readonly string[];
@@ -14,13 +14,13 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** Called with every line as it arrives. */
   readonly onLine?: (line: string) => void;
-  /** The number of lines to keep. */
+  /** The maximum number of lines to keep. */
   readonly keep?: number;
 }
 
 /**
- * Makes programs write English in UTF-8, so that khw can parse their output. LANGUAGE must be empty, because a unit
- * inherits the machine's value, and gettext prefers LANGUAGE in every locale except "C".
+ * Makes programs print English in UTF-8, so that khw can parse their output. LANGUAGE must be set to an empty string,
+ * because a unit inherits the machine's value, and gettext prefers LANGUAGE in every locale except "C".
  */
 export const plainLanguage = { LC_ALL: "C.UTF-8", LANGUAGE: "" } as const;
 
@@ -41,7 +41,7 @@ export async function run(argv: readonly [string, ...string[]], options: RunOpti
   });
   const kill = (): void => {
     child.kill("SIGKILL");
-    // Child processes of the program may hold the other ends of the pipes, which would block this wait.
+    // The program's child processes may keep the pipes open, so "close" would not be emitted.
     child.stdout.destroy();
     child.stderr.destroy();
   };

@@ -3,15 +3,15 @@ import { connect, createServer } from "node:net";
 import { freemem } from "node:os";
 import { deadline } from "./deadline.ts";
 
-/** The results of the agent's self-checks: whether it can observe the machine correctly. */
+/** The results of the agent's self-checks, which show whether it can observe the machine correctly. */
 export interface SelfFacts {
   /** Why a connection to the agent's own listener failed; null if it worked. */
   readonly loopback: string | null;
-  /** How late a timer ran, in milliseconds. */
+  /** How late a timer fired, in milliseconds. */
   readonly lateMillis: number;
   /** The machine's available memory, in bytes. */
   readonly freeBytes: number;
-  /** The used share of the agent's memory limit, from 0 to 1. */
+  /** The share of the agent's memory limit that is in use, from 0 to 1. */
   readonly memoryShare: number;
 }
 
@@ -27,7 +27,7 @@ export async function readSelf(signal: AbortSignal): Promise<SelfFacts> {
     loopback,
     lateMillis,
     freeBytes: freemem(),
-    // Without a limit libuv returns 0, or a number larger than any machine's memory.
+    // Without a limit, libuv returns 0 or a number larger than any machine's memory.
     memoryShare: allowed > 0 ? Math.min(1, process.memoryUsage.rss() / allowed) : 0,
   };
 }
@@ -38,7 +38,10 @@ async function lateness(): Promise<number> {
   return Math.max(0, performance.now() - begun - timerMillis);
 }
 
-/** Returns null if a byte arrives, which means that descriptors, buffers and the loopback interface work. */
+/**
+ * Returns null if a byte arrives, which shows that file descriptors, socket buffers and the loopback interface work;
+ * otherwise the reason.
+ */
 async function loopbackFailure(signal: AbortSignal): Promise<string | null> {
   using limit = deadline(signal, loopbackMillis, () => new Error(`no answer within ${loopbackMillis / 1000} s`));
   const server = createServer((socket) => socket.on("error", () => {}).end("."));

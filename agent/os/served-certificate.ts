@@ -6,20 +6,22 @@ import { type HttpRequest, openRequest } from "./exchange.ts";
 export interface ServedCertificate {
   /** For example "CN=kubernetes,O=Kubernetes". */
   readonly subject: string;
-  /** SHA-256, in the format of X509Certificate. */
+  /** The SHA-256 fingerprint, in the format of Node's X509Certificate. */
   readonly fingerprint: string;
-  /** In milliseconds since the epoch. */
+  /** The validity period, in milliseconds since the epoch. */
   readonly validFrom: number;
   readonly validTo: number;
   /**
-   * The time in the Date header of the server's response, in milliseconds since the epoch; absent without that header.
+   * The time in the Date header of the server's response, in milliseconds since the epoch; absent if there is no such
+   * header.
    */
   readonly serverTime?: number;
 }
 
 /**
- * Returns the certificate of a server whose verification failed. A second request, without verification, reads the
- * certificate; only the time in its response is used. Undefined if the server does not answer this time.
+ * Returns the certificate of a server that failed verification. Sends a second request without verification, and reads
+ * the certificate from its connection; from the response, only the time is used. Returns undefined if the server does
+ * not answer this time.
  */
 export async function askCertificate(url: URL, options: HttpRequest): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;
@@ -40,19 +42,19 @@ export async function askCertificate(url: URL, options: HttpRequest): Promise<Se
       request.once("error", reject).end();
     });
   } catch {
-    // A failed request is no problem, because the server presents its certificate earlier.
+    // A failed request does not matter, because the server presents its certificate before it answers.
   }
   return certificate;
 }
 
-/** Returns the certificate that a connection's server presented; undefined before the end of the handshake. */
+/** Returns the certificate that a connection's server presented; undefined before the handshake is complete. */
 export function certificateOf(socket: TLSSocket): ServedCertificate | undefined {
-  // getPeerX509Certificate would return the certificate only once for each connection.
+  // Does not use getPeerX509Certificate, which returns the certificate only once for each connection.
   const { raw } = socket.getPeerCertificate();
   if (raw === undefined) return undefined;
   const { subject, fingerprint256: fingerprint, validFromDate, validToDate } = new X509Certificate(raw);
   return {
-    // OpenSSL lists the parts of a name from the root; people write them in the opposite order.
+    // OpenSSL lists the parts of a name starting from the root, but the usual notation is the reverse.
     subject: (subject ?? "").split("\n").toReversed().join(","),
     fingerprint,
     validFrom: validFromDate.getTime(),

@@ -3,7 +3,7 @@ import { readMetadata } from "./metadata.ts";
 import type { MetadataOptions } from "./metadata-http.ts";
 
 /**
- * Reads an access token of the instance's service account. The token is a secret; use it only in the Authorization
+ * Requests an access token for the instance's service account. The token is a secret; use it only in the Authorization
  * header.
  * @throws KhwError METADATA_UNAVAILABLE if the instance has no service account, or if its metadata server does not
  * answer
@@ -15,7 +15,7 @@ export async function readAccessToken(options: MetadataOptions): Promise<string>
     const { access_token: token }: { access_token?: unknown } = JSON.parse(answer);
     if (typeof token === "string" && /^[\x21-\x7e]+$/.test(token)) return token;
   } catch {
-    // The parser's message would contain part of the response, and so part of the token.
+    // Drops the parser's message, which could contain part of the response and therefore part of the token.
   }
   throw tokenUnavailable("the metadata server's response has no token");
 }

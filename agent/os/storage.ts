@@ -8,7 +8,7 @@ import type { Clock } from "./clock.ts";
 import type { LargeFiles } from "./large-files.ts";
 
 export interface StorageOptions {
-  /** For example "https://storage.googleapis.com". */
+  /** The address of Cloud Storage, for example "https://storage.googleapis.com". */
   readonly baseUrl: string;
   readonly largeFiles: Pick<LargeFiles, "read">;
   readonly clock: Clock;
@@ -24,19 +24,19 @@ export interface Upload {
   readonly signal: AbortSignal;
 }
 
-/** Cloud Storage, through its JSON API. */
+/** Uploads to Cloud Storage through its JSON API. */
 export interface Storage {
   /**
-   * Uploads a file in parts, resumes after interruptions, and verifies size and MD5. An existing identical object is
-   * left unchanged; a different object is never replaced.
+   * Uploads a file in parts, resumes after interruptions, and verifies the object's size and MD5. An identical object
+   * may already exist; a different object is never replaced.
    * @throws KhwError IO_FAILED with Cloud Storage's response
    */
   upload(upload: Upload): Promise<void>;
 }
 
-/** A multiple of 256 KiB, as Cloud Storage requires. */
+/** The size of a part, which must be a multiple of 256 KiB. */
 const partBytes = 8 * 1024 * 1024;
-/** The maximum number of temporary failures in a row. The next scheduled upload tries again. */
+/** The maximum number of consecutive temporary failures. After that, the next scheduled upload tries again. */
 const maxFailures = 5;
 const idleMillis = 60_000;
 const backoff: Backoff = { firstMillis: 2_000, maxMillis: 32_000 };
@@ -75,7 +75,7 @@ export function createStorage(options: StorageOptions): Storage {
       false,
     );
   };
-  /** Returns how many bytes have arrived; undefined once all have arrived and the object exists. */
+  /** Returns how many bytes have arrived; undefined once all bytes have arrived and the object exists. */
   const sendPart = async (session: string, from: number, upload: Upload): Promise<number | undefined> => {
     const to = Math.min(from + partBytes, upload.size);
     const range = `bytes ${from}-${to - 1}/${upload.size}`;
@@ -88,7 +88,7 @@ export function createStorage(options: StorageOptions): Storage {
     return progressOf(await ask(session, { method: "PUT", headers }, upload), upload);
   };
   const sendAll = async (session: string, upload: Upload): Promise<void> => {
-    /** The number of failures in a row without a new byte. */
+    /** The number of consecutive failures without progress. */
     let failures = 0;
     let lost = false;
     for (let at: number | undefined = 0; at !== undefined;) {
@@ -126,14 +126,20 @@ export function createStorage(options: StorageOptions): Storage {
   }
 }
 
-/** A snapshot contains all Secrets, so it is sent only to Cloud Storage itself, or over TLS to another Google host. */
+/**
+ * Whether an upload session is at Cloud Storage itself, or at another Google host over TLS. No other host may receive a
+ * snapshot, because a snapshot contains all Secrets.
+ */
 function isOfStorage(session: string, baseUrl: string): boolean {
   const [url, base] = [URL.parse(session), URL.parse(baseUrl)];
   if (url === null || base === null) return false;
   return url.origin === base.origin || (url.protocol === "https:" && url.hostname.endsWith(".googleapis.com"));
 }
 
-/** Only the host is shown, because the rest of a session's address is a secret that permits uploads. */
+/**
+ * Returns the host in a session's address. The rest of the address must not be shown, because it is a secret that
+ * permits uploads.
+ */
 function hostOf(session: string): string {
   return URL.parse(session)?.host ?? "no URL";
 }
@@ -141,7 +147,7 @@ function hostOf(session: string): string {
 /** A temporary failure. */
 class Passing extends KhwError {}
 
-/** Whether an upload failed for a temporary reason. As long as that reason lasts, all other uploads fail too. */
+/** Whether an upload failed for a reason that would make all other uploads fail too, such as a temporary failure. */
 export function mayPass(error: unknown): boolean {
   return error instanceof Passing || !(error instanceof KhwError) || error.code !== "IO_FAILED";
 }

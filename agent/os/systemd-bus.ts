@@ -5,8 +5,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { listen } from "./listen.ts";
 
 /**
- * A change of a unit's state. Each event that carries the new state is reported separately, because a later read can
- * miss states in between.
+ * A change to a unit's state. Each change is reported with the new state from systemd's event, because reading the
+ * state later could miss states in between.
  */
 export interface UnitChange {
   readonly name: string;
@@ -20,15 +20,16 @@ const properties = "org.freedesktop.DBus.Properties";
 const signalType = 4;
 
 /**
- * The bus refuses a connection's call while 128 others wait for their reply (max_replies_per_connection of the system
- * bus). Half of these are reserved for calls to the manager and for match rules.
+ * The maximum number of property reads in flight. The system bus refuses further calls while a connection has 128 calls
+ * waiting for replies (max_replies_per_connection). Half of these are reserved for calls to the manager and for match
+ * rules.
  */
 const openReads = 64;
 
-/** A connection to systemd's manager object. It reconnects by itself when the bus returns. */
+/** A connection to systemd over the system bus. It reconnects by itself when the bus returns. */
 export interface SystemdBus extends AsyncDisposable {
   /**
-   * Calls a method of the manager. The signature specifies the types of the arguments.
+   * Calls a method of systemd's manager object. The signature specifies the types of the arguments.
    * @throws KhwError SERVICE_FAILED with systemd's message
    */
   call<T>(
@@ -37,9 +38,9 @@ export interface SystemdBus extends AsyncDisposable {
     options?: CallOptions,
   ): Promise<T>;
   /**
-   * Reads these properties of one interface of a unit ("Unit", "Service"). An unknown unit also has these properties,
-   * with the state not-found. They are read one by one, because a unit has hundreds of properties. Reading all of them
-   * takes ten times as long.
+   * Reads these properties of one of a unit's interfaces. An unknown unit has these properties too, with the load state
+   * "not-found". Reads the properties one by one, because a unit has hundreds of them, and reading all of them takes
+   * ten times as long.
    */
   properties(
     unit: string,
@@ -49,15 +50,15 @@ export interface SystemdBus extends AsyncDisposable {
   /** Calls the listener when any job ends, until the returned function is called. */
   onJobRemoved(listener: (job: string, result: string) => void): () => void;
   /**
-   * Calls the listener when the connection is lost, until the returned function is called. Events are missed until the
-   * connection returns.
+   * Calls the listener when the connection is lost, until the returned function is called. While the connection is
+   * lost, events are missed.
    */
   onLost(listener: () => void): () => void;
-  /** Resolves at the next change of the unit's state, or when the connection returns after a loss. */
+  /** Resolves on the next change to the unit's state, or when a lost connection returns. */
   changed(unit: string, signal: AbortSignal): Promise<void>;
   /**
-   * Calls the listener at every change of these units, until the returned function is called. Reports all of them
-   * when changes may have been missed.
+   * Calls the listener on every change to these units, until the returned function is called. Reports all units when
+   * changes may have been missed.
    */
   watch(units: readonly string[], listener: (change: UnitChange) => void): () => void;
 }
@@ -65,13 +66,13 @@ export interface SystemdBus extends AsyncDisposable {
 /** @param address a D-Bus address, for example "unix:path=/run/dbus/system_bus_socket". */
 export function connectSystemd(address: string): SystemdBus {
   const bus = createClient({ busAddress: address, reconnect: { maxDelay: 2000 } });
-  // A lost connection already fails the calls in flight, each with its cause, so these events add nothing.
+  // Ignores these events, because a lost connection already makes all calls in flight fail with its cause.
   bus.connection.on("error", ignore);
   bus.on("reconnectError", ignore);
 
   const invoke = <T>(message: Message & { member: string }, options: CallOptions = {}): Promise<T> =>
     explainBusError(message.member, bus.invoke<T>({ destination: service, ...message }, options));
-  // systemd sends signals only to subscribers, and forgets a subscriber when its connection ends.
+  // systemd sends signals only to subscribers, and forgets a subscriber when the connection closes.
   const subscribe = (): void => {
     void bus.invoke({
       destination: service,
@@ -135,7 +136,7 @@ export function connectSystemd(address: string): SystemdBus {
           () => void bus.off("reconnected", again),
         ];
       });
-      // The rule is sent before the caller's next call, so no event after the reply to that call is missed.
+      // The rule reaches the bus before the caller's next call, so no event after the reply to that call is missed.
       const watching = bus.watch(
         `type='signal',sender='${service}',path='${path}',interface='${properties}',member='PropertiesChanged'`,
       );
@@ -143,7 +144,7 @@ export function connectSystemd(address: string): SystemdBus {
       try {
         await change.outcome;
       } finally {
-        // If the rule cannot be removed, it has already disappeared together with its connection.
+        // A failure means that the rule has already disappeared together with its connection.
         watch.remove().catch(ignore);
       }
     },
@@ -162,7 +163,7 @@ export function connectSystemd(address: string): SystemdBus {
         }),
       ];
       bus.on("reconnected", missed);
-      // If a rule cannot be added now, it is added when the connection returns.
+      // Ignores failures, because the rules are added again when the connection returns.
       for (const path of names.keys())
         bus.addMatch(`type='signal',path='${path}',member='PropertiesChanged'`).catch(ignore);
       bus.addMatch(`type='signal',interface='${service}.Manager',member='Reloading'`).catch(ignore);
@@ -180,7 +181,7 @@ export function connectSystemd(address: string): SystemdBus {
 
 function ignore(): void {}
 
-/** Returns the states in a PropertiesChanged signal of a unit. */
+/** Returns the unit's states from a PropertiesChanged signal. */
 function statesIn([kind, changed]: readonly unknown[]): Omit<UnitChange, "name"> {
   if (kind !== `${service}.Unit` || typeof changed !== "object" || changed === null) return {};
   const [activeState, subState] = ["ActiveState", "SubState"].map((key): unknown => Reflect.get(changed, key));
@@ -190,7 +191,7 @@ function statesIn([kind, changed]: readonly unknown[]): Omit<UnitChange, "name">
   };
 }
 
-/** Returns the call's reply. A failure becomes SERVICE_FAILED with the message from systemd or from the bus. */
+/** Returns the reply to a call. A failure becomes SERVICE_FAILED with the message from systemd or the bus. */
 async function explainBusError<T>(member: string, call: PromiseLike<T>): Promise<T> {
   try {
     return await call;
@@ -207,7 +208,8 @@ async function explainBusError<T>(member: string, call: PromiseLike<T>): Promise
 }
 
 /**
- * Returns a unit's object path: systemd writes every character except letters and digits, and a leading digit, as _XX.
+ * Returns a unit's object path, in which systemd escapes a leading digit, and all characters except letters and digits,
+ * as _XX.
  */
 function unitPath(unit: string): string {
   const escaped = unit.replaceAll(

@@ -30,9 +30,9 @@ export interface UnitStatus {
   /** Whether the unit's files on disk differ from those that systemd has loaded. */
   readonly needsReload: boolean;
   readonly mainPid: number;
-  /** When the unit became active, in milliseconds since the epoch; 0 if it never did. */
+  /** When the unit last became active, in milliseconds since the epoch; 0 if it was never active. */
   readonly activeSince: number;
-  /** The same moment on Clock.monotonic. */
+  /** The same time as `activeSince`, according to Clock.monotonic. */
   readonly activeMonotonic: number;
   /**
    * When the unit's state last changed (start, stop or reload: StateChangeTimestamp), in milliseconds since the
@@ -41,52 +41,53 @@ export interface UnitStatus {
   readonly stateSince: number;
   readonly restarts: number;
   /**
-   * Whether systemd skipped the last start because a condition of the unit did not hold; absent if it was not skipped.
+   * Whether systemd skipped the unit's last start because one of the unit's conditions did not hold; absent if it did
+   * not.
    */
   readonly unmet?: boolean;
 }
 
-/** The service manager, over D-Bus. Unit names have their suffix. */
+/** Talks to systemd over D-Bus. Unit names include the suffix. */
 export interface Systemd {
   unit(name: string): Promise<UnitStatus>;
   /** Returns the files from which the unit is currently loaded. */
   sources(name: string): Promise<UnitSources>;
-  /** Runs daemon-reload. Calls made during a reload share the next reload. */
+  /** Runs `daemon-reload`. All calls made during a reload share the next one. */
   reload(): Promise<void>;
   enable(name: string): Promise<void>;
   /**
-   * Waits until the job is done.
+   * Starts a unit, and waits until the job is done.
    * @throws KhwError SERVICE_FAILED with the job's result
    */
   start(name: string, signal: AbortSignal): Promise<void>;
   restart(name: string, signal: AbortSignal): Promise<void>;
   stop(name: string, signal: AbortSignal): Promise<void>;
-  /** Makes the service read its configuration again (ExecReload). */
+  /** Makes a service reload its configuration (ExecReload). */
   reloadService(name: string, signal: AbortSignal): Promise<void>;
-  /** Resolves when the unit's state next changes; rejects with the signal's reason when the signal aborts. */
+  /** Resolves on the next change to the unit's state. Rejects with the signal's reason when the signal aborts. */
   changed(name: string, signal: AbortSignal): Promise<void>;
   /**
-   * Calls the listener at every change of these units, until the returned function is called. Reports all units when
-   * changes may have been missed: after a reconnection, or after systemd has reloaded its unit files.
+   * Calls the listener on every change to these units, until the returned function is called. Reports all units when
+   * changes may have been missed, which is after a reconnection and after `daemon-reload`.
    */
   watch(names: readonly string[], listener: (change: UnitChange) => void): () => void;
-  /** Sends SIGKILL to all processes of the unit; no error if it has no process. */
+  /** Sends SIGKILL to all processes of a unit. Does nothing if the unit has no processes. */
   kill(name: string): Promise<void>;
-  /** Allows a unit that systemd gave up on to start again; no error if the unit is not loaded. */
+  /** Clears a unit's failed state, so that systemd can start it again. Does nothing if the unit is not loaded. */
   resetFailed(name: string): Promise<void>;
-  /** Returns the last lines of the unit's journal since its last start, oldest first. */
+  /** Returns the last lines that a unit has logged since its last start, oldest first. */
   journal(name: string, lines: number): Promise<string[]>;
   /**
-   * Returns the lines of the unit's last starts, one list for each start, oldest first, taken from the last lines of
-   * its journal. Flags and stack traces are left out.
+   * Returns the journal lines of a unit's last starts, one list for each start, oldest first. `lines` is the number of
+   * lines to read. Flags and stack traces are left out.
    */
   starts(name: string, lines: number): Promise<string[][]>;
   /**
-   * Describes how the service's last process exited, in the wording of systemd's journal line, even if the journal
-   * missed that line. Empty while a process runs, and after a successful exit.
+   * Describes how a service's last process exited, in the wording of systemd's journal lines. This works even if the
+   * journal lost these lines. Returns no lines while a process is running, or after a successful exit.
    */
   ending(name: string): Promise<string[]>;
-  /** The command line and program of a running process; undefined if it is gone. */
+  /** Returns the environment, command line and program of a running process; undefined if the process is gone. */
   process(pid: number): Promise<RunningProcess | undefined>;
 }
 
@@ -94,7 +95,7 @@ export interface SystemdOptions {
   /** A D-Bus address. */
   readonly address?: string;
   /**
-   * The time limit of a job. systemd itself ends a start that hangs (TimeoutStartSec), so this limit only guards
+   * The time limit of a job. systemd itself aborts a start that hangs (TimeoutStartSec), so this limit only guards
    * against a stuck job queue.
    */
   readonly jobMillis?: number;
@@ -210,7 +211,7 @@ function toText(value: unknown): string {
   return typeof value === "string" ? value : "";
 }
 
-/** Converts systemd's microseconds since the epoch. */
+/** Converts systemd's microseconds to milliseconds. */
 function millis(value: unknown): number {
   return typeof value === "bigint" ? Number(value / 1000n) : 0;
 }
@@ -222,13 +223,10 @@ interface Job {
   readonly deadlineMillis: number;
 }
 
-/** The result of a job that was not done in time. */
+/** The result of a job that was not finished in time. */
 const overdue = "overdue";
 
-/**
- * Queues a job and waits until it is done. After an abort, systemd continues the job, subject to systemd's own
- * time-outs.
- */
+/** Queues a job and waits until it is done. After an abort, systemd still runs the job, with its own time-outs. */
 async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }: Job): Promise<void> {
   signal.throwIfAborted();
   const ended = new Map<string, string>();

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { io, orAbsent } from "./io.ts";
 import { isErrno } from "../../proto/errno.ts";
 
-/** The size of etcd's log record for one small request. */
+/** The size of each write, which is that of etcd's log record for a small request. */
 const writeBytes = 2300;
 
 export async function writes(
@@ -15,7 +15,7 @@ export async function writes(
   return io(path, "cannot write", async () => {
     const times: number[] = [];
     await using handle = await open(path, "w", 0o600);
-    // A file without a name disappears when the process is killed.
+    // Unlinks the open file, so that it disappears even if the process is killed.
     await rm(path);
     for (const data = Buffer.alloc(writeBytes); times.length < count; signal.throwIfAborted()) {
       const begun = performance.now();

@@ -5,10 +5,10 @@ import { plainLanguage, run, type Ended } from "./run.ts";
 
 export interface TransientOptions {
   readonly systemd: Pick<Systemd, "stop">;
-  /** A part of the unit's name: khw-PURPOSE-XXXXXXXX. */
+  /** The middle part of the unit's name, khw-PURPOSE-XXXXXXXX. */
   readonly purpose: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Settings of the unit, for example "DynamicUser=yes". */
+  /** The unit's settings, for example "DynamicUser=yes". */
   readonly properties?: readonly string[];
   readonly signal: AbortSignal;
   /** See RunOptions. */
@@ -18,7 +18,7 @@ export interface TransientOptions {
 
 const stopMillis = 60_000;
 
-/** Returns systemd-run's arguments for a unit's environment, in which programs always print English. */
+/** Returns the arguments that set a unit's environment, in which programs always print English. */
 function setEnvironment(environment: Readonly<Record<string, string>>): string[] {
   return Object.entries({ ...plainLanguage, ...environment }).map(([name, value]) => `--setenv=${name}=${value}`);
 }
@@ -28,15 +28,15 @@ function setProperties(properties: readonly string[]): string[] {
 }
 
 export interface StartTransientOptions extends Required<Pick<TransientOptions, "environment" | "properties">> {
-  /** The unit's full name. systemd refuses the name while a unit with that name exists. */
+  /** The unit's full name. systemd refuses the name if a unit of that name is loaded. */
   readonly unit: string;
   readonly signal: AbortSignal;
 }
 
 /**
- * Starts a program in a transient oneshot unit, and returns when systemd has queued it. The unit does not depend on the
- * agent's process: it keeps running when the agent exits, and its output goes to the journal. After a failure, the unit
- * stays loaded.
+ * Starts a program in a transient oneshot unit, and returns when systemd has queued the start. The unit does not depend
+ * on the agent's process: it keeps running when the agent exits, and its output goes to the journal. After a failure,
+ * the unit stays loaded.
  * @throws KhwError SERVICE_FAILED if systemd refuses the unit
  */
 export async function startTransient(argv: readonly string[], options: StartTransientOptions): Promise<void> {
@@ -48,8 +48,8 @@ export async function startTransient(argv: readonly string[], options: StartTran
 }
 
 /**
- * Runs a program in a transient unit: outside the agent's sandbox, and not killed when the agent restarts. If the
- * signal aborts, stops the unit and throws the abort's reason.
+ * Runs a program in a transient unit, which is outside the agent's sandbox and survives a restart of the agent. If the
+ * signal aborts, stops the unit and throws the signal's reason.
  */
 export async function runTransient(argv: readonly string[], options: TransientOptions): Promise<Ended> {
   const { systemd, purpose, environment = {}, properties = [], signal, keep, onLine } = options;
@@ -72,7 +72,7 @@ async function stop(systemd: Pick<Systemd, "stop">, unit: string): Promise<void>
   try {
     await systemd.stop(unit, AbortSignal.timeout(stopMillis));
   } catch (error) {
-    // The unit has ended in the meantime, and systemd no longer knows it.
+    // The unit has stopped in the meantime, so systemd does not know it any more.
     if (!(error instanceof KhwError)) throw error;
   }
 }

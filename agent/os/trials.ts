@@ -2,19 +2,24 @@ import type { Ended } from "./run.ts";
 import type { Systemd } from "./systemd.ts";
 import { runTransient } from "./transient.ts";
 
-/** Runs programs without any privileges: they can neither change the machine nor reach a network. */
+/** Runs programs without any privileges, so that they can neither change the machine nor reach a network. */
 export interface Trials {
-  /** @param texts files that the program may read, by path below /tmp; the files are not in the machine's own /tmp */
+  /**
+   * @param texts the contents of files that the program may read, keyed by path below /tmp; the program has a private
+   * /tmp
+   */
   run(
     argv: readonly string[],
     options: { readonly texts?: Readonly<Record<string, string>>; readonly signal: AbortSignal },
   ): Promise<Ended>;
 }
 
-/** A program that only prints its version exits at once, even on a busy machine. */
+/** The time limit of a run. Trial programs usually exit at once, even on a busy machine. */
 const limitSeconds = 30;
 
-/** DynamicUser implies a private /tmp, a read-only system, and no way to gain privileges. */
+/**
+ * The unit's restrictions. DynamicUser implies a private /tmp, a read-only file system, and no way to gain privileges.
+ */
 const withoutRights = [
   "DynamicUser=yes",
   "PrivateNetwork=yes",
@@ -27,10 +32,16 @@ const withoutRights = [
   "LimitCORE=0",
 ];
 
-/** A program that refuses a flag first prints the error, and then hundreds of lines of usage. */
+/**
+ * The number of output lines to keep. A program that refuses a flag prints the error first, and then hundreds of lines
+ * of usage.
+ */
 const mostLines = 5_000;
 
-/** Writes pairs of path and text, up to an empty path, and runs the rest of its arguments. */
+/**
+ * Takes pairs of a path and a text, up to an empty path, and writes each text to its path. Then runs the remaining
+ * arguments as a command.
+ */
 const script = 'while [ -n "$1" ]; do printf %s "$2" >"$1"; shift 2; done; shift; exec "$@"';
 
 export function createTrials(systemd: Pick<Systemd, "stop">): Trials {

@@ -4,10 +4,10 @@ import { dirname } from "node:path";
 import { coalesce } from "./coalesce.ts";
 import { orAbsent } from "./io.ts";
 
-/** Changes within this time are reported once, because an editor writes a file in several steps. */
+/** Changes within this time are reported only once, because editors write a file in several steps. */
 const settleMillis = 50;
 
-/** The watched path for a folder: the folder itself or, if that is missing, its nearest existing parent. */
+/** The path that is watched for a folder: the folder itself or, if it is missing, its nearest existing parent. */
 interface Watched {
   readonly path: string;
   readonly identity: string;
@@ -15,8 +15,9 @@ interface Watched {
 }
 
 /**
- * Reports changes in folders with inotify. inotify reports nothing for a missing folder, and stops after a folder is
- * removed or moved. Each event therefore checks every folder again, and a missing folder's nearest parent is watched.
+ * Watches folders with inotify. inotify cannot watch a missing folder, and stops watching a folder that is removed or
+ * moved. Each event therefore makes this function check every folder again. If a folder is missing, its nearest
+ * existing parent is watched instead.
  */
 export function watchFolders(folders: readonly string[], listener: () => void): () => void {
   const watched = new Map<string, Watched>();
@@ -30,7 +31,7 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     if (stopped) return;
     timer ??= setTimeout(() => {
       timer = undefined;
-      // Reports the change only after the watches are renewed, so that no change in between is missed.
+      // Calls the listener only after the watches are renewed, so that no change in between is missed.
       renew().then(tell, tell);
     }, settleMillis);
   };
@@ -44,15 +45,15 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     known?.watcher.close();
     watched.delete(folder);
     const watcher = tryWatch(path, heard);
-    // The path disappeared in the meantime, or the machine has no inotify watches left. The next periodic check then
-    // finds the change.
+    // The path has disappeared in the meantime, or the machine has no inotify watches left. Changes are then found by
+    // the next periodic check.
     if (watcher === undefined) return;
     watched.set(folder, { path, identity, watcher });
     // The folder or a nearer parent may have appeared in the meantime.
     if (path !== folder && (await nearest(folder)).path !== path) heard();
   };
 
-  // Also reports changes from before the first watch.
+  // Calls the listener once at the start, because changes may have happened before the first watch.
   renew().then(heard, heard);
   return () => {
     stopped = true;
@@ -63,8 +64,8 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
 }
 
 /**
- * Returns the folder, or its nearest existing parent. The identity includes the birth time, because inodes are
- * reused.
+ * Returns the folder or, if it is missing, its nearest existing parent. The identity includes the birth time, because
+ * inodes are reused.
  */
 async function nearest(folder: string): Promise<Pick<Watched, "path" | "identity">> {
   const facts = await orAbsent(() => stat(folder, { bigint: true }));

@@ -1,7 +1,7 @@
 import type { Cause } from "../evidence.ts";
 
 /**
- * Causes for any file that is set by a flag and that the program cannot read. Causes for specific files come earlier.
+ * Causes for any file that a flag refers to and that the program cannot read. Causes for specific files come earlier.
  */
 export const certificates: readonly Cause[] = [
   {

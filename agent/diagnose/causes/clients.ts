@@ -4,7 +4,7 @@ const certificateExpired = /x509: certificate has expired or is not yet valid/;
 
 export const clientComponents: readonly string[] = ["kube-controller-manager", "kube-scheduler"];
 
-/** Causes for the API server's clients (the controller manager and the scheduler) and for their files. */
+/** Causes for the API server's clients (the controller manager and the scheduler) and the files that they read. */
 export const clients: readonly Cause[] = [
   {
     id: "service-account-key-invalid",

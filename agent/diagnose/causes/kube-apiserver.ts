@@ -2,7 +2,7 @@ import type { Cause, Evidence } from "../evidence.ts";
 
 const components = ["kube-apiserver"];
 
-/** Matches the last message of an API server after etcd did not answer for 20 seconds, in 1.20 and newer releases. */
+/** Matches the last message of an API server that has waited 20 seconds for etcd, in releases 1.20 and later. */
 const gaveUp = /^Error: (?:.*: )?context deadline exceeded|Unable to create storage backend|error while dialing.*:2379/;
 
 const said = (pattern: RegExp) => (_: Evidence, start: readonly string[]) => start.some((line) => pattern.test(line));
@@ -16,8 +16,8 @@ const notThere = /Error while dialing|connection refused|no route to host/;
 const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
 
 /**
- * Causes for an API server that exits because of etcd. Its last message reports only a time-out, so earlier lines of
- * the same start show the cause.
+ * Causes for an API server that exits because of etcd. Its last message reports only a time-out; earlier lines of the
+ * same start reveal the cause.
  */
 export const etcdClient: readonly Cause[] = [
   {
@@ -71,7 +71,7 @@ export const etcdClient: readonly Cause[] = [
     components,
     pattern: gaveUp,
     shows: notThere,
-    // If some servers answer and others do not, the quorum is missing.
+    // If some servers answer and others do not, the cluster has no quorum.
     when: ({ etcd = [] }, start) =>
       start.some((line) => notThere.test(line)) &&
       !etcd.some(({ body }) => /no answer within|"health":\s*"false"/.test(body)),

@@ -1,10 +1,10 @@
 import type { Cause } from "../evidence.ts";
 
-/** systemd's messages about a program that the kernel did not start, up to the reason. */
+/** Matches systemd's messages about a program that could not be executed, up to the reason. */
 const notExecuted =
   "(?:Failed (?:to locate executable|to execute|at step EXEC spawning)|Unable to locate executable) '?(?<file>[^\\s':]+)'?: ";
 
-/** Causes on the machine itself: a program, a port, memory, disk space. */
+/** Causes on the machine itself: a broken program, a port that is in use, too little memory or disk space. */
 export const machine: readonly Cause[] = [
   {
     id: "binary-missing",
@@ -112,7 +112,7 @@ export const machine: readonly Cause[] = [
   },
 ];
 
-/** Causes that only say how a process exited, for when no earlier line says why. */
+/** Causes that describe only how a process exited. They apply if no earlier line says why. */
 export const ends: readonly Cause[] = [
   {
     id: "program-crashed",

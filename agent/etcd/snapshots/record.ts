@@ -9,7 +9,7 @@ const originNames = {
 } as const satisfies Record<number, string>;
 
 /**
- * Encodes the small JSON file beside a snapshot, which contains the results and time of the snapshot's verification.
+ * Encodes the record of a snapshot: a small JSON file next to it, with the results and the time of its verification.
  */
 export function encodeRecord(snapshot: Snapshot): string {
   const { takenUnixMillis, provedUnixMillis, origin, ...rest } = snapshot;
@@ -22,7 +22,10 @@ export function encodeRecord(snapshot: Snapshot): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
-/** Returns undefined if the text is not a record of this snapshot. A snapshot without a record is not verified. */
+/**
+ * Decodes a snapshot's record. Returns undefined if the text is not a valid record; the snapshot then does not count as
+ * verified.
+ */
 export function decodeRecord(id: string, text: string): Snapshot | undefined {
   try {
     const { taken, proved, origin, ...rest }: Record<string, unknown> = JSON.parse(text);
@@ -39,13 +42,13 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
     const sound = times.every(isTime) && counts.every(isCount) && snapshot.sha256 !== "";
     return sound ? snapshot : undefined;
   } catch {
-    // The parser's error adds nothing: the text is damaged.
+    // The parser's error would not help the user: the text is damaged.
     return undefined;
   }
 }
 
 /**
- * Checks that an id is a plain file name: no path, not hidden.
+ * Checks that an ID is a plain file name, neither a path nor hidden.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseSnapshotId(id: string): string {
@@ -54,14 +57,14 @@ export function parseSnapshotId(id: string): string {
     : refuse("snapshot", `${show(id)} is not a snapshot's name`);
 }
 
-/** Returns a snapshot's name; sorting by name also sorts by time. */
+/** Returns a snapshot's name. Sorting snapshots by name also sorts them by time. */
 export function snapshotId(unixMillis: number, node: string): string {
   return `${compactTime(unixMillis)}-${node}`;
 }
 
 /**
- * Returns the object's name in a bucket. It includes the cluster, because nodes of other clusters can have the same
- * names.
+ * Returns the name of a snapshot's object in a bucket. It includes the cluster's name and ID, because nodes in
+ * different clusters can have the same names.
  */
 export function objectName(cluster: string, { clusterId, id }: Pick<Snapshot, "clusterId" | "id">): string {
   return `${cluster}/${clusterId}/${id}.db`;

@@ -9,20 +9,23 @@ import type { Snapshots } from "./snapshots.ts";
 
 /** Takes snapshots on a schedule. */
 export interface Schedule {
-  /** Takes a snapshot if it is due; called at a regular interval. Never rejects. */
+  /** Takes a snapshot if one is due. Called at a regular interval. Never rejects. */
   readonly beat: () => Promise<void>;
-  /** The result of the last run. */
+  /** Returns the result of the last scheduled snapshot. */
   readonly lastRun: () => SnapshotRun | undefined;
-  /** Uploads new snapshots if the policy says so, and deletes the oldest. Never rejects. */
+  /**
+   * Called after a snapshot was taken. Uploads new snapshots if the policy requires it, and deletes surplus old ones.
+   * Never rejects.
+   */
   readonly taken: () => Promise<void>;
 }
 
 export interface ScheduleOptions {
   readonly clock: Clock;
   readonly snapshots: Pick<Snapshots, "list" | "save" | "prune" | "noteUpload">;
-  /** Undefined if no snapshots are scheduled. */
+  /** Returns the snapshot policy; undefined if no snapshots are scheduled. */
   readonly policy: () => SnapshotPolicy | undefined;
-  /** This controller's position in the list of controllers, which determines its turns. */
+  /** Returns this controller's position in the list of controllers, which determines when it takes its snapshots. */
   readonly place: () => { readonly index: number; readonly count: number };
   /** Whether the schedule is paused, for example during a restore of etcd. */
   readonly paused: () => boolean;
@@ -33,13 +36,13 @@ export interface ScheduleOptions {
 }
 
 const retryBackoff: Backoff = { firstMillis: 60_000, maxMillis: 30 * 60_000 };
-/** The number of manual and received snapshots to keep if the policy does not specify one. */
+/** The number of snapshots of each kind to keep if no policy sets it. */
 const defaultKeep = 24;
 
 /**
- * Creates the schedule. Each controller takes its own snapshots, in its own part of the interval. Snapshots are
- * therefore spread evenly over the interval and over the disks, without coordination between the controllers. The time
- * of the next snapshot follows from the existing ones, so that a restart of the agent does not reset a timer.
+ * Creates the schedule. Each controller takes its own snapshots, each at a different point in the interval. Snapshots
+ * are therefore spread evenly over the interval and over the disks, without any coordination between the controllers.
+ * The time of the next snapshot is derived from the existing snapshots, so a restart of the agent does not delay it.
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock, snapshots, policy, paused, upload, told, signal } = options;
@@ -49,8 +52,8 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   let last: number | undefined;
 
   /**
-   * Uploads all snapshots that are not in the bucket yet, including those that failed to upload earlier. Returns the
-   * reason for a failure; empty if all are uploaded.
+   * Uploads all snapshots that are not in the bucket yet, including those that could not be uploaded earlier. Returns
+   * the reason for the first failure; empty if every upload succeeded.
    */
   const uploadAll = async (bucket: string): Promise<string> => {
     const own = (await snapshots.list()).filter(({ origin }) => origin !== SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED);
@@ -124,7 +127,10 @@ export function createSchedule(options: ScheduleOptions): Schedule {
   };
 }
 
-/** Whether one of this controller's turns has begun since its last snapshot. */
+/**
+ * Whether the time of this controller's next snapshot has passed since its last one. The controllers take turns, evenly
+ * spread over the interval.
+ */
 export function isDue(
   last: number,
   now: number,

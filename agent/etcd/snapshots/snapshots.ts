@@ -7,35 +7,35 @@ import { type Proof, verifySnapshot, refuseWithoutRoom, verificationFailed } fro
 import { parseSnapshotId, snapshotId } from "./record.ts";
 import type { SnapshotStore } from "./store.ts";
 
-/** The verified snapshots of a machine. Long operations run one after the other. */
+/** The verified snapshots on a machine. Long operations run one at a time. */
 export interface Snapshots {
   /** Oldest first. */
   list(): Promise<Snapshot[]>;
-  /** @throws KhwError INVALID_ARGUMENT if no snapshot has that name */
+  /** @throws KhwError INVALID_ARGUMENT if no verified snapshot has that name */
   find(id: string): Promise<Snapshot>;
-  /** Returns the newest snapshot that this machine took itself, from memory. Only the metrics use this. */
+  /** Returns the newest snapshot that this machine itself took, from the cache. Only the metrics use this. */
   newest(): Snapshot | undefined;
   /**
    * Takes a snapshot of the machine's member.
    * @param purpose see Snapshot.purpose
-   * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; no file is kept
+   * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; its file is then removed
    */
   save(origin: SnapshotOrigin, signal: AbortSignal, purpose?: string): Promise<Snapshot>;
   /**
    * Verifies a snapshot again.
-   * @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED: the snapshot no longer counts as verified
+   * @throws KhwError DIGEST_MISMATCH or POSTCONDITION_FAILED; the snapshot then no longer counts as verified
    */
   verify(id: string, signal: AbortSignal): Promise<Snapshot>;
   read(id: string): Promise<AsyncIterable<Buffer>>;
   fileOf(id: string): string;
   /**
    * Receives a snapshot from another machine, and verifies it.
-   * @param announced the known facts: at least id, size and digest
+   * @param announced the facts that the sender knows, at least the ID, size and digest
    */
   receive(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
-  /** Deletes all but this many of the newest snapshots of each kind. */
+  /** Keeps this many of the newest snapshots of each kind, and deletes the others. */
   prune(keep: number): Promise<void>;
-  /** Records the URL of the upload. */
+  /** Records the URL to which a snapshot was uploaded. */
   noteUpload(id: string, url: string): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export interface SnapshotsOptions {
   readonly os: Pick<Os, "files" | "largeFiles" | "etcdctl" | "clock" | "identity">;
   readonly snapshotStore: SnapshotStore;
   readonly member: (signal: AbortSignal) => Promise<EtcdMember>;
-  /** The ids of the snapshots that a running operation needs. */
+  /** Returns the IDs of the snapshots that an unfinished operation needs. */
   readonly inUse: () => readonly string[];
 }
 
@@ -100,8 +100,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
       if (bad) await snapshotStore.invalidate(id);
       throw error;
     }
-    // Records the checksums of this verification, because another version of etcdctl may restore different bytes from
-    // the same file.
+    // Records the new checksums, because a different version of etcdctl may restore different bytes from the same file.
     const proved = { ...known, ...proof, provedUnixMillis: clock.now() };
     await snapshotStore.update(proved);
     return proved;

@@ -5,9 +5,9 @@ import type { LargeFiles } from "../../os/large-files.ts";
 import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
 
 /**
- * The folder of verified snapshots: ID.db, and ID.json beside it, which is written last. A snapshot without a record
- * counts as not verified, and is not listed. A damaged record, and a record without a file, are reported and not
- * listed.
+ * The folder of verified snapshots. Each snapshot is a file ID.db with a record ID.json, which is written last. A
+ * snapshot without a record counts as not verified, and is not listed. A damaged record, or a record without a snapshot
+ * file, is reported and not listed.
  */
 export interface SnapshotStore {
   /** Oldest first. */
@@ -15,11 +15,14 @@ export interface SnapshotStore {
   /** @throws KhwError INVALID_ARGUMENT if no snapshot has that name */
   find(id: string): Promise<Snapshot>;
   fileOf(id: string): string;
-  /** Makes the folder. */
+  /** Creates the folder. */
   readonly prepare: () => Promise<void>;
-  /** Returns the paths where a snapshot is written before its verification, and where the verification restores it. */
+  /**
+   * Returns the file to which a snapshot is written before it is verified, and the folder where the verification
+   * restores it.
+   */
   draft(id: string): { readonly file: string; readonly scratch: string };
-  /** Renames the draft and writes its record. Both are durable when the promise resolves. */
+  /** Renames the draft to its final name and writes its record. Both are durable when the promise resolves. */
   adopt(snapshot: Snapshot): Promise<void>;
   /** Replaces the record. */
   update(snapshot: Snapshot): Promise<void>;
@@ -27,11 +30,14 @@ export interface SnapshotStore {
   discard(id: string): Promise<void>;
   /** Removes the record, so that the snapshot no longer counts as verified. The file stays. */
   invalidate(id: string): Promise<void>;
-  /** Removes the oldest snapshots of this kind beyond `keep`, except the spared ones. Returns their ids. */
+  /**
+   * Keeps the `keep` newest snapshots of this kind, and removes the older ones unless their ID is in `spared`. Returns
+   * the IDs of the removed snapshots.
+   */
   prune(kind: SnapshotKind, keep: number, spared: readonly string[]): Promise<string[]>;
 }
 
-/** Snapshots that are counted together: those with a purpose, and those of each origin without a purpose. */
+/** A kind of snapshots that are counted together: those with a purpose, or those of one origin without a purpose. */
 export type SnapshotKind = SnapshotOrigin | "purpose";
 
 export interface SnapshotStoreOptions {
@@ -39,13 +45,13 @@ export interface SnapshotStoreOptions {
   readonly largeFiles: LargeFiles;
   readonly folder: string;
   /**
-   * Called once for each damaged snapshot, when the damage is found. Called again only if the snapshot was repaired in
-   * between.
+   * Called once for each damaged snapshot, when the damage is found. Called again only if the damage changes or returns
+   * after a repair.
    */
   readonly report: (damage: string) => void;
 }
 
-/** Opens the folder, and removes the drafts of an agent that was killed. */
+/** Opens the folder, and removes drafts that a killed agent process left behind. */
 export async function openSnapshotStore({
   files,
   largeFiles,
@@ -59,7 +65,7 @@ export async function openSnapshotStore({
   for (const name of await files.list(folder))
     if (name.startsWith(".")) await largeFiles.removeTree(`${folder}/${name}`);
 
-  /** Returns undefined if there is no record, and a description of the damage if the record is damaged. */
+  /** Returns the snapshot; undefined if it has no record; a description of the damage if the snapshot is damaged. */
   const read = async (id: string): Promise<Snapshot | string | undefined> => {
     try {
       const record = await files.read(recordOf(id));
@@ -67,7 +73,7 @@ export async function openSnapshotStore({
       const snapshot = decodeRecord(id, record.toString("utf8"));
       if (snapshot === undefined) return `${recordOf(id)} is damaged`;
       if ((await files.stat(fileOf(id))) !== undefined) return snapshot;
-      // A snapshot that is being deleted loses its record first.
+      // The snapshot may be being deleted, which removes the record first.
       return (await files.read(recordOf(id))) === undefined ? undefined : `${fileOf(id)} is missing`;
     } catch (error) {
       if (error instanceof KhwError) return error.message;
@@ -91,7 +97,7 @@ export async function openSnapshotStore({
   const update = (snapshot: Snapshot): Promise<void> =>
     files.write(recordOf(snapshot.id), encodeRecord(snapshot), 0o600);
   const remove = async (id: string): Promise<void> => {
-    // The record is removed first, because a file without a record does not count.
+    // Removes the record first, because a snapshot file without a record is ignored.
     await files.remove(recordOf(id));
     await files.remove(fileOf(id));
   };
@@ -116,7 +122,7 @@ export async function openSnapshotStore({
     invalidate: (id) => files.remove(recordOf(id)),
     discard: async (id) => {
       await largeFiles.removeTree(draft(id).file);
-      // etcdctl's name for a file that it has not saved completely.
+      // etcdctl uses this name for a file that it has not saved completely.
       await largeFiles.removeTree(`${draft(id).file}.part`);
       await largeFiles.removeTree(draft(id).scratch);
     },

@@ -22,8 +22,8 @@ export interface ProveOptions {
 }
 
 /**
- * The member is always the same, so that two verifications of a snapshot restore the same bytes on every machine. A
- * database contains its members, so they affect its checksum.
+ * The member for which a verification restores a snapshot. It is always the same, so that all verifications restore the
+ * same bytes on every machine. A database contains a list of its members, so they affect its checksum.
  */
 const nobody = {
   name: "khw-proof",
@@ -32,12 +32,12 @@ const nobody = {
   token: "khw-proof",
 } as const;
 
-/** A write-ahead log gets its full length when it is created. */
+/** The size of a write-ahead log, which etcd allocates in full when it creates the file. */
 export const walBytes = 64 * 1024 * 1024;
 
 /**
- * Restores the snapshot into the scratch folder (which is removed afterwards), and compares the revision and the number
- * of keys. The restore itself checks the digest at the end of the snapshot.
+ * Restores the snapshot into the scratch folder, and compares the revision and the number of keys. Then removes the
+ * folder. The restore itself checks the digest at the end of the snapshot.
  * @throws KhwError POSTCONDITION_FAILED if the restored database differs
  */
 export async function verifySnapshot(file: string, scratch: string, options: ProveOptions): Promise<Proof> {
@@ -47,7 +47,8 @@ export async function verifySnapshot(file: string, scratch: string, options: Pro
   await largeFiles.removeTree(scratch);
   try {
     const sha256 = (await files.sha256(file)) ?? "";
-    // The restore comes first because it checks the digest; `etcdctl snapshot status` crashes on a truncated file.
+    // Restores first, because a restore checks the digest, whereas `etcdctl snapshot status` crashes on a truncated
+    // file.
     await etcdctl.restore(file, scratch, { ...nobody, signal });
     const [taken, restored] = [
       await etcdctl.inspect(file, signal),

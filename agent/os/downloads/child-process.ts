@@ -4,16 +4,19 @@ import { fromDetail, KhwError } from "../../../proto/errors.ts";
 import type { DownloadedText, Downloads } from "../downloads.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
-/** Longer than the pause between the download of a digest and the download of its file. */
+/**
+ * How long the child process stays after its last download. This is longer than the pause between the download of a
+ * digest and that of its file.
+ */
 const lingerMillis = 1_000;
 
-/** The program is beside this module, both in the sources and in the bundle. */
+/** The program is in the same folder as this module, both in the sources and in the bundle. */
 const program = new URL(`downloader${extname(import.meta.filename)}`, import.meta.url);
 
 /**
- * Downloads in a child process, which starts with the first download and exits a second after the last one. A download
- * needs about 30 MB (undici, the system's certificates, buffers), which the agent would otherwise hold between
- * upgrades.
+ * Downloads in a child process, which starts with the first download and exits one second after the last. A download
+ * needs about 30 MB of memory (undici, the system's certificates, buffers), which the agent would otherwise occupy
+ * between upgrades.
  */
 export function createChildProcessDownloads(): Downloads {
   let downloader: Downloader | undefined;
@@ -41,8 +44,7 @@ interface AskOptions {
 interface Downloader {
   connected(): boolean;
   /**
-   * Returns the text that was downloaded; undefined for a file. After an abort, rejects once the partial file is
-   * removed.
+   * Returns the downloaded text; undefined for a file. After an abort, rejects once the partial file has been removed.
    */
   ask(work: Work, options: AskOptions): Promise<DownloadedText | undefined>;
 }
@@ -99,7 +101,7 @@ function startDownloader(): Downloader {
 }
 
 function sendOrder(child: ChildProcess, order: Order): void {
-  // If the child process has exited, its exit event reports that.
+  // If the child process has exited, its exit event makes the download fail.
   if (child.connected) child.send(order, () => {});
 }
 

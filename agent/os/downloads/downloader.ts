@@ -1,6 +1,6 @@
 /**
- * The program that downloads for the agent, over Node's IPC channel (child-process.ts starts it). It exits when the
- * agent closes the channel.
+ * The program that downloads files for the agent. child-process.ts starts it and sends orders over Node's IPC channel.
+ * The program exits when the agent closes the channel.
  */
 import { toDetail, toKhwError } from "../../../proto/errors.ts";
 import { guardPeerCertificates } from "../../../proto/peer-certificate.ts";
@@ -23,7 +23,7 @@ process.on("message", ({ id, ...order }: Order) => {
 });
 process.on("disconnect", () => process.exit());
 
-/** Never rejects: every failure is reported. */
+/** Runs a download. Never rejects: every failure is reported to the agent. */
 async function start(id: number, work: Work): Promise<void> {
   const controller = new AbortController();
   running.set(id, controller);

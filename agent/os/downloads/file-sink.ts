@@ -8,8 +8,8 @@ import { MirrorFailure } from "./mirror.ts";
 import { amount, type Sink } from "./sink.ts";
 
 /**
- * A file that is being written. Its bytes are hashed as they arrive; the hash continues when an interrupted
- * transfer is resumed.
+ * A file that is being written. The data is hashed as it arrives, and hashing continues when an interrupted transfer is
+ * resumed.
  */
 export interface FileSink extends Sink, AsyncDisposable {
   /** Returns the SHA-256 of the received bytes, in hex. Afterwards only `finish` or disposal is allowed. */
@@ -21,14 +21,14 @@ export interface FileSink extends Sink, AsyncDisposable {
 const progressMillis = 250;
 
 export interface Bounds {
-  /** Bytes that must stay free on the disk, because etcd and the journal share the disk. */
+  /** The number of bytes that must stay free on the disk, because etcd and the journal use the same disk. */
   readonly spareBytes: number;
   readonly freeSpace: (path: string) => Promise<number>;
 }
 
 const mebibyte = 1024 ** 2;
 export const defaultBounds: Bounds = { spareBytes: 100 * mebibyte, freeSpace };
-/** The free space is checked again after this many bytes, because other programs write to the same disk. */
+/** The number of bytes after which the free space is checked again, because other programs write to the same disk. */
 const lookEveryBytes = 16 * mebibyte;
 
 export interface FileSinkOptions {
@@ -38,7 +38,7 @@ export interface FileSinkOptions {
   readonly bounds?: Bounds | undefined;
 }
 
-/** Opens the temporary file beside `path`. Disposal without `finish` removes it. */
+/** Opens a temporary file in the folder of `path`. Disposal without `finish` removes the file. */
 export async function openFileSink(
   path: string,
   { progress, mostBytes, bounds = defaultBounds }: FileSinkOptions,

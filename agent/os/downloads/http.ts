@@ -7,14 +7,14 @@ import { amount, type Sink } from "./sink.ts";
 export interface HttpOptions {
   readonly dispatcher: Dispatcher;
   readonly signal: AbortSignal;
-  /** The longest pause between two pieces of data from the mirror. */
+  /** How long to wait for more data from the mirror. */
   readonly stallMillis: number;
 }
 
-/** A transfer that can be resumed after an interruption: call `attempt` again. */
+/** A transfer that can be resumed after an interruption by calling `attempt` again. */
 export interface HttpTransfer {
   /**
-   * Downloads the rest of the file into the sink, or the whole file again.
+   * Downloads the rest of the file into the sink. If the transfer cannot be resumed, downloads the whole file again.
    * @throws MirrorFailure
    */
   attempt(): Promise<void>;
@@ -23,7 +23,8 @@ export interface HttpTransfer {
 const maxRedirects = 5;
 
 export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): HttpTransfer {
-  // Identifies the content that the sink has the beginning of. Without a validator, the rest cannot be requested.
+  // Identifies the version of the file that the sink has received so far. Without a validator, the transfer cannot be
+  // resumed.
   let validator: string | undefined;
   let total: number | undefined;
 
@@ -103,7 +104,7 @@ function headerText(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }
 
-/** Returns a value for If-Range (RFC 9110, 13.1.5): a strong ETag, otherwise the date. */
+/** Returns a value for If-Range (RFC 9110, section 13.1.5): a strong ETag, or else the date of the last change. */
 function strongValidator(headers: Dispatcher.ResponseData["headers"]): string | undefined {
   const etag = headerText(headers.etag);
   const date = headerText(headers["last-modified"]);
@@ -129,7 +130,7 @@ function transferFailure(error: unknown, stallMillis: number, after: string): Mi
     case "ECONNRESET":
       return new MirrorFailure("passing", `the connection was cut${after}`, because);
   }
-  // Node appends advice for programmers after a semicolon.
+  // Removes the advice for programmers that Node appends after a semicolon.
   const [what = ""] = message.split(";");
   if (/^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT_)/.test(code)) {
     return new MirrorFailure("lasting", `its certificate is not trusted: ${what}`, because);

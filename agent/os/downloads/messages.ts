@@ -1,12 +1,12 @@
 import type { ErrorDetail } from "../../../proto/gen/khw/agent/v1/agent.ts";
 import type { DownloadedText, DownloadRequest } from "../downloads.ts";
 
-/** A download that the agent requests. A file has `to` and `sha256`; a text has neither. */
+/** A download that the agent requests. `file` is absent if the download is a text. */
 export interface Work extends Omit<DownloadRequest, "signal"> {
   readonly file?: { readonly to: string; readonly sha256: string; readonly mostBytes: number };
 }
 
-/** A message from the agent to its downloader; the number identifies the download. */
+/** A message from the agent to its downloader. The ID identifies the download. */
 export type Order =
   | { readonly kind: "start"; readonly id: number; readonly work: Work }
   | { readonly kind: "abort"; readonly id: number };

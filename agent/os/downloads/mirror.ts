@@ -6,8 +6,8 @@ import { refuse, show } from "../../../proto/validate.ts";
 export type Location = { readonly kind: "http"; readonly url: URL } | { readonly kind: "local"; readonly path: string };
 
 /**
- * The reason why a mirror did not deliver. "passing": the next attempt may succeed; "lasting": it will not; "wrong
- * bytes": the delivered content differs from the published release.
+ * The reason why a mirror did not deliver. "passing": the next attempt may succeed; "lasting": it will fail too; "wrong
+ * bytes": the delivered file differs from the published release.
  */
 export class MirrorFailure extends Error {
   override readonly name = "MirrorFailure";
@@ -19,7 +19,7 @@ export class MirrorFailure extends Error {
   }
 }
 
-/** @param mirror a base URL (https, http, file) or an absolute folder path. */
+/** @param mirror a base URL (https, http, file) or the absolute path of a folder */
 export function locate(mirror: string, path: string): Location {
   if (!/^[\w.+-]+(\/[\w.+-]+)*$/.test(path) || path.split("/").includes("..")) {
     refuse("path", `${show(path)} is not a valid path on a mirror`);
@@ -29,7 +29,7 @@ export function locate(mirror: string, path: string): Location {
   return url.protocol === "file:" ? { kind: "local", path: fileURLToPath(url) } : { kind: "http", url };
 }
 
-/** Returns the mirror's address for display, without credentials. */
+/** Returns the mirror's URL for display, without credentials. */
 export function showMirror(mirror: string): string {
   if (isAbsolute(mirror)) return mirror;
   const url = new URL(mirror);

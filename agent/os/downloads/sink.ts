@@ -1,11 +1,13 @@
-/** Receives a mirror's bytes. */
+/** Receives the data from a mirror. */
 export interface Sink {
-  /** The number of bytes received, from the start of the file. */
+  /** The number of bytes received so far, counted from the start of the file. */
   readonly received: number;
-  /** Announces the file's full length, if the mirror sends it. Rejects if the file would be too long. */
+  /**
+   * Sets the file's full length; undefined if the mirror does not announce it. Rejects if the file would be too long.
+   */
   expect(total: number | undefined): Promise<void>;
   write(chunk: Uint8Array): Promise<void>;
-  /** Discards the received bytes. */
+  /** Discards the data received so far. */
   restart(): Promise<void>;
 }
 
