@@ -142,5 +142,5 @@ function seconds(place: string, value: unknown, fallback: number): number {
 }
 
 function refuseSetting(place: string, message: string): never {
-  throw new KhwError("CONFIG_INVALID", `${place}: ${message}`, { hint: "man khw-agent lists all keys" });
+  throw new KhwError("CONFIG_INVALID", `${place}: ${message}`, { hint: "see `man khw-agent` for all keys" });
 }

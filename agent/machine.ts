@@ -51,7 +51,7 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
 function architecture(): Architecture {
   if (arch === "x64") return "amd64";
   if (arch === "arm64") return "arm64";
-  throw new KhwError("UNSUPPORTED_MACHINE", `khw does not install Kubernetes on ${arch}`, {
-    hint: "use a machine of type amd64 or arm64",
+  throw new KhwError("UNSUPPORTED_MACHINE", `khw does not support the processor architecture ${arch}`, {
+    hint: "use an amd64 or arm64 machine",
   });
 }

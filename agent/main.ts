@@ -87,7 +87,7 @@ async function serve(config: AgentConfig): Promise<void> {
   });
 
   let enrolled = false;
-  const tellStatus = (): void => notifier.status(enrolled ? "serving" : "waits to be enrolled: run khw-client enrol");
+  const tellStatus = (): void => notifier.status(enrolled ? "serving" : "waiting to be enrolled; run khw-client enrol");
   const node = nodeOpener({
     identity: () => findIdentity(config, signal),
     open: (identity) => {
@@ -103,7 +103,7 @@ async function serve(config: AgentConfig): Promise<void> {
     log,
     failed: (error) => {
       logError(error);
-      notifier.status("does not know this machine's identity");
+      notifier.status("this machine's identity is unknown");
     },
     signal,
   });
@@ -122,7 +122,7 @@ async function serve(config: AgentConfig): Promise<void> {
     audit,
     signal,
   });
-  log(`khw-agent ${KHW_VERSION} serves on port ${endpoint.port}`);
+  log(`khw-agent ${KHW_VERSION} is serving on port ${endpoint.port}`);
   await notifier.ready();
   // Opens the node now, not on the first call. After a boot, the machine must be supervised even if no client calls.
   openInTheEnd(node, { clock: createClock(), signal }).then(

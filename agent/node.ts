@@ -164,7 +164,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const rollingBack: OperationsOptions["rollingBack"] = (event, { id }, reason) => {
     const entry = { kind: HistoryKind.HISTORY_KIND_OPERATION, subject: id, problem: true };
     const message =
-      event === "started" ? "rollback to the previous state started" : "rolled back to the previous state";
+      event === "started" ? "started a rollback to the previous state" : "rolled back to the previous state";
     history.append({ ...entry, message, cause: formatError(fromDetail(reason)) });
   };
   const appliedSteps = (desired: DesiredState) => stopNewerClients(steps(desired), desired);

@@ -76,7 +76,7 @@ export function keepAlive({ stuck, send, log }: KeepAliveOptions): () => void {
   return () => {
     const reason = stuck();
     if (reason === undefined) send();
-    else if (reason !== said) log(`withholds the watchdog's keep-alive: ${reason}`);
+    else if (reason !== said) log(`withholding the watchdog's keep-alive: ${reason}`);
     said = reason;
   };
 }

@@ -87,7 +87,7 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
     const started = Promise.withResolvers<AgentUpgrade>();
     // The lock blocks other operations until apt has exited. Usually apt replaces this process first, which also ends
     // the lock.
-    const work = machineLock.lock(`an upgrade of the agent to ${toVersion} that ${holder} began`, async () => {
+    const work = machineLock.lock(`an agent upgrade to ${toVersion} that ${holder} started`, async () => {
       const state = AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING;
       const begun = { id: randomUUID(), fromVersion, toVersion, state, holder, report: "", noRollback };
       const upgrade = await record.save({ ...begun, begunUnixMillis: clock.now(), changedUnixMillis: 0 });
@@ -166,7 +166,7 @@ function notInstalled(): KhwError {
 }
 
 function sameVersion(version: string): KhwError {
-  return new KhwError("RELEASE_REFUSED", `the package has the installed version ${version}, but its files differ`, {
+  return new KhwError("RELEASE_REFUSED", `the package has the same version as the installed one (${version}), but its files differ`, {
     hint: "build the package with a higher version",
   });
 }
@@ -176,7 +176,7 @@ function noWayBack(installed: string): KhwError {
     "RELEASE_REFUSED",
     `the agent does not have the package of the installed version ${installed}, so there is no way back`,
     {
-      hint: `first send that package to the node, which changes nothing else: khw-client agent upgrade --deb khw-agent_${installed}_ARCH.deb; or accept this with --no-rollback`,
+      hint: `first send that package to the node (\`khw-client agent upgrade --deb khw-agent_${installed}_ARCH.deb\` changes nothing else), or use --no-rollback`,
     },
   );
 }
@@ -186,9 +186,9 @@ function busy(upgrade: AgentUpgrade | undefined): KhwError {
   const since = new Date(begunUnixMillis).toISOString();
   return new KhwError(
     "BUSY",
-    `an upgrade of the agent to ${toVersion}, begun by ${holder} at ${since}, is not finished`,
+    `an upgrade of the agent to ${toVersion}, which ${holder} started at ${since}, has not finished yet`,
     {
-      hint: "wait until it has ended (khw-client events), then run the command again",
+      hint: "wait until `khw-client events` shows its end, then run the command again",
     },
   );
 }

@@ -22,9 +22,9 @@ export interface CheckOptions {
 export async function checkPackage(facts: PackageFacts, options: CheckOptions): Promise<void> {
   const { name, version, architecture } = facts;
   const { installed, allowDowngrade, packageFiles, signal } = options;
-  if (name !== packageName) refuse("package", `is the package ${show(name)}, not ${packageName}`);
+  if (name !== packageName) refuse("package", `is named ${show(name)}, not ${packageName}`);
   if (architecture !== options.architecture) {
-    refuse("package", `is for ${show(architecture)}, and this machine is ${options.architecture}`);
+    refuse("package", `is for ${show(architecture)}, but this machine is ${options.architecture}`);
   }
   // Debian's version format; see deb-version(7).
   if (!/^(\d+:)?\d[A-Za-z0-9.+~-]{0,100}$/.test(version)) refuse("package", `${show(version)} is not a version`);

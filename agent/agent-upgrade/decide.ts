@@ -28,13 +28,13 @@ const wait: Verdict = { kind: "wait" };
 export function decide(view: UpgradeView): Verdict {
   const { fromVersion, toVersion, installed, noRollback, restarted, answered } = view;
   if (view.installing || view.rollingBack) return wait;
-  if (view.rolledBack) return { kind: "rolled-back", why: `khw-agent ${toVersion} answered no administrator in time` };
+  if (view.rolledBack) return { kind: "rolled-back", why: `khw-agent ${toVersion} did not answer an administrator in time` };
   if (installed === fromVersion) return { kind: "failed", why: "apt did not install the package" };
   if (installed === toVersion) {
     if (restarted) return answered ? { kind: "done" } : wait;
     // The old version is still running. Without a rollback, nothing else would end this upgrade.
     return noRollback ? { kind: "failed", why: "the package did not restart the agent" } : wait;
   }
-  if (installed !== undefined) return { kind: "failed", why: `khw-agent ${installed} was installed meanwhile` };
+  if (installed !== undefined) return { kind: "failed", why: `khw-agent ${installed} was installed in the meantime` };
   return noRollback ? { kind: "failed", why: "dpkg did not complete the installation" } : wait;
 }

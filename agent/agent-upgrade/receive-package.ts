@@ -11,7 +11,7 @@ const maxPackageBytes = 256 * 1024 * 1024;
 export function parseAnnounced(announced: AgentPackage): AgentPackage {
   const { size, sha256 } = announced;
   if (size <= 0) refuse("package", "is empty");
-  if (size > maxPackageBytes) refuse("package", `${size} bytes are more than the ${maxPackageBytes} that khw accepts`);
+  if (size > maxPackageBytes) refuse("package", `is ${size} bytes long; khw accepts at most ${maxPackageBytes}`);
   return { ...announced, sha256: parseSha256("package", sha256) };
 }
 
@@ -32,7 +32,7 @@ export async function receivePackage(
     const received = await largeFiles.write(draft, chunks, size);
     if (received !== sha256) {
       throw new KhwError("DIGEST_MISMATCH", `the package has the SHA-256 ${received}, not ${sha256}`, {
-        hint: "it was damaged in transit, or the file changed in the meantime: run the command again",
+        hint: "run the command again; the package was damaged in transit, or the file changed in the meantime",
       });
     }
     await files.rename(draft, receivedPackage);
@@ -53,7 +53,7 @@ async function refuseWithoutRoom(size: number, files: Pick<Os["files"], "availab
   const [needed, free] = [size + unpackedBytes, await files.available(packagesFolder)];
   if (free >= needed) return;
   const [neededMb, freeMb] = [needed, free].map((bytes) => Math.ceil(bytes / 1_000_000));
-  throw new KhwError("IO_FAILED", `${packagesFolder}: ${freeMb} MB are free, and the upgrade needs ${neededMb} MB`, {
+  throw new KhwError("IO_FAILED", `${packagesFolder}: the upgrade needs ${neededMb} MB, but only ${freeMb} MB are free`, {
     hint: "free up space on the file system that holds it",
   });
 }

@@ -65,7 +65,7 @@ function describe({ fromVersion, toVersion, holder, state }: AgentUpgrade): stri
 }
 
 const stateWords: Readonly<Record<number, string>> = {
-  [AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING]: "begun",
+  [AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING]: "started",
   [AgentUpgradeState.AGENT_UPGRADE_STATE_DONE]: "done",
   [AgentUpgradeState.AGENT_UPGRADE_STATE_FAILED]: "failed",
   [AgentUpgradeState.AGENT_UPGRADE_STATE_ROLLED_BACK]: "rolled back",

@@ -59,9 +59,9 @@ function rollbackService(): string {
   const environment = Object.entries({ ...aptEnvironment, ...plainLanguage }).map(
     ([name, value]) => `${name}=${value}`,
   );
-  return `# Written by khw-agent for an upgrade of itself, and removed when the new agent has answered.
+  return `# Written by khw-agent for its own upgrade. The new agent removes this file once it has answered.
 [Unit]
-Description=Install the previous khw-agent, because the new one does not answer
+Description=Reinstall the previous khw-agent, because the new one does not answer
 After=${installUnit}
 ConditionPathExists=${keptPackage}
 ConditionPathExists=!${rolledBackMark}
@@ -80,9 +80,9 @@ RestartSec=30
 }
 
 function rollbackTimerText(): string {
-  return `# Written by khw-agent for an upgrade of itself, and removed when the new agent has answered.
+  return `# Written by khw-agent for its own upgrade. The new agent removes this file once it has answered.
 [Unit]
-Description=Install the previous khw-agent in a minute, unless the new one answers
+Description=Reinstall the previous khw-agent in a minute, unless the new one answers
 
 [Timer]
 OnActiveSec=${answerSeconds}

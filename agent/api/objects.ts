@@ -27,7 +27,7 @@ export async function readAll(api: KubernetesApi, path: string, signal: AbortSig
 export function refused(what: string, status: number, body: unknown): KhwError {
   const message = textField(body, "message");
   const said = message === "" ? "no message" : show(message);
-  return new KhwError("VERIFY_FAILED", `the API server answers ${status} to ${what}: ${said}`, {
+  return new KhwError("VERIFY_FAILED", `the API server answered ${status} to ${what}: ${said}`, {
     hint: "use a kubeconfig whose user is in the group system:masters",
   });
 }

@@ -44,7 +44,7 @@ export async function openAudit({ files, clock, folder, log }: AuditOptions): Pr
   // An unreadable audit file must not stop the agent; the journal contains the same entries.
   const open = (name: string, maxFileBytes: number): Promise<EventLog<AuditEntry> | undefined> =>
     openEventLog<AuditEntry>({ ...shared, name, maxFileBytes }).catch((error: unknown) => {
-      log(`${folder}/${name} cannot be read, so entries are in the journal only: ${formatError(toKhwError(error))}`);
+      log(`${folder}/${name} cannot be read, so audit entries go only to the journal: ${formatError(toKhwError(error))}`);
       return undefined;
     });
   const accepted = await open("audit", maxBytes.accepted);
@@ -55,7 +55,7 @@ export async function openAudit({ files, clock, folder, log }: AuditOptions): Pr
     to?.append((id) => ({ ...call, id, timeUnixMillis: clock.now(), count }));
     log(`audit: ${auditLine({ ...call, count })}`);
   };
-  const others: AuditedCall = { ...nobody, caller: "other callers", message: "too many to name" };
+  const others: AuditedCall = { ...nobody, caller: "other callers", message: "too many to list" };
   const refusals = perMinute({ others, emit: (call, more) => record(refused, call, Math.max(1, more)) });
   return {
     accepted: (call) => record(accepted, call, 1),

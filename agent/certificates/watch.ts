@@ -29,9 +29,9 @@ const hourMillis = 3_600_000;
 const dayMillis = 24 * hourMillis;
 
 /**
- * Publishes the certificates of the cluster and of the agent in the status store. Reads them again when a file changes,
- * when a certificate expires or nears its expiry, when the clock is set back, and every hour. The returned function
- * triggers a check at once.
+ * Publishes the certificates of the cluster and of the agent in the status store. Reads them again every hour. Also
+ * reads them again when a file changes, when a certificate expires or nears its expiry, or when the clock is set back.
+ * The returned function triggers a check at once.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
   const { os, statusStore, history, own, log, signal } = options;
@@ -69,7 +69,7 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     );
     if (ending.length > 0 && clock.now() - remindedAt >= dayMillis) {
       remindedAt = clock.now();
-      for (const { path, reason } of ending) log(`${path}: ${reason}: without this file no caller can use this agent`);
+      for (const { path, reason } of ending) log(`${path}: ${reason}; without a valid certificate, no caller can use this agent`);
     }
   });
   const lookAgain = (): void =>

@@ -25,12 +25,12 @@ const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|upda
 
 const servers = ["kube-apiserver", "etcd"];
 /**
- * The wording of the health check (health.ts, tls-failure.ts), which mentions the clock only if the certificate is not
+ * The wording of the health check (health.ts, tls-failure.ts). It mentions the clock only if the certificate is not
  * valid according to that clock.
  */
-const unverified = "is answered by a server that cannot be verified: ";
+const unverified = "the server that answered cannot be verified: ";
 const clockRemedy =
-  "set the machine's clock (`timedatectl` on the node shows it); until then, the agent restarts nothing";
+  "correct the machine's clock (`timedatectl` on the node shows it); until then, the agent does not restart anything";
 
 /**
  * Causes for servers that are running and answering, but present a certificate that is not valid according to the
@@ -41,9 +41,9 @@ const certificateCauses: readonly Cause[] = [
     id: "agent-clock-wrong",
     components: servers,
     pattern: new RegExp(
-      `${unverified}.*; the agent's clock says (?<agent>\\S+), and that of the server (?<server>\\S+): `,
+      `${unverified}.*; the agent's clock says (?<agent>\\S+), but the server's clock says (?<server>\\S+): `,
     ),
-    message: "the agent cannot verify its certificate: the agent's clock says {agent}, and the server's clock {server}",
+    message: "the agent cannot verify its certificate: the agent's clock says {agent}, but the server's clock says {server}",
     remedy: clockRemedy,
   },
   {
@@ -52,7 +52,7 @@ const certificateCauses: readonly Cause[] = [
     pattern: new RegExp(
       `${unverified}certificate has expired: (?<file>.+?) \\(.* to (?<end>\\S+); this machine's clock says`,
     ),
-    message: "the certificate that it serves expired at {end}: {file}",
+    message: "the certificate that it presents, {file}, expired at {end}",
     remedy:
       "run `khw-client pki renew kubernetes`; if the machine's clock is wrong (`timedatectl` on the node), set the clock instead",
   },
@@ -62,7 +62,7 @@ const certificateCauses: readonly Cause[] = [
     pattern: new RegExp(
       `${unverified}certificate is not yet valid: (?<file>.+?) \\(.*valid from (?<start>\\S+) to .*; this machine's clock says (?<now>\\S+)`,
     ),
-    message: "the certificate that it serves, {file}, is valid only from {start}, and the machine's clock says {now}",
+    message: "the certificate that it presents, {file}, is valid only from {start}, but the machine's clock says {now}",
     remedy: clockRemedy,
   },
 ];
@@ -87,7 +87,7 @@ export const degradedCauses: readonly Cause[] = [
     ),
     message: "the API server identifies it as {user}, which is not allowed to {verb} {resource}",
     remedy:
-      "issue the certificate in its kubeconfig for system:{component}, as in lab 04; if the certificate is right, restart an API server, which restores the roles of that name",
+      "issue the certificate in its kubeconfig for system:{component}, as in lab 04; if the certificate is correct, restart an API server, which restores the default roles",
   },
   {
     id: "api-server-authority-unknown",
@@ -100,7 +100,7 @@ export const degradedCauses: readonly Cause[] = [
     id: "api-server-certificate-expired",
     components: clientComponents,
     pattern: new RegExp(`^E.*${asked}.*x509: certificate has expired or is not yet valid`),
-    message: "the API server's certificate has expired, or is not valid yet by this machine's clock",
+    message: "the API server's certificate has expired, or is not valid yet according to this machine's clock",
     remedy: "run `khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
   },
   {
@@ -111,7 +111,7 @@ export const degradedCauses: readonly Cause[] = [
     ),
     message: "the API server in its kubeconfig does not answer",
     remedy:
-      "check kube-apiserver on this node; if it answers, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
+      "check kube-apiserver on this node; if it answers, correct the server in the kubeconfig (https://127.0.0.1:6443 in lab 05)",
   },
 ];
 

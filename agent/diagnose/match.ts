@@ -56,7 +56,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
     case "unit":
       return unit;
     case "listener":
-      return listener ?? "a process that has exited since";
+      return listener ?? "a process that has exited in the meantime";
     case "flag":
       return (
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
@@ -83,14 +83,14 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
     case "folder":
       return full ?? "the disk";
     case "config":
-      return flags.get("config") ?? "the file that --config names";
+      return flags.get("config") ?? "the file set with --config";
     case "kubeconfig":
       return flags.get("kubeconfig") ?? "the kubeconfig";
     case "data":
       return flags.get("data-dir") ?? "etcd's data folder";
     default:
       // The name is a flag's name, and the result is its value, for example {tls_cert_file}.
-      return flags.get(name.replaceAll("_", "-")) ?? `the file that --${name.replaceAll("_", "-")} names`;
+      return flags.get(name.replaceAll("_", "-")) ?? `the file set with --${name.replaceAll("_", "-")}`;
   }
 }
 

@@ -30,10 +30,10 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
   const unfit = whyUnfit(parseIssued(certificate), parseIssued(ca), name);
   if (unfit !== undefined) throw issuedInvalid(unfit);
   if (!parseIssued(certificate).checkPrivateKey(createPrivateKey(key)))
-    throw issuedInvalid("it is not for this node's key");
+    throw issuedInvalid("it does not match this node's key");
   await write(next.ca, ca);
   await write(next.certificate, certificate);
-  await io(paths.certificate, "replace", () => settleIdentity(paths));
+  await io(paths.certificate, "cannot replace", () => settleIdentity(paths));
 }
 
 function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | undefined): string | undefined {
@@ -57,7 +57,7 @@ function parseIssued(pem: string): X509Certificate {
 }
 
 async function write(path: string, content: string): Promise<void> {
-  await io(path, "write", () =>
+  await io(path, "cannot write", () =>
     replace(path, async (temporary) => {
       await using file = await open(temporary, "wx", 0o600);
       await file.writeFile(content);

@@ -26,7 +26,7 @@ export async function proveKeyInChildProcess(
   try {
     const reply = await new Promise<KeyReply>((resolve, reject) => {
       const fail = (why: string): void =>
-        reject(new KhwError("INTERNAL", `the process for keys and requests ended: ${why}`));
+        reject(new KhwError("INTERNAL", `the process that generates keys and requests exited: ${why}`));
       child.once("message", (reply: KeyReply) => resolve(reply));
       child.once("error", reject);
       child.once("exit", (code, by) => fail(by ?? `exit status ${code}`));
@@ -41,7 +41,7 @@ export async function proveKeyInChildProcess(
 }
 
 function late(): KhwError {
-  return new KhwError("TIMEOUT", `no key and request were made within ${deadlineMillis / 1000} s`, {
-    hint: "run the command again; if this repeats, check the machine's load",
+  return new KhwError("TIMEOUT", `no signing request was made within ${deadlineMillis / 1000} s`, {
+    hint: "run the command again; if this happens again, check the machine's load",
   });
 }

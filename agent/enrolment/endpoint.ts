@@ -86,7 +86,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     waiting = undefined;
     await admit({ server, ...(await readAdmission(identity)) });
     if (opened)
-      log(`serves with the ${serving === undefined ? "" : "new "}certificate, valid until ${certificate.validTo}`);
+      log(`serving with the ${serving === undefined ? "" : "new "}certificate, valid until ${certificate.validTo}`);
     serving = certificate;
     options.changed(true);
   };
@@ -103,7 +103,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     // caller is trusted.
     const admission = (ca = provisional): Admission => ({ server: answering, ca, certificate: provisional, key });
     await admit(admission(own));
-    log(`${reasonOf(state, identity)}: refuses callers and waits to be enrolled`);
+    log(`${reasonOf(state, identity)}: refusing callers until the agent is enrolled`);
     options.changed(false);
     // An agent that already has a CA accepts no other CA from the metadata server.
     if (own !== undefined || state.kind !== "absent") return;
@@ -130,7 +130,7 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
   };
   const look = coalesce(() => turn(lookNow));
   const lookAgain = (): void =>
-    void look().catch((error: unknown) => log(`keeps its current identity: ${formatError(toKhwError(error))}`));
+    void look().catch((error: unknown) => log(`keeping the current identity: ${formatError(toKhwError(error))}`));
 
   await look();
   const stopWatching = watchFolders([dirname(identity.certificate)], lookAgain);

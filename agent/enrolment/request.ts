@@ -74,7 +74,7 @@ async function findOrMakeKey(path: string): Promise<KeyObject> {
   if (present !== undefined) return parseKey(path, present);
   const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const temporary = `${path}.${randomUUID()}`;
-  return io(path, "make", async () => {
+  return io(path, "cannot create", async () => {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     try {
       await using file = await open(temporary, "wx", 0o600);
@@ -100,7 +100,7 @@ function parseKey(path: string, pem: Buffer): KeyObject {
   } catch {
     // The parser's message may quote the file's contents, which are secret.
     throw new KhwError("CREDENTIAL_INVALID", `${path}: is not a private key`, {
-      hint: `remove the file; the agent makes a new key`,
+      hint: "remove the file; the agent then generates a new key",
     });
   }
 }

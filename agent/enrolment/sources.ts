@@ -20,7 +20,7 @@ export function enrolmentSources(
     },
     token: async (audience) => {
       if (machine !== undefined) {
-        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server to prove its identity", {
+        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server that could prove its identity", {
           hint: "run `khw-client install`, which installs the machine's identity over ssh",
         });
       }

@@ -121,8 +121,8 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
   const damage = record.damage();
   if (damage !== undefined) report(damage);
   if (record.current() === undefined && restorer.inProgress()) {
-    const lost = "a restore of etcd is in progress here, and its record is lost: no service is started";
-    report(`${lost}; run the command that began the restore again`);
+    const lost = "a restore of etcd is in progress on this machine, but its record is lost: no services are started";
+    report(`${lost}; run the command that started the restore again`);
   }
   return {
     snapshots,
@@ -130,7 +130,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     saveSnapshot: async (holder, purpose) => {
       const { id } = await snapshots.save(SnapshotOrigin.SNAPSHOT_ORIGIN_REQUESTED, signal, purpose);
       const why = purpose === "" ? "" : ` (${purpose})`;
-      history.append({ ...entry, message: `snapshot ${id} was taken and verified, for ${holder}${why}` });
+      history.append({ ...entry, message: `snapshot ${id} was taken and verified for ${holder}${why}` });
       await schedule.taken();
       return snapshots.find(id);
     },
@@ -147,7 +147,7 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     defragment: (holder) =>
       machineLock.lock(holder, async () => {
         const done = await defragment(os, signal);
-        const message = `defragmented by ${holder}: ${done.sizeBefore} bytes became ${done.sizeAfter}`;
+        const message = `defragmented by ${holder}, from ${done.sizeBefore} to ${done.sizeAfter} bytes`;
         history.append({ ...entry, message });
         return done;
       }),

@@ -67,13 +67,13 @@ export function etcdUnavailable(server: string, why: string): KhwError {
 
 function parseAnswer(server: string, { status, body }: HttpAnswer): GatewayAnswer {
   const text = body.toString("utf8");
-  if (status !== 200) throw etcdUnavailable(server, `answers ${status} ${show(text.trim())}`);
+  if (status !== 200) throw etcdUnavailable(server, `answered ${status} ${show(text.trim())}`);
   try {
     const answer: unknown = JSON.parse(text);
     if (typeof answer !== "object" || answer === null) throw new TypeError("is not an object");
     return { ...answer };
   } catch {
-    throw etcdUnavailable(server, `answers ${show(text)}`);
+    throw etcdUnavailable(server, `answered ${show(text)}`);
   }
 }
 

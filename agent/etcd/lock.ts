@@ -50,7 +50,7 @@ export function createEtcdLock(etcd: EtcdServers): EtcdLock {
       if (!taken) {
         await release();
         throw new KhwError("BUSY", `${holderIn(first)} ${doing}`, {
-          hint: "wait until that is done, then run the command again",
+          hint: "wait until it has finished, then run the command again",
         });
       }
       return {

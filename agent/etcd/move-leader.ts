@@ -19,11 +19,11 @@ export async function moveLeader(os: Os, { signal, progress }: ApplyContext): Pr
     for (const member of others) {
       if (!(await follows(member, { os, leader, signal }))) continue;
       await transferLeadership(etcd, own, { id: member.id, signal });
-      return progress(`${member.name} is the etcd leader now`);
+      return progress(`${member.name} is now the etcd leader`);
     }
   } catch (error) {
     signal.throwIfAborted();
-    progress(`another etcd member could not be made the leader: ${toKhwError(error).message}`);
+    progress(`no other etcd member could be made the leader: ${toKhwError(error).message}`);
   }
 }
 

@@ -63,7 +63,7 @@ function parseRecordJson(text: string): Readonly<Record<string, unknown>> {
 }
 
 function refuseRecord(cause?: unknown): never {
-  throw new KhwError("IO_FAILED", `${etcdRecordFile} does not contain what the agent wrote`, {
+  throw new KhwError("IO_FAILED", `${etcdRecordFile} is not a valid record of an etcd member`, {
     hint: "if this machine's etcd member is healthy, remove that file and run `khw-client bootstrap`, which records the member again",
     cause,
   });

@@ -101,7 +101,7 @@ async function begin(
   if (record.stage === "member" && activeState === "active") {
     throw new KhwError(
       "NOT_READY",
-      `etcd runs, but its data in ${etcdMemberFolder} is not visible; khw does not change etcd`,
+      `etcd is running, but its data in ${etcdMemberFolder} is not visible, so khw does not change etcd`,
       {
         hint: "check the folder and its mounts on the node; if the data is lost, etcd exits and the agent makes the member rejoin",
       },
@@ -156,11 +156,11 @@ async function caughtUp(
   { server, own, signal, progress }: CatchUp,
 ): Promise<void> {
   const overdue = (lacks: string): KhwError =>
-    new KhwError("NOT_READY", `the member ${hexId(memberId)} does not catch up: ${lacks}`, {
-      hint: `\`journalctl --unit=${unit}\` on the node shows the reason; the agent tries again`,
+    new KhwError("NOT_READY", `the member ${hexId(memberId)} has not caught up: ${lacks}`, {
+      hint: `see \`journalctl --unit=${unit}\` on the node for the reason; the agent tries again by itself`,
     });
   await waitFor({
-    what: `the member ${hexId(memberId)} does not catch up`,
+    what: `the member ${hexId(memberId)} has not caught up`,
     check: async (): Promise<Look<void>> => {
       const lacks = await lacking();
       if (lacks === undefined) return { reached: undefined };

@@ -120,7 +120,7 @@ export function explainHealth(
   result: ProbeResult,
 ): string | null {
   const { status, body } = result;
-  if (status === 0) return `${path} ${unanswered(result)}: ${body}`;
+  if (status === 0) return `${path}${unanswered(result)}: ${body}`;
   const told = component === "etcd" ? body.trim().slice(0, maxToldLength) : "";
   if (wellStatuses.includes(status) && (component !== "etcd" || /"health"\s*:\s*"?true/.test(body))) return null;
   const failing = failingChecks(result);
@@ -130,8 +130,8 @@ export function explainHealth(
 const maxToldLength = 200;
 
 function unanswered({ failure }: ProbeResult): string {
-  if (failure === "unverified") return "is answered by a server that cannot be verified";
-  return failure === "rejected" ? "is answered by a server that refuses the agent" : "does not answer";
+  if (failure === "unverified") return ": the server that answered cannot be verified";
+  return failure === "rejected" ? ": the server that answered refuses the agent" : " does not answer";
 }
 
 /**

@@ -49,7 +49,7 @@ function aboutClock({ validFrom, validTo, serverTime }: ServedCertificate, now: 
   if (serverTime === undefined || Math.abs(serverTime - now) <= clockMillis) {
     return `; this machine's clock says ${time(now)}`;
   }
-  return `; the agent's clock says ${time(now)}, and that of the server ${time(serverTime)}: the agent's clock is wrong`;
+  return `; the agent's clock says ${time(now)}, but the server's clock says ${time(serverTime)}: the agent's clock is wrong`;
 }
 
 function time(millis: number): string {

@@ -85,7 +85,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
       ),
       gauge(
         "khw_component_systemd_restarts",
-        "How often systemd restarted the component since its last requested start.",
+        "How often systemd has restarted the component since its last requested start.",
         ofComponents(components, ({ restarts }) => restarts),
       ),
       counter(
@@ -95,8 +95,8 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
       ),
       counter("khw_repairs_total", "Steps that differed and were repaired.", [[{}, repairs]]),
       gauge("khw_drifted_steps", "Steps that differ and have not been repaired.", [[{}, drift.steps.length]]),
-      gauge("khw_drift_paused", "1 while the check for drift is paused.", [[{}, bit(drift.paused !== "")]]),
-      gauge("khw_drift_checked_timestamp_seconds", "When every step was last checked; 0: not yet.", [
+      gauge("khw_drift_paused", "1 while drift checks are paused.", [[{}, bit(drift.paused !== "")]]),
+      gauge("khw_drift_checked_timestamp_seconds", "When all steps were last checked, in seconds since the epoch; 0 if not yet.", [
         [{}, drift.checkedUnixMillis / 1000],
       ]),
       gauge(
@@ -106,7 +106,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
       ),
       counter(
         "khw_operations_total",
-        "Operations that ended, by their outcome.",
+        "Finished operations, by outcome.",
         [...operations].map(([outcome, count]) => [{ outcome }, count]),
       ),
       ...snapshotGauges(etcd?.snapshots.newest()),

@@ -38,7 +38,7 @@ export async function serveMetrics({ port, metrics, log, signal }: MetricsServer
     if (!signal.aborted) {
       const reason = error instanceof Error ? error.message : String(error);
       log(
-        `no metrics: cannot listen on 127.0.0.1:${port}: ${reason}; set another port with \`metricsPort\` in the configuration`,
+        `no metrics: cannot listen on 127.0.0.1:${port}: ${reason}; set a different port with \`metricsPort\` in the configuration`,
       );
     }
     return undefined;

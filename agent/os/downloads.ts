@@ -114,7 +114,7 @@ async function fromMirrors<T>(
   const said = failures.map(({ mirror, failure }) => `${showMirror(mirror)}: ${failure.message}`).join("; ");
   if (failures.some(({ failure }) => failure.kind === "wrong bytes")) {
     throw new KhwError("DIGEST_MISMATCH", `${path}: ${said}`, {
-      hint: "use another mirror, or correct the digest in khw.yaml or khw.lock; without a digest there, khw compares with its own list or with the mirror's digest. The file was discarded",
+      hint: "use another mirror, or correct the digest in khw.yaml or khw.lock; if neither contains a digest, khw uses its built-in list or the mirror's digest. The downloaded file was discarded",
     });
   }
   throw new KhwError("DOWNLOAD_FAILED", `${path}: ${said}`, {

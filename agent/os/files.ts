@@ -112,7 +112,7 @@ export function createFiles(): Files {
     append: (path, content, mode) => io(path, "cannot write", () => append(path, content, mode)),
     chmod: (path, mode) => io(path, "cannot change its mode", () => chmod(path, mode)),
     chown: (path, uid, gid) => io(path, "cannot change its owner", () => chown(path, uid, gid)),
-    mkdir: (path, mode) => io(path, "cannot make the folder", () => oneFolder(() => makeFolder(path, mode))),
+    mkdir: (path, mode) => io(path, "cannot create the folder", () => oneFolder(() => makeFolder(path, mode))),
     symlink: (target, path) => io(path, "cannot link", () => replace(path, (temporary) => symlink(target, temporary))),
     link: (from, to) => io(to, "cannot link", () => linkOver(from, to)),
     rename: (from, to) => io(to, `cannot move ${from} there`, () => renameDurably(from, to)),

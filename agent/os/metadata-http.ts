@@ -76,7 +76,7 @@ async function request(path: string, name: string, options: ReadOptions): Promis
     if (status >= 500 || status === 429) return { kind: "failed", why: `HTTP ${status}` };
     if (headers["metadata-flavor"] !== "Google") {
       throw metadataUnavailable(
-        `${baseUrl} is not Google's: its answer to ${name} has no header Metadata-Flavor: Google`,
+        `${baseUrl} is not Google's: its response to ${name} lacks the header Metadata-Flavor: Google`,
       );
     }
     if (status === 404) return { kind: "absent" };

@@ -75,7 +75,7 @@ function parseRegion(region: string): string {
 /** Checks a project's id. Ids from before 2011 carry a domain ("example.com:project"). */
 function parseProject(project: string): string {
   if (!/^([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/.test(project)) {
-    refuse("project/project-id", `${show(project)} is not a project's id`);
+    refuse("project/project-id", `${show(project)} is not a project ID`);
   }
   return project;
 }

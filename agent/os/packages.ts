@@ -128,7 +128,7 @@ async function install(name: string, apt: Apt): Promise<void> {
 }
 
 function seeAll(name: string): string {
-  return `run \`apt-get update && apt-get install ${name}\` on the node to see all of it, then run the command again`;
+  return `run \`apt-get update && apt-get install ${name}\` on the node to see the whole output, then run the command again`;
 }
 
 /** Known problems of apt and dpkg, each with its remedy. */
@@ -143,7 +143,7 @@ const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] =
   },
   {
     pattern: /:80 failed \(98: Address already in use/,
-    hint: "stop the program that listens on port 80 (`ss -ltnp sport = :80` on the node), then run the command again",
+    hint: "stop the program that is listening on port 80 (`ss -ltnp sport = :80` on the node shows it), then run the command again",
   },
   {
     pattern: /Unit \S+ is masked/,
@@ -217,7 +217,7 @@ function locked(holder: string, millis: number): KhwError {
 }
 
 function overdue(name: string, millis: number, last: string): KhwError {
-  return new KhwError("PACKAGE_FAILED", `apt-get install ${name}: not done after ${millis / 1000} s; last: ${last}`, {
+  return new KhwError("PACKAGE_FAILED", `apt-get install ${name}: not finished after ${millis / 1000} s; last: ${last}`, {
     hint: "check that the node can reach its package mirrors, then run the command again",
   });
 }
@@ -232,6 +232,6 @@ export function tail(lines: readonly string[], count: number): string {
 }
 
 function parsePackageName(name: string): string {
-  if (!/^[a-z0-9][a-z0-9+.-]+$/.test(name)) refuse("package", `${show(name)} is not a package's name`);
+  if (!/^[a-z0-9][a-z0-9+.-]+$/.test(name)) refuse("package", `${show(name)} is not a package name`);
   return name;
 }

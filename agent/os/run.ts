@@ -20,7 +20,7 @@ export interface RunOptions {
 
 /**
  * Makes programs print English in UTF-8, so that khw can parse their output. LANGUAGE must be set to an empty string,
- * because a unit inherits the machine's value, and gettext prefers LANGUAGE in every locale except "C".
+ * because a unit would otherwise inherit the machine's value. gettext prefers LANGUAGE in every locale except "C".
  */
 export const plainLanguage = { LC_ALL: "C.UTF-8", LANGUAGE: "" } as const;
 

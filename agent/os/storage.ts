@@ -71,7 +71,7 @@ export function createStorage(options: StorageOptions): Storage {
     if (isOfStorage(session, baseUrl)) return session;
     throw uploadError(
       `gs://${bucket}/${name}`,
-      `Cloud Storage redirects the upload to ${show(hostOf(session))}`,
+      `Cloud Storage redirected the upload to ${show(hostOf(session))}`,
       false,
     );
   };
@@ -164,13 +164,13 @@ function uploadRefused({ bucket, name }: Upload, { status, body }: HttpAnswer): 
   const passing = status === 429 || status === 408 || status >= 500;
   return uploadError(
     `gs://${bucket}/${name}`,
-    `Cloud Storage answers ${status} ${show(body.toString().trim())}`,
+    `Cloud Storage answered ${status} ${show(body.toString().trim())}`,
     passing,
   );
 }
 
 function uploadError(where: string, why: string, passing: boolean): KhwError {
   const hint =
-    "allow the instance's service account to create and read objects there, with the scope devstorage.read_write";
+    "allow the instance's service account to create and read objects in the bucket, with the scope devstorage.read_write";
   return new (passing ? Passing : KhwError)("IO_FAILED", `${where}: ${why}`, { hint });
 }

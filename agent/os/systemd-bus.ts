@@ -39,8 +39,8 @@ export interface SystemdBus extends AsyncDisposable {
   ): Promise<T>;
   /**
    * Reads these properties of one of a unit's interfaces. An unknown unit has these properties too, with the load state
-   * "not-found". Reads the properties one by one, because a unit has hundreds of them, and reading all of them takes
-   * ten times as long.
+   * "not-found". Reads the properties one by one. A unit has hundreds of properties, and reading all of them takes ten
+   * times as long.
    */
   properties(
     unit: string,
@@ -201,7 +201,7 @@ async function explainBusError<T>(member: string, call: PromiseLike<T>): Promise
     const lost = error.dbusName === "org.freedesktop.DBus.Error.Disconnected";
     const what = lost ? "the system bus cannot be reached" : error.message;
     throw new KhwError("SERVICE_FAILED", `systemd: ${member}: ${what}`, {
-      hint: lost ? "check dbus on the machine: `systemctl status dbus`" : undefined,
+      hint: lost ? "check dbus on the machine (`systemctl status dbus`)" : undefined,
       cause: error,
     });
   }

@@ -147,17 +147,17 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
 }
 
 /**
- * Checks a unit's name by systemd's rules, so that it cannot have another meaning in a match rule or a command
- * line.
+ * Checks a unit's name against systemd's rules, so that a match rule or a command line cannot interpret it as anything
+ * else.
  */
 export function parseUnitName(name: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.(service|socket|target|timer|path|mount|slice|scope)$/.test(name)) {
-    refuse("unit", `${show(name)} is not a unit's name`);
+    refuse("unit", `${show(name)} is not a unit name`);
   }
   return name;
 }
 
-/** Ignores the error if systemd has no process or no loaded unit: the desired state is already reached. */
+/** Ignores the error that systemd has no such process or loaded unit, because the desired state is already reached. */
 async function unlessGone(call: () => Promise<void>): Promise<void> {
   try {
     await call();
@@ -235,7 +235,7 @@ async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }:
     const timer = setTimeout(() => resolve(overdue), deadlineMillis);
     return [
       () => clearTimeout(timer),
-      bus.onLost(() => reject(serviceError(name, "the connection to systemd was lost while its job ran"))),
+      bus.onLost(() => reject(serviceError(name, "the connection to systemd was lost while its job was running"))),
       bus.onJobRemoved((path, result) => {
         ended.set(path, result);
         if (path === job) resolve(result);
@@ -247,12 +247,12 @@ async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }:
   if (result === "done") return;
   const { activeState, subState, result: why } = await readUnit(bus, name);
   if (result === overdue) throw late(name, deadlineMillis, `${activeState} (${subState})`);
-  throw serviceError(name, `its job ended as "${result}"; it is ${activeState} (${subState}), result "${why}"`);
+  throw serviceError(name, `its job ended with "${result}"; the unit is ${activeState} (${subState}), result "${why}"`);
 }
 
 function late(name: string, deadlineMillis: number, state: string): KhwError {
-  return new KhwError("TIMEOUT", `${name}: its job is not done after ${deadlineMillis / 1000} s; it is ${state}`, {
-    hint: "run `systemctl list-jobs` on the node to see the job that it waits for",
+  return new KhwError("TIMEOUT", `${name}: its job has not finished after ${deadlineMillis / 1000} s; the unit is ${state}`, {
+    hint: "run `systemctl list-jobs` on the node to see the job that it is waiting for",
   });
 }
 

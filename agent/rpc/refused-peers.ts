@@ -7,7 +7,7 @@ export interface RefusedPeers extends Pick<PerMinute<unknown>, "close"> {
 
 export function countRefusedPeers(log: (line: string) => void): RefusedPeers {
   const counts = perMinute({
-    others: { peer: "other addresses", reason: "too many to name" },
+    others: { peer: "other addresses", reason: "too many to list" },
     emit: ({ peer, reason }, more) =>
       log(
         more === 0

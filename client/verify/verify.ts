@@ -135,7 +135,7 @@ async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal)
   });
   if (status !== 200)
     throw verifyError(
-      `the API server answers ${status} to a request for its lease`,
+      `the API server answered ${status} to a request for its lease`,
       `check that ${name} is running: khw-client status`,
     );
   const spec = field(body, "spec");

@@ -54,7 +54,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
       await install(node, oldDeb);
       t.match(await node.must([...agent, "--version"]), /^khw-agent \d+\.\d+\.\d+\n$/);
       t.equal(await state(node, "khw-agent.service"), "active");
-      t.match(await property(node, "khw-agent.service", "StatusText"), /^waits to be enrolled/);
+      t.match(await property(node, "khw-agent.service", "StatusText"), /^waiting to be enrolled/);
       t.equal(await state(node, "khw-agent.path"), "active");
       t.equal(await failedUnits(node), healthy);
       t.equal(await node.must(["stat", "-c", "%a %U", "/etc/khw-agent/pki"]), "700 root\n");

@@ -54,7 +54,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
   await t.test("a machine with only the package waits, and answers only enrolment calls", async (t) => {
     for (const node of testbed.nodes) await install(node);
     for (const node of testbed.nodes) {
-      t.match(await property(node, "StatusText"), /^waits to be enrolled/);
+      t.match(await property(node, "StatusText"), /^waiting to be enrolled/);
       t.equal(await node.must(["ls", pkiFolder]), "agent-key.pem.next\n");
     }
     const asked = await client("events", ...reaching("controller-0"));
@@ -134,7 +134,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
 
   await t.test("an agent with an expired certificate is enrolled again, by its own CA", async (t) => {
     await putIdentity(second, new Date(Date.now() - 91 * dayMillis));
-    t.match(await property(second, "StatusText"), /^waits to be enrolled/);
+    t.match(await property(second, "StatusText"), /^waiting to be enrolled/);
     const result = await enrol("controller-1");
     t.equal(result.code, 0, result.stdout + result.stderr);
     t.match(result.stdout, /^controller-1: enrolled: /m);

@@ -153,7 +153,7 @@ t.test("refusals before any change", async (t) => {
       failsWith(t, await bootstrap(), "METADATA_UNAVAILABLE", [said, /\(.+\)$/m]);
       t.ok(performance.now() - start < 30_000, "in limited time");
     }
-    t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), "does not know this machine's identity");
+    t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), "this machine's identity is unknown");
 
     await testbed.metadata.setFaults();
     t.equal((await workstation.khw(["plan", "--nodes", "controller-0,1,2"])).code, 2);

@@ -46,7 +46,7 @@ t.test("an agent on a machine that is not a controller yet", async (t) => {
       },
     });
     t.ok(
-      answers.lines.some((line) => /^khw-agent \S+ serves on port 7443$/.test(line)),
+      answers.lines.some((line) => /^khw-agent \S+ is serving on port 7443$/.test(line)),
       "the agent's own journal, from the start",
     );
   });

@@ -99,7 +99,7 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     const result = failing.get(name);
     if (result !== undefined) {
       set(name, unit, { activeState: "failed", subState: "failed", result });
-      throw new KhwError("SERVICE_FAILED", `${name}: its job ended as "failed"; result "${result}"`);
+      throw new KhwError("SERVICE_FAILED", `${name}: its job ended with "failed"; result "${result}"`);
     }
     await writeRecord(unit.loaded, files);
     const pid = ++pids;

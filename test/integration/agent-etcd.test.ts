@@ -152,5 +152,5 @@ t.test("a defragmented member is recorded", async (t) => {
   const { admin, agent } = await open(t);
   t.match(await admin.defragment(never), { sizeBefore: 20480, sizeAfter: 20480 });
   const events = await (await agent.node()).history.list({ sinceUnixMillis: 0 });
-  t.match(events.at(-1)?.message, /defragmented by admin from .*: 20480 bytes became 20480/);
+  t.match(events.at(-1)?.message, /defragmented by admin from .*, from 20480 to 20480 bytes/);
 });

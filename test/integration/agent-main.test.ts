@@ -76,7 +76,7 @@ t.test("invalid input ends the agent with the reason, the remedy and an exit cod
   const bad = await config("bad.yaml", { listen: { port: 0 } });
   t.match(await outcome("--config", bad, "--check-config"), {
     out: "",
-    err: `${bad}: listen.port: is not a port\nhint: man khw-agent lists all keys\n`,
+    err: `${bad}: listen.port: is not a port\nhint: see \`man khw-agent\` for all keys\n`,
     code: 78,
   });
   t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
@@ -96,7 +96,7 @@ t.test("the agent serves until a signal, and a second agent on its port is refus
   let log = "";
   child.stderr?.setEncoding("utf8").on("data", (chunk: string) => (log += chunk));
   while (!log.includes("this is")) await once(child.stderr ?? child, "data");
-  const [, port = ""] = /khw-agent 1\.2\.3 serves on port (\d+)\nthis is rack-4 at 192\.0\.2\.7\n/.exec(log) ?? [];
+  const [, port = ""] = /khw-agent 1\.2\.3 is serving on port (\d+)\nthis is rack-4 at 192\.0\.2\.7\n/.exec(log) ?? [];
 
   const second = await outcome("--config", path);
   t.match(second, {

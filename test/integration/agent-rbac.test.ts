@@ -113,11 +113,11 @@ t.test("a refusal of the API server is quoted", async (t) => {
   await t.rejects(applyRbac(apiOf(url), never), {
     code: "VERIFY_FAILED",
     message:
-      'the API server answers 403 to ClusterRole system:kube-apiserver-to-kubelet: "User \\"bob\\" cannot patch\\u001b[2J"',
+      'the API server answered 403 to ClusterRole system:kube-apiserver-to-kubelet: "User \\"bob\\" cannot patch\\u001b[2J"',
     hint: /system:masters/,
   });
   const html = await startApi(t, () => ({ status: 502, body: "<html>" }));
-  await t.rejects(applyRbac(apiOf(html.url), never), { code: "VERIFY_FAILED", message: /answers 502 .*: no message$/ });
+  await t.rejects(applyRbac(apiOf(html.url), never), { code: "VERIFY_FAILED", message: /answered 502 .*: no message$/ });
 });
 
 t.test("an API server that is away, of another cluster, silent or endless is unreachable", async (t) => {
@@ -162,7 +162,7 @@ t.test("a long text is read line by line; a refusal is an error", async (t) => {
   const refusing = await startApi(t, () => ({ status: 403, body: "no" }));
   await t.rejects(linesOf(refusing.url), {
     code: "VERIFY_FAILED",
-    message: "the API server answers 403 to GET /metrics",
+    message: "the API server answered 403 to GET /metrics",
   });
 });
 

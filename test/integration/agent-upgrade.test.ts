@@ -91,7 +91,7 @@ t.test(
     const request = { sinceUnixMillis: 0, limit: 0, follow: false };
     const messages = [];
     for await (const { message } of admin.history(request, never)) messages.push(message);
-    t.match(messages.at(-1), /from 0\.1\.0 to 0\.2\.0 by admin from .*: begun/);
+    t.match(messages.at(-1), /from 0\.1\.0 to 0\.2\.0 by admin from .*: started/);
   },
 );
 

@@ -152,7 +152,7 @@ await pkiInit(context, { folder: pki });
 
 t.test("an agent with only its package is enrolled, and continues as the agent of its node", async (t) => {
   const agent = startAgent();
-  await agent.says(/waits to be enrolled\n/);
+  await agent.says(/until the agent is enrolled\n/);
   t.same(await readdir(own), ["agent-key.pem.next"]);
   await t.rejects(askInfo(), { code: "NOT_ENROLLED", hint: /khw-client enrol/ });
 
@@ -176,7 +176,7 @@ t.test("an agent with only its package is enrolled, and continues as the agent o
   await rm(files.certificate);
   await writeFile(files.key, old.key, { mode: 0o600 });
   await writeFile(files.certificate, old.certificate);
-  await agent.says(/serves with the new certificate/);
+  await agent.says(/serving with the new certificate/);
   t.match(await runEnrol("renew"), /^controller-0: renewed: CN=controller-0/);
   t.not(await readFile(files.key, "utf8"), old.key);
   agent.child.kill("SIGTERM");
@@ -197,10 +197,10 @@ async function place(days: number) {
 }
 
 for (const [days, reason] of [
-  [-91, /agent\.pem expired on \S+, and this machine's clock says \S+: refuses callers and waits to be enrolled\n/],
+  [-91, /agent\.pem expired on \S+, and this machine's clock says \S+: refusing callers until the agent is enrolled\n/],
   [
     30,
-    /agent\.pem is valid only from \S+, and this machine's clock says \S+: refuses callers and waits to be enrolled\n/,
+    /agent\.pem is valid only from \S+, and this machine's clock says \S+: refusing callers until the agent is enrolled\n/,
   ],
 ] as const) {
   t.test(
@@ -226,18 +226,18 @@ for (const [days, reason] of [
 t.test("an agent whose certificate becomes valid serves again by itself", async (t) => {
   await place(30);
   const agent = startAgent();
-  await agent.says(/refuses callers and waits to be enrolled\n/);
+  await agent.says(/refusing callers until the agent is enrolled\n/);
   await t.rejects(askInfo(), { code: "NOT_ENROLLED" });
   await place(0);
-  await agent.says(/serves with the certificate, valid until/);
+  await agent.says(/serving with the certificate, valid until/);
   t.match(await askInfo(), { identity: { name: "controller-0" } });
   agent.child.kill("SIGTERM");
   t.same(await once(agent.child, "close"), [0, null], agent.log());
 });
 
 for (const [what, damage, reason] of [
-  ["certificate is empty", () => writeFile(files.certificate, ""), /agent\.pem: .*: refuses callers/],
-  ["key is gone", () => rm(files.key), /agent-key\.pem: ENOENT.*: refuses callers/],
+  ["certificate is empty", () => writeFile(files.certificate, ""), /agent\.pem: .*: refusing callers/],
+  ["key is gone", () => rm(files.key), /agent-key\.pem: ENOENT.*: refusing callers/],
 ] as const) {
   t.test(`an agent whose ${what} continues, and refuses callers`, async (t) => {
     await place(0);

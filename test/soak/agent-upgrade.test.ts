@@ -224,7 +224,7 @@ t.test("the agents of three machines", async (t) => {
     await has(first, "0.4.0");
     t.comment(`back ${seconds(await has(first, "0.2.0"))} after the new agent served`);
     const [node] = await status(scene);
-    t.match(node?.agentUpgrade, { state: "rolled-back", report: /0\.4\.0 answered no administrator/ });
+    t.match(node?.agentUpgrade, { state: "rolled-back", report: /0\.4\.0 did not answer an administrator/ });
     t.strictSame(await versions(nodes), every("0.2.0"));
     t.equal(await pids(nodes, "etcd.service"), etcd);
     const again = await upgrade(good);

@@ -68,7 +68,7 @@ const ownFaults: readonly OwnFault[] = [
     hung: "kube-apiserver",
     changed: schedulerUnit,
     acts: { restartsHung: false, startsStopped: true, repairs: true },
-    says: /is valid only from .* clock says .*: refuses callers/,
+    says: /is valid only from .* clock says .*: refusing callers/,
   },
   {
     name: "a clock that jumps two years ahead",
@@ -77,7 +77,7 @@ const ownFaults: readonly OwnFault[] = [
     hung: "kube-apiserver",
     changed: schedulerUnit,
     acts: { restartsHung: false, startsStopped: true, repairs: true },
-    says: /expired on .* clock says .*: refuses callers/,
+    says: /expired on .* clock says .*: refusing callers/,
   },
   {
     name: "a wrong CA",
@@ -139,7 +139,7 @@ const ownFaults: readonly OwnFault[] = [
     hung: "kube-scheduler",
     changed: schedulerUnit,
     acts: { restartsHung: false, startsStopped: true, repairs: false },
-    says: /cannot trust its own view: the agent cannot reach its own listener/,
+    says: /cannot trust its own observations: the agent cannot reach its own listener/,
   },
 ];
 

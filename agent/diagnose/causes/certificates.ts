@@ -8,7 +8,7 @@ export const certificates: readonly Cause[] = [
     id: "key-mismatch",
     pattern: /tls: private key (?:type )?does not match public key/,
     message: "a private key does not belong to its certificate",
-    remedy: "give {component} the key that its certificate was issued for: compare {certificate_flag} with {key_flag}",
+    remedy: "give {component} the key that its certificate was issued for (compare {certificate_flag} with {key_flag})",
   },
   {
     id: "certificate-not-pem",
@@ -16,7 +16,7 @@ export const certificates: readonly Cause[] = [
       /tls: failed to find (?:any PEM data|"\S+" PEM block|PEM block).*in (?<what>certificate|key) input|tls: failed to parse (?:private|certificate)/,
     message: "a certificate or key that it reads is not in PEM format",
     remedy:
-      "replace the file with the {what} in PEM, with -----BEGIN at the start of a line: {certificate_flag}, {key_flag}. `khw-client pki check` shows the fault",
+      "convert the file to PEM, with -----BEGIN at the start of a line ({certificate_flag} or {key_flag}); `khw-client pki check` shows which file is wrong",
   },
   {
     id: "file-unreadable",
@@ -29,6 +29,6 @@ export const certificates: readonly Cause[] = [
     pattern: /(?:open|stat|read) (?<file>\/\S+): no such file or directory/,
     message: "{file}, which {flag} refers to, does not exist",
     remedy:
-      "put the file at {file}, or correct {flag}; `khw-client bootstrap` copies the credentials of khw.yaml to the nodes",
+      "put the file at {file}, or correct {flag}; `khw-client bootstrap` copies the credentials in khw.yaml to the nodes",
   },
 ];

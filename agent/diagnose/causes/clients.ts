@@ -11,15 +11,15 @@ export const clients: readonly Cause[] = [
     components: ["kube-apiserver", "kube-controller-manager"],
     pattern:
       /(?:error reading public key file (?<file>\S+):|failed to parse service-account-issuer-key-file: |error reading key for service account token controller: )(?!.*permission denied)/,
-    message: "a key that signs or verifies service accounts is missing or invalid",
+    message: "a key that signs or verifies service account tokens is missing or invalid",
     remedy:
-      "restore the service accounts' key pair of lab 04: see --service-account-key-file ({service_account_key_file}), --service-account-signing-key-file ({service_account_signing_key_file}) and --service-account-private-key-file ({service_account_private_key_file})",
+      "restore the service account key pair from lab 04; see --service-account-key-file ({service_account_key_file}), --service-account-signing-key-file ({service_account_signing_key_file}) and --service-account-private-key-file ({service_account_private_key_file})",
   },
   {
     id: "root-ca-invalid",
     components: ["kube-controller-manager"],
     pattern: /error (?:parsing|reading) root-ca-file at (?<file>[^:\s]+)/,
-    message: "{file}, which should contain the cluster's CA, has no certificate",
+    message: "{file}, which should contain the cluster's CA, contains no certificate",
     remedy: "put the cluster's CA certificate into {file} (--root-ca-file)",
   },
   {
@@ -35,7 +35,7 @@ export const clients: readonly Cause[] = [
     id: "kubeconfig-reference-missing",
     components: clientComponents,
     pattern: /invalid configuration: .*unable to read (?<what>[\w-]+) (?<file>\S+) for/,
-    message: "its kubeconfig refers to {file} as {what}, but that file cannot be read",
+    message: "its kubeconfig sets {what} to {file}, but that file cannot be read",
     remedy: "put the file at {file}, or create the kubeconfig again with --embed-certs=true, as in lab 05",
   },
   {
@@ -45,7 +45,7 @@ export const clients: readonly Cause[] = [
       /stat (?<file>\/\S+): no such file or directory|(?:open|read) (?<opened>\/\S+\.kubeconfig): no such file or directory/,
     message: "its kubeconfig {file} does not exist",
     remedy:
-      "put the kubeconfig of lab 05 at {file}, or correct {flag}; `khw-client bootstrap` copies the kubeconfigs of khw.yaml to the nodes",
+      "put the kubeconfig from lab 05 at {file}, or correct {flag}; `khw-client bootstrap` copies the kubeconfigs in khw.yaml to the nodes",
   },
   {
     id: "kubeconfig-invalid",
@@ -53,7 +53,7 @@ export const clients: readonly Cause[] = [
     pattern: /error loading config file "(?<file>[^"]+)"|invalid configuration: |no configuration has been provided/,
     message: "its kubeconfig is invalid or incomplete",
     remedy:
-      "create the kubeconfig again as in lab 05 (--kubeconfig is {kubeconfig}; the scheduler's is named in {config}), with a cluster, a user, a context of both, and current-context",
+      "create the kubeconfig again as in lab 05 (--kubeconfig is {kubeconfig}; the scheduler's is set in {config}), with a cluster, a user, a context that combines both, and current-context",
   },
   {
     id: "scheduler-config-version",
@@ -61,7 +61,7 @@ export const clients: readonly Cause[] = [
     pattern: /no kind "(?<kind>[^"]+)" is registered for version "(?<version>[^"]+)"/,
     message: "its configuration is a {kind} of {version}, which this release does not support",
     remedy:
-      "correct apiVersion in {config}: 1.19 to 1.22 read kubescheduler.config.k8s.io/v1beta1, later releases v1beta2, v1beta3 or v1",
+      "correct apiVersion in {config}: releases 1.19 to 1.22 support kubescheduler.config.k8s.io/v1beta1; later releases support v1beta2, v1beta3 or v1",
   },
   {
     id: "scheduler-config-invalid",
@@ -69,7 +69,7 @@ export const clients: readonly Cause[] = [
     pattern:
       /KubeSchedulerConfiguration.*(?:unknown field|cannot unmarshal|ReadObject)|found unknown field: (?<field>\w+)|couldn't (?:get version\/kind|decode)|error (?:parsing|converting YAML)|Object 'Kind' is missing|strict decod/,
     message: "it cannot read its configuration {config}",
-    remedy: "correct {config} (--config) as in lab 08; the log line mentions the field",
+    remedy: "correct {config} (--config) as in lab 08; the log line identifies the faulty field",
   },
   {
     id: "api-server-lost-etcd",
@@ -87,7 +87,7 @@ export const clients: readonly Cause[] = [
     pattern: /^F.*(?:x509: certificate has expired or is not yet valid|leader ?election lost)/,
     shows: certificateExpired,
     when: (_, start) => start.some((line) => certificateExpired.test(line)),
-    message: "the API server's certificate has expired, or is not valid yet by this machine's clock",
+    message: "the API server's certificate has expired, or is not valid yet according to this machine's clock",
     remedy: "run `khw-client pki renew kubernetes`; if the machine's clock is wrong, set the clock instead",
   },
   {
@@ -98,7 +98,7 @@ export const clients: readonly Cause[] = [
     shows: /^E.*dial tcp \S+: connect: connection refused/,
     message: "the API server in its kubeconfig does not answer",
     remedy:
-      "check kube-apiserver on this node; {component} restarts by itself, and recovers once the API server answers; if the API server does answer, correct the server in the kubeconfig (lab 05 has https://127.0.0.1:6443)",
+      "check kube-apiserver on this node; {component} restarts by itself, and recovers once the API server answers; if the API server does answer, correct the server in the kubeconfig (https://127.0.0.1:6443 in lab 05)",
   },
   {
     id: "leader-election-lost",

@@ -17,8 +17,8 @@ export const etcdServer: readonly Cause[] = [
     id: "etcd-data-locked",
     components,
     pattern: /another etcd process is using "(?<file>[^"]+)"/,
-    message: "another etcd has {data} open",
-    remedy: "stop the other etcd on the node (`pgrep -a etcd`): a data folder serves one member",
+    message: "another etcd process is using {data}",
+    remedy: "stop the other etcd process on the node (`pgrep -a etcd` lists them); only one member can use a data folder",
   },
   {
     id: "etcd-data-unusable",
@@ -34,7 +34,7 @@ export const etcdServer: readonly Cause[] = [
     pattern:
       /error validating peerURLs|member count is unequal|member \S+ has already been bootstrapped|cluster ID mismatch|unmatched member while checking PeerURLs|the member has been permanently removed/,
     message:
-      "the running cluster does not know it by these peer URLs: it is a member of another cluster, or of no cluster",
+      "the running cluster has no member with these peer URLs: this etcd belongs to another cluster, or to no cluster",
     remedy:
       "list exactly the cluster's members (`etcdctl member list`) in --initial-cluster, add this member there first (`etcdctl member add`), and start it with an empty {data}",
   },
@@ -53,6 +53,6 @@ export const etcdServer: readonly Cause[] = [
       /expected IP in URL for binding|URL scheme must be http|URL address does not have the form|--advertise-client-urls is required/,
     message: "it cannot listen on, or advertise, one of its URLs",
     remedy:
-      "correct --listen-client-urls, --listen-peer-urls and --advertise-client-urls in {unit}: https://IP:PORT, with an address, not a name, to listen on",
+      "correct --listen-client-urls, --listen-peer-urls and --advertise-client-urls in {unit}: https://IP:PORT, with an IP address instead of a name in the listen URLs",
   },
 ];

@@ -5,7 +5,7 @@ export const flags: readonly Cause[] = [
   {
     id: "unknown-flag",
     pattern: /(?:unknown flag: |unknown shorthand flag: .* in |flag provided but not defined: )(?<flag>-\S+)/,
-    message: "it does not know the flag {flag}",
+    message: "it does not support the flag {flag}",
     remedy: "remove {flag} from the flags of {component} in khw.yaml (or from {unit}): this release has no such flag",
   },
   {
@@ -26,7 +26,7 @@ export const flags: readonly Cause[] = [
     components: ["kube-apiserver"],
     pattern: /authorization-mode "?(?<mode>[^" ]*)"? is not a valid mode/,
     message: "it has no authorization mode {mode}",
-    remedy: "correct --authorization-mode of kube-apiserver: lab 08 has Node,RBAC",
+    remedy: "correct --authorization-mode of kube-apiserver: lab 08 sets Node,RBAC",
   },
   {
     id: "unknown-api",
@@ -49,6 +49,6 @@ export const flags: readonly Cause[] = [
       /service-cluster-ip-range\S* is (?:not a valid cidr|too large)|service cluster IP range must be at least|invalid service-cluster-ip-range|service-cluster-ip-range\[\d+\]|unable to parse .*service.*(?:cidr|ip-range)/i,
     message: "--service-cluster-ip-range is {service_cluster_ip_range}, which is not a valid range for services",
     remedy:
-      "set cluster.serviceCidr in khw.yaml (--service-cluster-ip-range) to a network of /12 to /28 (lab 08 has 10.32.0.0/24)",
+      "set cluster.serviceCidr in khw.yaml (--service-cluster-ip-range) to a network of /12 to /28 (10.32.0.0/24 in lab 08)",
   },
 ];

@@ -46,7 +46,7 @@ export const etcdClient: readonly Cause[] = [
     shows: expired,
     when: said(expired),
     message: "etcd's own certificate has expired",
-    remedy: "renew the certificate that etcd serves with (its --cert-file) at {server}, and restart etcd there",
+    remedy: "renew etcd's server certificate (its --cert-file) at {server}, and restart etcd there",
   },
   {
     id: "client-certificate-expired",
@@ -77,7 +77,7 @@ export const etcdClient: readonly Cause[] = [
       !etcd.some(({ body }) => /no answer within|"health":\s*"false"/.test(body)),
     message: "no etcd server answers: {server}",
     remedy:
-      "start etcd there (`systemctl status etcd`), and check that --etcd-servers ({etcd_servers}) is right and port 2379 is open",
+      "start etcd on these servers (`systemctl start etcd`), and check that --etcd-servers ({etcd_servers}) is correct and port 2379 is open",
   },
   {
     id: "etcd-no-quorum",
@@ -99,7 +99,7 @@ export const apiServer: readonly Cause[] = [
     pattern: /error opening encryption provider configuration file "(?<file>[^"]+)"/,
     message: "its encryption configuration {file} cannot be opened",
     remedy:
-      "put the encryption configuration of lab 06 at {file} (--encryption-provider-config), the same on all controllers",
+      "put the encryption configuration from lab 06 at {file} (--encryption-provider-config), the same on all controllers",
   },
   {
     id: "encryption-key-invalid",
@@ -107,7 +107,7 @@ export const apiServer: readonly Cause[] = [
     pattern: /encryption provider configuration file "(?<file>[^"]+)".*\.secret: .*(?:expected length|base64|required)/,
     message: "a key in its encryption configuration {file} is not 16, 24 or 32 bytes in base64",
     remedy:
-      "restore the cluster's own key in {file} (--encryption-provider-config), the same on all controllers; a new key (`head -c 32 /dev/urandom | base64`) cannot read what the old one encrypted",
+      "restore the cluster's own key in {file} (--encryption-provider-config), the same on all controllers; a new key (`head -c 32 /dev/urandom | base64`) cannot decrypt the values that the old key encrypted",
   },
   {
     id: "encryption-config-invalid",
@@ -128,7 +128,7 @@ export const apiServer: readonly Cause[] = [
     id: "client-ca-invalid",
     components,
     pattern: /(?:missing content for|unable to load.*) CA bundle "client-ca-bundle::(?<file>[^"]+)"/,
-    message: "{file}, which should contain the clients' CA, has no certificate",
+    message: "{file}, which should contain the clients' CA, contains no certificate",
     remedy: "put the cluster's CA certificate into {file} (--client-ca-file)",
   },
 ];

@@ -18,7 +18,7 @@ export const machine: readonly Cause[] = [
     pattern: new RegExp(`${notExecuted}No such file or directory`),
     message: "its program {file} exists, but its dynamic loader or interpreter does not",
     remedy:
-      "install a build of {file} for this system (`file {file}` shows the loader), or remove {file} and run `khw-client bootstrap` to install the release's own",
+      "install a build of {file} for this system (`file {file}` shows the loader), or remove {file} and run `khw-client bootstrap` to install the release's program",
   },
   {
     id: "binary-on-noexec",
@@ -37,20 +37,20 @@ export const machine: readonly Cause[] = [
     id: "binary-wrong-format",
     pattern: new RegExp(`${notExecuted}Exec format error`),
     message: "its program {file} is empty, or built for another architecture",
-    remedy: "remove {file} and run `khw-client bootstrap` to install the release's own for this machine",
+    remedy: "remove {file} and run `khw-client bootstrap` to install the release's program for this machine",
   },
   {
     id: "binary-busy",
     pattern: new RegExp(`${notExecuted}Text file busy`),
-    message: "its program {file} is open for writing in another process",
-    remedy: "stop the process that writes {file} (`fuser -v {file}` on the node); systemd then starts {unit} again",
+    message: "another process has its program {file} open for writing",
+    remedy: "stop the process that is writing to {file} (`fuser -v {file}` on the node shows it); systemd then starts {unit} again",
   },
   {
     id: "library-too-old",
     pattern: /^(?<file>\/\S+): (?<library>\S+): version [`'](?<version>[^']+)' not found/,
     message: "its program {file} needs {version}, which this system's {library} does not have",
     remedy:
-      "install a build of {file} for this system (a static build runs anywhere): remove {file} and run `khw-client bootstrap` to install the release's own; or upgrade the system",
+      "install a build of {file} for this system (a static build runs anywhere): remove {file} and run `khw-client bootstrap` to install the release's program; or upgrade the system",
   },
   {
     id: "library-missing",
@@ -71,7 +71,7 @@ export const machine: readonly Cause[] = [
   {
     id: "processor-too-old",
     pattern: /^This program can only be run on .* processors with .* support|^FATAL: kernel too old/,
-    message: "its program is built for a newer processor or kernel than this machine's",
+    message: "its program needs a newer processor or kernel than this machine has",
     remedy: "choose a machine type with a newer processor, or install a build for this machine",
   },
   {
@@ -85,7 +85,7 @@ export const machine: readonly Cause[] = [
   {
     id: "too-many-threads",
     pattern: /^runtime: failed to create new OS thread|pthread_create failed: Resource temporarily unavailable/,
-    message: "it cannot start another thread: a limit of {unit} or of the machine is reached",
+    message: "it cannot start another thread, because a limit of {unit} or of the machine has been reached",
     remedy:
       "check TasksMax= and LimitNPROC= of {unit} (`systemctl show {unit} -p TasksMax -p TasksCurrent`), and stop other programs that start processes on the node",
   },
@@ -100,7 +100,7 @@ export const machine: readonly Cause[] = [
     pattern: /(?:listen tcp\d? \S*:|bind\(\) to \S*:)(?<port>\d+)(?:: bind| failed).*address already in use/i,
     message: "port {port} is in use by {listener}",
     remedy:
-      "stop the program that listens on port {port} (`ss -ltnp sport = :{port}` on the node), or give one of the two another port",
+      "stop the program that is listening on port {port} (`ss -ltnp sport = :{port}` on the node shows it), or change the port of one of the two programs",
   },
   {
     id: "address-not-local",
@@ -108,7 +108,7 @@ export const machine: readonly Cause[] = [
       /(?:listen tcp\d? (?<address>\S+?):\d+: bind|bind\(\) to (?<bound>\S+?):\d+ failed).*cannot assign requested address/i,
     message: "it is configured to listen on an address that the machine does not have",
     remedy:
-      "correct the address that {unit} binds to (--bind-address, or etcd's --listen-...-urls): `ip address` on the node lists the machine's own",
+      "correct the address that {unit} binds to (--bind-address, or etcd's --listen-...-urls): `ip address` on the node lists the machine's addresses",
   },
 ];
 
@@ -121,7 +121,7 @@ export const ends: readonly Cause[] = [
     first: true,
     message: "its program crashed: {said}",
     remedy:
-      "systemd restarts it; if it crashes again, remove the program in ExecStart of {unit}, run `khw-client bootstrap` to install the release's own, and report the crash to its developers (`journalctl -u {unit}` on the node has the stack traces)",
+      "systemd restarts it; if it crashes again, remove the program in ExecStart of {unit}, run `khw-client bootstrap` to install the release's program, and report the crash to its developers (`journalctl -u {unit}` on the node has the stack traces)",
   },
   {
     id: "ended-by-signal",
@@ -129,7 +129,7 @@ export const ends: readonly Cause[] = [
     first: true,
     message: "another process killed it with {signal}",
     remedy:
-      "find the process that sends {signal} (systemd's own watchdog sends SIGABRT: WatchdogSec= in {unit}); systemd restarts {component}",
+      "find the process that sends {signal} (systemd's watchdog sends SIGABRT; see WatchdogSec= in {unit}); systemd restarts {component}",
   },
   {
     id: "disk-full",
@@ -141,7 +141,7 @@ export const ends: readonly Cause[] = [
   {
     id: "binary-broken",
     pattern: /Main process exited, code=(?:killed|dumped), status=(?:\d+\/)?(?<signal>SEGV|ILL|BUS)/,
-    message: "its program is damaged: it is killed by signal {signal}",
+    message: "its program seems to be damaged, because it was killed by signal {signal}",
     remedy:
       "remove the program in ExecStart of {unit} and run `khw-client bootstrap` to install it again; if that does not help, check the machine's disk and memory",
   },
@@ -150,12 +150,12 @@ export const ends: readonly Cause[] = [
     pattern: /Main process exited, code=exited, status=203/,
     message: "systemd could not execute its program",
     remedy:
-      "run the program in ExecStart of {unit} by hand on the node to see its error, or run `khw-client bootstrap` to install the release's own",
+      "run the program in ExecStart of {unit} by hand on the node to see its error, or run `khw-client bootstrap` to install the release's program",
   },
   {
     id: "killed",
     pattern: /(?:Main|Control) process exited, code=killed, status=9\/KILL/,
-    message: "it was killed with SIGKILL, by the kernel because memory ran out, or by a person",
+    message: "it was killed with SIGKILL, either by the kernel because memory ran out, or by a person",
     remedy:
       "run `journalctl -k` on the node; if the kernel's OOM killer killed it, follow the remedy for out-of-memory",
   },
@@ -168,7 +168,7 @@ export const ends: readonly Cause[] = [
   {
     id: "start-limit",
     pattern: /Start request repeated too quickly/,
-    message: "systemd gave up on it: it exited too often in too short a time, and its journal gives no reason",
+    message: "systemd gave up on it: it exited too often within a short time, and its journal shows no reason",
     remedy:
       "run the program in ExecStart of {unit} by hand on the node to see why it exits; repair that, then run `systemctl reset-failed {unit}` and `systemctl start {unit}`",
   },

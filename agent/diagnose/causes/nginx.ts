@@ -10,7 +10,7 @@ export const nginx: readonly Cause[] = [
       /\[emerg\].*(?:SSL_CTX_\w+|cannot load certificate(?: key)?|PEM_read_bio\w*|BIO_new_file)\(?\s*"(?<file>[^"]+)"/,
     message: "it cannot load the certificate {file}",
     remedy:
-      "put the PEM file at {file}: `khw-client bootstrap` copies ca.pem to the nodes; or correct proxy_ssl_trusted_certificate in the site",
+      "put the PEM file at {file} (`khw-client bootstrap` copies ca.pem to the nodes), or correct proxy_ssl_trusted_certificate in the site",
   },
   {
     id: "nginx-file-missing",
@@ -23,7 +23,7 @@ export const nginx: readonly Cause[] = [
     id: "nginx-config-invalid",
     components,
     pattern: /\[emerg\].* in (?<file>\/\S+):(?<line>\d+)/,
-    message: "its configuration is wrong at line {line} of {file}",
+    message: "its configuration has an error at line {line} of {file}",
     remedy:
       "correct line {line} of {file} (check with `nginx -t` on the node); `khw-client bootstrap` restores khw's own site",
   },

@@ -54,7 +54,7 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
 export function parseSnapshotId(id: string): string {
   return /^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$/.test(id)
     ? id
-    : refuse("snapshot", `${show(id)} is not a snapshot's name`);
+    : refuse("snapshot", `${show(id)} is not a valid snapshot name`);
 }
 
 /** Returns a snapshot's name. Sorting snapshots by name also sorts them by time. */

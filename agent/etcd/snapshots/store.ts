@@ -86,7 +86,7 @@ export async function openSnapshotStore({
     const found = await Promise.all(ids.map(async (id) => ({ id, read: await read(id) })));
     const damages = new Map(found.flatMap((one) => (typeof one.read === "string" ? [[one.id, one.read]] : [])));
     for (const [id, damage] of damages) {
-      if (reported.get(id) !== damage) report(`${damage}: the snapshot ${id} is not listed, and is never deleted`);
+      if (reported.get(id) !== damage) report(`${damage}: the snapshot ${id} is not listed, and will never be deleted`);
     }
     reported.clear();
     for (const [id, damage] of damages) reported.set(id, damage);

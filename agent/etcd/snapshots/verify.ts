@@ -76,7 +76,7 @@ export async function refuseWithoutRoom(folder: string, bytes: number, files: Fi
   const [needed, free] = [bytes, available].map((count) => Math.ceil(count / 1_000_000));
   throw new KhwError(
     "IO_FAILED",
-    `${folder}: ${free} MB are free, and a snapshot and its verification need ${needed} MB`,
+    `${folder}: a snapshot and its verification need ${needed} MB, but only ${free} MB are free`,
     {
       hint: "free up space on the file system that holds it, or keep fewer snapshots (etcd.snapshots.keep)",
     },

@@ -106,7 +106,7 @@ function sendOrder(child: ChildProcess, order: Order): void {
 }
 
 function ended(why: string, cause: Error | undefined): KhwError {
-  return new KhwError("DOWNLOAD_FAILED", `the download process ended: ${why}`, {
+  return new KhwError("DOWNLOAD_FAILED", `the download process exited: ${why}`, {
     hint: "see `journalctl --unit=khw-agent` on the node, then run the command again",
     cause,
   });

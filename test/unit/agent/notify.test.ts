@@ -26,7 +26,7 @@ t.test("the keep-alive stops while the reconciler hangs, and the reason is logge
   beat();
   beat();
   t.equal(sent, 3);
-  t.match(lines, [/withholds the watchdog's keep-alive.*service\/nginx/]);
+  t.match(lines, [/withholding the watchdog's keep-alive.*service\/nginx/]);
   t.equal(lines.length, 1);
   progress.ended();
   beat();

@@ -184,7 +184,7 @@ t.test("the new process confirms the upgrade only when it has answered an admini
   t.match({ fromVersion, toVersion }, { fromVersion: "0.1.0", toVersion: "0.2.0" });
   t.match(upgrade, { holder: "jane", state: states.AGENT_UPGRADE_STATE_RUNNING });
   t.ok(os.changes().includes(`apt-get install ${receivedPackage}, then ${rollbackTimer}`));
-  t.match(old.machineLock.holder()?.name, /upgrade of the agent to 0\.2\.0 that jane began/);
+  t.match(old.machineLock.holder()?.name, /agent upgrade to 0\.2\.0 that jane started/);
   await t.rejects(send(old.upgrades, newDeb), { code: "BUSY", message: /jane/ });
   t.match(
     os.files.text(unitFile(rollbackUnit)),
@@ -205,7 +205,7 @@ t.test("the new process confirms the upgrade only when it has answered an admini
   t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
   t.equal(os.files.text(keptPackage), newDeb.toString("utf8"), "the way back of the next upgrade");
   const messages = (await events()).map(({ message }) => message);
-  t.match(messages, [/from 0\.1\.0 to 0\.2\.0 by jane: begun/, /by jane: done/]);
+  t.match(messages, [/from 0\.1\.0 to 0\.2\.0 by jane: started/, /by jane: done/]);
   t.match(await send(upgrades, fakeDeb({ version: "0.3.0" }), { checkOnly: true }), { fromVersion: "0.2.0" });
 });
 
@@ -247,7 +247,7 @@ t.test("a reinstalled package is reported with the new agent's last journal line
   os.files.put(rolledBackMark, "");
   await os.systemd.stop(rollbackUnit, AbortSignal.timeout(1000));
   await becomes(statusStore, states.AGENT_UPGRADE_STATE_ROLLED_BACK);
-  t.match(statusStore.read().agentUpgrade?.report, /0\.2\.0 answered no administrator.*cannot find module/);
+  t.match(statusStore.read().agentUpgrade?.report, /0\.2\.0 did not answer an administrator.*cannot find module/);
   t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
   t.equal(os.files.text(keptPackage), oldDeb.toString("utf8"));
   t.equal(os.files.text(unitFile(rollbackTimer)), undefined);

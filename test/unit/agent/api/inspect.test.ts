@@ -48,7 +48,7 @@ t.test("the kubelets on all pages are reported", async (t) => {
 t.test("an API server that refuses is quoted", async (t) => {
   await t.rejects(inspected({ [nodes]: undefined }), {
     code: "VERIFY_FAILED",
-    message: 'the API server answers 404 to GET /api/v1/nodes: "not found"',
+    message: 'the API server answered 404 to GET /api/v1/nodes: "not found"',
   });
 });
 

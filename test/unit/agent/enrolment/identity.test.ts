@@ -87,7 +87,7 @@ t.test("a certificate that does not match is refused, and nothing changes", asyn
     [await sign(request, { role: "admin" }), /is not issued for an agent/],
     [await sign(request, { now: new Date(Date.now() - 3 * day) }), /expired on/],
     [await sign(request, { now: new Date(Date.now() + 3 * day) }), /valid only from/],
-    [other.certificate, /is not for this node's key/],
+    [other.certificate, /does not match this node's key/],
     ["garbage", /cannot be read/],
     [await sign(request), /is not a CA certificate/, other.certificate],
   ];

@@ -72,7 +72,7 @@ t.test("another program holds etcd's ports", async (t) => {
 t.test("an unreadable record is an obstacle", async (t) => {
   const os = createFakeOs();
   os.files.put("/var/lib/khw-agent/etcd-member", "spoilt");
-  t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member does not contain what the agent wrote"]);
+  t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member is not a valid record of an etcd member"]);
 });
 
 t.test("a member exists if there is data, or a record with any contents", async (t) => {

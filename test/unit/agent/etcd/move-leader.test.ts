@@ -14,7 +14,7 @@ async function move(os: FakeOs): Promise<string[]> {
 t.test("a leader makes a healthy other member the leader", async (t) => {
   const os = labMachine();
   os.etcd.up.delete("10.240.0.11");
-  t.strictSame(await move(os), ["controller-2 is the etcd leader now"]);
+  t.strictSame(await move(os), ["controller-2 is now the etcd leader"]);
   t.strictSame(os.etcd.changes, ["leader 12"]);
   t.strictSame(await move(os), [], "it is no leader any more");
 });
@@ -32,7 +32,7 @@ t.test("a learner, a member that does not answer and a single member get no lead
 t.test("a failure is reported, but is not an error", async (t) => {
   const os = labMachine();
   os.etcd.up.delete("10.240.0.10");
-  t.match(await move(os), [/^another etcd member could not be made the leader: .*ECONNREFUSED/]);
+  t.match(await move(os), [/^no other etcd member could be made the leader: .*ECONNREFUSED/]);
 });
 
 t.test("the leadership moves before an upgrade restarts etcd", async (t) => {

@@ -248,7 +248,7 @@ t.test("an agent that cannot trust its own view removes nothing and does not joi
   for (const doubt of [{ loopback: "connect EMFILE" }, { lateMillis: 5000 }, { freeBytes: 0 }, { memoryShare: 1 }]) {
     os.self = { ...sound, ...doubt };
     const { errors } = await applyAll(steps, os);
-    t.match(errors, [{ code: "NOT_READY", step: "etcd/member", message: /cannot trust its own view/ }]);
+    t.match(errors, [{ code: "NOT_READY", step: "etcd/member", message: /cannot trust its own observations/ }]);
     t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined], JSON.stringify(doubt));
   }
   os.self = sound;
@@ -334,7 +334,7 @@ t.test("an interrupted join continues, wherever it stopped", async (t) => {
   t.test("after it started, and its data was lost again", async (t) => {
     const os = await wiped(t);
     os.etcd.behind = Infinity;
-    t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", message: /does not catch up/ }]);
+    t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", message: /has not caught up/ }]);
     for (const path of ["member/wal/0.wal", "member/wal", "member"]) await os.files.remove(`/var/lib/etcd/${path}`);
     os.etcd.behind = 0;
     t.strictSame((await applyAll(steps, os)).errors, []);
@@ -385,6 +385,6 @@ t.test("an invalid record does not count as a new machine", async (t) => {
   for (const text of ["", "{}", '{"stage":"member","members":{}}', "[]", '{"stage":"other","members":{}}']) {
     os.files.put(record, text);
     const { errors } = await applyAll(steps, os);
-    t.match(errors[0], { code: "IO_FAILED", message: /does not contain what the agent wrote/ }, text);
+    t.match(errors[0], { code: "IO_FAILED", message: /is not a valid record of an etcd member/ }, text);
   }
 });

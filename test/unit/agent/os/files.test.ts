@@ -198,7 +198,7 @@ t.test("a file in a folder's place is named, and not changed", async (t) => {
   await writeFile(path, "a file");
   await t.rejects(createFiles().mkdir(path, 0o755), {
     code: "IO_FAILED",
-    message: `${path}: cannot make the folder: not a directory`,
+    message: `${path}: cannot create the folder: not a directory`,
   });
   t.strictSame(await readdir(folder), ["a"]);
 });

@@ -75,7 +75,7 @@ t.test("retries after 503 and silence", async (t) => {
 t.test("refuses an impostor that does not send the header, and follows no redirect", async (t) => {
   await t.rejects(
     ask(t, (_, response) => response.end("10.240.0.10")),
-    { code: "METADATA_UNAVAILABLE", message: /has no header Metadata-Flavor/ },
+    { code: "METADATA_UNAVAILABLE", message: /lacks the header Metadata-Flavor/ },
   );
   await t.rejects(
     ask(t, (_, response) =>

@@ -65,7 +65,7 @@ t.test("a killed downloader is an error, and the next download has a new one", a
       if (downloader !== undefined) process.kill(downloader, "SIGKILL");
     });
   });
-  t.match(await outcome, { code: "DOWNLOAD_FAILED", message: "the download process ended: SIGKILL" });
+  t.match(await outcome, { code: "DOWNLOAD_FAILED", message: "the download process exited: SIGKILL" });
   t.same((await readdir(dirname(to))).length, 1, "the partial file stays, and the next download removes it");
   t.equal(await (await download(t, good, downloads)).outcome, "done");
 });
