@@ -166,9 +166,13 @@ function notInstalled(): KhwError {
 }
 
 function sameVersion(version: string): KhwError {
-  return new KhwError("RELEASE_REFUSED", `the package has the same version as the installed one (${version}), but its files differ`, {
-    hint: "build the package with a higher version",
-  });
+  return new KhwError(
+    "RELEASE_REFUSED",
+    `the package has the same version as the installed one (${version}), but its files differ`,
+    {
+      hint: "build the package with a higher version",
+    },
+  );
 }
 
 function noWayBack(installed: string): KhwError {

@@ -28,7 +28,8 @@ const wait: Verdict = { kind: "wait" };
 export function decide(view: UpgradeView): Verdict {
   const { fromVersion, toVersion, installed, noRollback, restarted, answered } = view;
   if (view.installing || view.rollingBack) return wait;
-  if (view.rolledBack) return { kind: "rolled-back", why: `khw-agent ${toVersion} did not answer an administrator in time` };
+  if (view.rolledBack)
+    return { kind: "rolled-back", why: `khw-agent ${toVersion} did not answer an administrator in time` };
   if (installed === fromVersion) return { kind: "failed", why: "apt did not install the package" };
   if (installed === toVersion) {
     if (restarted) return answered ? { kind: "done" } : wait;

@@ -53,7 +53,11 @@ async function refuseWithoutRoom(size: number, files: Pick<Os["files"], "availab
   const [needed, free] = [size + unpackedBytes, await files.available(packagesFolder)];
   if (free >= needed) return;
   const [neededMb, freeMb] = [needed, free].map((bytes) => Math.ceil(bytes / 1_000_000));
-  throw new KhwError("IO_FAILED", `${packagesFolder}: the upgrade needs ${neededMb} MB, but only ${freeMb} MB are free`, {
-    hint: "free up space on the file system that holds it",
-  });
+  throw new KhwError(
+    "IO_FAILED",
+    `${packagesFolder}: the upgrade needs ${neededMb} MB, but only ${freeMb} MB are free`,
+    {
+      hint: "free up space on the file system that holds it",
+    },
+  );
 }

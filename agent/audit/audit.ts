@@ -44,7 +44,9 @@ export async function openAudit({ files, clock, folder, log }: AuditOptions): Pr
   // An unreadable audit file must not stop the agent; the journal contains the same entries.
   const open = (name: string, maxFileBytes: number): Promise<EventLog<AuditEntry> | undefined> =>
     openEventLog<AuditEntry>({ ...shared, name, maxFileBytes }).catch((error: unknown) => {
-      log(`${folder}/${name} cannot be read, so audit entries go only to the journal: ${formatError(toKhwError(error))}`);
+      log(
+        `${folder}/${name} cannot be read, so audit entries go only to the journal: ${formatError(toKhwError(error))}`,
+      );
       return undefined;
     });
   const accepted = await open("audit", maxBytes.accepted);

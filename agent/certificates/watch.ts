@@ -69,7 +69,8 @@ export function watchCertificates(options: CertificateWatchOptions): () => Promi
     );
     if (ending.length > 0 && clock.now() - remindedAt >= dayMillis) {
       remindedAt = clock.now();
-      for (const { path, reason } of ending) log(`${path}: ${reason}; without a valid certificate, no caller can use this agent`);
+      for (const { path, reason } of ending)
+        log(`${path}: ${reason}; without a valid certificate, no caller can use this agent`);
     }
   });
   const lookAgain = (): void =>

@@ -43,7 +43,8 @@ const certificateCauses: readonly Cause[] = [
     pattern: new RegExp(
       `${unverified}.*; the agent's clock says (?<agent>\\S+), but the server's clock says (?<server>\\S+): `,
     ),
-    message: "the agent cannot verify its certificate: the agent's clock says {agent}, but the server's clock says {server}",
+    message:
+      "the agent cannot verify its certificate: the agent's clock says {agent}, but the server's clock says {server}",
     remedy: clockRemedy,
   },
   {

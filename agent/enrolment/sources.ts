@@ -20,9 +20,13 @@ export function enrolmentSources(
     },
     token: async (audience) => {
       if (machine !== undefined) {
-        throw new KhwError("METADATA_UNAVAILABLE", "this machine has no metadata server that could prove its identity", {
-          hint: "run `khw-client install`, which installs the machine's identity over ssh",
-        });
+        throw new KhwError(
+          "METADATA_UNAVAILABLE",
+          "this machine has no metadata server that could prove its identity",
+          {
+            hint: "run `khw-client install`, which installs the machine's identity over ssh",
+          },
+        );
       }
       const { readIdentityToken } = await import("./metadata.ts");
       return readIdentityToken(audience, { ...source, signal });

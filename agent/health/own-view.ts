@@ -27,9 +27,13 @@ export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal)
 
 /** Returns the error for an action that the agent does not start because it cannot trust its own observations. */
 export function distrust(doubt: string): KhwError {
-  return new KhwError("NOT_READY", `nothing was changed, because the agent cannot trust its own observations: ${doubt}`, {
-    hint: "run `ss -s`, `free -m` and `uptime` on the node, and check the firewall on lo; the agent tries again by itself",
-  });
+  return new KhwError(
+    "NOT_READY",
+    `nothing was changed, because the agent cannot trust its own observations: ${doubt}`,
+    {
+      hint: "run `ss -s`, `free -m` and `uptime` on the node, and check the firewall on lo; the agent tries again by itself",
+    },
+  );
 }
 
 export function doubtOf(facts: SelfFacts): string | null {

@@ -96,9 +96,11 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
       counter("khw_repairs_total", "Steps that differed and were repaired.", [[{}, repairs]]),
       gauge("khw_drifted_steps", "Steps that differ and have not been repaired.", [[{}, drift.steps.length]]),
       gauge("khw_drift_paused", "1 while drift checks are paused.", [[{}, bit(drift.paused !== "")]]),
-      gauge("khw_drift_checked_timestamp_seconds", "When all steps were last checked, in seconds since the epoch; 0 if not yet.", [
-        [{}, drift.checkedUnixMillis / 1000],
-      ]),
+      gauge(
+        "khw_drift_checked_timestamp_seconds",
+        "When all steps were last checked, in seconds since the epoch; 0 if not yet.",
+        [[{}, drift.checkedUnixMillis / 1000]],
+      ),
       gauge(
         "khw_certificate_expiry_timestamp_seconds",
         "When the certificate expires, in seconds since the epoch; 0 if it cannot be read.",

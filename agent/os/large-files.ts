@@ -50,7 +50,8 @@ async function writeChunks(path: string, chunks: AsyncIterable<Uint8Array>, maxB
   let size = 0;
   for await (const chunk of chunks) {
     size += chunk.length;
-    if (size > maxBytes) throw new KhwError("INVALID_ARGUMENT", `the data is longer than the announced ${maxBytes} bytes`);
+    if (size > maxBytes)
+      throw new KhwError("INVALID_ARGUMENT", `the data is longer than the announced ${maxBytes} bytes`);
     sum.update(chunk);
     await handle.write(chunk);
   }

@@ -217,9 +217,13 @@ function locked(holder: string, millis: number): KhwError {
 }
 
 function overdue(name: string, millis: number, last: string): KhwError {
-  return new KhwError("PACKAGE_FAILED", `apt-get install ${name}: not finished after ${millis / 1000} s; last: ${last}`, {
-    hint: "check that the node can reach its package mirrors, then run the command again",
-  });
+  return new KhwError(
+    "PACKAGE_FAILED",
+    `apt-get install ${name}: not finished after ${millis / 1000} s; last: ${last}`,
+    {
+      hint: "check that the node can reach its package mirrors, then run the command again",
+    },
+  );
 }
 
 export function tail(lines: readonly string[], count: number): string {

@@ -251,9 +251,13 @@ async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }:
 }
 
 function late(name: string, deadlineMillis: number, state: string): KhwError {
-  return new KhwError("TIMEOUT", `${name}: its job has not finished after ${deadlineMillis / 1000} s; the unit is ${state}`, {
-    hint: "run `systemctl list-jobs` on the node to see the job that it is waiting for",
-  });
+  return new KhwError(
+    "TIMEOUT",
+    `${name}: its job has not finished after ${deadlineMillis / 1000} s; the unit is ${state}`,
+    {
+      hint: "run `systemctl list-jobs` on the node to see the job that it is waiting for",
+    },
+  );
 }
 
 function serviceError(name: string, message: string): KhwError {

@@ -117,7 +117,10 @@ t.test("a refusal of the API server is quoted", async (t) => {
     hint: /system:masters/,
   });
   const html = await startApi(t, () => ({ status: 502, body: "<html>" }));
-  await t.rejects(applyRbac(apiOf(html.url), never), { code: "VERIFY_FAILED", message: /answered 502 .*: no message$/ });
+  await t.rejects(applyRbac(apiOf(html.url), never), {
+    code: "VERIFY_FAILED",
+    message: /answered 502 .*: no message$/,
+  });
 });
 
 t.test("an API server that is away, of another cluster, silent or endless is unreachable", async (t) => {

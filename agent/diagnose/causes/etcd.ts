@@ -18,7 +18,8 @@ export const etcdServer: readonly Cause[] = [
     components,
     pattern: /another etcd process is using "(?<file>[^"]+)"/,
     message: "another etcd process is using {data}",
-    remedy: "stop the other etcd process on the node (`pgrep -a etcd` lists them); only one member can use a data folder",
+    remedy:
+      "stop the other etcd process on the node (`pgrep -a etcd` lists them); only one member can use a data folder",
   },
   {
     id: "etcd-data-unusable",

@@ -43,7 +43,8 @@ export const machine: readonly Cause[] = [
     id: "binary-busy",
     pattern: new RegExp(`${notExecuted}Text file busy`),
     message: "another process has its program {file} open for writing",
-    remedy: "stop the process that is writing to {file} (`fuser -v {file}` on the node shows it); systemd then starts {unit} again",
+    remedy:
+      "stop the process that is writing to {file} (`fuser -v {file}` on the node shows it); systemd then starts {unit} again",
   },
   {
     id: "library-too-old",

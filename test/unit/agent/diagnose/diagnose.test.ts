@@ -109,7 +109,7 @@ t.test("a step that waits in vain for a component reports the cause, the line an
   await t.rejects(ready(healthCheckOf("kube-apiserver"), []).apply(os, { signal, progress: () => {} }), {
     code: "NOT_READY",
     message:
-      /kube-apiserver does not stay up .*; it does not know the flag --old \(unknown-flag\):\n {2}Error: unknown flag: --old$/,
+      /kube-apiserver does not stay up .*; it does not support the flag --old \(unknown-flag\):\n {2}Error: unknown flag: --old$/,
     hint: /^remove --old from the flags of kube-apiserver in khw\.yaml/,
   });
 });

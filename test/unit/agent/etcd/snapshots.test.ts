@@ -156,7 +156,11 @@ t.test("a damaged record is reported by name, once, and the other snapshots are 
     os.files.put(record, text, 0o600);
     t.same(await snapshots.list(), [good], text);
     t.same(await snapshots.list(), [good]);
-    t.strictSame(reports, [`${record} is damaged: the snapshot ${bad.id} is not listed, and will never be deleted`], text);
+    t.strictSame(
+      reports,
+      [`${record} is damaged: the snapshot ${bad.id} is not listed, and will never be deleted`],
+      text,
+    );
     await t.rejects(snapshots.find(bad.id), { code: "INVALID_ARGUMENT", message: `${record} is damaged` });
     await snapshots.prune(1);
     t.equal(os.files.text(record), text, "none of its files is deleted");

@@ -51,7 +51,7 @@ t.test("a snapshot is sent only to Google's hosts, and over TLS", async (t) => {
   for (const elsewhere of ["http://192.0.2.1/s", "https://googleapis.com.example/s", "http://www.googleapis.com/s"]) {
     server.faults.elsewhere = elsewhere;
     const error = await upload(t, server).catch(toKhwError);
-    t.match(error, { code: "IO_FAILED", message: `redirects the upload to "${new URL(elsewhere).host}"` });
+    t.match(error, { code: "IO_FAILED", message: `redirected the upload to "${new URL(elsewhere).host}"` });
     t.notMatch(error?.message, "/s/", "the session's address is a secret");
   }
   t.notOk(server.log.some((line) => line.startsWith("PUT")));

@@ -272,7 +272,10 @@ t.test("an agent that cannot trust its own view repairs nothing, reports why, an
       () => os.files.put(schedulerUnit, handEdit),
       ({ steps }) => steps.some(({ error }) => error !== undefined),
     );
-    const error = { code: "NOT_READY", message: /^nothing was changed, because the agent cannot trust its own observations: / };
+    const error = {
+      code: "NOT_READY",
+      message: /^nothing was changed, because the agent cannot trust its own observations: /,
+    };
     t.match(found.steps, [{ id: "unit/kube-scheduler", repairs: 0, error }]);
     await after(() => {}, standing);
     t.equal(os.files.text(schedulerUnit), handEdit);
@@ -282,7 +285,11 @@ t.test("an agent that cannot trust its own view repairs nothing, reports why, an
     t.not(os.files.text(schedulerUnit), handEdit, "repaired");
     os.clock.advance(7_200_000);
   }
-  t.equal(lines.filter((line) => line.includes("cannot trust its own observations")).length, doubts.length, "one line each");
+  t.equal(
+    lines.filter((line) => line.includes("cannot trust its own observations")).length,
+    doubts.length,
+    "one line each",
+  );
   t.equal(leases.taken, 0);
 });
 
