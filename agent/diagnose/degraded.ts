@@ -53,7 +53,7 @@ const certificateCauses: readonly Cause[] = [
     pattern: new RegExp(
       `${unverified}certificate has expired: (?<file>.+?) \\(.* to (?<end>\\S+); this machine's clock says`,
     ),
-    message: "the certificate that it presents, {file}, expired at {end}",
+    message: "the certificate that it presents expired at {end}: {file}",
     remedy:
       "run `khw-client pki renew kubernetes`; if the machine's clock is wrong (`timedatectl` on the node), set the clock instead",
   },
@@ -63,7 +63,7 @@ const certificateCauses: readonly Cause[] = [
     pattern: new RegExp(
       `${unverified}certificate is not yet valid: (?<file>.+?) \\(.*valid from (?<start>\\S+) to .*; this machine's clock says (?<now>\\S+)`,
     ),
-    message: "the certificate that it presents, {file}, is valid only from {start}, but the machine's clock says {now}",
+    message: "the certificate that it presents is valid only from {start}, but the machine's clock says {now}: {file}",
     remedy: clockRemedy,
   },
 ];

@@ -78,7 +78,7 @@ t.test("an expired certificate of API servers and etcd", async (t) => {
       // Joins the lines that doctor has wrapped.
       const stdout = printed.replaceAll(/\s+/g, " ");
       for (const { name } of testbed.nodes) {
-        const served = "the certificate that it presents, /var/lib/kubernetes/kubernetes\\.pem, expired at \\S+";
+        const served = "the certificate that it presents expired at \\S+: /var/lib/kubernetes/kubernetes\\.pem";
         for (const component of ["kube-apiserver", "etcd"]) {
           t.match(
             stdout,

@@ -47,7 +47,7 @@ t.test("an API server without etcd is explained by the answers of etcd's servers
     lines: [dialing],
     etcd: [refused, refused, refused],
   });
-  t.match(away, { cause: "etcd-unreachable", lines: [dialing, withoutEtcd], remedy: /systemctl status etcd/ });
+  t.match(away, { cause: "etcd-unreachable", lines: [dialing, withoutEtcd], remedy: /systemctl start etcd/ });
   t.match(away?.message, servers.join(", "));
 
   const alone: ProbeResult = { status: 503, body: '{"health":"false"}' };
@@ -139,10 +139,10 @@ t.test("a server with a certificate that fails verification is reported with the
     t.match(await explained(component, expired, end + 5000, end + 5000), { cause: "serving-certificate-expired" });
     t.match(await explained(component, early, start - 5000), {
       cause: "serving-certificate-early",
-      message: /valid only from 2026-11-01T00:00:00Z, and the machine's clock says 2026-10-31T23:59:55Z/,
+      message: /valid only from 2026-11-01T00:00:00Z, but the machine's clock says 2026-10-31T23:59:55Z/,
     });
     const wrongClock = await explained(component, expired, end + 1e9, end - 1e9);
-    t.match(wrongClock, { cause: "agent-clock-wrong", remedy: /^set the machine's clock/ });
+    t.match(wrongClock, { cause: "agent-clock-wrong", remedy: /^correct the machine's clock/ });
     t.notMatch(wrongClock?.remedy, /renew/, "a new certificate does not help");
     t.equal(await explained(component, expired, end - 5000), undefined, "the CA expired, not this certificate");
   }
