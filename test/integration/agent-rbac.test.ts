@@ -165,7 +165,7 @@ t.test("a long text is read line by line; a refusal is an error", async (t) => {
   const refusing = await startApi(t, () => ({ status: 403, body: "no" }));
   await t.rejects(linesOf(refusing.url), {
     code: "VERIFY_FAILED",
-    message: "the API server answered 403 to GET /metrics",
+    message: "the API server answers 403 to GET /metrics",
   });
 });
 
