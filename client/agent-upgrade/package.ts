@@ -4,7 +4,7 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { AgentPackage } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { findDeb } from "../install/deb.ts";
 
-/** A file on this workstation with the agent's package. */
+/** The agent's package, as a file on this workstation. */
 export interface LocalPackage extends Pick<AgentPackage, "size" | "sha256"> {
   readonly path: string;
   readonly read: () => AsyncIterable<Uint8Array>;

@@ -16,7 +16,7 @@ export interface UpgradeConsent {
   readonly noRollback: boolean;
 }
 
-/** Sends the package to an agent, which checks it but does not install it. */
+/** Sends the package to an agent, which checks the package but does not install it. */
 export function checkOn(
   node: AgentNode,
   {
@@ -28,7 +28,7 @@ export function checkOn(
   return send(node, { local, consent, checkOnly: true, signal });
 }
 
-/** apt waits up to 5 minutes for its lock, and has 15 minutes in total. A rollback may take as long again. */
+/** apt waits up to 5 minutes for its lock, and has 15 minutes in total. A rollback may take just as long. */
 const deadlineMillis = 35 * 60_000;
 const intervalMillis = 1_000;
 
@@ -41,8 +41,8 @@ export interface UpgradeNodeOptions {
 }
 
 /**
- * Starts the upgrade of one agent, and waits until it ends. Each call that the new agent answers confirms the upgrade;
- * without a call, the node rolls back.
+ * Upgrades the agent of one node, and waits until the upgrade ends. The first call that the new agent answers confirms
+ * the upgrade. Without such a call, the node rolls back.
  * @throws KhwError if the new version is not installed or the agent does not answer
  */
 export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions): Promise<UpgradeAgentResponse> {
@@ -68,11 +68,11 @@ export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions):
   return response;
 }
 
-/** A failed call does not mean that the upgrade failed, because the agent restarts in the meantime. */
+/** A failed call does not mean that the upgrade failed, because the agent restarts during the upgrade. */
 async function look(node: AgentNode, { id, toVersion }: AgentUpgrade, signal: AbortSignal): Promise<Look<void>> {
   let now: AgentUpgrade | undefined;
   try {
-    // Makes a short call first, because the status of a busy machine can take long.
+    // Makes a short call first, because the status of a busy machine can take a long time.
     await node.info(signal);
     now = (await node.status(signal)).agentUpgrade;
   } catch (thrown) {

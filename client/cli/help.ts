@@ -47,7 +47,7 @@ function defaultOptions(command: Command): Option[] {
   return new Help().visibleOptions(command);
 }
 
-/** Returns the first sentence and the default. */
+/** Returns the description's first sentence and its default value. */
 function shorten(description: string): string {
   return description.replace(/^(.*?\.)(?: .*?)??( \(default: .*\))?$/s, "$1$2");
 }

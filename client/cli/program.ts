@@ -151,7 +151,7 @@ function parseForm(text: string, { forms: known = commonForms }: CommandSpec): O
   );
 }
 
-/** Keeps commander's message without its prefix; its suggestion becomes the hint. */
+/** Keeps commander's message without its prefix, and turns the suggestion in it into the hint. */
 function toArgumentError(error: CommanderError): KhwError {
   const [message = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
   const hint = suggestion?.replace(/^\(Did you mean (.*)\?\)$/, "did you mean $1?") ?? "khw-client --help";

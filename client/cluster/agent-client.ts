@@ -56,13 +56,16 @@ export interface AgentNode {
   info(signal: AbortSignal): Promise<GetInfoResponse>;
   readonly status: (signal: AbortSignal) => Promise<GetStatusResponse>;
   preflight(desired: DesiredState, signal: AbortSignal): Promise<PreflightResponse>;
-  /** Lets the programs that are downloaded but not started yet parse their own command lines. */
+  /** Checks that the downloaded programs, which are not running yet, accept their new command lines. */
   tryPrograms(desired: DesiredState, signal: AbortSignal): Promise<TryProgramsResponse>;
   plan(desired: DesiredState, signal: AbortSignal): Promise<PlanResponse>;
-  /** Yields the operation's events until the last one. Aborting the signal only stops listening; the node continues. */
+  /**
+   * Yields the operation's events, up to the last one. Aborting the signal only stops listening; the operation
+   * continues on the node.
+   */
   apply(request: ApplyRequest, signal: AbortSignal): AsyncIterable<Event>;
   /**
-   * Like `apply`, for the downloads that come before it.
+   * Like `apply`, but only for the downloads that precede it.
    * @throws KhwError; see isUnknownCall for agents of an older version
    */
   prepare(request: PrepareRequest, signal: AbortSignal): AsyncIterable<Event>;
@@ -70,10 +73,10 @@ export interface AgentNode {
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
   /** Reads, through the node's own API server, the facts that decide whether the release can change. */
   inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
-  /** Returns the differences from the desired state that the agent keeps. */
+  /** Returns how the machine differs from the desired state that its agent has saved. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
-  /** Counts the values in etcd by the key that encrypts each. */
+  /** Counts the values in etcd, grouped by encryption key. */
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
   /** Counts the values of these resources in etcd by the API version of each. */
   storedVersions(resources: readonly string[], signal: AbortSignal): Promise<StoredVersion[]>;
@@ -90,7 +93,7 @@ export interface AgentNode {
     chunks: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): Promise<UpgradeAgentResponse>;
-  /** Yields the status, then its changes, until the signal aborts. */
+  /** Yields the current status, then every change, until the signal is aborted. */
   watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
   /** Calls for the etcd member on the agent's machine. */
@@ -105,7 +108,7 @@ export interface AgentNode {
 const millis = {
   info: 10_000,
   status: 30_000,
-  /** The agent may ask each mirror for digests; a stalled mirror costs 30 s or more. */
+  /** The agent may request digests from each mirror, and a stalled mirror delays it by 30 s or more. */
   preflight: 120_000,
   /** Four programs run one after the other; each exits within seconds, even on a busy machine. */
   trial: 240_000,
@@ -120,7 +123,9 @@ const millis = {
   storedValues: 300_000,
 };
 
-/** Connects at the first call. The server's certificate must be for the node's name, whatever the node's address. */
+/**
+ * Connects on the first call. The server's certificate must be for the node's name; the node's address does not matter.
+ */
 export function connectNode(
   address: NodeAddress,
   identity: ManagementIdentity,

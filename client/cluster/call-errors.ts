@@ -25,7 +25,7 @@ export function nodeError({ name, host, port }: NodeAddress, error: ServiceError
   return new KhwError(code, message, { node: name, hint, cause: error });
 }
 
-/** Whether the agent does not know the call, because it is older than this client. */
+/** Whether the agent does not know the call, because the agent is older than this client. */
 export function isUnknownCall({ cause }: KhwError): boolean {
   return isServiceError(cause) && cause.code === status.UNIMPLEMENTED;
 }
@@ -100,7 +100,7 @@ function explainConnection(details: string, where: string): Explanation {
       hint: "correct the node's address, or issue a certificate for its name (khw-client pki issue)",
     };
   }
-  // Does not match "self-signed certificate in certificate chain", which means another CA.
+  // Does not match "self-signed certificate in certificate chain", which means that another CA signed the certificate.
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
       code: "NOT_ENROLLED",

@@ -27,7 +27,7 @@ export interface UnaryAnswer<Response> {
   readonly certificate: Buffer | undefined;
 }
 
-/** Makes a unary call with a deadline; the signal cancels it. Rejects with grpc-js's error. */
+/** Makes a unary call with a deadline; the signal cancels the call. Rejects with grpc-js's error. */
 export function unaryCall<Response>(
   begin: BeginCall<Response>,
   { timeoutMillis, signal }: { readonly timeoutMillis: number; readonly signal: AbortSignal },

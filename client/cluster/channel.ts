@@ -18,7 +18,7 @@ export function grpcTarget({ host, port }: NodeAddress): string {
   return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
-/** The identity that the client presents to the agents; all PEM. */
+/** The identity that the client presents to the agents. All fields are PEM. */
 export interface ManagementIdentity {
   readonly ca: Buffer;
   readonly certificate: Buffer;
@@ -63,8 +63,8 @@ export async function readManagementIdentity(paths: {
 }
 
 /**
- * Returns the part that all connections of an identity have in common. Create it once for many nodes: parsing the
- * certificates and the key costs about a millisecond.
+ * Returns the credentials that all connections with an identity share. Create them once for many nodes, because parsing
+ * the certificates and the key takes about a millisecond.
  */
 export function channelCredentials(identity: ManagementIdentity): ChannelCredentials {
   const { secureContext, checkServerIdentity: check } = channelTls(identity);
@@ -89,7 +89,7 @@ export interface ChannelTls {
   readonly checkServerIdentity: typeof checkServerIdentity;
 }
 
-/** The options for every connection to the agent with that name. */
+/** Returns the options for every connection to the agent with this name. */
 export function channelOptions(name: string): ClientOptions {
   return {
     callInvocationTransformer: checkResponses,
@@ -100,7 +100,7 @@ export function channelOptions(name: string): ClientOptions {
     "grpc.enable_retries": 0,
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    // A node that returns must be noticed quickly; grpc-js's default back-off goes up to two minutes.
+    // A node that comes back must be noticed quickly, but grpc-js's default back-off grows to two minutes.
     "grpc.initial_reconnect_backoff_ms": 500,
     "grpc.max_reconnect_backoff_ms": 5_000,
     "grpc.enable_channelz": 0,

@@ -9,7 +9,10 @@ export interface CombineErrorsOptions {
   readonly hint?: string;
 }
 
-/** Combines errors into one: a line for each, with its place and its hint. Nodes with the same error share a line. */
+/**
+ * Combines errors into a single error with one line for each: its node or step, its message and its hint. Nodes with
+ * the same error share a line.
+ */
 export function combineErrors(errors: readonly KhwError[], { code, headline, hint }: CombineErrorsOptions): KhwError {
   const same = Map.groupBy(errors, (error) => JSON.stringify([error.step, error.message, error.hint]));
   const lines = [...same.values()].flatMap((group) => {
@@ -32,9 +35,9 @@ export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
 }
 
 /**
- * Throws the errors of a run as one; does nothing without errors. The code is PARTIAL if some nodes are done, or if the
- * run stopped before some nodes; otherwise it is the first error's code. If a run did nothing and has a single error,
- * that error is thrown unchanged.
+ * Throws the errors of a run as a single error; does nothing if there are no errors. The code is PARTIAL if some nodes
+ * are done, or if the run stopped before some nodes; otherwise it is the first error's code. If a run did nothing and
+ * has a single error, that error is thrown unchanged.
  */
 export function conclude(errors: readonly KhwError[], { done, ...texts }: ConcludeOptions): void {
   const [first, ...others] = errors;
@@ -44,7 +47,7 @@ export function conclude(errors: readonly KhwError[], { done, ...texts }: Conclu
   throw combineErrors(errors, { code: partial ? "PARTIAL" : first.code, ...texts });
 }
 
-/** Throws all reasons not to begin as one error; does nothing without a reason. */
+/** Throws all reasons not to start as a single error; does nothing if there are no reasons. */
 export function refuseFindings(findings: readonly KhwError[], headline = "nothing was changed"): void {
   conclude(findings, { done: 0, headline });
 }

@@ -33,7 +33,7 @@ export interface EtcdCalls {
 const millis = {
   status: 15_000,
   list: 30_000,
-  /** A large database is saved, restored for the verification, and uploaded. */
+  /** A large database must be saved, restored for verification, and uploaded. */
   save: 900_000,
   /** A phase that waits for etcd's quorum and the API server gives up before this limit. */
   advance: 600_000,

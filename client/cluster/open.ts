@@ -14,7 +14,7 @@ import { type AgentNode, connectNode } from "./agent-client.ts";
 import type { NodeSpec } from "../config/nodes.ts";
 import { versionSkew } from "./version-skew.ts";
 
-/** The cloud's part of a cluster; absent if khw does not manage the load balancer. */
+/** The part of a cluster that is in the cloud; absent if khw does not manage the load balancer. */
 export interface Cloud {
   readonly compute: Compute;
   readonly loadBalancer: LoadBalancerConfig;
@@ -35,14 +35,16 @@ export interface OpenCluster extends AsyncDisposable {
   readonly cloud: Cloud | undefined;
   readonly instances: readonly ResolvedInstance[];
   /**
-   * Reconnects to a node at once, because a failed connection would first wait for its back-off. The cluster closes the
-   * new connection.
+   * Opens a new connection to a node without delay; a failed connection would first wait for its back-off. The cluster
+   * closes the new connection.
    */
   readonly reconnect: (node: AgentNode) => AgentNode;
 }
 
 export interface OpenClusterOptions {
-  /** Calls GetInfo on every agent (default). A command that immediately makes another call does not need this. */
+  /**
+   * Whether to call GetInfo on every agent (default: true). Commands that make another call right away do not need it.
+   */
   readonly greet?: boolean;
 }
 
@@ -94,8 +96,8 @@ export async function openCluster(
 }
 
 /**
- * Calls GetInfo on all agents at once. Members that already have a response or an error are skipped. An agent whose
- * version is too far from this client's is an error.
+ * Calls GetInfo on all agents at once. Members that already have a response or an error are skipped. It is an error if
+ * an agent's version is too far from this client's version.
  */
 export async function fetchInfo(members: readonly Member[], signal: AbortSignal): Promise<Member[]> {
   const client = await clientVersion();

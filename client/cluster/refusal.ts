@@ -54,7 +54,7 @@ export async function rethrow(dial: Dial, error: unknown): Promise<never> {
   throw isServiceError(error) ? await callError(dial, error) : toKhwError(error).at({ node: dial.address.name });
 }
 
-/** Trusts only an agent with a valid certificate. Rejects if there is no connection, or no data on it. */
+/** Trusts only an agent with a valid certificate. Rejects if there is no connection, or if no data arrives on it. */
 async function askForRefusal({ address, tls }: Dial): Promise<KhwError | undefined> {
   const { name, host, port } = address;
   const socket = connect({ ...tls(), host, port, servername: name, ALPNProtocols: ["h2"] });

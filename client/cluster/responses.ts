@@ -5,8 +5,8 @@ import { keepLines, oneLine, paragraph } from "../../proto/sanitize.ts";
 const undecodable = "Response message parsing error: ";
 
 /**
- * Checks and sanitizes every message from an agent as grpc-js decodes it, so that commands need not do so. Strings
- * become a single line. Errors keep their paragraphs, and texts that are files keep their line breaks. An error always
+ * Checks and sanitizes every message from an agent as grpc-js decodes it, so that commands do not have to. Strings
+ * become a single line, but errors keep their paragraphs, and file contents keep their line breaks. An error always
  * names the node that answered. A message with an impossible number fails the call: that node is reported, and the
  * other nodes' answers still count.
  */

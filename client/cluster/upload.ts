@@ -2,7 +2,7 @@ import type { ClientWritableStream, ServiceError } from "@grpc/grpc-js";
 import { toKhwError } from "../../proto/errors.ts";
 
 export interface UploadOptions<Request, Response> {
-  /** Begins the call with a method of a generated client. */
+  /** Starts the call with a method of a generated client. */
   readonly begin: (
     options: { deadline: number },
     done: (error: ServiceError | null, response: Response) => void,
@@ -42,14 +42,14 @@ export function upload<Request, Response>(options: UploadOptions<Request, Respon
       stream.end();
     };
     send().catch((error: unknown) => {
-      // Has no effect if the agent has already responded; that response says more.
+      // Has no effect if the agent has already responded, and the response says more than this error.
       reject(toKhwError(error));
       stream.cancel();
     });
   });
 }
 
-/** Resolves when more can be sent, or when the call has ended. */
+/** Resolves when more bytes can be sent, or when the call has ended. */
 function drained(stream: NodeJS.EventEmitter, answered: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (answered.aborted) return resolve();

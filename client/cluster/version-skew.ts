@@ -7,9 +7,9 @@ export interface SkewOptions {
 }
 
 /**
- * Returns why a client and an agent do not work together; undefined if they do. They may differ by one minor version,
- * in either direction. A version X.y also works with the first minor version of the next major version. Text that is
- * not a version is accepted, because it comes from a custom build.
+ * Returns why a client and an agent cannot work together; undefined if they can. Their versions may differ by one minor
+ * version, in either direction. A version X.y also works with the first minor version of the next major version. Text
+ * that is not a version is accepted, because it comes from a custom build.
  */
 export function versionSkew({ client, agent }: SkewOptions): KhwError | undefined {
   const [own, other] = [parse(client), parse(agent)];

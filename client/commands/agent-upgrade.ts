@@ -17,13 +17,13 @@ import type { Context } from "../terminal/context.ts";
 
 export interface AgentUpgradeOptions extends UpgradeConsent {
   readonly output: Output;
-  /** The command's arguments; empty: all nodes. */
+  /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
-  /** Path of the package. */
+  /** The path of the package. */
   readonly deb: string;
 }
 
-/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
+/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /** The maximum number of agents that receive the package at the same time. */
@@ -41,8 +41,9 @@ export async function agentUpgrade(
 }
 
 /**
- * Upgrades the agents with a package, one node after the other until the first failure. Every agent checks the package
- * before the first agent is upgraded. Ctrl-C finishes the current node and stops there. Exit code 0, 130, or an error.
+ * Upgrades the agents with a package, one node at a time, until the first failure. Every agent checks the package
+ * before the first agent is upgraded. After Ctrl-C, finishes the current node and then stops. Exit code 0, 130, or an
+ * error.
  */
 export async function upgradeAgents(
   { members }: Pick<OpenCluster, "members">,
@@ -92,7 +93,7 @@ interface CheckAllOptions {
 
 /**
  * Returns the nodes to upgrade.
- * @throws KhwError with every agent's reason; nothing was installed
+ * @throws KhwError with the reasons of all agents that refuse the package; nothing was installed
  */
 async function checkAll(members: readonly Member[], options: CheckAllOptions): Promise<Due[]> {
   const answers = await forEachNode(members, concurrency, async (node) => ({

@@ -11,7 +11,7 @@ import type { Context } from "../terminal/context.ts";
 import { painter } from "../terminal/colour.ts";
 
 export interface AuditOptions {
-  /** The node arguments; empty: all nodes. */
+  /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
   readonly since: string;
   readonly output: Output;
@@ -24,7 +24,7 @@ interface NodeEntry extends AuditEntry {
 const defaultLimit = 50;
 const patienceMillis = 3_000;
 
-/** Prints the audit entries of all agents, sorted by time. Exit code 0, or 3 if a node did not answer. */
+/** Prints the audit entries of all agents, sorted by time. Returns exit code 0, or 3 if a node did not answer. */
 export async function auditEntries(config: ClusterConfig, context: Context, options: AuditOptions): Promise<number> {
   const { signal } = context;
   const sinceUnixMillis = parseSince(options.since, Date.now());

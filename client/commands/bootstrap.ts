@@ -16,11 +16,11 @@ import { verifyCluster } from "../verify/verification.ts";
 
 export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "allowDowngrade" | "allowRemovedApis">> {
   readonly output: Output;
-  /** Whether a node is left as it is after a failure, for inspection. */
+  /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
 }
 
-/** Turns the nodes into a control plane behind a load balancer, and verifies it. Exit code 0, 130, or an error. */
+/** Turns the nodes into a control plane behind a load balancer, and verifies it. Returns exit code 0 or 130, or throws an error. */
 export async function bootstrap(config: ClusterConfig, context: Context, asked: BootstrapOptions): Promise<number> {
   refuseNoNodes(config);
   const { output, noRollback, ...consent } = asked;

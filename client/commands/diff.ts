@@ -12,7 +12,7 @@ import { unifiedDiff } from "../terminal/unified-diff.ts";
 
 export interface DiffOptions {
   readonly output: Output;
-  /** The node arguments; empty: all nodes. */
+  /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
 }
 
@@ -29,8 +29,8 @@ export async function diff(config: ClusterConfig, context: Context, options: Dif
 }
 
 /**
- * Prints how the nodes differ from the desired state that their agents keep: one line per step, and texts as a unified
- * diff from the current to the desired text. Exit code 0: no difference; 1: differences, as with diff(1).
+ * Prints how the nodes differ from the desired state that their agents keep: one line per step, and text files as a
+ * unified diff from the current to the desired text. Like diff(1), returns exit code 0 if nothing differs, otherwise 1.
  */
 export async function diffNodes(
   cluster: OpenCluster,

@@ -8,11 +8,11 @@ import { clientVersion } from "../client-version.ts";
 
 export interface DoctorOptions {
   readonly output: Output;
-  /** Also list the checks that passed. */
+  /** Whether to list the checks that passed, too. */
   readonly verbose: boolean;
 }
 
-/** Runs every check and prints the findings. Exit code 0 if there is no error and all checks ran, otherwise 1. */
+/** Runs every check and prints the findings. Returns exit code 0 if there is no error and all checks ran, otherwise 1. */
 export async function doctor(
   load: () => Promise<ClusterConfig>,
   context: Context,

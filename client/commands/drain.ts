@@ -15,7 +15,7 @@ export interface DrainOptions {
   readonly output: Output;
   /** The node arguments. */
   readonly nodes: readonly string[];
-  /** Drain even if no other node would serve. */
+  /** Whether to drain even if no other node would be left to serve traffic. */
   readonly force: boolean;
 }
 
@@ -36,8 +36,8 @@ export async function undrain(
 }
 
 /**
- * Drains nodes, and waits until the load balancer's health check shows the new state. Exit code 0, or an error.
- * @throws KhwError WOULD_INTERRUPT, with nothing changed, if no other node would serve
+ * Drains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws an error.
+ * @throws KhwError WOULD_INTERRUPT, before anything changes, if no other node would be left to serve traffic
  */
 export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
   const chosen = selectNodes(cluster.members, options.nodes);
@@ -47,7 +47,7 @@ export async function drainNodes(cluster: OpenCluster, context: Context, options
   return turn(chosen, { ...cluster, context, output: options.output, drained: true });
 }
 
-/** Undrains nodes, and waits until the load balancer's health check shows the new state. Exit code 0, or an error. */
+/** Undrains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws an error. */
 export async function undrainNodes(
   cluster: OpenCluster,
   context: Context,

@@ -26,7 +26,7 @@ export interface EncryptionRotateOptions {
   readonly output: Output;
   /** The value of --provider. */
   readonly provider?: string | undefined;
-  /** Whether a node is left as it is after a failure, for inspection. */
+  /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
 }
 
@@ -34,7 +34,7 @@ const configFile = "encryption-config.yaml";
 const apiTrack = "Kubernetes API";
 const writesAtOnce = 8;
 
-/** Replaces the keys for Kubernetes' encryption at rest; see `rotate`. Exit code 0, or an error. */
+/** Replaces the keys for Kubernetes' encryption at rest; see `rotate`. Returns exit code 0, or throws an error. */
 export async function encryptionRotate(
   config: ClusterConfig,
   context: Context,

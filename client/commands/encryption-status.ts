@@ -17,7 +17,7 @@ const words: Readonly<Record<Stage, string>> = {
 
 /**
  * Prints which keys encrypt the values in etcd, and which values would be stored differently if they were written now.
- * Exit code 0.
+ * Returns exit code 0.
  */
 export async function encryptionStatus(
   config: ClusterConfig,

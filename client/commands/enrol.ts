@@ -11,9 +11,11 @@ import { addToRegister, readRegister, refuseRevoked } from "../pki/management/re
 import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
-  /** Renew only certificates that are past two thirds of their lifetime, over the agents' authenticated channel. */
+  /**
+   * Whether to only renew certificates past two thirds of their lifetime, over the agents' authenticated connections.
+   */
   readonly renew: boolean;
-  /** Reissue certificates to revoked nodes. */
+  /** Whether to issue certificates to revoked nodes again. */
   readonly readmit: boolean;
 }
 
@@ -29,8 +31,8 @@ export async function enrol(
   for (const { name } of config.nodes) refuseRevoked(register, name);
   const identity = await readManagementIdentity(config.management);
   const { signal } = context;
-  // An agent must prove which instance it runs on, and only the Compute API knows the instances. So the API is needed
-  // even if khw manages no load balancer.
+  // An agent must prove which instance it runs on, and only the Compute API knows the instances. Therefore, the API is
+  // needed even if khw manages no load balancer.
   const reached: ClusterConfig = renew ? config : { ...config, loadBalancer: "gce" };
   await using cluster = await openCluster(reached, signal, { greet: false });
   const say = (node: string, text: string): void => context.write(`${node}: ${text}\n`);

@@ -14,7 +14,7 @@ import { concludeNodes, type NodeOutcome, oneByOne } from "../rollout/one-by-one
 
 export interface DefragOptions {
   readonly output: Output;
-  /** The option's text: a member is defragmented if at least this percentage of its database is unused. */
+  /** The option's value, as text: a member is defragmented if at least this percentage of its database is unused. */
   readonly threshold: string;
 }
 
@@ -22,8 +22,8 @@ export interface DefragOptions {
 const never = new AbortController().signal;
 
 /**
- * Defragments the members that have much unused space, one after the other, with the leader last. Each is defragmented
- * only while all members are healthy. Exit code 0, 130 if Ctrl-C came before the last member, or an error.
+ * Defragments the members that have a lot of unused space, one at a time, with the leader last. A member is
+ * defragmented only while all members are healthy. Returns exit code 0, or 130 if Ctrl-C came before the last member; otherwise throws.
  */
 export async function etcdDefrag(config: ClusterConfig, context: Context, options: DefragOptions): Promise<number> {
   const threshold = parseThreshold(options.threshold);

@@ -13,11 +13,11 @@ import { conclude } from "../cluster/combine-errors.ts";
 
 export interface SnapshotOptions {
   readonly output: Output;
-  /** A node for save, a snapshot for verify; empty: khw chooses. */
+  /** A node (for save) or a snapshot (for verify); if empty, khw chooses. */
   readonly subject: string;
 }
 
-/** Makes a member's agent take and verify a snapshot. Exit code 0, or an error. */
+/** Has a member's agent take and verify a snapshot. Returns exit code 0, or throws an error. */
 export async function snapshotSave(config: ClusterConfig, context: Context, options: SnapshotOptions): Promise<number> {
   const { signal, write } = context;
   await using cluster = await openCluster(config, signal, { greet: false });
@@ -28,7 +28,7 @@ export async function snapshotSave(config: ClusterConfig, context: Context, opti
   return 0;
 }
 
-/** Prints the verified snapshots of all nodes. Exit code 0, or 3 if a node did not answer. */
+/** Prints the verified snapshots of all nodes. Returns exit code 0, or 3 if a node did not answer. */
 export async function snapshotList(
   config: ClusterConfig,
   context: Context,
@@ -57,7 +57,7 @@ async function hear(
   return { answers, failures };
 }
 
-/** Verifies a snapshot again on every node that has it. Exit code 0, 3 if a node did not answer, or an error. */
+/** Verifies a snapshot again on every node that has it. Returns exit code 0, or 3 if a node did not answer; otherwise throws. */
 export async function snapshotVerify(
   config: ClusterConfig,
   context: Context,
@@ -67,7 +67,7 @@ export async function snapshotVerify(
   await using cluster = await openCluster(config, signal, { greet: false });
   const { answers, failures } = await hear(cluster, context);
   const count = cluster.members.length;
-  // If no node answers, it is unknown whether a node has the snapshot.
+  // If no node answers, it is unknown whether any node has the snapshot.
   if (answers.every(({ error }) => error !== undefined)) return failures.conclude(count);
   const { snapshot, nodes } = chooseSnapshot(nodeSnapshots(answers), subject || "latest");
   const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));

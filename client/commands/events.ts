@@ -12,7 +12,7 @@ import { mergeByTime } from "../logs/merge-by-time.ts";
 import { readAll } from "../logs/read-all.ts";
 
 export interface EventsOptions {
-  /** The node arguments; empty: all nodes. */
+  /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
   readonly since: string;
   readonly follow: boolean;
@@ -22,7 +22,7 @@ export interface EventsOptions {
 const defaultLimit = 50;
 const patienceMillis = { follow: 300, once: 3_000 };
 
-/** Prints the agents' histories, merged by time. Exit code 0, or 3 if a node did not answer. */
+/** Prints the agents' histories, merged by time. Returns exit code 0, or 3 if a node did not answer. */
 export async function events(config: ClusterConfig, context: Context, options: EventsOptions): Promise<number> {
   const { nodes, follow, output } = options;
   const { signal } = context;

@@ -22,7 +22,7 @@ export interface InstallOptions {
   readonly folder?: string | undefined;
 }
 
-/** Installs the agent on every node, all at once. A node's failure does not stop the others. */
+/** Installs the agent on all nodes at the same time. A node's failure does not stop the others. */
 export async function install(config: ClusterConfig, context: Context, options: InstallOptions): Promise<number> {
   const { nodes } = config;
   if (nodes.length === 0) refuse("--nodes", "no node is given", "give --nodes controller-0,1,2");
@@ -44,7 +44,7 @@ export async function install(config: ClusterConfig, context: Context, options: 
   );
 }
 
-/** Returns the node's error, already printed; undefined if the node is done. */
+/** Returns the node's error after printing it; undefined if the node is done. */
 async function tryNode(node: NodeSpec, request: InstallRequest, context: Context): Promise<KhwError | undefined> {
   const say = (text: string): void => context.write(`${node.name}: ${text}\n`);
   try {

@@ -16,11 +16,11 @@ export interface KubeconfigOptions {
   readonly file: string | undefined;
   /** The context's name; undefined: the cluster's name. */
   readonly context: string | undefined;
-  /** Make the new context the current context. */
+  /** Whether to make the new context the current context. */
   readonly use: boolean;
 }
 
-/** Configures kubectl on this workstation for administrator access through the public address (lab 10). Exit code 0. */
+/** Configures kubectl on this workstation for administrator access through the public address (lab 10). Returns exit code 0. */
 export async function kubeconfig(
   config: ClusterConfig,
   { env, signal, write }: Context,
@@ -45,7 +45,7 @@ export async function kubeconfig(
   return 0;
 }
 
-/** Returns the file that kubectl writes: the first in the list. The list may have empty items. */
+/** Returns the file that kubectl writes to: the first one in $KUBECONFIG, which may contain empty items. */
 function kubeconfigPath(env: Context["env"]): string {
   const first = (env["KUBECONFIG"] ?? "").split(delimiter).find((path) => path !== "");
   return first ?? join(env["HOME"] ?? homedir(), ".kube", "config");

@@ -17,12 +17,12 @@ export interface LbOptions {
 }
 
 export interface LbDeleteOptions extends LbOptions {
-  /** Also release the static address. */
+  /** Whether to release the static address, too. */
   readonly address: boolean;
 }
 
 /**
- * Creates the load balancer in front of the nodes, or only its missing parts.
+ * Creates the load balancer in front of the nodes, or only the parts that are missing.
  * @throws the error of the first failed step; all errors are reported
  */
 export async function lbCreate(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
@@ -48,7 +48,7 @@ export async function lbDelete(config: ClusterConfig, context: Context, options:
 }
 
 /**
- * Prints the state of the load balancer. Exit code 0 if everything is as configured and every backend is healthy,
+ * Prints the state of the load balancer. Returns exit code 0 if everything is as configured and every backend is healthy,
  * otherwise 2.
  */
 export async function lbStatus(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
@@ -91,7 +91,7 @@ interface Output {
   readonly options: LbOptions;
 }
 
-/** Applies the steps, and prints a line when a step ends. */
+/** Applies the steps, and prints a line after each step. */
 async function runSteps(steps: readonly Step<Compute>[], compute: Compute, { context, options }: Output) {
   const titles = new Map(steps.map(({ id, title }) => [id, title]));
   const results = await applySteps(steps, compute, {

@@ -33,7 +33,7 @@ const mostLines = 1_000_000;
  */
 const patienceMillis = { follow: 300, once: 3_000 };
 
-/** Prints the journals of many nodes, merged by time. Exit code 0, or 3 if a node did not answer. */
+/** Prints the journals of many nodes, merged by time. Returns exit code 0, or 3 if a node did not answer. */
 export async function logs(config: ClusterConfig, context: Context, options: LogsOptions): Promise<number> {
   const { follow, output } = options;
   const { nodes, components } = chooseJournals(options);
@@ -56,7 +56,7 @@ export async function logs(config: ClusterConfig, context: Context, options: Log
   return failures.conclude(requests.length + chosen.filter(({ error }) => error !== undefined).length);
 }
 
-/** A single argument that names a journal is a journal, not a node. */
+/** Treats a single argument that is a journal's name as a journal, not as a node. */
 function chooseJournals({ nodes, component }: LogsOptions): { nodes: string; components: readonly string[] } {
   if (component === "" && journals.includes(nodes)) return { nodes: "", components: [nodes] };
   if (component === "") return { nodes, components: journals };

@@ -20,8 +20,8 @@ export interface PkiFolderOptions {
 const findings = 2;
 
 /**
- * Checks the cluster's files against all of bootstrap's rules, and also checks the other files in the folder. Exit code
- * 0 if there is no finding, otherwise 2.
+ * Checks that the cluster's files meet all requirements of bootstrap, and also checks the other files in the folder.
+ * Returns exit code 0 if there is no finding, otherwise 2.
  */
 export async function pkiCheck(
   config: ClusterConfig,

@@ -16,7 +16,7 @@ export interface PkiCreateOptions {
   readonly renew: readonly string[];
 }
 
-/** Creates those of the labs' files that are missing, and reissues the named certificates. Exit code 0. */
+/** Creates the labs' files that are missing, and reissues the named certificates. Returns exit code 0. */
 export async function pkiCreate(
   config: ClusterConfig,
   { signal, write }: Context,

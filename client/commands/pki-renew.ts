@@ -20,15 +20,15 @@ export interface PkiRenewOptions {
   readonly output: Output;
   /** The certificates' names from the arguments. */
   readonly names: readonly string[];
-  /** Renew every certificate in the folder that the cluster's CA signs. */
+  /** Whether to renew every certificate in the folder that the cluster's CA signs. */
   readonly all: boolean;
-  /** Whether a node is left as it is after a failure, for inspection. */
+  /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
 }
 
 /**
- * Issues certificates again with the CA in the credentials folder, and copies them to the nodes. Exit code 0, or an
- * error. After an error the folder has the new files, and a bootstrap copies them to the other nodes.
+ * Reissues certificates with the CA in the credentials folder, and copies them to the nodes. Returns exit code 0, or throws an error.
+ * After an error, the folder has the new files, and a bootstrap copies them to the other nodes.
  */
 export async function pkiRenew(
   config: ClusterConfig,
@@ -141,7 +141,7 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
   throw new KhwError("INVALID_ARGUMENT", `pki renew: the folder has no certificate ${unknown}.pem`, { hint });
 }
 
-/** An unreachable controller would keep its old certificate, which may expire soon. */
+/** A controller that cannot be reached would keep its old certificate, which may expire soon. */
 function refuseUnreachable({ members }: OpenCluster): void {
   const errors = members.flatMap(({ error }) => error ?? []);
   refuseFindings(errors, "nothing was changed: every controller must answer");

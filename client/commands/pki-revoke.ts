@@ -14,7 +14,7 @@ export interface PkiRevokeOptions {
 
 /**
  * Revokes nodes: their certificates are refused, and they get no new ones.
- * @throws KhwError INVALID_ARGUMENT if a name is a person's; no node is revoked in that case
+ * @throws KhwError INVALID_ARGUMENT if a name belongs to a person; no node is revoked in that case
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
   if (names.length === 0)
@@ -38,7 +38,7 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
   return 0;
 }
 
-/** Clients look up only agents in the register, so an administrator's entry would have no effect. */
+/** Clients look up only agents in the register, so an entry for an administrator would have no effect. */
 function agentSerial(name: string, pem: string): string {
   const certificate = parseCertificate(pem);
   if (certificate === undefined) {

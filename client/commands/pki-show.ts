@@ -21,7 +21,7 @@ interface CertificateRow {
   readonly key: string;
 }
 
-/** Prints a table of all certificates in the folder, including those in kubeconfigs. Exit code 0. */
+/** Prints a table of all certificates in the folder, including those in kubeconfigs. Returns exit code 0. */
 export async function pkiShow(
   config: ClusterConfig,
   { write, warn }: Context,

@@ -15,7 +15,7 @@ export interface PkiInitOptions {
   readonly folder: string;
 }
 
-/** Makes the management CA and the first administrator's identity. */
+/** Creates the management CA and the first administrator's identity. */
 export async function pkiInit(context: Context, { folder }: PkiInitOptions): Promise<number> {
   const files = await newManagement(new Date());
   await makeFolder(folder);
@@ -27,13 +27,13 @@ export async function pkiInit(context: Context, { folder }: PkiInitOptions): Pro
 export interface PkiIssueOptions {
   readonly folder: string;
   readonly names: readonly string[];
-  /** The option's text: admin, viewer or agent. */
+  /** The option's value: admin, viewer or agent. */
   readonly role: string;
   /** How long the certificates are valid, in days; one year by default. */
   readonly days?: number | undefined;
 }
 
-/** Issues an identity for each name. If one of them fails, issues no identity at all. */
+/** Issues an identity for each name. If one name fails, issues no identities at all. */
 export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
   const role = parseRole("--role", options.role);
   const names = options.names.map((name) => parseName(name, role));
@@ -59,8 +59,8 @@ async function enter(folder: string, name: string, files: NewFiles): Promise<voi
 }
 
 /**
- * Checks a name, which also becomes a file name. An agent has the name of its instance; a person's name may be an
- * e-mail address.
+ * Checks a name, which also becomes a file name. An agent is named after its instance; a person's name may be an e-mail
+ * address.
  */
 function parseName(name: string, role: Role): string {
   if (role === "agent") return parseNodeName("name", name);

@@ -39,9 +39,9 @@ interface StepDifference {
 const somethingToDo = 2;
 
 /**
- * Prints the changes that bootstrap would make on each node and in the Compute API, and the obstacles. If the release
- * changes, downloads the new programs, so that they can check their flags; changes nothing else. Exit code 0: no
- * change; 2: changes.
+ * Prints the changes that bootstrap would make on each node and in the Compute API, and anything that would stop it. If
+ * the release changes, downloads the new programs, so that their flags can be checked; changes nothing else. Returns
+ * exit code 0 if bootstrap would change nothing, otherwise 2.
  */
 export async function plan(
   config: ClusterConfig,
@@ -98,7 +98,7 @@ function toDifference(step: string, title: string): (error: KhwError) => StepDif
   return (error) => ({ track: error.node ?? "cluster", step: error.step ?? step, title, error });
 }
 
-/** Whether the preflight's finding repeats one from the node's plan. */
+/** Whether the preflight's finding repeats an error in the node's plan. */
 function isSame(finding: KhwError, track: string, error: KhwError | undefined): boolean {
   return finding.node === track && finding.message === error?.message;
 }

@@ -18,14 +18,14 @@ export interface RestartOptions {
   /** The node arguments. */
   readonly nodes: string;
   readonly component: string;
-  /** Restart even if no node would serve meanwhile. */
+  /** Whether to restart even if no node would be left to serve traffic. */
   readonly force: boolean;
 }
 
 /** The components whose restart the load balancer's clients would notice. */
 const drainedFirst: ReadonlySet<string> = new Set(["kube-apiserver", "nginx"]);
 
-/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
+/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /** See restartNodes. */
@@ -35,10 +35,9 @@ export async function restart(config: ClusterConfig, context: Context, options: 
 }
 
 /**
- * Restarts a component on one node after the other until the first failure. A node is drained if the load
- * balancer's clients would notice the restart. Ctrl-C finishes the current node and stops there. Exit code 0, 130,
- * or an error.
- * @throws KhwError WOULD_INTERRUPT, with nothing changed, if no node would serve meanwhile
+ * Restarts a component, one node at a time, until the first failure. A node is drained if the load balancer's clients
+ * would notice the restart. After Ctrl-C, finishes the current node and then stops. Returns exit code 0 or 130, or throws an error.
+ * @throws KhwError WOULD_INTERRUPT, before anything changes, if no node would be left to serve traffic
  */
 export async function restartNodes(cluster: OpenCluster, context: Context, options: RestartOptions): Promise<number> {
   const { component, force } = options;
@@ -57,7 +56,7 @@ export async function restartNodes(cluster: OpenCluster, context: Context, optio
     work: (member) => restartOne(member, { cluster, signal: context.signal, progress, component, force }),
   });
   await progress.settled();
-  // After Ctrl-C, each node's row shows how far its work got.
+  // After Ctrl-C, each node's row shows how far the restart got.
   return concludeNodes(outcomes, { headline: "the restart did not finish on every node" }) ? 0 : 130;
 }
 

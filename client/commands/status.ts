@@ -12,14 +12,14 @@ import { statusTables } from "../status/tables.ts";
 
 export interface StatusOptions {
   readonly form: OutputFormat;
-  /** The node arguments; empty: all nodes. */
+  /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
-  /** Keep running until Ctrl-C. */
+  /** Whether to keep running until Ctrl-C. */
   readonly watch: boolean;
 }
 
 /**
- * Prints the current state of machines, components and load balancer. Exit code 0 if there is no problem, otherwise 1.
+ * Prints the current state of machines, components and load balancer. Returns exit code 0 if there is no problem, otherwise 1.
  */
 export async function status(
   config: ClusterConfig,

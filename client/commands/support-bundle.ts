@@ -14,11 +14,13 @@ export interface SupportBundleOptions {
   /** The options; empty if not given. */
   readonly file: string;
   readonly since: string;
-  /** Replace an existing file with that name. */
+  /** Whether to replace an existing file with that name. */
   readonly force: boolean;
 }
 
-/** Writes a file with everything that helps to find a fault, without secrets. Exit code 0 if the file is written. */
+/**
+ * Writes a file with the data that helps to diagnose a problem, without secrets. Returns exit code 0 if the file is written.
+ */
 export async function supportBundle(
   load: () => Promise<ClusterConfig>,
   context: Context,

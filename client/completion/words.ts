@@ -2,10 +2,10 @@ import type { Command, Option } from "commander";
 
 /** The data of a command that a shell's completion needs. */
 export interface CompletedCommand {
-  /** The words that lead to the command: for example ["lb", "create"]; empty for the program itself. */
+  /** The words that select the command, for example ["lb", "create"]; empty for the program itself. */
   readonly path: readonly string[];
   readonly summary: string;
-  /** Its subcommands' names, or its argument's choices. */
+  /** The names of its subcommands, or the choices for its argument. */
   readonly words: readonly CompletedWord[];
   /** Whether the command accepts node names. The shell reads them from khw.yaml when it completes a name. */
   readonly nodes: boolean;
@@ -21,7 +21,7 @@ export interface CompletedOption {
   /** The option's name, with its dashes. */
   readonly name: string;
   readonly summary: string;
-  /** The kind of value after the option: no value, one of a few words, a file or folder, or any text. */
+  /** The kind of value that the option accepts: no value, one of a few words, a file or folder, or any text. */
   readonly value: "none" | "path" | "any" | readonly string[];
 }
 
@@ -80,8 +80,8 @@ export function pathWord(path: readonly string[]): string {
 }
 
 /**
- * Groups options by the kind of their value. Each option appears once, because its name means the same in every
- * command.
+ * Groups the options by the kind of value that they accept. Each option appears once, because its name has the same
+ * meaning in every command.
  */
 export function optionValues(commands: readonly CompletedCommand[]): {
   readonly paths: readonly string[];
@@ -96,7 +96,7 @@ export function optionValues(commands: readonly CompletedCommand[]): {
   return { paths: named("path"), others: named("any"), choices: new Map(choices) };
 }
 
-/** Returns the text in single quotes for the shells. */
+/** Returns the text in single quotes, for use in a shell. */
 export function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }

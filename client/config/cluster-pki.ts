@@ -4,7 +4,7 @@ import type { ClusterPki } from "../pki/cluster/create.ts";
 import type { ClusterConfig } from "./schema.ts";
 
 /**
- * Returns the settings for making the cluster's files for these addresses.
+ * Returns the settings for creating the cluster's files for these addresses.
  * @throws KhwError INVALID_ARGUMENT if a machine is inside a network of the cluster
  */
 export function clusterPki(

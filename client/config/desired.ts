@@ -88,7 +88,7 @@ function toEtcd(
   };
 }
 
-/** Returns the state with the digests of the credentials instead of their content, for Plan and Preflight. */
+/** Returns the state with digests in place of the credentials' contents, for Plan and Preflight. */
 export function withoutContent(state: wire.DesiredState): wire.DesiredState {
   return {
     ...state,

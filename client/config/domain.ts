@@ -6,7 +6,7 @@ import { refuseAt, type Value } from "./value.ts";
 
 export const httpUrl = checked((field, url) => parseUrl(field, url, ["https:", "http:"]));
 
-/** Parses a shorthand, or a list of shorthands and of maps {name, host, port, internalIp}. */
+/** Parses a shorthand, or a list of shorthands and maps {name, host, port, internalIp}. */
 export function nodes(value: Value): readonly NodeSpec[] {
   const items = value.kind === "list" ? value.items : [value];
   const found: NodeSpec[] = [];
@@ -21,7 +21,7 @@ export function nodes(value: Value): readonly NodeSpec[] {
   return found;
 }
 
-/** Returns the nodes given on the command line. khw.yaml supplies the details that are missing there. */
+/** Returns the nodes given on the command line. khw.yaml supplies the details that the command line lacks. */
 export function mergeNodes(fromFile: readonly NodeSpec[], fromFlag: readonly NodeSpec[]): readonly NodeSpec[] {
   return fromFlag.map((node) => {
     const known = fromFile.find(({ name }) => name === node.name);

@@ -2,7 +2,10 @@ import { refuse, show } from "../../proto/validate.ts";
 import { path, text } from "./parsers.ts";
 import { refuseAt, type Value } from "./value.ts";
 
-/** A former browser limit for the validity of server certificates. It is long enough for agents' certificates. */
+/**
+ * A limit that browsers once enforced for the validity of server certificates. It is long enough for agents'
+ * certificates.
+ */
 const mostDays = 825;
 
 export function parseAgentDays(field: string, value: string): number {

@@ -5,7 +5,7 @@ export interface Properties {
   get(name: string): string | undefined;
 }
 
-/** An option that later lines may continue. */
+/** An option whose value may continue on the next lines. */
 interface Option {
   readonly key: string;
   readonly indent: number;
@@ -16,9 +16,9 @@ const option = /^(.*?)\s*[=:]\s*(.*)$/;
 const comment = /^[#;]/;
 
 /**
- * Reads one of gcloud's files as gcloud does, by the rules of Python's `configparser`: "=" or ":" after a name, names
- * in any case, values that continue in indented lines, and defaults for every section in `[DEFAULT]`.
- * @throws KhwError CONFIG_INVALID for a line that Python refuses too
+ * Reads one of gcloud's files as gcloud does, following the rules of Python's `configparser`: "=" or ":" after a name,
+ * names in any case, values that continue in indented lines, and defaults for every section in `[DEFAULT]`.
+ * @throws KhwError CONFIG_INVALID for a line that Python refuses, too
  */
 export function parseProperties(text: string, path: string): Properties {
   const values = new Map<string, string>();

@@ -116,9 +116,9 @@ async function activeConfiguration(env: Environment): Promise<ActiveConfiguratio
   try {
     const fromFile = fromEnv === undefined ? given((await readIfPresent(activeFile))?.trim()) : undefined;
     name = fromEnv ?? fromFile ?? "default";
-    // gcloud's own name for "no configuration".
+    // The name that gcloud uses for "no configuration".
     if (name === "NONE") return { name };
-    // The name becomes part of a path, so it is checked. gcloud allows no other names either.
+    // The name is checked because it becomes part of a path. gcloud does not allow other names either.
     const path = join(folder, "configurations", `config_${name}`);
     const text = /^[a-z][-a-z0-9]*$/.test(name) ? await readIfPresent(path) : undefined;
     if (text !== undefined) return { name, properties: parseProperties(text, path) };

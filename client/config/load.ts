@@ -73,7 +73,8 @@ async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Val
   const name = file ?? "khw.yaml";
   const path = resolve(folder, name);
   try {
-    // Checks the open file, so that nobody can swap it between check and read. For a link, checks the target.
+    // Checks the open file, so that nobody can replace the file between the check and the read. For a link, checks the
+    // target.
     await using handle = await open(path);
     const found = await handle.stat();
     refuseForeign(path, found, { uid: process.getuid?.(), env });

@@ -18,7 +18,7 @@ export const agentPort = 7443;
 /** No etcd cluster has more members, so a longer range must be a typo. */
 const mostNodes = 99;
 
-/** A part of the text and its position, for errors that point at it. */
+/** A part of the text and its position, for errors that point to it. */
 interface Piece {
   readonly text: string;
   readonly start: number;
@@ -26,8 +26,8 @@ interface Piece {
 
 /**
  * Parses `controller-0,1,2`, `controller-{0..2}`, `controller-{0,2}`, full names and `name=host[:port]`, in order. A
- * bare number takes the prefix of the previous name.
- * @throws KhwError INVALID_ARGUMENT that points at an empty, repeated or invalid part
+ * number on its own uses the prefix of the previous name.
+ * @throws KhwError INVALID_ARGUMENT that points to an empty, repeated or invalid part
  */
 export function parseNodes(field: string, text: string): readonly NodeSpec[] {
   const nodes: NodeSpec[] = [];
@@ -100,7 +100,7 @@ function splitOnce(piece: Piece, separator: string): [Piece, Piece | undefined] 
   return [{ text: piece.text.slice(0, index), start: piece.start }, after];
 }
 
-/** Returns the names of a pattern with at most one pair of braces. */
+/** Expands a pattern with at most one pair of braces into names. */
 function expand(pattern: Piece, fail: Fail): readonly string[] {
   const [, before = "", inside, after = ""] = /^([^{}]*)\{([^{}]*)\}([^{}]*)$/.exec(pattern.text) ?? [];
   if (inside === undefined) return [pattern.text];
@@ -129,11 +129,11 @@ function parseAddress(address: Piece, fail: Fail): { readonly host: string; read
 const hostName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*$/i;
 
 function isHostName(text: string): boolean {
-  // A text that looks like an IPv4 address must be one: 10.240.0.300 is not a host name.
+  // Text that looks like an IPv4 address must be a valid address: 10.240.0.300 is not a host name.
   return /^[\d.]+$/.test(text) ? isIPv4(text) : hostName.test(text);
 }
 
-/** Returns the text, and a line of carets below the part. A long text is shortened around the part. */
+/** Returns the text, and a line of carets below the part. Long text is shortened around the part. */
 function pointAt(text: string, { start, text: piece }: Piece): string {
   const from = Math.max(0, Math.min(start - 30, text.length - 100));
   const shown = oneLine(text.slice(from, from + 100).replaceAll("\n", " "));

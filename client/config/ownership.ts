@@ -9,8 +9,8 @@ export interface Caller {
 
 /**
  * Refuses a file that another user may have written, by the rule that ssh applies to its own configuration. The file
- * must belong to the caller or to root, and neither its group nor others may write to it. Root also accepts the files
- * of the user that called sudo, as git does.
+ * must belong to the caller or to root, and neither its group nor others may write to it. Like git, root also accepts
+ * the files of the user who called sudo.
  * @throws KhwError CONFIG_INVALID
  */
 export function refuseForeign(path: string, { uid: owner, mode }: Pick<Stats, "uid" | "mode">, caller: Caller): void {

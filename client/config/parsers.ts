@@ -4,7 +4,7 @@ import { didYouMean } from "./suggest.ts";
 import { type ConfigEntry, refuseAt, validateAt, type Value } from "./value.ts";
 
 /**
- * Turns the user's value into the program's value.
+ * Converts the user's value into the program's value.
  * @throws KhwError that names the value's origin
  */
 export type Parser<T> = (value: Value) => T;
@@ -67,7 +67,7 @@ export function duration(value: Value): number {
   return millis;
 }
 
-/** Parses a list with at least one item; a single text is a list of one item. */
+/** Parses a list with at least one item; a single value counts as a list of one item. */
 export function list<T>(parse: Parser<T>): Parser<readonly T[]> {
   return (value) => {
     if (value.kind === "text") return [parse(value)];
@@ -91,7 +91,7 @@ export function record<T>(
     );
 }
 
-/** Merges settings that are maps: the command line adds to khw.yaml's keys. */
+/** Merges settings that are maps: the keys on the command line are added to those in khw.yaml. */
 export function mergeRecords<T>(
   fromFile: Readonly<Record<string, T>>,
   fromFlag: Readonly<Record<string, T>>,

@@ -60,7 +60,7 @@ function parseDays(field: string, text: string): number {
     : refuse(field, `${show(text)} is not a number of days`, `use a number from 1 to ${longest}`);
 }
 
-/** Parses an instance's name. The worker's files must not have the names of other files in the folder. */
+/** Parses an instance's name. The worker's files must not have the same names as other files in the folder. */
 function parseWorkerName(field: string, name: string): string {
   const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
   if (taken.includes(name) || name.endsWith("-key")) {
