@@ -51,9 +51,9 @@ export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions):
   const { outcome, upgrade } = response;
   if (outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_UNCHANGED) return response;
   if (upgrade === undefined)
-    throw new KhwError("INVALID_RESPONSE", "the agent's response does not say whether the upgrade began");
+    throw new KhwError("INVALID_RESPONSE", "the agent's response does not say whether the upgrade started");
   await waitFor({
-    what: `khw-agent ${upgrade.toVersion} does not answer, and khw-agent ${upgrade.fromVersion} is not back`,
+    what: `khw-agent ${upgrade.toVersion} does not answer, and khw-agent ${upgrade.fromVersion} has not come back`,
     check: () => look(node, upgrade, signal),
     deadlineMillis,
     intervalMillis,
@@ -79,11 +79,11 @@ async function look(node: AgentNode, { id, toVersion }: AgentUpgrade, signal: Ab
     signal.throwIfAborted();
     return { seen: `installing ${toVersion}: ${toKhwError(thrown).message}` };
   }
-  if (now?.id !== id) throw new KhwError("INVALID_RESPONSE", "the agent does not know the upgrade that it began");
+  if (now?.id !== id) throw new KhwError("INVALID_RESPONSE", "the agent has no record of the upgrade that it started");
   if (now.state === AgentUpgradeState.AGENT_UPGRADE_STATE_DONE) return { reached: undefined };
   if (now.state === AgentUpgradeState.AGENT_UPGRADE_STATE_FAILED) {
     throw new KhwError("PACKAGE_FAILED", `khw-agent ${toVersion} is not installed: ${now.report}`, {
-      hint: "repair this on the node, then run the command again; the previous agent runs",
+      hint: "fix this on the node, then run the command again; the previous agent is running",
     });
   }
   if (now.state === AgentUpgradeState.AGENT_UPGRADE_STATE_ROLLED_BACK) {

@@ -10,12 +10,12 @@ import { nodeCommands } from "./families/nodes.ts";
 
 /** The first words of two-word commands, with their help. */
 export const families: Readonly<Record<string, string>> = {
-  agent: "the agents themselves",
+  agent: "upgrade the agents themselves",
   lb: "create, show and delete only the load balancer",
-  encryption: "the key that encrypts Secrets in etcd",
-  pki: "certificates of the cluster, and identities for the agents and their callers",
-  config: "print defaults and keys of khw.yaml",
-  etcd: "state, snapshots, restore and defragmentation of etcd",
+  encryption: "show and replace the key that encrypts Secrets in etcd",
+  pki: "manage the cluster's certificates, and the identities of agents and their callers",
+  config: "print the keys and defaults of khw.yaml",
+  etcd: "show, snapshot, restore and defragment etcd",
 };
 
 /** Every command, in the order in which the help lists them. */

@@ -40,8 +40,8 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
   const ofCode: Partial<Record<status, Explanation>> = {
     [status.CANCELLED]: {
       code: "CANCELLED",
-      message: "detached; the node continues by itself",
-      hint: "run the command again to attach",
+      message: "detached; the node continues on its own",
+      hint: "run the command again to reattach",
     },
     [status.DEADLINE_EXCEEDED]: {
       code: "UNREACHABLE",
@@ -56,7 +56,7 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
     [status.UNIMPLEMENTED]: {
       code: "INTERNAL",
       message: `the agent does not know this call: ${details}`,
-      hint: "install the newest khw-agent package on the node: khw-client install",
+      hint: "install the newest khw-agent package on the node with khw-client install",
     },
   };
   const refused = refusedResponse(details);
@@ -64,7 +64,7 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
     return {
       code: "INVALID_RESPONSE",
       message: `the agent at ${where} sent an invalid answer: ${refused}`,
-      hint: "run khw-client doctor: it checks the node's clock and the agent's release",
+      hint: "run khw-client doctor to check the node's clock and the agent's release",
     };
   }
   // grpc-js uses the same code for a call that its caller cancelled and for a call that the server cut off.
@@ -104,8 +104,8 @@ function explainConnection(details: string, where: string): Explanation {
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
       code: "NOT_ENROLLED",
-      message: `the server at ${where} has no certificate of the management CA`,
-      hint: "if its agent waits to be enrolled, run khw-client enrol",
+      message: `the server at ${where} does not have a certificate from the management CA`,
+      hint: "if its agent is waiting to be enrolled, run khw-client enrol",
     };
   }
   if (/revoked/.test(details)) {
@@ -119,7 +119,7 @@ function explainConnection(details: string, where: string): Explanation {
     return {
       code: "WRONG_NODE",
       message: `the server at ${where} is not trusted: ${details}`,
-      hint: "check `management.ca` in khw.yaml: that CA must have issued the node's certificate",
+      hint: "check `management.ca` in khw.yaml; that CA must have issued the node's certificate",
     };
   }
   return {

@@ -55,7 +55,7 @@ export async function readManagementIdentity(paths: {
     const reason = cause instanceof Error ? cause.message : String(cause);
     const what = `${paths.ca}, ${paths.certificate} and ${paths.key} do not belong together: ${reason}`;
     throw new KhwError("CREDENTIAL_INVALID", `management identity: ${what}`, {
-      hint: "correct the files under `management` in khw.yaml; `khw-client pki issue` makes a certificate with its key",
+      hint: "correct the files under `management` in khw.yaml; `khw-client pki issue` creates a certificate and its key",
       cause,
     });
   }

@@ -100,7 +100,7 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }
 function present<T>(value: T | undefined): T {
   if (value === undefined) {
     throw new KhwError("INVALID_RESPONSE", "the agent's answer is empty", {
-      hint: "run khw-client doctor: it compares the releases of the agent and of this client",
+      hint: "run khw-client doctor to compare the releases of the agent and of this client",
     });
   }
   return value;

@@ -51,8 +51,8 @@ export interface OpenClusterOptions {
 /** @throws KhwError INVALID_ARGUMENT if no node is given */
 export function refuseNoNodes({ nodes }: Pick<ClusterConfig, "nodes">): void {
   if (nodes.length > 0) return;
-  throw new KhwError("INVALID_ARGUMENT", "no nodes are given", {
-    hint: "give --nodes controller-0,1,2, or set `nodes` in khw.yaml",
+  throw new KhwError("INVALID_ARGUMENT", "no nodes given", {
+    hint: "use --nodes controller-0,1,2, or set `nodes` in khw.yaml",
   });
 }
 
@@ -134,7 +134,7 @@ export function controllersOf({
     if (known !== undefined && isIPv4(known)) return { name, internalIp: known };
     if (known !== undefined) {
       const hint = "set the node's `internalIp` in khw.yaml";
-      throw new KhwError("INVALID_RESPONSE", `its internal address is ${show(known)}`, { node: name, hint });
+      throw new KhwError("INVALID_RESPONSE", `its internal address ${show(known)} is invalid`, { node: name, hint });
     }
     throw new KhwError(
       "UNREACHABLE",
@@ -180,7 +180,7 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
   if (instance !== undefined && instance.status !== "RUNNING") return instance.internalIp;
   throw new KhwError(
     "INVALID_ARGUMENT",
-    instance === undefined ? "it has no known address" : `the instance has no ${gce.nodeAddresses} address`,
+    instance === undefined ? "its address is unknown" : `the instance has no ${gce.nodeAddresses} address`,
     {
       node: spec.name,
       hint: `give --nodes ${spec.name}=ADDRESS, or choose the other kind of address with --node-addresses`,

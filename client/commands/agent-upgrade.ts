@@ -42,8 +42,8 @@ export async function agentUpgrade(
 
 /**
  * Upgrades the agents with a package, one node at a time, until the first failure. Every agent checks the package
- * before the first agent is upgraded. After Ctrl-C, finishes the current node and then stops. Exit code 0, 130, or an
- * error.
+ * before the first agent is upgraded. After Ctrl-C, finishes the current node and then stops. Returns exit code 0 or
+ * 130, or throws an error.
  */
 export async function upgradeAgents(
   { members }: Pick<OpenCluster, "members">,
@@ -55,7 +55,7 @@ export async function upgradeAgents(
   const consent = { allowDowngrade, noRollback };
   const chosen = options.nodes.length === 0 ? members : selectNodes(members, options.nodes);
   const progress = await openProgress(options.output, context);
-  note(progress, `the agents check ${local.path}`);
+  note(progress, `the agents are checking ${local.path}`);
   const due = await checkAll(chosen, { local, consent, signal, progress });
   if (due.length === 0) {
     finalNote(progress, "every agent already has this version, and keeps the package for rollbacks");
@@ -65,10 +65,10 @@ export async function upgradeAgents(
   const outcomes = await oneByOne(due, {
     progress,
     signal,
-    interrupted: (name) => `${name} finishes first`,
+    interrupted: (name) => `stopping after ${name}`,
     work: async ({ node, checked: { fromVersion, toVersion } }) => {
       const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: node.address.name, event });
-      const summary = `khw-agent ${fromVersion} becomes ${toVersion}`;
+      const summary = `khw-agent ${fromVersion} is upgraded to ${toVersion}`;
       await phase({ id: "khw-agent", summary }, emit, (tell) =>
         upgradeNode(node, { local, consent, progress: tell, signal: never }),
       );
@@ -76,7 +76,7 @@ export async function upgradeAgents(
     },
   });
   await progress.settled();
-  return concludeNodes(outcomes, { headline: "some agents are not upgraded" }) ? 0 : 130;
+  return concludeNodes(outcomes, { headline: "some agents were not upgraded" }) ? 0 : 130;
 }
 
 interface Due {
@@ -105,9 +105,9 @@ async function checkAll(members: readonly Member[], options: CheckAllOptions): P
   for (const { node, checked } of results) {
     const { name } = node.address;
     if (checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_UNCHANGED)
-      note(options.progress, `${name}: khw-agent ${checked.toVersion} is installed already`);
+      note(options.progress, `${name}: khw-agent ${checked.toVersion} is already installed`);
     else if (checked.outcome !== UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED)
-      throw new KhwError("INVALID_RESPONSE", "its response to the package check is unknown", { node: name });
+      throw new KhwError("INVALID_RESPONSE", "this client does not understand its response to the package check", { node: name });
   }
   return results.filter(({ checked }) => checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED);
 }

@@ -54,6 +54,6 @@ export async function bootstrap(config: ClusterConfig, context: Context, asked: 
 }
 
 function detached(progress: Progress): number {
-  note(progress, "detached: the agents continue; run the command again to attach");
+  note(progress, "detached: the agents continue; run the command again to reattach");
   return 130;
 }

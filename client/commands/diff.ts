@@ -42,7 +42,7 @@ export async function diffNodes(
   const drifts = (await forEachNode(chosen, maxConcurrentNodes, (node) => node.drift(signal))).map(toDrift);
   write(output === "json" ? toJson(drifts) : drifts.map((drift) => toText(drift, context)).join(""));
   const errors = drifts.flatMap((drift) => drift.errors);
-  conclude(errors, { done: 0, headline: "not everything was compared" });
+  conclude(errors, { done: 0, headline: "not every node could be compared" });
   return drifts.every(({ plan }) => differing(plan).length === 0) ? 0 : 1;
 }
 

@@ -93,7 +93,7 @@ async function turn(
   if (cloud === undefined) progress.emit({ kind: "note", text: nobodyAsked(drained) });
   refuseFindings(
     errors.flatMap((error) => error ?? []),
-    "not every node is done",
+    "not every node is finished",
   );
   return 0;
 }
@@ -104,6 +104,6 @@ function end(progress: Progress, track: string, error?: KhwError): KhwError | un
 }
 
 function nobodyAsked(drained: boolean): string {
-  const answer = drained ? "with 503" : "as the API server";
+  const answer = drained ? "with 503" : "with the API server's status";
   return `the nodes answer the health check ${answer}; khw manages no load balancer here, so no load balancer was checked`;
 }

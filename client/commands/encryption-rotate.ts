@@ -48,7 +48,7 @@ export async function encryptionRotate(
   await using cluster = await openCluster(config, signal);
   const note = (text: string): void => progress.emit({ kind: "note", text });
   const goOn = (): void => {
-    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again; it continues" });
+    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again to continue" });
   };
   await rotate(
     {
@@ -104,7 +104,7 @@ async function rewriteThrough(
   let error: KhwError | undefined;
   try {
     for (const resource of await findResources(api, resources, signal)) {
-      await phase({ id: resource.name, summary: "are rewritten with the new key" }, emit, (told) =>
+      await phase({ id: resource.name, summary: "objects are rewritten with the new key" }, emit, (told) =>
         rewrite(api, resource, { signal, progress: told, atOnce: writesAtOnce }),
       );
     }

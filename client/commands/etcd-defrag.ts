@@ -47,11 +47,11 @@ export async function defragMembers(
   const outcomes = await oneByOne(due, {
     progress,
     signal,
-    interrupted: (name) => `${name} finishes first`,
+    interrupted: (name) => `stopping after ${name}`,
     work: (item) => defragmentOne(item, members, progress),
   });
   await progress.settled();
-  return concludeNodes(outcomes, { headline: "some members are not defragmented" }) ? 0 : 130;
+  return concludeNodes(outcomes, { headline: "some members were not defragmented" }) ? 0 : 130;
 }
 
 /** Defragments a member. Meanwhile, the member serves no requests, so the other members must have a quorum. */

@@ -25,7 +25,7 @@ export interface InstallOptions {
 /** Installs the agent on all nodes at the same time. A node's failure does not stop the others. */
 export async function install(config: ClusterConfig, context: Context, options: InstallOptions): Promise<number> {
   const { nodes } = config;
-  if (nodes.length === 0) refuse("--nodes", "no node is given", "give --nodes controller-0,1,2");
+  if (nodes.length === 0) refuse("--nodes", "no nodes given", "use --nodes controller-0,1,2");
   const folder = options.folder ?? dirname(config.management.ca);
   const request: InstallRequest = {
     deb: await findDeb(options.deb),

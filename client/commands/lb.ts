@@ -78,7 +78,7 @@ async function locate(config: ClusterConfig, compute: Compute, signal: AbortSign
   const wanted = loadBalancerConfig(config, []);
   const names = config.nodes.map(({ name }) => name);
   if (names.length === 0) {
-    throw new KhwError("INVALID_ARGUMENT", "no nodes are given", { hint: "give --nodes controller-0,1,2" });
+    throw new KhwError("INVALID_ARGUMENT", "no nodes given", { hint: "use --nodes controller-0,1,2" });
   }
   const place = { ...wanted, zone: config.gce.zone };
   return { ...wanted, instances: await locateInstances(compute, names, { place, signal }) };

@@ -66,7 +66,7 @@ async function addressesIfKnown(
   const without = { controllers: [], publicAddress } as const;
   const what = "whether kubernetes.pem has the addresses of the controllers and the public address";
   if (config.nodes.length === 0)
-    return { addresses: { ...without, controllers: [] }, unknown: `${what}: no nodes are given` };
+    return { addresses: { ...without, controllers: [] }, unknown: `${what}: no nodes given` };
   try {
     return { addresses: await findAddresses(config, signal) };
   } catch (error) {

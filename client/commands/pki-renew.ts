@@ -48,7 +48,7 @@ export async function pkiRenew(
   const { files, kept } = await issueAnew(cluster, { present, chosen, signal });
   for (const [name, content] of Object.entries(files)) {
     if (name.endsWith(".pem") && !name.endsWith("-key.pem")) {
-      progress.emit({ kind: "note", text: `${name} is issued again: ${describeCertificate(content)}` });
+      progress.emit({ kind: "note", text: `${name} is reissued: ${describeCertificate(content)}` });
     }
   }
   progress.emit({ kind: "note", text: `the old files are kept in ${kept}` });
@@ -126,7 +126,7 @@ function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, 
 
 function refuseUnknown(chosen: readonly string[], known: readonly string[]): void {
   const hint = `give --all, or some of: ${known.join(", ")}`;
-  if (chosen.length === 0) throw new KhwError("INVALID_ARGUMENT", "pki renew: no certificate is given", { hint });
+  if (chosen.length === 0) throw new KhwError("INVALID_ARGUMENT", "pki renew: no certificate given", { hint });
   const unknown = chosen.find((name) => !known.includes(name));
   if (unknown === undefined) return;
   if (unknown === "ca" || unknown === "signing-ca") {

@@ -18,7 +18,7 @@ export interface PkiRevokeOptions {
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
   if (names.length === 0)
-    refuse("pki revoke", "no name is given", "give a node's name: khw-client pki revoke controller-1");
+    refuse("pki revoke", "no name given", "give a node's name: khw-client pki revoke controller-1");
   for (const name of names) parseNodeName("name", name);
   // Without a management CA in the folder, no client would read the register.
   await readAuthorityCertificate(folder);
@@ -50,6 +50,6 @@ function agentSerial(name: string, pem: string): string {
   return refuse(
     "name",
     `${show(name)} is not an agent's identity; only agents' identities can be revoked`,
-    "to revoke an administrator or a viewer, create a new management CA: docs/security.md",
+    "to revoke an administrator or a viewer, create a new management CA (see docs/security.md)",
   );
 }

@@ -37,7 +37,7 @@ export interface PkiIssueOptions {
 export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
   const role = parseRole("--role", options.role);
   const names = options.names.map((name) => parseName(name, role));
-  if (names.length === 0) refuse("pki issue", "no name is given", "give NAME, or --nodes for several agents");
+  if (names.length === 0) refuse("pki issue", "no name given", "give a name, or use --nodes for several agents");
   const days = parseDays(options.days ?? identityDays);
   const authority = await readAuthority(options.folder);
   const register = await readRegister(options.folder);
@@ -68,7 +68,7 @@ function parseName(name: string, role: Role): string {
     refuse(
       "name",
       `${show(name)} is not a valid name for an identity`,
-      "use letters, digits and . _ @ + -, at most 64",
+      "use at most 64 characters: letters, digits and . _ @ + -",
     );
   }
   return name;

@@ -71,11 +71,11 @@ export async function plan(
   const result = {
     release: releaseChange(prepared),
     differences: [
-      ...prepared.releaseObstacles.map(toDifference("release", "the release can change")),
+      ...prepared.releaseObstacles.map(toDifference("release", "the release can be changed")),
       ...steps,
       ...checks.findings
         .filter((finding) => !steps.some(({ track, error }) => isSame(finding, track, error)))
-        .map(toDifference("preflight", "the change can begin")),
+        .map(toDifference("preflight", "the change can start")),
     ],
     unreachable: prepared.unreachable,
     warnings: checks.warnings,
@@ -162,7 +162,7 @@ async function planNodes({ work }: Prepared, signal: AbortSignal): Promise<StepD
         // The other nodes' plans are still shown.
         signal.throwIfAborted();
         const error = toKhwError(thrown).at({ node: track });
-        return [{ track, step: "plan", title: "the node's plan can be read", error }];
+        return [{ track, step: "plan", title: "the node can report its plan", error }];
       }
     }),
   );

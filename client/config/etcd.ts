@@ -17,13 +17,13 @@ export const etcd = {
       parse: optional(oneOf(["managed", "external"])),
     },
     version: {
-      help: "The etcd release (default: the running one; for a new cluster, one that suits the Kubernetes release).",
+      help: "The etcd release (default: the running release; for a new cluster, a release that suits the Kubernetes release).",
       default: null,
       flag: { name: "--etcd-version", value: "version" },
       parse: optional(checked(parseEtcdVersion)),
     },
     mirrors: {
-      help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. http needs a digest: sha256 or khw.lock.",
+      help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. An http source needs a digest, from sha256 or khw.lock.",
       default: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
       flag: { name: "--etcd-mirror", value: "url", repeat: "list" },
       parse: list(mirror),
@@ -42,7 +42,7 @@ export const etcd = {
       parse: boolean,
     },
     dedicatedDisk: {
-      help: "Require a dedicated disk, mounted at /var/lib/etcd on each controller. Without the disk no member is created, started or replaced.",
+      help: "Require a dedicated disk, mounted at /var/lib/etcd on each controller. Without the disk, no member is created, started or replaced.",
       default: false,
       flag: { name: "--etcd-dedicated-disk" },
       parse: boolean,

@@ -11,19 +11,19 @@ export const gce = {
   title: "Google Compute Engine: where the machines are, and the names of the load balancer's resources.",
   keys: {
     project: {
-      help: "The project's id, by default gcloud's: CLOUDSDK_CORE_PROJECT, its active configuration, then GOOGLE_CLOUD_PROJECT.",
+      help: "The project's id, by default from CLOUDSDK_CORE_PROJECT, then gcloud's active configuration, then GOOGLE_CLOUD_PROJECT.",
       default: null,
       flag: { name: "--project", value: "id" },
       parse: optional(checked(projectId)),
     },
     region: {
-      help: "The load balancer's region, by default gcloud's: CLOUDSDK_COMPUTE_REGION, its active configuration, then the region of the zone.",
+      help: "The load balancer's region, by default from CLOUDSDK_COMPUTE_REGION, then gcloud's active configuration, then the zone.",
       default: null,
       flag: { name: "--region", value: "name" },
       parse: optional(checked((field, name) => parseNodeName(field, name, "a region's name"))),
     },
     zone: {
-      help: "The controllers' zone, by default gcloud's: CLOUDSDK_COMPUTE_ZONE, its active configuration, then the zone where their names exist.",
+      help: "The controllers' zone, by default from CLOUDSDK_COMPUTE_ZONE, then gcloud's active configuration, then the zone of the instances with their names.",
       default: null,
       flag: { name: "--zone", value: "name" },
       parse: optional(checked((field, name) => parseNodeName(field, name, "a zone's name"))),

@@ -134,7 +134,7 @@ async function activeConfiguration(env: Environment): Promise<ActiveConfiguratio
 function missing(name: string, namedBy: string): KhwError {
   return new KhwError(
     "CONFIG_INVALID",
-    `${namedBy} names the gcloud configuration ${show(name)}, which does not exist`,
+    `${namedBy} selects the gcloud configuration ${show(name)}, which does not exist`,
     {
       hint: "give --project and --region, or use a name from `gcloud config configurations list`",
     },

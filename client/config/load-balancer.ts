@@ -44,7 +44,7 @@ function required(key: "project" | "region", { gce, place }: ClusterConfig): str
     throw new KhwError("CONFIG_INVALID", `${message}: ${problem.message}`, { hint: problem.hint, cause: problem });
   }
   throw new KhwError("CONFIG_INVALID", message, {
-    hint: `give --${key}, set gce.${key} in khw.yaml, or set it for gcloud; outside Compute Engine use --load-balancer none`,
+    hint: `use --${key}, set gce.${key} in khw.yaml, or configure it in gcloud; outside Compute Engine, use --load-balancer none`,
   });
 }
 

@@ -19,13 +19,13 @@ export function refuseForeign(path: string, { uid: owner, mode }: Pick<Stats, "u
   const trusted = [0, uid, ...(uid === 0 && /^\d+$/.test(env["SUDO_UID"] ?? "") ? [Number(env["SUDO_UID"])] : [])];
   if (!trusted.includes(owner)) {
     throw new KhwError("CONFIG_INVALID", `${path} is refused: it belongs to user ${owner}, not to you or root`, {
-      hint: `check its content, then run: chown ${uid} ${path}`,
+      hint: `check its contents, then run: chown ${uid} ${path}`,
     });
   }
   if ((mode & 0o022) === 0) return;
   const who = (mode & 0o002) === 0 ? "its group" : "anybody";
   throw new KhwError("CONFIG_INVALID", `${path} is refused: ${who} may write to it (its mode is ${octal(mode)})`, {
-    hint: `check its content, then run: chmod go-w ${path}`,
+    hint: `check its contents, then run: chmod go-w ${path}`,
   });
 }
 

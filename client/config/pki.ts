@@ -20,7 +20,7 @@ export const pkiSettings = {
       parse: oneOf(keyAlgorithms),
     },
     days: {
-      help: "Validity of a certificate in days, never longer than that of its CA.",
+      help: "Validity of a certificate in days. No certificate outlives its CA.",
       default: 365,
       flag: { name: "--certificate-days", value: "number" },
       parse: checked(parseDays),

@@ -6,8 +6,8 @@ import type { Data } from "./value.ts";
 const width = 100;
 
 /**
- * Returns a khw.yaml with all defaults, each with its comment. Loading this file has the same result as loading no
- * file.
+ * Returns a khw.yaml with all defaults and a comment for each of them. Loading this file has the same effect as having
+ * no khw.yaml.
  */
 export function defaultYaml(): string {
   return [...comment(schema.title, ""), "", ...groupYaml(schema, "")].join("\n") + "\n";
@@ -45,7 +45,7 @@ function wrap(text: string, columns: number): string[] {
   return lines;
 }
 
-/** Returns every key, flag and default as Markdown: the table of docs/configuration.md. */
+/** Returns all keys, flags and defaults as Markdown, for the table in docs/configuration.md. */
 export function referenceMarkdown(): string {
   const rows = settingsOf(schema).map(({ path, setting: { help, flag, default: value } }) => {
     const spelling = flag.value === undefined ? flag.name : `${flag.name} <${flag.value}>`;

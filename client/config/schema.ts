@@ -51,7 +51,7 @@ export const schema = {
           parse: optional(checked((field, text) => parseKubernetesVersion(field, text).text)),
         },
         mirrors: {
-          help: "Sources of the Kubernetes programs, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. http needs a digest: sha256 or khw.lock.",
+          help: "Sources of the Kubernetes programs, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. An http source needs a digest, from sha256 or khw.lock.",
           default: ["https://dl.k8s.io/release", "https://storage.googleapis.com/kubernetes-release/release"],
           flag: { name: "--mirror", value: "url", repeat: "list" },
           parse: list(mirror),

@@ -5,7 +5,7 @@ import type { Data } from "./value.ts";
 export interface Setting<T> {
   /** The help text, in one or two sentences. */
   readonly help: string;
-  /** The value as it is written in khw.yaml; null: no value. */
+  /** The default, as written in khw.yaml; null means no value. */
   readonly default: Data;
   readonly flag: Flag;
   readonly parse: Parser<T>;
@@ -22,8 +22,7 @@ export interface Flag {
   /** The name of the flag's value in the help, for example "version"; absent for a switch. */
   readonly value?: string;
   /**
-   * Whether the flag may be repeated: for another item of a list, or of a map (`key=value`; `key-` sets the key to
-   * null).
+   * Set if the flag can be repeated, once for each item of a list or a map (`key=value`; `key-` sets the key to null).
    */
   readonly repeat?: "list" | "map";
 }
@@ -34,7 +33,7 @@ export interface Group {
   readonly keys: { readonly [key: string]: Setting<unknown> | Group };
 }
 
-/** The type of a setting or a group after reading. */
+/** The type of a setting or a group after it has been read. */
 export type SettingValue<S> =
   S extends Setting<infer T>
     ? T

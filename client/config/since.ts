@@ -7,7 +7,7 @@ const iso = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)
 
 /**
  * Parses a point in time: `10m`, `2h` or `7d` ago, or an ISO 8601 time (in this machine's time zone unless it specifies
- * one). Returns milliseconds since the epoch; 0 for an empty text.
+ * one). Returns milliseconds since the epoch; 0 for empty text.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseSince(text: string, now: number): number {

@@ -1,15 +1,15 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The place of a value, for errors and for relative paths. */
+/** The place where a value was set, for errors and for relative paths. */
 export interface Origin {
-  /** The name of the place in errors: "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
+  /** The name of the place in errors, such as "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
   readonly label: string;
   readonly code: "CONFIG_INVALID" | "INVALID_ARGUMENT";
-  /** Relative paths are relative to this folder. */
+  /** The folder that relative paths start from. */
   readonly folder: string;
 }
 
-/** The user's value before its type is known: all scalars are text, as on a command line. */
+/** The user's value before its type is known. All scalars are text, as on a command line. */
 export type Value =
   | { readonly kind: "empty"; readonly origin: Origin }
   | { readonly kind: "text"; readonly origin: Origin; readonly text: string }

@@ -77,10 +77,7 @@ export function componentVersions(nodes: readonly Named[]): Finding[] {
   });
 }
 
-/**
- * Counts the members on the controllers. If no controller has etcd, then etcd runs elsewhere and cannot be checked
- * here.
- */
+/** Counts the members on the controllers. If no controller runs etcd, etcd is elsewhere and cannot be checked here. */
 export function etcdFindings(nodes: readonly Named[], members: number): Finding[] {
   const known = nodes.flatMap(({ name, status }) => {
     const etcd = status.components.find((component) => component.name === "etcd");

@@ -8,7 +8,7 @@ import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { type Facts, saidBy } from "./facts.ts";
 
 const requestMillis = 10_000;
-/** A name that every API server's certificate contains, for connections by any address. */
+/** A name that is in every API server's certificate, so that connections to any address can be verified. */
 const nameOfAll = "kubernetes.default.svc";
 
 /**
@@ -48,7 +48,10 @@ async function administrator({ credentials }: Facts): Promise<AdminCredentials> 
   throw new KhwError("CREDENTIAL_INVALID", "the admin kubeconfig cannot be read");
 }
 
-/** Reports an unreachable public address only once: the cluster's checks through that address then count as not run. */
+/**
+ * Reports an unreachable public address only once. The cluster's other checks through that address then count as not
+ * run.
+ */
 async function proven(
   check: Check | undefined,
   { where, signal }: { readonly where: string; readonly signal: AbortSignal },
@@ -88,7 +91,7 @@ function throughNode(name: string, facts: Facts): DoctorCheck {
   };
 }
 
-/** Distinguishes an API server that is down from one whose port is closed to this workstation. */
+/** Distinguishes an API server that is down from an API server that this workstation cannot reach. */
 async function unanswered(
   error: { readonly tls: boolean; readonly message: string },
   name: string,
@@ -112,7 +115,8 @@ async function unanswered(
 }
 
 /**
- * Recognizes the error codes of Node.js and OpenSSL for a rejected certificate. All other codes concern the connection.
+ * Recognizes the error codes of Node.js and OpenSSL for a rejected certificate. All other codes are about the
+ * connection.
  */
 function toAnswerError(error: unknown): { readonly tls: boolean; readonly message: string } {
   if (!(error instanceof Error)) return { tls: false, message: String(error) };

@@ -10,7 +10,7 @@ export interface Finding {
   readonly severity: Severity;
   /** A node's name, or one of `places`. */
   readonly where: string;
-  /** The component, file, resource or step of the finding. */
+  /** The component, file, resource or step that the finding is about. */
   readonly subject: string;
   readonly message: string;
   /** The remedy, a command if possible; empty if nothing needs to be done. */
@@ -23,13 +23,13 @@ export const places = { workstation: "workstation", cluster: "cluster", loadBala
 /** A single check. */
 export interface DoctorCheck {
   readonly where: string;
-  /** The fact that the check confirms, in words. */
+  /** The fact that the check confirms, in plain English. */
   readonly title: string;
-  /** Returns everything that contradicts the fact; rejects if the check could not run. */
+  /** Returns everything that contradicts the fact; rejects if the check cannot run. */
   readonly run: (signal: AbortSignal) => Promise<readonly Finding[]>;
 }
 
-/** The result of a check: passed, with findings, or not run and why. */
+/** The result of a check: it passed, it has findings, or it did not run for a reason. */
 export type CheckResult = { readonly where: string; readonly title: string } & (
   | { readonly outcome: "passed" }
   | { readonly outcome: "found"; readonly findings: readonly Finding[] }
@@ -73,7 +73,7 @@ export async function runChecks(
   );
 }
 
-/** Returns the findings of all checks, worst first; equal ones in the order of the checks. */
+/** Returns the findings of all checks, worst first. Equally severe findings are in the order of the checks. */
 export function ranked(results: readonly CheckResult[]): Finding[] {
   const findings = results.flatMap((result) => (result.outcome === "found" ? result.findings : []));
   return severities.flatMap((severity) => findings.filter((finding) => finding.severity === severity));

@@ -18,7 +18,7 @@ export interface ExamineOptions {
   readonly clientVersion: string;
 }
 
-/** Runs every check. A cluster that cannot be opened is a finding; the checks of that cluster then count as not run. */
+/** Runs every check. A cluster that cannot be opened is a finding, and its checks then count as not run. */
 export async function examine(
   load: () => Promise<ClusterConfig>,
   { signal, clientVersion }: ExamineOptions,

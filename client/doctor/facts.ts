@@ -18,8 +18,8 @@ export interface NodeFacts {
 }
 
 /**
- * The data that several checks use. Each is fetched once, when the first check needs it. A failed fetch fails all of
- * these checks.
+ * The data that several checks share. Each item is fetched once, when the first check needs it. If the fetch fails, all
+ * checks that need the item fail.
  */
 export interface Facts {
   readonly config: ClusterConfig;
@@ -28,9 +28,9 @@ export interface Facts {
   /** Returns all nodes' answers, in the order of the config. */
   readonly nodes: () => Promise<readonly NodeAnswer<NodeFacts>[]>;
   readonly publicAddress: () => Promise<string>;
-  /** Returns the credentials, checked against the nodes whose addresses are known. */
+  /** Returns the credentials, checked against the nodes with known addresses. */
   readonly credentials: () => Promise<ExaminedCredentials & { readonly unknown: readonly string[] }>;
-  /** Returns each node's health as the load balancer reports it; empty if khw manages no load balancer. */
+  /** Returns the health that the load balancer reports for each node; empty if khw manages no load balancer. */
   readonly backends: () => Promise<readonly BackendHealth[]>;
 }
 
@@ -66,7 +66,7 @@ export function greeted({ members }: OpenCluster, answers: readonly NodeAnswer<N
   });
 }
 
-/** Returns the nodes whose internal addresses are known, and the names of the others. */
+/** Returns the nodes with known internal addresses, and the names of the others. */
 function addressed(
   cluster: OpenCluster,
   answers: readonly NodeAnswer<NodeFacts>[],

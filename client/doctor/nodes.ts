@@ -50,7 +50,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
   ];
 }
 
-/** @throws KhwError without the reason why the node does not answer: another check reports the reason */
+/** @throws KhwError that does not say why the node does not answer, because another check reports the reason */
 async function known(facts: Facts, name: string): Promise<NodeFacts> {
   return factsOf(facts, name).catch((cause: unknown) => {
     throw new KhwError("UNREACHABLE", "its agent does not answer", { node: name, cause });
@@ -83,7 +83,7 @@ function restarts(node: string, component: Component): Omit<Finding, "where">[] 
   return [{ severity: "warning", subject, message, remedy: `run khw-client logs ${node} ${subject} --since 1h` }];
 }
 
-/** Returns the release of the API server, which the other components must have too. */
+/** Returns the API server's release, which the other components must also have. */
 function runningRelease(components: readonly Component[]): string {
   return components.find(({ name }) => name === "kube-apiserver")?.version ?? "";
 }

@@ -6,7 +6,7 @@ import { isSound } from "./doctor.ts";
 
 export interface ReportOptions {
   readonly paint: Paint;
-  /** Also list the checks that passed. */
+  /** Whether to list the checks that passed, too. */
   readonly verbose: boolean;
 }
 

@@ -21,7 +21,7 @@ const { workstation: where } = places;
 const issueManagement =
   "run khw-client pki issue --role admin NAME, and set the paths of the new files under `management` in khw.yaml";
 
-/** Checks that need no node. */
+/** Checks that do not need any nodes. */
 export function fileChecks(config: ClusterConfig): DoctorCheck[] {
   return [
     {
@@ -54,7 +54,7 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
           const message = `the address of ${unknown.join(", ")} is unknown, so kubernetes.pem cannot be checked for it`;
           throw new KhwError("UNREACHABLE", message);
         }
-        // The next check reports certificates that expire soon.
+        // Another check reports certificates that expire soon.
         const others = problems.filter(
           ({ severity, field }) => severity === undefined || field?.endsWith("notAfter") !== true,
         );
@@ -119,7 +119,7 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
   return [{ severity: to - now > 7 * dayMillis ? "warning" : "error", where, subject, message, remedy }];
 }
 
-/** Returns all files whose readers could act as the cluster or as its administrator. */
+/** Returns all files that would let their readers act as the cluster or as its administrator. */
 function keyFiles({ management, credentials }: ClusterConfig): string[] {
   const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
   const secret = [...credentialNames, "signing-ca-key.pem"].filter(
@@ -168,7 +168,7 @@ async function expiryFindings({ credentials }: ClusterConfig, now: number): Prom
 }
 
 /**
- * Compares this machine's clock with the median of the agents' clocks, so that a single wrong clock on a node is not
+ * Compares this machine's clock with the median of the agents' clocks, so that a single node with a wrong clock is not
  * blamed on the workstation.
  */
 function clockFinding(ahead: readonly number[]): Finding[] {

@@ -9,17 +9,17 @@ import { refuseDrained, staysDrained } from "./drained.ts";
 
 /** In milliseconds. */
 export interface DrainTimeouts {
-  /** The time limit for the load balancer's health check to show the new state. */
+  /** The time within which the load balancer's health check must show the new state. */
   readonly verify: number;
   /**
    * The time that late connections from the load balancer have to deliver their requests. A stopping API server answers
-   * the requests that it has received and cuts off the others. No API reports when that is over.
+   * the requests that it has received and cuts off the others. No API reports when this has finished.
    */
   readonly drain: number;
 }
 
 export interface DrainNodeOptions {
-  /** Who drains the node and undrains it: a person, or a command for its own work. */
+  /** Who drains and undrains the node: a person, or a command as part of its work. */
   readonly reason: DrainReason;
   /** Undefined if khw manages no load balancer for the cluster. */
   readonly cloud: Cloud | undefined;
@@ -32,8 +32,8 @@ export interface DrainNodeOptions {
 const askMillis = 500;
 
 /**
- * Drains the node, and waits until the load balancer sends it no new connections. Open connections continue.
- * @throws KhwError TIMEOUT with the last result of the health check; the node is drained by then
+ * Drains the node, and waits until the load balancer stops sending it new connections. Open connections continue.
+ * @throws KhwError TIMEOUT with the last result of the health check; the node stays drained
  */
 export async function leave(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "drain", summary: "node is being drained" }, options.emit, async (progress) => {
@@ -46,9 +46,9 @@ export async function leave(node: AgentNode, options: DrainNodeOptions): Promise
 }
 
 /**
- * Undrains the node, and waits until the load balancer sends it connections.
- * @throws KhwError DRAINED if a person drained it meanwhile; TIMEOUT with the last result of the health check; the node
- * is no longer drained by then
+ * Undrains the node, and waits until the load balancer sends it connections again.
+ * @throws KhwError DRAINED if a person drained the node in the meantime; TIMEOUT with the last result of the health
+ * check, after the node was undrained
  */
 export async function enter(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "undrain", summary: "node is being undrained" }, options.emit, async (progress) => {
@@ -59,7 +59,7 @@ export async function enter(node: AgentNode, options: DrainNodeOptions): Promise
 }
 
 interface Agreement extends DrainNodeOptions {
-  /** Whether the load balancer should send the node no connections. */
+  /** Whether the load balancer should stop sending connections to the node. */
   readonly drained: boolean;
   readonly progress: (text: string) => void;
 }

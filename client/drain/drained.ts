@@ -23,7 +23,7 @@ export function staysDrained(name: string, maintenance: Maintenance): KhwError {
 }
 
 /**
- * Ends a wait for a drained node, because the load balancer cannot report it as HEALTHY.
+ * Ends the wait for a drained node, because the load balancer cannot report that node as HEALTHY.
  * @throws KhwError DRAINED
  */
 export async function refuseDrained(node: AgentNode, signal: AbortSignal): Promise<void> {

@@ -69,7 +69,7 @@ function whyNot(standing: ServingState): string {
   return `Google's health check reports ${backend ?? "nothing"} for ${name}`;
 }
 
-/** Returns the reason why the cluster could not serve clients without these nodes; undefined if it could. */
+/** Returns the reason why the cluster could not serve clients without these nodes; undefined if the cluster could. */
 export function refusalToLeave(standings: readonly ServingState[], leaving: ReadonlySet<string>): KhwError | undefined {
   const others = standings.filter(({ name }) => !leaving.has(name));
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
@@ -81,8 +81,8 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
 }
 
 /**
- * Returns the reason why the cluster cannot do without this component of the node during a restart; undefined if it
- * can.
+ * Returns the reason why the cluster cannot do without this component of the node during a restart; undefined if the
+ * cluster can.
  */
 export function refusalToRestart(
   standings: readonly ServingState[],
@@ -90,7 +90,7 @@ export function refusalToRestart(
   component: string,
 ): KhwError | undefined {
   const own = standings.find((standing) => standing.name === name);
-  // Restarting a component that does not work does not affect clients.
+  // Restarting a component that is not working does not affect clients.
   if (own === undefined || !isHealthy(own, component)) return undefined;
   const others = standings.filter((standing) => standing !== own);
   switch (component) {

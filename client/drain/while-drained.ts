@@ -17,19 +17,19 @@ export interface DrainedOptions extends Omit<DrainNodeOptions, "reason"> {
 
 const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 
-/** Long enough for a check by the agent, which probes its components every few seconds. */
+/** Long enough for the agent's next check; it probes its components every few seconds. */
 const lookMillis = 15_000;
 
-/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
+/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /**
- * Drains the node, does the work, and undrains it. Does not drain a node that gets no requests, was drained by a
- * person, or is the only serving node. A node that an earlier rolling update left drained is undrained too.
+ * Drains the node, does the work, and undrains it. Does not drain a node that receives no requests, was drained by a
+ * person, or is the only serving node. A node that an earlier rolling update left drained is also undrained.
  *
- * If the work fails and the API server is not healthy, the node stays drained, and the error says so. Ctrl-C before
- * the work undrains the node at once.
- * @throws KhwError the error of the work; TIMEOUT if the health check does not follow in time
+ * If the work fails and the API server is not healthy, the node stays drained, and the error says so. If Ctrl-C comes
+ * before the work starts, the node is undrained at once.
+ * @throws KhwError the error of the work; TIMEOUT if the health check does not show the new state in time
  */
 export async function whileDrained(work: () => Promise<void>, options: DrainedOptions): Promise<void> {
   const { node, standings, signal, underWay = false } = options;
@@ -61,7 +61,7 @@ export async function whileDrained(work: () => Promise<void>, options: DrainedOp
   }
 }
 
-/** Whether the node can be drained: it serves, and so does another node. */
+/** Whether the node can be drained, because another node is also serving. */
 function mayLeave(standings: readonly ServingState[], name: string, { cloud }: DrainedOptions): boolean {
   const own = standings.find((standing) => standing.name === name);
   if (cloud === undefined || own === undefined || isDrained(own) || own.backend !== "HEALTHY") return false;
@@ -98,7 +98,7 @@ async function serveAgain(node: AgentNode, error: KhwError, options: DrainedOpti
 }
 
 /**
- * Undrains the node and returns the error that interrupted the work. If undraining fails, the error says how to
+ * Undrains the node and returns the error that interrupted the work. If undraining fails, the error also says how to
  * undrain the node.
  */
 async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {

@@ -2,7 +2,7 @@ import { type Document, parseDocument } from "yaml";
 import { listOf } from "../pki/check/yaml.ts";
 import { configInvalid, parseProvider, type Provider, toPlain } from "../pki/encryption/provider.ts";
 
-/** How the values of some resources are stored. */
+/** Specifies how the values of some resources are stored. */
 export interface EncryptionEntry {
   /** The names of the resources, for example "secrets" and "widgets.example.com". */
   readonly resources: readonly string[];
@@ -15,7 +15,7 @@ export interface EncryptionEntry {
 export interface EncryptionConfig {
   /** The entries with keys, and the entry for Secrets. Other unencrypted entries stay unchanged. */
   readonly entries: readonly EncryptionEntry[];
-  /** Returns the file's text with different providers in some entries. All other text is kept, including comments. */
+  /** Returns the file's text with new providers in some entries. All other text is kept, including comments. */
   readonly withProviders: (change: (entry: EncryptionEntry) => readonly Provider[]) => string;
 }
 
@@ -53,7 +53,7 @@ export function parseEncryptionConfig(text: string): EncryptionConfig {
   };
 }
 
-/** Returns undefined for a text that is not YAML. The parser's own message might quote a key. */
+/** Returns undefined for text that is not YAML. The parser's own message might quote a key. */
 function readDocument(text: string): Document | undefined {
   const document = parseDocument(text, { logLevel: "silent" });
   return document.errors.length === 0 ? document : undefined;

@@ -3,7 +3,7 @@ import { KhwError } from "../../proto/errors.ts";
 /** The part of the Kubernetes API that lists objects without their content. */
 export interface MetadataApi extends AsyncDisposable {
   /**
-   * For a list request, returns only the objects' metadata; for a discovery request, the whole response. Does not
+   * Returns only the objects' metadata for a list request, and the whole response for a discovery request. Does not
    * reject for an HTTP error status.
    */
   get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
@@ -20,7 +20,7 @@ export interface MetadataAnswer {
 export interface MetadataApiOptions {
   /** The API server's URL, for example "https://192.0.2.9:6443". */
   readonly server: string;
-  /** The CA's certificate in PEM; the next two fields are also in PEM. */
+  /** The CA's certificate, in PEM like the next two fields. */
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
@@ -29,12 +29,12 @@ export interface MetadataApiOptions {
 }
 
 const requestMillis = 30_000;
-/** Also accepts plain JSON, for responses without metadata: discovery, and errors. */
+/** Also accepts plain JSON, because discovery responses and errors have no metadata. */
 const metadataOf = (kind: string): string => `application/json;as=${kind};g=meta.k8s.io;v=v1,application/json`;
 const reading = { accept: metadataOf("PartialObjectMetadataList") };
 const touching = { accept: metadataOf("PartialObjectMetadata"), "content-type": "application/merge-patch+json" };
 
-/** Connects over mutual TLS. The calls fail with UNREACHABLE if there is no answer. */
+/** Connects over mutual TLS. Calls fail with UNREACHABLE if there is no answer. */
 export async function openMetadataApi(options: MetadataApiOptions): Promise<MetadataApi> {
   const { server, ca, certificate: cert, key, connections } = options;
   const { Agent, request } = await import("undici");

@@ -9,7 +9,7 @@ import { type ServedResource, unexpected } from "./resources.ts";
 export interface RewriteOptions {
   readonly signal: AbortSignal;
   readonly progress: (text: string) => void;
-  /** How many objects are written at once. */
+  /** The number of objects to write at once. */
   readonly atOnce: number;
 }
 
@@ -20,8 +20,8 @@ const backoff: Backoff = { firstMillis: 500, maxMillis: 2_000 };
 const shown = 10;
 
 /**
- * Makes the API server rewrite every object of the resource with its current encryption. The objects' content never
- * leaves the cluster. Because the patch is empty, concurrent changes by others are kept.
+ * Has the API server rewrite every object of the resource with the current encryption. The objects' contents never
+ * leave the cluster. Because the patch is empty, concurrent changes by others are kept.
  * @returns the number of objects
  * @throws KhwError VERIFY_FAILED that names the objects that could not be written; UNREACHABLE
  */
@@ -82,15 +82,14 @@ async function listPaths(
 }
 
 /**
- * Retries the write, because lost connections, conflicts and an overloaded server are temporary. Returns the last
- * failure.
+ * Retries the write, because lost connections, conflicts and server overload are temporary. Returns the last failure.
  */
 async function touch(api: MetadataApi, path: string, signal: AbortSignal): Promise<KhwError | undefined> {
   for (let attempt = 1; ; attempt++) {
     let failure: KhwError;
     try {
       const { status, body } = await api.touch(path, signal);
-      // A deleted object needs no write.
+      // An object that was deleted does not need to be rewritten.
       if (status === 200 || status === 404) return undefined;
       failure = rewriteError(path, status, body);
       if (!passing.has(status)) return failure;

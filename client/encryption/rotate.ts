@@ -23,10 +23,10 @@ export interface RotationParts {
   replace(text: string): Promise<void>;
   /**
    * Describes how the nodes differ from the files on this workstation.
-   * @throws if a node cannot be reached
+   * @throws if any node cannot be reached
    */
   differences(): Promise<readonly NodeDifference[]>;
-  /** Updates the nodes; afterwards every API server runs with the configuration. */
+  /** Updates the nodes; afterwards, every API server uses the configuration. */
   roll(): Promise<void>;
   /** Rewrites every object of these resources with the current encryption. */
   rewrite(resources: readonly string[]): Promise<void>;
@@ -36,13 +36,13 @@ export interface RotationParts {
 
 export interface NodeDifference {
   readonly node: string;
-  /** The step's id. */
+  /** The id of the step that differs. */
   readonly step: string;
   readonly what: string;
 }
 
 export interface RotateOptions {
-  /** The provider of the new key; absent: the configuration's provider. */
+  /** The provider for the new key; if absent, the configuration's current provider. */
   readonly kind?: KeyedKind | undefined;
   readonly now: Date;
 }
@@ -52,7 +52,7 @@ const configStep = "credential/encryption-config.yaml";
 /**
  * Replaces the keys that Kubernetes uses for encryption. Adds a new key, makes it the key for writing, rewrites
  * everything, and removes the old keys. All API servers are updated between these steps. The configuration file, the
- * nodes and etcd show how far a rotation got, so the same call completes an interrupted rotation.
+ * nodes and etcd show how far a rotation got, so running it again completes an interrupted rotation.
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, before
  * anything changes
  */
@@ -103,8 +103,8 @@ async function change(
 }
 
 /**
- * Whether the last part of a rotation was interrupted: the configuration looks completed, but nodes or etcd differ
- * from it. For a configuration that khw did not write, differences are not allowed.
+ * Whether the last part of a rotation was interrupted: the configuration is in its final state, but nodes or etcd still
+ * differ from it. If khw did not write the configuration, differences are an error.
  */
 async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig): Promise<boolean> {
   const [differences, stored] = [await parts.differences(), await parts.stored()];

@@ -2,7 +2,7 @@ import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import type { EncryptionEntry } from "./config.ts";
 import { writingKey } from "../pki/encryption/stage.ts";
 
-/** The core resources that etcd stores under a name other than their own. */
+/** The core resources that etcd stores under a different name. */
 const places: Readonly<Record<string, string>> = {
   nodes: "minions",
   services: "services/specs",
@@ -24,7 +24,7 @@ export function unreadableValues(stored: readonly StoredValues[], entries: reado
   return stored.filter(({ provider, key }) => provider !== "" && !known.has(`${provider} ${key}`));
 }
 
-/** Returns the values that a new write would store differently. */
+/** Returns the values that would be stored differently if they were written now. */
 export function outdated(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): StoredValues[] {
   const writing = new Set(
     entries.flatMap(({ providers }) => {
@@ -41,7 +41,7 @@ export function outdated(stored: readonly StoredValues[], entries: readonly Encr
 }
 
 /**
- * Whether resources that `outdated` does not check may be encrypted: for a wildcard, `outdated` checks only Secrets.
+ * Whether resources that `outdated` does not check may be encrypted. For a wildcard, `outdated` checks only Secrets.
  */
 export function encryptsByWildcard(entries: readonly EncryptionEntry[]): boolean {
   return entries.some(
@@ -51,7 +51,8 @@ export function encryptsByWildcard(entries: readonly EncryptionEntry[]): boolean
 }
 
 /**
- * A wildcard also covers resources that are never encrypted. So of a wildcard's unencrypted values, only Secrets count.
+ * A wildcard also covers resources that are never encrypted. Therefore, only Secrets count among its unencrypted
+ * values.
  */
 function isAt(name: string, place: string): boolean {
   if (name === "*." || name === "*.*") return place === "secrets";

@@ -17,7 +17,7 @@ import { rethrow } from "../cluster/refusal.ts";
 /** An agent's EnrolmentService. Every failure is a KhwError that names the node. */
 export interface EnrolmentNode {
   readonly address: NodeAddress;
-  /** Returns the state of the agent's certificate, as the agent describes it. */
+  /** Returns the state of the agent's certificate, as reported by the agent. */
   enrolment(signal: AbortSignal): Promise<Answered<{ readonly enrolled: boolean; readonly certificate: string }>>;
   request(nonce: Buffer, signal: AbortSignal): Promise<Answered<SignedRequest>>;
   install(certificate: string, signal: AbortSignal): Promise<void>;
@@ -33,14 +33,17 @@ export interface SignedRequest {
 export type Answered<Value> = Value & { readonly peer: X509Certificate };
 
 /**
- * Selects the trusted certificates: all from the management CA for the node's name, or only this certificate,
- * regardless of its signer.
+ * Selects the trusted certificates: any certificate from the management CA for the node's name, or only the given
+ * certificate, whoever signed it.
  */
 export type Trust = "management" | X509Certificate;
 
 const callMillis = 60_000;
 
-/** Connects at the first call. If only the key is trusted, the response itself must prove the identity. */
+/**
+ * Connects on the first call. If only the given certificate is trusted, the response itself must prove the agent's
+ * identity.
+ */
 export function connectEnrolment(address: NodeAddress, identity: ManagementIdentity, trust: Trust): EnrolmentNode {
   const { name } = address;
   const tls = (): ChannelTls => (trust === "management" ? channelTls(identity) : pinned(identity, trust));
@@ -70,7 +73,7 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       identified((options, done) => client.getEnrolment({}, new Metadata(), options, done), signal),
     request: (nonce, signal) =>
       identified((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
-    // The agent closes its connections once it has a new certificate, often before this client has handled the
+    // The agent closes its connections when it gets a new certificate, often before this client has processed the
     // response.
     install: async (certificate, signal) =>
       void (await call(

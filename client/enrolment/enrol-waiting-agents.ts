@@ -6,9 +6,9 @@ import { note, type ProgressOptions } from "../progress/progress.ts";
 import { openEnroller } from "./enroller.ts";
 
 /**
- * Enrols the agents that wait for a certificate, and returns the cluster with their answers. An agent must prove which
- * instance it runs on, so this needs the Compute API. A node that could not be enrolled still counts as not answering,
- * and the reason is printed.
+ * Enrols the agents that are waiting for a certificate, and returns the cluster with their answers. Enrolment needs the
+ * Compute API, because each agent must prove which instance it runs on. A node that could not be enrolled still counts
+ * as not answering, and the reason is printed.
  */
 export async function enrolWaitingAgents(
   cluster: OpenCluster,

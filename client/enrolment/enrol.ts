@@ -20,7 +20,7 @@ export interface EnrolOptions {
   readonly identity: ManagementIdentity;
   readonly signer: Signer;
   readonly keys: KeySet;
-  /** How long to wait for an agent to listen, in milliseconds. */
+  /** How long to wait until an agent accepts connections, in milliseconds. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
   readonly say: (text: string) => void;
@@ -68,8 +68,8 @@ export async function enrolNode(
 }
 
 /**
- * Connects to the agent as soon as it accepts this client. An agent that has just started must first get the CA's
- * certificate, which it needs to check each new connection.
+ * Connects to the agent as soon as it accepts this client. An agent that has just started must first fetch the CA's
+ * certificate, because it checks each new connection against the CA.
  */
 async function greet(
   address: NodeAddress,

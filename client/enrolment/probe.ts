@@ -5,7 +5,7 @@ import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { NodeAddress } from "../cluster/channel.ts";
 
 export interface ProbeOptions {
-  /** How long to wait until a program listens at the address, in milliseconds. */
+  /** How long to wait until a program is listening at the address, in milliseconds. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
 }
@@ -14,7 +14,7 @@ const attemptMillis = 10_000;
 const againMillis = 500;
 
 /**
- * Returns the certificate at the node's address, trusted or not, as soon as a program listens there.
+ * Returns the certificate at the node's address, trusted or not, as soon as a program is listening there.
  * @throws KhwError UNREACHABLE
  */
 export async function probeCertificate(

@@ -3,7 +3,7 @@ import type { ManagementIdentity, NodeAddress } from "../cluster/channel.ts";
 import { connectEnrolment } from "./connect.ts";
 
 /**
- * Verifies on a new connection that the agent presents the certificate with that serial number.
+ * Opens a new connection and verifies that the agent presents the certificate with this serial number.
  * @throws KhwError WRONG_NODE, UNREACHABLE
  */
 export async function prove(

@@ -6,7 +6,7 @@ import { refusedBecause } from "../gce/refusal.ts";
 import type { Instance } from "../gce/resources.ts";
 
 /**
- * How often the client tries again if another user changes the instance's metadata between the client's read and write.
+ * The maximum number of attempts, because another user may change the metadata between this client's read and write.
  */
 const tries = 5;
 
@@ -37,7 +37,7 @@ export async function publishCa(
       await compute.setMetadata(reference, metadata, signal);
       return { instance, changed: true };
     } catch (error) {
-      // Another user's change is never overwritten: the metadata is read again first.
+      // Reads the metadata again first, so that another user's change is never overwritten.
       if (!refusedBecause(error, "changed") || left === 1) throw error;
     }
   }

@@ -9,8 +9,8 @@ import { once } from "./once.ts";
 import { renewNode } from "./renew.ts";
 
 /**
- * Renews the certificates of agents that answered, if they are past two thirds of their lifetime. A failure is printed
- * and never thrown, because the current certificate is still valid.
+ * Renews the certificates of agents that answered, if they are past two thirds of their lifetime. A failure is only
+ * printed, never thrown, because the current certificate is still valid.
  */
 export async function renewDue({ config, members }: OpenCluster, { progress, signal }: ProgressOptions): Promise<void> {
   const { management, enrolment } = config;

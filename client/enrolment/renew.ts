@@ -7,7 +7,7 @@ import { prove } from "./prove.ts";
 
 export interface RenewOptions {
   readonly identity: ManagementIdentity;
-  /** Opens the signer when the first node is due; the CA's key is not read before that. */
+  /** Opens the signer when the first certificate is due for renewal; the CA's key is not read earlier. */
   readonly signer: () => Promise<Signer>;
   readonly signal: AbortSignal;
 }
@@ -15,7 +15,7 @@ export interface RenewOptions {
 /**
  * Renews the certificate of the node's agent if it is past two thirds of its lifetime. The new certificate is for a new
  * key, and is sent over the connection that the current certificate authenticates. Returns a description of the new
- * certificate; undefined if no renewal was due.
+ * certificate; undefined if the renewal was not due.
  * @throws KhwError
  */
 export async function renewNode(

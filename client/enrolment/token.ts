@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { isFields } from "../gce/fields.ts";
 import type { KeySet } from "./jwks.ts";
 
-/** The instance and the purpose that an identity token must have. */
+/** The instance and the purpose that an identity token must specify. */
 export interface ExpectedToken {
   readonly project: string;
   readonly zone: string;
@@ -26,8 +26,8 @@ const clockTolerance = "60s";
 export async function verifyIdentityToken(token: string, keys: KeySet, expected: ExpectedToken): Promise<void> {
   const { jwtVerify } = await import("jose");
   const { payload } = await jwtVerify(token, keys, {
-    // Only Google's algorithm is accepted. If the token could choose its algorithm, it could choose "none" and be
-    // unsigned.
+    // Accepts only Google's algorithm. If a token could choose its algorithm, it could choose "none" and need no
+    // signature.
     algorithms: ["RS256"],
     issuer,
     audience: expected.audience,
@@ -37,7 +37,7 @@ export async function verifyIdentityToken(token: string, keys: KeySet, expected:
   }).catch((cause: unknown) => {
     throw tokenError(cause instanceof Error ? cause.message : String(cause), cause);
   });
-  // A token for several audiences could be meant for another service.
+  // A token with several audiences might be intended for another service.
   if (payload.aud !== expected.audience) throw tokenError("it is also for other audiences");
   const google = isFields(payload["google"]) ? payload["google"] : {};
   const engine = isFields(google["compute_engine"]) ? google["compute_engine"] : {};

@@ -20,8 +20,8 @@ export interface ExpectedAnswer {
 }
 
 /**
- * Returns the signing request once it is proven that the instance made it. Google's token binds the instance to the
- * request and to the client's nonce. The connection was made with the request's key, so there is no machine in between.
+ * Returns the signing request after verifying that the instance created it. Google's token binds the instance to the
+ * request and to the client's nonce. The connection uses the request's key, so no other machine intercepts it.
  * @throws KhwError CREDENTIAL_INVALID, WRONG_NODE, IDENTITY_MISMATCH
  */
 export async function verifyAnswer(

@@ -49,7 +49,7 @@ export async function fileSource(path: string): Promise<Source> {
   return { snapshot, nodes: [], read: () => createReadStream(path) };
 }
 
-/** Copies the snapshot to the node if needed, and makes the node verify it. */
+/** Copies the snapshot to the node if needed, and has the node verify the snapshot. */
 export async function distributeTo({ node }: Member, source: Source, signal: AbortSignal): Promise<Snapshot> {
   const { snapshot, nodes, read } = source;
   return nodes.includes(node.address.name)

@@ -4,7 +4,7 @@ import { continuingCommand } from "../../proto/restore.ts";
 import type { Member } from "../cluster/open.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 
-/** An agent's report about the etcd member on its node. */
+/** An agent's report on the etcd member on its node. */
 export interface NodeEtcd {
   readonly node: string;
   /** Absent if the agent did not answer. */
@@ -19,7 +19,7 @@ export async function readEtcd(members: readonly Member[], signal: AbortSignal):
   );
 }
 
-/** Returns every problem, one sentence each; empty if every member is healthy, in one cluster with one leader. */
+/** Returns one sentence for each problem; empty if every member is healthy, in one cluster with one leader. */
 export function etcdProblems(nodes: readonly NodeEtcd[]): string[] {
   return [...nodes.flatMap(problemsOfNode), ...problemsTogether(nodes)];
 }

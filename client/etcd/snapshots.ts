@@ -16,7 +16,10 @@ export function readSnapshots(
   return forEachNode(members, maxConcurrentNodes, (node) => node.etcd.list(signal));
 }
 
-/** Returns each snapshot once, oldest first. The same name with different bytes counts as a different snapshot. */
+/**
+ * Returns each snapshot once, oldest first. Snapshots with the same name but different contents count as different
+ * snapshots.
+ */
 export function nodeSnapshots(answers: readonly NodeAnswer<ListSnapshotsResponse>[]): NodeSnapshot[] {
   const held = new Map<string, NodeSnapshot>();
   for (const { name, value } of answers) {
@@ -38,7 +41,7 @@ function isCopy({ origin }: Snapshot): boolean {
  * Returns the snapshot with that name, or for "latest" the newest snapshot taken from a member. Files cannot be the
  * latest snapshot, because their age is unknown.
  * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has a lower revision than an older
- * snapshot of the same cluster: in that case etcd was emptied in between, and the user must name the snapshot
+ * snapshot of the same cluster: etcd was then emptied in between, and the user must name the snapshot
  */
 export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
   const hint = "run `khw-client etcd snapshot list` for the names; give a file as ./FILE";

@@ -5,8 +5,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { isAlive } from "../pki/staging.ts";
 
 /**
- * Replaces the file's whole content. At any moment the file has its old or its new content. If the path is a link, the
- * link is kept, and its target is replaced or created.
+ * Replaces the entire contents of the file. At any moment, the file has either its old or its new contents. If the path
+ * is a link, the link is kept, and its target is replaced or created.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
@@ -30,10 +30,7 @@ export async function replaceFile(path: string, text: string, mode: number): Pro
   }
 }
 
-/**
- * Removes the temporary files of killed clients, because a kubeconfig's temporary file contains the administrator's
- * key.
- */
+/** Removes temporary files that killed clients left behind, because such a file may contain the administrator's key. */
 async function removeRemains(target: string): Promise<void> {
   const prefix = `${basename(target)}.khw-`;
   for (const name of await readdir(dirname(target))) {
@@ -42,7 +39,7 @@ async function removeRemains(target: string): Promise<void> {
   }
 }
 
-/** Follows links to the final target, even if it does not exist yet, and creates its folder. */
+/** Follows links to the final target, even if the target does not exist yet, and creates the target's folder. */
 async function finalTarget(path: string): Promise<string> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   try {

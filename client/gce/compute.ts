@@ -1,18 +1,18 @@
 import type { Reference } from "./references.ts";
 import type { HealthStatus, InstanceMetadata, Kind, Resources } from "./resources.ts";
 
-/** The body of an insert or patch: fields under Google's names; the name comes from the reference. */
+/** The body of an insert or patch request, with Google's field names. The resource's name comes from the reference. */
 export type Body<K extends Kind> = Partial<Resources[K]> & { readonly description?: string };
 
-/** The changes of a target pool, which has no PATCH. Values are paths. */
+/** The changes to a target pool, because the API has no PATCH for pools. Values are paths. */
 export type PoolChange =
   | { readonly verb: "addInstance"; readonly instances: readonly string[] }
   | { readonly verb: "addHealthCheck" | "removeHealthCheck"; readonly healthCheck: string };
 
 /**
  * The part of the Compute Engine API that khw uses: the interface between the load balancer's steps and Google. A
- * change resolves when its operation is done. Failures are KhwErrors: COMPUTE_FAILED with Google's code, reason and
- * message, whose cause is a Refusal if the API answered; TIMEOUT if an operation does not end.
+ * change resolves when Google's operation is done. Failures are KhwErrors: COMPUTE_FAILED with Google's code, reason
+ * and message, whose cause is a Refusal if the API answered; TIMEOUT if an operation does not end.
  */
 export interface Compute {
   /** Returns undefined if there is no such resource. */
@@ -27,11 +27,11 @@ export interface Compute {
   delete(reference: Reference, signal: AbortSignal): Promise<void>;
   changePool(pool: Reference<"targetPools">, change: PoolChange, signal: AbortSignal): Promise<void>;
   /**
-   * Replaces all of an instance's metadata, unless they have changed since the fingerprint was read
-   * (conditionNotMet).
+   * Replaces all of an instance's metadata. Fails with conditionNotMet if the metadata has changed since the
+   * fingerprint was read.
    */
   setMetadata(instance: Reference<"instances">, metadata: InstanceMetadata, signal: AbortSignal): Promise<void>;
-  /** Returns the health of an instance in the pool, by forwarding rule; empty if no rule points to the pool. */
+  /** Returns the health of an instance in the pool for each forwarding rule; empty if no rule points to the pool. */
   health(pool: Reference<"targetPools">, instance: string, signal: AbortSignal): Promise<HealthStatus[]>;
   /** Returns all of the project's instances with that name, in any zone. */
   instancesNamed(project: string, name: string, signal: AbortSignal): Promise<Resources["instances"][]>;

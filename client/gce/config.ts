@@ -1,4 +1,4 @@
-/** The load balancer of lab 08: the resources, their values, and the instances behind them. */
+/** The load balancer of lab 08: its resources, their values, and the instances behind it. */
 export interface LoadBalancerConfig {
   readonly project: string;
   readonly region: string;
@@ -6,7 +6,7 @@ export interface LoadBalancerConfig {
   readonly network: string;
   /** The name of the regional static address that clients use. */
   readonly addressName: string;
-  /** Reserve the address if it does not exist. If false, a missing address is an error. */
+  /** Whether to reserve the address if it does not exist. If false, a missing address is an error. */
   readonly createAddress: boolean;
   readonly healthCheck: {
     readonly name: string;
@@ -22,7 +22,7 @@ export interface LoadBalancerConfig {
   };
   readonly targetPool: string;
   readonly forwardingRule: string;
-  /** The TCP port that is forwarded, the same on both sides. */
+  /** The forwarded TCP port, which is the same on both sides. */
   readonly port: number;
   readonly instances: readonly InstanceName[];
 }
@@ -46,7 +46,7 @@ export interface ComputeConnection {
 
 export const defaultEndpoint = "https://compute.googleapis.com/compute/v1/";
 
-/** All values that lab 08 prescribes; project, region and instances are up to the reader. */
+/** All values that lab 08 prescribes; the user chooses the project, the region and the instances. */
 export const labLoadBalancer = {
   network: "kubernetes-the-hard-way",
   addressName: "kubernetes-the-hard-way",

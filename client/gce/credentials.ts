@@ -16,8 +16,8 @@ const unanswered = /request to \S+ failed, reason: /;
 const signIn = "sign in: gcloud auth application-default login; or set gce.auth to a service account's key file";
 
 /**
- * Opens the credentials of `gce.auth` (see ComputeConnection). They are looked up at the first request and kept for
- * the lifetime of the process.
+ * Opens the credentials of `gce.auth` (see ComputeConnection). The credentials are looked up on the first request, and
+ * kept for the lifetime of the process.
  */
 export function openCredentials(auth: string, project: string): Credentials {
   let source: Promise<Credentials> | undefined;
@@ -45,7 +45,7 @@ async function findCredentials(auth: string, project: string, signal: AbortSigna
 async function applicationDefault(project: string): Promise<Credentials | undefined> {
   const { GoogleAuth } = await import("google-auth-library");
   try {
-    // Without the project's id the library runs gcloud to find one.
+    // Without the project's id, the library would run gcloud to find an id.
     return await headersOf(await new GoogleAuth({ scopes, projectId: project }).getClient());
   } catch (error) {
     if (error instanceof Error && error.message.startsWith("Could not load the default credentials")) return undefined;
@@ -60,7 +60,7 @@ async function serviceAccount(file: string): Promise<Credentials> {
     if (!isServiceAccount(key)) throw new Error("it is not a service account's key file");
     return await headersOf(new JWT({ email: key.client_email, key: key.private_key, scopes }));
   } catch (error) {
-    // The parser's message would quote the text, which is a secret here.
+    // The parser's message would quote the text, which is secret.
     const shown = error instanceof SyntaxError ? new Error("it is not JSON") : error;
     throw unusable(`gce.auth: ${file}`, shown);
   }
@@ -87,8 +87,7 @@ async function headersOf(client: AuthClient): Promise<Credentials> {
 }
 
 /**
- * Makes a client use this function for its requests, including its inner clients (of an impersonated or a federated
- * account).
+ * Makes a client and its inner clients (for an impersonated or federated account) use this function for their requests.
  */
 function sendWith(client: object, fetchImplementation: typeof fetch): void {
   if (!hasTransporter(client)) return;

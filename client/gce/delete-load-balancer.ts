@@ -9,14 +9,14 @@ import { refusedBecause } from "./refusal.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 
 export interface DeleteOptions {
-  /** Also release the static address; certificates that contain the address then become useless. */
+  /** Whether to release the static address, too. Certificates for that address then become useless. */
   readonly address: boolean;
 }
 
 /**
- * Removes the load balancer's resources, each before the resources that it uses. Resources that others use are kept,
- * and reported as COMPUTE_DRIFT: a pool with other instances, together with everything that belongs to it, and a
- * forwarding rule to another target.
+ * Removes the load balancer's resources. Each resource is removed before the resources that it uses. Keeps resources
+ * that others use, and reports them as COMPUTE_DRIFT. Examples are a forwarding rule to another target, and a pool with
+ * other instances together with everything that belongs to the pool.
  */
 export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: DeleteOptions): Step<Compute>[] {
   const { address, healthCheck, firewall, pool, forwardingRule } = loadBalancerReferences(config);
@@ -42,7 +42,7 @@ export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: Del
   }
 }
 
-/** Deletes nothing while other instances are in the pool. */
+/** Blocks all deletions while other instances are in the pool. */
 function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> {
   return {
     id,
@@ -69,7 +69,7 @@ function absent(id: string, reference: Reference, needs: readonly string[]): Ste
   };
 }
 
-/** The time until Google notices that a deleted resource no longer uses another one. */
+/** The time that Google needs to notice that a deleted resource no longer uses another resource. */
 const settleMillis = 20_000;
 
 async function deleteOnceFree(

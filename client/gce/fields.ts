@@ -2,7 +2,8 @@ import { KhwError } from "../../proto/errors.ts";
 import { oneLine } from "../../proto/sanitize.ts";
 
 /**
- * The fields of a response's JSON object, unchecked. The readers below throw COMPUTE_FAILED if a field's type is wrong.
+ * The fields of a response's JSON object, unchecked. The functions below throw COMPUTE_FAILED if a field has the wrong
+ * type.
  */
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -11,7 +12,7 @@ export function textField(fields: Fields, field: string, absent = ""): string {
   return oneLine(rawText(fields, field, absent));
 }
 
-/** Returns Google's text unchanged, to send it back; it must never be shown. */
+/** Returns Google's text unchanged, so that it can be sent back. The text must never be shown. */
 export function rawText(fields: Fields, field: string, absent = ""): string {
   const value = fields[field] ?? absent;
   return typeof value === "string" ? value : refuseField(field, "a string");

@@ -4,8 +4,8 @@ import { loadBalancerReferences } from "./load-balancer.ts";
 import { instanceReference, pathOf } from "./references.ts";
 
 /**
- * UNKNOWN: Google reports no health yet (no forwarding rule points to the pool). MISSING: the instance is not in the
- * pool.
+ * UNKNOWN means that Google reports no health yet, because no forwarding rule points to the pool. MISSING means that
+ * the instance is not in the pool.
  */
 export type HealthState = "HEALTHY" | "UNHEALTHY" | "UNKNOWN" | "MISSING";
 
@@ -16,8 +16,8 @@ export interface BackendHealth extends InstanceName {
 }
 
 /**
- * Returns each controller's health as the load balancer reports it, in the order of the config. If the pool does not exist,
- * all are MISSING.
+ * Returns the health that the load balancer reports for each controller, in the order of the config. If the pool does
+ * not exist, all are MISSING.
  */
 export async function poolHealth(
   compute: Compute,

@@ -8,10 +8,10 @@ import { readRefusal, computeError, Refusal } from "./refusal.ts";
 import { pause } from "../../proto/wait-for.ts";
 import { isTransient, pauseMillis, type RetryPolicy } from "./retry.ts";
 
-/** A request to the API. Sending a request again must be harmless, so a change has a `requestId`. */
+/** A request to the API. It must be safe to send a request again, so each change has a `requestId`. */
 export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
-  /** The path, from `projects/` on. */
+  /** The path, starting with `projects/`. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly body?: object;
@@ -38,7 +38,7 @@ export interface Http extends AsyncDisposable {
 const headers = { accept: "application/json", "user-agent": "khw-client" };
 const jsonBody = { "content-type": "application/json" };
 
-/** Opens the API over HTTP, with HTTPS_PROXY and NO_PROXY if they are set. Connects at the first request. */
+/** Opens the API over HTTP, and respects HTTPS_PROXY and NO_PROXY. Connects on the first request. */
 export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
   const base = parseEndpoint(endpoint);
   let undici: Promise<Undici> | undefined;
@@ -76,7 +76,7 @@ export function openHttp({ endpoint, credentials, retry }: HttpOptions): Http {
       }
     },
     async [Symbol.asyncDispose]() {
-      // If undici could not be loaded, the request has already reported the failure.
+      // If undici could not be loaded, the request has already reported that failure.
       await undici?.then(
         async ({ dispatcher }) => dispatcher.destroy(),
         () => undefined,
@@ -104,8 +104,9 @@ function parseEndpoint(endpoint: string): URL {
 }
 
 /**
- * Refuses to send a token that others on the network could read. The host needs no check: it is either Google's, or set
- * on the command line or in a trusted khw.yaml. No environment variable changes it, and redirects are not followed.
+ * Refuses to send a token that others on the network could read. The host does not need a check: it is Google's host,
+ * or comes from the command line or a trusted khw.yaml. No environment variable changes it, and redirects are not
+ * followed.
  */
 function requireSecrecy({ protocol, hostname }: URL): void {
   const loopback =
@@ -126,7 +127,7 @@ function parseJson(text: string): unknown {
 }
 
 /**
- * Returns the error as khw reports it. An error that comes neither from the API nor from the connection is a bug and is
+ * Converts the error to khw's format. An error that comes neither from the API nor from the connection is a bug, and is
  * returned unchanged.
  */
 function reported({ what, path }: ApiRequest, base: URL, error: unknown): unknown {

@@ -15,13 +15,13 @@ export interface ResolvedInstance extends InstanceName {
 }
 
 export interface InstancePlace extends Place {
-  /** The zone of all instances; undefined: any zone in the region. */
+  /** The zone of all instances; if undefined, any zone in the region. */
   readonly zone?: string | undefined;
 }
 
 /**
  * Returns the instances with those names, in that order.
- * @throws KhwError COMPUTE_FAILED that names all instances that are missing or in several zones
+ * @throws KhwError COMPUTE_FAILED with the names of all instances that are missing or found in several zones
  */
 export async function resolveInstances(
   compute: Compute,
@@ -42,7 +42,7 @@ export async function resolveInstances(
 }
 
 /**
- * Returns the zones of the instances with those names, in that order. Asks the API only if no zone is known.
+ * Returns the zones of the instances with those names, in that order. Calls the API only if no zone is known.
  * @throws as resolveInstances
  */
 export async function locateInstances(

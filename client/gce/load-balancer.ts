@@ -93,7 +93,7 @@ function healthCheckStep(config: LoadBalancerConfig): Step<Compute> {
   });
 }
 
-/** Lets Google's probes reach the network on any TCP port, as in the lab. */
+/** Lets Google's probes reach any TCP port on the network, as in the lab. */
 function firewallStep(config: LoadBalancerConfig): Step<Compute> {
   const { firewall: reference } = loadBalancerReferences(config);
   const { sourceRanges } = config.firewallRule;

@@ -4,8 +4,8 @@ import { openCredentials } from "./credentials.ts";
 import { restCompute } from "./rest.ts";
 
 /**
- * Opens the configured Compute Engine API. Nothing is looked up or connected before the first request.
- * `operationMillis` is the time limit of an operation.
+ * Opens the configured Compute Engine API. No credentials are looked up, and no connection is opened, before the first
+ * request. `operationMillis` is the time limit for an operation.
  */
 export function openCompute(
   { project, endpoint, auth }: ComputeConnection,

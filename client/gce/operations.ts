@@ -9,7 +9,7 @@ import { pause } from "../../proto/wait-for.ts";
 export interface WaitOptions {
   /** The operation's purpose, for messages. */
   readonly what: string;
-  /** The path of the changed resource. */
+  /** The path of the resource that is being changed. */
   readonly path: string;
   readonly deadlineMillis: number;
   readonly signal: AbortSignal;
@@ -22,7 +22,7 @@ const waitMillis = 150_000;
 const shortestWaitMillis = 200;
 
 /**
- * Waits until a change's operation is done.
+ * Waits until the operation for a change is done.
  * @throws KhwError COMPUTE_FAILED with the operation's own code and message; TIMEOUT with its last state
  */
 export async function awaitOperation(http: Http, started: Fields, options: WaitOptions): Promise<void> {

@@ -4,15 +4,15 @@ import type { Compute } from "./compute.ts";
 import type { InstanceName, LoadBalancerConfig } from "./config.ts";
 import { instanceReference, nameInLink, pathOf, regionalReference } from "./references.ts";
 
-/** The differences between a target pool's actual and desired members; paths. */
+/** The paths of the members that differ between the target pool's actual and desired state. */
 interface Members {
   readonly missing: readonly string[];
   readonly foreign: readonly string[];
 }
 
 /**
- * The target pool must contain exactly the controllers. Missing controllers are added. Other instances receive API
- * traffic but may be in use, so they are reported as COMPUTE_DRIFT and never removed.
+ * Returns the step that requires the target pool to contain exactly the controllers. Missing controllers are added.
+ * Other instances receive API traffic but may be in use, so they are reported as COMPUTE_DRIFT and never removed.
  */
 export function poolMembersStep(config: LoadBalancerConfig): Step<Compute> {
   const pool = regionalReference(config, "targetPools", config.targetPool);

@@ -1,8 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
 
 /**
- * Returns a fetch function that uses the environment's proxy by the same rules as khw's own requests.
- * google-auth-library's own requests interpret NO_PROXY differently: no `*`, no subdomains, no ports.
+ * Returns a fetch function that uses the environment's proxy settings in the same way as khw's own requests.
+ * google-auth-library's own requests interpret NO_PROXY differently: they do not support `*`, subdomains or ports.
  */
 export async function proxyFetch(): Promise<typeof fetch> {
   const { EnvHttpProxyAgent, fetch: send } = await import("undici");
@@ -18,7 +18,7 @@ export async function proxyFetch(): Promise<typeof fetch> {
     } catch (error) {
       const reason = error instanceof TypeError && error.cause instanceof Error ? error.cause.message : undefined;
       if (reason === undefined) throw error;
-      // This is the wording of the library's own fetch.
+      // The message has the same wording as the library's own fetch.
       throw new Error(`request to ${url.toString()} failed, reason: ${reason}`, { cause: error });
     }
   };

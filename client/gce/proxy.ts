@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 
-/** The order in which undici and google-auth-library look up the proxy for a TLS server. */
+/** The environment variables that undici and google-auth-library check, in order, for the proxy to a TLS server. */
 const variables = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"] as const;
 
 interface Proxy {
@@ -11,7 +11,7 @@ interface Proxy {
 
 /**
  * Returns the proxy for requests to Google. The libraries that send them read the same variables.
- * @throws KhwError INVALID_ARGUMENT for a value that is not the URL of a proxy
+ * @throws KhwError INVALID_ARGUMENT for a value that is not a proxy URL
  */
 export function googleProxy(env: Readonly<Record<string, string | undefined>> = process.env): Proxy | undefined {
   for (const variable of variables) {
@@ -27,7 +27,7 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
   return undefined;
 }
 
-/** Returns the hint for a network error, with the proxy in use but without the proxy's password. */
+/** Returns the hint for a network error. It names the proxy in use, but not the proxy's password. */
 export function networkHint(): string {
   const proxy = googleProxy();
   if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run the command again";

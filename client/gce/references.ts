@@ -1,7 +1,10 @@
 import { refuse, show } from "../../proto/validate.ts";
 import type { Kind } from "./resources.ts";
 
-/** A resource, by its kind and its path from `projects/` on. Other resources refer to it by the same path. */
+/**
+ * Identifies a resource by its kind and its path, which starts with `projects/`. Other resources refer to it by the
+ * same path.
+ */
 export interface Reference<K extends Kind = Kind> {
   readonly kind: K;
   readonly name: string;
@@ -33,14 +36,14 @@ export function instanceReference(
   return { kind: "instances", name, path: `${scope}/instances/${segment("instances", name)}` };
 }
 
-/** Networks are only referred to, never read. */
+/** Returns only a path, because khw refers to networks but never reads them. */
 export function networkPath(project: string, name: string): string {
   return `projects/${segment("project", project)}/global/networks/${segment("network", name)}`;
 }
 
 /**
- * Returns the path of a link from `projects/` on, because links to the same resource can differ in host and API
- * version. Returns the link itself if it has no such part.
+ * Returns the part of a link that starts with `projects/`, because links to the same resource can differ in host and
+ * API version. Returns the link itself if it has no such part.
  */
 export function pathOf(link: string): string {
   return /(?:^|\/)(projects\/.+)$/.exec(link)?.[1] ?? link;

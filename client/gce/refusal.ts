@@ -6,12 +6,12 @@ export interface RefusalOptions {
   readonly retryAfterMillis?: number;
 }
 
-/** A refusal by the API: in a response, or as the result of an operation. */
+/** A refusal from the API, either in a response or as the result of an operation. */
 export class Refusal extends Error {
   override readonly name = "Refusal";
   /** The HTTP status code. */
   readonly status: number;
-  /** Google's reason: `alreadyExists` in responses, `RESOURCE_ALREADY_EXISTS` in operations. */
+  /** Google's reason, for example `alreadyExists` in responses and `RESOURCE_ALREADY_EXISTS` in operations. */
   readonly reason: string;
   /** The pause that Google requests before the next try; 0 if Google requests no pause. */
   readonly retryAfterMillis: number;
@@ -42,7 +42,7 @@ export function refusedBecause(error: unknown, why: keyof typeof reasons): boole
 }
 
 /**
- * Reads the refusal in a response: Google's error JSON, or the text of a proxy in between. `retryAfter` is the value of
+ * Reads the refusal in a response: Google's error JSON, or text from a proxy on the way. `retryAfter` is the value of
  * the Retry-After header.
  */
 export function readRefusal(status: number, body: unknown, retryAfter: unknown): Refusal {

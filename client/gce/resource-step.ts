@@ -31,9 +31,9 @@ export interface ResourceStep<K extends Kind> {
 }
 
 /**
- * Returns a step for a resource of the Compute API: creates it if it does not exist, and repairs it in place if Google
- * allows that. Check and apply throw COMPUTE_DRIFT, with fields and both values, for differences that require deleting
- * and recreating the resource.
+ * Returns a step for a resource of the Compute API. The step creates the resource if it does not exist, and repairs it
+ * in place if Google allows that. Check and apply throw COMPUTE_DRIFT, with fields and both values, for differences
+ * that require deleting and recreating the resource.
  */
 export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Compute> {
   const { id, title, needs = [], reference } = wanted;
@@ -54,8 +54,8 @@ export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Comp
       await compute.insert(reference, await wanted.body(compute, signal), signal);
       return undefined;
     } catch (error) {
-      // Another client, or an interrupted request from this client, is creating the resource. It appears when that
-      // operation is done.
+      // Another client, or an interrupted request from this client, is creating the resource. The resource appears when
+      // that operation is done.
       if (!refusedBecause(error, "alreadyExists")) throw error;
       return await untilThere(compute, signal, error);
     }

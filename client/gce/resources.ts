@@ -1,6 +1,6 @@
 import { type Fields, isFields, number, objects, rawText, textField, texts } from "./fields.ts";
 
-/** The resources that khw reads, each with the fields that khw uses, under Google's names (Compute Engine v1). */
+/** The resources that khw reads. Each has the fields that khw uses, with Google's names (Compute Engine v1). */
 export interface Resources {
   readonly addresses: Address;
   readonly httpHealthChecks: HttpHealthCheck;
@@ -33,7 +33,7 @@ export interface Firewall {
 
 export interface Allowed {
   readonly IPProtocol: string;
-  /** Absent or empty: all ports. */
+  /** All ports if absent or empty. */
   readonly ports?: readonly string[];
 }
 
@@ -47,7 +47,7 @@ export interface TargetPool {
 export interface ForwardingRule {
   readonly IPAddress: string;
   readonly IPProtocol: string;
-  /** First and last port: `6443-6443`. */
+  /** The first and the last port, for example `6443-6443`. */
   readonly portRange: string;
   /** A link; empty for a rule that points to a backend service. */
   readonly target: string;
@@ -66,7 +66,7 @@ export interface Instance {
 
 /** The items of an instance's metadata, except Google's own. */
 export interface InstanceMetadata {
-  /** Identifies this version: a change applies to exactly this version, or is refused. */
+  /** Identifies this version. A change applies to exactly this version, or is refused. */
   readonly fingerprint: string;
   readonly items: readonly { readonly key: string; readonly value: string }[];
 }
@@ -83,7 +83,7 @@ export interface HealthStatus {
   readonly ipAddress: string;
 }
 
-/** Reads each kind from a response. Google omits empty fields. */
+/** Reads a resource of each kind from a response. Google omits empty fields. */
 export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] } = {
   addresses: (f) => ({ address: textField(f, "address"), addressType: textField(f, "addressType", "EXTERNAL") }),
   httpHealthChecks: (f) => ({

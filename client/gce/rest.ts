@@ -15,16 +15,16 @@ export interface RestOptions {
   readonly endpoint?: string;
   readonly credentials: Credentials;
   readonly retry?: RetryPolicy;
-  /** How long an operation may take; five minutes by default. */
+  /** The time limit for an operation; five minutes by default. */
   readonly operationMillis?: number;
 }
 
-/** Opens the Compute Engine API itself. Dispose of it to close its connections. */
+/** Opens the real Compute Engine API. Disposing of the returned object closes its connections. */
 export function restCompute(options: RestOptions): Compute & AsyncDisposable {
   const { endpoint = defaultEndpoint, credentials, retry = defaultRetry, operationMillis = 300_000 } = options;
   const http = openHttp({ endpoint, credentials, retry });
 
-  /** Sends a change with a unique id, the same for all attempts, so that Google carries out the change only once. */
+  /** Sends a change with a unique id that is the same for all attempts, so that Google makes the change only once. */
   async function mutate(request: Omit<ApiRequest, "query">, signal: AbortSignal): Promise<void> {
     const operation = await http.send({ ...request, query: { requestId: randomUUID() } }, signal);
     const { what, path } = request;

@@ -8,12 +8,12 @@ export interface RetryPolicy extends Backoff {
 }
 
 /**
- * About 25 seconds in total: long enough for short overloads of the API to pass, and short enough for a waiting user.
+ * About 25 seconds in total: long enough for a short API overload to pass, and short enough for a user who is waiting.
  */
 export const defaultRetry: RetryPolicy = { tries: 8, firstMillis: 250, maxMillis: 8000 };
 
 /**
- * Returns the pause after this many failures, the last of which is `error`. If Google asks for a pause, that pause is
+ * Returns the pause after this many failures; `error` is the last of them. If Google requests a pause, that pause is
  * used, within limits.
  */
 export function pauseMillis(failures: number, error: unknown, policy: RetryPolicy): number {
@@ -21,7 +21,7 @@ export function pauseMillis(failures: number, error: unknown, policy: RetryPolic
   return asked > 0 ? Math.min(asked, 4 * policy.maxMillis) : backoffMillis(failures, policy);
 }
 
-/** Connection errors, by the codes of Node.js and undici, after which the same request may succeed. */
+/** Error codes of Node.js and undici for connection errors after which the same request may succeed. */
 const transientCodes = new Set([
   "ECONNREFUSED",
   "ECONNRESET",
@@ -37,8 +37,8 @@ const transientCodes = new Set([
 ]);
 
 /**
- * Whether another attempt can help: an overloaded API, a resource that another operation has just released, a lost
- * connection.
+ * Whether another attempt may succeed, for example after an API overload or a lost connection, or because another
+ * operation has just released the resource.
  */
 export function isTransient(error: unknown): boolean {
   if (error instanceof Refusal) {

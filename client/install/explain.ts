@@ -1,6 +1,6 @@
 import { oneLine } from "../../proto/sanitize.ts";
 
-/** How many characters from the end of a program's standard error are kept for error messages. */
+/** The number of characters at the end of a program's standard error that are kept for error messages. */
 const kept = 8192;
 
 interface Known {
@@ -65,7 +65,7 @@ export function keepEnd(text: string, more: string): string {
   return (text + more).slice(-kept);
 }
 
-/** Returns a node's text as a single line, sanitized: control characters become a space. */
+/** Returns text from a node as a single sanitized line, in which control characters become spaces. */
 export function printable(text: string): string {
   return oneLine(text.replaceAll(/\p{Cc}+/gu, " ").trim());
 }

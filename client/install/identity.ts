@@ -9,14 +9,14 @@ import { isDue } from "../pki/management/sign-agent.ts";
 import { utcDay } from "../../proto/time.ts";
 import { parseCertificate } from "../pki/pem.ts";
 
-/** The content of a node's identity folder; certificates in PEM. */
+/** The contents of a node's identity folder, with the certificates in PEM. */
 export interface Present {
   readonly ca: string | undefined;
   readonly certificate: string | undefined;
   readonly hasKey: boolean;
 }
 
-/** Returns why a node needs a new identity; undefined if its current identity is valid. */
+/** Returns the reason why a node needs a new identity; undefined if its current identity is valid. */
 export function whyNew(name: string, present: Present, ca: string): string | undefined {
   if (present.certificate === undefined || present.ca === undefined || !present.hasKey)
     return "the node has no identity yet";
@@ -36,7 +36,7 @@ export function whyRevoked(
 }
 
 /**
- * Returns the identity that was issued for the node beforehand, with a key that was made on this workstation.
+ * Returns the identity that was issued for the node beforehand, with a key that was created on this workstation.
  * Undefined if there is no such identity, or if it is too old or revoked.
  */
 export async function issuedBeforehand(
@@ -62,7 +62,10 @@ function whyOld(pem: string): string | undefined {
     : undefined;
 }
 
-/** Returns why a certificate is not valid for an agent with this name under this CA; undefined if it is valid. */
+/**
+ * Returns the reason why a certificate is not valid for an agent with this name under this CA; undefined if the
+ * certificate is valid.
+ */
 function whyUnfit(name: string, pem: string, caPem: string): string | undefined {
   const certificate = parseCertificate(pem);
   const ca = parseCertificate(caPem);

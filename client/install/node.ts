@@ -26,7 +26,7 @@ export interface InstallRequest {
   readonly folder: string;
   /** The management CA's certificate in PEM. */
   readonly ca: string;
-  /** How long a node's new certificate is valid. */
+  /** The validity of a node's new certificate, in days. */
   readonly days: number;
   readonly transport: TransportOptions;
   /** For ssh and gcloud: PATH, HOME, SSH_AUTH_SOCK and the rest of the user's environment. */
@@ -43,8 +43,8 @@ export interface Installed {
 }
 
 /**
- * The choice for the node's identity: keep the current one; let the node make a key and sign a certificate for it; or
- * use an identity that was issued beforehand.
+ * The choice for the node's identity: keep the current identity, let the node create a key and sign a certificate for
+ * it, or use an identity that was issued beforehand.
  */
 type Choice =
   | { readonly kind: "keep" }
@@ -68,8 +68,8 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
 ];
 
 /**
- * Copies the package to a node, and an identity if the node has no valid one. Waits until the node's agent runs, and
- * reports progress.
+ * Copies the package to a node, and an identity if the node has no valid one. Waits until the node's agent is running,
+ * and reports progress.
  * @throws KhwError with the message of ssh, apt or the agent
  */
 export async function installOn(
@@ -122,7 +122,10 @@ interface ConverseOptions {
   readonly progress: (text: string) => void;
 }
 
-/** Talks with the script on the node until the script ends. `begun` is false if the script sent no line. */
+/**
+ * Exchanges messages with the script on the node until the script ends. `begun` is false if the script did not send a
+ * line.
+ */
 async function converse(
   child: ChildProcessWithoutNullStreams,
   options: ConverseOptions,
@@ -177,7 +180,7 @@ async function chooseIdentity(
   return { kind: "given", identity };
 }
 
-/** Sends the script's first input. */
+/** Sends the first part of the script's input. */
 async function sendChoice(stdin: Writable, { deb, ca }: InstallRequest, choice: Choice): Promise<void> {
   const given = choice.kind === "given" ? lineOf(ca, choice.identity.certificate, choice.identity.key) : "";
   async function* bytes(): AsyncGenerator<string | Buffer> {
@@ -187,12 +190,12 @@ async function sendChoice(stdin: Writable, { deb, ca }: InstallRequest, choice: 
   await send(stdin, bytes());
 }
 
-/** Returns each text in base64, on its own line. */
+/** Encodes each text in base64, on a line of its own. */
 function lineOf(...texts: readonly string[]): string {
   return texts.map((text) => `${Buffer.from(text).toString("base64")}\n`).join("");
 }
 
-/** A script that ends early reports the reason itself, so a closed pipe is not an error here. */
+/** If the script ends early, it reports the reason itself, so a closed pipe is not an error here. */
 async function send(stdin: Writable, bytes: string | AsyncIterable<string | Buffer>): Promise<void> {
   try {
     await pipeline(typeof bytes === "string" ? [bytes] : bytes, stdin, { end: false });

@@ -1,17 +1,16 @@
 /**
- * The script that runs on a node as root. It writes its findings to standard output, one word and its value per line,
- * and then `ready`. It then reads the client's answer from standard input: the size of the .deb, the choice for the
- * identity (keep, request or given), and the .deb itself.
- *
- * For `request` the agent on the node makes its key and writes its request, in base64. The certificates of the CA and
- * of the node come back in base64, one per line. For `given`, three lines come before the .deb: the three files of an
- * identity that was issued beforehand. Therefore no secret is ever in an argument, and a single connection is enough.
- * `read` reads a line byte by byte and leaves the rest of the input to `head`. `head` reads exactly the given size.
+ * The script that runs on a node as root. It writes the current state to standard output, one keyword and its value per
+ * line, and then `ready`. It then reads the client's answer from standard input: the size of the .deb, the choice for
+ * the identity (keep, request or given), and the .deb itself. For `request`, the agent on the node creates its key, and
+ * the script prints the signing request in base64. The client replies with the certificates of the CA and of the node
+ * in base64, one per line. For `given`, three lines precede the .deb: the three files of an identity that was issued
+ * beforehand. Therefore no secret is ever in an argument, and a single connection is enough. `read` reads a line byte
+ * by byte and leaves the rest of the input to `head`. `head` reads exactly the given size.
  *
  * The package stays on the node, so that `khw-client agent upgrade` can roll back to it. The rollback timer of an
  * earlier upgrade would undo this installation, so the timer is stopped.
  *
- * apt's output goes to a file, because otherwise a broken connection would stop dpkg halfway. Packages that an earlier
+ * apt's output goes to a file; otherwise, a broken connection would stop dpkg halfway. Packages that an earlier
  * interruption left unconfigured are configured first; otherwise apt would refuse to run.
  */
 const script = `
@@ -103,8 +102,8 @@ echo "done $result $version"
 `;
 
 /**
- * Runs its first argument as root, with all programs in English: directly if the user is root, otherwise by sudo
- * without a password.
+ * Runs its first argument as root, directly if the user is root, otherwise through sudo without a password. All
+ * programs run with English messages.
  */
 const asRoot = `export LC_ALL=C LANGUAGE=; if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
 

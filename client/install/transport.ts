@@ -9,9 +9,9 @@ export type Via = "ssh" | "gcloud";
 
 export interface TransportOptions {
   readonly via: Via;
-  /** The user on the node; absent: the default of ssh or gcloud. */
+  /** The user on the node; if absent, the default of ssh or gcloud. */
   readonly user?: string | undefined;
-  /** Additional ssh settings, in the form of ssh's option `-o`: Key=value. */
+  /** Additional ssh settings in the format of ssh's `-o` option: Key=value. */
   readonly sshOptions: readonly string[];
   readonly project?: string | undefined;
   readonly zone?: string | undefined;
@@ -19,11 +19,11 @@ export interface TransportOptions {
   readonly internalAddress: boolean;
 }
 
-/** With these options ssh never prompts, and notices within a minute that the other end is gone. */
+/** With these options, ssh never prompts, and notices within a minute if the other end is gone. */
 const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4"];
 
 /**
- * Returns the program and the arguments that run a command line on a node. The node's host key must be known already.
+ * Returns the program and the arguments that run a command line on a node. The node's host key must already be known.
  * ssh uses the first value of a setting, so khw's settings come before the user's. Host key checking is the exception:
  * the user may set it to accept-new. gcloud has its own flag for host key checking, which by default trusts the first
  * key.

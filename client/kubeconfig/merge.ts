@@ -17,15 +17,15 @@ export interface KubeconfigEntry {
 export interface MergeOptions {
   /** The file's name in error messages. */
   readonly file: string;
-  /** Make the entry's context kubectl's current context. */
+  /** Whether to make the entry's context kubectl's current context. */
   readonly use: boolean;
 }
 
 /**
  * Returns the kubeconfig's text with the entry. All other text is kept, including comments. The entry replaces only its
  * own earlier version, which is recognized by the server's address. A namespace or a proxy that the user added is kept.
- * @throws KhwError CONFIG_INVALID for a text that is not a kubeconfig, or that already has a different cluster with
- * that name
+ * @throws KhwError CONFIG_INVALID for text that is not a kubeconfig, or that already has a different cluster with that
+ * name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {
   const document = parseKubeconfig(text, file);
@@ -43,7 +43,7 @@ export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, us
   return document.toString({ lineWidth: 0 });
 }
 
-/** Parses the file as kubectl does: an empty file, and a file without kind or apiVersion, are kubeconfigs too. */
+/** Parses the file as kubectl does: an empty file and a file without kind or apiVersion are also kubeconfigs. */
 function parseKubeconfig(text: string, file: string): Document {
   const document: Document = parseDocument(text);
   const refuse = (why: string): never => {

@@ -4,7 +4,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { replaceFile } from "../files/replace.ts";
 
 /**
- * Reads the file; returns an empty text if it does not exist.
+ * Reads the file; returns empty text if the file does not exist.
  * @throws KhwError IO_FAILED
  */
 export async function readKubeconfig(path: string): Promise<string> {
@@ -17,7 +17,7 @@ export async function readKubeconfig(path: string): Promise<string> {
 }
 
 /**
- * Replaces the file's whole content, readable only by its owner.
+ * Replaces the entire contents of the file, which only its owner can read afterwards.
  * @throws KhwError IO_FAILED
  */
 export async function writeKubeconfig(path: string, text: string): Promise<void> {

@@ -59,7 +59,7 @@ t.test("a controller that joins late", async (t) => {
     first.interrupt();
     const left = await first.ended;
     t.equal(left.code, 130, left.stderr);
-    t.match(left.stdout, /detached: the agents continue; run the command again to attach/);
+    t.match(left.stdout, /detached: the agents continue; run the command again to reattach/);
 
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);

@@ -65,7 +65,7 @@ t.test("a control plane with one node", async (t) => {
     failsWith(t, refused, "INVALID_ARGUMENT", [/ca is a CA/]);
     const { code, stdout, stderr } = await workstation.khw(["pki", "renew", "kubernetes", ...all]);
     t.equal(code, 0, stdout + stderr);
-    t.match(stdout, /^kubernetes.pem is issued again: CN=kubernetes, O=Kubernetes, valid until \d{4}-/m);
+    t.match(stdout, /^kubernetes.pem is reissued: CN=kubernetes, O=Kubernetes, valid until \d{4}-/m);
     t.notMatch(
       stdout,
       /kube-scheduler: .*restart|service\/kube-scheduler: its inputs/,

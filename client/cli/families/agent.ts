@@ -6,9 +6,9 @@ import { reaching } from "./settings.ts";
 export const agentCommands: readonly CommandSpec[] = [
   {
     path: ["agent", "upgrade"],
-    summary: "upgrade the agents over their own connections, one node after the other",
+    summary: "upgrade the agents over their own connections, one node at a time",
     details:
-      "Needs no ssh. Every agent first checks the package's digest, name, architecture and version; a refusal changes nothing. Then each agent hands the package to apt. Components are not restarted. If the new agent has not answered an administrator within a minute, systemd installs the previous package again. The first failure stops the command. Ctrl-C stops after the current node.",
+      "Needs no ssh. Every agent first checks the package's digest, name, architecture and version. If any agent refuses the package, nothing changes. Then each agent installs the package with apt. Components are not restarted. If the new agent has not answered an administrator within a minute, systemd installs the previous package again. The first failure stops the command. Ctrl-C stops after the current node.",
     examples: [
       "khw-client agent upgrade --deb khw-agent_0.2.0_amd64.deb",
       "khw-client agent upgrade controller-1 --deb khw-agent_0.2.0_amd64.deb",
@@ -18,7 +18,7 @@ export const agentCommands: readonly CommandSpec[] = [
     options: [
       new Option("--deb <file>", "the agent's package file").makeOptionMandatory(),
       new Option("--allow-downgrade", "accept an older version"),
-      new Option("--no-rollback", "upgrade even without the previous package, and never roll back"),
+      new Option("--no-rollback", "upgrade even if the previous package is missing, and never roll back"),
     ],
     run: async (call) => {
       const { agentUpgrade } = await import("../../commands/agent-upgrade.ts");

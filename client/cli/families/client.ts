@@ -14,7 +14,7 @@ export const clientCommands: readonly CommandSpec[] = [
   },
   {
     path: ["config", "reference"],
-    summary: "print all keys with flags and defaults, as Markdown",
+    summary: "print all keys with their flags and defaults, as Markdown",
     run: async ({ context }) => {
       const { configReference } = await import("../../commands/config.ts");
       return configReference(context);
@@ -36,7 +36,7 @@ export const clientCommands: readonly CommandSpec[] = [
       "khw-client completion fish > ~/.config/fish/completions/khw-client.fish",
     ],
     details:
-      "If the argument is nodes, the command prints the names of the nodes in khw.yaml. The completion scripts use this.",
+      "With the argument nodes, the command prints the names of the nodes in khw.yaml, for the completion scripts.",
     arguments: [new Argument("<shell>").choices(["bash", "zsh", "fish", "nodes"])],
     describesProgram: true,
     run: async ({ context, program, config, arguments: [shell = ""] }) => {

@@ -20,7 +20,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     path: ["etcd", "snapshot"],
     summary: "take, list or verify etcd snapshots on the nodes",
     details:
-      "Every new snapshot is verified: it is restored into a scratch folder, and the restored revision is checked. save takes a snapshot on the given node, by default on a follower. verify checks the given snapshot, by default the newest, on every node that has it.",
+      "Every new snapshot is verified: it is restored into a scratch folder, and the restored revision is checked. With save, the given node takes a snapshot (default: a follower). With verify, every node that has the given snapshot checks it (default: the newest snapshot).",
     examples: [
       "khw-client etcd snapshot save",
       "khw-client etcd snapshot list -o json",
@@ -28,7 +28,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     ],
     arguments: [
       new Argument("<action>").choices(["save", "list", "verify"]),
-      new Argument("[subject]", "a node for save, a snapshot for verify"),
+      new Argument("[subject]", "a node (for save), or a snapshot (for verify)"),
     ],
     settings: reaching,
     run: async (call) => {
@@ -43,16 +43,16 @@ export const etcdCommands: readonly CommandSpec[] = [
     path: ["etcd", "restore"],
     summary: "restore etcd on all nodes from a snapshot",
     details:
-      "All nodes must answer. The snapshot is copied to each node and verified there. Then API servers and etcd stop on all nodes, etcd's data is replaced, and both start again. Each node keeps its old data. If interrupted, run the same command again.",
+      "All nodes must answer. The snapshot is copied to each node and verified there. Then the API servers and etcd stop on all nodes, etcd's data is replaced, and both start again. Each node keeps its old data. If the restore is interrupted, run the same command again.",
     examples: ["khw-client etcd restore --yes", "khw-client etcd restore ./snapshot.db --yes"],
     arguments: [
-      new Argument("[snapshot]", "name of a snapshot, or a file on this workstation as ./FILE").default(
+      new Argument("[snapshot]", "a snapshot's name, or ./FILE for a file on this workstation").default(
         "latest",
         "the newest",
       ),
     ],
     settings: [...reaching, "timeouts.verify"],
-    options: [new Option("--yes", "confirm: the cluster loses everything written after the snapshot")],
+    options: [new Option("--yes", "confirm that the cluster loses everything written after the snapshot")],
     run: async (call) => {
       const { etcdRestore } = await import("../../commands/etcd-restore.ts");
       const [snapshot = "latest"] = call.arguments;
@@ -68,7 +68,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     options: [
       new Option(
         "--threshold <percent>",
-        "defragment only members with at least this much of their database unused",
+        "defragment only members that have at least this share of their database unused",
       ).default("50"),
     ],
     run: async (call) => {

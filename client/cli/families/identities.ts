@@ -22,7 +22,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "issue"],
     summary: "issue identities for agents and people",
     examples: ["khw-client pki issue --role agent --nodes controller-0,1,2", "khw-client pki issue --role viewer jane"],
-    arguments: [new Argument("[name...]", "names of the holders; for an agent, its instance's name")],
+    arguments: [new Argument("[name...]", "names of the identities' holders; for an agent, the name of its instance")],
     settings: ["nodes"],
     options: [
       new Option("--role <role>", "what the holders may do")
@@ -45,7 +45,7 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "revoke"],
-    summary: "revoke the certificates of nodes' agents, and refuse new ones",
+    summary: "revoke the certificates of these nodes' agents, and refuse to issue new ones",
     details:
       "Revocations are recorded in agents.jsonl beside the management CA. Copy this file to every workstation. khw-client enrol --readmit admits a node again.",
     examples: ["khw-client pki revoke controller-1"],
@@ -58,9 +58,9 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["enrol"],
-    summary: "give agents their certificates without ssh, with Google's identity tokens",
+    summary: "issue certificates to the agents without ssh, with Google's identity tokens",
     details:
-      "The management CA is published in the instances' metadata. Each agent makes its own key. Its certificate is signed after Google's identity token has proved which instance the agent runs on. The package can be installed before or after the CA is published. Enrolled nodes are left unchanged.",
+      "The management CA is published in the instances' metadata. Each agent creates its own key. The agent's certificate is signed only after Google's identity token has proved which instance the agent runs on. The package can be installed before or after the CA is published. Nodes that are already enrolled stay unchanged.",
     examples: [
       "khw-client enrol --nodes controller-0,1,2",
       "khw-client enrol --renew",
@@ -82,7 +82,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "create"],
     summary: "create the cluster's missing certificates, kubeconfigs and encryption key",
     details:
-      "Creates the files of labs 04 to 06, with the labs' names. Existing files are kept, and an existing CA signs the missing certificates. --renew issues certificates again in this folder only; the old files are kept in a folder beside them.",
+      "Creates the files of labs 04 to 06, with the labs' names. Existing files are kept, and an existing CA signs the missing certificates. --renew reissues certificates in this folder only, and keeps the old files in a folder beside them.",
     examples: [
       "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
@@ -90,7 +90,7 @@ export const identityCommands: readonly CommandSpec[] = [
     ],
     settings: [...addressing, "pki"],
     everyday: ["pki"],
-    options: [new Option("--renew <names>", "issue these certificates again: all, or for example admin,kubernetes")],
+    options: [new Option("--renew <names>", "reissue these certificates: all, or a list such as admin,kubernetes")],
     run: async (call) => {
       const { pkiCreate } = await import("../../commands/pki-create.ts");
       const renew = call
@@ -104,7 +104,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "renew"],
     summary: "renew the cluster's certificates on all nodes while the cluster stays in use",
     details:
-      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then each node in turn is drained, gets its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
+      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then each node in turn is drained, receives its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
     examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
     arguments: [new Argument("[name...]", "certificates to renew: kubernetes, kube-scheduler, admin, ...")],
     settings: [...desired, "pki", "timeouts"],
@@ -123,7 +123,7 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["pki", "check"],
-    summary: "check the cluster's certificates and files against the rules of bootstrap",
+    summary: "check that the cluster's certificates and files meet bootstrap's requirements",
     details:
       "Prints errors, which keep a cluster from working, and warnings, which do not. Each finding states the file, the field and a remedy. The exit code is 0 if nothing is found, otherwise 2.",
     examples: [
@@ -151,9 +151,9 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["kubeconfig"],
-    summary: "set up kubectl on this workstation as the cluster's administrator",
+    summary: "configure kubectl on this workstation for the cluster's administrator",
     details:
-      "Adds a context for the cluster's public address to the file and keeps everything else in it. If the name belongs to another cluster, the command fails. The context becomes the current one if there is no current context, or with --use.",
+      "Adds a context for the cluster's public address to the kubeconfig file, and keeps everything else in the file. If the context's name already belongs to another cluster, the command fails. The context becomes the current context if there is none yet, or if you use --use.",
     examples: ["khw-client kubeconfig", "khw-client kubeconfig --kubeconfig ./prod.kubeconfig --context prod --use"],
     everyday: ["cluster.name", "credentials.adminKubeconfig"],
     settings: ["cluster.name", "cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],

@@ -26,7 +26,7 @@ export const installCommands: readonly CommandSpec[] = [
         "--via <way>",
         "how to reach the nodes (default: ssh if every node has a host, otherwise gcloud)",
       ).choices(["gcloud", "ssh"]),
-      new Option("--ssh-user <name>", "user on the nodes"),
+      new Option("--ssh-user <name>", "user name on the nodes"),
       new Option("--ssh-option <key=value>", "additional ssh option; may be repeated").argParser(appendItem),
     ],
     run: async (call) => {

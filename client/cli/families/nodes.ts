@@ -15,7 +15,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents enrolled. Use the same command for changes and retries. Commit khw.lock. Ctrl-C detaches; the same command attaches.",
+      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents enrolled. Use the same command for changes and retries. Commit khw.lock to version control. Ctrl-C detaches; run the same command again to reattach.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
@@ -38,7 +38,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["plan"],
     summary: "list the changes that bootstrap would make, without making them",
     details:
-      "Runs every check of bootstrap, including the preflight. If the release changes, the new programs are downloaded and check their flags; nothing else changes. The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
+      "Runs every check of bootstrap, including the preflight. If the release changes, the new programs are downloaded so that they can check their flags; nothing else changes. The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
     examples: ["khw-client plan --nodes controller-0,1,2", "khw-client plan --output json"],
     settings: desired,
     options: [allowDowngrade, allowRemovedApis],
@@ -54,7 +54,7 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["upgrade"],
-    summary: "change the Kubernetes release of the cluster, one node after the other",
+    summary: "change the cluster's Kubernetes release, one node at a time",
     details:
       "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If a node fails, it is rolled back to its previous release, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it. After a finished upgrade to a new minor release, it prints the command that also restores the snapshot from before the upgrade. That command needs the snapshot's time (--lose-since), because everything written since then is lost. With --emulate (v1.32 or later), the new programs behave like the minor release before, so that --back also works after the upgrade. The same command without --emulate ends the emulation.",
     examples: [
@@ -118,7 +118,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["status"],
     summary: "show the state of nodes, components and load balancer",
     details:
-      "The exit code is 0 if all is well, otherwise 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. Also, nothing may differ from the desired state, no certificate may expire within 7 days, and the load balancer must find every node healthy. --watch runs until Ctrl-C and then exits with 0.",
+      "The exit code is 0 if all is well, otherwise 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. In addition, nothing differs from the desired state, no certificate expires within 7 days, and the load balancer reports every node as healthy. --watch runs until Ctrl-C and then exits with 0.",
     examples: [
       "khw-client status --nodes controller-0,1,2",
       "khw-client status --watch",
@@ -128,7 +128,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
     settings: reaching,
     forms: ["text", "wide", "json", "yaml"],
-    options: [new Option("-w, --watch", "keep running and show each change")],
+    options: [new Option("-w, --watch", "keep running, and show each change")],
     run: async (call) => {
       const { status } = await import("../../commands/status.ts");
       const options = { form: call.form, nodes: call.arguments, watch: call.flag("watch") };
@@ -151,9 +151,9 @@ export const nodeCommands: readonly CommandSpec[] = [
     ],
     settings: reaching,
     options: [
-      new Option("-f, --follow", "keep running and show new lines"),
-      new Option("--since <time>", "leave out older entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
-      new Option("--lines <number>", "show only this many of each journal's last lines (default: 100 without --since)"),
+      new Option("-f, --follow", "keep running, and show new lines"),
+      new Option("--since <time>", "show only newer entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option("--lines <number>", "show at most this many of the last lines of each journal (default: 100 without --since)"),
     ],
     run: async (call) => {
       const { logs } = await import("../../commands/logs.ts");
@@ -179,11 +179,11 @@ export const nodeCommands: readonly CommandSpec[] = [
     arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
     settings: reaching,
     options: [
-      new Option("-f, --follow", "keep running and show new events"),
-      new Option("--since <time>", "leave out older entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option("-f, --follow", "keep running, and show new events"),
+      new Option("--since <time>", "show only newer entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
       new Option(
         "--audit",
-        "show who called the agents, and with which results (needs the role admin; not with --follow)",
+        "show who called the agents, and how each call ended (needs the role admin; not with --follow)",
       ),
     ],
     run: async (call) => {
@@ -201,9 +201,9 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["restart"],
-    summary: "restart a component on one node after the other",
+    summary: "restart a component, one node at a time",
     details:
-      "For kube-apiserver and nginx, each node is drained before the restart and undrained after it, so that clients do not notice. The next node follows only if the current node is healthy again. If no other node would remain to serve, nothing is done. Ctrl-C stops after the current node.",
+      "For kube-apiserver and nginx, each node is drained before the restart and undrained after it, so that clients do not notice. The next node follows only once the current node is healthy again. If no other node would be left to serve traffic, nothing is done. Ctrl-C stops after the current node.",
     examples: [
       "khw-client restart controller-0,1,2",
       "khw-client restart controller-1 kube-scheduler --nodes controller-0,1,2",
@@ -213,7 +213,7 @@ export const nodeCommands: readonly CommandSpec[] = [
       new Argument("[component]", "(default: kube-apiserver)").choices([...components, "nginx", "etcd"]),
     ],
     settings: rotating,
-    options: [new Option("--force", "restart even if no other node remains to serve")],
+    options: [new Option("--force", "restart even if no other node is left to serve traffic")],
     run: async (call) => {
       const { restart } = await import("../../commands/restart.ts");
       const [nodes = "", component = "kube-apiserver"] = call.arguments;
@@ -225,11 +225,11 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["drain"],
     summary: "take nodes out of the load balancer",
     details:
-      "Waits until the load balancer sees the nodes as unhealthy. Open connections continue; new connections go to other nodes. If no other node would remain to serve, nothing is done. A node stays drained across restarts, reboots and bootstraps, until you undrain it.",
+      "Waits until the load balancer sees the nodes as unhealthy. Open connections continue; new connections go to other nodes. If no other node would be left to serve traffic, nothing is done. A node stays drained across restarts, reboots and bootstraps, until you undrain it.",
     examples: ["khw-client drain controller-1", "khw-client drain controller-0,1 --nodes controller-0,1,2"],
     arguments: [new Argument("<node...>", "nodes of the cluster, for example controller-0,1")],
     settings: rotating,
-    options: [new Option("--force", "drain even if no other node remains to serve")],
+    options: [new Option("--force", "drain even if no other node is left to serve traffic")],
     run: async (call) => {
       const { drain } = await import("../../commands/drain.ts");
       const options = { output: call.output, nodes: call.arguments, force: call.flag("force") };
@@ -265,7 +265,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["doctor"],
     summary: "run every check, and print findings with remedies",
     details:
-      "Checks this workstation, the nodes and the load balancer, and changes nothing. Findings are errors, warnings and notes, worst first. A check that cannot run says why. The exit code is 0 if every check ran and found no error, otherwise 1.",
+      "Checks this workstation, the nodes and the load balancer, and changes nothing. Findings are errors, warnings and notes, worst first. If a check cannot run, the output says why. The exit code is 0 if every check ran and found no error, otherwise 1.",
     examples: [
       "khw-client doctor --nodes controller-0,1,2",
       "khw-client doctor --verbose",
@@ -280,7 +280,7 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["support-bundle"],
-    summary: "collect diagnostic data of the cluster in one file, without secrets",
+    summary: "collect the cluster's diagnostic data in one file, without secrets",
     details:
       "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file lists the nodes that do not answer.",
     examples: [

@@ -26,7 +26,7 @@ const config = await configOf("controller-0=192.0.2.1");
 t.test("bootstrap without nodes creates nothing", async (t) => {
   const options = { output, allowDowngrade: false, allowRemovedApis: false, noRollback: false } as const;
   const refused = bootstrap(await configOf(), silent, options);
-  await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes are given" });
+  await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes given" });
   t.same(await readdir(folder), []);
 });
 
@@ -34,7 +34,7 @@ t.test("pki renew with no name, an authority, an unknown name, or both --all and
   const renew = (all: boolean, ...names: readonly string[]) =>
     pkiRenew(config, silent, { output, names, all, noRollback: false });
   const code = "INVALID_ARGUMENT";
-  await t.rejects(renew(false), { code, message: "pki renew: no certificate is given" });
+  await t.rejects(renew(false), { code, message: "pki renew: no certificate given" });
   await t.rejects(renew(false, "ca"), { code, message: /ca is a CA/ });
   await t.rejects(renew(false, "admin"), { code, message: /folder has no certificate admin\.pem/ });
   await t.rejects(renew(true, "admin"), { code, message: /--all cannot be combined with names \(admin\)/ });

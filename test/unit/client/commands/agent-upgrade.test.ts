@@ -66,7 +66,7 @@ t.test("every agent checks the package before the first one is upgraded", async 
   const { code, out } = await run(members);
   t.equal(code, 0);
   t.strictSame(log, [...names.map((name) => `${name} checks`), ...names.map((name) => `${name} begins`)]);
-  t.match(out, /khw-agent 0\.1\.0 becomes 0\.2\.0/);
+  t.match(out, /khw-agent 0\.1\.0 is upgraded to 0\.2\.0/);
 });
 
 t.test("if one agent refuses the package, no agent is upgraded, and every refusal is reported", async (t) => {
@@ -93,7 +93,7 @@ t.test("an agent that already has the package is left alone", async (t) => {
   const { members, log } = await cluster({ "controller-0": { check: UPGRADE_AGENT_OUTCOME_UNCHANGED } });
   const { code, out } = await run(members);
   t.equal(code, 0);
-  t.match(out, /controller-0: khw-agent 0\.2\.0 is installed already/);
+  t.match(out, /controller-0: khw-agent 0\.2\.0 is already installed/);
   t.notOk(log.includes("controller-0 begins"));
   const same = { check: UPGRADE_AGENT_OUTCOME_UNCHANGED };
   const all = await cluster({ "controller-0": same, "controller-1": same, "controller-2": same });

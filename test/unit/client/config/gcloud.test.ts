@@ -88,11 +88,11 @@ t.test("a missing configuration is an error that names it, and no other project 
   const cases: readonly [env: Environment, message: RegExp][] = [
     [
       { CLOUDSDK_ACTIVE_CONFIG_NAME: "lba" },
-      /CLOUDSDK_ACTIVE_CONFIG_NAME names the gcloud configuration "lba", which does not exist/,
+      /CLOUDSDK_ACTIVE_CONFIG_NAME selects the gcloud configuration "lba", which does not exist/,
     ],
     [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "Lab" }, /the gcloud configuration "Lab", which does not exist/],
     [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "../../etc/passwd" }, /the gcloud configuration "\.\.\/\.\.\/etc\/passwd"/],
-    [{}, /active_config names the gcloud configuration "gone"/],
+    [{}, /active_config selects the gcloud configuration "gone"/],
   ];
   for (const [env, message] of cases) {
     const config = await load({ CLOUDSDK_CONFIG, GOOGLE_CLOUD_PROJECT: "some-app-456", ...env });

@@ -261,7 +261,7 @@ t.test("pki check without nodes reports the checks that could not run", async (t
   t.equal(await pkiCheck(config, told, { output: "text", folder: undefined }), 0);
   t.match(
     told.written(),
-    /^not run {2}whether kubernetes\.pem has the addresses of the controllers .*: no nodes are given\n.*: 22 files, no findings\n$/,
+    /^not run {2}whether kubernetes\.pem has the addresses of the controllers .*: no nodes given\n.*: 22 files, no findings\n$/,
   );
   await t.rejects(pkiCheck(config, told, { output: "text", folder: join(base, "nowhere") }), { code: "IO_FAILED" });
 });

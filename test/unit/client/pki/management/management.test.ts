@@ -108,7 +108,7 @@ t.test("invalid names and roles are refused", async (t) => {
     await t.rejects(pkiIssue(context(), { folder, names: [name], role: "agent" }), { code: "INVALID_ARGUMENT" }, name);
   }
   await t.rejects(pkiIssue(context(), { folder, names: ["bob"], role: "root" }), { message: /"root" is not a role/ });
-  await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /no name is given/ });
+  await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /no name given/ });
 });
 
 t.test("a folder without a CA, or with files that do not match, is refused by name", async (t) => {
