@@ -183,7 +183,7 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
     instance === undefined ? "its address is unknown" : `the instance has no ${gce.nodeAddresses} address`,
     {
       node: spec.name,
-      hint: `give --nodes ${spec.name}=ADDRESS, or choose the other kind of address with --node-addresses`,
+      hint: `use --nodes ${spec.name}=ADDRESS, or choose the other kind of address with --node-addresses`,
     },
   );
 }

@@ -57,7 +57,7 @@ async function readAdmin({
   const content = await readFile(adminKubeconfig).catch((cause: unknown) => {
     const missing = isErrno(cause, "ENOENT");
     throw new KhwError("CREDENTIAL_INVALID", `${adminKubeconfig}: ${missing ? "is missing" : "cannot be read"}`, {
-      hint: "create it with khw-client pki create, or give its path with --credentials or --admin-kubeconfig",
+      hint: "create it with khw-client pki create, or specify its path with --credentials or --admin-kubeconfig",
       cause,
     });
   });

@@ -125,7 +125,7 @@ function choose(known: readonly string[], { names, all }: Pick<PkiRenewOptions, 
 }
 
 function refuseUnknown(chosen: readonly string[], known: readonly string[]): void {
-  const hint = `give --all, or some of: ${known.join(", ")}`;
+  const hint = `use --all, or some of these names: ${known.join(", ")}`;
   if (chosen.length === 0) throw new KhwError("INVALID_ARGUMENT", "pki renew: no certificate given", { hint });
   const unknown = chosen.find((name) => !known.includes(name));
   if (unknown === undefined) return;

@@ -18,7 +18,7 @@ export interface PkiRevokeOptions {
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {
   if (names.length === 0)
-    refuse("pki revoke", "no name given", "give a node's name: khw-client pki revoke controller-1");
+    refuse("pki revoke", "no name given", "specify a node's name, for example: khw-client pki revoke controller-1");
   for (const name of names) parseNodeName("name", name);
   // Without a management CA in the folder, no client would read the register.
   await readAuthorityCertificate(folder);

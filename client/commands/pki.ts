@@ -37,7 +37,7 @@ export interface PkiIssueOptions {
 export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
   const role = parseRole("--role", options.role);
   const names = options.names.map((name) => parseName(name, role));
-  if (names.length === 0) refuse("pki issue", "no name given", "give a name, or use --nodes for several agents");
+  if (names.length === 0) refuse("pki issue", "no name given", "specify a name, or use --nodes for several agents");
   const days = parseDays(options.days ?? identityDays);
   const authority = await readAuthority(options.folder);
   const register = await readRegister(options.folder);

@@ -31,7 +31,7 @@ export async function supportBundle(
   const name = file || `khw-support-${now.toISOString().replaceAll(/[-:]|\.\d+/g, "")}.tar.gz`;
   const folder = basename(name).replace(/\.(tar\.gz|tgz)$/, "");
   if (folder === "" || folder === "." || folder === "..") {
-    throw new KhwError("INVALID_ARGUMENT", "--file: no file name given", { hint: "give a name: --file khw.tar.gz" });
+    throw new KhwError("INVALID_ARGUMENT", "--file: no file name given", { hint: "specify a file name, for example: --file khw.tar.gz" });
   }
   const sinceUnixMillis = parseSince(since || "24h", now.getTime());
   const options = { sinceUnixMillis, journals, signal, clientVersion: await clientVersion() };

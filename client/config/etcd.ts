@@ -29,7 +29,7 @@ export const etcd = {
       parse: list(mirror),
     },
     sha256: {
-      help: "SHA-256 digests of the archive by architecture (amd64, arm64), used instead of the published ones and those in khw.lock.",
+      help: "SHA-256 digests of the archive by architecture (amd64, arm64), used instead of the published digests and those in khw.lock.",
       default: {},
       flag: { name: "--etcd-sha256", value: "architecture=digest", repeat: "map" },
       parse: record(parseArchitecture, checked(parseSha256)),

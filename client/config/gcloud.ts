@@ -136,7 +136,7 @@ function missing(name: string, namedBy: string): KhwError {
     "CONFIG_INVALID",
     `${namedBy} selects the gcloud configuration ${show(name)}, which does not exist`,
     {
-      hint: "give --project and --region, or use a name from `gcloud config configurations list`",
+      hint: "use --project and --region, or a name from `gcloud config configurations list`",
     },
   );
 }
@@ -144,7 +144,7 @@ function missing(name: string, namedBy: string): KhwError {
 function gcloudError(error: unknown): KhwError {
   const why = error instanceof Error ? error.message : String(error);
   return new KhwError("CONFIG_INVALID", `gcloud's configuration cannot be read: ${why}`, {
-    hint: "make the file readable, or give --project and --region",
+    hint: "make the file readable, or use --project and --region",
     cause: error,
   });
 }

@@ -60,7 +60,7 @@ export function duration(value: Value): number {
   const found = text(value);
   const [, count = "", unit = ""] = /^(\d{1,6})(ms|s|m|h)$/.exec(found) ?? [];
   if (unit !== "ms" && unit !== "s" && unit !== "m" && unit !== "h") {
-    return refuseAt(value.origin, `${show(found)} is not a duration`, "for example 90s, 10m or 1h");
+    return refuseAt(value.origin, `${show(found)} is not a duration`, "use a duration such as 90s, 10m or 1h");
   }
   const millis = Number(count) * units[unit];
   if (millis === 0 || millis > 24 * units.h) refuseAt(value.origin, `${show(found)} is not between 1ms and 24h`);

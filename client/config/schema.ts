@@ -45,7 +45,7 @@ export const schema = {
       title: "The programs on the controllers.",
       keys: {
         version: {
-          help: "The Kubernetes release (default: the running one, or v1.21.0).",
+          help: "The Kubernetes release (default: the running release, otherwise v1.21.0).",
           default: null,
           flag: { name: "--kubernetes-version", value: "version" },
           parse: optional(checked((field, text) => parseKubernetesVersion(field, text).text)),
@@ -69,7 +69,7 @@ export const schema = {
           parse: optional(path),
         },
         sha256: {
-          help: "SHA-256 digests by program (kube-apiserver, ...), used instead of the mirror's and those in khw.lock.",
+          help: "SHA-256 digests by program (kube-apiserver, ...), used instead of the mirror's digests and those in khw.lock.",
           default: {},
           flag: { name: "--sha256", value: "program=digest", repeat: "map" },
           parse: record(programName, checked(parseSha256)),
@@ -114,7 +114,7 @@ export const schema = {
           parse: checked(parsePortRange),
         },
         publicAddress: {
-          help: "IPv4 address of the API servers for clients, by default the static address that gce.address names.",
+          help: "IPv4 address at which clients reach the API servers, by default the static address in gce.address.",
           default: null,
           flag: { name: "--public-address", value: "ip" },
           parse: optional(checked(parseIPv4)),
@@ -187,7 +187,7 @@ export const schema = {
       },
     },
     supervision: {
-      title: "The agents' automatic work after bootstrap.",
+      title: "The work that agents do on their own after bootstrap.",
       keys: {
         drift: {
           help: "Whether agents repair files, programs and services that were changed, or only report them.",
@@ -198,7 +198,7 @@ export const schema = {
       },
     },
     loadBalancer: {
-      help: "gce for the lab's network load balancer, none to leave load balancing to you.",
+      help: "gce sets up the lab's network load balancer; none leaves load balancing to you.",
       default: "gce",
       flag: { name: "--load-balancer", value: "gce|none" },
       parse: oneOf(["gce", "none"]),

@@ -18,7 +18,7 @@ export function parseSince(text: string, now: number): number {
   const time = iso.test(text) ? Date.parse(text.replace(" ", "T")) : Number.NaN;
   if (Number.isNaN(time)) {
     throw new KhwError("INVALID_ARGUMENT", `--since: ${show(text)} is neither a duration nor a time`, {
-      hint: "for example 90s, 10m, 2h, 7d or 2026-01-31T12:00:00Z",
+      hint: "use a value such as 90s, 10m, 2h, 7d or 2026-01-31T12:00:00Z",
     });
   }
   return Math.max(1, time);

@@ -18,12 +18,12 @@ export function amongNodesChecks(facts: Facts): DoctorCheck[] {
   return [
     {
       where,
-      title: `the agents have version ${clientVersion}, like this client`,
+      title: `the agents have version ${clientVersion}, the same as this client`,
       run: async () => agentVersions(await answered(facts), clientVersion),
     },
     {
       where,
-      title: "all nodes run the same Kubernetes",
+      title: "all nodes run the same Kubernetes release",
       run: async () => componentVersions(await answered(facts)),
     },
     {
@@ -54,9 +54,9 @@ export function agentVersions(nodes: readonly Named[], clientVersion: string): F
   for (const [version, names] of versions) {
     if (version === clientVersion) continue;
     const skew = versionSkew({ client: clientVersion, agent: version });
-    const message = `${version} on ${names.join(", ")}, but this client is ${clientVersion}`;
+    const message = `${version} on ${names.join(", ")}, but this client has version ${clientVersion}`;
     const remedy =
-      skew?.hint ?? "run khw-client agent upgrade --deb FILE to install the agent of this client's release";
+      skew?.hint ?? "run khw-client agent upgrade --deb FILE to install the agent version that matches this client";
     found.push({ severity: skew === undefined ? "warning" : "error", where, subject: "agents", message, remedy });
   }
   return found;
@@ -88,11 +88,11 @@ export function etcdFindings(nodes: readonly Named[], members: number): Finding[
   const found: Finding[] = [];
   if (healthy <= members / 2) {
     const message = `only ${healthy} of ${members} members are known to be healthy, and the API needs more than half`;
-    const remedy = "repair members first: run khw-client status, then khw-client logs etcd --since 1h";
+    const remedy = "repair the other members first (khw-client status and khw-client logs etcd --since 1h show why they are unhealthy)";
     found.push({ severity: "error", where, subject: "etcd", message, remedy });
   }
   if (members % 2 === 0) {
-    const message = `has ${members} members: they tolerate no more failures than ${members - 1} members`;
+    const message = `has ${members} members, which tolerate no more failures than ${members - 1} members do`;
     found.push({ severity: "warning", where, subject: "etcd", message, remedy: "add a member, or remove one" });
   }
   return found;

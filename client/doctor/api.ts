@@ -64,7 +64,7 @@ async function proven(
     if (error.code === "INTERNAL" || (where === places.cluster && error.code === "UNREACHABLE")) throw error;
     const truncate = error.message.includes("self-signed") || error.message.includes("unable to verify");
     const hint = truncate
-      ? "check that the address belongs to this cluster, and that the local ca.pem is this cluster's"
+      ? "check that the address belongs to this cluster, and that the local ca.pem belongs to this cluster"
       : error.hint;
     return [findingOf(new KhwError(error.code, `${check?.title ?? ""}: ${error.message}`, { hint }), where, "API")];
   }
@@ -73,7 +73,7 @@ async function proven(
 function throughNode(name: string, facts: Facts): DoctorCheck {
   return {
     where: name,
-    title: "its API server answers from here, with a certificate of the cluster's CA",
+    title: "its API server answers this workstation, with a certificate from the cluster's CA",
     run: async (signal) => {
       const admin = await administrator(facts);
       const { host } = facts.cluster.members.find(({ node }) => node.address.name === name)?.node.address ?? {};
@@ -82,7 +82,7 @@ function throughNode(name: string, facts: Facts): DoctorCheck {
         const status = await askVersion(host, admin, signal);
         if (status === 200) return [];
         const remedy = `run khw-client logs ${name} kube-apiserver`;
-        const message = `answers ${status} to GET /version`;
+        const message = `answered GET /version with status ${status}`;
         return [{ severity: "error", where: name, subject: "kube-apiserver", message, remedy }];
       } catch (error) {
         return [await unanswered(toAnswerError(error), name, facts)];
@@ -106,11 +106,11 @@ async function unanswered(
   }
   const said = await saidBy(facts, name);
   const own = said?.status.components.find((component) => component.name === "kube-apiserver");
-  const message = `port 6443 does not answer from here: ${error.message}`;
+  const message = `port 6443 does not answer this workstation: ${error.message}`;
   if (own?.health !== Health.HEALTH_HEALTHY) {
     return { ...at, severity: "error", message, remedy: `run khw-client status ${name}` };
   }
-  const remedy = "check that the firewall lets clients reach port 6443: the node itself reports a healthy API server";
+  const remedy = "check that the firewall lets clients reach port 6443; the node itself reports a healthy API server";
   return { ...at, severity: "warning", message, remedy };
 }
 

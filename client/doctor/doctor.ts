@@ -43,7 +43,7 @@ export async function examine(
   };
   if (error !== undefined) first.push(toNotRun(opened, error));
   if (opening === undefined) {
-    return [...first, ...notRun("every check of nodes and load balancer", "the nodes' addresses are not known")];
+    return [...first, ...notRun("every check of the nodes and the load balancer", "the nodes' addresses are unknown")];
   }
   await using cluster = opening;
   const facts = collectFacts({ cluster, clientVersion, signal });
@@ -58,7 +58,7 @@ export async function examine(
   const results = await runChecks(checks, { signal, deadlineMillis });
   signal.throwIfAborted();
   const unseen =
-    error === undefined ? [] : notRun("every check of the load balancer", "the Compute Engine API was not reached");
+    error === undefined ? [] : notRun("every check of the load balancer", "the Compute Engine API could not be reached");
   return [...first, ...results, ...unseen];
 }
 

@@ -60,13 +60,13 @@ export function backendFinding(
     case "UNKNOWN":
       return {
         severity: "warning",
-        message: "Google reports no health for it yet",
+        message: "Google does not report its health yet",
         remedy:
           "run khw-client lb create, so that a forwarding rule points to the pool; then run doctor again after a minute",
       };
     case "HEALTHY":
       if (said === undefined) {
-        return { severity: "note", message: "is HEALTHY, so it serves, but its agent does not answer", remedy: "" };
+        return { severity: "note", message: "is HEALTHY and serves traffic, but its agent does not answer", remedy: "" };
       }
       if (drained) {
         return {
@@ -91,7 +91,7 @@ export function backendFinding(
         severity: "error",
         message: "is UNHEALTHY, but the node reports no problem: the health checks do not reach it",
         remedy:
-          "run khw-client lb create to make khw's firewall rule. It must let 35.191.0.0/16, 209.85.152.0/22 and 209.85.204.0/22 reach port 80: gcloud compute firewall-rules list",
+          "run khw-client lb create to create khw's firewall rule. The firewall must let 35.191.0.0/16, 209.85.152.0/22 and 209.85.204.0/22 reach port 80 (gcloud compute firewall-rules list shows the rules)",
       };
   }
 }

@@ -33,7 +33,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
       [...components.map((component) => component.name), "khw-agent"].includes(subject),
     ),
     check("its components do not crash", ({ status }) => status.components.flatMap((one) => restarts(name, one))),
-    check(`its components are ${release ?? "of one release"}`, ({ status: { components } }) =>
+    check(`its components run ${release ?? "the same release"}`, ({ status: { components } }) =>
       components.flatMap((one) => version(one, release ?? runningRelease(components))),
     ),
     problems("its certificates are valid for at least 30 more days", ({ subject }, { certificates }) =>
@@ -46,7 +46,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
     problems("it is not drained", ({ subject }) => subject === "maintenance"),
     problems("its last operation succeeded", ({ subject }) => subject === "operation"),
     check("its machine has free disk, memory and processor time", ({ status }) => machineFindings(status.machine)),
-    check("its machine has been up for a while", ({ status: { machine } }) => uptime(machine)),
+    check("its machine has not booted recently", ({ status: { machine } }) => uptime(machine)),
   ];
 }
 
@@ -99,7 +99,7 @@ function machineFindings(machine: Machine | undefined): Omit<Finding, "where">[]
   const { cpus, load, memoryTotal, memoryAvailable, diskTotal, diskAvailable } = said(machine);
   const found: Omit<Finding, "where">[] = [];
   if (diskAvailable < gibibyte || diskAvailable < diskTotal / 10) {
-    const message = `${gigabytes(diskAvailable)} of ${gigabytes(diskTotal)} left on the disk of /var/lib`;
+    const message = `${gigabytes(diskAvailable)} of ${gigabytes(diskTotal)} left on the disk that holds /var/lib`;
     const remedy = "run on the node: journalctl --vacuum-size=500M; du -xh -d 3 / | sort -h | tail";
     found.push({ severity: diskAvailable < gibibyte ? "error" : "warning", subject: "disk", message, remedy });
   }

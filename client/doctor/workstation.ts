@@ -31,7 +31,7 @@ export function fileChecks(config: ClusterConfig): DoctorCheck[] {
     },
     {
       where,
-      title: "only their owner can read the private keys",
+      title: "only the owner can read the private keys",
       run: async () => (await Promise.all(keyFiles(config).map(openKey))).flat(),
     },
     {
@@ -109,7 +109,7 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const [, name] =
     /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/.exec(subject) ?? [];
-  const remedy = name === undefined ? "issue a new one, then run khw-client bootstrap" : `khw-client pki renew ${name}`;
+  const remedy = name === undefined ? "issue a new certificate, then run khw-client bootstrap" : `khw-client pki renew ${name}`;
   if (from > now) {
     const message = `is not valid before ${instant(from)} UTC`;
     return [{ severity: "error", where, subject, message, remedy: "check this machine's clock" }];
@@ -174,7 +174,7 @@ async function expiryFindings({ credentials }: ClusterConfig, now: number): Prom
 function clockFinding(ahead: readonly number[]): Finding[] {
   const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;
   if (Math.abs(median) <= largestClockDifference) return [];
-  const message = `is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? "behind" : "ahead of"} the agents'`;
+  const message = `is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? "behind" : "ahead of"} the agents' clocks`;
   const remedy = "turn on time synchronisation: timedatectl set-ntp true";
   return [{ severity: "warning", where, subject: "clock", message, remedy }];
 }

@@ -93,7 +93,7 @@ async function agreed(node: AgentNode, { cloud, timeouts, signal, progress, drai
 function missing(node: string, pool: string): KhwError {
   return new KhwError("COMPUTE_DRIFT", `it is not in the target pool ${pool}`, {
     node,
-    hint: "run khw-client lb create to add it",
+    hint: "run khw-client lb create to add the node",
   });
 }
 

@@ -4,15 +4,15 @@ import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { instant } from "../terminal/time.ts";
 
-/** "drained by alice since 2026-11-28 11:04:54" */
+/** "drained by alice at 2026-11-28 11:04:54" */
 export function describeDrained(maintenance: Maintenance): string {
   const why = isLeft(maintenance) ? " for a rolling update" : "";
-  return `drained by ${maintenance.holder || "somebody"}${why} since ${instant(maintenance.sinceUnixMillis)}`;
+  return `drained by ${maintenance.holder || "somebody"}${why} at ${instant(maintenance.sinceUnixMillis)}`;
 }
 
 /** Returns a note that a node stays drained, and how to undrain it. */
 export function drainedNote(name: string, maintenance: Maintenance): string {
-  return `${name} is ${describeDrained(maintenance)}, and stays drained: run khw-client undrain ${name} to undrain it`;
+  return `${name} is ${describeDrained(maintenance)}, and stays drained; run khw-client undrain ${name} to undrain it`;
 }
 
 export function staysDrained(name: string, maintenance: Maintenance): KhwError {

@@ -75,8 +75,8 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
     return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
-  return new KhwError("WOULD_INTERRUPT", `no other node would serve: ${reasons}`, {
-    hint: "bring another node into service first (khw-client undrain, khw-client status), or use --force",
+  return new KhwError("WOULD_INTERRUPT", `no other node would be left to serve traffic: ${reasons}`, {
+    hint: "bring another node back into service first (see khw-client status and khw-client undrain), or use --force",
   });
 }
 
@@ -107,8 +107,8 @@ export function refusalToRestart(
 function refusalWithoutApi(others: readonly ServingState[]): KhwError | undefined {
   if (others.some((other) => isHealthy(other, "kube-apiserver"))) return undefined;
   const reasons = others.length === 0 ? "the cluster has no other node" : others.map(whyNot).join("; ");
-  return new KhwError("WOULD_INTERRUPT", `no healthy API server would remain: ${reasons}`, {
-    hint: "repair another node first (khw-client status), or use --force",
+  return new KhwError("WOULD_INTERRUPT", `no healthy API server would be left: ${reasons}`, {
+    hint: "repair another node first (see khw-client status), or use --force",
   });
 }
 
@@ -125,6 +125,6 @@ function refusalWithoutQuorum(
   return new KhwError(
     "WOULD_INTERRUPT",
     `etcd would lose its quorum: ${left} of ${members} members would stay healthy`,
-    { hint: "repair another member first (khw-client status), or use --force" },
+    { hint: "repair another member first (see khw-client status), or use --force" },
   );
 }

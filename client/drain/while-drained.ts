@@ -61,7 +61,7 @@ export async function whileDrained(work: () => Promise<void>, options: DrainedOp
   }
 }
 
-/** Whether the node can be drained, because another node is also serving. */
+/** Whether the node can be drained: both this node and another node are serving. */
 function mayLeave(standings: readonly ServingState[], name: string, { cloud }: DrainedOptions): boolean {
   const own = standings.find((standing) => standing.name === name);
   if (cloud === undefined || own === undefined || isDrained(own) || own.backend !== "HEALTHY") return false;

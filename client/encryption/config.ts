@@ -38,7 +38,7 @@ export function parseEncryptionConfig(text: string): EncryptionConfig {
     const encrypts = providers.some(({ kind }) => kind !== "identity") || resources.includes("secrets");
     return encrypts ? [{ resources, providers, index }] : [];
   });
-  if (entries.length === 0) throw configInvalid("resources", "does not encrypt anything, and does not name secrets");
+  if (entries.length === 0) throw configInvalid("resources", "does not encrypt anything, and does not list secrets");
   return {
     entries,
     withProviders: (change) => {

@@ -67,22 +67,22 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     config = await change(parts, config, ({ providers }) =>
       addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(name) }),
     );
-    parts.note("the new key is added: every API server gets it to decrypt values");
+    parts.note("the new key is added; every API server now gets it, to decrypt values");
     stage = "added";
-  } else parts.note("a rotation is in progress: it continues");
+  } else parts.note("a rotation is already in progress and continues");
 
   if (stage === "added") {
     await parts.roll();
     config = await change(parts, config, ({ providers }) =>
       stageOf(providers) === "added" ? promoteKey(providers) : providers,
     );
-    parts.note("the new key is now the first in the file: every API server encrypts with it");
+    parts.note("the new key is now first in the file; every API server is updated to encrypt with it");
   }
   await parts.roll();
   await rewriteAll(parts, config.entries);
   const last = await change(parts, config, ({ providers }) => dropOldKeys(providers));
   if (last !== config) {
-    parts.note("the old keys are no longer used: removing them");
+    parts.note("the old keys are no longer used and are being removed");
     await parts.roll();
   }
   const told = describeStored(encrypted(await parts.stored()));
@@ -112,14 +112,14 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   const unfinished =
     own && (differences.some(({ step }) => step === configStep) || outdated(stored, entries).length > 0);
   if (unfinished) {
-    parts.note("the interrupted rotation is now complete; to rotate to a new key, run the command again");
+    parts.note("this run completes the interrupted rotation; to rotate to a new key, run the command again");
     return true;
   }
   const [first] = differences;
   if (first === undefined) return false;
-  throw new KhwError("NODES_DIFFER", `${first.step}: ${first.what}; a rotation can start only if no node differs`, {
+  throw new KhwError("NODES_DIFFER", `${first.step}: ${first.what}; a rotation can start only if no node differs from its desired state`, {
     node: first.node,
-    hint: "run khw-client plan for the differences, and khw-client bootstrap to remove them",
+    hint: "run khw-client plan to see the differences, and khw-client bootstrap to remove them",
   });
 }
 
@@ -144,7 +144,7 @@ function refuseUnreadable(stored: readonly StoredValues[], entries: readonly Enc
     "KEY_MISSING",
     `this encryption-config.yaml has no key for values in etcd: ${describeStored(lost)}`,
     {
-      hint: "check that it is the cluster's file; older versions are in the folders replaced-* beside it",
+      hint: "check that the file belongs to this cluster; older versions are in the replaced-* folders beside it",
     },
   );
 }

@@ -109,7 +109,7 @@ async function greet(
 function unknownCa(error: KhwError): KhwError {
   return new KhwError("UNAUTHENTICATED", `its agent does not know this management CA: ${error.message}`, {
     node: error.node,
-    hint: "run khw-client install to give the agent this CA; the agent may have another CA (/etc/khw-agent/pki/ca.pem on the node)",
+    hint: "run khw-client install to give the agent this CA; the agent may have a different CA (see /etc/khw-agent/pki/ca.pem on the node)",
     cause: error,
   });
 }

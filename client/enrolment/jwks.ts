@@ -58,7 +58,7 @@ async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   } catch (cause) {
     signal.throwIfAborted();
     throw new KhwError("UNREACHABLE", `cannot fetch the keys for identity tokens from ${url}: ${reasonOf(cause)}`, {
-      hint: `${networkHint()}, or name a file in enrolment.jwks`,
+      hint: `${networkHint()}, or specify a file in enrolment.jwks`,
       cause,
     });
   } finally {

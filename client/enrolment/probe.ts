@@ -30,7 +30,7 @@ export async function probeCertificate(
     }
   };
   return waitFor({
-    what: `no agent listens at ${host}:${port}`,
+    what: `no agent is listening at ${host}:${port}`,
     check,
     deadlineMillis: waitMillis,
     intervalMillis: againMillis,

@@ -17,7 +17,7 @@ export async function prove(
     if (peer.serialNumber === serial) return;
     throw new KhwError("WRONG_NODE", `it presents the certificate ${peer.serialNumber} instead of ${serial}`, {
       node: address.name,
-      hint: "run the command again; on the node, read journalctl --unit khw-agent",
+      hint: "run the command again; if it fails again, see journalctl --unit khw-agent on the node",
     });
   } finally {
     node.close();

@@ -22,7 +22,7 @@ export async function renewDue({ config, members }: OpenCluster, { progress, sig
       const place = address.name;
       try {
         const renewed = await renewNode(address, { identity, signer, signal });
-        return renewed === undefined ? [] : [{ place, text: `the agent's certificate is renewed: ${renewed}` }];
+        return renewed === undefined ? [] : [{ place, text: `the agent's certificate was renewed: ${renewed}` }];
       } catch (thrown) {
         return [{ place, text: `the agent's certificate could not be renewed: ${toKhwError(thrown).message}` }];
       }

@@ -53,8 +53,8 @@ export async function verifyIdentityToken(token: string, keys: KeySet, expected:
 }
 
 function tokenError(what: string, cause?: unknown): KhwError {
-  return new KhwError("IDENTITY_MISMATCH", `the instance's identity token is rejected: ${what}`, {
-    hint: "nothing was signed; check the node's address, and that both clocks are correct within a minute",
+  return new KhwError("IDENTITY_MISMATCH", `the instance's identity token was rejected: ${what}`, {
+    hint: "nothing was signed; check the node's address, and check that both clocks are accurate to within a minute",
     cause,
   });
 }

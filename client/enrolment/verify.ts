@@ -31,7 +31,7 @@ export async function verifyAnswer(
   const request = await readRequest(pem);
   if (!peer.publicKey.export({ type: "spki", format: "der" }).equals(request.spki)) {
     throw new KhwError("WRONG_NODE", "the connection was not made with the key of the signing request", {
-      hint: "nothing was signed; check the network: another machine may intercept the connection",
+      hint: "nothing was signed; check the network: another machine may be intercepting the connection",
     });
   }
   await verifyIdentityToken(identityToken, keys, { ...instance, audience: tokenAudience(nonce, request.der) });

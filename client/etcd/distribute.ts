@@ -36,7 +36,7 @@ export async function fileSource(path: string): Promise<Source> {
     }
   } catch (error) {
     throw new KhwError("INVALID_ARGUMENT", `${path}: ${toKhwError(error).message}`, {
-      hint: "check the file's path; to use a snapshot that is on the nodes, give a name from `khw-client etcd snapshot list`",
+      hint: "check the file's path; to use a snapshot that is on the nodes, specify a name from `khw-client etcd snapshot list`",
       cause: error,
     });
   }

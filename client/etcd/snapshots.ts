@@ -44,7 +44,7 @@ function isCopy({ origin }: Snapshot): boolean {
  * snapshot of the same cluster: etcd was then emptied in between, and the user must name the snapshot
  */
 export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
-  const hint = "run `khw-client etcd snapshot list` for the names; give a file as ./FILE";
+  const hint = "run `khw-client etcd snapshot list` to see the names; specify a file as ./FILE";
   if (name !== "latest") {
     const found = held.find(({ snapshot }) => snapshot.id === name);
     if (found !== undefined) return found;
@@ -56,7 +56,7 @@ export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): Nod
     const what =
       held.length === 0
         ? "no node has a verified snapshot"
-        : "all verified snapshots come from files; choose one of them by name";
+        : "all verified snapshots come from files; specify one of them by name";
     throw new KhwError("INVALID_ARGUMENT", what, { hint });
   }
   const { clusterId, revision, id } = newest.snapshot;

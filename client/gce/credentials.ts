@@ -13,7 +13,7 @@ const scopes = ["https://www.googleapis.com/auth/compute"];
 const lookupMillis = 30_000;
 /** google-auth-library's message for a request that got no answer. */
 const unanswered = /request to \S+ failed, reason: /;
-const signIn = "sign in: gcloud auth application-default login; or set gce.auth to a service account's key file";
+const signIn = "sign in with gcloud auth application-default login, or set gce.auth to a service account's key file";
 
 /**
  * Opens the credentials of `gce.auth` (see ComputeConnection). The credentials are looked up on the first request, and

@@ -46,7 +46,7 @@ export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: Del
 function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> {
   return {
     id,
-    title: `target pool ${config.targetPool} has only controllers`,
+    title: `target pool ${config.targetPool} contains only controllers`,
     needs: [],
     async check(compute, signal) {
       const { foreign } = await poolMembers(compute, config, signal);

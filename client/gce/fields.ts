@@ -44,6 +44,6 @@ function listField(fields: Fields, field: string): unknown[] {
 
 function refuseField(field: string, wanted: string): never {
   throw new KhwError("COMPUTE_FAILED", `the answer cannot be read: ${field} is not ${wanted}`, {
-    hint: "check that gce.endpoint is the Compute Engine API, version 1",
+    hint: "check that gce.endpoint is the URL of the Compute Engine API, version 1",
   });
 }

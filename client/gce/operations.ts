@@ -47,7 +47,7 @@ function operationPath(operation: Fields): string {
   const path = pathOf(textField(operation, "selfLink"));
   if (/^projects\/[\w.:-]+\/(global|(regions|zones)\/[\w-]+)\/operations\/[\w-]+$/.test(path)) return path;
   throw new KhwError("COMPUTE_FAILED", `the answer is not an operation: its selfLink is ${show(path)}`, {
-    hint: "check that gce.endpoint is the Compute Engine API, version 1",
+    hint: "check that gce.endpoint is the URL of the Compute Engine API, version 1",
   });
 }
 

@@ -31,5 +31,5 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
 export function networkHint(): string {
   const proxy = googleProxy();
   if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run the command again";
-  return `check the network and the proxy of ${proxy.variable}, ${proxy.url.protocol}//${proxy.url.host}, then run the command again`;
+  return `check the network and the proxy in ${proxy.variable}, ${proxy.url.protocol}//${proxy.url.host}, then run the command again`;
 }

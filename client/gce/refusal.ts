@@ -79,20 +79,20 @@ export function computeError(what: string, path: string, refusal: Refusal): KhwE
 
 function hintFor(refusal: Refusal, path: string): string | undefined {
   const project = path.split("/")[1] ?? "";
-  if (refusal.status === 401) return "sign in: gcloud auth application-default login";
+  if (refusal.status === 401) return "sign in with gcloud auth application-default login";
   if (refusedBecause(refusal, "quota"))
     return `delete unused resources, or request a higher quota: https://console.cloud.google.com/iam-admin/quotas?project=${project}`;
   if (refusedBecause(refusal, "rateLimit"))
     return "the project has reached its limit for the request rate; wait a minute, then run the command again";
   if (refusedBecause(refusal, "disabled")) return `gcloud services enable compute.googleapis.com --project ${project}`;
   if (refusedBecause(refusal, "inUse"))
-    return "a resource that khw does not manage uses it: remove that resource first";
+    return "remove the resource that uses it first; khw does not manage that resource";
   if (refusal.status === 403 && path.includes("/instances/")) {
-    return `give the account roles/compute.instanceAdmin.v1 in project ${project}, and roles/iam.serviceAccountUser on the instance's service account`;
+    return `grant the account roles/compute.instanceAdmin.v1 in project ${project}, and roles/iam.serviceAccountUser on the instance's service account`;
   }
   if (refusal.status === 403) {
     const role = path.includes("/firewalls") ? "roles/compute.securityAdmin" : "roles/compute.loadBalancerAdmin";
-    return `give the account ${role} in project ${project}`;
+    return `grant the account ${role} in project ${project}`;
   }
   if (refusal.status === 404)
     return "check gce.project, gce.region, gce.zone and gce.network, and that the instances exist";

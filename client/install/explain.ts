@@ -16,11 +16,11 @@ const known: readonly Known[] = [
   },
   {
     pattern: /permission denied \(/i,
-    hint: "give the user with --ssh-user, and the key with --ssh-option IdentityFile=FILE",
+    hint: "specify the user with --ssh-user, and the key with --ssh-option IdentityFile=FILE",
   },
   {
     pattern: /sudo: (?:.*password|.*terminal|.*not allowed)|not in the sudoers/i,
-    hint: "allow the user sudo without a password on the node, or log in as root with --ssh-user root",
+    hint: "allow the user to run sudo without a password on the node, or log in as root with --ssh-user root",
   },
   {
     pattern: /sudo: (?:command )?not found/i,
@@ -28,16 +28,16 @@ const known: readonly Known[] = [
   },
   {
     pattern: /could not resolve hostname/i,
-    hint: "give the node's address: --nodes NAME=ADDRESS",
+    hint: "specify the node's address with --nodes NAME=ADDRESS",
   },
   {
     pattern:
       /connection (?:refused|timed out|reset|closed)|no route to host|network is unreachable|operation timed out/i,
-    hint: "check that the machine is up and that the firewall allows ssh (tcp:22); give another port with --ssh-option Port=N",
+    hint: "check that the machine is up and that the firewall allows ssh (tcp:22); specify a different port with --ssh-option Port=N",
   },
   {
     pattern: /underspecified resource|could not fetch resource|not find|required property \[(?:zone|project)\]/i,
-    hint: "give --project and --zone, and check that the instance exists: gcloud compute instances list",
+    hint: "use --project and --zone, and check that gcloud compute instances list shows the instance",
   },
   {
     pattern: /reauth|gcloud auth login|do(?:es)? not currently have an active account/i,

@@ -24,7 +24,7 @@ export function whyNew(name: string, present: Present, ca: string): string | und
   const unfit = sameCa
     ? (whyUnfit(name, present.certificate, ca) ?? whyOld(present.certificate))
     : "is from another management CA";
-  return unfit === undefined ? undefined : `the present identity ${unfit}`;
+  return unfit === undefined ? undefined : `the current identity ${unfit}`;
 }
 
 export function whyRevoked(
@@ -32,7 +32,7 @@ export function whyRevoked(
   { revokedSerials }: Register,
 ): string | undefined {
   const serial = certificate === undefined ? undefined : parseCertificate(certificate)?.serialNumber;
-  return serial !== undefined && revokedSerials.has(serial) ? "the present identity was revoked" : undefined;
+  return serial !== undefined && revokedSerials.has(serial) ? "the current identity was revoked" : undefined;
 }
 
 /**

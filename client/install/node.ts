@@ -62,7 +62,7 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
   ["IO_FAILED", "check that the node's disk is neither full nor read-only"],
   [
     "CREDENTIAL_INVALID",
-    "check that the .deb has this client's version; for details run khw-agent --request on the node",
+    "check that the .deb has this client's version; for details, run khw-agent --request on the node",
   ],
   ["SERVICE_FAILED", "on the node, run journalctl --unit khw-agent and khw-agent --check-config"],
 ];
@@ -139,7 +139,7 @@ async function converse(
     progress(`copying ${request.deb.name} (${(request.deb.size / 1e6).toFixed(1)} MB)`);
     await sendChoice(child.stdin, request, choice);
     const sign = async (asked: string): Promise<void> => {
-      if (choice.kind !== "request") throw new TypeError("the node requests a certificate that was not offered");
+      if (choice.kind !== "request") throw new TypeError("the node requested a certificate that was not offered");
       const certificate = await choice.signer.sign(node.name, asked);
       progress(`new identity, because ${choice.reason}: ${describeCertificate(certificate)}`);
       await send(child.stdin, lineOf(choice.signer.ca, certificate));

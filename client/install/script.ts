@@ -42,14 +42,14 @@ if [ "$identity" = given ]; then
   read -r key
 fi
 head --bytes="$size" >"$deb"
-[ "$(stat --format=%s "$deb")" = "$size" ] || fail UNREACHABLE "the .deb did not arrive whole"
+[ "$(stat --format=%s "$deb")" = "$size" ] || fail UNREACHABLE "the .deb did not arrive completely"
 chmod 0755 "$folder"
 chmod 0644 "$deb"
 
 package=$(field Package) || fail INVALID_ARGUMENT "dpkg-deb cannot read the .deb"
 [ "$package" = khw-agent ] || fail INVALID_ARGUMENT "the .deb is the package $package, not khw-agent"
 machine=$(dpkg --print-architecture)
-[ "$(field Architecture)" = "$machine" ] || fail INVALID_ARGUMENT "the .deb is for $(field Architecture), the node is $machine"
+[ "$(field Architecture)" = "$machine" ] || fail INVALID_ARGUMENT "the .deb is for $(field Architecture), but the node is $machine"
 
 result=unchanged
 version=$(field Version)
@@ -70,7 +70,7 @@ fi
 mkdir -p "$packages"
 cmp --quiet "$deb" "$packages/kept.deb" ||
   { cp "$deb" "$packages/.kept.deb" && chmod 0600 "$packages/.kept.deb" && sync "$packages/.kept.deb" &&
-    mv -f "$packages/.kept.deb" "$packages/kept.deb"; } || fail IO_FAILED "the package could not be kept in $packages"
+    mv -f "$packages/.kept.deb" "$packages/kept.deb"; } || fail IO_FAILED "the package could not be saved in $packages"
 
 start=start
 if [ "$identity" != keep ]; then
@@ -84,7 +84,7 @@ if [ "$identity" = given ]; then
   { place ca.pem "$ca" && place agent-key.pem "$key" && place agent.pem "$certificate" && sync "$pki"; } ||
     fail IO_FAILED "the identity could not be written to $pki"
 elif [ "$identity" = request ]; then
-  request=$(khw-agent --request) || fail CREDENTIAL_INVALID "the agent could not make its key"
+  request=$(khw-agent --request) || fail CREDENTIAL_INVALID "the agent could not create its key"
   echo "request $(echo "$request" | base64 --wrap=0)"
   read -r ca
   read -r certificate
@@ -96,7 +96,7 @@ echo "progress starting khw-agent $version"
 systemctl "$start" khw-agent.service >&2 || true
 if ! systemctl --quiet is-active khw-agent.service; then
   journalctl --unit=khw-agent.service --lines=10 --output=cat --no-pager >&2 || true
-  fail SERVICE_FAILED "khw-agent $version does not run"
+  fail SERVICE_FAILED "khw-agent $version is not running"
 fi
 echo "done $result $version"
 `;

@@ -67,13 +67,13 @@ export function parseUser(value: string): string {
 export function parseSshOption(value: string): string {
   const [, key, setting] = /^([A-Za-z]+)\s*[=\s]\s*(\S.*)$/.exec(value) ?? [];
   if (key === undefined || setting === undefined) {
-    return refuse("--ssh-option", `${show(value)} is not an ssh option`, "for example Port=2222");
+    return refuse("--ssh-option", `${show(value)} is not an ssh option`, "use an option such as Port=2222");
   }
   if (key.toLowerCase() === "stricthostkeychecking" && !/^(yes|ask|accept-new)$/i.test(setting)) {
     refuse(
       "--ssh-option",
       "host key checking cannot be turned off",
-      "use accept-new to accept each host key once, on first use",
+      "use accept-new to accept each host key on first use",
     );
   }
   return `${key}=${setting}`;

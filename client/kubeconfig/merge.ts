@@ -48,7 +48,7 @@ function parseKubeconfig(text: string, file: string): Document {
   const document: Document = parseDocument(text);
   const refuse = (why: string): never => {
     throw new KhwError("CONFIG_INVALID", `${file} is not a kubeconfig: ${why}`, {
-      hint: "correct the file, or give another file with --kubeconfig",
+      hint: "correct the file, or specify another file with --kubeconfig",
     });
   };
   const [error] = document.errors;
@@ -77,7 +77,7 @@ function refuseDoubles(document: Document, file: string): void {
     const double = names.find((name, index) => names.indexOf(name) !== index);
     if (double === undefined) continue;
     throw new KhwError("CONFIG_INVALID", `${file} has ${show(double)} twice in ${list}, so kubectl cannot read it`, {
-      hint: "remove one of the two, or give another file with --kubeconfig",
+      hint: "remove one of the two, or specify another file with --kubeconfig",
     });
   }
 }
@@ -98,7 +98,7 @@ function refuseOthers(document: Document, { name, user, server }: KubeconfigEntr
     "CONFIG_INVALID",
     `${file} already has a different ${found === undefined ? "context or user" : "cluster"} named ${name}`,
     {
-      hint: "give another name with --context, or another file with --kubeconfig",
+      hint: "specify another name with --context, or another file with --kubeconfig",
     },
   );
 }

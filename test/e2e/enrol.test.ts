@@ -73,7 +73,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.equal(result.code, 3, result.stdout + result.stderr);
     t.match(
       result.stderr,
-      /^controller-\d: the instance's identity token is rejected: .*\nhint: .*nothing was signed/m,
+      /^controller-\d: the instance's identity token was rejected: .*\nhint: .*nothing was signed/m,
     );
     t.match(result.stdout, /^controller-\d: Google's token proves that this is instance \d+ of khw-testbed$/m);
     t.match(result.stdout, /^controller-\d: enrolled: CN=controller-\d, O=khw:agent, valid until \d{4}-/m);

@@ -93,7 +93,7 @@ t.test("for healthy agents, only checks that cannot run are reported", async (t)
   );
   t.equal(report.code, 1);
   const agents = report.findings.find(({ subject }) => subject === "agents");
-  t.match(agents, { severity: "error", message: /^1\.2\.3 on .* but this client is / });
+  t.match(agents, { severity: "error", message: /^1\.2\.3 on .* but this client has version / });
 });
 
 t.test("problems of nodes are found and ranked, and have a remedy", async (t) => {

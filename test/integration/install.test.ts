@@ -267,13 +267,13 @@ t.test("an identity of another CA, for another name, or close to expiry is repla
   await pkiInit(context(), { folder: foreign });
 
   await put(foreign, "controller-0");
-  await replaced(/because the present identity is from another management CA/);
+  await replaced(/because the current identity is from another management CA/);
   await put(pki, "controller-9");
-  await replaced(/because the present identity is for another name/);
+  await replaced(/because the current identity is for another name/);
   await put(pki, "controller-0", 61);
-  await replaced(/because the present identity expires on \d{4}-/);
+  await replaced(/because the current identity expires on \d{4}-/);
   await writeFile(identity(first, "agent.pem"), "garbage");
-  await replaced(/because the present identity cannot be read/);
+  await replaced(/because the current identity cannot be read/);
   await rm(identity(first, "agent-key.pem"));
   await replaced(/because the node has no identity yet/);
 });

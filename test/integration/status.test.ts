@@ -95,7 +95,7 @@ t.test("problems are reported with their remedies, and the exit code is 1", asyn
     out,
     "✖ controller-0: nginx: is not enabled: it does not start after a reboot\n    hint: run khw-client bootstrap",
   );
-  t.match(out, "✖ controller-1: maintenance: drained by alice from 192.0.2.7 since 2026-11-23 21:00:00");
+  t.match(out, "✖ controller-1: maintenance: drained by alice from 192.0.2.7 at 2026-11-23 21:00:00");
   t.match(out, "hint: khw-client undrain controller-1");
   t.match(out, "✖ controller-1: unit/kube-scheduler: the file differs; it was repaired 3 times, but came back");
   t.match(out, "khw-client diff controller-1 shows the difference; drift is only reported here");

@@ -16,7 +16,7 @@ t.test("three API servers behind a load balancer", async (t) => {
   await scenario(t, "nothing is done if no node would be left to serve traffic", async (t) => {
     const refused = await workstation.khw(["drain", "controller-0,1,2", ...all]);
     t.equal(refused.code, 69, refused.stdout);
-    t.match(refused.stderr, /no other node would serve: the cluster has no other node/);
+    t.match(refused.stderr, /no other node would be left to serve traffic: the cluster has no other node/);
     const { code, stdout, stderr } = await workstation.khw(["diff", ...all]);
     t.strictSame([code, stdout], [0, ""], stderr);
   });

@@ -315,5 +315,5 @@ function pauseAfter(text: string): number | undefined {
   if (text === "") return undefined;
   return /^[1-9]\d{0,3}$/.test(text)
     ? Number(text)
-    : refuse("--pause-after", `${show(text)} is not a number of nodes`, "for example 1");
+    : refuse("--pause-after", `${show(text)} is not a number of nodes`, "use a number such as 1");
 }

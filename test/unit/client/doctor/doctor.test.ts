@@ -79,7 +79,7 @@ const backends: readonly [
   ["a serving node without its agent", "HEALTHY", undefined, "note", /but its agent/],
   ["a node that does not answer", "UNHEALTHY", undefined, "warning", /agent does not answer/],
   ["a node that is not in the pool", "MISSING", well, "error", /target pool/],
-  ["a pool without a forwarding rule", "UNKNOWN", well, "warning", /no health for it/],
+  ["a pool without a forwarding rule", "UNKNOWN", well, "warning", /does not report its health/],
 ];
 
 for (const [what, state, said, severity, words] of backends) {
@@ -101,7 +101,7 @@ t.test("agents of several versions, or of a version other than the client's", as
   t.strictSame(agentVersions(nodes(["1.0.0", "v1"], ["1.0.0", "v1"]), "1.0.0"), []);
   t.match(agentVersions(nodes(["1.0.0", "v1"], ["1.1.0", "v1"]), "1.0.0"), [
     { message: "differ among the nodes: 1.0.0 on controller-0; 1.1.0 on controller-1" },
-    { message: "1.1.0 on controller-1, but this client is 1.0.0" },
+    { message: "1.1.0 on controller-1, but this client has version 1.0.0" },
   ]);
 });
 

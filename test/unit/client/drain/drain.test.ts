@@ -54,7 +54,7 @@ t.test("a drain that would leave no serving node is refused with the reasons, un
   t.match(error, {
     code: "WOULD_INTERRUPT",
     message:
-      "no other node would serve: controller-0 is drained by jane since 1970-01-01 00:00:00; controller-2's kube-apiserver is not healthy (/readyz answers 500)",
+      "no other node would be left to serve traffic: controller-0 is drained by jane at 1970-01-01 00:00:00; controller-2's kube-apiserver is not healthy (/readyz answers 500)",
     hint: /--force/,
   });
   t.strictSame(cluster.log, []);
@@ -126,7 +126,7 @@ t.test("a node that was drained before stays drained, and is reported", async (t
   t.strictSame(cluster.log, ["controller-1 kube-apiserver restarted while drained"]);
   t.ok(
     lines.includes(
-      "controller-1 is drained by jane since 1970-01-01 00:00:00, and stays drained: run khw-client undrain controller-1 to undrain it",
+      "controller-1 is drained by jane at 1970-01-01 00:00:00, and stays drained; run khw-client undrain controller-1 to undrain it",
     ),
   );
 });

@@ -64,7 +64,7 @@ t.test("refusals are reported in Google's words, with the remedy for the common 
     [403, "rateLimitExceeded", "projects/lab/global/firewalls", /wait a minute/],
     [403, "accessNotConfigured", "projects/lab/global/firewalls", /gcloud services enable compute/],
     [404, "notFound", "projects/lab/global/firewalls", /gce\.network/],
-    [400, "resourceInUseByAnotherResource", "projects/lab/global/firewalls", /remove that resource first/],
+    [400, "resourceInUseByAnotherResource", "projects/lab/global/firewalls", /remove the resource that uses it first/],
     [400, "invalid", "projects/lab/global/firewalls", undefined],
   ];
   for (const [code, reason, path, hint] of cases) {

@@ -25,9 +25,9 @@ t.test("a drained node is reported with the reason for the drain", async (t) => 
     return nodeProblems({ node, status: GetStatusResponse.fromPartial({ maintenance }) });
   };
   t.match(problems(DrainReason.DRAIN_REASON_PERSON), [
-    { message: /^drained by jane since /, hint: "khw-client undrain controller-0" },
+    { message: /^drained by jane at /, hint: "khw-client undrain controller-0" },
   ]);
   t.match(problems(DrainReason.DRAIN_REASON_ROLLING_UPDATE), [
-    { message: /^drained by jane for a rolling update since /, hint: /^khw-client bootstrap ends the rolling update/ },
+    { message: /^drained by jane for a rolling update at /, hint: /^khw-client bootstrap ends the rolling update/ },
   ]);
 });
