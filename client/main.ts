@@ -19,7 +19,7 @@ const write = createWriter(process.stdout, (error) => {
   // The reader has closed the pipe (`khw-client logs | head`).
   if (error.code === "EPIPE") process.exit(brokenPipe);
   unwritten = writeError("standard output", error);
-  // The command ends as with Ctrl-C; the agents continue.
+  // Ends the command as Ctrl-C would; the agents continue.
   interrupt.abort(unwritten);
 });
 const warn = createWriter(process.stderr, (error) => {

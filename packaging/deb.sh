@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds build/deb/khw-agent_VERSION_ARCHITECTURE.deb from the bundle in build/agent and the pinned Node.
 #
-# usage: deb.sh [ARCHITECTURE]     amd64 or arm64; the machine's own by default
+# usage: deb.sh [ARCHITECTURE]     amd64 or arm64; by default, the machine's own architecture
 # The same inputs result in the same bytes. Does nothing if build/deb is up to date.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -36,8 +36,8 @@ install -m 0755 packaging/khw-agent.sh "$source/khw-agent"
 cp build/agent/*.mjs "$source/lib/"
 cp "build/agent/sbom.$architecture.cdx.json" "$source/sbom.cdx.json"
 
-# The machine's own runtime is in node_modules. Another architecture's runtime is downloaded and verified against
-# package-lock.json, as in `npm ci`.
+# The runtime for the machine's own architecture is in node_modules. The runtime for another architecture is downloaded
+# and verified against package-lock.json, as in `npm ci`.
 node=node_modules/$runtime
 if [ ! -e "$node/bin/node" ]; then
   node packaging/fetch-locked.ts "$runtime" "$stage"

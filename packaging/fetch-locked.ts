@@ -21,6 +21,8 @@ const integrity = `sha512-${createHash("sha512")
   .update(readFileSync(`${folder}/${filename}`))
   .digest("base64")}`;
 if (integrity !== locked.integrity) {
-  throw new Error(`${name}@${locked.version}: ${integrity} was fetched, ${locked.integrity} is locked`);
+  throw new Error(
+    `${name}@${locked.version}: the download has the digest ${integrity}, but package-lock.json has ${locked.integrity}`,
+  );
 }
 renameSync(`${folder}/${filename}`, `${folder}/${name}.tgz`);

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts the client with the Node version that it was built for, if present: a private copy beside it, or the copy in
-# its checkout. Otherwise uses the machine's own Node.
+# Starts the client with the Node version that it was built for, if present: a private copy beside this script, or the
+# copy in its checkout. Otherwise uses the machine's own Node.
 
 # Node replaces a closed standard output with /dev/null, so all output would be lost without an error.
 if ! { true 3>&1; } 2>/dev/null; then

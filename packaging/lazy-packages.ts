@@ -9,7 +9,7 @@ const identifier = /^[\p{L}_$][\p{L}\p{N}_$]*$/u;
 const commonJs = "module.exports";
 
 /**
- * Gives `await import("a-package")` in a bundle the same names as in Node, in khw's own code and inside packages.
+ * Makes `await import("a-package")` provide the same names in a bundle as in Node, both in khw's code and in packages.
  *
  * esbuild puts a lazily imported package into its own chunk, and the chunk of a CommonJS package exports only
  * `default`. The import is therefore redirected to a generated module, which has the same named exports that Node finds

@@ -118,7 +118,7 @@ function example(line: string): string {
   return `  ${escape(line)}`;
 }
 
-/** Puts each sentence on its own line, as is usual in roff. */
+/** Puts each sentence on a separate line, as is usual in roff. */
 function paragraph(text: string): string {
   return text
     .split(/(?<=[.:]) (?=[A-Z])/)
@@ -126,7 +126,7 @@ function paragraph(text: string): string {
     .join("\n");
 }
 
-/** Escapes the characters that roff treats as commands or prints differently. */
+/** Escapes characters that roff interprets as commands or prints differently. */
 function escape(text: string): string {
   return text.replaceAll(/[\\\-'`^~"]/g, (character) => roffNames[character] ?? character);
 }

@@ -3,5 +3,5 @@
  * neither. The loader and its protobufjs would cost megabytes of memory (docs/decisions/packaging.md).
  */
 export function loadSync(): never {
-  throw new Error("this bundle does not contain @grpc/proto-loader: channelz and ORCA cannot be served");
+  throw new Error("this bundle does not contain @grpc/proto-loader, so channelz and ORCA cannot be served");
 }

@@ -3,5 +3,5 @@
  * and its two dependencies would add 220 kB to the agent (docs/decisions/packaging.md).
  */
 export function Parser(): never {
-  throw new Error("this bundle does not contain xml2js: D-Bus services cannot be introspected");
+  throw new Error("this bundle does not contain xml2js, so D-Bus services cannot be introspected");
 }

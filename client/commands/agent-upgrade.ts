@@ -107,7 +107,9 @@ async function checkAll(members: readonly Member[], options: CheckAllOptions): P
     if (checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_UNCHANGED)
       note(options.progress, `${name}: khw-agent ${checked.toVersion} is already installed`);
     else if (checked.outcome !== UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED)
-      throw new KhwError("INVALID_RESPONSE", "this client does not understand its response to the package check", { node: name });
+      throw new KhwError("INVALID_RESPONSE", "this client does not understand its response to the package check", {
+        node: name,
+      });
   }
   return results.filter(({ checked }) => checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED);
 }

@@ -20,7 +20,10 @@ export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "all
   readonly noRollback: boolean;
 }
 
-/** Turns the nodes into a control plane behind a load balancer, and verifies it. Returns exit code 0 or 130, or throws an error. */
+/**
+ * Turns the nodes into a control plane behind a load balancer, and verifies it. Returns exit code 0 or 130, or throws
+ * an error.
+ */
 export async function bootstrap(config: ClusterConfig, context: Context, asked: BootstrapOptions): Promise<number> {
   refuseNoNodes(config);
   const { output, noRollback, ...consent } = asked;

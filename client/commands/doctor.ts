@@ -12,7 +12,9 @@ export interface DoctorOptions {
   readonly verbose: boolean;
 }
 
-/** Runs every check and prints the findings. Returns exit code 0 if there is no error and all checks ran, otherwise 1. */
+/**
+ * Runs every check and prints the findings. Returns exit code 0 if there is no error and all checks ran, otherwise 1.
+ */
 export async function doctor(
   load: () => Promise<ClusterConfig>,
   context: Context,

@@ -36,7 +36,8 @@ export async function undrain(
 }
 
 /**
- * Drains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws an error.
+ * Drains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws an
+ * error.
  * @throws KhwError WOULD_INTERRUPT, before anything changes, if no other node would be left to serve traffic
  */
 export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
@@ -47,7 +48,10 @@ export async function drainNodes(cluster: OpenCluster, context: Context, options
   return turn(chosen, { ...cluster, context, output: options.output, drained: true });
 }
 
-/** Undrains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws an error. */
+/**
+ * Undrains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws
+ * an error.
+ */
 export async function undrainNodes(
   cluster: OpenCluster,
   context: Context,

@@ -23,7 +23,8 @@ const never = new AbortController().signal;
 
 /**
  * Defragments the members that have a lot of unused space, one at a time, with the leader last. A member is
- * defragmented only while all members are healthy. Returns exit code 0, or 130 if Ctrl-C came before the last member; otherwise throws.
+ * defragmented only while all members are healthy. Returns exit code 0, or 130 if Ctrl-C came before the last member;
+ * otherwise throws.
  */
 export async function etcdDefrag(config: ClusterConfig, context: Context, options: DefragOptions): Promise<number> {
   const threshold = parseThreshold(options.threshold);

@@ -57,7 +57,10 @@ async function hear(
   return { answers, failures };
 }
 
-/** Verifies a snapshot again on every node that has it. Returns exit code 0, or 3 if a node did not answer; otherwise throws. */
+/**
+ * Verifies a snapshot again on every node that has it. Returns exit code 0, or 3 if a node did not answer; otherwise
+ * throws.
+ */
 export async function snapshotVerify(
   config: ClusterConfig,
   context: Context,

@@ -7,7 +7,10 @@ import { etcdProblems, memberOf, type NodeEtcd, readEtcd, unfinishedRestore } fr
 import { memberTable } from "../etcd/tables.ts";
 import type { Output } from "../progress/open.ts";
 
-/** Prints the state of every member. Returns exit code 0 if all are healthy, in one cluster with one leader; otherwise 1. */
+/**
+ * Prints the state of every member. Returns exit code 0 if all are healthy, in one cluster with one leader; otherwise
+ * 1.
+ */
 export async function etcdStatus(
   config: ClusterConfig,
   context: Context,

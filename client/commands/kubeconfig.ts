@@ -20,7 +20,10 @@ export interface KubeconfigOptions {
   readonly use: boolean;
 }
 
-/** Configures kubectl on this workstation for administrator access through the public address (lab 10). Returns exit code 0. */
+/**
+ * Configures kubectl on this workstation for administrator access through the public address (lab 10). Returns exit
+ * code 0.
+ */
 export async function kubeconfig(
   config: ClusterConfig,
   { env, signal, write }: Context,

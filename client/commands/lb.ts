@@ -48,8 +48,8 @@ export async function lbDelete(config: ClusterConfig, context: Context, options:
 }
 
 /**
- * Prints the state of the load balancer. Returns exit code 0 if everything is as configured and every backend is healthy,
- * otherwise 2.
+ * Prints the state of the load balancer. Returns exit code 0 if everything is as configured and every backend is
+ * healthy, otherwise 2.
  */
 export async function lbStatus(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
   await using compute = open(config);

@@ -27,8 +27,8 @@ export interface PkiRenewOptions {
 }
 
 /**
- * Reissues certificates with the CA in the credentials folder, and copies them to the nodes. Returns exit code 0, or throws an error.
- * After an error, the folder has the new files, and a bootstrap copies them to the other nodes.
+ * Reissues certificates with the CA in the credentials folder, and copies them to the nodes. Returns exit code 0, or
+ * throws an error. After an error, the folder has the new files, and a bootstrap copies them to the other nodes.
  */
 export async function pkiRenew(
   config: ClusterConfig,

@@ -36,7 +36,8 @@ export async function restart(config: ClusterConfig, context: Context, options: 
 
 /**
  * Restarts a component, one node at a time, until the first failure. A node is drained if the load balancer's clients
- * would notice the restart. After Ctrl-C, finishes the current node and then stops. Returns exit code 0 or 130, or throws an error.
+ * would notice the restart. After Ctrl-C, finishes the current node and then stops. Returns exit code 0 or 130, or
+ * throws an error.
  * @throws KhwError WOULD_INTERRUPT, before anything changes, if no node would be left to serve traffic
  */
 export async function restartNodes(cluster: OpenCluster, context: Context, options: RestartOptions): Promise<number> {

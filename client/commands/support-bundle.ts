@@ -19,7 +19,8 @@ export interface SupportBundleOptions {
 }
 
 /**
- * Writes a file with the data that helps to diagnose a problem, without secrets. Returns exit code 0 if the file is written.
+ * Writes a file with the data that helps to diagnose a problem, without secrets. Returns exit code 0 if the file is
+ * written.
  */
 export async function supportBundle(
   load: () => Promise<ClusterConfig>,
@@ -31,7 +32,9 @@ export async function supportBundle(
   const name = file || `khw-support-${now.toISOString().replaceAll(/[-:]|\.\d+/g, "")}.tar.gz`;
   const folder = basename(name).replace(/\.(tar\.gz|tgz)$/, "");
   if (folder === "" || folder === "." || folder === "..") {
-    throw new KhwError("INVALID_ARGUMENT", "--file: no file name given", { hint: "specify a file name, for example: --file khw.tar.gz" });
+    throw new KhwError("INVALID_ARGUMENT", "--file: no file name given", {
+      hint: "specify a file name, for example: --file khw.tar.gz",
+    });
   }
   const sinceUnixMillis = parseSince(since || "24h", now.getTime());
   const options = { sinceUnixMillis, journals, signal, clientVersion: await clientVersion() };

@@ -88,7 +88,8 @@ export function etcdFindings(nodes: readonly Named[], members: number): Finding[
   const found: Finding[] = [];
   if (healthy <= members / 2) {
     const message = `only ${healthy} of ${members} members are known to be healthy, and the API needs more than half`;
-    const remedy = "repair the other members first (khw-client status and khw-client logs etcd --since 1h show why they are unhealthy)";
+    const remedy =
+      "repair the other members first (khw-client status and khw-client logs etcd --since 1h show why they are unhealthy)";
     found.push({ severity: "error", where, subject: "etcd", message, remedy });
   }
   if (members % 2 === 0) {

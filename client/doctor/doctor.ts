@@ -58,7 +58,9 @@ export async function examine(
   const results = await runChecks(checks, { signal, deadlineMillis });
   signal.throwIfAborted();
   const unseen =
-    error === undefined ? [] : notRun("every check of the load balancer", "the Compute Engine API could not be reached");
+    error === undefined
+      ? []
+      : notRun("every check of the load balancer", "the Compute Engine API could not be reached");
   return [...first, ...results, ...unseen];
 }
 

@@ -66,7 +66,11 @@ export function backendFinding(
       };
     case "HEALTHY":
       if (said === undefined) {
-        return { severity: "note", message: "is HEALTHY and serves traffic, but its agent does not answer", remedy: "" };
+        return {
+          severity: "note",
+          message: "is HEALTHY and serves traffic, but its agent does not answer",
+          remedy: "",
+        };
       }
       if (drained) {
         return {

@@ -109,7 +109,8 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const [, name] =
     /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/.exec(subject) ?? [];
-  const remedy = name === undefined ? "issue a new certificate, then run khw-client bootstrap" : `khw-client pki renew ${name}`;
+  const remedy =
+    name === undefined ? "issue a new certificate, then run khw-client bootstrap" : `khw-client pki renew ${name}`;
   if (from > now) {
     const message = `is not valid before ${instant(from)} UTC`;
     return [{ severity: "error", where, subject, message, remedy: "check this machine's clock" }];

@@ -117,10 +117,14 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   }
   const [first] = differences;
   if (first === undefined) return false;
-  throw new KhwError("NODES_DIFFER", `${first.step}: ${first.what}; a rotation can start only if no node differs from its desired state`, {
-    node: first.node,
-    hint: "run khw-client plan to see the differences, and khw-client bootstrap to remove them",
-  });
+  throw new KhwError(
+    "NODES_DIFFER",
+    `${first.step}: ${first.what}; a rotation can start only if no node differs from its desired state`,
+    {
+      node: first.node,
+      hint: "run khw-client plan to see the differences, and khw-client bootstrap to remove them",
+    },
+  );
 }
 
 async function rewriteAll(parts: RotationParts, entries: readonly EncryptionEntry[]): Promise<void> {

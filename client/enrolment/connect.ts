@@ -34,7 +34,7 @@ export type Answered<Value> = Value & { readonly peer: X509Certificate };
 
 /**
  * Selects the trusted certificates: any certificate from the management CA for the node's name, or only the given
- * certificate, whoever signed it.
+ * certificate, regardless of its signer.
  */
 export type Trust = "management" | X509Certificate;
 

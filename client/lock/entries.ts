@@ -3,7 +3,7 @@ import { show } from "../../proto/validate.ts";
 
 /** A program of a release, and the only digest that its downloads may have. */
 export interface LockEntry {
-  /** For example "kube-apiserver"; "etcd" is the archive of an etcd release. */
+  /** The program's name, for example "kube-apiserver"; "etcd" means the archive of an etcd release. */
   readonly program: string;
   readonly version: string;
   readonly arch: string;
@@ -35,7 +35,7 @@ export function isSource(text: string): boolean {
   return shapes.source.test(text);
 }
 
-/** Parses the text of the file. @throws KhwError CONFIG_INVALID naming the file and the entry */
+/** Parses the text of the file. @throws KhwError CONFIG_INVALID that identifies the file and the entry */
 export function parseLock(text: string, path: string): readonly LockEntry[] {
   const root = parseLockJson(text, path);
   if (!isRecord(root) || !Array.isArray(root["programs"])) return refuseEntry(path, "it is not a list of programs");

@@ -25,7 +25,7 @@ export async function readLock(path: string): Promise<readonly LockEntry[]> {
 }
 
 /**
- * Adds entries to khw.lock. Another client may add others at the same time; an existing entry never changes.
+ * Adds entries to khw.lock. Another client may add entries at the same time; existing entries never change.
  * @returns the new entries
  * @throws KhwError DIGEST_MISMATCH if the file now has a different digest; IO_FAILED
  */

@@ -11,7 +11,7 @@ import { addToLock, readLock } from "./file.ts";
 import { downloadsOf, pinState } from "./pins.ts";
 import { refusePlainMirrors } from "./plain-mirrors.ts";
 
-/** The digests that an agent reported for the programs without a configured digest. */
+/** The digests that an agent reported for programs that have no configured digest. */
 export interface NodeDigests {
   readonly node: AgentNode;
   readonly programs: readonly ProgramDigest[];
@@ -37,7 +37,7 @@ export async function pinPrograms(
 
 /**
  * Records the agents' digests in khw.lock, and returns the work with a digest for each program. All nodes must agree.
- * @throws KhwError DIGEST_MISMATCH naming both digests, INVALID_RESPONSE
+ * @throws KhwError DIGEST_MISMATCH with both digests, INVALID_RESPONSE
  */
 export async function lockPrograms(
   { config: { lockFile: path }, members }: Pick<OpenCluster, "config" | "members">,
@@ -56,7 +56,7 @@ export async function lockPrograms(
   return found.map(({ item, arch }) => ({ ...item, desired: pinState(item.desired, arch, { entries, path }) }));
 }
 
-/** Returns entries, as the node reported them, for the programs whose digest the state does not set. */
+/** Returns the entries that the node reported for programs that have no digest in the desired state. */
 function openEntries({ node, desired }: NodeWork, arch: Architecture, programs: readonly ProgramDigest[]): LockEntry[] {
   const { name } = node.address;
   return downloadsOf(desired, arch)
@@ -66,9 +66,9 @@ function openEntries({ node, desired }: NodeWork, arch: Architecture, programs: 
         (item) => item.program === program && item.version === version && item.architecture === arch,
       );
       if (answer === undefined) {
-        throw new KhwError("INVALID_RESPONSE", `reports no digest of ${describeProgram({ program, version, arch })}`, {
+        throw new KhwError("INVALID_RESPONSE", `reports no digest for ${describeProgram({ program, version, arch })}`, {
           node: name,
-          hint: "install the agent of this khw-client's version on the node, then run the command again",
+          hint: "install the agent version that matches this khw-client on the node, then run the command again",
         });
       }
       const sha256 = parseReported(answer.sha256, name);
@@ -131,6 +131,6 @@ function architectureOf(node: AgentNode, members: OpenCluster["members"]): Archi
   if (known !== undefined) return known;
   throw new KhwError("INVALID_RESPONSE", `its architecture is ${show(said)}`, {
     node: node.address.name,
-    hint: `khw installs programs for ${architectures.join(" and ")}`,
+    hint: `khw installs programs only for ${architectures.join(" and ")}`,
   });
 }

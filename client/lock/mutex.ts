@@ -8,8 +8,8 @@ const patienceMillis = 10_000;
 const intervalMillis = 20;
 
 /**
- * Runs the work while no other client on this machine works on the same file. Removes the lock of a client that was
- * killed.
+ * Runs the work while no other client on this machine is working on the same file. Removes the lock of a client that
+ * was killed.
  * @throws KhwError BUSY after ten seconds, IO_FAILED
  */
 export async function whileHeld<T>(path: string, work: () => Promise<T>): Promise<T> {

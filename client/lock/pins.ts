@@ -5,7 +5,7 @@ import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { describeProgram, type LockEntry } from "./entries.ts";
 import { findEntry } from "./file.ts";
 
-/** A program that a controller downloads, and its digest if it is known. */
+/** A program that a controller downloads, and its digest if known. */
 export interface Download {
   readonly program: string;
   readonly version: string;

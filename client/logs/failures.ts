@@ -7,7 +7,7 @@ import type { ReadOptions } from "./read-all.ts";
 const partly = 3;
 
 /**
- * Collects failures while many nodes are read: prints each failure on standard error immediately, and counts the
+ * Collects failures while many nodes are being read. Prints each failure on standard error immediately, and counts the
  * failures.
  */
 export interface Failures {

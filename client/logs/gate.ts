@@ -1,5 +1,6 @@
 /**
- * Lets a limited number of callers in at once; the others wait. A caller calls the returned function when it leaves.
+ * Admits a limited number of callers at the same time; the others wait. A caller must call the returned function when
+ * it is done.
  */
 export interface Gate {
   enter(): Promise<() => void>;

@@ -14,15 +14,15 @@ export interface HistoryRequest {
 }
 
 /**
- * Streams the history of a node's agent. When opened again, continues after the last event that was read; event ids are
- * ascending.
+ * Streams the history of a node's agent. When opened again, continues after the last event that was read. This works
+ * because event ids only increase.
  */
 export function historySource(node: AgentNode, request: HistoryRequest): Source<NodeEvent> {
   const { name } = node.address;
   let last: HistoryEvent | undefined;
   async function* open(signal: AbortSignal): AsyncGenerator<NodeEvent> {
     const again = last === undefined ? request : { ...request, limit: 0, sinceUnixMillis: last.timeUnixMillis };
-    // A quiet node sends nothing, so GetInfo is called first, with a deadline.
+    // Calls GetInfo first, with a deadline, because a node without new events sends nothing.
     await node.info(signal);
     for await (const event of node.history(again, signal)) {
       if (last !== undefined && event.id <= last.id) continue;

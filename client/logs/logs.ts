@@ -27,7 +27,7 @@ export function logSource(node: AgentNode, request: LogRequest): Source<LogLine>
   async function* open(signal: AbortSignal): AsyncGenerator<LogLine> {
     const again = last > 0 ? { ...request, lines: 0, sinceUnixMillis: last } : request;
     let repeated = read;
-    // A journal can stay silent, so GetInfo is called first, with a deadline.
+    // Calls GetInfo first, with a deadline, because a journal without new lines sends nothing.
     await node.info(signal);
     for await (const entry of node.logs(again, signal)) {
       const time = entry.timeUnixMillis;

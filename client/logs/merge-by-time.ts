@@ -1,7 +1,7 @@
 export interface MergeOptions<Message> {
   /** Returns a message's time in milliseconds since the epoch. Each source's messages are in this order. */
   readonly timeOf: (message: Message) => number;
-  /** How long a message waits for a source that might still have an older one. */
+  /** How long a message waits for a source that might still have an older message. */
   readonly patienceMillis: number;
 }
 
@@ -14,8 +14,8 @@ interface Lane<Message> {
 
 /**
  * Merges the messages of all sources by time. Each source is read only up to its next message. A silent source delays
- * the others by at most `patienceMillis`; its late messages then come out of order. A source must not throw: it
- * reports its failure and ends.
+ * the others by at most `patienceMillis`; its late messages then come out of order. A source must not throw; when it
+ * fails, it must report the failure and end.
  */
 export async function* mergeByTime<Message>(
   sources: readonly AsyncIterable<Message>[],
@@ -57,7 +57,7 @@ export async function* mergeByTime<Message>(
         oldest.head = undefined;
         yield message;
         oldest.taken();
-        // Gives the source that was just read a chance to offer its next message before the next choice.
+        // Gives the source that was just read a chance to offer its next message before the next message is chosen.
         await Promise.resolve();
         continue;
       }

@@ -5,7 +5,7 @@ import { isPassing, reconnecting } from "./reconnecting.ts";
 export interface Source<Message> {
   /** The source's name in messages to the user: the node, or a component on it. */
   readonly title: string;
-  /** Opens the stream after the messages that were already read. */
+  /** Opens the stream, starting after the messages that were already read. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
 }
 
@@ -18,7 +18,7 @@ export interface ReadOptions {
 
 /**
  * Streams a source's messages and never throws. A failure is reported; with `follow`, the source is opened again as
- * long as another attempt can succeed. Ends when the signal aborts.
+ * long as another attempt can succeed. Ends when the signal is aborted.
  */
 export async function* readAll<Message>(
   { title, open }: Source<Message>,

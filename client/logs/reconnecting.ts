@@ -4,13 +4,13 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { Gate } from "./gate.ts";
 
 export interface Reconnecting<Message> {
-  /** Opens the stream; it ends when the signal aborts. */
+  /** Opens the stream; it ends when the signal is aborted. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
   /** Called when the stream breaks, with the time until it is opened again. */
   readonly lost: (error: KhwError, retryMillis: number) => void;
   /** Whether another attempt may succeed without manual action. */
   readonly passing: (error: KhwError) => boolean;
-  /** Time limit for the first message; absent if there may never be one. */
+  /** The time limit for the first message; absent if a message may never arrive. */
   readonly firstMillis?: number;
   /**
    * Limits how many streams wait for their first message at once. The time limit starts when the gate admits the
@@ -24,7 +24,7 @@ const backoff: Backoff = { firstMillis: 500, maxMillis: 10_000 };
 
 /**
  * Streams messages and opens the stream again whenever it breaks, with exponential back-off and jitter, until the
- * signal aborts.
+ * signal is aborted.
  * @throws KhwError if the failure is permanent
  */
 export async function* reconnecting<Message>({

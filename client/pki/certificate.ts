@@ -36,7 +36,7 @@ export interface NewAuthority {
   readonly algorithm: KeyAlgorithm;
 }
 
-/** The time of issue, and the name of the validity setting in error messages. */
+/** The time of issue, and the validity setting's name for error messages. */
 export interface IssueContext {
   readonly now: Date;
   /** The setting's name, for example "--days". */
@@ -66,12 +66,12 @@ export async function createAuthority({ subject, days, algorithm }: NewAuthority
 
 export interface IdentityRequest extends Leaf {
   readonly algorithm: KeyAlgorithm;
-  /** The private key of the certificate, in PEM; if absent, a new key is made. */
+  /** The private key of the certificate, in PEM; if absent, a new key is created. */
   readonly key?: string | undefined;
 }
 
 /**
- * Creates a certificate with its key.
+ * Creates a key and a certificate for it.
  * @throws KhwError as signCertificate does
  */
 export async function issueIdentity(
@@ -106,7 +106,7 @@ export async function signCertificate(
       "INVALID_ARGUMENT",
       `${daysField}: ${leaf.days} days is longer than the remaining validity of the CA`,
       {
-        hint: `give fewer days: the CA expires on ${utcDay(issuer.notAfter)}`,
+        hint: `use fewer days; the CA expires on ${utcDay(issuer.notAfter)}`,
       },
     );
   }
@@ -142,7 +142,7 @@ function keyUsageOf(
 }
 
 /**
- * Returns the authority's own identifier for its key, because other tools derive the identifier differently than this
+ * Returns the authority's own identifier for its key, because other tools derive the identifier differently from this
  * library.
  */
 function authorityKeyIdentifier(

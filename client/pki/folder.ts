@@ -9,7 +9,7 @@ import { finishInterrupted, makeStaging } from "./staging.ts";
 /** The default folder of the management identities; relative to the current folder. */
 export const defaultFolder = "khw-pki";
 
-/** A file's name in the folder, and its content. */
+/** The files of a folder: their names and contents. */
 export type NewFiles = Readonly<Record<string, string>>;
 
 /** Returns the files of the identity called `name`. */
@@ -26,9 +26,9 @@ export async function makeFolder(folder: string): Promise<void> {
 
 /**
  * Adds the files to the folder, each with mode 0600: either all of them or none. Existing files are never changed;
- * INVALID_ARGUMENT names them. Each file is written and synced under a temporary name, then linked to its final name:
- * unlike a rename, a link cannot replace a file. If the process is killed between the links, `completeFolder`
- * completes the work.
+ * INVALID_ARGUMENT lists them. Each file is written and synced under a temporary name, then linked to its final name:
+ * unlike a rename, a link cannot replace a file. If the process is killed between the links, `completeFolder` completes
+ * the work.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   const added: string[] = [];
@@ -64,7 +64,7 @@ export async function completeFolder(folder: string): Promise<void> {
     if (cause instanceof KhwError) throw cause;
     throw new KhwError(
       "IO_FAILED",
-      `${folder}: an interrupted change of its files cannot be completed: ${reason(cause)}`,
+      `${folder}: an interrupted change to its files cannot be completed: ${reason(cause)}`,
       { cause },
     );
   });
@@ -81,7 +81,7 @@ export async function readAuthority(folder: string): Promise<Identity> {
   };
   if (!isPair(authority)) {
     throw new KhwError("CREDENTIAL_INVALID", `${folder}: ca-key.pem is not the key of ca.pem`, {
-      hint: "give the folder that khw-client pki init created with --folder",
+      hint: "use --folder to specify the folder that khw-client pki init created",
     });
   }
   return authority;
@@ -111,7 +111,7 @@ export function isPair({ certificate, key }: Identity): boolean {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
   } catch {
-    // node:crypto's message names neither the file nor the fact that it is not PEM; the caller names both.
+    // node:crypto's message mentions neither the file nor that it is not PEM; the caller reports both.
     return false;
   }
 }
@@ -120,7 +120,7 @@ async function readAuthorityFile(folder: string, name: string): Promise<string> 
   return readFile(join(folder, name), "utf8").catch((cause: unknown) => {
     const missing = isErrno(cause, "ENOENT");
     throw new KhwError("CREDENTIAL_INVALID", `${join(folder, name)}: ${missing ? "is missing" : reason(cause)}`, {
-      hint: "create the management CA with khw-client pki init, or give its folder with --folder",
+      hint: "create the management CA with khw-client pki init, or specify its folder with --folder",
       cause,
     });
   });
@@ -136,7 +136,7 @@ async function writeSynced(path: string, content: string): Promise<void> {
   }
 }
 
-/** Makes the renames in the folder durable. */
+/** Makes renames in the folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder);
   try {
@@ -149,8 +149,8 @@ export async function syncFolder(folder: string): Promise<void> {
 function toRefusal(folder: string, error: unknown): KhwError {
   if (isErrno(error, "EEXIST")) {
     const existing = error instanceof Error && "dest" in error ? String(error.dest) : folder;
-    return new KhwError("INVALID_ARGUMENT", `${existing} exists already; existing files are not overwritten`, {
-      hint: "move it out of the way first, or give another --folder",
+    return new KhwError("INVALID_ARGUMENT", `${existing} already exists; existing files are not overwritten`, {
+      hint: "move it out of the way first, or use another --folder",
       cause: error,
     });
   }

@@ -24,7 +24,7 @@ const curves: Readonly<Record<string, SigningAlgorithm>> = {
   secp521r1: { name: "ECDSA", namedCurve: "P-521", hash: "SHA-512" },
 };
 
-/** Makes a new pair of keys, with the algorithm of the private key. */
+/** Creates a new key pair, and returns it with the algorithm of the private key. */
 export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.CryptoKeyPair & { signer: Signer }> {
   const usages = ["sign", "verify"] as const;
   const parameters =
@@ -49,7 +49,7 @@ export async function importSigner(pem: string): Promise<Signer> {
 }
 
 /**
- * Returns the public key that belongs to a private key, or that a PEM text contains.
+ * Returns the public key that belongs to a private key, or that the PEM text contains.
  * @throws KhwError as importSigner does
  */
 export async function importPublicKey(pem: string): Promise<webcrypto.CryptoKey> {
@@ -67,7 +67,7 @@ function algorithmOf(key: KeyObject): SigningAlgorithm {
   const algorithm = key.asymmetricKeyType === "rsa" ? rsa : curves[key.asymmetricKeyDetails?.namedCurve ?? ""];
   if (algorithm !== undefined) return algorithm;
   const kind = key.asymmetricKeyType ?? "secret";
-  throw new KhwError("CREDENTIAL_INVALID", `khw cannot make certificates with a key of this kind: ${kind}`, {
+  throw new KhwError("CREDENTIAL_INVALID", `khw cannot create certificates with a key of this kind: ${kind}`, {
     hint: "use RSA, or ECDSA on P-256, P-384 or P-521",
   });
 }

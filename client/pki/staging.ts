@@ -9,7 +9,7 @@ const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
 
 /**
- * Makes a folder inside the given folder, in which this process prepares files before it links them to their final
+ * Creates a folder inside the given folder. There, this process prepares files before it links them to their final
  * names.
  */
 export async function makeStaging(folder: string): Promise<string> {
@@ -17,9 +17,9 @@ export async function makeStaging(folder: string): Promise<string> {
 }
 
 /**
- * Records that the staging folder's files are complete. From then on they must replace the files with the same names,
- * even if this process is killed. Returns the folder's new path. `backup`, within the folder, has the old files under
- * the same names.
+ * Records that the staging folder's files are complete. From then on, these files must replace the files with the same
+ * names, even if this process is killed. Returns the folder's new path. The subfolder `backup` contains the old files
+ * under the same names.
  */
 export async function decideReplacement(staging: string, backup: string): Promise<string> {
   const decided = join(backup, `.replace-${process.pid}`);
@@ -47,7 +47,7 @@ export async function replaceFrom(decided: string): Promise<void> {
  * Completes the additions and replacements that a killed process had started in the folder. Removes prepared files if
  * the process had not put any of them in place. All files were complete before the first was put in place, so they can
  * all be put in place now. Does not touch the work of a running process.
- * @throws KhwError CREDENTIAL_INVALID if the files are neither the old nor the new ones
+ * @throws KhwError CREDENTIAL_INVALID if a file is neither its old nor its new version
  */
 export async function finishInterrupted(folder: string): Promise<void> {
   for (const name of await namesIn(folder)) {
@@ -76,7 +76,7 @@ async function refuseOther(
   const place = join(dirname(backup), name);
   if ((await isSame(place, join(decided, name))) || (await isSame(place, join(backup, name)))) return;
   if (!(await isThere(place)) && !(await isThere(join(backup, name)))) return;
-  throw new KhwError("CREDENTIAL_INVALID", `${place} was changed after an interrupted command began to replace it`, {
+  throw new KhwError("CREDENTIAL_INVALID", `${place} was changed after an interrupted command started to replace it`, {
     hint: `the old files are in ${backup}, the new files in ${decided}: put the correct files in place, then remove ${decided}`,
   });
 }
@@ -122,7 +122,10 @@ async function isSame(one: string, other: string): Promise<boolean> {
   }
 }
 
-/** This process is not adding files now, so a folder with its process ID is from an ended process with the same ID. */
+/**
+ * This process is not adding any files yet, so a folder with its process ID belongs to an earlier process with the same
+ * ID.
+ */
 export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;
   try {

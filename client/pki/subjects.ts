@@ -1,7 +1,9 @@
 import { serviceAddress } from "../../proto/networks.ts";
 import type { Subject } from "./certificate.ts";
 
-/** The certificates of lab 04 that every cluster has, in the lab's order; each is NAME.pem with its key NAME-key.pem. */
+/**
+ * The certificates of lab 04 that every cluster has, in the lab's order; each is NAME.pem with its key NAME-key.pem.
+ */
 export const certificateNames = [
   "admin",
   "kube-controller-manager",
@@ -57,7 +59,7 @@ const serviceNames = [
   "kubernetes.default.svc.cluster.local",
 ];
 
-/** Returns the subject alternative names of kubernetes.pem, in the lab's order, each once. */
+/** Returns the subject alternative names of kubernetes.pem, in the lab's order, without duplicates. */
 export function servingNames(cluster: ServingCluster, extraNames: readonly string[]): readonly string[] {
   const names = [
     serviceAddress(cluster.serviceCidr),

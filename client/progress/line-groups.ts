@@ -2,11 +2,11 @@
 export interface TrackLine {
   readonly track: string;
   /**
-   * The step that the line is about. When a line is printed, all earlier lines of its track up to the last line about
-   * the same subject are printed first.
+   * The step that the line is about. Before a line is printed, its track's earlier lines are printed, up to the last
+   * line about the same subject.
    */
   readonly subject: string;
-  /** Lines of several tracks with the same key become one. */
+  /** Lines that have the same key on several tracks are merged into one line. */
   readonly key: string;
 }
 
@@ -22,10 +22,10 @@ export interface LineGroupsOptions<Line> {
 
 /** Joins identical lines of tracks that work in parallel. */
 export interface LineGroups<Line> {
-  /** Prints held lines, then starts with these tracks. Lines of other tracks are printed at once. */
+  /** Prints the held lines, then groups the lines of these tracks. Lines of other tracks are printed immediately. */
   begin(tracks: readonly string[]): void;
   add(line: Line): void;
-  /** Prints the track's held lines, then its last line. Afterwards no line waits for this track. */
+  /** Prints the track's held lines, then its last line. Afterwards, no line waits for this track. */
   end(track: string, last?: Line): void;
   /** Prints all held lines. */
   flush(): void;

@@ -19,10 +19,10 @@ interface LiveRow {
 /** Listr's spinner before each row, and a column that stays free at the end of the line. */
 const reservedColumns = 3;
 const usualColumns = 80;
-/** The elapsed time of each row is drawn this often. */
+/** The interval at which the elapsed times in the rows are redrawn. */
 const drawMillis = 1000;
 
-/** Shows a row for each track, redrawn in place. For terminals. */
+/** Shows a row for each track and redraws it in place; for terminals. */
 export async function liveProgress({ write, size }: Pick<Context, "write" | "size">, tally: Tally): Promise<Progress> {
   const { Listr } = await import("listr2");
   const rows = new Map<string, LiveRow>();

@@ -88,7 +88,7 @@ function describeLines(lines: readonly Line[]): string {
   return `${places}: ${first.text.step}: ${text}`;
 }
 
-/** Returns for example " (12 of 43, 1 min 4 s)"; an empty text before the number of steps is known. */
+/** Returns text such as " (12 of 43, 1 min 4 s)"; empty until the number of steps is known. */
 function describeCounts(lines: readonly Line[]): string {
   const last = slowest(lines);
   if (last?.totalSteps === undefined) return "";
@@ -102,7 +102,7 @@ function slowest(lines: readonly Line[]): TrackProgress | undefined {
   return known.toSorted((one, other) => other.elapsedMillis - one.elapsedMillis)[0];
 }
 
-/** Describes how a track ended, in a line. */
+/** Describes in one line how a track ended. */
 export function describeEnd({ track, changed, error, text }: EndEvent, progress: TrackProgress | undefined): string {
   if (error !== undefined) return formatError(error.at({ node: track }));
   if (text !== undefined) return `${track}: ${text}`;

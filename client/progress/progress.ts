@@ -9,7 +9,7 @@ export type ProgressEvent =
    * total time.
    */
   | { readonly kind: "note"; readonly text: string; readonly final?: true }
-  /** Work begins on all of these tracks at the same time: node names, and "load balancer". */
+  /** Work starts on all of these tracks at the same time. A track is a node's name, or "load balancer". */
   | { readonly kind: "begin"; readonly tracks: readonly string[] }
   /** The number of the track's steps. For a node, the agent's own event reports this number. */
   | { readonly kind: "steps"; readonly track: string; readonly total: number }
@@ -30,7 +30,7 @@ export type ProgressEvent =
   /** The result of a check. */
   | { readonly kind: "check"; readonly title: string; readonly error?: KhwError | undefined };
 
-/** A command's display, and the signal by which the user interrupts the command. */
+/** A command's display, and the signal that is aborted when the user interrupts the command. */
 export interface ProgressOptions {
   readonly progress: Progress;
   /** Aborted by Ctrl-C. */
@@ -39,7 +39,7 @@ export interface ProgressOptions {
 
 export const loadBalancerTrack = "load balancer";
 
-/** Shows progress. Apart from client/main.ts, a long command writes to the terminal only through this. */
+/** Shows progress. Apart from client/main.ts, a long command writes to the terminal only through this interface. */
 export interface Progress {
   emit(event: ProgressEvent): void;
   /** Resolves when everything shown so far has been written to the terminal. */

@@ -16,7 +16,7 @@ export interface RowOptions {
   readonly columns: number;
 }
 
-/** Names take at most this share of a narrow terminal's columns. */
+/** The largest share of a narrow terminal's columns that names may use. */
 const mostOfName = 0.4;
 
 /** Describes a running track in one line that fits the columns: name, count, time, newest step. */

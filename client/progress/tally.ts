@@ -16,7 +16,7 @@ export interface Tally {
   count(event: ProgressEvent): void;
   /** Returns undefined before the track's first event. */
   track(name: string): TrackProgress | undefined;
-  /** The time since the command began. */
+  /** The time since the command started. */
   elapsedMillis(): number;
 }
 

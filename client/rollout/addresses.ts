@@ -13,7 +13,8 @@ export interface Addresses {
 
 /**
  * Returns the controllers' addresses and the public address: from khw.yaml; otherwise from the Compute API if the
- * cluster has Google's load balancer; otherwise from the agents. So certificates can be made before any agent exists.
+ * cluster has Google's load balancer; otherwise from the agents. Certificates can therefore be created before any agent
+ * exists.
  * @throws KhwError if they cannot be found
  */
 export async function findAddresses(config: ClusterConfig, signal: AbortSignal): Promise<Addresses> {
@@ -49,7 +50,10 @@ export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSi
 
 interface PublicAddressOptions {
   readonly signal: AbortSignal;
-  /** Reserve a missing static address now, if the configuration allows it; otherwise a missing address is an error. */
+  /**
+   * Whether to reserve a missing static address now, if the configuration allows it. If false, a missing address is an
+   * error.
+   */
   readonly mayCreateAddress: boolean;
 }
 
@@ -61,7 +65,7 @@ export async function findPublicAddress(
   if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
   if (cloud === undefined) {
     throw new KhwError("CONFIG_INVALID", "cluster.publicAddress is not known", {
-      hint: "give the address of the API servers with --public-address, because khw manages no load balancer here",
+      hint: "specify the address of the API servers with --public-address, because khw manages no load balancer here",
     });
   }
   const { loadBalancerSteps, publicAddress } = await import("../gce/load-balancer.ts");

@@ -8,9 +8,9 @@ import type { NodeWork } from "../cluster/node-work.ts";
 import type { NodeOutcome } from "./one-by-one.ts";
 
 export interface ApplyToNodeOptions extends ProgressOptions {
-  /** Time limit for the whole operation on the node. */
+  /** The time limit for the whole operation on the node. */
   readonly timeoutMillis: number;
-  /** Whether the node is left as it is after a failure, for inspection. Default: false. */
+  /** Whether to leave a failed node as it is, for inspection. Default: false. */
   readonly noRollback?: boolean;
 }
 
@@ -73,7 +73,7 @@ function lastStep({ kind }: Event): LastStep | undefined {
     case "stepProgress":
       return { step: kind.value.step, text: kind.value.text };
     case "rollbackStarted":
-      return { step: "rollback", text: "the node goes back to its previous state" };
+      return { step: "rollback", text: "the node is going back to its previous state" };
     case "operationStarted":
     case "stepFinished":
     case "operationFinished":
@@ -85,12 +85,12 @@ function lastStep({ kind }: Event): LastStep | undefined {
 function overdue(timeoutMillis: number, last: LastStep | undefined, cause: KhwError): KhwError {
   const seen = last === undefined ? "no step yet" : `${last.step}: ${last.text}`;
   return new KhwError("TIMEOUT", `not done after ${timeoutMillis / 1000} s, last seen: ${seen}`, {
-    hint: "the node continues; run the command again to attach",
+    hint: "the node continues; run the command again to reattach",
     cause,
   });
 }
 
-/** Returns the error of a lost connection; during the work, it contains the latest step. */
+/** Returns the error for a lost connection. If the work has started, the error includes the latest step. */
 function lost(last: LastStep | undefined, cause: KhwError): KhwError {
   if (last === undefined) return cause;
   return new KhwError("INTERRUPTED", `the connection to the agent was lost at "${last.text}": ${cause.message}`, {

@@ -65,14 +65,14 @@ export async function applyRbac(
 }
 
 export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOptions, "noRollback"> {
-  /** The nodes to work on one after the other, once all other nodes are done. */
+  /** The nodes to work on one at a time, after all other nodes are done. */
   readonly inTurn: ReadonlySet<AgentNode>;
   /** The nodes in `inTurn` that must be drained first. */
   readonly drain: ReadonlySet<AgentNode>;
   /** The nodes that an earlier rolling update left drained; they are undrained after the work. */
   readonly left?: ReadonlySet<AgentNode>;
   /**
-   * Returns the sentence to print when the command waits for the current node after Ctrl-C. Absent: Ctrl-C ends the
+   * Returns the sentence to print when the command waits for the current node after Ctrl-C. If absent, Ctrl-C ends the
    * wait, and the nodes continue.
    */
   readonly interrupted?: (name: string) => string;
@@ -80,12 +80,12 @@ export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOp
   readonly between?: OneByOneOptions<NodeWork>["between"];
 }
 
-/** Ctrl-C does not stop work that has begun; only the work's own deadline does. */
+/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /**
- * Applies to most nodes at once, then to the nodes that take turns. A node's failure does not stop the nodes that work
- * at the same time.
+ * Applies the desired state to most nodes at once, then to the nodes that take turns. A node's failure does not stop
+ * the nodes that work at the same time.
  */
 export async function applyToNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,

@@ -12,15 +12,15 @@ export interface ProvideOptions {
   readonly addresses: Addresses;
   /** The members, with their answers about an existing cluster. */
   readonly members: readonly Member[];
-  /** Whether to complete files that a killed run had begun to write. */
+  /** Whether to complete files that a killed run had started to write. */
   readonly complete: boolean;
 }
 
 /**
- * Returns all files of labs 04 to 06, not written yet, if the folder has none of them. Undefined if the folder has
- * some of them, or if the administrator's kubeconfig comes from elsewhere: khw then completes the files only on
- * request.
- * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before: their cluster's files must exist somewhere
+ * Returns all files of labs 04 to 06, not written yet, if the folder has none of them. Undefined if the folder has some
+ * of them, or if the administrator's kubeconfig comes from elsewhere: khw then completes the files only on request.
+ * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before, because their cluster's files must exist
+ * somewhere
  */
 export async function provideCredentials(
   config: ClusterConfig,
@@ -38,7 +38,7 @@ export async function provideCredentials(
       "CREDENTIAL_INVALID",
       `credentials in ${folder}: the folder has no files, but ${name} was set up with credentials`,
       {
-        hint: "give their folder with --credentials; for a new cluster on these machines, create new files with khw-client pki create",
+        hint: "specify their folder with --credentials; for a new cluster on these machines, create new files with khw-client pki create",
       },
     );
   }
@@ -46,9 +46,9 @@ export async function provideCredentials(
 }
 
 /**
- * Saves the new credentials, if there are any. Must be called before a node gets any of them, and after every check
- * that could refuse the run.
- * @throws KhwError BUSY if another command saved credentials meanwhile
+ * Saves the new credentials, if there are any. Must be called before any node receives them, and after every check that
+ * could refuse the run.
+ * @throws KhwError BUSY if another command saved credentials in the meantime
  */
 export async function saveNewCredentials(
   { made }: { readonly made: NewFiles },
@@ -60,7 +60,7 @@ export async function saveNewCredentials(
   await writeNew(folder, made).catch((thrown: unknown) => {
     const error = toKhwError(thrown);
     if (error.code !== "INVALID_ARGUMENT") throw error;
-    // The folder had no credentials when the run began.
+    // The folder had no credentials when the run started.
     throw new KhwError("BUSY", error.message, {
       hint: "another command created it at the same time; run the command again to use the existing files",
       cause: error,

@@ -28,7 +28,7 @@ export async function downloadPrograms(
     const { changed, error } = await prepareNode(item, { progress, signal, timeoutMillis: timeouts.node });
     const track = node.address.name;
     if (error !== undefined && isUnknownCall(error)) {
-      progress.emit({ kind: "end", track, changed: 0, text: "its programs are downloaded later" });
+      progress.emit({ kind: "end", track, changed: 0, text: "its programs will be downloaded later" });
     } else progress.emit({ kind: "end", track, changed, error, text: "every program is ready" });
     return error;
   };

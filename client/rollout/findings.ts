@@ -11,7 +11,7 @@ import { runningOperationFindings } from "./running-operations.ts";
 
 /** The state of all nodes before a rollout. */
 export interface Inspection extends RestartOrder {
-  /** Every obstacle on every node; if there is one, the rollout must not start. */
+  /** Every obstacle on every node; if there are any, the rollout must not start. */
   readonly findings: readonly KhwError[];
   /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];
@@ -41,7 +41,10 @@ export async function inspectCluster(
   };
 }
 
-/** Returns every obstacle on every node, and the order of restarts; changes nothing. A busy node is not examined further. */
+/**
+ * Returns every obstacle on every node, and the order of restarts; changes nothing. A busy node is not examined
+ * further.
+ */
 export async function inspect(
   members: readonly Member[],
   work: readonly NodeWork[],

@@ -14,11 +14,13 @@ export interface NodeOutcome {
 export interface OneByOneOptions<Item> extends ProgressOptions {
   /** The outcomes of earlier nodes; if an earlier node failed, every node is skipped. */
   readonly earlier?: readonly NodeOutcome[];
-  /** Returns the sentence to print if Ctrl-C comes while the work on a node continues; absent: nothing is printed. */
+  /**
+   * Returns the sentence to print if Ctrl-C comes while the work on a node continues; if absent, nothing is printed.
+   */
   readonly interrupted?: (name: string) => string;
   /**
    * Called after each successful node, if another node follows, with the number of nodes so far.
-   * @throws the reason why no further node may begin
+   * @throws the reason why no further node may be started
    */
   readonly between?: ((outcome: NodeOutcome, count: number) => Promise<void>) | undefined;
   /** @throws the reason why the node is not done */
@@ -26,8 +28,9 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
 }
 
 /**
- * Works on one node after the other until the first failure, so a change that breaks one node does not reach the next.
- * After Ctrl-C no further node is started. Reports the result of each node, including skipped nodes. Never rejects.
+ * Works on one node at a time until the first failure, so that a change that breaks a node does not reach the next
+ * node. After Ctrl-C, no further node is started. Reports the result of each node, including skipped nodes. Never
+ * rejects.
  */
 export async function oneByOne<Item extends { readonly node: AgentNode }>(
   items: readonly Item[],
@@ -76,7 +79,8 @@ async function workOn<Item extends { readonly node: AgentNode }>(
   const onInterrupt = (): void => {
     if (interrupted === undefined) return;
     note(progress, `interrupted: ${interrupted(name)}`);
-    // On a terminal, notes appear below the rows, and only at the end. So the row itself must also show the note.
+    // On a terminal, notes appear below the rows, and only at the end. Therefore, the row itself must also show the
+    // note.
     const event = { kind: "progress", step: "interrupted", text: interrupted(name) } as const;
     progress.emit({ kind: "step", track: name, event });
   };
@@ -112,7 +116,7 @@ interface SkipOptions {
 /** Returns the reason why a node is skipped: an interruption, or a failure of an earlier node. */
 function skipReason({ address: { name: node } }: AgentNode, { outcomes, signal }: SkipOptions): KhwError | undefined {
   if (signal.aborted) {
-    return new KhwError("CANCELLED", "skipped: the command was interrupted before this node's turn", {
+    return new KhwError("CANCELLED", "skipped because the command was interrupted before this node's turn", {
       node,
       hint: "run the command again to continue",
     });

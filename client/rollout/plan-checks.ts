@@ -35,12 +35,12 @@ export async function planChecks(
 ): Promise<PlanChecks> {
   if (!isAdministrator) {
     const all = "the preflight, kubelets, removed APIs, stored versions and the flags of new programs";
-    return { findings: [], warnings: [], skipped: [`${all} were not checked: that needs the role admin`] };
+    return { findings: [], warnings: [], skipped: [`${all} were not checked, because that needs the role admin`] };
   }
   const checks = { work, admin, running, wanted: releases.kubernetes, allowRemovedApis };
   const { findings, warnings, restarting } = await inspectCluster(cluster.members, checks, signal);
   if (findings.length + releaseObstacles.length > 0) {
-    const skipped = ["the flags of new programs were not checked: correct the other findings first"];
+    const skipped = ["the flags of new programs were not checked; correct the other findings first"];
     return { findings, warnings, skipped };
   }
   try {

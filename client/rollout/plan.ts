@@ -33,7 +33,7 @@ export interface Prepared {
   readonly releases: Releases;
   /** Describes the releases, and why they were chosen. */
   readonly releaseNote: string;
-  /** The reasons against the change of a release. */
+  /** The reasons why the release cannot be changed. */
   readonly releaseObstacles: readonly KhwError[];
   readonly running: RunningReleases;
   readonly admin: AdminCredentials;
@@ -41,7 +41,7 @@ export interface Prepared {
   readonly work: readonly NodeWork[];
   /** The errors of the nodes that did not answer. */
   readonly unreachable: readonly KhwError[];
-  /** New credentials, not written yet; empty if the folder has some. */
+  /** New credentials that are not written yet; empty if the folder already has credentials. */
   readonly made: NewFiles;
   /** Faults in the credentials that do not prevent the cluster from working. */
   readonly warnings: readonly Problem[];
@@ -49,11 +49,14 @@ export interface Prepared {
 
 export interface PrepareOptions {
   readonly signal: AbortSignal;
-  /** Reserve a missing static address now, if the configuration allows it; otherwise a missing address is an error. */
+  /**
+   * Whether to reserve a missing static address now, if the configuration allows it. If false, a missing address is an
+   * error.
+   */
   readonly mayCreateAddress: boolean;
   /**
-   * How to handle a folder without credentials: "keep" makes new ones that will be saved, "imagine" makes them only for
-   * the plan, "refuse" throws an error.
+   * How to handle a folder without credentials: "keep" creates credentials that will be saved, "imagine" creates them
+   * only for the plan, and "refuse" throws an error.
    */
   readonly newCredentials: "keep" | "imagine" | "refuse";
   /** Whether an older patch release, or going back from an unfinished update, is allowed. Default: false. */
@@ -68,7 +71,7 @@ export interface PrepareOptions {
 
 /** The losses that the administrator accepts; by default none. */
 export interface ReleaseConsent {
-  /** Clients lose requested APIs that the new release no longer has. */
+  /** Whether to accept that the new release lacks APIs that clients request. */
   readonly allowRemovedApis?: boolean;
 }
 
@@ -120,7 +123,8 @@ export type RolloutPlan = Prepared & RestartOrder;
 
 export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, ReleaseConsent {
   /**
-   * How to handle an agent that does not answer: "refuse" does not start without it, "skip" works on the other nodes.
+   * How to handle an agent that does not answer: "refuse" does not start without that agent, "skip" works on the other
+   * nodes.
    */
   readonly unreachable: "refuse" | "skip";
   /** Obstacles that the command itself has found; they are added to the list. */
@@ -128,14 +132,15 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
 }
 
 /**
- * Plans the work on all nodes, and prints notes for the user. Changes no node; records new digests in khw.lock.
+ * Plans the work on all nodes, and prints notes for the user. Does not change any node, but records new digests in
+ * khw.lock.
  * @throws KhwError with every obstacle on every node as one error; otherwise like `prepare`
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal, allowRemovedApis = false, restoresData = false } = options;
   const prepared = await prepare(cluster, options);
   const pinned = await pinPrograms(cluster, prepared.work).catch((thrown: unknown) => {
-    // If the release change is refused, that matters more than missing digests of its programs.
+    // A refused release change matters more than missing digests for the release's programs.
     refuseFindings([...(options.found ?? []), ...prepared.releaseObstacles, toKhwError(thrown)]);
     throw thrown;
   });
@@ -157,6 +162,6 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
 
 function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {
   const state = states.get(name);
-  if (state === undefined) throw new TypeError(`no desired state was made for ${name}`);
+  if (state === undefined) throw new TypeError(`no desired state was created for ${name}`);
   return state;
 }

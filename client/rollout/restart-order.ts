@@ -6,9 +6,9 @@ import { withoutContent } from "../config/desired.ts";
 
 /** The nodes that need care in an existing cluster. */
 export interface RestartOrder {
-  /** The nodes whose API server serves now. */
+  /** The nodes whose API servers are serving now. */
   readonly serving: ReadonlySet<AgentNode>;
-  /** The nodes to work on one after the other. */
+  /** The nodes to work on one at a time. */
   readonly restarting: ReadonlySet<AgentNode>;
   /** The nodes that a person drained; they stay drained. */
   readonly drained: ReadonlyMap<AgentNode, Maintenance>;
@@ -16,7 +16,7 @@ export interface RestartOrder {
   readonly left: ReadonlySet<AgentNode>;
 }
 
-/** A node's part in the order. */
+/** A node's place in the order. */
 export interface NodeRestart {
   readonly node: AgentNode;
   readonly serves: boolean;
@@ -25,8 +25,8 @@ export interface NodeRestart {
 }
 
 /**
- * Returns whether the node's API server or etcd member serves now and would restart. Working on all such nodes at once
- * would leave a running cluster without an API or without a quorum.
+ * Returns whether the node's API server or etcd member is serving now and would restart. Working on all such nodes at
+ * once would leave a running cluster without an API or without a quorum.
  */
 export async function readRestart({ node, desired, maintenance }: NodeWork, signal: AbortSignal): Promise<NodeRestart> {
   const { steps } = await node.plan(withoutContent(desired), signal);

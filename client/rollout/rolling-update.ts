@@ -13,16 +13,16 @@ import { tryPrograms } from "./trial.ts";
 export interface RollOptions {
   readonly context: Pick<Context, "signal">;
   readonly progress: Progress;
-  /** Whether a node is left as it is after a failure, for inspection. */
+  /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
 }
 
 /**
  * Applies khw.yaml and the credentials to every node, then verifies the cluster. The serving nodes take turns, and a
- * node is drained if its API server would restart. The update stops at the first failure. Ctrl-C finishes the current
- * node.
- * @throws KhwError UNREACHABLE or the first refusal, with no node touched; PARTIAL; VERIFY_FAILED; CANCELLED after
- * Ctrl-C
+ * node is drained if its API server would restart. The update stops at the first failure. After Ctrl-C, finishes the
+ * current node and then stops.
+ * @throws KhwError UNREACHABLE or the first refusal, before any node is changed; PARTIAL; VERIFY_FAILED; CANCELLED
+ * after Ctrl-C
  */
 export async function roll(
   opened: OpenCluster,
@@ -55,8 +55,8 @@ export async function roll(
 }
 
 /**
- * First applies to all nodes that do not serve, at the same time. Then applies to the serving nodes, one after the
- * other until the first failure. A node is drained if its API server would restart.
+ * First updates all nodes that are not serving, at the same time. Then updates the serving nodes, one at a time, until
+ * the first failure. A node is drained if its API server would restart.
  */
 export async function rollNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
@@ -73,8 +73,8 @@ export async function rollNodes(
   const outcomes = await applyToNodes(cluster, work, {
     progress,
     signal,
-    // Nodes that do not serve may need each other, so they change together. A change that breaks them does not reach
-    // the others.
+    // Nodes that are not serving may need each other, so they are updated together. A change that breaks them does not
+    // reach the other nodes.
     inTurn: new Set([...serving, ...restarting]),
     drain: restarting,
     left,
@@ -96,7 +96,7 @@ export function finishingNote(name: string): string {
 
 function concludeRoll(outcomes: readonly NodeOutcome[]): void {
   const done = concludeNodes(outcomes, {
-    headline: "not every node is done",
+    headline: "not every node is finished",
     hint: "correct this, then run the command again; it continues from here",
   });
   if (done) return;

@@ -18,14 +18,14 @@ export function describeRunningOperations(members: readonly Member[]): string[] 
   });
 }
 
-/** Whether the node already runs this Apply; the client then only listens. */
+/** Whether the node is already running this Apply; the client then only listens. */
 export function isUnderWay({ node, desired }: NodeWork, members: readonly Member[]): boolean {
   return runningOperation(node, members)?.id === operationId(desired);
 }
 
 /**
- * Returns the nodes that run another operation. Their agents would refuse the new operation. These nodes are found
- * first, so that the other nodes do not change alone.
+ * Returns the nodes that are running another operation, because their agents would refuse the new operation. This check
+ * comes first, so that the other nodes are not changed without them.
  */
 export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {

@@ -14,7 +14,7 @@ export interface TrialResults {
 }
 
 /**
- * Lets the downloaded programs on these nodes parse their own command lines. An agent that does not know the call is
+ * Has the downloaded programs on these nodes parse their own command lines. An agent that does not know the call is
  * skipped.
  */
 export async function readTrials(work: readonly NodeWork[], signal: AbortSignal): Promise<TrialResults> {

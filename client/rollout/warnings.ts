@@ -2,8 +2,8 @@ import { formatError, KhwError } from "../../proto/errors.ts";
 import { joinPlaces } from "../terminal/group-lines.ts";
 
 /**
- * Describes the warnings of many nodes, each once. Nodes with the same warning are named together; if only figures
- * differ, each node has a line, and the remedy is printed once.
+ * Describes the warnings of many nodes without repeating any. Nodes with the same warning are listed together. If only
+ * the figures differ, each node has a line, and the remedy is printed once.
  */
 export function describeWarnings(warnings: readonly KhwError[]): string[] {
   const groups = Map.groupBy(warnings, ({ code, step, hint, message }) =>

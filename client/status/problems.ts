@@ -69,7 +69,9 @@ function maintenance(node: string, { maintenance: at }: GetStatusResponse): Foun
   if (at === undefined || !at.drained) return [];
   const message = `${describeDrained(at)}: the load balancer sends no clients here`;
   const undrain = `khw-client undrain ${node}`;
-  const hint = isLeft(at) ? `khw-client bootstrap ends the rolling update; ${undrain} only undrains the node` : undrain;
+  const hint = isLeft(at)
+    ? `khw-client bootstrap completes the rolling update; ${undrain} only undrains the node`
+    : undrain;
   return [{ subject: "maintenance", severity: "error", message, hint }];
 }
 
@@ -92,7 +94,7 @@ function component(node: string, one: Component): FoundProblem[] {
     return [{ subject, severity, message, hint: [remedy, again].filter((part) => part !== "").join("; ") }];
   }
   if (enabled) return [];
-  const message = "is not enabled: it does not start after a reboot";
+  const message = "is not enabled, so it will not start after a reboot";
   return [{ subject, severity, message, hint: "run khw-client bootstrap to enable it" }];
 }
 
@@ -162,7 +164,7 @@ function agentUpgrade({ agentUpgrade: last }: GetStatusResponse): FoundProblem[]
   if (!failed && last.state !== AgentUpgradeState.AGENT_UPGRADE_STATE_ROLLED_BACK)
     return [{ subject, severity, message: `${which} is under way`, hint: "" }];
   const message = `${which} ${failed ? "failed" : "was rolled back"}: ${report}`;
-  return [{ subject, severity, message, hint: "repair the cause, then run khw-client agent upgrade again" }];
+  return [{ subject, severity, message, hint: "fix the cause, then run khw-client agent upgrade again" }];
 }
 
 function pausedDrift({ drift: found }: GetStatusResponse): FoundProblem[] {
@@ -183,7 +185,7 @@ function loadBalancerProblems({ backends, error }: LoadBalancerState, drained: R
       message: `reports ${state}`,
       hint:
         state === "MISSING"
-          ? "run khw-client lb create to add it to the target pool"
+          ? "run khw-client lb create to add the node to the target pool"
           : "check that nginx is running there and that the firewall allows Google's health checks",
     }));
 }

@@ -2,7 +2,7 @@ import type { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { BackendHealth } from "../gce/health.ts";
 
-/** The last known state of a node. Without status and error the node has not answered yet. */
+/** The last known state of a node. If it has neither status nor error, the node has not answered yet. */
 export interface NodeState {
   readonly node: string;
   /** The last status. */
@@ -16,7 +16,7 @@ export interface LoadBalancerState {
   readonly error?: KhwError | undefined;
 }
 
-/** All that `status` shows. */
+/** Everything that `status` shows. */
 export interface ClusterState {
   readonly nodes: readonly NodeState[];
   /** Absent if khw does not manage the load balancer, or has not read it yet. */

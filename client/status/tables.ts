@@ -11,7 +11,7 @@ import { operationText } from "./words.ts";
 import { utcDay } from "../../proto/time.ts";
 
 export interface TablesOptions {
-  /** Show every column, regardless of the terminal's width. */
+  /** Whether to show every column, regardless of the terminal's width. */
   readonly wide: boolean;
   readonly paint: Paint;
 }
@@ -91,7 +91,9 @@ function gib(bytes: number): string {
 const componentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "RESTARTS", "HEALTH"];
 const wideComponentHead = ["NODE", "COMPONENT", "STATE", "VERSION", "PID", "SINCE", "RESTARTS", "BY AGENT", "HEALTH"];
 
-/** The length to which reasons are truncated, so that a row fits into 100 columns; the full text is below the table. */
+/**
+ * The length to which reasons are truncated, so that a row fits within 100 columns; the full text is below the table.
+ */
 const plainReason = 40;
 
 function componentRow(node: string, component: Component, { wide, paint }: TablesOptions): string[] {

@@ -31,7 +31,7 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
   if (upgrade === undefined || upgrade.state === UpgradeState.UPGRADE_STATE_DONE) return undefined;
   const statuses = nodes.flatMap(({ node, status }) => (status === undefined ? [] : [{ node, status }]));
   const known = releasesIn(statuses).kubernetes;
-  // Within a node, the components are updated one after the other, so the oldest release counts.
+  // The components of a node are updated one at a time, so the oldest release counts.
   const releases = statuses.flatMap(({ node }) => {
     const own = known.filter((release) => release.node === node);
     const [version] = distinct(own);
@@ -47,7 +47,7 @@ export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | 
 }
 
 /**
- * Returns for example "Upgrade from v1.20.2 to v1.21.0, started by alice at ...: running. v1.21.0: controller-0. Next:
+ * Returns text such as "Upgrade from v1.20.2 to v1.21.0, started by alice at ...: running. v1.21.0: controller-0. Next:
  * controller-1."
  */
 export function describeUpgrade({ upgrade, releases, next }: UpgradeProgress): string {

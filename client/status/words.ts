@@ -10,7 +10,7 @@ import {
   UpgradeState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** The words for the contract's enum values, for people and JSON. */
+/** The names of the API's enum values, for people and JSON. */
 export const operationName = (state: OperationState): string => wordOf(OperationState, "OPERATION_STATE_", state);
 /** Returns an operation's kind and state in one or two words, for people. */
 export const operationText = ({ kind, state }: Operation): string =>

@@ -14,7 +14,7 @@ export interface ArchiveEntry {
 export interface ArchiveOptions {
   /** The top folder of every entry. */
   readonly folder: string;
-  /** Replace an existing file. */
+  /** Whether to replace an existing file. */
   readonly force: boolean;
   readonly signal: AbortSignal;
 }
@@ -52,7 +52,7 @@ export async function writeArchive(
   }
 }
 
-/** Makes each entry only when the archive has accepted the previous one, and stops when the archive is closed. */
+/** Creates each entry only when the archive has accepted the previous entry, and stops when the archive is closed. */
 async function fill(pack: Pack, entries: AsyncIterable<ArchiveEntry>, folder: string): Promise<void> {
   const closed = Promise.withResolvers<never>();
   pack.once("close", () => closed.reject(new Error("the archive cannot be written")));
@@ -77,8 +77,8 @@ async function refuseExisting(file: string): Promise<void> {
 }
 
 function existing(file: string): KhwError {
-  return new KhwError("INVALID_ARGUMENT", `${file} exists already`, {
-    hint: "give another name with --file, or replace it with --force",
+  return new KhwError("INVALID_ARGUMENT", `${file} already exists`, {
+    hint: "specify another name with --file, or replace the file with --force",
   });
 }
 

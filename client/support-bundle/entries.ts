@@ -13,10 +13,10 @@ export interface BundleOptions extends NodeEntriesOptions {
   readonly clientVersion: string;
 }
 
-/** Journals are long, so only a few nodes are read at once, to limit memory use. */
+/** The number of nodes to read at once. It is small to limit memory use, because journals are long. */
 const nodesInHand = 4;
 
-/** Yields all entries of the bundle. A failure is an entry with the reason. */
+/** Yields all entries of the bundle. For a failure, yields an entry with the reason. */
 export async function* bundleEntries(
   load: () => Promise<ClusterConfig>,
   options: BundleOptions,

@@ -4,15 +4,16 @@ function marker(what: string): string {
 }
 
 /**
- * Returns the text without parts that look like secrets. It removes too much rather than too little: every long run of
- * base64, including certificates. Keeps hexadecimal digests. Masking a masked text changes nothing.
+ * Returns the text without parts that look like secrets. Removes too much rather than too little: for example, every
+ * long run of base64, including certificates. Keeps hexadecimal digests. Masking text that is already masked changes
+ * nothing.
  */
 export function mask(text: string): string {
   const masked = lineMasker();
   return text.split("\n").flatMap(masked).join("\n");
 }
 
-/** Masks the lines of a text in order. Of a private key, keeps only the first line, masked. */
+/** Masks the lines of a text in order. Keeps only the first line of a private key, masked. */
 export function lineMasker(): (line: string) => readonly string[] {
   let inKey = false;
   let foreign = 0;

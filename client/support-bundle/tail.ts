@@ -29,7 +29,7 @@ export function createTail(largestBytes: number): Tail {
       first = 0;
     },
     text: () => {
-      const head = dropped === 0 ? [] : [`[${dropped} older lines are left out]`];
+      const head = dropped === 0 ? [] : [`[${dropped} older lines were left out]`];
       return [...head, ...lines.slice(first), ""].join("\n");
     },
   };

@@ -2,11 +2,12 @@ import { styleText } from "node:util";
 import type { Context } from "./context.ts";
 
 export type Colour = Parameters<typeof styleText>[0];
-/** Colours a text, or leaves it unchanged if colours are off. */
+/** Colours the text, or leaves it unchanged if colours are off. */
 export type Paint = (colour: Colour, text: string) => string;
 
 /**
- * Returns how to colour text: colours are on for terminals, unless the user turned them off (https://no-color.org).
+ * Returns a function that colours text. Colours are on for terminals, unless the user has turned them off
+ * (https://no-color.org).
  */
 export function painter({ terminal, env }: Pick<Context, "terminal" | "env">): Paint {
   const plain = !terminal || (env["NO_COLOR"] ?? "") !== "" || env["TERM"] === "dumb";

@@ -1,4 +1,4 @@
-/** The parts of the process that a command may use; its only access to the terminal. */
+/** The parts of the process that a command may use, including its only access to the terminal. */
 export interface Context {
   /** Writes to standard output; adds no line break. */
   readonly write: (text: string) => void;

@@ -5,15 +5,15 @@ export interface PlacedLine {
 }
 
 /**
- * Joins the places of equal texts: `controller-0, controller-1: text`. The lines stay in the order of their first
- * occurrence.
+ * Joins the places that have the same text: `controller-0, controller-1: text`. The lines stay in the order of their
+ * first occurrence.
  */
 export function groupLines(lines: readonly PlacedLine[]): string[] {
   const groups = Map.groupBy(lines, ({ text }) => text);
   return [...groups].map(([text, group]) => `${joinPlaces(group.map(({ place }) => place))}: ${text}`);
 }
 
-/** Joins the places, each of them once. */
+/** Joins the places, without duplicates. */
 export function joinPlaces(places: readonly string[]): string {
   return [...new Set(places)].join(", ");
 }

@@ -1,4 +1,4 @@
-/** Formats a time for tables, in UTC: `2026-11-23 22:45:35`; a dash for no time. */
+/** Formats a time for tables, in UTC: `2026-11-23 22:45:35`; a dash if there is no time. */
 export function instant(unixMillis: number): string {
   return unixMillis === 0 ? "-" : new Date(unixMillis).toISOString().slice(0, 19).replace("T", " ");
 }

@@ -74,22 +74,22 @@ function backendCheck({ compute, loadBalancer }: Cloud, node: AgentNode, drained
       if ((health?.state === "HEALTHY") !== drained) return;
       if (!drained) await refuseDrained(node, signal);
       throw new KhwError("VERIFY_FAILED", `Google's health check reports ${health?.state ?? "nothing"}`, {
-        hint: "check that nginx is running on the node and that the firewall allows the health checks: khw-client status",
+        hint: "check that the firewall allows the health checks, and check with khw-client status that nginx is running on the node",
       });
     },
   };
 }
 
 export interface VerifyClusterOptions extends ProgressOptions {
-  /** How long failing checks are repeated. */
+  /** For how long failing checks are repeated. */
   readonly waitMillis: number;
   /** The checks to print. */
   readonly show: "all" | "failed";
 }
 
 /**
- * Runs all checks that prove from outside that the cluster works, and returns an error for each failed check. Without
- * a node to verify, no check runs.
+ * Runs all checks that prove from outside that the cluster works, and returns an error for each failed check. If there
+ * are no nodes to verify, no checks run.
  */
 export async function verifyCluster(
   cluster: OpenCluster,

@@ -20,7 +20,7 @@ export interface CheckResult {
 
 export interface VerifyOptions {
   readonly signal: AbortSignal;
-  /** How long a failing check is repeated; 0: not at all. */
+  /** For how long a failing check is repeated; 0 means not at all. */
   readonly waitMillis: number;
   /** Called as each check ends. */
   readonly report: (result: CheckResult) => void;
@@ -102,7 +102,7 @@ export function clusterChecks(api: KubernetesApi): Check[] {
       run: async (signal: AbortSignal) => {
         const { status } = await api("GET", path, { signal });
         if (status !== 200)
-          throw verifyError(`the API server answers ${status}`, "run `khw-client bootstrap` again: it applies RBAC");
+          throw verifyError(`the API server answers ${status}`, "run `khw-client bootstrap` again to apply RBAC");
       },
     })),
     ...["kube-controller-manager", "kube-scheduler"].map((name) => ({
@@ -122,7 +122,7 @@ export function nodeCheck(node: AgentNode): Check {
       if (unwell.length > 0) {
         throw verifyError(
           unwell.map(({ name, reason }) => `${name}: ${reason}`).join("; "),
-          "for details run khw-client status",
+          "run khw-client status for details",
         );
       }
     },
@@ -136,17 +136,17 @@ async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal)
   if (status !== 200)
     throw verifyError(
       `the API server answered ${status} to a request for its lease`,
-      `check that ${name} is running: khw-client status`,
+      `check with khw-client status that ${name} is running`,
     );
   const spec = field(body, "spec");
   const [holder, renewed] = [field(spec, "holderIdentity"), field(spec, "renewTime")];
   if (typeof holder !== "string" || holder === "")
-    throw verifyError("no process holds its lease", `check that ${name} is running: khw-client status`);
+    throw verifyError("no process holds its lease", `check with khw-client status that ${name} is running`);
   const age = Date.now() - Date.parse(String(renewed));
   if (!(age < oldestLease))
     throw verifyError(
       `${show(holder)} renewed its lease ${Math.round(age / 1000)} s ago`,
-      `check that ${name} is running: khw-client status`,
+      `check with khw-client status that ${name} is running`,
     );
 }
 

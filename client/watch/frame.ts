@@ -15,7 +15,10 @@ export interface FrameOptions {
 interface NodeRow {
   readonly state: NodeState;
   readonly problems: readonly Problem[];
-  /** 0: does not answer; 1: an error; 2: a warning; 3: has not answered yet; 4: healthy. */
+  /**
+   * The order of the rows: 0 if the node does not answer, 1 for an error, 2 for a warning, 3 if it has not answered
+   * yet, 4 if healthy.
+   */
   readonly rank: number;
 }
 

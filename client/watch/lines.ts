@@ -13,7 +13,7 @@ import { operationText } from "../status/words.ts";
 import type { Display, Heard } from "./events.ts";
 
 /**
- * Prints a line for each change, with its time, for logs and pipes. Values that change all the time (load, memory) are
+ * Prints a line with the time for each change, for logs and pipes. Values that change all the time (load, memory) are
  * left out.
  */
 export function lineDisplay(write: (text: string) => void, now: () => Date = () => new Date()): Display {

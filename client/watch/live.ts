@@ -10,7 +10,7 @@ export interface LiveOptions {
   readonly paint: Paint;
 }
 
-/** Nobody can read faster updates, and drawing a long table takes time. */
+/** Faster updates would be unreadable, and drawing a long table takes time. */
 const drawMillis = 250;
 /** The moving clock shows that the watch is alive; a changed terminal size is noticed at the same time. */
 const idleMillis = 1_000;

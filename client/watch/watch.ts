@@ -23,13 +23,13 @@ export interface WatchOptions {
 /** The agent sends its state immediately, so this limits only the time to connect. */
 const firstMillis = 10_000;
 /**
- * Limits the simultaneous connection attempts, so that a slow workstation with many nodes does not take its own delays
- * for unreachable nodes.
+ * Limits the simultaneous connection attempts, so that a slow workstation with many nodes does not mistake its own
+ * delays for unreachable nodes.
  */
 const connectingAtOnce = 100;
 const loadBalancerMillis = 5_000;
 
-/** Shows all nodes, the load balancer and each change until the context's signal aborts. */
+/** Shows all nodes, the load balancer and each change until the context's signal is aborted. */
 export async function watchStatus({ members, cloud, form, context }: WatchOptions): Promise<void> {
   const display = openDisplay(form, context);
   const gate = createGate(connectingAtOnce);

@@ -148,7 +148,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.match(asked.stderr, /the certificate [0-9A-F]+ of controller-1 was revoked/);
     for (const result of [await enrol("controller-1"), await client("enrol", "--renew", ...reaching("controller-1"))]) {
       t.equal(result.code, 77, result.stdout + result.stderr);
-      t.match(result.stderr, /controller-1 was revoked and gets no certificate\nhint: .*--readmit/);
+      t.match(result.stderr, /controller-1 was revoked and cannot get a certificate\nhint: .*--readmit/);
     }
     // The machine is wiped. Readmission alone does not make its old certificate valid again.
     const readmitted = await enrol("controller-1", "--readmit");

@@ -284,7 +284,7 @@ t.test("a revoked node gets no new identity, and keeps its present one", async (
   const watched = context();
   const refused = tryInstall({ nodes: "controller-7=127.0.0.2", context: watched });
   await t.rejects(refused, { code: "PERMISSION_DENIED" });
-  t.match(watched.said(), /^controller-7: controller-7 was revoked and gets no certificate\nhint: .*--readmit/m);
+  t.match(watched.said(), /^controller-7: controller-7 was revoked and cannot get a certificate\nhint: .*--readmit/m);
   t.same(await fingerprint(first), before);
 });
 
@@ -317,7 +317,7 @@ t.test("a revoked identity is not used again, even after the name is readmitted"
   const before = await fingerprint(first);
   const keeps = context();
   await t.rejects(tryInstall({ folder, context: keeps }), { code: "PERMISSION_DENIED" }, "with an identity");
-  t.match(keeps.said(), /^controller-0: controller-0 was revoked and gets no certificate/m);
+  t.match(keeps.said(), /^controller-0: controller-0 was revoked and cannot get a certificate/m);
   t.same(await fingerprint(first), before);
   await rm(identity(first, "agent.pem"));
   await t.rejects(tryInstall({ folder }), { code: "PERMISSION_DENIED" }, "without an identity");

@@ -153,7 +153,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["kubeconfig"],
     summary: "configure kubectl on this workstation for the cluster's administrator",
     details:
-      "Adds a context for the cluster's public address to the kubeconfig file, and keeps everything else in the file. If the context's name already belongs to another cluster, the command fails. The context becomes the current context if there is none yet, or if you use --use.",
+      "Adds a context for the cluster's public address to the kubeconfig file, and keeps everything else in the file. The context becomes the current context with --use, or if no context is current yet. If the context's name already belongs to another cluster, the command fails.",
     examples: ["khw-client kubeconfig", "khw-client kubeconfig --kubeconfig ./prod.kubeconfig --context prod --use"],
     everyday: ["cluster.name", "credentials.adminKubeconfig"],
     settings: ["cluster.name", "cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],

@@ -153,7 +153,10 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("-f, --follow", "keep running, and show new lines"),
       new Option("--since <time>", "show only newer entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
-      new Option("--lines <number>", "show at most this many of the last lines of each journal (default: 100 without --since)"),
+      new Option(
+        "--lines <number>",
+        "show at most this many of the last lines of each journal (default: 100 without --since)",
+      ),
     ],
     run: async (call) => {
       const { logs } = await import("../../commands/logs.ts");

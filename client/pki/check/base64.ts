@@ -1,6 +1,6 @@
 /**
  * Decodes base64 as Go's `base64.StdEncoding` does: line breaks are skipped, spaces are not, and the padding is
- * required. Returns undefined for any other text, and for an empty text.
+ * required. Returns undefined for any other text, including empty text.
  */
 export function decodeBase64(text: string): Buffer | undefined {
   const compact = text.replaceAll(/[\r\n]/g, "");

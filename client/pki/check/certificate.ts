@@ -10,7 +10,7 @@ import { refusedName } from "./signature-algorithms.ts";
 import type { FieldsReader, X509Fields } from "./x509-fields.ts";
 import { dayMillis } from "../../../proto/time.ts";
 
-/** A PEM text, and its name in errors: a file, or a field of a kubeconfig. */
+/** PEM text, and its name in errors: a file, or a field of a kubeconfig. */
 export interface Pem {
   readonly file: string;
   readonly field?: string;
@@ -19,15 +19,15 @@ export interface Pem {
 
 /** The common input of all certificate checks. */
 export interface Trust {
-  /** The certificates in ca.pem; empty if the file cannot be read. In that case, issuers are not checked. */
+  /** The certificates in ca.pem; empty if the file cannot be read. If empty, issuers are not checked. */
   readonly authorities: readonly X509Certificate[];
   readonly now: Date;
   readonly fieldsOf: FieldsReader;
 }
 
-const issueAgain = "issue it again with khw-client pki create --renew, or as in lab 04";
+const issueAgain = "reissue it with khw-client pki create --renew, or as in lab 04";
 const makeAgain = "create it again, as in labs 04 to 06";
-/** A certificate that expires sooner than this is reported. */
+/** Certificates that expire within this time are reported. */
 const soon = 30 * dayMillis;
 
 /** A TLS certificate, with the certificates that follow it in the file. */
@@ -55,12 +55,12 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
   if (roots.length > 0) {
     const found = chainProblem(certificate, { ...trust, intermediates, roots });
     if (found !== undefined)
-      yield problem(pem, found.field, { what: found.what, remedy: "issue it again with this cluster's CA" });
+      yield problem(pem, found.field, { what: found.what, remedy: "reissue it with this cluster's CA" });
   }
   return { certificate, intermediates };
 }
 
-/** Checks the certificates of the authority itself. The first one is used for signing. */
+/** Checks the authority's own certificates. The first certificate is used for signing. */
 export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
   if (value === undefined) {
@@ -130,7 +130,7 @@ export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?
   }
 }
 
-/** Checks that the certificate and its issuers allow these uses, if they restrict them. */
+/** Checks that the certificate and its issuers allow these uses, if they restrict uses at all. */
 export function* usable(
   pem: Pem,
   { certificate, intermediates }: Presented,
@@ -196,7 +196,7 @@ function* sound(
   }
   const keyFault = encodingProblem(fields.publicKey, key, "tls");
   if (keyFault !== undefined) yield problem(pem, "publicKey", { what: keyFault, remedy: issueAgain });
-  // No program verifies a root's signature with its own key: the root is trusted as it is.
+  // No program verifies a root's signature with its own key: the root is trusted as is.
   const root = fields.subject.equals(fields.issuer);
   if (fields.signature.name === undefined && !root) {
     const name = refusedName(fields.signature.oid);

@@ -78,7 +78,9 @@ interface Candidacy {
   readonly now: Date;
 }
 
-/** Applies Go's CheckSignatureFrom and isValid to the issuer of the chain's last certificate. Returns the violated rule. */
+/**
+ * Applies Go's CheckSignatureFrom and isValid to the issuer of the chain's last certificate. Returns the violated rule.
+ */
 function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candidacy): ChainProblem | undefined {
   const issuer = nameOnOneLine(certificate.subject);
   const problem = (field: string, what: string): ChainProblem => ({ field, what: `its issuer ${issuer} ${what}` });
@@ -113,7 +115,8 @@ export function notAuthority({ version, constraints, keyUsage }: X509Fields): st
 }
 
 /**
- * Returns why the certificate is not allowed for the purpose: because of its own extended key usage, or an issuer's.
+ * Returns the reason why the certificate is not allowed for the purpose: its own extended key usage, or that of an
+ * issuer.
  */
 export function usageProblem(
   certificate: X509Certificate,

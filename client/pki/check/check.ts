@@ -23,13 +23,13 @@ import { createFieldsReader } from "./x509-fields.ts";
 import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
-/** The files that could be read; the others are already reported as problems. */
+/** The files that could be read; the others have already been reported as problems. */
 export type CredentialFiles = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>;
 
 /** The cluster that the credentials are for. */
 export interface Cluster {
   readonly controllers: readonly Controller[];
-  /** Undefined if the address is unknown; the address is then not checked. */
+  /** If undefined, the address is unknown and is not checked. */
   readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
   readonly kubernetesVersion: string;
@@ -44,7 +44,7 @@ export interface CheckContext {
   readonly named?: NamedFiles;
 }
 
-/** nginx verifies the API server by this name; see the agent's nginx site for the health check. */
+/** nginx verifies the API server's certificate against this name; see the agent's nginx site for the health check. */
 const healthCheckName = "kubernetes.default.svc";
 
 /**
@@ -131,7 +131,7 @@ function* canServe(
   { names, roots }: { readonly names: readonly WantedName[]; readonly roots: Trust["authorities"] },
 ): Findings {
   yield* validFor(pem, server.certificate, names);
-  // The API server presents this certificate to etcd and to the kubelets too, as the user in the RBAC binding.
+  // The API server also presents this certificate to etcd and to the kubelets, as the user in the RBAC binding.
   yield* usable(pem, server, { usages: ["serverAuth", "clientAuth"], roots });
   yield* subjectIs(pem, server.certificate, { CN: "kubernetes" });
   if (server.intermediates.length > mostIntermediates) {
@@ -144,8 +144,8 @@ function* canServe(
 }
 
 /**
- * Checks that the private key belongs to a key in service-account.pem, which may have several. Kubernetes reads
- * only the public key of a certificate: its issuer and its dates do not matter.
+ * Checks that the private key belongs to a key in service-account.pem, which may contain several keys. Kubernetes reads
+ * only the public key of a certificate there; its issuer and its dates do not matter.
  */
 function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undefined): Findings {
   const makeAgain = "create it again, as in lab 04";

@@ -23,7 +23,7 @@ export interface ClientContext {
   /** The names that the certificate must always have. */
   readonly names: readonly WantedName[];
   readonly subject: { CN?: string; O?: string };
-  /** The files that the kubeconfig may refer to; absent: everything must be embedded. */
+  /** The files that the kubeconfig may refer to; if absent, everything must be embedded. */
   readonly named?: NamedFiles;
 }
 

@@ -136,7 +136,7 @@ function whyNotBase64(text: string): string {
     : "is not base64 that Go accepts: it contains a space or a line break";
 }
 
-/** Checks the plugin's settings by Kubernetes' rules; the plugin itself is not called. */
+/** Checks the plugin's settings against Kubernetes' rules; the plugin itself is not called. */
 function* kmsIsSound(kms: unknown, place: string, { minor, problem }: Rules): Findings {
   const version = textAt(kms, "apiVersion") ?? "v1";
   const unfit = kmsProblem(version, minor);

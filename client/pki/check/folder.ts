@@ -6,15 +6,15 @@ import { KhwError } from "../../../proto/errors.ts";
 import type { Folder } from "./others.ts";
 import type { Problem } from "./problem.ts";
 
-/** A folder's files, and those that could not be read. */
+/** The files of a folder that could be read, and those that could not. */
 export interface FolderContent {
   readonly files: Folder;
   readonly problems: readonly Problem[];
 }
 
 /**
- * Reads the certificates, keys, kubeconfigs and the encryption config of a folder. Skips folders, and editors'
- * locks and backups, whose names begin with a dot.
+ * Reads the certificates, keys, kubeconfigs and the encryption config of a folder. Skips folders, and editors' lock and
+ * backup files with names that start with a dot.
  * @throws KhwError IO_FAILED for a folder that cannot be listed
  */
 export async function readFolder(folder: string): Promise<FolderContent> {
@@ -23,7 +23,7 @@ export async function readFolder(folder: string): Promise<FolderContent> {
   const problems: Problem[] = [];
   for (const name of names.sort()) {
     try {
-      // A link to a folder is skipped too.
+      // A link to a folder is also skipped.
       if ((await stat(join(folder, name))).isFile()) files.set(name, await readFile(join(folder, name)));
     } catch (error) {
       const code = codeOf(error);
@@ -46,7 +46,7 @@ async function listFolder(folder: string): Promise<Dirent[]> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("IO_FAILED", `${folder} cannot be read: ${reason}`, {
-      hint: "create the cluster's files with khw-client pki create, or give their folder with --credentials",
+      hint: "create the cluster's files with khw-client pki create, or specify their folder with --credentials",
       cause,
     });
   }

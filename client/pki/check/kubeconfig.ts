@@ -5,9 +5,9 @@ import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 /** The server, the server's CA and the user's certificate in a kubeconfig's current context. */
 export interface Kubeconfig {
   readonly server: string;
-  /** The name that the server's certificate must have, instead of the URL's host. */
+  /** The name that the server's certificate must have, in place of the URL's host. */
   readonly serverName: string | undefined;
-  /** The CA's certificate in PEM; the next two fields are also in PEM. */
+  /** The CA's certificate, in PEM like the next two fields. */
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
@@ -35,9 +35,9 @@ const otherLogins = [
 ];
 
 /**
- * Reads a kubeconfig and checks that its current context is complete. `named` has the files that the kubeconfig may
- * refer to instead of embedding them. A component's kubeconfig must not refer to files, because they would not be on
- * the controllers.
+ * Reads a kubeconfig and checks that its current context is complete. `named` contains the files that the kubeconfig
+ * may refer to instead of embedding them. A component's kubeconfig must not refer to files, because they would not be
+ * on the controllers.
  */
 export function* kubeconfigIn(
   file: string,
@@ -73,7 +73,7 @@ export function* kubeconfigIn(
   const current = textAt(root, "current-context");
   const context = fieldOf(entryOf(root, "contexts", current), "context");
   if (context === undefined) {
-    const what = current === undefined ? whyNoText(root, "current-context") : "names a context that does not exist";
+    const what = current === undefined ? whyNoText(root, "current-context") : "refers to a context that does not exist";
     yield problem(what, "current-context");
     return undefined;
   }
@@ -106,7 +106,7 @@ export function* kubeconfigIn(
     else if (named.has(path)) return named.get(path);
     else {
       const what =
-        named.size > 0 ? "names a file that cannot be read" : "names a file that the controllers do not have";
+        named.size > 0 ? "refers to a file that cannot be read" : "refers to a file that the controllers do not have";
       yield problem(what, `${field}.${key}`);
     }
     return undefined;
@@ -124,7 +124,7 @@ export function* kubeconfigIn(
   return { server, serverName: textAt(cluster, "tls-server-name"), ca, certificate, key, fields };
 }
 
-/** Returns the paths of all files that a kubeconfig refers to, as written in it. */
+/** Returns the paths of all files that a kubeconfig refers to, as written in the kubeconfig. */
 export function namedPaths(content: Uint8Array): string[] {
   const reading = readYaml(content);
   if (reading.problem !== undefined) return [];

@@ -15,7 +15,7 @@ export type Folder = ReadonlyMap<string, Uint8Array>;
 const lookedAt: ReadonlySet<string> = new Set(["kubernetes", "service-account"]);
 const prefix = "system:node:";
 
-/** Checks, by the same rules, the files that only administrators and workers need. */
+/** Applies the same rules to the files that only administrators and workers need. */
 export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findings {
   const authorities = readCertificates(folder.get("ca.pem") ?? Buffer.of());
   const trust: Trust = { authorities, now, fieldsOf: createFieldsReader() };
@@ -45,7 +45,7 @@ export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findi
   }
 }
 
-/** Returns the workers with certificates in the folder: those with a kubelet's Common Name. */
+/** Returns the workers that have a certificate with a kubelet's Common Name in the folder. */
 function workersIn(folder: Folder): string[] {
   return [...folder.keys()].flatMap((file) => {
     const [certificate] = file.endsWith(".pem") ? readCertificates(folder.get(file) ?? Buffer.of()) : [];

@@ -46,7 +46,7 @@ function nextBlock(data: string): { readonly block: PemBlock; readonly rest: str
       headers.set(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
       rest = next;
     }
-    // An empty block without headers begins with its END line.
+    // An empty block without headers starts with its END line.
     const empty = headers.size === 0 && rest.startsWith(end.slice(1));
     const endAt = empty ? 0 : rest.indexOf(end);
     if (endAt === -1) continue;
@@ -69,8 +69,8 @@ function takeLine(text: string): readonly [line: string, rest: string] {
 }
 
 /**
- * Returns why Go finds no PEM block in a text in which OpenSSL may find one. Returns undefined if the text does not
- * look like PEM.
+ * Returns the reason why Go finds no PEM block in text in which OpenSSL may find a block. Returns undefined if the text
+ * does not look like PEM.
  */
 export function malformation(content: Uint8Array): string | undefined {
   const text = Buffer.from(content).toString("latin1");

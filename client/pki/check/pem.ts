@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { malformation, type PemBlock, readBlocks } from "./pem-blocks.ts";
 
-/** A file's content, or a description of its fault, which never quotes the content. */
+/** A file's contents, or a description of its fault, which never quotes the contents. */
 export type Reading<T> =
   | { readonly value: T; readonly problem?: undefined; readonly remedy?: undefined }
   | { readonly problem: string; readonly remedy?: string; readonly value?: undefined };
@@ -81,7 +81,7 @@ const labels: Readonly<Record<string, KeyForm>> = {
   "EC PRIVATE KEY": "sec1",
 };
 
-/** All three forms are a sequence that begins with a version. An integer, an algorithm, or the key follows. */
+/** All three forms are a sequence that starts with a version. An integer, an algorithm, or the key follows. */
 function formOf({ der }: PemBlock): KeyForm | undefined {
   const [tag, length = 0] = der;
   const content = der.subarray(length < 0x80 ? 2 : 2 + (length & 0x7f));
@@ -97,7 +97,7 @@ function publicKeyOf(der: Buffer): KeyObject | undefined {
   );
 }
 
-/** Explains why a text has no block of the required kind, if the text shows the reason. */
+/** Explains why the text has no block of the required kind, if the text itself shows the reason. */
 function whyNone(pem: Uint8Array, wanted: string): string {
   const [first] = readBlocks(pem);
   if (first !== undefined) return `has no ${wanted}: it contains ${first.type}`;
@@ -110,7 +110,7 @@ function ordinal(index: number, count: number): string {
   return count === 1 ? "its certificate" : `certificate number ${index + 1}`;
 }
 
-/** OpenSSL's reasons do not help, and might quote the content. */
+/** OpenSSL's reasons do not help, and might quote the contents. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -1,14 +1,14 @@
 import { mapStrings, oneLine } from "../../../proto/sanitize.ts";
 
-/** A fault in a credential file. It never quotes the file's content. */
+/** A fault in a credential file. It never quotes the file's contents. */
 export interface Problem {
   /** The file's name. */
   readonly file: string;
-  /** The field in the file, for example "subjectAltName"; absent: the file as a whole. */
+  /** The field in the file, for example "subjectAltName"; if absent, the problem is about the file as a whole. */
   readonly field?: string;
   readonly what: string;
   readonly remedy: string;
-  /** "warning": the cluster works despite the fault; absent: the fault keeps it from working. */
+  /** "warning" means that the cluster works despite the fault. If absent, the fault keeps the cluster from working. */
   readonly severity?: "warning";
 }
 

@@ -11,7 +11,7 @@ import { checkCredentials, type CredentialFiles } from "./check.ts";
 import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
 import { collect, type Problem, formatProblem } from "./problem.ts";
 
-/** The content of the admin's kubeconfig, as PEM. */
+/** The credentials in the admin's kubeconfig, in PEM. */
 export interface AdminCredentials {
   readonly ca: Buffer;
   readonly certificate: Buffer;
@@ -20,7 +20,7 @@ export interface AdminCredentials {
 }
 
 export interface Credentials {
-  /** The lab's nine files, or those of a cluster with a signing CA, with their content, in the lab's order. */
+  /** The lab's nine files, or those of a cluster with a signing CA, with their contents, in the lab's order. */
   readonly credentials: readonly Credential[];
   readonly admin: AdminCredentials;
   /** Faults that do not keep the cluster from working. */
@@ -30,9 +30,9 @@ export interface Credentials {
 /** The cluster that the credentials are for. */
 export interface CredentialUse {
   readonly controllers: readonly Controller[];
-  /** Undefined if the address is unknown; the address is then not checked. */
+  /** If undefined, the address is unknown and is not checked. */
   readonly publicAddress: string | undefined;
-  /** The releases that the files must work with; absent: the configured releases, or those of a new cluster. */
+  /** The releases that the files must work with; if absent, the configured releases, or those of a new cluster. */
   readonly releases?: Releases;
 }
 
@@ -48,10 +48,10 @@ export interface ExaminedCredentials {
 }
 
 /**
- * Checks that the credentials suit the cluster, and returns them. They are on this workstation, or were `made` but not
- * written yet.
- * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field; never a part of a file's
- * content
+ * Checks that the credentials suit the cluster, and returns them. The files are on this workstation, or were `made` but
+ * not written yet.
+ * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field, but never quotes a file's
+ * contents
  */
 export async function readCredentials(
   config: ClusterConfig,
@@ -119,8 +119,8 @@ interface ReadCredentials {
 }
 
 /**
- * Returns the content of ca-bundle.pem: the certificates of both authorities. This file is not in the credentials
- * folder, because it is always made from the two certificates.
+ * Returns the contents of ca-bundle.pem: the certificates of both authorities. This file is not in the credentials
+ * folder, because it is always built from the two certificates.
  */
 function bundle(files: CredentialFiles): Buffer {
   const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
@@ -142,7 +142,7 @@ async function readIfThere(path: string): Promise<FoundFile> {
 function missingProblem(file: string, what: string): Problem {
   const remedy =
     what === "is missing"
-      ? `create missing files with khw-client pki create, or ${file === adminName ? "give its path with --admin-kubeconfig" : "give its folder with --credentials"}`
+      ? `create missing files with khw-client pki create, or ${file === adminName ? "specify its path with --admin-kubeconfig" : "specify its folder with --credentials"}`
       : "make it a file that you can read";
   return { file, what, remedy };
 }

@@ -1,6 +1,6 @@
 import type { AlgorithmIdentifier } from "@peculiar/asn1-x509";
 
-/** The certificate signature algorithms that every Go release since 1.13 verifies, by their object identifiers. */
+/** The certificate signature algorithms that every Go release since 1.13 can verify, by their object identifiers. */
 const accepted: Readonly<Record<string, string>> = {
   "1.2.840.113549.1.1.11": "SHA256-RSA",
   "1.2.840.113549.1.1.12": "SHA384-RSA",
@@ -11,7 +11,7 @@ const accepted: Readonly<Record<string, string>> = {
   "1.3.101.112": "Ed25519",
 };
 
-/** The names of common algorithms that Go refuses. Go refuses SHA-1 since release 1.18. */
+/** The names of common algorithms that Go refuses. Go has refused SHA-1 since release 1.18. */
 const refused: Readonly<Record<string, string>> = {
   "1.2.840.113549.1.1.2": "MD2-RSA",
   "1.2.840.113549.1.1.3": "MD4-RSA",

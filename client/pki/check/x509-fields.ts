@@ -21,7 +21,10 @@ export interface X509Fields {
   /** The X.509 version: 1, 2 or 3. */
   readonly version: number;
   readonly negativeSerial: boolean;
-  /** For example "digitalSignature"; undefined for a certificate that does not restrict its key's use. */
+  /**
+   * The allowed uses of the key, for example "digitalSignature"; undefined for a certificate that does not restrict its
+   * key's use.
+   */
   readonly keyUsage: readonly string[] | undefined;
   /** The basic constraints; undefined for a certificate without them. */
   readonly constraints: { readonly authority: boolean; readonly pathLength: number | undefined } | undefined;
@@ -33,7 +36,7 @@ export interface X509Fields {
   /** Subject and issuer in their encoded form, because Go compares them byte for byte. */
   readonly subject: Buffer;
   readonly issuer: Buffer;
-  /** Describes a text in the subject or issuer that Go refuses. */
+  /** Describes text in the subject or issuer that Go refuses. */
   readonly illegalText: string | undefined;
 }
 
@@ -86,7 +89,7 @@ function constraintsIn({ cA, pathLenConstraint }: BasicConstraints): NonNullable
   return { authority: cA, pathLength: pathLenConstraint };
 }
 
-/** Go accepts only texts that match their type: "a_b" is not a PrintableString, although OpenSSL accepts it. */
+/** Go accepts only text that matches its type: "a_b" is not a PrintableString, although OpenSSL accepts it. */
 function illegalTextIn(name: Name): string | undefined {
   for (const { value } of name.flat()) {
     if (value.universalString !== undefined) return "a UniversalString";

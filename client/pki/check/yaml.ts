@@ -1,6 +1,6 @@
 import { type Document, isScalar, parseAllDocuments, visit } from "yaml";
 
-/** A YAML text as Kubernetes reads it, or a description of its fault, which quotes only key names. */
+/** YAML as Kubernetes reads it, or a description of its fault, which quotes only key names. */
 export type YamlReading =
   | { readonly value: unknown; readonly doubles: readonly string[]; readonly problem?: undefined }
   | { readonly problem: string };
@@ -12,8 +12,8 @@ export type YamlReading =
 const unread = /binary|timestamp|omap|pairs|set$/;
 
 /**
- * Reads YAML as sigs.k8s.io/yaml does: as YAML 1.1, so `on` and `yes` are booleans. Of several documents, the first
- * counts; of a repeated key, the last value. Omits the parser's own message, because it might quote a secret.
+ * Reads YAML as sigs.k8s.io/yaml does: as YAML 1.1, so `on` and `yes` are booleans. Only the first of several documents
+ * counts, and only the last value of a repeated key. Omits the parser's own message, because it might quote a secret.
  */
 export function readYaml(content: Uint8Array): YamlReading {
   let text: string;
@@ -81,9 +81,9 @@ export function whyNoText(data: unknown, key: string): string {
   const value = fieldOf(data, key);
   if (value === undefined) return "is missing";
   if (value === "") return "is empty";
-  if (typeof value === "number" || typeof value === "bigint") return "is a number: put it into quotes";
+  if (typeof value === "number" || typeof value === "bigint") return "is a number; put it in quotes";
   if (typeof value !== "boolean") return "is not a string";
-  return "is a boolean (YAML 1.1 reads on, yes and y as true): put it into quotes";
+  return "is a boolean (YAML 1.1 reads on, yes and y as true); put it in quotes";
 }
 
 /** Returns an empty list for a value that is not a list. */

@@ -44,7 +44,7 @@ export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningC
 }
 
 /**
- * Makes the missing files so that they match the existing ones; writes nothing.
+ * Creates the missing files in memory, to match the existing files; writes nothing.
  * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise like signCertificate
  */
 export async function createMissing(present: PresentFiles, pki: ClusterPki, now: Date): Promise<NewFiles> {
@@ -78,7 +78,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
 
 export interface LeafRequest extends ClusterPki {
   readonly name: string;
-  /** The private key of the certificate, in PEM; if absent, a new key is made. */
+  /** The private key of the certificate, in PEM; if absent, a new key is created. */
   readonly key?: string | undefined;
 }
 

@@ -46,9 +46,9 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
     await syncFolder(folder);
     return backup;
   } catch (error) {
-    // Once the replacement is decided, it is completed, not reverted.
+    // Once recorded, the replacement is completed, never reverted.
     if (decided !== undefined)
-      throw fileError(folder, `not all files are replaced (the old files are in ${backup})`, error);
+      throw fileError(folder, `not all files were replaced (the old files are in ${backup})`, error);
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
     throw fileError(folder, "cannot be written", error);
   }

@@ -16,7 +16,7 @@ export interface ClusterLeaf {
   readonly algorithm: KeyAlgorithm;
   /** The validity in days from now. */
   readonly days: number;
-  /** The private key of the certificate, in PEM; if absent, a new key is made. */
+  /** The private key of the certificate, in PEM; if absent, a new key is created. */
   readonly key?: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export async function createClusterAuthority(
 
 export interface ClusterRequest extends ClusterLeaf {
   readonly name: CertificateName;
-  /** The cluster whose names kubernetes.pem contains; the other certificates contain no names of machines. */
+  /** The cluster. Its names are in kubernetes.pem; the other certificates do not contain machine names. */
   readonly cluster: ServingCluster;
   readonly extraNames: readonly string[];
 }

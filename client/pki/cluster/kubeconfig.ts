@@ -11,7 +11,9 @@ export interface LabKubeconfig {
   readonly at: "loopback" | "public";
 }
 
-/** Returns all kubeconfigs. Programs on a controller use its own API server, all others use the load balancer. */
+/**
+ * Returns all kubeconfigs. Programs on a controller use that controller's API server; all others use the load balancer.
+ */
 export function kubeconfigsOf({ workers }: { readonly workers: readonly Worker[] }): readonly LabKubeconfig[] {
   const lab = (["admin", "kube-controller-manager", "kube-proxy", "kube-scheduler"] as const).map((name) => ({
     name,
@@ -21,7 +23,7 @@ export function kubeconfigsOf({ workers }: { readonly workers: readonly Worker[]
   return [...lab, ...workers.map(({ name }) => ({ name, user: workerSubject(name).CN, at: "public" as const }))];
 }
 
-/** The content of a kubeconfig. */
+/** The contents of a kubeconfig. */
 export interface KubeconfigContent {
   /** The API server's URL, for example "https://127.0.0.1:6443". */
   readonly server: string;

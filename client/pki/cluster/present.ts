@@ -5,7 +5,7 @@ import { certificatesIn } from "../check/pem.ts";
 import { collect, type Findings, formatProblem } from "../check/problem.ts";
 import { createFieldsReader } from "../check/x509-fields.ts";
 
-/** The content of the files in the folder, by name. */
+/** The contents of the files in the folder, by name. */
 export type PresentFiles = ReadonlyMap<string, string>;
 
 /**
@@ -40,7 +40,7 @@ function* signing({ certificate }: Identity, now: Date): Findings {
   yield* endsAtRoots(pem, yield* authoritiesIn(pem, { now, fieldsOf: createFieldsReader() }));
 }
 
-/** @throws KhwError CREDENTIAL_INVALID naming all errors among the findings */
+/** @throws KhwError CREDENTIAL_INVALID with all errors among the findings */
 function refuseProblems(findings: Findings): void {
   const errors = collect(findings).problems.filter(({ severity }) => severity === undefined);
   const [first] = errors;
@@ -74,7 +74,7 @@ export function authorityIn(
       "CREDENTIAL_INVALID",
       `ca.pem and ca-key.pem are missing, but their CA issued ${signed.join(", ")}`,
       {
-        hint: "put the CA's files into the folder; for a new CA, and so a new cluster, move these files out of the way",
+        hint: "put the CA's files into the folder; to create a new CA, and therefore a new cluster, move these files out of the way",
       },
     );
   }

@@ -6,7 +6,7 @@ import { authorityIn, type PresentFiles } from "./present.ts";
 import { presentNames } from "./rollable.ts";
 
 /**
- * Makes new certificates for these names, and their kubeconfigs; writes nothing. Each certificate gets a new key,
+ * Creates new certificates and kubeconfigs for these names in memory; writes nothing. Each certificate gets a new key,
  * except the service account certificate: a new key would make every token in the cluster invalid. The API server's new
  * certificate keeps the names of the old one. Returns no files if neither the CA nor any of the certificates exists.
  * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign; INVALID_ARGUMENT for a name that the cluster does not have

@@ -21,14 +21,14 @@ export function parseKeyedKind(text: string): KeyedKind {
 }
 
 /**
- * A way to store a value, from the encryption configuration's list. The first provider is used for writing, all are
- * used for reading.
+ * A way to store a value, from the encryption configuration's list. The first provider is used for writing; all
+ * providers are used for reading.
  */
 export type Provider =
   | { readonly kind: KeyedKind; readonly keys: readonly [Key, ...Key[]] }
   | { readonly kind: "identity" };
 
-/** Makes a new key of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`), which every provider accepts. */
+/** Creates a new key of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`), which every provider accepts. */
 export function newKey(name: string): Key {
   return { name, secret: randomBytes(32).toString("base64") };
 }

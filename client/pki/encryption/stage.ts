@@ -10,7 +10,7 @@ export type Stage = "settled" | "added" | "first";
 
 type Providers = readonly Provider[];
 
-/** The names of khw's own keys contain their age, which distinguishes "added" from "first". */
+/** The names of khw's own keys contain their creation time, which distinguishes "added" from "first". */
 const ownName = /^key-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
 
 /** Returns a key name such as "key-20260131T120000Z". */
@@ -32,7 +32,7 @@ export function isOwnName(name: string): boolean {
   return !Number.isNaN(timeOf(name));
 }
 
-/** Returns when one of khw's own keys was made, in milliseconds; NaN for other names. */
+/** Returns the time when one of khw's own keys was created, in milliseconds; NaN for other names. */
 function timeOf(name: string): number {
   return ownName.test(name) ? Date.parse(name.replace(ownName, "$1-$2-$3T$4:$5:$6Z")) : Number.NaN;
 }
@@ -51,8 +51,8 @@ export function stageOfAll(all: readonly Providers[]): Stage {
 }
 
 /**
- * Adds the new key, which can read but does not write yet. The list has each kind at most once: the API server uses
- * only the first provider of a kind to read values of that kind.
+ * Adds the new key, which can read but does not write yet. Each kind appears at most once in the list, because the API
+ * server uses only the first provider of a kind to read values of that kind.
  */
 export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; key: Key }): Providers {
   const [first, ...others] = providers;
@@ -71,7 +71,7 @@ export function currentKind(providers: Providers): KeyedKind {
   return providers.map(({ kind }) => kind).find((kind) => kind !== "identity") ?? "aescbc";
 }
 
-/** Makes the newest key the one that writes. */
+/** Makes the newest key the key for writing. */
 export function promoteKey(providers: Providers): Providers {
   const newest = newestOf(providers);
   const index = providers.findIndex((provider) => has(provider, newest));
@@ -84,14 +84,14 @@ export function promoteKey(providers: Providers): Providers {
   return [{ kind: holder.kind, keys: [...keys] }, ...others.filter(({ kind }) => kind !== "identity"), ...clear];
 }
 
-/** Keeps only the key that writes. Unencrypted values can still be read, if they could be read before. */
+/** Keeps only the key for writing. Unencrypted values stay readable if they were readable before. */
 export function dropOldKeys(providers: Providers): Providers {
   const [first, ...others] = providers;
   if (first === undefined || first.kind === "identity") return providers;
   return [{ kind: first.kind, keys: [first.keys[0]] }, ...others.filter(({ kind }) => kind === "identity")];
 }
 
-/** Returns the key that writes; undefined if values are stored unencrypted. */
+/** Returns the key for writing; undefined if values are stored unencrypted. */
 export function writingKey([first]: Providers): { readonly kind: KeyedKind; readonly name: string } | undefined {
   return first === undefined || first.kind === "identity" ? undefined : { kind: first.kind, name: first.keys[0].name };
 }

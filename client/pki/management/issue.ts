@@ -30,8 +30,8 @@ export async function createAuthority(now: Date): Promise<Identity> {
 }
 
 /**
- * Issues a new key and its certificate, signed by the management CA. A person's certificate can only be used to call
- * agents, and an agent's certificate only to be called. So a stolen node cannot command the others.
+ * Issues a new key and its certificate, signed by the management CA. A person's certificate is valid only for calling
+ * agents, and an agent's certificate only for answering calls. A stolen node therefore cannot control the other nodes.
  * @throws KhwError INVALID_ARGUMENT if the certificate would outlive the CA
  */
 export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {

@@ -4,7 +4,7 @@ import type { ClusterConfig } from "../../config/schema.ts";
 import { addFiles, completeFolder, identityFiles, makeFolder, type NewFiles } from "../folder.ts";
 import { createAuthority, identityDays, issue } from "./issue.ts";
 
-/** Makes a new management CA and its first administrator. Returns their files by name. */
+/** Creates a new management CA and its first administrator's identity. Returns their files by name. */
 export async function newManagement(now: Date): Promise<NewFiles> {
   const authority = await createAuthority(now);
   const admin = await issue(authority, { name: "admin", role: "admin", days: identityDays }, now);
@@ -12,8 +12,8 @@ export async function newManagement(now: Date): Promise<NewFiles> {
 }
 
 /**
- * Makes the management identities if khw.yaml does not set their paths and none of them exists. If one of them exists,
- * makes nothing, because the others may be elsewhere. Returns the paths of the new files.
+ * Creates the management identities if khw.yaml does not set their paths and none of them exists. If any of them
+ * exists, creates nothing, because the others may be elsewhere. Returns the paths of the new files.
  * @throws KhwError IO_FAILED
  */
 export async function provideManagement({ ca, certificate, key }: ClusterConfig["management"]): Promise<string[]> {

@@ -11,7 +11,7 @@ type RegisterEntry =
 
 /** The management CA's record of the agents: the certificates that it signed, and the revocations. */
 export interface Register {
-  /** The names that must not get a certificate. */
+  /** The names that must not receive a certificate. */
   readonly revokedNames: ReadonlySet<string>;
   /** Serial numbers that are refused permanently, even if their name was readmitted. */
   readonly revokedSerials: ReadonlySet<string>;
@@ -26,8 +26,9 @@ export interface Register {
 const fileName = "agents.jsonl";
 
 /**
- * Reads the register in the folder of the management CA; an empty one if there is no file.
- * @throws KhwError CREDENTIAL_INVALID if it cannot be read completely: a revocation must not be missed
+ * Reads the register in the folder of the management CA; an empty register if there is no file.
+ * @throws KhwError CREDENTIAL_INVALID if the register cannot be read completely, because a revocation must not be
+ * missed
  */
 export async function readRegister(folder: string): Promise<Register> {
   const path = join(folder, fileName);
@@ -77,7 +78,7 @@ export async function addToRegister(folder: string, entry: RegisterEntry): Promi
 /** @throws KhwError PERMISSION_DENIED for a revoked name */
 export function refuseRevoked({ revokedNames }: Register, name: string): void {
   if (!revokedNames.has(name)) return;
-  throw new KhwError("PERMISSION_DENIED", `${name} was revoked and gets no certificate`, {
+  throw new KhwError("PERMISSION_DENIED", `${name} was revoked and cannot get a certificate`, {
     hint: `to trust this machine again, run khw-client enrol --readmit --nodes ${name}`,
   });
 }
@@ -87,7 +88,7 @@ function parseEntry(line: string): RegisterEntry | undefined {
     const value: unknown = JSON.parse(line);
     return isEntry(value) ? value : undefined;
   } catch {
-    // The line is not an entry; the caller names it.
+    // The line is not an entry; the caller reports the line.
     return undefined;
   }
 }
@@ -109,6 +110,6 @@ function isEntry(value: unknown): value is RegisterEntry {
 
 function registerError(where: string): KhwError {
   return new KhwError("CREDENTIAL_INVALID", `${where} is not a valid entry in the register of agents`, {
-    hint: "correct the line, or restore the file from a copy: it records which nodes are revoked",
+    hint: "correct the line, or restore the file from a copy; the file records which nodes are revoked",
   });
 }

@@ -14,7 +14,7 @@ const algorithm = { name: "ECDSA", namedCurve: "P-256" };
 
 /**
  * Checks that the request was signed with its own key, an ECDSA key on P-256. Names, uses and extensions in the request
- * are ignored: the signer decides who the node is.
+ * are ignored: the signer determines the node's identity.
  * @throws KhwError CREDENTIAL_INVALID
  */
 export async function readRequest(pem: string): Promise<SigningRequest> {
@@ -28,7 +28,7 @@ export async function readRequest(pem: string): Promise<SigningRequest> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("CREDENTIAL_INVALID", `the node's signing request cannot be used: ${reason}`, {
-      hint: "run khw-client install to give the node a khw-agent package of the same version as this client",
+      hint: "run khw-client install to install the khw-agent version that matches this client on the node",
       cause,
     });
   }

@@ -6,7 +6,7 @@ import { addToRegister, readRegister, refuseRevoked } from "./register.ts";
 import { readRequest } from "./request.ts";
 import type { SigningRequest } from "./request.ts";
 
-/** Signs agents' requests with the management CA; the CA's key is in memory while this object lives. */
+/** Signs agents' requests with the management CA; the CA's key stays in memory as long as this object exists. */
 export interface Signer {
   /** The CA's certificate, in PEM. */
   readonly ca: string;

@@ -214,7 +214,7 @@ t.test("Ctrl-C finishes the current node, undrains it, and starts no other", asy
       /^interrupted: the command finishes and undrains controller-0 first;.*khw-client undrain controller-0/.test(line),
     ),
   );
-  t.match(lines.at(-1), "controller-2: skipped: the command was interrupted before this node's turn");
+  t.match(lines.at(-1), "controller-2: skipped because the command was interrupted before this node's turn");
 });
 
 t.test("Ctrl-C while a node is being drained undrains it, and restarts nothing", async (t) => {

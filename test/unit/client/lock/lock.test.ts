@@ -148,7 +148,7 @@ t.test("a digest from a machine is recorded as such, and a mirror's URL is prefe
 
 t.test("an agent that reports no digest, or an invalid one, is refused by name", async (t) => {
   for (const [change, message] of [
-    [() => undefined, /reports no digest of kube-apiserver v1\.21\.0 \(amd64\)/],
+    [() => undefined, /reports no digest for kube-apiserver v1\.21\.0 \(amd64\)/],
     [(answer: ProgramDigest) => ({ ...answer, version: "v1.22.0" }), /reports no digest/],
     [(answer: ProgramDigest) => ({ ...answer, architecture: "arm64" }), /reports no digest/],
     [(answer: ProgramDigest) => ({ ...answer, sha256: "A".repeat(64) }), /reports "A+" as a digest/],

@@ -28,6 +28,9 @@ t.test("a drained node is reported with the reason for the drain", async (t) => 
     { message: /^drained by jane at /, hint: "khw-client undrain controller-0" },
   ]);
   t.match(problems(DrainReason.DRAIN_REASON_ROLLING_UPDATE), [
-    { message: /^drained by jane for a rolling update at /, hint: /^khw-client bootstrap ends the rolling update/ },
+    {
+      message: /^drained by jane for a rolling update at /,
+      hint: /^khw-client bootstrap completes the rolling update/,
+    },
   ]);
 });

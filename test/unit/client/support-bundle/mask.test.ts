@@ -160,7 +160,7 @@ t.test("the newest lines of a long text are kept, without the lines of a key", a
   for (const line of (keys["SEC 1 EC"] ?? "").trimEnd().split("\n")) tail.add(line);
   for (let index = 0; index < 1_000; index++) tail.add(`line ${index}`);
   const text = tail.text();
-  t.match(text, /^\[\d+ older lines are left out\]\n/);
+  t.match(text, /^\[\d+ older lines were left out\]\n/);
   t.match(text, /line 998\nline 999\n$/);
   t.ok(Buffer.byteLength(text) < 160);
 });

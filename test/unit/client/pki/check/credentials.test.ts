@@ -175,7 +175,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
       edit(folder, "kube-scheduler.kubeconfig", (text) =>
         text.replace("current-context: default", "current-context: other"),
       ),
-    /: kube-scheduler\.kubeconfig: current-context: names a context that does not exist$/,
+    /: kube-scheduler\.kubeconfig: current-context: refers to a context that does not exist$/,
   ],
   [
     "a kubeconfig names files",
@@ -183,7 +183,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
       edit(folder, "kube-scheduler.kubeconfig", (text) =>
         text.replace(/client-key-data: .*/, "client-key: kube-scheduler-key.pem"),
       ),
-    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key: names a file/,
+    /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key: refers to a file/,
   ],
   [
     "a kubeconfig's data is not base64",

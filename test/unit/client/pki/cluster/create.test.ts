@@ -445,7 +445,7 @@ t.test("files that changed after an interrupted replacement are not replaced, an
   const before = await fingerprint(folder);
   const refused = {
     code: "CREDENTIAL_INVALID",
-    message: /kubernetes\.pem was changed after an interrupted command began to replace it/,
+    message: /kubernetes\.pem was changed after an interrupted command started to replace it/,
   };
   await t.rejects(completeFolder(folder), refused);
   await t.rejects(create(folder), refused);
@@ -468,7 +468,7 @@ t.test("a failed replacement changes nothing, or is completed by the next run", 
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);
-  await t.rejects(half, { code: "IO_FAILED", message: /not all files are replaced \(the old files are in/ });
+  await t.rejects(half, { code: "IO_FAILED", message: /not all files were replaced \(the old files are in/ });
   await rm(join(folder, ".new.pem.replacing"), { recursive: true });
   await completeFolder(folder);
   t.equal(await readFile(join(folder, "admin.pem"), "utf8"), "new");

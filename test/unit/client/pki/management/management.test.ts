@@ -91,13 +91,13 @@ t.test(
 t.test("nothing is overwritten, and of several files either all are created or none", async (t) => {
   const before = await readdir(folder);
   const ca = await readFile(join(folder, "ca.pem"), "utf8");
-  await t.rejects(pkiInit(context(), { folder }), { code: "INVALID_ARGUMENT", message: /ca-key\.pem exists already/ });
+  await t.rejects(pkiInit(context(), { folder }), { code: "INVALID_ARGUMENT", message: /ca-key\.pem already exists/ });
   const again = pkiIssue(context(), { folder, names: ["controller-2", "controller-1"], role: "agent" });
-  await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem exists already/ });
+  await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem already exists/ });
   t.same(await readdir(folder), before, "no controller-2, no temporary file");
   t.equal(await readFile(join(folder, "ca.pem"), "utf8"), ca);
   const posing = pkiIssue(context(), { folder, names: ["ca"], role: "admin" });
-  await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem exists already/ });
+  await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem already exists/ });
 });
 
 t.test("invalid names and roles are refused", async (t) => {
