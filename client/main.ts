@@ -10,7 +10,7 @@ const brokenPipe = 141;
 
 const interrupt = new AbortController();
 for (const name of ["SIGINT", "SIGTERM"] as const) {
-  // A second Ctrl-C finds no handler, so it ends the process at once.
+  // Handles only the first Ctrl-C, so that a second Ctrl-C ends the process immediately.
   process.once(name, () => interrupt.abort(new KhwError("CANCELLED", `ended by ${name}`)));
 }
 

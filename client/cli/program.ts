@@ -83,7 +83,7 @@ export function createProgram(context: Context, { version, done, argv }: Program
     addLongHelp(command, spec.everyday);
     if (spec.examples !== undefined) command.addHelpText("after", `\nExamples:\n  ${spec.examples.join("\n  ")}`);
     command.action(async () => {
-      // Loaded here because `--help` and `--version` need no TLS.
+      // Loaded here because `--help` and `--version` do not need TLS.
       const { guardPeerCertificates } = await import("../../proto/peer-certificate.ts");
       guardPeerCertificates();
       done(await spec.run(callOf(command, program, { context, spec })));

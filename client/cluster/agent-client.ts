@@ -71,16 +71,18 @@ export interface AgentNode {
   prepare(request: PrepareRequest, signal: AbortSignal): AsyncIterable<Event>;
   /** Returns the names of the RBAC objects that were created or changed. */
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
-  /** Reads, through the node's own API server, the facts that decide whether the release can change. */
+  /** Reads, through the node's own API server, the facts that determine whether the release can be changed. */
   inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
   /** Returns how the machine differs from the desired state that its agent has saved. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
   /** Counts the values in etcd, grouped by encryption key. */
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
-  /** Counts the values of these resources in etcd by the API version of each. */
+  /** Counts the values of these resources in etcd, grouped by API version. */
   storedVersions(resources: readonly string[], signal: AbortSignal): Promise<StoredVersion[]>;
-  /** Drains or undrains the node. Returns the resulting state: a node that a person drained may stay drained. */
+  /**
+   * Drains or undrains the node. Returns the resulting state, because a node that a person drained may stay drained.
+   */
   setMaintenance(wanted: SetMaintenanceRequest, signal: AbortSignal): Promise<Maintenance>;
   /** Records an upgrade of the cluster in the agent's status and history. */
   recordUpgrade(upgrade: Upgrade, signal: AbortSignal): Promise<void>;

@@ -79,7 +79,7 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
 }
 
 /**
- * Returns grpc-js's text about a failed connection without the parts that only developers of grpc-js or Node.js
+ * Returns grpc-js's message about a failed connection without the parts that only developers of grpc-js or Node.js
  * understand.
  */
 function plain(details: string): string {

@@ -25,8 +25,8 @@ export async function readClock<Answer extends { readonly clockUnixMillis: numbe
 
 /**
  * Returns an error for each node whose clock differs from the reference clock. The reference is the first node that
- * most nodes agree with, otherwise the first node. The workstation's clock does not matter, because the workstation is
- * not in the cluster.
+ * most nodes agree with, or the first node if there is no such node. The workstation's clock does not matter, because
+ * the workstation is not in the cluster.
  */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
   const usual =

@@ -3,9 +3,9 @@ import { joinPlaces } from "../terminal/group-lines.ts";
 
 export interface CombineErrorsOptions {
   readonly code: ErrorCode;
-  /** Describes all errors; printed before the list. */
+  /** Describes all errors. The headline is printed before the list. */
   readonly headline: string;
-  /** Printed after the list; each error's own hint is on its line. */
+  /** The hint printed after the list. Each error's own hint is on the error's line. */
   readonly hint?: string;
 }
 
@@ -36,8 +36,8 @@ export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
 
 /**
  * Throws the errors of a run as a single error; does nothing if there are no errors. The code is PARTIAL if some nodes
- * are done, or if the run stopped before some nodes; otherwise it is the first error's code. If a run did nothing and
- * has a single error, that error is thrown unchanged.
+ * are done, or if the run stopped before it reached some nodes; otherwise it is the first error's code. If a run did
+ * nothing and has a single error, that error is thrown unchanged.
  */
 export function conclude(errors: readonly KhwError[], { done, ...texts }: ConcludeOptions): void {
   const [first, ...others] = errors;

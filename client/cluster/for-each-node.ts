@@ -12,8 +12,8 @@ export type NodeAnswer<Value> =
 export const maxConcurrentNodes = 50;
 
 /**
- * Does the work on every member, at most `limit` at a time. Returns the answers in the members' order. Does not retry a
- * node that could not be reached earlier. A node that fails does not affect the others' answers. Never rejects.
+ * Does the work on every member, at most `limit` at a time. Returns the answers in the order of the members. Does not
+ * retry a node that could not be reached earlier. A node that fails does not affect the others' answers. Never rejects.
  */
 export async function forEachNode<Value, Item extends Member = Member>(
   members: readonly Item[],

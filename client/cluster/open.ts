@@ -176,7 +176,7 @@ export async function findInstances(
 function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }: ClusterConfig): string {
   const host = spec.host ?? (gce.nodeAddresses === "internal" ? instance?.internalIp : instance?.externalIp);
   if (host !== undefined) return host;
-  // An ephemeral external address is released when the machine stops, so a connection to it would fail.
+  // An ephemeral external address is released when the machine stops, so connections to that address would fail.
   if (instance !== undefined && instance.status !== "RUNNING") return instance.internalIp;
   throw new KhwError(
     "INVALID_ARGUMENT",

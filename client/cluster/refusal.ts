@@ -23,7 +23,7 @@ const askMillis = 3_000;
  */
 const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|Name resolution/;
 
-/** grpc-js's text for the GOAWAY frame of a refusal. */
+/** The text that grpc-js reports for the GOAWAY frame of a refused connection. */
 const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
 
 /** Reported if the agent received the caller's CA, or had its clock corrected, between the two connections. */

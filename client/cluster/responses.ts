@@ -30,7 +30,7 @@ export function refusedResponse(details: string): string | undefined {
 }
 
 /**
- * Returns the message with its texts sanitized.
+ * Returns the message with sanitized text.
  * @throws RangeError that names the field of an impossible number
  */
 export function checkMessage<Message>(message: Message): Message;
@@ -47,7 +47,7 @@ interface Place {
 
 /** The fields that hold whole files. */
 const fileFields: ReadonlySet<string> = new Set(["found", "wanted", "certificate", "request"]);
-/** The fields of an ErrorDetail that may have several lines. */
+/** The fields of an ErrorDetail that may contain several lines. */
 const errorFields: ReadonlySet<string> = new Set(["message", "hint"]);
 /** SnapshotRun's field: an error with its hint. */
 const snapshotProblem = "problem";

@@ -7,7 +7,7 @@ export interface UploadOptions<Request, Response> {
     options: { deadline: number },
     done: (error: ServiceError | null, response: Response) => void,
   ) => ClientWritableStream<Request>;
-  /** Describes the bytes that follow. */
+  /** The first message, which describes the bytes that follow. */
   readonly first: Request;
   readonly toMessage: (chunk: Buffer) => Request;
   readonly chunks: AsyncIterable<Uint8Array>;

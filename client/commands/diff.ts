@@ -29,8 +29,9 @@ export async function diff(config: ClusterConfig, context: Context, options: Dif
 }
 
 /**
- * Prints how the nodes differ from the desired state that their agents keep: one line per step, and text files as a
- * unified diff from the current to the desired text. Like diff(1), returns exit code 0 if nothing differs, otherwise 1.
+ * Prints how the nodes differ from the desired state that their agents have saved: one line per step, and text files as
+ * a unified diff from the current to the desired text. Like diff(1), returns exit code 0 if nothing differs, otherwise
+ * 1.
  */
 export async function diffNodes(
   cluster: OpenCluster,

@@ -109,5 +109,5 @@ function end(progress: Progress, track: string, error?: KhwError): KhwError | un
 
 function nobodyAsked(drained: boolean): string {
   const answer = drained ? "with 503" : "with the API server's status";
-  return `the nodes answer the health check ${answer}; khw manages no load balancer here, so no load balancer was checked`;
+  return `the nodes answer the health check ${answer}; khw does not manage a load balancer here, so no load balancer was checked`;
 }

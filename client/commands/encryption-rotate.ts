@@ -75,7 +75,7 @@ export async function encryptionRotate(
  */
 async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
   const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
-  refuseFindings(unreachable, "every API server must get the new key");
+  refuseFindings(unreachable, "every node must be reachable, because every API server must get the new key");
   const plans = await Promise.all(
     (await pinPrograms(cluster, work)).map(async ({ node, desired }) => {
       const { steps } = await node.plan(withoutContent(desired), signal);

@@ -32,7 +32,7 @@ export async function enrol(
   const identity = await readManagementIdentity(config.management);
   const { signal } = context;
   // An agent must prove which instance it runs on, and only the Compute API knows the instances. Therefore, the API is
-  // needed even if khw manages no load balancer.
+  // needed even if khw does not manage a load balancer.
   const reached: ClusterConfig = renew ? config : { ...config, loadBalancer: "gce" };
   await using cluster = await openCluster(reached, signal, { greet: false });
   const say = (node: string, text: string): void => context.write(`${node}: ${text}\n`);

@@ -24,7 +24,7 @@ export async function snapshotSave(config: ClusterConfig, context: Context, opti
   const chosen = options.subject === "" ? cluster.members : selectNodes(cluster.members, [options.subject]);
   for (const { error } of options.subject === "" ? [] : chosen) if (error !== undefined) throw error;
   const { snapshot, node } = await takeSnapshot(chosen, { signal });
-  write(describeSnapshot(snapshot, options.output, `on ${node}, taken and verified`));
+  write(describeSnapshot(snapshot, options.output, `taken and verified on ${node}`));
   return 0;
 }
 
@@ -42,7 +42,7 @@ export async function snapshotList(
   );
   if (output === "json") context.write(`${JSON.stringify({ snapshots: held, problems }, null, 2)}\n`);
   else context.write(held.length === 0 ? "There is no verified snapshot.\n" : `${await snapshotTable(held)}\n`);
-  if (output === "text") for (const problem of problems) context.warn(`the last scheduled snapshot: ${problem}\n`);
+  if (output === "text") for (const problem of problems) context.warn(`problem with the last scheduled snapshot: ${problem}\n`);
   return failures.conclude(cluster.members.length);
 }
 
@@ -76,7 +76,7 @@ export async function snapshotVerify(
   const holders = cluster.members.filter(({ node }) => nodes.includes(node.address.name));
   const verified = await forEachNode(holders, maxConcurrentNodes, (node) => node.etcd.verify(snapshot.id, signal));
   for (const { name, value } of verified) {
-    if (value !== undefined) write(describeSnapshot(value, output, `on ${name}, verified`));
+    if (value !== undefined) write(describeSnapshot(value, output, `verified on ${name}`));
   }
   const errors = verified.flatMap(({ error }) => error ?? []);
   conclude(errors, { done: 0, headline: "the snapshot is not valid on every node" });

@@ -49,7 +49,7 @@ async function tryNode(node: NodeSpec, request: InstallRequest, context: Context
   const say = (text: string): void => context.write(`${node.name}: ${text}\n`);
   try {
     const { changed, version } = await installOn(node, request, say);
-    say(`khw-agent ${version} runs${changed ? "" : ", unchanged"}`);
+    say(`khw-agent ${version} is running${changed ? "" : ", unchanged"}`);
     return undefined;
   } catch (error) {
     const located = toKhwError(error).at({ node: node.name });

@@ -12,9 +12,9 @@ import { keepPrivate, readKubeconfig, writeKubeconfig } from "../kubeconfig/writ
 import { findPublicAddressOf } from "../rollout/addresses.ts";
 
 export interface KubeconfigOptions {
-  /** The file to write to; undefined: the first file in $KUBECONFIG, otherwise ~/.kube/config. */
+  /** The file to write to; if undefined, the first file in $KUBECONFIG, otherwise ~/.kube/config. */
   readonly file: string | undefined;
-  /** The context's name; undefined: the cluster's name. */
+  /** The context's name; if undefined, the cluster's name. */
   readonly context: string | undefined;
   /** Whether to make the new context the current context. */
   readonly use: boolean;

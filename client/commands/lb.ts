@@ -67,7 +67,7 @@ export async function lbStatus(config: ClusterConfig, context: Context, options:
 
 function open(config: ClusterConfig): Compute & AsyncDisposable {
   if (config.loadBalancer === "none") {
-    throw new KhwError("INVALID_ARGUMENT", "khw manages no load balancer here (loadBalancer: none)", {
+    throw new KhwError("INVALID_ARGUMENT", "khw does not manage a load balancer here (loadBalancer: none)", {
       hint: "use --load-balancer gce",
     });
   }

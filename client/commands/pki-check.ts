@@ -13,7 +13,7 @@ import { type Addresses, findAddresses } from "../rollout/addresses.ts";
 
 export interface PkiFolderOptions {
   readonly output: Output;
-  /** The folder argument; undefined: `credentials.folder` of khw.yaml. */
+  /** The folder argument; if undefined, `credentials.folder` of khw.yaml. */
   readonly folder: string | undefined;
 }
 

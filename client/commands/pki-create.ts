@@ -79,7 +79,7 @@ function notes({ made, present, folder, kept, pki }: Outcome): string[] {
     ...(secrets.length === 0
       ? []
       : [
-          `${secrets.join(", ")}: new. A cluster that is already running needs its existing files instead: copy them from /var/lib/kubernetes on a controller`,
+          `${secrets.join(", ")}: newly created. A cluster that is already running needs its existing files instead; copy them from /var/lib/kubernetes on a controller`,
         ]),
     ...(has("ca-key.pem") && !pki.separateSigningCa
       ? [

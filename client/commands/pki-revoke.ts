@@ -13,7 +13,7 @@ export interface PkiRevokeOptions {
 }
 
 /**
- * Revokes nodes: their certificates are refused, and they get no new ones.
+ * Revokes nodes: their certificates are refused, and they cannot get new certificates.
  * @throws KhwError INVALID_ARGUMENT if a name belongs to a person; no node is revoked in that case
  */
 export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOptions): Promise<number> {

@@ -19,8 +19,8 @@ export interface StatusOptions {
 }
 
 /**
- * Prints the current state of machines, components and load balancer. Returns exit code 0 if there is no problem,
- * otherwise 1.
+ * Prints the current state of the machines, the components and the load balancer. Returns exit code 0 if there is no
+ * problem, otherwise 1.
  */
 export async function status(
   config: ClusterConfig,

@@ -1,6 +1,6 @@
 import type { Command, Option } from "commander";
 
-/** The data of a command that a shell's completion needs. */
+/** The data about a command that shell completion needs. */
 export interface CompletedCommand {
   /** The words that select the command, for example ["lb", "create"]; empty for the program itself. */
   readonly path: readonly string[];

@@ -23,7 +23,7 @@ export const gce = {
       parse: optional(checked((field, name) => parseNodeName(field, name, "a region's name"))),
     },
     zone: {
-      help: "The controllers' zone, by default from CLOUDSDK_COMPUTE_ZONE, then gcloud's active configuration, then the zone of the instances with their names.",
+      help: "The controllers' zone, by default from CLOUDSDK_COMPUTE_ZONE, then gcloud's active configuration, then the instances.",
       default: null,
       flag: { name: "--zone", value: "name" },
       parse: optional(checked((field, name) => parseNodeName(field, name, "a zone's name"))),

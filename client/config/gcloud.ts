@@ -25,8 +25,9 @@ const parsers: Readonly<Record<Key, (field: string, text: string) => string>> = 
 const sections: Readonly<Record<Key, "core" | "compute">> = { project: "core", region: "compute", zone: "compute" };
 
 /**
- * Adds project, region and zone if neither khw.yaml nor a flag sets them. The order is gcloud's: its environment
- * variables, then its active configuration. GOOGLE_CLOUD_PROJECT comes last, because gcloud does not read it.
+ * Adds project, region and zone if neither khw.yaml nor a flag sets them. The sources are tried in gcloud's order: its
+ * environment variables, then its active configuration. GOOGLE_CLOUD_PROJECT comes last, because gcloud does not read
+ * it.
  */
 export async function withGcloudDefaults(config: ClusterConfig, env: Environment): Promise<ClusterConfig> {
   const { gce } = config;

@@ -45,7 +45,7 @@ export const schema = {
       title: "The programs on the controllers.",
       keys: {
         version: {
-          help: "The Kubernetes release (default: the running release, otherwise v1.21.0).",
+          help: "The Kubernetes release (default: the running release, or v1.21.0).",
           default: null,
           flag: { name: "--kubernetes-version", value: "version" },
           parse: optional(checked((field, text) => parseKubernetesVersion(field, text).text)),
@@ -198,7 +198,7 @@ export const schema = {
       },
     },
     loadBalancer: {
-      help: "gce sets up the lab's network load balancer; none leaves load balancing to you.",
+      help: "gce sets up the lab's load balancer, none leaves load balancing to you.",
       default: "gce",
       flag: { name: "--load-balancer", value: "gce|none" },
       parse: oneOf(["gce", "none"]),

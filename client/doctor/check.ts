@@ -43,8 +43,8 @@ export interface RunChecksOptions {
 }
 
 /**
- * Runs all checks at once. Returns the results in the order of the checks, with sanitized texts, because some texts
- * come from files on the workstation. Never rejects if a check fails, and never waits for a check beyond its time
+ * Runs all checks at once. Returns the results in the order of the checks, with sanitized text, because some of it
+ * comes from files on the workstation. Never rejects if a check fails, and never waits for a check beyond its time
  * limit.
  */
 export async function runChecks(

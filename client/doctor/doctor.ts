@@ -10,7 +10,7 @@ import { nodeChecks } from "./nodes.ts";
 import { openAnyway } from "./open.ts";
 import { fileChecks, workstationChecks } from "./workstation.ts";
 
-/** The time limit of a check. An agent that hangs affects only its own checks. */
+/** The time limit for each check. An agent that hangs affects only its own checks. */
 const deadlineMillis = 60_000;
 
 export interface ExamineOptions {

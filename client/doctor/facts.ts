@@ -30,7 +30,7 @@ export interface Facts {
   readonly publicAddress: () => Promise<string>;
   /** Returns the credentials, checked against the nodes with known addresses. */
   readonly credentials: () => Promise<ExaminedCredentials & { readonly unknown: readonly string[] }>;
-  /** Returns the health that the load balancer reports for each node; empty if khw manages no load balancer. */
+  /** Returns the health that the load balancer reports for each node; empty if khw does not manage a load balancer. */
   readonly backends: () => Promise<readonly BackendHealth[]>;
 }
 
@@ -85,7 +85,7 @@ function addressed(
   return { controllers, unknown };
 }
 
-/** GetInfo comes first, so an unreachable agent costs only one call. */
+/** Calls GetInfo first, so that an unreachable agent costs only one call. */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts> {
   const { answer: info, clock } = await readClock(node.address.name, () => node.info(signal));
   return { info, clock, status: await node.status(signal) };

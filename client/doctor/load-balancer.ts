@@ -8,7 +8,7 @@ const { loadBalancer: where } = places;
 
 /**
  * Checks every resource, and compares each node's health according to Google with the node's own report. Returns no
- * checks if khw manages no load balancer.
+ * checks if khw does not manage a load balancer.
  */
 export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   const { cloud } = facts.cluster;

@@ -70,7 +70,9 @@ function reachable(name: string, { nodes }: Facts): DoctorCheck {
   };
 }
 
-/** A drained node is intentional, so it is not an error. It is still reported, so that it is not forgotten. */
+/**
+ * Draining a node is intentional, so a drained node is not an error. It is still reported, so that nobody forgets it.
+ */
 function toFinding({ subject, severity, message, hint }: Problem): Omit<Finding, "where"> {
   return { severity: subject === "maintenance" ? "warning" : severity, subject, message, remedy: hint };
 }

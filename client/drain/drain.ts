@@ -7,7 +7,7 @@ import type { AgentNode } from "../cluster/agent-client.ts";
 import { phase } from "../progress/phase.ts";
 import { refuseDrained, staysDrained } from "./drained.ts";
 
-/** In milliseconds. */
+/** The time limits for draining and undraining, in milliseconds. */
 export interface DrainTimeouts {
   /** The time within which the load balancer's health check must show the new state. */
   readonly verify: number;
@@ -21,7 +21,7 @@ export interface DrainTimeouts {
 export interface DrainNodeOptions {
   /** Who drains and undrains the node: a person, or a command as part of its work. */
   readonly reason: DrainReason;
-  /** Undefined if khw manages no load balancer for the cluster. */
+  /** Undefined if khw does not manage a load balancer for the cluster. */
   readonly cloud: Cloud | undefined;
   readonly timeouts: DrainTimeouts;
   readonly signal: AbortSignal;

@@ -4,7 +4,7 @@ import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { instant } from "../terminal/time.ts";
 
-/** "drained by alice at 2026-11-28 11:04:54" */
+/** Returns text such as "drained by alice at 2026-11-28 11:04:54". */
 export function describeDrained(maintenance: Maintenance): string {
   const why = isLeft(maintenance) ? " for a rolling update" : "";
   return `drained by ${maintenance.holder || "somebody"}${why} at ${instant(maintenance.sinceUnixMillis)}`;

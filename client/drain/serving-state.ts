@@ -11,7 +11,7 @@ export interface ServingState {
   /** Undefined if the agent did not answer. */
   readonly status?: GetStatusResponse | undefined;
   readonly error?: KhwError | undefined;
-  /** Undefined if khw manages no load balancer. */
+  /** Undefined if khw does not manage a load balancer. */
   readonly backend?: HealthState | undefined;
 }
 
@@ -58,7 +58,7 @@ export function serves(standing: ServingState): boolean {
   return isHealthy(standing, "kube-apiserver") && !isDrained(standing) && backend === "HEALTHY";
 }
 
-/** Returns the reason why no request reaches the node's API server. */
+/** Returns the reason why no requests reach the node's API server. */
 function whyNot(standing: ServingState): string {
   const { name, status, error, backend } = standing;
   if (status === undefined) return `${name} cannot be reached (${error?.message ?? "no answer"})`;

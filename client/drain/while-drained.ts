@@ -87,7 +87,7 @@ async function isWell(node: AgentNode): Promise<boolean> {
   }
 }
 
-/** Undrains the node, waits until it serves, and returns the error of the work. */
+/** Undrains the node, waits until it serves traffic, and returns the error of the work. */
 async function serveAgain(node: AgentNode, error: KhwError, options: DrainedOptions): Promise<KhwError> {
   try {
     await enter(node, { ...options, reason });

@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The part of the Kubernetes API that lists objects without their content. */
+/** The part of the Kubernetes API that lists objects without their contents. */
 export interface MetadataApi extends AsyncDisposable {
   /**
    * Returns only the objects' metadata for a list request, and the whole response for a discovery request. Does not

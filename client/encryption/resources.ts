@@ -65,7 +65,7 @@ async function basesFor(api: MetadataApi, name: string, signal: AbortSignal): Pr
 /** Returns the resources that can be listed and written, without subresources. */
 async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): Promise<string[]> {
   const { status, body } = await api.get(base, signal);
-  // An aggregated API that is down can be skipped: it stores its objects elsewhere.
+  // An aggregated API that is down can be skipped, because it stores its objects elsewhere.
   if (status === 503 || status === 404) return [];
   if (status !== 200) throw unexpected(base, status);
   return listOf(body, "resources").flatMap((resource) => {

@@ -10,8 +10,8 @@ const places: Readonly<Record<string, string>> = {
 };
 
 /**
- * Returns the values that are encrypted with a key that the configuration lacks: API servers with this configuration
- * cannot read them.
+ * Returns the values encrypted with a key that the configuration lacks. API servers with this configuration cannot read
+ * them.
  */
 export function unreadableValues(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): StoredValues[] {
   const known = new Set(

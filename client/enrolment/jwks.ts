@@ -42,7 +42,7 @@ async function readText(path: string): Promise<string> {
   });
 }
 
-/** Uses HTTPS_PROXY and NO_PROXY if they are set, like every request to Google. */
+/** Respects HTTPS_PROXY and NO_PROXY, like every request to Google. */
 async function fetchText(url: string, signal: AbortSignal): Promise<string> {
   googleProxy();
   const { EnvHttpProxyAgent, request } = await import("undici");

@@ -11,7 +11,7 @@ export type Credentials = (signal: AbortSignal) => Promise<Readonly<Record<strin
 
 const scopes = ["https://www.googleapis.com/auth/compute"];
 const lookupMillis = 30_000;
-/** google-auth-library's message for a request that got no answer. */
+/** Matches google-auth-library's message for a request without a response. */
 const unanswered = /request to \S+ failed, reason: /;
 const signIn = "sign in with gcloud auth application-default login, or set gce.auth to a service account's key file";
 

@@ -11,7 +11,7 @@ export type HealthState = "HEALTHY" | "UNHEALTHY" | "UNKNOWN" | "MISSING";
 
 export interface BackendHealth extends InstanceName {
   readonly state: HealthState;
-  /** The public address that the health is for; empty if Google reports no address. */
+  /** The public address that this health refers to; empty if Google reports no address. */
   readonly address: string;
 }
 

@@ -79,7 +79,7 @@ export interface NetworkInterface {
 /** The health that a pool reports for one of its instances. */
 export interface HealthStatus {
   readonly healthState: string;
-  /** The forwarding rule's address that the health is for. */
+  /** The address of the forwarding rule that this health refers to. */
   readonly ipAddress: string;
 }
 

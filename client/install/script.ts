@@ -4,8 +4,8 @@
  * the identity (keep, request or given), and the .deb itself. For `request`, the agent on the node creates its key, and
  * the script prints the signing request in base64. The client replies with the certificates of the CA and of the node
  * in base64, one per line. For `given`, three lines precede the .deb: the three files of an identity that was issued
- * beforehand. Therefore no secret is ever in an argument, and a single connection is enough. `read` reads a line byte
- * by byte and leaves the rest of the input to `head`. `head` reads exactly the given size.
+ * beforehand. Therefore, no secret is ever passed as an argument, and a single connection is enough. `read` reads a
+ * line byte by byte and leaves the rest of the input to `head`. `head` reads exactly the given size.
  *
  * The package stays on the node, so that `khw-client agent upgrade` can roll back to it. The rollback timer of an
  * earlier upgrade would undo this installation, so the timer is stopped.

@@ -35,7 +35,7 @@ export function isSource(text: string): boolean {
   return shapes.source.test(text);
 }
 
-/** Parses the text of the file. @throws KhwError CONFIG_INVALID that identifies the file and the entry */
+/** Parses the file's text. @throws KhwError CONFIG_INVALID that identifies the file and the entry */
 export function parseLock(text: string, path: string): readonly LockEntry[] {
   const root = parseLockJson(text, path);
   if (!isRecord(root) || !Array.isArray(root["programs"])) return refuseEntry(path, "it is not a list of programs");

@@ -28,7 +28,7 @@ export function collectFailures({ warn }: Pick<Context, "warn">): Failures {
       const text = formatError(error);
       const node = error.node ?? title;
       if (told.get(node) !== text)
-        warn(`${text}${retryMillis === undefined ? "" : "\nthe client tries again until it answers"}\n`);
+        warn(`${text}${retryMillis === undefined ? "" : "\nthe client keeps trying until the node answers"}\n`);
       told.set(node, text);
       if (retryMillis === undefined) errors.set(title, error);
     },

@@ -1,5 +1,5 @@
 export interface MergeOptions<Message> {
-  /** Returns a message's time in milliseconds since the epoch. Each source's messages are in this order. */
+  /** Returns a message's time in milliseconds since the epoch. Each source returns its messages in this order. */
   readonly timeOf: (message: Message) => number;
   /** How long a message waits for a source that might still have an older message. */
   readonly patienceMillis: number;

@@ -106,7 +106,7 @@ export async function readIdentity(folder: string, name: string): Promise<Identi
   }
 }
 
-/** Whether both are PEM and the key belongs to the certificate. */
+/** Whether the certificate and the key are both PEM and belong together. */
 export function isPair({ certificate, key }: Identity): boolean {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));

@@ -65,7 +65,7 @@ function done(step: string, millis: number): StepText {
   return { step, text: doneIn([millis]), phase: "done", millis };
 }
 
-/** "done in 3.2 s", or "done in 3.2 to 4.1 s" for several nodes. */
+/** Returns text such as "done in 3.2 s", or "done in 3.2 to 4.1 s" for several nodes. */
 export function doneIn(millis: readonly number[]): string {
   const [least, most] = [Math.min(...millis), Math.max(...millis)].map((value) => (value / 1000).toFixed(1));
   return least === most ? `done in ${least} s` : `done in ${least} to ${most} s`;

@@ -65,7 +65,7 @@ export async function findPublicAddress(
   if (config.cluster.publicAddress !== undefined) return config.cluster.publicAddress;
   if (cloud === undefined) {
     throw new KhwError("CONFIG_INVALID", "cluster.publicAddress is not known", {
-      hint: "specify the address of the API servers with --public-address, because khw manages no load balancer here",
+      hint: "specify the address of the API servers with --public-address, because khw does not manage a load balancer here",
     });
   }
   const { loadBalancerSteps, publicAddress } = await import("../gce/load-balancer.ts");

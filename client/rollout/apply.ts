@@ -17,7 +17,7 @@ export interface Applied {
   readonly done: readonly AgentNode[];
   /** The errors of nodes and of the load balancer. */
   readonly errors: readonly KhwError[];
-  /** Whether the load balancer is as configured, or is not managed by khw. */
+  /** Whether the load balancer is as configured, or khw does not manage a load balancer. */
   readonly reachable: boolean;
 }
 

@@ -17,8 +17,9 @@ export interface ProvideOptions {
 }
 
 /**
- * Returns all files of labs 04 to 06, not written yet, if the folder has none of them. Undefined if the folder has some
- * of them, or if the administrator's kubeconfig comes from elsewhere: khw then completes the files only on request.
+ * Returns the contents of all files of labs 04 to 06, which are not written yet, if the folder has none of them.
+ * Undefined if the folder has some of them, or if the administrator's kubeconfig comes from elsewhere: khw then
+ * completes the files only on request.
  * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before, because their cluster's files must exist
  * somewhere
  */

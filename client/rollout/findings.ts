@@ -15,7 +15,7 @@ export interface Inspection extends RestartOrder {
   readonly findings: readonly KhwError[];
   /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];
-  /** The reported digests of programs whose digest the desired states do not set. */
+  /** The digests that agents reported for programs without a digest in the desired states. */
   readonly reported: readonly NodeDigests[];
 }
 

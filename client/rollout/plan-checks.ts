@@ -25,8 +25,8 @@ type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" 
 const silent: Progress = { emit: () => {}, settled: async () => {} };
 
 /**
- * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API and etcd, and the trial
- * runs of the new programs. For this, the programs are downloaded; nothing else changes.
+ * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API and etcd, and
+ * the trial runs of the new programs. The programs are downloaded for the trial runs; nothing else changes.
  */
 export async function planChecks(
   cluster: Pick<OpenCluster, "config" | "members">,

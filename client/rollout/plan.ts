@@ -69,7 +69,7 @@ export interface PrepareOptions {
   readonly restoresData?: boolean;
 }
 
-/** The losses that the administrator accepts; by default none. */
+/** The losses that the administrator accepts. By default, no losses are accepted. */
 export interface ReleaseConsent {
   /** Whether to accept that the new release lacks APIs that clients request. */
   readonly allowRemovedApis?: boolean;
@@ -123,8 +123,7 @@ export type RolloutPlan = Prepared & RestartOrder;
 
 export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, ReleaseConsent {
   /**
-   * How to handle an agent that does not answer: "refuse" does not start without that agent, "skip" works on the other
-   * nodes.
+   * How to handle an agent that does not answer: "refuse" stops the command, and "skip" continues with the other nodes.
    */
   readonly unreachable: "refuse" | "skip";
   /** Obstacles that the command itself has found; they are added to the list. */

@@ -50,7 +50,7 @@ export async function roll(
   const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
   const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "failed" });
   signal.throwIfAborted();
-  refuseFindings(failed, "every node is done, but the cluster does not work correctly");
+  refuseFindings(failed, "every node is done, but the cluster is not working correctly");
   return plan;
 }
 

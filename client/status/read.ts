@@ -22,8 +22,8 @@ export async function readCluster(
 }
 
 /**
- * A status can take a long time, for example while a component hangs. GetInfo is called at the same time: if this much
- * shorter call times out, the agent is unreachable.
+ * Reading the status can take a long time, for example while a component hangs. GetInfo is called at the same time: if
+ * this much shorter call times out, the agent is unreachable.
  */
 async function readNode(node: AgentNode, signal: AbortSignal): Promise<GetStatusResponse> {
   const leaving = new AbortController();

@@ -13,7 +13,7 @@ export function mask(text: string): string {
   return text.split("\n").flatMap(masked).join("\n");
 }
 
-/** Masks the lines of a text in order. Keeps only the first line of a private key, masked. */
+/** Masks the lines of text in order. Keeps only the first line of a private key, masked. */
 export function lineMasker(): (line: string) => readonly string[] {
   let inKey = false;
   let foreign = 0;
@@ -32,7 +32,7 @@ export function lineMasker(): (line: string) => readonly string[] {
       return rest.trim() === "" ? [] : [rest];
     }
     if (keyLine.test(line)) return [];
-    // Lines of another process may come between two lines of a key. A truncated key must not remove everything
+    // Lines from another process may appear between two lines of a key. A truncated key must not remove everything
     // after it.
     foreign += 1;
     if (foreign > longestInterruption) inKey = false;
@@ -104,7 +104,7 @@ function maskLine(line: string): string {
 }
 
 /**
- * Almost any 56 characters of base64-encoded random bytes contain at least four upper-case and four lower-case
+ * Almost any run of 56 characters of base64-encoded random bytes contains at least four upper-case and four lower-case
  * letters; words, paths and digests do not.
  */
 function isEncoded(run: string): boolean {

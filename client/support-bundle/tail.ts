@@ -1,6 +1,6 @@
 import { lineMasker } from "./mask.ts";
 
-/** Keeps the newest lines of a text of any length, masked as they arrive. */
+/** Keeps the newest lines of text of any length, and masks them as they arrive. */
 export interface Tail {
   add(line: string): void;
   /** Returns the kept lines, after a line with the number of older lines that were dropped. */

@@ -1,6 +1,6 @@
 import type { EventEmitter } from "node:events";
 
-/** The parts of a terminal's stream that have its size. */
+/** The parts of a terminal's stream that provide the terminal's size. */
 export interface Sized extends EventEmitter {
   isTTY?: boolean;
   rows?: number;

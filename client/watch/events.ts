@@ -18,7 +18,7 @@ export type Heard =
       readonly after: LoadBalancerState;
     };
 
-/** Displays a watch. */
+/** Shows the watched nodes and their changes. */
 export interface Display {
   hear(heard: Heard, cluster: () => ClusterState): void;
   close(): void;

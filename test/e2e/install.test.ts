@@ -73,7 +73,7 @@ t.test("install sets up the agent on machines without any khw software", async (
     t.match(result.stderr, /^controller-1: ssh: .*10\.240\.0\.11/m);
     t.match(result.stderr, /1 of 3 nodes failed: controller-1\nhint: /);
     for (const node of [first, last]) {
-      t.match(result.stdout, new RegExp(`^${node.name}: khw-agent .* runs$`, "m"));
+      t.match(result.stdout, new RegExp(`^${node.name}: khw-agent .* is running$`, "m"));
       t.match(await whoAnswers(testbed, node, pki), /TLSv1\.3[^]*Verification: OK/);
     }
     const made = ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"];
@@ -89,8 +89,8 @@ t.test("install sets up the agent on machines without any khw software", async (
     const pid = await agentPid(first);
     const result = await install();
     t.equal(result.code, 0, result.stdout + result.stderr);
-    t.match(result.stdout, /^controller-0: khw-agent .* runs, unchanged$/m);
-    t.match(result.stdout, /^controller-1: khw-agent .* runs$/m);
+    t.match(result.stdout, /^controller-0: khw-agent .* is running, unchanged$/m);
+    t.match(result.stdout, /^controller-1: khw-agent .* is running$/m);
     t.equal(await agentPid(first), pid, "not restarted");
     t.match(await whoAnswers(testbed, middle, pki), /Verification: OK/);
     for (const node of testbed.nodes) {

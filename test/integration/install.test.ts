@@ -145,8 +145,8 @@ t.test("one node is unreachable: the others are completed, and the exit code say
   );
   t.match(watched.said(), /^controller-0: copying deb-.*\.deb \(0\.0 MB\)$/m);
   t.match(watched.said(), /^controller-0: installing khw-agent 0\.1\.0$/m);
-  t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 runs$/m);
-  t.match(watched.said(), /^controller-2: khw-agent 0\.1\.0 runs$/m);
+  t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 is running$/m);
+  t.match(watched.said(), /^controller-2: khw-agent 0\.1\.0 is running$/m);
   t.notMatch(watched.said(), /PRIVATE KEY/);
 });
 
@@ -198,7 +198,7 @@ t.test("a second run changes nothing", async (t) => {
   const before = await fingerprint(first);
   const watched = context();
   t.equal(await tryInstall({ context: watched }), 0);
-  t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 runs, unchanged$/m);
+  t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 is running, unchanged$/m);
   t.notMatch(watched.said(), /installing|new identity/);
   t.same(await fingerprint(first), before);
   t.same((await first.systemctlCalls()).slice(3), ["start khw-agent.service", "--quiet is-active khw-agent.service"]);
@@ -477,7 +477,7 @@ t.test("the real gcloud accepts the command line", { skip: gcloud === true ? fal
   t.match(watched.said(), /Host key verification failed\.\nhint: .*--strict-host-key-checking=ask/);
   await writeFile(knownHosts, `compute.123 ${hostKey}`);
   t.equal(await tryInstall(attempt), 0, watched.said());
-  t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 runs, unchanged$/m);
+  t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 is running, unchanged$/m);
 });
 
 t.test("nodes with addresses are reached by ssh, others through gcloud, unless --via differs", async (t) => {

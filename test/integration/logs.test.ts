@@ -133,7 +133,7 @@ t.test("following continues after an agent's restart, without repeating or losin
     .split("\n")
     .map((shown) => shown.split("nginx  ")[1]);
   t.same(texts, ["one", "two a", "two b", "two c", "two d", "three"]);
-  t.match(client.err(), /^controller-0: .*\n(hint: .*\n)?the client tries again until it answers\n/);
+  t.match(client.err(), /^controller-0: .*\n(hint: .*\n)?the client keeps trying until the node answers\n/);
   await eventually("no stream stays open", () => agent?.open() === 0);
 });
 

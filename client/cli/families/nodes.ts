@@ -15,7 +15,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents enrolled. Use the same command for changes and retries. Commit khw.lock to version control. Ctrl-C detaches; run the same command again to reattach.",
+      "The machines need only the agent's package. Missing certificates and etcd members are created, and waiting agents enrolled. Use the same command for changes and retries. Commit khw.lock. Ctrl-C detaches; the same command reattaches.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
@@ -56,7 +56,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["upgrade"],
     summary: "change the cluster's Kubernetes release, one node at a time",
     details:
-      "Checks everything first, downloads all programs, lets them check their flags, prints the path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node begins. If a node fails, it is rolled back to its previous release, the upgrade stops, and the same command continues. --back returns to the previous release, as long as Kubernetes supports it. After a finished upgrade to a new minor release, it prints the command that also restores the snapshot from before the upgrade. That command needs the snapshot's time (--lose-since), because everything written since then is lost. With --emulate (v1.32 or later), the new programs behave like the minor release before, so that --back also works after the upgrade. The same command without --emulate ends the emulation.",
+      "Checks everything first, downloads all programs, lets them check their flags, prints the upgrade path, and asks for confirmation. Then takes a verified etcd snapshot and updates the nodes in turn: drain, change, check, undrain. The first node is a canary: khw's own checks and --gate must pass before the next node is changed. If a node fails, it is rolled back to its previous release, and the upgrade stops; run the same command again to continue. --back returns to the previous release, as long as Kubernetes supports it. After a finished upgrade to a new minor release, --back prints the command that also restores the snapshot from before the upgrade. That command needs the snapshot's time (--lose-since), because everything written since then is lost. With --emulate (v1.32 or later), the new programs behave like the minor release before, so that --back also works after the upgrade. The same command without --emulate ends the emulation.",
     examples: [
       "khw-client upgrade --to v1.22.3",
       "khw-client upgrade --to v1.22.3 --yes --gate ./smoke-test.sh",
@@ -79,7 +79,7 @@ export const nodeCommands: readonly CommandSpec[] = [
         "--gate <command>",
         "run this command on this workstation after the first node; continue only if it exits with 0",
       ),
-      new Option("--pause-after <number>", "stop after this many nodes; the next run continues"),
+      new Option("--pause-after <number>", "stop after this many nodes; the next run continues from there"),
       allowRemovedApis,
       noRollback,
     ],
@@ -116,7 +116,7 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["status"],
-    summary: "show the state of nodes, components and load balancer",
+    summary: "show the state of the nodes, the components and the load balancer",
     details:
       "The exit code is 0 if all is well, otherwise 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. In addition, nothing differs from the desired state, no certificate expires within 7 days, and the load balancer reports every node as healthy. --watch runs until Ctrl-C and then exits with 0.",
     examples: [
@@ -173,7 +173,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["events"],
     summary: "show the agents' history: operations, crashes, restarts, repairs",
     details:
-      "Events of all nodes are merged by time. Events that need attention are marked. Without --since, the newest 50 of each node are shown. A node that does not answer is reported on standard error, and the exit code is then 3.",
+      "Events of all nodes are merged by time. Events that need attention are marked. Without --since, the 50 newest events of each node are shown. A node that does not answer is reported on standard error, and the exit code is then 3.",
     examples: [
       "khw-client events",
       "khw-client events controller-1 --since 2h -f",
@@ -285,7 +285,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["support-bundle"],
     summary: "collect the cluster's diagnostic data in one file, without secrets",
     details:
-      "The file holds the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file lists the nodes that do not answer.",
+      "The file contains the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file lists the nodes that do not answer.",
     examples: [
       "khw-client support-bundle --nodes controller-0,1,2",
       "khw-client support-bundle --file incident.tar.gz --since 2h",

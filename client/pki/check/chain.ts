@@ -123,7 +123,7 @@ export function usageProblem(
   usage: Usage,
   { intermediates, roots }: Pick<ChainContext, "intermediates" | "roots">,
 ): ChainProblem | undefined {
-  // OpenSSL verifies servers, in nginx and the agents, and does not accept "any" as a server's usage.
+  // In nginx and the agents, OpenSSL verifies servers, and does not accept "any" as a server's usage.
   const allows = ({ keyUsage }: X509Certificate): boolean =>
     !Array.isArray(keyUsage) ||
     keyUsage.includes(usageIds[usage]) ||

@@ -17,7 +17,7 @@ const [begin, end, dashes] = ["\n-----BEGIN ", "\n-----END ", "-----"];
  */
 export function readBlocks(content: Uint8Array): readonly PemBlock[] {
   const blocks: PemBlock[] = [];
-  // Latin-1 keeps each byte as a character.
+  // Latin-1 maps each byte to one character.
   let rest = Buffer.from(content).toString("latin1");
   for (;;) {
     const found = nextBlock(rest);

@@ -15,7 +15,9 @@ export interface Problem {
 /** Yields the faults, and returns the parts that could be read despite them. */
 export type Findings<T = void> = Generator<Problem, T, void>;
 
-/** Runs a check. Returns its result and all findings, with sanitized texts (the names in a file are not trusted). */
+/**
+ * Runs a check. Returns its result and all findings, with sanitized text, because the names in a file are not trusted.
+ */
 export function collect<T>(findings: Findings<T>): { readonly problems: readonly Problem[]; readonly result: T } {
   const problems: Problem[] = [];
   for (;;) {

@@ -38,7 +38,7 @@ export interface CredentialUse {
 
 const adminName = "admin.kubeconfig";
 
-/** The files with their problems. */
+/** The credential files, and the problems that were found in them. */
 export interface ExaminedCredentials {
   /** The problems; if none of them is an error, the files suit the cluster. */
   readonly problems: readonly Problem[];

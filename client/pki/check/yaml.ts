@@ -6,7 +6,7 @@ export type YamlReading =
   | { readonly problem: string };
 
 /**
- * Types of YAML 1.1 that Kubernetes' reader (sigs.k8s.io/yaml) keeps as text: dates, binary data, sexagesimal
+ * YAML 1.1 types that Kubernetes' YAML reader (sigs.k8s.io/yaml) keeps as text: dates, binary data, sexagesimal
  * numbers, sets.
  */
 const unread = /binary|timestamp|omap|pairs|set$/;

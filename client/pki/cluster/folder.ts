@@ -54,7 +54,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
   }
 }
 
-/** Uses a hard link if possible, because the copy is then complete at once. */
+/** Uses a hard link if possible, because the copy is then complete immediately. */
 async function keepOld(path: string, kept: string): Promise<void> {
   try {
     await link(path, kept);

@@ -133,7 +133,7 @@ t.test("bootstrap --help shows few options on one screen, --help-all shows every
     "--help",
   ]);
   t.ok(short.split("\n").length <= 52, `${short.split("\n").length} lines`);
-  t.match(short, /--kubernetes-version <version>\s+The Kubernetes release\s+\(default:\s+the\s+running\s+one/);
+  t.match(short, /--kubernetes-version <version>\s+The Kubernetes release\s+\(default:\s+the\s+running\s+release/);
   t.match(short, /Examples:\n {2}khw-client bootstrap --nodes controller-0,1,2\n/);
   const all = await client("bootstrap", "--help-all");
   t.equal(all.code, 0);
