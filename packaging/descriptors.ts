@@ -20,7 +20,7 @@ export function describeFiles(fileDescriptorSet: Uint8Array): string {
     symbols: symbolsOf(file),
     base64: Buffer.from(toBinary(FileDescriptorProtoSchema, file)).toString("base64"),
   }));
-  return `/** Made from proto/ by packaging/descriptors.ts. */
+  return `/** Generated from proto/ by packaging/descriptors.ts. */
 export const files: readonly {
   readonly name: string;
   /** The names of the files that it imports; they are in this list too. */

@@ -110,7 +110,7 @@ async function send(node: AgentNode, { local, consent, checkOnly, signal }: Send
     if (!isUnknownCall(error)) throw error;
     throw new KhwError("PROGRAM_MISSING", "this agent cannot upgrade itself: it is too old for `agent upgrade`", {
       node: node.address.name,
-      hint: "upgrade it over ssh once: khw-client install --deb FILE",
+      hint: "upgrade it once over ssh, with khw-client install --deb FILE",
     });
   }
 }

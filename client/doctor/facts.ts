@@ -98,7 +98,7 @@ async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts
 export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts> {
   const answer = (await nodes()).find((one) => one.name === name);
   if (answer?.value !== undefined) return answer.value;
-  throw answer?.error ?? new KhwError("UNREACHABLE", "it was not called", { node: name });
+  throw answer?.error ?? new KhwError("UNREACHABLE", "its agent was not called", { node: name });
 }
 
 /** Returns the answers of the node with that name; undefined if the node did not answer. */

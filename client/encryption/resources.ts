@@ -76,7 +76,7 @@ async function pluralsAt(api: MetadataApi, base: string, signal: AbortSignal): P
 }
 
 export function unexpected(path: string, status: number): KhwError {
-  return new KhwError("VERIFY_FAILED", `the API server answers ${status} to ${path}`, {
+  return new KhwError("VERIFY_FAILED", `the API server answered ${path} with status ${status}`, {
     hint: "use the kubeconfig of an administrator in the group system:masters",
   });
 }

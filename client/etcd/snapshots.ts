@@ -68,9 +68,9 @@ export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): Nod
   ];
   throw new KhwError(
     "INVALID_ARGUMENT",
-    `the newest snapshot ${now} has a lower revision than the older ${before}: etcd was emptied in between`,
+    `the newest snapshot ${now} has a lower revision than the older ${before}, so etcd was emptied in between`,
     {
-      hint: `name a snapshot: \`khw-client etcd restore ${fuller.snapshot.id}\``,
+      hint: `specify a snapshot by name, for example: \`khw-client etcd restore ${fuller.snapshot.id}\``,
     },
   );
 }

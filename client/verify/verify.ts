@@ -86,7 +86,7 @@ export function publicAddressChecks(
         const found = field(body, "gitVersion");
         if (status !== 200 || found !== version)
           throw verifyError(
-            `it answers ${status} ${typeof found === "string" ? found : ""}`,
+            `it answered with status ${status} ${typeof found === "string" ? found : ""}`,
             "check that the address belongs to this cluster",
           );
       },
@@ -102,7 +102,10 @@ export function clusterChecks(api: KubernetesApi): Check[] {
       run: async (signal: AbortSignal) => {
         const { status } = await api("GET", path, { signal });
         if (status !== 200)
-          throw verifyError(`the API server answers ${status}`, "run `khw-client bootstrap` again to apply RBAC");
+          throw verifyError(
+            `the API server answered with status ${status}`,
+            "run `khw-client bootstrap` again to apply RBAC",
+          );
       },
     })),
     ...["kube-controller-manager", "kube-scheduler"].map((name) => ({
@@ -135,7 +138,7 @@ async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal)
   });
   if (status !== 200)
     throw verifyError(
-      `the API server answered ${status} to a request for its lease`,
+      `the API server answered the request for its lease with status ${status}`,
       `check with khw-client status that ${name} is running`,
     );
   const spec = field(body, "spec");

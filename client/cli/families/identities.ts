@@ -25,7 +25,7 @@ export const identityCommands: readonly CommandSpec[] = [
     arguments: [new Argument("[name...]", "names of the identities' holders; for an agent, the name of its instance")],
     settings: ["nodes"],
     options: [
-      new Option("--role <role>", "what the holders may do")
+      new Option("--role <role>", "the role of the holders, which determines what they may do")
         .choices(["admin", "viewer", "agent"])
         .makeOptionMandatory(),
       new Option("--days <number>", "validity in days (default: 365)"),

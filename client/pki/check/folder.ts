@@ -32,7 +32,7 @@ export async function readFolder(folder: string): Promise<FolderContent> {
       problems.push({
         file: name,
         what,
-        remedy: "remove it, or make it a file that you can read",
+        remedy: "remove it, or replace it with a file that you can read",
         severity: "warning",
       });
     }

@@ -143,7 +143,7 @@ function missingProblem(file: string, what: string): Problem {
   const remedy =
     what === "is missing"
       ? `create missing files with khw-client pki create, or ${file === adminName ? "specify its path with --admin-kubeconfig" : "specify its folder with --credentials"}`
-      : "make it a file that you can read";
+      : "replace it with a file that you can read";
   return { file, what, remedy };
 }
 
