@@ -69,7 +69,9 @@ async function defragmentOne(
     (event) => progress.emit({ kind: "step", track, event }),
     async (tell) => {
       const { sizeBefore, sizeAfter, durationMillis } = await node.etcd.defragment(never);
-      tell(`the database shrank from ${megabytes(sizeBefore)} to ${megabytes(sizeAfter)} in ${(durationMillis / 1000).toFixed(1)} s`);
+      tell(
+        `the database shrank from ${megabytes(sizeBefore)} to ${megabytes(sizeAfter)} in ${(durationMillis / 1000).toFixed(1)} s`,
+      );
     },
   );
   return { node, changed: 1 };

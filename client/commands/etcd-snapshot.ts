@@ -42,7 +42,8 @@ export async function snapshotList(
   );
   if (output === "json") context.write(`${JSON.stringify({ snapshots: held, problems }, null, 2)}\n`);
   else context.write(held.length === 0 ? "There is no verified snapshot.\n" : `${await snapshotTable(held)}\n`);
-  if (output === "text") for (const problem of problems) context.warn(`problem with the last scheduled snapshot: ${problem}\n`);
+  if (output === "text")
+    for (const problem of problems) context.warn(`problem with the last scheduled snapshot: ${problem}\n`);
   return failures.conclude(cluster.members.length);
 }
 

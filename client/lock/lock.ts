@@ -52,7 +52,10 @@ export async function lockPrograms(
   const entries = agreed(found.map(({ item, entries: own }) => ({ name: item.node.address.name, entries: own })));
   const added = await addToLock(path, entries);
   if (added.length > 0)
-    note(progress, `${path}: recorded the digests of ${added.length} programs; commit this file together with khw.yaml`);
+    note(
+      progress,
+      `${path}: recorded the digests of ${added.length} programs; commit this file together with khw.yaml`,
+    );
   return found.map(({ item, arch }) => ({ ...item, desired: pinState(item.desired, arch, { entries, path }) }));
 }
 

@@ -86,7 +86,10 @@ t.test("missing files are created, and files that a running cluster needs are re
   await rm(join(folder, "admin.kubeconfig"));
   const before = await fingerprint(folder);
   const text = await create(folder);
-  t.match(text, "note: encryption-config.yaml: newly created. A cluster that is already running needs its existing files");
+  t.match(
+    text,
+    "note: encryption-config.yaml: newly created. A cluster that is already running needs its existing files",
+  );
   const after = await fingerprint(folder);
   t.match(after, before);
   t.equal(Object.keys(after).length, Object.keys(before).length + 2);
