@@ -105,7 +105,7 @@ t.test("first use records the digest of every program, and every node gets the d
   }
   t.strictSame((await readLock(lockFile)).length, 5);
   t.match(await readLock(lockFile), [entry("etcd"), entry("kube-apiserver")]);
-  t.match(notes, [/khw\.lock: recorded the digests of 5 programs; commit it/]);
+  t.match(notes, [/khw\.lock: recorded the digests of 5 programs; commit this file/]);
 });
 
 t.test("later the digests come only from the file, and the state is the same", async (t) => {
