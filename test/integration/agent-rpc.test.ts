@@ -293,7 +293,8 @@ t.test("no event, log line or record contains a credential", async (t) => {
   const failed = events.filter(
     ({ kind }) => kind?.$case === "stepFinished" && kind.value.outcome === StepOutcome.STEP_OUTCOME_FAILED,
   );
-  t.equal(failed.length, 4);
+  // On a fresh machine, the other programs are downloaded only after kube-apiserver.
+  t.equal(failed.length, 1);
   const told = [
     JSON.stringify(events),
     ...agent.lines,

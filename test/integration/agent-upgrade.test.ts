@@ -86,7 +86,7 @@ t.test(
     t.match((await admin.status(never)).agentUpgrade, { id: answer.upgrade?.id, toVersion: "0.2.0" });
     await t.rejects(admin.setMaintenance(SetMaintenanceRequest.fromPartial({ drained: true }), never), {
       code: "BUSY",
-      message: /upgrade of the agent/,
+      message: /an agent upgrade to 0\.2\.0/,
     });
     const request = { sinceUnixMillis: 0, limit: 0, follow: false };
     const messages = [];
