@@ -27,6 +27,7 @@ import { healthFindings } from "../upgrade/health.ts";
 import { snapshotPurpose } from "../upgrade/marked-snapshot.ts";
 import { recordUpgrade, upgradeOf } from "../upgrade/record.ts";
 import { rollUpgrade } from "../upgrade/roll.ts";
+import { readSettled } from "../upgrade/settled.ts";
 
 export interface UpgradeOptions {
   readonly output: Output;
@@ -57,7 +58,7 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   const showing = { progress, signal };
   await using opened = await openCluster(config, signal);
   const emulation = emulationOf(options);
-  const { course, last, findings } = await examine(opened, options, signal);
+  const { course, last, findings } = await readSettled(() => examine(opened, options, signal), showing);
   const cluster = { ...opened, config: withRelease(config, course.to) };
   const advice = otherReleaseNote(config, course.to);
   if (advice !== undefined) note(progress, advice);

@@ -59,6 +59,9 @@ function wayBack(
   const [oldest = "", newest = oldest] = releases;
   const undo = last && upgradeToUndo(last);
   if (undo?.restore === "unfinished" && releases.includes(undo.newer)) throw finishedMinor(undo, snapshots);
+  if (last !== undefined && undo?.restore === "none" && isUnfinishedWayBack(last, releases)) {
+    return { from: last.fromVersion, to: last.toVersion, direction: "back", unfinished: last };
+  }
   if (releases.length > 1) {
     // An update that another command began is not recorded.
     const to = last !== undefined && releases.includes(goalOf(last)) ? goalOf(last) : oldest;
@@ -91,7 +94,7 @@ function wayBack(
   return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
 }
 
-/** Returns the release to which the way back from an upgrade leads. An interrupted way back continues. */
+/** Returns the older release of an upgrade or of a way back. */
 function goalOf({ fromVersion, toVersion }: Upgrade): string {
   return compare(fromVersion, toVersion) > 0 ? toVersion : fromVersion;
 }
@@ -99,6 +102,13 @@ function goalOf({ fromVersion, toVersion }: Upgrade): string {
 /** Whether the new programs have emulated the old release since this upgrade, so that the old release reads their data. */
 function stillEmulates(running: readonly NodeRelease[], { fromVersion, emulatedVersion }: Upgrade): boolean {
   return emulatedVersion === minorName(fromVersion) && running.every(({ emulates }) => emulates === emulatedVersion);
+}
+
+/** Whether an earlier `--back` was interrupted. The same command must then continue it, and not undo it. */
+function isUnfinishedWayBack(last: Upgrade, releases: readonly string[]): boolean {
+  const { fromVersion, toVersion } = last;
+  const isBack = compare(fromVersion, toVersion) > 0;
+  return isUnfinished(last) && isBack && releases.every((release) => [fromVersion, toVersion].includes(release));
 }
 
 function isUnfinished({ state }: Upgrade): boolean {

@@ -66,6 +66,22 @@ t.test("the way back from a finished patch; nothing is left to do after it", (t)
   t.end();
 });
 
+t.test(
+  "a way back that was interrupted continues, before the first node, between two nodes, and after the last",
+  (t) => {
+    const last = recorded("v1.21.1", "v1.21.0", stopped);
+    for (const versions of [
+      ["v1.21.1", "v1.21.1"],
+      ["v1.21.0", "v1.21.1"],
+      ["v1.21.0", "v1.21.0"],
+    ]) {
+      const course = back(versions, last);
+      t.strictSame(course, { from: "v1.21.1", to: "v1.21.0", direction: "back", unfinished: last }, versions.join());
+    }
+    t.end();
+  },
+);
+
 t.test("after a finished minor, the error names the snapshot, the loss and the exact command", (t) => {
   t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)), {
     code: "RELEASE_REFUSED",
