@@ -67,7 +67,7 @@ t.test("bootstrap needs only machines with the package", async (t) => {
   t.equal(first.code, 0, first.stdout + first.stderr);
   t.match(first.stdout, /created the cluster's certificates, kubeconfigs and encryption key: \d+ files/);
   const locked = await readLock(lock);
-  t.match(first.stdout, /khw\.lock: recorded the digests of 5 programs; commit it/);
+  t.match(first.stdout, /khw\.lock: recorded the digests of 5 programs; commit this file/);
   t.same(
     locked.map(({ program }) => program),
     ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"],

@@ -95,7 +95,7 @@ t.test("an etcd without a healthy majority, with the reason for each member", as
       'https://10.240.0.11:2379: answered 503 "{\\"health\\":\\"false\\",\\n\\"reason\\":\\"RAFT NO LEADER\\"}"',
   ]);
   os.answers.set(three, { status: 200, body: '{"health":"false"}' });
-  t.match(await findings(os), [/10\.240\.0\.12:2379: answered 200/]);
+  t.match(await findings(os), [/10\.240\.0\.12:2379: answers 200/]);
   const cluster = labState().cluster;
   if (cluster === undefined) throw new Error("the fixture has no cluster");
   const pair = labDesired({ cluster: { ...cluster, etcdServers: cluster.etcdServers.slice(1) } });
