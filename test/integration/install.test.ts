@@ -339,7 +339,7 @@ t.test("a package that is not khw-agent for this machine is refused before any c
   };
   await refused(await buildDeb({ Package: "other" }), /^controller-0: the \.deb is the package other, not khw-agent/m);
   const foreign = architecture === "amd64" ? "arm64" : "amd64";
-  await refused(await buildDeb({ Architecture: foreign }), new RegExp(`the \\.deb is for ${foreign}, the node is`));
+  await refused(await buildDeb({ Architecture: foreign }), new RegExp(`the \\.deb is for ${foreign}, but the node is`));
   await t.rejects(tryInstall({ deb: join(base, "missing.deb") }), { message: /missing\.deb cannot be opened/ });
   await t.rejects(tryInstall({ deb: setting.knownHosts }), { message: /known_hosts is not a Debian package/ });
   const cut = join(base, "cut.deb");
@@ -358,7 +358,7 @@ t.test("the messages of apt and the agent are reported", async (t) => {
   await writeFile(first.path("etc/khw-agent-breaks"), "");
   const broken = context();
   await t.rejects(tryInstall({ context: broken }), { code: "SERVICE_FAILED" });
-  t.match(broken.said(), /^controller-0: khw-agent 0\.1\.0 does not run: .*Job for .* failed.*\nhint: .*journalctl/m);
+  t.match(broken.said(), /^controller-0: khw-agent 0\.1\.0 is not running: .*Job for .* failed.*\nhint: .*journalctl/m);
   await rm(first.path("etc/khw-agent-breaks"));
   t.equal(await tryInstall({}), 0);
 });
