@@ -52,12 +52,12 @@ export function explainStderr(stderr: string): { readonly message: string; reado
     const line = lines.findLast((candidate) => pattern.test(candidate));
     if (line !== undefined) return { message: line, hint };
   }
-  return { message: lastLines(stderr), hint: undefined };
+  return { message: lastLines(stderr) || "no error message", hint: undefined };
 }
 
-/** Returns the last lines of a program's output as a single line. */
+/** Returns the last lines of a program's output as a single line; empty if there is no output. */
 export function lastLines(stderr: string): string {
-  return linesOf(stderr).slice(-3).join("; ") || "no error message";
+  return linesOf(stderr).slice(-3).join("; ");
 }
 
 /** Appends to the text and returns only the end of the result, to limit memory use for a program with much output. */

@@ -101,7 +101,9 @@ export async function installOn(
   request.signal.throwIfAborted();
   if (deadline.aborted) throw new KhwError("TIMEOUT", `not done after ${request.timeout / 1000} s, last seen: ${last}`);
   if (verdict !== undefined) {
-    throw new KhwError(verdict.code, `${verdict.message}: ${lastLines(stderr)}`, { hint: verdict.hint });
+    throw new KhwError(verdict.code, [verdict.message, lastLines(stderr)].filter(Boolean).join(": "), {
+      hint: verdict.hint,
+    });
   }
   throw disconnected(begun ? `${program} ended while ${last}` : program, stderr, await ended);
 }
