@@ -92,7 +92,7 @@ t.test("an etcd without a healthy majority, with the reason for each member", as
   os.answers.set(two, { status: 503, body: '{"health":"false",\n"reason":"RAFT NO LEADER"}\n' });
   t.strictSame(await findings(os), [
     "PREFLIGHT_FAILED: etcd has no healthy majority: https://10.240.0.10:2379: connect ECONNREFUSED; " +
-      'https://10.240.0.11:2379: answered 503 "{\\"health\\":\\"false\\",\\n\\"reason\\":\\"RAFT NO LEADER\\"}"',
+      'https://10.240.0.11:2379: answers 503 "{\\"health\\":\\"false\\",\\n\\"reason\\":\\"RAFT NO LEADER\\"}"',
   ]);
   os.answers.set(three, { status: 200, body: '{"health":"false"}' });
   t.match(await findings(os), [/10\.240\.0\.12:2379: answers 200/]);
