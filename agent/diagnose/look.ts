@@ -48,7 +48,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   };
 }
 
-/** Adds lines about the last process's exit that the journal lacks. */
+/** Adds lines that the journal lacks about the exit of the most recent process. */
 function withEnding(starts: readonly (readonly string[])[], ending: readonly string[]) {
   const newest = starts.at(-1) ?? [];
   const missed = ending.filter((line) => !newest.some((known) => kindOfEnd(known) === kindOfEnd(line)));

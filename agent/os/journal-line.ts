@@ -4,7 +4,7 @@ import type { LogEntry } from "../../proto/gen/khw/agent/v1/agent.ts";
 const maxTextLength = 16_384;
 /** The end of the year 9999. A damaged journal may contain later times, which programs cannot display. */
 const latestUnixMillis = Date.parse("9999-12-31T23:59:59.999Z");
-/** syslog's priority "info", which applies to output without an explicit priority. */
+/** The syslog priority "info", which applies to output without an explicit priority. */
 const defaultPriority = 6;
 
 /** Parses a line from `journalctl --output=json`; returns undefined if the line is invalid. */

@@ -9,5 +9,5 @@ export interface Releases {
   readonly emulated?: string | undefined;
 }
 
-/** The default releases of a new cluster. */
+/** The default releases for a new cluster. */
 export const labReleases: Releases = { kubernetes: labKubernetesVersion, etcd: labEtcdVersion };

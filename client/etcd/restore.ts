@@ -18,7 +18,7 @@ export interface RestoreRun {
   readonly source: Source;
   readonly members: readonly Member[];
   readonly controllers: readonly Controller[];
-  /** The Kubernetes release to install together with the data; by default, the release stays. */
+  /** The Kubernetes release to install together with the data; by default, the release is not changed. */
   readonly release?: RestoredRelease;
 }
 

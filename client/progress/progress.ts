@@ -46,7 +46,7 @@ export interface Progress {
   settled(): Promise<void>;
 }
 
-/** Shows the last sentence of a command that succeeded, with the total time. */
+/** Shows the closing line of a successful command, with the total time. */
 export function finalNote(progress: Progress, text: string): void {
   progress.emit({ kind: "note", text, final: true });
 }

@@ -21,7 +21,7 @@ export interface DroppedVersion {
 
 interface DroppedKind {
   readonly kind: string;
-  /** Also the part of etcd's keys between Kubernetes' prefix and the object's own name. */
+  /** Also the part of an etcd key between the Kubernetes prefix and the object's own name. */
   readonly resource: string;
 }
 

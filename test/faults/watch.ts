@@ -1,4 +1,4 @@
-/** Collects the messages that a client outside of the testbed's machines receives from the agents. */
+/** Collects the messages that a client receives from the agents. The client does not run on a testbed machine. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 

@@ -36,7 +36,7 @@ interface Build {
   readonly broken?: boolean;
 }
 
-/** Repacks the real package under another version. Returns the path of the new package. */
+/** Repacks the real package with a different version number. Returns the path of the new package. */
 async function pack(folder: string, { version, broken = false }: Build): Promise<string> {
   const deb = join(folder, `khw-agent_${version}.deb`);
   const tree = join(folder, `tree-${version}`);

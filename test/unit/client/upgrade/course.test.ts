@@ -6,7 +6,7 @@ import { Upgrade, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.
 
 const { UPGRADE_STATE_DONE: done, UPGRADE_STATE_STOPPED: stopped } = UpgradeState;
 
-/** The releases of nodes; "v1.32.1 as 1.31" emulates 1.31. */
+/** The release of each node; "v1.32.1 as 1.31" means v1.32.1 emulating 1.31. */
 const running = (...versions: readonly string[]) =>
   versions.map((text, index) => {
     const [version = "", emulates] = text.split(" as ");
