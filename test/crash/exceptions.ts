@@ -33,6 +33,7 @@ export const exceptions: readonly Exception[] = [
 /** In a cluster that is upgraded, these paths may differ, too. */
 export const upgradeExceptions: readonly Exception[] = [
   ...exceptions,
+  { path: /^var\/lib\/khw-agent\/upgrade$/, free: "content", why: "the record of the last upgrade, with its time" },
   {
     path: /^usr\/libexec\/kubernetes(\/.+)?$/,
     free: "presence",
