@@ -88,7 +88,9 @@ export function chooseUpgradePoints({ count, seed, events, nodes, starts }: Upgr
     const start = starts[index % starts.length] ?? "old";
     const ofStart = soFar.get(start) ?? 0;
     soFar.set(start, ofStart + 1);
-    const victim = upgradeTurns[ofStart % upgradeTurns.length] ?? "agent";
+    // The way back starts with another victim, so that four points have all victims.
+    const turn = ofStart + (start === "new" ? upgradeTurns.length - 1 : 0);
+    const victim = upgradeTurns[turn % upgradeTurns.length] ?? "agent";
     const nth = Math.floor(ofStart / upgradeTurns.length);
     const within = { events: events[start], first: 0, last: events[start].length - 1 };
     const at = place(within, spread({ number, victim, nth, seed }));

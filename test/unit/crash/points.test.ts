@@ -82,6 +82,7 @@ t.test("45 points of an upgrade: 30 there, 15 back, each spread over the roll an
     t.strictSame([...new Set(own.map(({ victim }) => victim))].toSorted(), ["agent", "client", "machine"], start);
     t.ok(new Set(own.map(({ after }) => after)).size >= 6, "most events");
   }
+  t.strictSame(new Set(points.slice(0, 4).map(({ victim }) => victim)).size, 3, "four points have all victims");
   const changed = points.filter(({ event, node }) => event.includes(node));
   t.ok(changed.length > 15, `${changed.length} points hit the node that changes`);
 });
