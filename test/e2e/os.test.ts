@@ -196,7 +196,10 @@ t.test("a failed start is reported with the reason and only the journal of that 
   );
   await make(systemd("reload"), systemd("start", failing));
   const [started] = await make(systemd("start", failing));
-  t.match(started?.error, { code: "SERVICE_FAILED", message: /"failed"; it is failed \(failed\), result "exit-code"/ });
+  t.match(started?.error, {
+    code: "SERVICE_FAILED",
+    message: /"failed"; the unit is failed \(failed\), result "exit-code"/,
+  });
   await written(failing, "no such etcd", 2);
   await written(failing, "status=3", 2);
   const lines = await journalOf(failing);
