@@ -187,7 +187,8 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
   // The guard keeps units from starting, so a restore is in progress even without its record.
   else if (guarded) void machine.take("a restore of etcd, whose record is lost,");
   // The power can fail between the end of a restore and the removal. If the removal fails, the next start tries again.
-  if (unfinished === undefined) await release.forget().catch(() => {});
+  // A restore whose record is lost still needs the stored state.
+  if (!inProgress()) await release.forget().catch(() => {});
 
   return {
     inProgress,

@@ -38,7 +38,10 @@ const request = (reached: RestorePhase, changes: Partial<AdvanceRestoreRequest> 
 const unused = (): never => {
   throw new Error("this restore does not change the release");
 };
-const unusedRelease = { check: unused, store: unused, install: unused, forget: async () => {} };
+/** A release restore that is never used. Counts the removals of its stored state. */
+const unusedRelease = (removals: string[]) => {
+  return { check: unused, store: unused, install: unused, forget: async () => void removals.push("removed") };
+};
 
 /** Makes the first of two controllers. All its units are running, and it has a snapshot named "good". */
 async function controller() {
@@ -56,6 +59,7 @@ async function controller() {
   os.files.put("/var/lib/etcd/member/snap/db", "of before");
   os.files.put(`${folder}/snapshots/good.db`, "restored");
   const joined: string[] = [];
+  const removals: string[] = [];
   const member = { leaderId: "a", revision: 8 };
   const missing: { disk: KhwError | null } = { disk: null };
   /** Starts a new agent on the machine. */
@@ -71,7 +75,7 @@ async function controller() {
         fileOf: (id) => `${folder}/snapshots/${id}.db`,
       },
       member: async () => EtcdMember.fromPartial(member),
-      release: unusedRelease,
+      release: unusedRelease(removals),
       missingDisk: async () => missing.disk,
       joined: async ({ memberId }) => void joined.push(memberId),
       told: () => {},
@@ -87,7 +91,7 @@ async function controller() {
   };
   const barred = (): string[] =>
     units.filter((unit) => os.files.text(`/etc/systemd/system/${unit}.service.d/90-khw-restoring.conf`) !== undefined);
-  return { os, agent, running, barred, joined, member, missing };
+  return { os, agent, running, barred, joined, member, missing, removals };
 }
 
 t.test("a machine is restored phase by phase, and stays locked meanwhile", async (t) => {
@@ -291,8 +295,9 @@ t.test(
   "a guard without a record is a restore in progress: nothing starts, and the restore can begin again",
   async (t) => {
     for (const damaged of [undefined, "", "no record"]) {
-      const { os, agent, barred, running } = await controller();
+      const { os, agent, barred, running, removals } = await controller();
       const first = await agent();
+      const before = removals.length;
       await first.advance(request(phase.held));
       await first.advance(request(phase.kubernetes));
       os.files.drop(`${folder}/restore`);
@@ -301,6 +306,7 @@ t.test(
       t.equal(mark.unfinished(), undefined);
       t.equal(mark.damage() === undefined, damaged === undefined);
       t.equal(restorer.inProgress(), true);
+      t.equal(removals.length, before, "the stored state of the restore is kept");
       t.match(machineLock.holder(), { name: /restore of etcd, whose record is lost/ });
       t.strictSame(barred(), units);
       for (const next of inOrder) await advance(request(next));
