@@ -85,7 +85,7 @@ function wayBack(
   if (oldest === fromVersion && undo.restore === "none") {
     return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
   }
-  if (oldest !== toVersion || compare(fromVersion, toVersion) > 0) {
+  if (oldest !== toVersion || isWayBack(last)) {
     throw new KhwError("RELEASE_REFUSED", `every node runs ${oldest}, and the last upgrade was to ${toVersion}`, {
       hint: "upgrade --back only undoes the last upgrade",
     });
@@ -95,8 +95,12 @@ function wayBack(
 }
 
 /** Returns the older release of an upgrade or of a way back. */
-function goalOf({ fromVersion, toVersion }: Upgrade): string {
-  return compare(fromVersion, toVersion) > 0 ? toVersion : fromVersion;
+function goalOf(last: Upgrade): string {
+  return isWayBack(last) ? last.toVersion : last.fromVersion;
+}
+
+function isWayBack({ fromVersion, toVersion }: Upgrade): boolean {
+  return compare(fromVersion, toVersion) > 0;
 }
 
 /** Whether the new programs have emulated the old release since this upgrade, so that the old release reads their data. */
@@ -107,8 +111,9 @@ function stillEmulates(running: readonly NodeRelease[], { fromVersion, emulatedV
 /** Whether an earlier `--back` was interrupted. The same command must then continue it, and not undo it. */
 function isUnfinishedWayBack(last: Upgrade, releases: readonly string[]): boolean {
   const { fromVersion, toVersion } = last;
-  const isBack = compare(fromVersion, toVersion) > 0;
-  return isUnfinished(last) && isBack && releases.every((release) => [fromVersion, toVersion].includes(release));
+  return (
+    isUnfinished(last) && isWayBack(last) && releases.every((release) => [fromVersion, toVersion].includes(release))
+  );
 }
 
 function isUnfinished({ state }: Upgrade): boolean {

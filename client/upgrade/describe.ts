@@ -85,7 +85,7 @@ export interface LossOptions {
   readonly revision: number;
 }
 
-/** Describes a restore with an older release before it begins: the work, the losses, and what is kept. */
+/** Describes a restore with an older release before it begins: the work, the lost data, and the data that is kept. */
 export function describeLoss(course: RestoreCourse, options: LossOptions): string[] {
   const { from, to, etcd, stage } = course;
   const { snapshot } = course.snapshot;
