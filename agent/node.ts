@@ -22,7 +22,7 @@ import type { Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
 import { openNewVersion } from "./reconcile/new-version.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
-import { controllerSteps, downloadSteps, installSteps } from "./steps.ts";
+import { controllerSteps, downloadSteps, installSteps, joinSteps } from "./steps.ts";
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRollback } from "./rollback/rollback.ts";
 import { hasControlPlane } from "./steps/control-plane.ts";
@@ -178,6 +178,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
       return controllerSteps(desired, { ...maintenance.current(), isFresh: true });
     },
     downloads: downloadSteps,
+    joins: joinSteps,
     rollback: createRollback({
       os,
       keptState,
@@ -214,9 +215,14 @@ async function openNode(options: NodeOptions): Promise<Node> {
   return { os, ...state, supervisor, reconciler, etcd };
 }
 
+function operationPrefix(kind: Operation["kind"]): string {
+  if (kind === OperationKind.OPERATION_KIND_PREPARE) return "preparation ";
+  return kind === OperationKind.OPERATION_KIND_JOIN ? "joining etcd: " : "";
+}
+
 function operationEntry({ id, holder, state, error, kind }: Operation): HistoryEntry {
   const entry = { kind: HistoryKind.HISTORY_KIND_OPERATION, subject: id };
-  const what = kind === OperationKind.OPERATION_KIND_PREPARE ? "preparation " : "";
+  const what = operationPrefix(kind);
   if (state === OperationState.OPERATION_STATE_RUNNING) return { ...entry, message: `${what}started by ${holder}` };
   if (error === undefined) return { ...entry, message: `${what}done` };
   return { ...entry, message: `${what}failed`, cause: formatError(fromDetail(error)), problem: true };

@@ -36,12 +36,14 @@ export interface Local {
   readonly drained: boolean;
   /** Whether the machine has no control plane yet (agent/steps/control-plane.ts). Default: false. */
   readonly isFresh?: boolean;
+  /** The ID of the etcd cluster that the machine joins as a new member. */
+  readonly joins?: string;
 }
 
 /**
  * Returns all steps that make a machine a controller: lab 08 in the lab's order, and lab 07 if khw manages etcd.
  */
-export function controllerSteps(desired: DesiredState, { drained, isFresh = false }: Local): Step<Os>[] {
+export function controllerSteps(desired: DesiredState, { drained, isFresh = false, joins }: Local): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
   return [
     identity(desired),
@@ -54,7 +56,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     ...programs.map((program) => binary(program, desired, order.install(program))),
     folder(kubernetesFolder, 0o755),
     ...desired.credentials.map(credential),
-    ...(hasEtcd(desired) ? etcdSteps(desired) : []),
+    ...(hasEtcd(desired) ? etcdSteps(desired, joins) : []),
     textFile({
       id: schedulerConfig,
       path: schedulerConfigFile,
@@ -89,6 +91,14 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
  */
 export function downloadSteps(desired: DesiredState): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false }), (id) => id.startsWith("release/"));
+}
+
+/**
+ * Returns the steps that make a machine a new member of an existing etcd cluster. They start no other component than
+ * etcd.
+ */
+export function joinSteps(desired: DesiredState, clusterId: string): Step<Os>[] {
+  return withNeeds(controllerSteps(desired, { drained: false, joins: clusterId }), (id) => id === etcdReady);
 }
 
 /** The steps that must hold before a program is downloaded, is installed, or is used by a unit. */

@@ -80,6 +80,18 @@ export function parseEtcdVersion(field: string, text: string): string {
   return text;
 }
 
+/** The first release of etcd 3.5 that stores promotions on disk again. */
+export const promotionsStoredSince = "v3.5.26";
+
+/**
+ * Whether the release does not store on disk that a learner was promoted. Such a member is a learner again after an
+ * upgrade to 3.6. Sources: https://github.com/etcd-io/etcd/issues/19557 and https://github.com/etcd-io/etcd/pull/20793
+ */
+export function losesPromotions(version: string): boolean {
+  const release = parseRelease(version.startsWith("v") ? version : `v${version}`);
+  return release !== undefined && release.minor === 5 && release.patch >= 1 && release.patch <= 25;
+}
+
 /** Returns the digest that khw knows for a release; undefined if khw does not know the digest. */
 export function publishedEtcdDigest(version: string, architecture: Architecture): string | undefined {
   return published[version]?.[architecture];

@@ -4,6 +4,7 @@ import parse from "semver/functions/parse.js";
 export interface Release {
   readonly major: number;
   readonly minor: number;
+  readonly patch: number;
 }
 
 /**

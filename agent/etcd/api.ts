@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
-import { fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
+import { countOf, fieldsOf, listOf, textOf, textsOf } from "./answer.ts";
 import type { GatewayAnswer } from "./gateway.ts";
 import type { Identified } from "./record.ts";
 
@@ -10,6 +10,8 @@ export interface ServerStatus extends Identified {
   /** The leader's member ID; 0 if there is no leader. */
   readonly leader: string;
   readonly learner: boolean;
+  /** The last index of the log that the server has applied. */
+  readonly appliedIndex: number;
 }
 
 export interface Member {
@@ -33,6 +35,7 @@ export async function serverStatus(etcd: EtcdServers, server: string, signal: Ab
     memberId: idOf(header["member_id"]),
     leader: textOf(answer["leader"]) || "0",
     learner: answer["isLearner"] === true,
+    appliedIndex: countOf(answer["raftAppliedIndex"]),
   };
 }
 

@@ -1,21 +1,61 @@
-import { KhwError } from "../../proto/errors.ts";
 import type { WithEtcd } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { clientUrl } from "../../proto/etcd.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
 import { type InitialCluster, initialCluster, renderEtcd } from "../render/etcd.ts";
+import { listMembers } from "./api.ts";
 import { type MemberRecord, readMemberRecord } from "./record.ts";
 import { hasData } from "./rejoin.ts";
 
 const unit = "etcd.service";
 
 /**
- * Returns why this machine cannot join the desired cluster: its etcd was set up with different members, or not by khw.
- * An etcd whose unit is identical to khw's is accepted. Returns null if there is no conflict.
+ * Returns why this machine cannot be a member of the desired cluster: its etcd has members that are not desired, or khw
+ * did not set it up. An etcd whose unit is identical to khw's is accepted. A longer list than the recorded one is
+ * accepted if the list contains all members that etcd has now. Returns null if there is no conflict.
  */
-export async function findConflict(desired: WithEtcd, os: Os): Promise<KhwError | null> {
+export async function findConflict(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
-  return record === undefined ? foreign(desired, os) : otherMembers(record, initialCluster(desired));
+  if (record === undefined) return foreign(desired, os);
+  const wanted = initialCluster(desired);
+  if (isSameList(record.members, wanted)) return null;
+  const own = record.members.get(desired.node);
+  if (own !== wanted.get(desired.node)) return otherMembers(record, wanted);
+  switch (record.stage) {
+    case "forming":
+      return otherMembers(record, wanted);
+    case "adding":
+    case "joining":
+      // The machine is not a voting member yet. The members are compared when it joins.
+      return null;
+    case "member":
+      return (await lostMembers(os, wanted, signal)) ? otherMembers(record, wanted) : null;
+  }
+}
+
+/** Returns the desired controllers that etcd does not have as voting members yet. */
+export async function notYetMembers(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<string[]> {
+  const present = await listMembers(os.etcd, clientUrl(os.identity), signal);
+  const voting = new Set(present.filter(({ learner }) => !learner).flatMap(({ peerUrls }) => peerUrls));
+  return [...initialCluster(desired)].flatMap(([name, url]) => (voting.has(url) ? [] : name));
+}
+
+/**
+ * Whether etcd has a member that is not in the list. Returns true if etcd does not answer, because its members are then
+ * not known.
+ */
+async function lostMembers({ etcd, identity }: Os, wanted: InitialCluster, signal: AbortSignal): Promise<boolean> {
+  try {
+    const present = await listMembers(etcd, clientUrl(identity), signal);
+    const urls = new Set(wanted.values());
+    return present.length === 0 || present.some(({ peerUrls }) => peerUrls.some((url) => !urls.has(url)));
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof KhwError) return true;
+    throw error;
+  }
 }
 
 /** Whether an etcd member has ever started on this machine. An unreadable record counts too. */
@@ -35,15 +75,19 @@ async function foreign(desired: WithEtcd, { files, systemd }: Os): Promise<KhwEr
   });
 }
 
-function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCluster): KhwError | null {
-  if (spelt(known) === spelt(wanted)) return null;
+/** Whether two lists have the same members. */
+export function isSameList(one: InitialCluster, other: InitialCluster): boolean {
+  return spelt(one) === spelt(other);
+}
+
+function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCluster): KhwError {
   const what =
     stage === "forming" ? "etcd on this machine was started as a member" : "etcd on this machine is a member";
   return new KhwError(
     "ETCD_CONFLICT",
     `${what} of the cluster ${spelt(known)}, but the configured controllers are ${spelt(wanted)}`,
     {
-      hint: "list the controllers that the cluster was created with; khw does not change the members of a cluster",
+      hint: "list all controllers of the cluster; to remove a controller, run `khw-client remove NODE`",
     },
   );
 }

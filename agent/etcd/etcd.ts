@@ -20,7 +20,7 @@ import type { KeptState } from "../state/desired-state.ts";
 import type { MachineLock } from "../state/machine-lock.ts";
 import { missingDisk } from "./disk.ts";
 import { defragment, readMember } from "./member.ts";
-import { readMemberRecord, writeMemberRecord } from "./record.ts";
+import { readMemberRecord, toWireRecord, writeMemberRecord } from "./record.ts";
 import { openRestoreRecord } from "./restore/record.ts";
 import { openRestoredRelease, type RestoredReleaseOptions } from "./restore/release.ts";
 import { createRestorer } from "./restore/restore.ts";
@@ -136,10 +136,12 @@ export async function openEtcd(options: EtcdOptions): Promise<Etcd> {
     },
     status: async (asked) => {
       const restore = record.current();
+      const found = await readMemberRecord(files).catch(() => undefined);
+      const known = { restore, record: found === undefined ? undefined : toWireRecord(found) };
       try {
-        return { member: await member(asked), reason: "", restore };
+        return { member: await member(asked), reason: "", ...known };
       } catch (error) {
-        return { member: undefined, reason: toKhwError(error).message, restore };
+        return { member: undefined, reason: toKhwError(error).message, ...known };
       }
     },
     advanceRestore: (request, holder) => restorer.advance(request, holder),

@@ -3,21 +3,26 @@ import { toKhwError } from "../../proto/errors.ts";
 import { clientUrl } from "../../proto/etcd.ts";
 import { healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { serverStatus } from "./api.ts";
+import { listMembers, serverStatus } from "./api.ts";
 import { findQuorum } from "./quorum.ts";
 
 /**
  * Returns why this machine's member must not be stopped now; null if it may be stopped. Stopping is allowed if the
  * other members have a quorum without it. It is also allowed if the member is already unhealthy, or is the only member.
+ * The members are those of etcd, because a new member can join before this machine's desired state lists it.
  */
 export async function quorumObstacle(desired: DesiredState, os: Os, signal: AbortSignal): Promise<string | null> {
   const { etcd, identity } = os;
-  const others = desired.cluster.controllers.filter(({ name }) => name !== identity.name).map(clientUrl);
-  if (!hasEtcd(desired) || others.length === 0) return null;
+  if (!hasEtcd(desired)) return null;
   if ((await probeHealth(healthCheckOf("etcd"), os, signal)) !== null) return null;
   try {
-    const { clusterId } = await serverStatus(etcd, clientUrl(identity), signal);
-    await findQuorum(etcd, others, { clusterId, signal });
+    const own = clientUrl(identity);
+    const { clusterId, memberId } = await serverStatus(etcd, own, signal);
+    const members = await listMembers(etcd, own, signal);
+    const voters = members.filter(({ id, learner }) => id !== memberId && !learner);
+    if (voters.length === 0) return null;
+    const servers = voters.flatMap(({ clientUrls: [server] }) => server ?? []);
+    await findQuorum(etcd, servers, { clusterId, signal });
     return null;
   } catch (error) {
     signal.throwIfAborted();

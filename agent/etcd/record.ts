@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
+import * as wire from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Files } from "../os/files.ts";
 import { etcdRecordFile } from "../paths.ts";
 import type { InitialCluster } from "../render/etcd.ts";
@@ -7,11 +8,13 @@ import type { InitialCluster } from "../render/etcd.ts";
 /**
  * The agent's durable record of this machine's etcd member. The record prevents the accidental creation of a second
  * cluster. In the stage "forming", the member may start with --initial-cluster-state new. In the stage "member", the
- * member has been healthy at least once; if its data is lost, it can only rejoin. In the stage "joining", the member
- * was added to the cluster again, and is copying the other members' data.
+ * member has been healthy at least once; if its data is lost, it can only rejoin. In the stage "adding", an administrator
+ * has asked for a new member of an existing cluster, but etcd has not confirmed the member yet. In the stage "joining",
+ * the member was added to the cluster as a learner, and is copying the other members' data.
  */
 export type MemberRecord =
   | { readonly stage: "forming"; readonly members: InitialCluster }
+  | { readonly stage: "adding"; readonly members: InitialCluster; readonly clusterId: string }
   | (Identified & { readonly stage: "member" | "joining"; readonly members: InitialCluster });
 
 /** The IDs in decimal, as in etcd's API. */
@@ -33,6 +36,22 @@ export async function writeMemberRecord(files: Pick<Files, "mkdir" | "write">, r
   await files.write(etcdRecordFile, `${JSON.stringify(written, null, 2)}\n`, 0o600);
 }
 
+/** Returns the record for GetEtcdStatus. */
+export function toWireRecord(record: MemberRecord): wire.MemberRecord {
+  return {
+    stage: wireStages[record.stage],
+    clusterId: record.stage === "forming" ? "" : hexId(record.clusterId),
+    members: [...record.members].map(([name, url]) => ({ name, internalIp: URL.parse(url)?.hostname ?? "" })),
+  };
+}
+
+const wireStages = {
+  forming: wire.MemberStage.MEMBER_STAGE_FORMING,
+  adding: wire.MemberStage.MEMBER_STAGE_ADDING,
+  joining: wire.MemberStage.MEMBER_STAGE_JOINING,
+  member: wire.MemberStage.MEMBER_STAGE_MEMBER,
+} as const;
+
 /** Formats a member's or cluster's ID in hex, as etcd's tools do. */
 export function hexId(decimal: string): string {
   return BigInt(decimal).toString(16);
@@ -45,6 +64,7 @@ function parseMemberRecord(text: string): MemberRecord {
     Object.entries(members).map(([name, url]: [string, unknown]) => [name, typeof url === "string" ? url : ""]),
   );
   if (stage === "forming") return { stage, members: urls };
+  if (stage === "adding" && isId(clusterId)) return { stage, members: urls, clusterId };
   if ((stage !== "member" && stage !== "joining") || !isId(clusterId) || !isId(memberId)) return refuseRecord();
   return { stage, members: urls, clusterId, memberId };
 }

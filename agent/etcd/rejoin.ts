@@ -2,15 +2,16 @@ import { dirname } from "node:path";
 import { ownController, type WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl } from "../../proto/etcd.ts";
+import { losesPromotions, promotionsStoredSince } from "../../proto/etcd-versions.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
-import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { demandOwnView } from "../health/own-view.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
-import { addLearner, type Member, promoteMember, removeMember, serverStatus } from "./api.ts";
+import { addLearner, type Member, removeMember, serverStatus } from "./api.ts";
+import { untilCaughtUp } from "./catch-up.ts";
 import { demandDisk } from "./disk.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { createEtcdLock } from "./lock.ts";
@@ -20,16 +21,14 @@ import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMembe
 const unit = "etcd.service";
 /** The lock that lets only one member rejoin at a time, because a joining member does not count towards the quorum. */
 const lock = { key: "/khw/etcd/join", doing: "is rejoining etcd", ttlSeconds: 60 };
-/** The time limit for catching up, which is enough to send a snapshot of several gigabytes. */
-const catchUpMillis = 600_000;
-const intervalMillis = 500;
 
-type Known = Extract<MemberRecord, { readonly stage: "member" | "joining" }>;
+type Known = Exclude<MemberRecord, { readonly stage: "forming" }>;
 
 /**
- * Restores this machine's membership after its etcd data was lost. First checks that the other members have a quorum.
- * Then removes the old member, adds a new member as a learner, and promotes it once it has caught up. After an
- * interruption at any point, this function can be called again.
+ * Makes this machine's member a learner: of a cluster that the machine joins as a new controller, or of its own cluster
+ * after its etcd data was lost. First checks that the other members have a quorum. Then removes the old member if there
+ * is one, adds a new member as a learner, and waits until it has copied the data. promote.ts promotes the learner. After
+ * an interruption at any point, this function can be called again.
  * @throws KhwError NOT_READY if the other members have no quorum; BUSY while another controller's member is rejoining
  */
 export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
@@ -37,7 +36,7 @@ export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): 
   const record = await readMemberRecord(files);
   if (record === undefined || record.stage === "forming")
     throw new TypeError("this machine had no member that could rejoin");
-  if (record.stage === "joining" || !(await hasData(files))) await join(desired, os, { ...context, record });
+  if (record.stage !== "member" || !(await hasData(files))) await join(desired, os, { ...context, record });
   await files.remove(etcdJoinDropIn);
   await systemd.reload();
 }
@@ -67,8 +66,15 @@ async function join(
   await files.write(etcdJoinDropIn, renderEtcdJoin(desired, members), 0o644);
   await systemd.reload();
   if ((await systemd.unit(unit)).activeState !== "active") await systemd.restart(unit, signal);
-  await caughtUp(os, joining, { server: quorum.server, own: clientUrl(identity), signal, progress });
-  await writeMemberRecord(files, { ...record, ...joining, stage: "member" });
+  // The learner must have applied the log up to its own addition, because it restarts without the list of members.
+  const { appliedIndex: target } = await serverStatus(etcd, quorum.server, signal);
+  await untilCaughtUp(os, {
+    signal,
+    progress,
+    member: joining,
+    lacks: async ({ appliedIndex }) =>
+      appliedIndex >= target ? undefined : `it has applied ${appliedIndex} of ${target} entries of the log`,
+  });
 }
 
 /** Returns the member that an interrupted rejoin added, if that member is still usable. */
@@ -77,8 +83,9 @@ async function goesOn(
   members: readonly Member[],
   files: Pick<Files, "stat">,
 ): Promise<Identified | undefined> {
+  if (record.stage !== "joining") return undefined;
   const added = members.find(({ id }) => id === record.memberId);
-  if (record.stage !== "joining" || added === undefined) return undefined;
+  if (added === undefined) return undefined;
   // A member that has started may have voted and acknowledged writes, and only its data records that. Without the data,
   // it must not start again.
   return added.name === "" || (await hasData(files)) ? record : undefined;
@@ -97,6 +104,9 @@ async function begin(
 ): Promise<Identified> {
   const { server, members } = quorum;
   const url = peerUrl(ownController(desired));
+  const old = members.find(({ peerUrls }) => peerUrls.includes(url));
+  if (record.stage === "adding") await refuseToAdd(desired, { files, old });
+  refuseOtherLearner(members, old);
   const { activeState } = await systemd.unit(unit);
   if (record.stage === "member" && activeState === "active") {
     throw new KhwError(
@@ -114,12 +124,49 @@ async function begin(
   // the membership.
   await writeMemberRecord(files, record);
   await removeTree(files, etcdMemberFolder);
-  const old = members.find(({ peerUrls }) => peerUrls.includes(url));
-  if (old !== undefined) await removeMember(etcd, server, { id: old.id, signal });
-  const { id } = await addLearner(etcd, server, { peerUrl: url, signal });
+  // An interrupted call may have added a learner that has never started. That learner is used.
+  const unused = record.stage === "adding" && old?.learner === true && old.name === "" ? old : undefined;
+  if (old !== undefined && unused === undefined) await removeMember(etcd, server, { id: old.id, signal });
+  const { id } = unused ?? (await addLearner(etcd, server, { peerUrl: url, signal }));
   const joining = { clusterId: record.clusterId, memberId: id };
-  await writeMemberRecord(files, { ...record, ...joining, stage: "joining" });
+  await writeMemberRecord(files, { members: record.members, ...joining, stage: "joining" });
   return joining;
+}
+
+/** @throws KhwError ETCD_CONFLICT if this machine must not become a new member */
+async function refuseToAdd(
+  desired: WithEtcd,
+  { files, old }: { readonly files: Pick<Files, "stat">; readonly old: Member | undefined },
+): Promise<void> {
+  const { version } = desired.etcd;
+  if (losesPromotions(version)) {
+    throw new KhwError("ETCD_CONFLICT", `etcd ${version} does not store the promotion of a new member on disk`, {
+      hint: `upgrade etcd to ${promotionsStoredSince} or later first (\`etcd.version\` in khw.yaml)`,
+    });
+  }
+  if (await hasData(files)) {
+    throw new KhwError("ETCD_CONFLICT", `${etcdMemberFolder} has data, but this machine has never been a member`, {
+      hint: `move ${etcdMemberFolder} on the node to another folder, then run \`khw-client bootstrap\``,
+    });
+  }
+  if (old !== undefined && old.name !== "" && old.name !== desired.node) {
+    throw new KhwError(
+      "ETCD_CONFLICT",
+      `the etcd member ${show(old.name)} (${hexId(old.id)}) uses this machine's address ${old.peerUrls.join(", ")}`,
+      { hint: "remove that controller first (`khw-client remove NODE`), or use another address for the new one" },
+    );
+  }
+}
+
+/** etcd accepts one learner at a time. Without this check, the old member would be removed, and no new one added. */
+function refuseOtherLearner(members: readonly Member[], old: Member | undefined): void {
+  const other = members.find((member) => member.learner && member !== old);
+  if (other === undefined) return;
+  throw new KhwError(
+    "BUSY",
+    `the etcd member ${hexId(other.id)} at ${other.peerUrls.join(", ")} is a learner, and etcd accepts one at a time`,
+    { hint: "wait until that member has caught up, then run the command again" },
+  );
 }
 
 /**
@@ -143,51 +190,6 @@ function otherMembers(desired: WithEtcd, members: readonly Member[]): InitialClu
       );
     });
   return new Map(entries);
-}
-
-interface CatchUp extends ApplyContext {
-  readonly server: string;
-  readonly own: string;
-}
-
-async function caughtUp(
-  { etcd, clock, systemd }: Os,
-  { memberId }: Identified,
-  { server, own, signal, progress }: CatchUp,
-): Promise<void> {
-  const overdue = (lacks: string): KhwError =>
-    new KhwError("NOT_READY", `the member ${hexId(memberId)} has not caught up: ${lacks}`, {
-      hint: `see \`journalctl --unit=${unit}\` on the node for the reason; the agent tries again by itself`,
-    });
-  await waitFor({
-    what: `the member ${hexId(memberId)} has not caught up`,
-    check: async (): Promise<Look<void>> => {
-      const lacks = await lacking();
-      if (lacks === undefined) return { reached: undefined };
-      if ((await systemd.unit(unit)).activeState === "failed") throw overdue(lacks);
-      return { seen: lacks };
-    },
-    deadlineMillis: catchUpMillis,
-    intervalMillis,
-    signal,
-    progress,
-    late: ({ seen }) => overdue(seen),
-    clock,
-  });
-
-  async function lacking(): Promise<string | undefined> {
-    try {
-      const status = await serverStatus(etcd, own, signal);
-      if (status.memberId !== memberId) return `another member, ${hexId(status.memberId)}, answers`;
-      if (status.leader === "0") return "it has found no leader";
-      if (status.learner) await promoteMember(etcd, server, { id: memberId, signal });
-      return undefined;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (!(error instanceof KhwError)) throw error;
-      return error.message;
-    }
-  }
 }
 
 export async function hasData(files: Pick<Files, "stat">): Promise<boolean> {

@@ -3,10 +3,10 @@ import {
   Health,
   HistoryKind,
   type Operation,
-  OperationKind,
   OperationState,
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Snapshot } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { isTransient } from "../../proto/operation.ts";
 import { type Metric, render } from "./text.ts";
 import type { Node } from "../node.ts";
 
@@ -42,7 +42,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
   let repairs = 0;
   let operation = statusStore.read().operation;
   const ended = (now: Operation): void => {
-    if (now.kind === OperationKind.OPERATION_KIND_PREPARE) return;
+    if (isTransient(now)) return;
     const outcome = outcomes.get(now.state);
     const same = operation?.id === now.id && operation.startedUnixMillis === now.startedUnixMillis;
     if (outcome !== undefined && !(same && operation?.state === now.state)) {

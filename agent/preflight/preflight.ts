@@ -44,7 +44,11 @@ export async function preflight(desired: DesiredState, os: Os, signal: AbortSign
     ...ports.map((port) => portFinding(port, os)),
     ...spaceFindings(desired, os),
     ...(hasEtcd(desired)
-      ? [memberFinding(desired, os), diskFinding(desired, os), ...memberPorts.map((port) => portFinding(port, os))]
+      ? [
+          memberFinding(desired, os, signal),
+          diskFinding(desired, os),
+          ...memberPorts.map((port) => portFinding(port, os)),
+        ]
       : [etcdFinding(desired, os, signal)]),
   ]);
   return [...findings, ...(await unitFindings(desired, os))]
@@ -75,14 +79,14 @@ async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwE
   const left = now.filter((server) => !wanted.includes(server));
   if (left.length === 0 || wanted.some((server) => !now.includes(server))) return null;
   return new KhwError("PREFLIGHT_FAILED", `its API server would no longer use the etcd servers ${left.join(", ")}`, {
-    hint: `list all controllers; to make the cluster smaller on purpose, first remove ${apiserverUnit} on the node`,
+    hint: "list all controllers; to remove a controller, run `khw-client remove NODE`",
   });
 }
 
 /** An unreadable record counts as a finding too, so its error is returned instead of thrown. */
-async function memberFinding(desired: WithEtcd, os: Os): Promise<KhwError | null> {
+async function memberFinding(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError | null> {
   try {
-    return await findConflict(desired, os);
+    return await findConflict(desired, os, signal);
   } catch (error) {
     if (error instanceof KhwError) return error;
     throw error;

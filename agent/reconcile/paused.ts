@@ -1,5 +1,6 @@
+import { isTransient } from "../../proto/operation.ts";
 import { isRolledBack } from "../../proto/rollback.ts";
-import { type Operation, OperationKind, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { KeptOperation } from "../state/desired-state.ts";
 import type { Holder } from "../state/machine-lock.ts";
 
@@ -21,7 +22,7 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
   if (kept === undefined) return "there is no desired state: no operation has succeeded here yet";
   // Running the operation that set the kept state again does not change the desired state. If a different operation
   // failed, it is unclear which state is wanted, and repair pauses.
-  if (operation === undefined || operation.id === kept.operationId || isPrepare(operation)) return "";
+  if (operation === undefined || operation.id === kept.operationId || isTransient(operation)) return "";
   const { state, holder: whose } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
   const which = `the operation that ${whose} started at ${since}`;
@@ -32,9 +33,4 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
     return `${which} was interrupted, so the desired state is unknown`;
   }
   return "";
-}
-
-/** A Prepare does not change the desired state, however it ends. */
-function isPrepare({ kind }: Operation): boolean {
-  return kind === OperationKind.OPERATION_KIND_PREPARE;
 }

@@ -11,6 +11,7 @@ import { oneLine } from "../../proto/sanitize.ts";
 import { refuse } from "../../proto/validate.ts";
 import { holderOf, receiving, send, streaming, unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
+import { joinHandlers } from "./join.ts";
 
 /** Handles the RPCs for the etcd member on this machine. */
 export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
@@ -46,6 +47,7 @@ export function etcdHandlers(options: HandlerOptions): EtcdServiceServer {
       restore: await (await etcd()).advanceRestore(request, holderOf(call)),
     })),
     defragment: unary(options, async (_, call) => (await etcd()).defragment(holderOf(call))),
+    ...joinHandlers(options),
   };
 }
 

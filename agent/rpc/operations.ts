@@ -112,7 +112,7 @@ interface Following<Request> {
  * Sends an operation's events until the operation ends or the caller disconnects. A stopping agent ends the operation
  * before it closes the call. A slow caller gets no progress events.
  */
-function follow<Request>(
+export function follow<Request>(
   operations: Operations,
   id: string,
   { call, gone, signal }: Following<Request>,

@@ -2,6 +2,7 @@ import type { DesiredState } from "../../proto/desired.ts";
 import { formatError, fromDetail, KhwError, toDetail, toKhwError } from "../../proto/errors.ts";
 import type { ErrorDetail, Event, Operation } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { OperationKind, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { isTransient } from "../../proto/operation.ts";
 import { applySteps, type Step, type StepEvent, type StepResult } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
@@ -21,6 +22,8 @@ export interface OperationsOptions {
   readonly steps: (desired: DesiredState) => Promise<Step<Os>[]>;
   /** Returns the steps of a Prepare. */
   readonly downloads: (desired: DesiredState) => Step<Os>[];
+  /** Returns the steps of a JoinEtcd. */
+  readonly joins: (desired: DesiredState, clusterId: string) => Step<Os>[];
   readonly rollback: Rollback;
   /** Called when a rollback starts, and again if it succeeds. */
   readonly rollingBack: (event: "started" | "succeeded", operation: Operation, reason: ErrorDetail) => void;
@@ -48,7 +51,9 @@ export type OperationListener = (event: Event) => void;
 
 export interface OperationRequest {
   readonly id: string;
-  readonly kind: "apply" | "prepare";
+  readonly kind: "apply" | "prepare" | "join";
+  /** The etcd cluster to join, for a "join". */
+  readonly clusterId?: string;
   /** Whether to leave the machine as it is after a failure. Default: false. */
   readonly noRollback?: boolean;
   readonly holder: string;
@@ -88,7 +93,7 @@ interface Run {
 }
 
 export function createOperations(options: OperationsOptions): Operations {
-  const { os, record, machineLock, steps, downloads, rollback, rollingBack, established } = options;
+  const { os, record, machineLock, steps, downloads, joins, rollback, rollingBack, established } = options;
   const { changed, last, status, log, signal } = options;
   /** The newest operation of each kind, so that a Prepare does not hide the result of an Apply. */
   const runs: { -readonly [kind in OperationRequest["kind"]]?: Run } = {};
@@ -123,7 +128,7 @@ export function createOperations(options: OperationsOptions): Operations {
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
     const value = { holder: of.operation.holder, steps: titlesOf(list), interrupted };
     publish(of, { $case: "operationStarted", value });
-    if (isPrepare(of)) return undefined;
+    if (isTransient(of.operation)) return undefined;
     const wasHealthy = interrupted?.id === of.operation.id && interrupted.previousHealthy === true;
     const way = await rollback.wayBack(desired, { wasHealthy });
     of.operation = { ...of.operation, previousHealthy: way?.healthy };
@@ -171,11 +176,11 @@ export function createOperations(options: OperationsOptions): Operations {
   };
 
   /** Never rejects; any failure is stored as the operation's error. */
-  const execute = async (of: Run, desired: DesiredState): Promise<void> => {
+  const execute = async (of: Run, desired: DesiredState, ofKind: () => Promise<Step<Os>[]>): Promise<void> => {
     let end: Ended = {};
     let changedSteps = 0;
     try {
-      const list = isPrepare(of) ? downloads(desired) : await steps(desired);
+      const list = await ofKind();
       const way = await begin(of, list, desired);
       const results = await apply(of, list);
       const failed = firstFailure(results);
@@ -187,7 +192,7 @@ export function createOperations(options: OperationsOptions): Operations {
         // finishes the work.
         if (way !== undefined && !signal.aborted) end = await goBack(of, way, failure);
       }
-      if (!isPrepare(of)) {
+      if (!isTransient(of.operation)) {
         if (failed === undefined) await established(of.operation.id, desired);
         await record.save(ended(of.operation, end));
       }
@@ -197,7 +202,7 @@ export function createOperations(options: OperationsOptions): Operations {
     }
     // No other operation may start before this point, because two records must not be written at the same time.
     of.operation = ended(of.operation, end);
-    if (!isPrepare(of)) previous = of.operation;
+    if (!isTransient(of.operation)) previous = of.operation;
     changed(of.operation, previous ?? of.operation);
     status("serving");
     const { error, rolledBack } = end;
@@ -208,7 +213,7 @@ export function createOperations(options: OperationsOptions): Operations {
 
   return {
     current: () => running()?.operation ?? previous,
-    start: ({ id, kind, holder, desired, noRollback = false }) => {
+    start: ({ id, kind, holder, desired, clusterId = "", noRollback = false }) => {
       const same = runs[kind];
       if (same !== undefined && isRunning(same) && same.operation.id === id) return;
       const operation: Operation = {
@@ -217,10 +222,15 @@ export function createOperations(options: OperationsOptions): Operations {
         startedUnixMillis: os.clock.now(),
         state: OperationState.OPERATION_STATE_RUNNING,
         error: undefined,
-        kind: kind === "apply" ? OperationKind.OPERATION_KIND_APPLY : OperationKind.OPERATION_KIND_PREPARE,
+        kind: kinds[kind],
       };
       const begun: Run = { operation, noRollback, events: [], progress: new Map(), listeners: new Set() };
-      done = machineLock.lock(holder, () => execute(begun, desired));
+      const list = {
+        apply: async () => steps(desired),
+        prepare: async () => downloads(desired),
+        join: async () => joins(desired, clusterId),
+      };
+      done = machineLock.lock(holder, () => execute(begun, desired, list[kind]));
       runs[kind] = begun;
       log(`operation ${id}: started by ${holder}`);
       changed(operation, operation);
@@ -249,9 +259,11 @@ function isRunning({ operation }: Run): boolean {
   return operation.state === OperationState.OPERATION_STATE_RUNNING;
 }
 
-function isPrepare({ operation }: Run): boolean {
-  return operation.kind === OperationKind.OPERATION_KIND_PREPARE;
-}
+const kinds = {
+  apply: OperationKind.OPERATION_KIND_APPLY,
+  prepare: OperationKind.OPERATION_KIND_PREPARE,
+  join: OperationKind.OPERATION_KIND_JOIN,
+} as const;
 
 /** The end of an operation. No error means success. */
 interface Ended {

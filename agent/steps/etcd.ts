@@ -7,7 +7,7 @@ import type { Os } from "../os/os.ts";
 import { dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
 import { etcdCommand, renderEtcd } from "../render/etcd.ts";
 import { dropIns } from "./drop-ins.ts";
-import { etcdFirstStart, etcdData, etcdDisk, etcdMember, etcdRemembered } from "./etcd-member.ts";
+import { etcdFirstStart, etcdData, etcdDisk, etcdMember, etcdPromoted, etcdRemembered } from "./etcd-member.ts";
 import { etcdBinary, etcdReleased } from "./etcd-release.ts";
 import { file, folder, textFile } from "./files.ts";
 import { ready } from "./ready.ts";
@@ -16,8 +16,11 @@ import { service } from "./service.ts";
 /** The id of the step that must hold before anything may be stored in etcd. */
 export const etcdReady = "etcd/remembered";
 
-/** Returns all steps that make a machine an etcd member: those of lab 07, and those that prevent a second cluster. */
-export function etcdSteps(desired: WithEtcd): Step<Os>[] {
+/**
+ * Returns all steps that make a machine an etcd member: those of lab 07, and those that prevent a second cluster.
+ * `joins` is the ID of the cluster to join, if the machine is a new member of an existing cluster.
+ */
+export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
   const files = etcdCredentials.map((name) => `etcd/${name}`);
   const programs = etcdPrograms(desired.etcd.version);
   const binaries = programs.map((program) => `binary/${program}`);
@@ -37,7 +40,7 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
     }),
     ...disk,
     etcdData(needsDisk),
-    etcdFirstStart(desired, [...needsDisk, ...askedWith]),
+    etcdFirstStart(desired, { needs: [...needsDisk, ...askedWith], joins }),
     textFile({
       id: "unit/etcd",
       path: unitFile("etcd.service"),
@@ -55,7 +58,8 @@ export function etcdSteps(desired: WithEtcd): Step<Os>[] {
       beforeStop: moveLeader,
       ...(desired.etcd.dedicatedDisk && { mounts: [etcdDataFolder] }),
     }),
-    ready(healthCheckOf("etcd"), ["service/etcd"]),
+    etcdPromoted(desired, ["service/etcd"]),
+    ready(healthCheckOf("etcd"), ["etcd/promoted"]),
     etcdRemembered(desired, ["ready/etcd"]),
   ];
 }

@@ -1,11 +1,13 @@
 import { Metadata } from "@grpc/grpc-js";
 import { KhwError } from "../../proto/errors.ts";
+import type { Event } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type {
   AdvanceRestoreRequest,
   AdvanceRestoreResponse,
   DefragmentResponse,
   EtcdServiceClient,
   GetEtcdStatusResponse,
+  JoinEtcdRequest,
   ListSnapshotsResponse,
   ReadSnapshotResponse,
   Restore,
@@ -28,6 +30,8 @@ export interface EtcdCalls {
   write(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
   advance(request: AdvanceRestoreRequest, signal: AbortSignal): Promise<Restore>;
   defragment(signal: AbortSignal): Promise<DefragmentResponse>;
+  /** Makes the machine a member of an existing cluster. Yields the operation's events, up to the last one. */
+  join(request: JoinEtcdRequest, signal: AbortSignal): AsyncIterable<Event>;
 }
 
 const millis = {
@@ -94,6 +98,7 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }
       call<DefragmentResponse>(millis.defragment, signal, (options, done) =>
         client.defragment({}, none(), options, done),
       ),
+    join: (request, signal) => messages(client.joinEtcd(request), signal),
   };
 }
 

@@ -9,6 +9,7 @@ import { finalNote, note, type Progress } from "../progress/progress.ts";
 import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
 import { downloadPrograms } from "../rollout/download.ts";
+import { joinEtcd } from "../rollout/join.ts";
 import { planRollout, type PlanRolloutOptions } from "../rollout/plan.ts";
 import { tryPrograms } from "../rollout/trial.ts";
 import type { Context } from "../terminal/context.ts";
@@ -34,12 +35,20 @@ export async function bootstrap(config: ClusterConfig, context: Context, asked: 
   await using opened = await openCluster(config, signal);
   const cluster = await enrolWaitingAgents(opened, options);
   await renewDue(cluster, options);
-  const planning = { mayCreateAddress: true, newCredentials: "keep", unreachable: "skip", ...consent } as const;
+  const planning = {
+    mayCreateAddress: true,
+    newCredentials: "keep",
+    unreachable: "skip",
+    joining: "add",
+    ...consent,
+  } as const;
   const plan = await planRollout(cluster, { ...options, ...planning });
   await saveNewCredentials(plan, config, options);
   await downloadPrograms(cluster, plan, options);
   if (signal.aborted) return detached(progress);
   await tryPrograms(plan.work, options);
+  await joinEtcd(cluster, plan, options);
+  if (signal.aborted) return detached(progress);
   const applied = await applyPlan(cluster, plan, { ...options, noRollback });
   if (signal.aborted) return detached(progress);
   const rbacErrors = await applyRbac(applied, plan, options);

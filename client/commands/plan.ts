@@ -62,6 +62,7 @@ export async function plan(
   });
   const prepared = { ...open, work };
   const steps = [
+    ...planMembership(prepared),
     ...planCredentials(prepared, config),
     ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),
   ];
@@ -79,6 +80,7 @@ export async function plan(
     ],
     unreachable: prepared.unreachable,
     warnings: checks.warnings,
+    notes: prepared.membership.warnings,
     skipped: checks.skipped,
   };
   write(output === "json" ? planDocument(result) : planText(result));
@@ -92,6 +94,8 @@ interface PlanResult extends Pick<PlanChecks, "warnings" | "skipped"> {
   readonly release: readonly string[];
   readonly differences: readonly StepDifference[];
   readonly unreachable: readonly KhwError[];
+  /** Sentences about a list of controllers that works, but has a disadvantage. */
+  readonly notes: readonly string[];
 }
 
 function toDifference(step: string, title: string): (error: KhwError) => StepDifference {
@@ -119,13 +123,13 @@ function planDocument({ differences, unreachable, warnings, skipped }: PlanResul
   return `${JSON.stringify({ differences: rows, ...details, skipped }, null, 2)}\n`;
 }
 
-function planText({ release, differences, unreachable, warnings, skipped }: PlanResult): string {
+function planText({ release, differences, unreachable, warnings, notes, skipped }: PlanResult): string {
   const lines = differences.map(({ track, ...difference }) => ({ place: track, text: describeDifference(difference) }));
   const isDone = differences.every(({ remedy }) => remedy !== undefined) && unreachable.length === 0;
   return [
     ...release,
     ...groupLines(lines),
-    ...describeWarnings(warnings).map((text) => `warning: ${text}`),
+    ...[...notes, ...describeWarnings(warnings)].map((text) => `warning: ${text}`),
     ...skipped,
     ...(isDone ? ["nothing to do"] : []),
   ]
@@ -138,7 +142,20 @@ function describeDifference({ step, drift = "", error, remedy }: Omit<StepDiffer
   return `${step}: ${error.message}${error.hint === undefined ? "" : ` (${error.hint})`}`;
 }
 
-function planCredentials({ made }: Prepared, { credentials: { folder } }: ClusterConfig): StepDifference[] {
+function planMembership({ membership: { joining } }: Prepared): StepDifference[] {
+  return joining.map((track) => ({
+    track,
+    step: "join",
+    title: "the controller is in the cluster",
+    drift: `${track} joins the cluster: first etcd as a learner, then its control plane, then the load balancer`,
+  }));
+}
+
+function planCredentials({ made, reissued }: Prepared, { credentials: { folder } }: ClusterConfig): StepDifference[] {
+  if (Object.keys(reissued).length > 0) {
+    const drift = `${folder}/kubernetes.pem would be reissued with the new controllers' addresses`;
+    return [{ track: "workstation", step: "credentials", title: "kubernetes.pem names every controller", drift }];
+  }
   const count = Object.keys(made).length;
   if (count === 0) return [];
   const title = `the folder ${folder} has the cluster's credentials`;

@@ -30,6 +30,15 @@ export function prepareNode({ node, desired }: NodeWork, options: ApplyToNodeOpt
   return follow(node, (signal) => node.prepare(request, signal), options);
 }
 
+/** Makes a node a member of the etcd cluster. Waits like applyToNode. */
+export function joinNode(
+  { node, desired }: NodeWork,
+  { clusterId, ...options }: ApplyToNodeOptions & { readonly clusterId: string },
+): Promise<NodeOutcome> {
+  const request = { desired, operationId: operationId(desired, "join"), clusterId };
+  return follow(node, (signal) => node.etcd.join(request, signal), options);
+}
+
 /** Listens to an operation on the node until it ends. Never rejects. */
 async function follow(
   node: AgentNode,
@@ -104,7 +113,7 @@ function lost(last: LastStep | undefined, cause: KhwError): KhwError {
  * Returns a UUID derived from the desired state, so that a request for the same state attaches to the running
  * operation.
  */
-export function operationId(desired: DesiredState, kind: "apply" | "prepare" = "apply"): string {
+export function operationId(desired: DesiredState, kind: "apply" | "prepare" | "join" = "apply"): string {
   const hash = createHash("sha256").update(DesiredState.encode(desired).finish());
   const hex = (kind === "apply" ? hash : hash.update(kind)).digest("hex");
   return [hex.slice(0, 8), hex.slice(8, 12), `8${hex.slice(13, 16)}`, `a${hex.slice(17, 20)}`, hex.slice(20, 32)].join(

@@ -1,8 +1,9 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { applySteps, type StepEvent } from "../../proto/step.ts";
+import { waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Cloud, OpenCluster } from "../cluster/open.ts";
-import { readServingStates } from "../drain/serving-state.ts";
+import { isDrained, readServingStates, serves } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
 import { applyToNode, type ApplyToNodeOptions } from "./apply-to-node.ts";
@@ -108,6 +109,8 @@ export async function applyToNodes(
   const atOnce = await Promise.all(
     work.filter(({ node }) => !inTurn.has(node)).map(async (item) => reportEnd(await workOn(item), options)),
   );
+  const ready = atOnce.filter(({ error }) => error === undefined).map(({ node }) => node);
+  if (drain.size > 0) await untilBackends(ready, cluster, options);
   const later = await oneByOne(
     work.filter(({ node }) => inTurn.has(node)),
     {
@@ -118,6 +121,37 @@ export async function applyToNodes(
   );
   return [...atOnce, ...later];
 }
+
+/**
+ * Waits until the load balancer uses the nodes that have just started to serve. Without this wait, the next node would
+ * look like the only serving node, and would restart without a drain. A node that the load balancer does not use in time
+ * is reported later, by the verification.
+ */
+async function untilBackends(
+  nodes: readonly AgentNode[],
+  { config: { timeouts }, cloud, members }: Pick<OpenCluster, "config" | "cloud" | "members">,
+  { signal }: Pick<ProgressOptions, "signal">,
+): Promise<void> {
+  const names = new Set(nodes.map(({ address }) => address.name));
+  if (cloud === undefined || names.size === 0) return;
+  const deadlineMillis = timeouts.verify;
+  await waitFor<boolean | void>({
+    what: "the load balancer does not use the new nodes",
+    check: async () => {
+      const standings = await readServingStates({ cloud, members }, signal);
+      const waiting = standings.filter((one) => names.has(one.name) && !isDrained(one) && !serves(one));
+      return waiting.length === 0 ? { reached: true } : { seen: waiting.map(({ name }) => name).join(", ") };
+    },
+    deadlineMillis,
+    intervalMillis: askMillis,
+    signal,
+  }).catch(() => {
+    // The next drain reads the same states, and reports the error.
+  });
+}
+
+/** The load balancer sends no notifications, so its backends are polled at this interval. */
+const askMillis = 500;
 
 /** A node that cannot be drained is left unchanged. */
 async function applyDrained(

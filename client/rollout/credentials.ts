@@ -3,7 +3,9 @@ import type { Member } from "../cluster/open.ts";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { clusterFiles, createMissing } from "../pki/cluster/create.ts";
-import { readPresent, writeNew } from "../pki/cluster/folder.ts";
+import { readPresent, replaceFiles, writeNew } from "../pki/cluster/folder.ts";
+import { renewLeaves } from "../pki/cluster/renew.ts";
+import { presentNames } from "../pki/cluster/rollable.ts";
 import { completeFolder, type NewFiles } from "../pki/folder.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import type { Addresses } from "./addresses.ts";
@@ -47,15 +49,34 @@ export async function provideCredentials(
 }
 
 /**
+ * Returns kubernetes.pem and its key, reissued with the addresses of new controllers and not written yet. Empty if the
+ * certificate has all addresses, or if the folder lacks the CA's key; the check of the credentials then reports what is
+ * missing.
+ * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign
+ */
+export async function reissueForNewNodes(config: ClusterConfig, addresses: Addresses): Promise<NewFiles> {
+  const workers = workersOf(config.pki.workers);
+  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers }));
+  const names = presentNames(present);
+  const complete = addresses.controllers.every(({ internalIp }) => names.includes(internalIp));
+  if (complete || !present.has("ca-key.pem")) return {};
+  return renewLeaves(present, ["kubernetes"], { pki: clusterPki(config, addresses), now: new Date() });
+}
+
+/**
  * Saves the new credentials, if there are any. Must be called before any node receives them, and after every check that
  * could refuse the run.
  * @throws KhwError BUSY if another command saved credentials in the meantime
  */
 export async function saveNewCredentials(
-  { made }: { readonly made: NewFiles },
+  { made, reissued }: { readonly made: NewFiles; readonly reissued: NewFiles },
   { credentials: { folder }, pki }: ClusterConfig,
   { progress }: Pick<ProgressOptions, "progress">,
 ): Promise<void> {
+  if (Object.keys(reissued).length > 0) {
+    const kept = await replaceFiles(folder, reissued, new Date());
+    note(progress, `kubernetes.pem is reissued with the new controllers' addresses; the old files are kept in ${kept}`);
+  }
   const count = Object.keys(made).length;
   if (count === 0) return;
   await writeNew(folder, made).catch((thrown: unknown) => {

@@ -8,20 +8,26 @@ import type { OpenCluster } from "../cluster/open.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import { joinPlaces } from "../terminal/group-lines.ts";
 import { prepareNode } from "./apply-to-node.ts";
+import { noMembership } from "./membership.ts";
 import type { RolloutPlan } from "./plan.ts";
 import { isUnderWay } from "./running-operations.ts";
 
+type Downloads = Pick<RolloutPlan, "work" | "restarting"> & Partial<Pick<RolloutPlan, "membership">>;
+
 /**
- * Downloads and verifies the programs on all nodes that will restart, before the first of them is drained. The other
- * nodes download during their apply. Returns immediately after Ctrl-C; the agents continue.
+ * Downloads and verifies the programs on all nodes that will restart or join etcd, before the first of them is changed.
+ * The other nodes download during their apply. Returns immediately after Ctrl-C; the agents continue.
  * @throws KhwError if a node fails; in that case no node is drained or changed
  */
 export async function downloadPrograms(
   { members, config: { timeouts } }: Pick<OpenCluster, "config" | "members">,
-  { work, restarting }: Pick<RolloutPlan, "work" | "restarting">,
+  { work, restarting, membership = noMembership }: Downloads,
   { progress, signal }: ProgressOptions,
 ): Promise<void> {
-  const due = work.filter((item) => restarting.has(item.node) && !isUnderWay(item, members));
+  const due = work.filter((item) => {
+    const joins = membership.joining.includes(item.node.address.name);
+    return (joins || restarting.has(item.node)) && !isUnderWay(item, members);
+  });
   if (due.length === 0) return;
   progress.emit({ kind: "begin", tracks: due.map(({ node }) => node.address.name) });
   const download = async (node: AgentNode, item: NodeWork): Promise<KhwError | undefined> => {

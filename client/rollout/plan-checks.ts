@@ -3,6 +3,7 @@ import type { OpenCluster } from "../cluster/open.ts";
 import type { Progress } from "../progress/progress.ts";
 import { downloadPrograms } from "./download.ts";
 import { inspectCluster } from "./findings.ts";
+import { noMembership } from "./membership.ts";
 import type { Prepared, ReleaseConsent } from "./plan.ts";
 import { readTrials } from "./trial.ts";
 
@@ -20,7 +21,8 @@ export interface PlanChecksOptions extends ReleaseConsent {
   readonly signal: AbortSignal;
 }
 
-type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" | "releaseObstacles">;
+type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" | "releaseObstacles"> &
+  Partial<Pick<Prepared, "membership">>;
 
 const silent: Progress = { emit: () => {}, settled: async () => {} };
 
@@ -30,7 +32,7 @@ const silent: Progress = { emit: () => {}, settled: async () => {} };
  */
 export async function planChecks(
   cluster: Pick<OpenCluster, "config" | "members">,
-  { work, admin, running, releases, releaseObstacles }: PlanChecksInput,
+  { work, admin, running, releases, releaseObstacles, membership = noMembership }: PlanChecksInput,
   { isAdministrator, allowRemovedApis = false, signal }: PlanChecksOptions,
 ): Promise<PlanChecks> {
   if (!isAdministrator) {
@@ -44,7 +46,7 @@ export async function planChecks(
     return { findings, warnings, skipped };
   }
   try {
-    await downloadPrograms(cluster, { work, restarting }, { progress: silent, signal });
+    await downloadPrograms(cluster, { work, restarting, membership }, { progress: silent, signal });
     const trials = await readTrials(work, signal);
     return { findings: trials.findings, warnings: [...warnings, ...trials.warnings], skipped: [] };
   } catch (thrown) {

@@ -1,8 +1,9 @@
 import type { Controller } from "../../proto/desired.ts";
-import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
-import { toDesired } from "../config/desired.ts";
+import { isManaged, toDesired } from "../config/desired.ts";
+import { readEtcd } from "../etcd/overview.ts";
 import type { Releases } from "../config/releases.ts";
 import {
   describeReleases,
@@ -13,7 +14,8 @@ import {
 } from "../release/releases.ts";
 import type { Emulation } from "../release/emulation.ts";
 import { findPublicAddress } from "./addresses.ts";
-import { provideCredentials } from "./credentials.ts";
+import { provideCredentials, reissueForNewNodes } from "./credentials.ts";
+import { compareMembership, type Membership } from "./membership.ts";
 import { type AdminCredentials, readCredentials } from "../pki/check/read.ts";
 import { type Problem, formatProblem } from "../pki/check/problem.ts";
 import type { NewFiles } from "../pki/folder.ts";
@@ -41,8 +43,12 @@ export interface Prepared {
   readonly work: readonly NodeWork[];
   /** The errors of the nodes that did not answer. */
   readonly unreachable: readonly KhwError[];
+  /** The configured controllers, compared with the members of etcd. */
+  readonly membership: Membership;
   /** New credentials that are not written yet; empty if the folder already has credentials. */
   readonly made: NewFiles;
+  /** The certificate with the names of new controllers, which is not written yet; empty if the folder has it. */
+  readonly reissued: NewFiles;
   /** Faults in the credentials that do not prevent the cluster from working. */
   readonly warnings: readonly Problem[];
 }
@@ -75,22 +81,31 @@ export interface ReleaseConsent {
   readonly allowRemovedApis?: boolean;
 }
 
-/** @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT */
+/**
+ * @throws KhwError CREDENTIAL_INVALID, COMPUTE_FAILED, UNREACHABLE (no node answers), INVALID_ARGUMENT, ETCD_CONFLICT
+ * (the controllers cannot be changed to the configured ones)
+ */
 export async function prepare(cluster: OpenCluster, options: PrepareOptions): Promise<Prepared> {
   const { config, members } = cluster;
   const unreachable = members.flatMap(({ error }) => error ?? []);
   if (unreachable.length === members.length) refuseFindings(unreachable, "no node can be changed");
   const controllers = controllersOf(cluster);
   const { newCredentials, signal, allowDowngrade = false, restoresData = false, allowEmulated, emulation } = options;
-  const [publicAddress, { running, statuses }] = await Promise.all([
+  const [publicAddress, { running, statuses }, etcd] = await Promise.all([
     findPublicAddress(cluster, options),
     readReleases(members, signal),
+    isManaged(config) ? readEtcd(members, signal) : [],
   ]);
   const releases = wantedReleases(config, running, emulation);
+  const membership = compareMembership({ controllers, nodes: etcd, version: releases.etcd });
+  // Comes before the credentials, because their errors would hide the reason.
+  refuseFindings(membership.obstacles);
   const resolved = { controllers, publicAddress, releases };
   const provide = { addresses: resolved, members, complete: newCredentials === "keep" };
   const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
-  const { credentials, admin, warnings } = await readCredentials(config, resolved, made);
+  const mayReissue = newCredentials !== "refuse" && membership.joining.length > 0;
+  const reissued = mayReissue ? await reissueForNewNodes(config, resolved) : {};
+  const { credentials, admin, warnings } = await readCredentials(config, resolved, made ?? reissued);
   const desired = await toDesired(config, resolved, credentials);
   const work = members
     .filter(({ info }) => info !== undefined)
@@ -113,7 +128,9 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     admin,
     work,
     unreachable,
+    membership,
     made: made ?? {},
+    reissued,
     warnings,
   };
 }
@@ -126,6 +143,8 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
    * How to handle an agent that does not answer: "refuse" stops the command, and "skip" continues with the other nodes.
    */
   readonly unreachable: "refuse" | "skip";
+  /** How to handle controllers that are not in the cluster yet. Default: "refuse". */
+  readonly joining?: "add" | "refuse";
   /** Obstacles that the command itself has found; they are added to the list. */
   readonly found?: readonly KhwError[];
 }
@@ -138,6 +157,7 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal, allowRemovedApis = false, restoresData = false } = options;
   const prepared = await prepare(cluster, options);
+  for (const text of describeJoining(prepared, options)) note(progress, text);
   const pinned = await pinPrograms(cluster, prepared.work).catch((thrown: unknown) => {
     // A refused release change matters more than missing digests for the release's programs.
     refuseFindings([...(options.found ?? []), ...prepared.releaseObstacles, toKhwError(thrown)]);
@@ -157,6 +177,20 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   );
   const work = await lockPrograms(cluster, pinned, { reported, progress });
   return { ...prepared, work, ...order };
+}
+
+/**
+ * Returns the sentences to print about new controllers.
+ * @throws KhwError ETCD_CONFLICT if this command does not add controllers
+ */
+function describeJoining({ membership }: Prepared, { joining: mode = "refuse" }: PlanRolloutOptions): string[] {
+  const { joining, warnings } = membership;
+  if (joining.length > 0 && mode === "refuse") {
+    throw new KhwError("ETCD_CONFLICT", `${joining.join(", ")} is not in the cluster yet, so no node was changed`, {
+      hint: "run `khw-client bootstrap` first, which adds new controllers; or leave them out of the list",
+    });
+  }
+  return [...joining.map((name) => `${name} joins the cluster`), ...warnings.map((text) => `warning: ${text}`)];
 }
 
 function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {

@@ -30,7 +30,7 @@ export function isUnderWay({ node, desired }: NodeWork, members: readonly Member
 export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {
     const operation = runningOperation(node, members);
-    const own = [operationId(desired), operationId(desired, "prepare")];
+    const own = (["apply", "prepare", "join"] as const).map((kind) => operationId(desired, kind));
     if (operation === undefined || own.includes(operation.id)) return [];
     return new KhwError("BUSY", `the node is busy: ${operation.holder} has held it since ${startOf(operation)}`, {
       node: node.address.name,

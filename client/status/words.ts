@@ -13,10 +13,14 @@ import {
 /** The names of the API's enum values, for people and JSON. */
 export const operationName = (state: OperationState): string => wordOf(OperationState, "OPERATION_STATE_", state);
 /** Returns an operation's kind and state in one or two words, for people. */
-export const operationText = ({ kind, state }: Operation): string =>
-  kind === OperationKind.OPERATION_KIND_PREPARE ? `download ${operationName(state)}` : operationName(state);
-export const operationKindName = (kind: OperationKind | undefined): string =>
-  kind === OperationKind.OPERATION_KIND_PREPARE ? "prepare" : "apply";
+export const operationText = ({ kind, state }: Operation): string => {
+  if (kind === OperationKind.OPERATION_KIND_PREPARE) return `download ${operationName(state)}`;
+  return kind === OperationKind.OPERATION_KIND_JOIN ? `joining etcd: ${operationName(state)}` : operationName(state);
+};
+export const operationKindName = (kind: OperationKind | undefined): string => {
+  if (kind === OperationKind.OPERATION_KIND_PREPARE) return "prepare";
+  return kind === OperationKind.OPERATION_KIND_JOIN ? "join" : "apply";
+};
 export const certificateName = (state: CertificateState): string =>
   wordOf(CertificateState, "CERTIFICATE_STATE_", state);
 export const policyName = (policy: DriftPolicy): string => wordOf(DriftPolicy, "DRIFT_POLICY_", policy);

@@ -14,4 +14,5 @@ export const unusedEtcd: EtcdCalls = {
   write: unused,
   advance: unused,
   defragment: unused,
+  join: unused,
 };

@@ -45,6 +45,7 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
     machineLock: createMachineLock({ clock: os.clock, signal: never }),
     steps: async () => [...steps],
     downloads: () => [],
+    joins: () => [],
     rollback: { wayBack: async () => undefined, decide: async () => ({ kind: "unneeded" }) },
     rollingBack: () => {},
     established: async () => {},

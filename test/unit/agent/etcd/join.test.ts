@@ -1,0 +1,223 @@
+import t, { type Test } from "tap";
+import { findConflict } from "../../../../agent/etcd/conflict.ts";
+import { quorumObstacle } from "../../../../agent/etcd/quorum-obstacle.ts";
+import { readMemberRecord, writeMemberRecord } from "../../../../agent/etcd/record.ts";
+import { initialCluster, renderEtcd } from "../../../../agent/render/etcd.ts";
+import { controllerSteps, joinSteps } from "../../../../agent/steps.ts";
+import { createFakeEtcd } from "../../../fakes/etcd.ts";
+import type { FakeOs } from "../../../fakes/os.ts";
+import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
+import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, never, planAll } from "../../../fixtures/machine.ts";
+
+const desired = labDesiredWithEtcd();
+const clusterId = "4711";
+const steps = joinSteps(desired, clusterId);
+const joinDropIn = "/etc/systemd/system/etcd.service.d/60-khw-join.conf";
+
+/** Creates controller-0 as a new machine, beside the cluster of controller-1 and controller-2. */
+function newMachine(): FakeOs {
+  const os = labMachine();
+  etcdRelease(os, "v3.4.99");
+  os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
+  Object.assign(os.etcd, createFakeEtcd(["10.240.0.11", "10.240.0.12"]));
+  Object.assign(os.etcd.members[0] ?? {}, { id: "11", name: "controller-1" });
+  Object.assign(os.etcd.members[1] ?? {}, { id: "12", name: "controller-2" });
+  const starts = (change: "start" | "restart"): void => {
+    const original = os.systemd[change].bind(os.systemd);
+    os.systemd[change] = async (name, signal) => {
+      if (name === "etcd.service") startsLearner(os);
+      await original(name, signal);
+    };
+  };
+  starts("start");
+  starts("restart");
+  return os;
+}
+
+function startsLearner(os: FakeOs): void {
+  const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
+  if (own === undefined) throw new Error("it starts before it was added");
+  own.name = "controller-0";
+  os.etcd.up.add("10.240.0.10");
+  os.files.put("/var/lib/etcd/member/wal/0.wal", "data of the others");
+}
+
+t.test("a new machine becomes a learner, restarts with its final flags, and is then promoted", async (t) => {
+  const os = newMachine();
+  const seen: string[] = [];
+  const restart = os.systemd.restart.bind(os.systemd);
+  os.systemd.restart = async (name, signal) => {
+    seen.push(os.etcd.members.some(({ learner }) => learner) ? "as a learner" : "as a voting member");
+    await restart(name, signal);
+  };
+  t.strictSame((await applyAll(steps, os)).errors, []);
+  t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
+  t.match(await readMemberRecord(os.files), { stage: "member", clusterId, memberId: "20" });
+  t.strictSame([...new Set(seen)], ["as a learner"], "a voting member is never restarted");
+  t.equal(os.files.text(joinDropIn), undefined);
+  t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "its unit is the lab's");
+  t.notOk(
+    os.systemd.changes.some((change) => change.includes("kube-")),
+    "no other component is started",
+  );
+  t.strictSame(await planAll(steps, os), {}, "the same call does nothing");
+});
+
+t.test("an interrupted join continues with the same learner", async (t) => {
+  t.test("before the learner was recorded", async (t) => {
+    const os = newMachine();
+    const write = os.files.write.bind(os.files);
+    os.files.write = async (path, content, mode) => {
+      if (path.endsWith("etcd-member") && String(content).includes("joining")) throw new Error("the plug was pulled");
+      return write(path, content, mode);
+    };
+    await applyAll(steps, os);
+    t.match(await readMemberRecord(os.files), { stage: "adding", clusterId });
+    os.files.write = write;
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
+  });
+
+  t.test("before the learner was promoted", async (t) => {
+    const os = newMachine();
+    os.etcd.behind = Infinity;
+    t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", step: "etcd/promoted" }]);
+    t.match(await readMemberRecord(os.files), { stage: "joining", memberId: "20" });
+    os.etcd.behind = 0;
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
+  });
+});
+
+t.test("a machine that must not join changes nothing in etcd", async (t) => {
+  const refusals: readonly (readonly [string, (os: FakeOs) => Promise<void> | void, object])[] = [
+    [
+      "another member uses its address",
+      (os) => {
+        const peerUrl = "https://10.240.0.10:2380";
+        os.etcd.members.push({ id: "19", name: "controller-9", peerUrl, learner: false, started: false });
+      },
+      { code: "ETCD_CONFLICT", message: /the etcd member "controller-9" \(13\) uses this machine's address/ },
+    ],
+    [
+      "a foreign member",
+      (os) => {
+        const peerUrl = "https://10.240.0.99:2380";
+        os.etcd.members.push({ id: "19", name: "stranger", peerUrl, learner: false, started: true });
+      },
+      { code: "SERVICE_FAILED", message: /which is not a controller/ },
+    ],
+    [
+      "another learner",
+      (os) => Object.assign(os.etcd.members[1] ?? {}, { learner: true }),
+      { code: "BUSY", message: /is a learner, and etcd accepts one at a time/ },
+    ],
+    [
+      "another cluster",
+      (os) => void Object.assign(os.etcd, { clusterId: "4712" }),
+      { code: "NOT_READY", message: /belongs to another cluster/ },
+    ],
+    [
+      "a member of another cluster on this machine",
+      async ({ files }) => {
+        const members = initialCluster(desired);
+        await writeMemberRecord(files, { stage: "member", members, clusterId: "4712", memberId: "7" });
+      },
+      { code: "ETCD_CONFLICT", message: /belongs to the cluster 1268, so it cannot join the cluster 1267/ },
+    ],
+    [
+      "a cluster that this machine has started to create",
+      async ({ files }) => writeMemberRecord(files, { stage: "forming", members: initialCluster(desired) }),
+      { code: "ETCD_CONFLICT", message: /belongs to a cluster of its own/ },
+    ],
+    [
+      "an agent that cannot trust its own view",
+      (os) => void Object.assign(os.self, { loopback: "connect EMFILE" }),
+      { code: "NOT_READY", message: /cannot trust its own observations/ },
+    ],
+  ];
+  for (const [what, spoil, error] of refusals) {
+    const os = newMachine();
+    await spoil(os);
+    const { errors } = await applyAll(steps, os);
+    t.match(errors, [error], what);
+    t.strictSame(os.etcd.changes, [], what);
+  }
+});
+
+t.test("an etcd release that loses promotions is refused", async (t) => {
+  for (const [version, refused] of [
+    ["v3.5.1", true],
+    ["v3.5.25", true],
+    ["v3.5.26", false],
+    ["v3.4.23", false],
+  ] as const) {
+    const os = newMachine();
+    etcdRelease(os, version);
+    const state = { ...desired, etcd: { ...desired.etcd, version } };
+    const { errors } = await applyAll(joinSteps(state, clusterId), os);
+    if (!refused) t.strictSame(errors, [], version);
+    else t.match(errors, [{ code: "ETCD_CONFLICT", hint: /upgrade etcd to v3\.5\.26 or later/ }], version);
+  }
+});
+
+t.test("without a request to join, a machine neither joins nor creates a second cluster", async (t) => {
+  const os = newMachine();
+  const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
+  const own = errors.find(({ step }) => step === "etcd/begun");
+  t.match(own, { code: "ETCD_CONFLICT", message: /have the etcd cluster 1267, and this machine is not a member/ });
+  t.strictSame(os.etcd.changes, []);
+  t.equal(await readMemberRecord(os.files), undefined);
+});
+
+/** Creates controller-0 as the only recorded member of a cluster that has these members now. */
+async function firstOf(t: Test, addresses: readonly string[]): Promise<FakeOs> {
+  const os = labMachine();
+  etcdRelease(os, "v3.4.99");
+  Object.assign(os.etcd, createFakeEtcd([...addresses]));
+  const { cluster } = labState();
+  if (cluster === undefined) throw new TypeError("the lab has a cluster");
+  const alone = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 1) } });
+  os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
+  const members = initialCluster(alone);
+  await writeMemberRecord(os.files, { stage: "member", members, clusterId, memberId: "10" });
+  t.equal(await findConflict(alone, os, never), null);
+  return os;
+}
+
+t.test("a present member accepts a longer list once every controller in the list is a member", async (t) => {
+  const begun = (os: FakeOs) => planAll(controllerSteps(desired, { drained: false }), os);
+  const early = await firstOf(t, ["10.240.0.10"]);
+  t.equal(await findConflict(desired, early, never), null, "a plan is possible");
+  t.match(await begun(early), { "etcd/begun": "etcd does not have controller-1, controller-2 as a member yet" });
+  const { errors } = await applyAll(controllerSteps(desired, { drained: false }), early);
+  t.match(
+    errors.find(({ step }) => step === "etcd/begun"),
+    { code: "ETCD_CONFLICT", hint: /bootstrap/ },
+  );
+  t.match([...((await readMemberRecord(early.files))?.members.keys() ?? [])], ["controller-0"]);
+
+  const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
+  t.match(await begun(os), { "etcd/begun": "the recorded list of etcd members is out of date" });
+  await applyAll(controllerSteps(desired, { drained: false }), os);
+  t.strictSame((await readMemberRecord(os.files))?.members, initialCluster(desired));
+});
+
+t.test("a list without a present member is refused; so is any new list while etcd does not answer", async (t) => {
+  const { cluster } = labState();
+  if (cluster === undefined) throw new TypeError("the lab has a cluster");
+  const two = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
+  const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
+  t.match(await findConflict(two, os, never), { code: "ETCD_CONFLICT", hint: /khw-client remove NODE/ });
+  os.etcd.up.clear();
+  t.match(await findConflict(desired, os, never), { code: "ETCD_CONFLICT" });
+});
+
+t.test("the quorum is that of etcd's members, not of an outdated list of controllers", async (t) => {
+  const os = await firstOf(t, ["10.240.0.10", "10.240.0.11"]);
+  os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
+  const { cluster } = labState();
+  if (cluster === undefined) throw new TypeError("the lab has a cluster");
+  const alone = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 1) } });
+  t.match(await quorumObstacle(alone, os, never), /the quorum needs 2 of 2/);
+});
