@@ -5,6 +5,8 @@ import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import { losesPromotions, promotionsStoredSince } from "../../proto/etcd-versions.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
+import { type WaitClock, waitFor } from "../../proto/wait-for.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { demandOwnView } from "../health/own-view.ts";
@@ -21,6 +23,8 @@ import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMembe
 const unit = "etcd.service";
 /** The lock that lets only one member rejoin at a time, because a joining member does not count towards the quorum. */
 const lock = { key: "/khw/etcd/join", doing: "is rejoining etcd", ttlSeconds: 60 };
+/** Several times as long as the members of a healthy cluster must have been connected. */
+const healthyMillis = 30_000;
 
 type Known = Exclude<MemberRecord, { readonly stage: "forming" }>;
 
@@ -59,7 +63,7 @@ async function join(
   const quorum = await ask();
   const others = otherMembers(desired, quorum.members);
   const joining =
-    (await goesOn(record, quorum.members, files)) ?? (await begin(desired, os, { record, quorum, signal }));
+    (await goesOn(record, quorum.members, files)) ?? (await begin(desired, os, { record, quorum, signal, progress }));
   const members = new Map([...others, [desired.node, peerUrl(ownController(desired))]]);
 
   await files.mkdir(dirname(etcdJoinDropIn), 0o755);
@@ -91,16 +95,15 @@ async function goesOn(
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
-interface RejoinOptions {
+interface RejoinOptions extends ApplyContext {
   readonly record: Known;
   readonly quorum: { readonly server: string; readonly members: readonly Member[] };
-  readonly signal: AbortSignal;
 }
 
 async function begin(
   desired: WithEtcd,
-  { etcd, files, systemd }: Os,
-  { record, quorum, signal }: RejoinOptions,
+  { etcd, files, systemd, clock }: Os,
+  { record, quorum, signal, progress }: RejoinOptions,
 ): Promise<Identified> {
   const { server, members } = quorum;
   const url = peerUrl(ownController(desired));
@@ -127,10 +130,41 @@ async function begin(
   // An interrupted call may have added a learner that has never started. That learner is used.
   const unused = record.stage === "adding" && old?.learner === true && old.name === "" ? old : undefined;
   if (old !== undefined && unused === undefined) await removeMember(etcd, server, { id: old.id, signal });
-  const { id } = unused ?? (await addLearner(etcd, server, { peerUrl: url, signal }));
+  const { id } = unused ?? (await addWhenHealthy(etcd, server, { peerUrl: url, clock, signal, progress }));
   const joining = { clusterId: record.clusterId, memberId: id };
   await writeMemberRecord(files, { members: record.members, ...joining, stage: "joining" });
   return joining;
+}
+
+/**
+ * Adds a learner. etcd refuses that until all voting members have been connected to each other for five seconds, for
+ * example after another new member has just started.
+ */
+async function addWhenHealthy(
+  etcd: EtcdServers,
+  server: string,
+  { peerUrl: url, clock, ...context }: ApplyContext & { readonly peerUrl: string; readonly clock: WaitClock },
+): Promise<Member> {
+  return waitFor<Member>({
+    what: "etcd does not accept a new member",
+    check: async (signal) => {
+      try {
+        return { reached: await addLearner(etcd, server, { peerUrl: url, signal }) };
+      } catch (error) {
+        if (!(error instanceof KhwError) || !/unhealthy cluster/.test(error.message)) throw error;
+        return { seen: "etcd reports that its members have not been connected long enough", cause: error };
+      }
+    },
+    deadlineMillis: healthyMillis,
+    intervalMillis: 500,
+    ...context,
+    clock,
+    late: ({ message, cause }) =>
+      new KhwError("NOT_READY", message, {
+        hint: "see `khw-client etcd status` for a member that is unhealthy, and repair or remove it first",
+        cause,
+      }),
+  });
 }
 
 /** @throws KhwError ETCD_CONFLICT if this machine must not become a new member */

@@ -3,7 +3,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { peerUrl } from "../../proto/etcd.ts";
 import { losesPromotions, promotionsStoredSince } from "../../proto/etcd-versions.ts";
 import { type EtcdPeer, type MemberRecord, MemberStage } from "../../proto/gen/khw/agent/v1/etcd.ts";
-import { memberOf, type NodeEtcd } from "../etcd/overview.ts";
+import { memberOf, type NodeEtcd, unfinishedRestore } from "../etcd/overview.ts";
 
 /** The configured controllers, compared with the members that etcd has now. */
 export interface Membership {
@@ -32,6 +32,8 @@ export interface Compared {
 
 /** Compares the configured controllers with the members of etcd. */
 export function compareMembership({ controllers, nodes, version }: Compared): Membership {
+  // A restore creates a new cluster, and holds all machines until every member belongs to it.
+  if (nodes.some((node) => unfinishedRestore(node) !== undefined)) return noMembership;
   const ids = clustersOf(nodes);
   const [clusterId] = ids.keys();
   // Until a member has been healthy once, a first bootstrap is under way.

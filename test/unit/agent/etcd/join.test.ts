@@ -4,6 +4,7 @@ import { quorumObstacle } from "../../../../agent/etcd/quorum-obstacle.ts";
 import { readMemberRecord, writeMemberRecord } from "../../../../agent/etcd/record.ts";
 import { initialCluster, renderEtcd } from "../../../../agent/render/etcd.ts";
 import { controllerSteps, joinSteps } from "../../../../agent/steps.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { createFakeEtcd } from "../../../fakes/etcd.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
@@ -61,6 +62,28 @@ t.test("a new machine becomes a learner, restarts with its final flags, and is t
     "no other component is started",
   );
   t.strictSame(await planAll(steps, os), {}, "the same call does nothing");
+});
+
+t.test("a member is added when etcd's members have been connected long enough", async (t) => {
+  const os = newMachine();
+  const post = os.etcd.post.bind(os.etcd);
+  let refusals = 3;
+  os.etcd.post = async (server, request) => {
+    if (request.path.endsWith("/member/add") && refusals-- > 0)
+      throw new KhwError("NOT_READY", `${server}: etcdserver: unhealthy cluster`);
+    return post(server, request);
+  };
+  t.strictSame((await applyAll(steps, os)).errors, []);
+  t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
+
+  const other = newMachine();
+  const forward = other.etcd.post.bind(other.etcd);
+  other.etcd.post = async (server, request) => {
+    if (request.path.endsWith("/member/add")) throw new KhwError("NOT_READY", "etcdserver: unhealthy cluster");
+    return forward(server, request);
+  };
+  t.match((await applyAll(steps, other)).errors, [{ code: "NOT_READY", hint: /repair or remove it first/ }]);
+  t.strictSame(other.etcd.changes, []);
 });
 
 t.test("an interrupted join continues with the same learner", async (t) => {
