@@ -7,7 +7,7 @@ import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
 import { type InitialCluster, initialCluster, renderEtcd } from "../render/etcd.ts";
 import { listMembers } from "./api.ts";
 import { type MemberRecord, readMemberRecord } from "./record.ts";
-import { hasData } from "./rejoin.ts";
+import { hasData } from "./data.ts";
 
 const unit = "etcd.service";
 

@@ -2,18 +2,17 @@ import { dirname } from "node:path";
 import { ownController, type WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl } from "../../proto/etcd.ts";
-import { losesPromotions, promotionsStoredSince } from "../../proto/etcd-versions.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
-import { type WaitClock, waitFor } from "../../proto/wait-for.ts";
-import type { EtcdServers } from "../os/etcd-servers.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { demandOwnView } from "../health/own-view.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
-import { addLearner, type Member, removeMember, serverStatus } from "./api.ts";
+import { addWhenHealthy, refuseOtherLearner, refuseToAdd } from "./add-learner.ts";
+import { type Member, removeMember, serverStatus } from "./api.ts";
 import { untilCaughtUp } from "./catch-up.ts";
+import { hasData } from "./data.ts";
 import { demandDisk } from "./disk.ts";
 import { keepAlive } from "./keep-alive.ts";
 import { createEtcdLock } from "./lock.ts";
@@ -23,9 +22,6 @@ import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMembe
 const unit = "etcd.service";
 /** The lock that lets only one member rejoin at a time, because a joining member does not count towards the quorum. */
 const lock = { key: "/khw/etcd/join", doing: "is rejoining etcd", ttlSeconds: 60 };
-/** Several times as long as the members of a healthy cluster must have been connected. */
-const healthyMillis = 30_000;
-
 type Known = Exclude<MemberRecord, { readonly stage: "forming" }>;
 
 /**
@@ -137,73 +133,6 @@ async function begin(
 }
 
 /**
- * Adds a learner. etcd refuses that until all voting members have been connected to each other for five seconds, for
- * example after another new member has just started.
- */
-async function addWhenHealthy(
-  etcd: EtcdServers,
-  server: string,
-  { peerUrl: url, clock, ...context }: ApplyContext & { readonly peerUrl: string; readonly clock: WaitClock },
-): Promise<Member> {
-  return waitFor<Member>({
-    what: "etcd does not accept a new member",
-    check: async (signal) => {
-      try {
-        return { reached: await addLearner(etcd, server, { peerUrl: url, signal }) };
-      } catch (error) {
-        if (!(error instanceof KhwError) || !/unhealthy cluster/.test(error.message)) throw error;
-        return { seen: "etcd reports that its members have not been connected long enough", cause: error };
-      }
-    },
-    deadlineMillis: healthyMillis,
-    intervalMillis: 500,
-    ...context,
-    clock,
-    late: ({ message, cause }) =>
-      new KhwError("NOT_READY", message, {
-        hint: "see `khw-client etcd status` for a member that is unhealthy, and repair or remove it first",
-        cause,
-      }),
-  });
-}
-
-/** @throws KhwError ETCD_CONFLICT if this machine must not become a new member */
-async function refuseToAdd(
-  desired: WithEtcd,
-  { files, old }: { readonly files: Pick<Files, "stat">; readonly old: Member | undefined },
-): Promise<void> {
-  const { version } = desired.etcd;
-  if (losesPromotions(version)) {
-    throw new KhwError("ETCD_CONFLICT", `etcd ${version} does not store the promotion of a new member on disk`, {
-      hint: `upgrade etcd to ${promotionsStoredSince} or later first (\`etcd.version\` in khw.yaml)`,
-    });
-  }
-  if (await hasData(files)) {
-    throw new KhwError("ETCD_CONFLICT", `${etcdMemberFolder} has data, but this machine has never been a member`, {
-      hint: `move ${etcdMemberFolder} on the node to another folder, then run \`khw-client bootstrap\``,
-    });
-  }
-  if (old !== undefined && old.name !== "" && old.name !== desired.node) {
-    throw new KhwError(
-      "ETCD_CONFLICT",
-      `the etcd member ${show(old.name)} (${hexId(old.id)}) uses this machine's address ${old.peerUrls.join(", ")}`,
-      { hint: "remove that controller first (`khw-client remove NODE`), or use another address for the new one" },
-    );
-  }
-}
-
-/** etcd accepts one learner at a time. Without this check, the old member would be removed, and no new one added. */
-function refuseOtherLearner(members: readonly Member[], old: Member | undefined): void {
-  const other = members.find((member) => member.learner && member !== old);
-  if (other === undefined) return;
-  throw new KhwError(
-    "BUSY",
-    `the etcd member ${hexId(other.id)} at ${other.peerUrls.join(", ")} is a learner, and etcd accepts one at a time`,
-    { hint: "wait until that member has caught up, then run the command again" },
-  );
-}
-
-/**
  * Returns the other members for --initial-cluster, named after their controllers. The names in etcd are not used,
  * because they would become part of a command that runs as root.
  * @throws KhwError SERVICE_FAILED if a member is not a controller
@@ -224,10 +153,6 @@ function otherMembers(desired: WithEtcd, members: readonly Member[]): InitialClu
       );
     });
   return new Map(entries);
-}
-
-export async function hasData(files: Pick<Files, "stat">): Promise<boolean> {
-  return (await files.stat(etcdMemberFolder))?.kind === "directory";
 }
 
 async function removeTree(files: Files, path: string): Promise<void> {

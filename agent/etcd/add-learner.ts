@@ -1,0 +1,82 @@
+import type { WithEtcd } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { losesPromotions, promotionsStoredSince } from "../../proto/etcd-versions.ts";
+import type { ApplyContext } from "../../proto/step.ts";
+import { show } from "../../proto/validate.ts";
+import { type WaitClock, waitFor } from "../../proto/wait-for.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
+import type { Files } from "../os/files.ts";
+import { etcdMemberFolder } from "../paths.ts";
+import { addLearner, type Member } from "./api.ts";
+import { hasData } from "./data.ts";
+import { hexId } from "./record.ts";
+
+/** Several times as long as the members of a healthy cluster must have been connected. */
+const healthyMillis = 30_000;
+
+/**
+ * Adds a learner. etcd refuses that until all voting members have been connected to each other for five seconds, for
+ * example after another new member has just started.
+ */
+export async function addWhenHealthy(
+  etcd: EtcdServers,
+  server: string,
+  { peerUrl: url, clock, ...context }: ApplyContext & { readonly peerUrl: string; readonly clock: WaitClock },
+): Promise<Member> {
+  return waitFor<Member>({
+    what: "etcd does not accept a new member",
+    check: async (signal) => {
+      try {
+        return { reached: await addLearner(etcd, server, { peerUrl: url, signal }) };
+      } catch (error) {
+        if (!(error instanceof KhwError) || !/unhealthy cluster/.test(error.message)) throw error;
+        return { seen: "etcd reports that its members have not been connected long enough", cause: error };
+      }
+    },
+    deadlineMillis: healthyMillis,
+    intervalMillis: 500,
+    ...context,
+    clock,
+    late: ({ message, cause }) =>
+      new KhwError("NOT_READY", message, {
+        hint: "see `khw-client etcd status` for a member that is unhealthy, and repair or remove it first",
+        cause,
+      }),
+  });
+}
+
+/** @throws KhwError ETCD_CONFLICT if this machine must not become a new member */
+export async function refuseToAdd(
+  desired: WithEtcd,
+  { files, old }: { readonly files: Pick<Files, "stat">; readonly old: Member | undefined },
+): Promise<void> {
+  const { version } = desired.etcd;
+  if (losesPromotions(version)) {
+    throw new KhwError("ETCD_CONFLICT", `etcd ${version} does not store the promotion of a new member on disk`, {
+      hint: `upgrade etcd to ${promotionsStoredSince} or later first (\`etcd.version\` in khw.yaml)`,
+    });
+  }
+  if (await hasData(files)) {
+    throw new KhwError("ETCD_CONFLICT", `${etcdMemberFolder} has data, but this machine has never been a member`, {
+      hint: `move ${etcdMemberFolder} on the node to another folder, then run \`khw-client bootstrap\``,
+    });
+  }
+  if (old !== undefined && old.name !== "" && old.name !== desired.node) {
+    throw new KhwError(
+      "ETCD_CONFLICT",
+      `the etcd member ${show(old.name)} (${hexId(old.id)}) uses this machine's address ${old.peerUrls.join(", ")}`,
+      { hint: "remove that controller first (`khw-client remove NODE`), or use another address for the new one" },
+    );
+  }
+}
+
+/** etcd accepts one learner at a time. Without this check, the old member would be removed, and no new one added. */
+export function refuseOtherLearner(members: readonly Member[], old: Member | undefined): void {
+  const other = members.find((member) => member.learner && member !== old);
+  if (other === undefined) return;
+  throw new KhwError(
+    "BUSY",
+    `the etcd member ${hexId(other.id)} at ${other.peerUrls.join(", ")} is a learner, and etcd accepts one at a time`,
+    { hint: "wait until that member has caught up, then run the command again" },
+  );
+}
