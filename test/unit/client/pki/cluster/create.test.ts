@@ -12,7 +12,12 @@ import { parseConfig } from "../../../../../client/config/load.ts";
 import type { ClusterConfig } from "../../../../../client/config/schema.ts";
 import { parseYaml } from "../../../../../client/config/yaml.ts";
 import type { Context } from "../../../../../client/terminal/context.ts";
-import { provideCredentials } from "../../../../../client/rollout/credentials.ts";
+import type { ProgressEvent } from "../../../../../client/progress/progress.ts";
+import {
+  provideCredentials,
+  reissueForNewNodes,
+  saveNewCredentials,
+} from "../../../../../client/rollout/credentials.ts";
 import type { Member } from "../../../../../client/cluster/open.ts";
 import { replaceFiles, writeNew } from "../../../../../client/pki/cluster/folder.ts";
 import { completeFolder } from "../../../../../client/pki/folder.ts";
@@ -322,6 +327,38 @@ t.test("bootstrap with an empty folder creates all files, and with one file crea
   const elsewhere = configOf(join(base, "none"), { "--admin-kubeconfig": join(folder, "admin.kubeconfig") });
   t.equal(await provideCredentials(elsewhere, { ...options, complete: true }), undefined);
 });
+
+t.test("kubernetes.pem is reissued for a new controller's address, and keeps its present names", async (t) => {
+  const folder = await copy();
+  const config = configOf(folder);
+  const at = (internalIp: string) => ({
+    ...addresses,
+    controllers: [...addresses.controllers, { name: "controller-9", internalIp }],
+  });
+  const before = subjectNames(await readFile(join(folder, "kubernetes.pem"), "utf8"));
+  t.strictSame(await reissueForNewNodes(config, addresses), {}, "nothing is missing");
+  const reissued = await reissueForNewNodes(config, at("10.240.0.19"));
+  t.strictSame(Object.keys(reissued).toSorted(), ["kubernetes-key.pem", "kubernetes.pem"]);
+  const after = subjectNames(reissued["kubernetes.pem"] ?? "");
+  t.strictSame(after.toSorted(), [...before, "IP Address:10.240.0.19"].toSorted());
+  t.same(await fingerprint(folder), await fingerprint(sound), "nothing is written yet");
+
+  const notes: string[] = [];
+  const progress = {
+    emit: (event: ProgressEvent) => void (event.kind === "note" && notes.push(event.text)),
+    settled: async () => {},
+  };
+  await saveNewCredentials({ made: {}, reissued }, config, { progress });
+  t.match(notes, [/^kubernetes\.pem is reissued .*; the old files are kept in .*replaced-/]);
+  t.equal(await readFile(join(folder, "kubernetes.pem"), "utf8"), reissued["kubernetes.pem"]);
+  t.strictSame(await reissueForNewNodes(config, at("10.240.0.19")), {}, "a second run has nothing to reissue");
+  await rm(join(folder, "ca-key.pem"));
+  t.strictSame(await reissueForNewNodes(config, at("10.240.0.20")), {}, "without the CA's key, nothing is reissued");
+});
+
+function subjectNames(pem: string): string[] {
+  return new X509Certificate(pem).subjectAltName?.split(", ") ?? [];
+}
 
 t.test("bootstrap creates no second authority for nodes that have a cluster", async (t) => {
   const folder = join(base, "wrong-folder");
