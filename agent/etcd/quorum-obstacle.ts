@@ -1,6 +1,6 @@
 import { hasEtcd, type DesiredState } from "../../proto/desired.ts";
 import { toKhwError } from "../../proto/errors.ts";
-import { clientUrl } from "../../proto/etcd.ts";
+import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import { healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { listMembers, serverStatus } from "./api.ts";
@@ -21,7 +21,12 @@ export async function quorumObstacle(desired: DesiredState, os: Os, signal: Abor
     const members = await listMembers(etcd, own, signal);
     const voters = members.filter(({ id, learner }) => id !== memberId && !learner);
     if (voters.length === 0) return null;
-    const servers = voters.flatMap(({ clientUrls: [server] }) => server ?? []);
+    const { controllers } = desired.cluster;
+    // A member without a client URL has never started.
+    const servers = voters.flatMap(({ clientUrls: [server], peerUrls }) => {
+      const controller = controllers.find((one) => peerUrls.includes(peerUrl(one)));
+      return server ?? (controller === undefined ? [] : clientUrl(controller));
+    });
     await findQuorum(etcd, servers, { clusterId, signal });
     return null;
   } catch (error) {

@@ -5,7 +5,6 @@ import { readMemberRecord, writeMemberRecord } from "../../../../agent/etcd/reco
 import { initialCluster, renderEtcd } from "../../../../agent/render/etcd.ts";
 import { controllerSteps, joinSteps } from "../../../../agent/steps.ts";
 import { KhwError } from "../../../../proto/errors.ts";
-import { createFakeEtcd } from "../../../fakes/etcd.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, never, planAll } from "../../../fixtures/machine.ts";
@@ -20,9 +19,7 @@ function newMachine(): FakeOs {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
   os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
-  Object.assign(os.etcd, createFakeEtcd(["10.240.0.11", "10.240.0.12"]));
-  Object.assign(os.etcd.members[0] ?? {}, { id: "11", name: "controller-1" });
-  Object.assign(os.etcd.members[1] ?? {}, { id: "12", name: "controller-2" });
+  keepMembers(os, ["10.240.0.11", "10.240.0.12"]);
   const starts = (change: "start" | "restart"): void => {
     const original = os.systemd[change].bind(os.systemd);
     os.systemd[change] = async (name, signal) => {
@@ -33,6 +30,13 @@ function newMachine(): FakeOs {
   starts("start");
   starts("restart");
   return os;
+}
+
+/** Removes the members at all other addresses. */
+function keepMembers({ etcd: { members, up } }: FakeOs, addresses: readonly string[]): void {
+  const kept = members.filter(({ peerUrl }) => addresses.includes(new URL(peerUrl).hostname));
+  members.splice(0, members.length, ...kept);
+  for (const address of up) if (!addresses.includes(address)) up.delete(address);
 }
 
 function startsLearner(os: FakeOs): void {
@@ -197,7 +201,7 @@ t.test("without a request to join, a machine neither joins nor creates a second 
 async function firstOf(t: Test, addresses: readonly string[]): Promise<FakeOs> {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
-  Object.assign(os.etcd, createFakeEtcd([...addresses]));
+  keepMembers(os, addresses);
   const { cluster } = labState();
   if (cluster === undefined) throw new TypeError("the lab has a cluster");
   const alone = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 1) } });
@@ -239,6 +243,8 @@ t.test("a list without a present member is refused; so is any new list while etc
 t.test("the quorum is that of etcd's members, not of an outdated list of controllers", async (t) => {
   const os = await firstOf(t, ["10.240.0.10", "10.240.0.11"]);
   os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
+  for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"])
+    os.files.put(`/var/lib/kubernetes/${name}`, name);
   const { cluster } = labState();
   if (cluster === undefined) throw new TypeError("the lab has a cluster");
   const alone = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 1) } });
