@@ -20,11 +20,11 @@ export interface AgentConfig {
   readonly metricsPort: number;
 }
 
-/** How often the agent checks the machine automatically, in milliseconds. */
+/** The intervals of the agent's automatic checks, in milliseconds. */
 export interface Supervision {
   /** The interval between two probes of a component. */
   readonly probeMillis: number;
-  /** The interval between two checks of all steps. A change to a watched file triggers a check earlier. */
+  /** The interval between two checks of all steps. A change to a watched file triggers an earlier check. */
   readonly reconcileMillis: number;
 }
 

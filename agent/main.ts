@@ -22,10 +22,13 @@ import { createRpcServer } from "./rpc/server.ts";
 import { writeAll, writeError } from "../proto/output.ts";
 import { paragraph } from "../proto/sanitize.ts";
 
-/** The version in package.json; the build sets it. */
+/** The version from package.json. The build defines this constant. */
 declare const KHW_VERSION: string;
 
-/** Shorter than a client waits for its first response, so that the client still receives the reason. */
+/**
+ * Shorter than the time that a client waits for its first response, so that the client still receives the reason for
+ * the failure.
+ */
 const metadataMillis = 8_000;
 
 const usage = `usage: khw-agent [--config FILE] [--check-config | --request | --accept | --version]

@@ -36,8 +36,8 @@ import { createMachineLock, type MachineLock } from "./state/machine-lock.ts";
 import { openUpgradeRecord, type UpgradeRecord } from "./state/upgrade-record.ts";
 
 /**
- * The machine, together with all parts of the agent that change or watch it. It exists once the machine's identity is
- * known.
+ * The machine, together with all parts of the agent that change or watch it. This object is created after the machine's
+ * identity has become known.
  */
 export interface Node {
   readonly os: Os;
@@ -88,8 +88,8 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
 const retryBackoff: Backoff = { firstMillis: 2_000, maxMillis: 60_000 };
 
 /**
- * Returns the node as soon as it can be opened. Retries without waiting for a caller, because no client may call after
- * a boot. Rejects when the signal aborts.
+ * Returns the node as soon as it can be opened. Retries without waiting for a caller, because it is possible that no
+ * client calls after a boot. Rejects when the signal aborts.
  */
 export async function openInTheEnd(
   open: () => Promise<Node>,

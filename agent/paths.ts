@@ -61,7 +61,9 @@ export const stateFolder = "/var/lib/khw-agent";
 export const snapshotsFolder = `${stateFolder}/snapshots`;
 /** Contains the agent's own packages. */
 export const packagesFolder = `${stateFolder}/packages`;
-/** The package of the installed version. A failed upgrade rolls back to it. `khw-client install` writes it too. */
+/**
+ * The package of the installed version. A failed upgrade rolls back to it. `khw-client install` also writes this file.
+ */
 export const keptPackage = `${packagesFolder}/kept.deb`;
 /** A package that has been received but is not installed yet. */
 export const receivedPackage = `${packagesFolder}/received.deb`;
@@ -83,8 +85,8 @@ export function inputsDropIn(unit: string): string {
 }
 
 /**
- * Returns the path of the drop-in that keeps a unit from starting during a restore of etcd. Its name sorts last,
- * because a later drop-in could remove the condition.
+ * Returns the path of the drop-in that keeps a unit from starting during a restore of etcd. Its name sorts last, so
+ * that no later drop-in can remove its condition.
  */
 export function restoringDropIn(unit: string): string {
   return `${dropInFolder(unit)}/90-khw-restoring.conf`;

@@ -41,7 +41,8 @@ export interface Local {
 }
 
 /**
- * Returns all steps that make a machine a controller: lab 08 in the lab's order, and lab 07 if khw manages etcd.
+ * Returns all steps that turn a machine into a controller: those of lab 08, in the lab's order, and those of lab 07 if
+ * khw manages etcd.
  */
 export function controllerSteps(desired: DesiredState, { drained, isFresh = false, joins }: Local): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
@@ -86,8 +87,8 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
 }
 
 /**
- * Returns the steps that prepare a machine for the desired state: they download and verify its programs. They do not
- * change anything that runs.
+ * Returns the steps that prepare a machine for the desired state: they download and verify the programs that it
+ * requires. They do not change anything that is running.
  */
 export function downloadSteps(desired: DesiredState): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false }), (id) => id.startsWith("release/"));
@@ -112,8 +113,8 @@ const downloadOf = (program: Program): string => `release/${program}`;
 const binaryOf = (program: Program): string => `binary/${program}`;
 
 /**
- * The steps that install a release wait for all of its programs. If a program cannot be downloaded, the machine must
- * still be able to start as before.
+ * The steps that install a release wait until all of its programs are available. If a program cannot be downloaded, the
+ * machine must still be able to start as before.
  */
 const allTogether: ProgramOrder = {
   download: () => [],
@@ -122,8 +123,9 @@ const allTogether: ProgramOrder = {
 };
 
 /**
- * On a machine without a control plane, no earlier state can be harmed, so each program waits only for itself. The
- * other programs are downloaded while the API server starts, because its start takes longest.
+ * On a machine without a control plane, there is no earlier state to preserve, so each program waits only for its own
+ * download and installation. The other programs are downloaded while the API server starts, because the API server
+ * takes the longest to start.
  */
 const apiserverFirst: ProgramOrder = {
   download: (program) => (program === "kube-apiserver" ? [] : [downloadOf("kube-apiserver")]),
@@ -133,7 +135,7 @@ const apiserverFirst: ProgramOrder = {
 
 /**
  * Returns the steps that install the desired Kubernetes release while its services are stopped: programs, units,
- * configuration and credentials. They start no service.
+ * configuration and credentials. They do not start any service.
  */
 export function installSteps(desired: DesiredState): Step<Os>[] {
   const inputs = components.map((component) => serviceInputs(wantedService(component, desired)));
@@ -143,8 +145,9 @@ export function installSteps(desired: DesiredState): Step<Os>[] {
 }
 
 /**
- * Clients of the API server start only after the API server answers. They exit and restart if the API server is not
- * ready soon, and must not be newer than the API server. On a small machine they would also slow down its start.
+ * Clients of the API server start only after the API server answers. These clients exit and restart if the API server
+ * does not become ready soon, and they must not be newer than the API server. On a small machine, they would also slow
+ * down the start of the API server.
  */
 const apiserverReady = "ready/kube-apiserver";
 

@@ -40,7 +40,7 @@ function refuseUnknownImports(files: readonly FileDescriptorProto[]): void {
   const names = new Set(files.map(({ name }) => name));
   for (const { name, dependency } of files) {
     const unknown = dependency.find((imported) => !names.has(imported));
-    if (unknown !== undefined) throw new Error(`${name} imports ${unknown}, which reflection could not return`);
+    if (unknown !== undefined) throw new Error(`${name} imports ${unknown}, which reflection cannot return`);
   }
 }
 

@@ -5,7 +5,7 @@ import { loadX509 } from "../proto/x509.ts";
 
 const namespace = "lazy-package";
 const identifier = /^[\p{L}_$][\p{L}\p{N}_$]*$/u;
-/** Node adds this name to the exports of CommonJS packages only. */
+/** Node adds this name only to the exports of CommonJS packages. */
 const commonJs = "module.exports";
 
 /**

@@ -12,7 +12,7 @@ const changelog = `${import.meta.dirname}/debian/changelog`;
 
 const help = new Help();
 
-/** The context for building the program. The man page only reads the program's tables. */
+/** The context for building the program. Only the program's tables are read for the man page. */
 const silentContext = {
   write: () => {},
   warn: () => {},
@@ -44,7 +44,7 @@ export function manPage(): string {
 function heading(text: string): string {
   const [, version] = /^\S+ \((.+?)\)/.exec(text) ?? [];
   const [, date] = /^ -- .+>\s+(.+)$/m.exec(text) ?? [];
-  if (version === undefined || date === undefined) throw new TypeError(`${changelog}: the first release has no date`);
+  if (version === undefined || date === undefined) throw new TypeError(`${changelog}: the newest release has no date`);
   return `.TH KHW\\-CLIENT 1 "${new Date(date).toISOString().slice(0, 10)}" "khw ${version}" "User Commands"`;
 }
 

@@ -23,8 +23,8 @@ export interface SbomOptions {
 
 /**
  * Builds the agent package's bill of materials, in CycloneDX JSON format: every bundled package and the Node runtime,
- * with version and digest from package-lock.json. It contains no time and no random serial number, so the same inputs
- * result in the same bytes.
+ * with version and digest from package-lock.json. It contains no timestamp and no random serial number, so the same
+ * inputs result in the same bytes.
  *
  * `npm sbom` would list everything that is installed, including tools that the bundle does not contain.
  */

@@ -6,7 +6,7 @@ export interface Backoff {
 }
 
 /**
- * The random part of a delay, which makes it longer or shorter. Clients that fail at the same time then retry at
+ * The random part of a delay. It makes the delay longer or shorter. Clients that fail at the same time then retry at
  * different times.
  */
 const jitter = 0.2;

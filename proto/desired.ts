@@ -55,7 +55,7 @@ export interface BinarySource {
   readonly mirrors: readonly string[];
   /** Empty: no proxy. */
   readonly proxy: string;
-  /** Additional CA certificates in PEM; empty: only the system's CAs. */
+  /** Additional CA certificates in PEM; if empty, only the system's CAs are trusted. */
   readonly caPem: string;
   readonly sha256: Readonly<Partial<Record<Program, string>>>;
 }

@@ -13,7 +13,7 @@ export function tokenAudience(nonce: Uint8Array, request: Uint8Array): string {
   return `urn:khw:enrol:v1:${createHash("sha256").update(nonce).update(request).digest("hex")}`;
 }
 
-/** Returns the decoded bytes of a PEM text that contains a single block. */
+/** Returns the decoded bytes of PEM text that contains a single block. */
 export function derOf(pem: string): Buffer {
   return Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
 }

@@ -10,8 +10,9 @@ export function isErrno(error: unknown, ...codes: readonly string[]): boolean {
 
 const exhaustionHints: Readonly<Record<string, string>> = {
   EMFILE:
-    "the process has too many open files: close connections, or raise the limit of open files (`prlimit --nofile`)",
-  ENFILE: "the machine has too many open files: stop the program that has opened the most (`lsof` lists them)",
+    "the process has too many open files: close connections, or raise the limit on open files (`prlimit --nofile`)",
+  ENFILE:
+    "the machine has too many open files: stop the program that has the most files open (`lsof` lists open files)",
   ENOMEM: "the machine has no free memory: stop the program that uses the most memory (`top` shows it)",
 };
 

@@ -4,7 +4,7 @@ import { ErrorDetail } from "./gen/khw/agent/v1/agent.ts";
 
 const trailer = "khw-error-bin";
 
-/** Converts the error for grpc-js: to a status and a message, with the full error detail in the trailer. */
+/** Converts the error to a status and a message for grpc-js, with the full error detail in the trailer. */
 export function toServiceError(error: KhwError): Partial<ServiceError> & { code: status } {
   const metadata = new Metadata();
   metadata.set(trailer, Buffer.from(ErrorDetail.encode(toDetail(error)).finish()));

@@ -12,7 +12,7 @@ const codes = {
   INVALID_ARGUMENT: { grpc: "INVALID_ARGUMENT", exit: 64 },
   /** khw.yaml or the agent's configuration is invalid. */
   CONFIG_INVALID: { grpc: "INVALID_ARGUMENT", exit: 78 },
-  /** A certificate, key, kubeconfig or encryption config is missing, expired or does not match. */
+  /** A certificate, key, kubeconfig or encryption config is missing, has expired, or does not match. */
   CREDENTIAL_INVALID: { grpc: "INVALID_ARGUMENT", exit: 65 },
   /** The caller has no valid certificate from the management CA. */
   UNAUTHENTICATED: { grpc: "UNAUTHENTICATED", exit: 77 },
@@ -30,11 +30,11 @@ const codes = {
   ETCD_UNHEALTHY: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** etcd on the machine is not the member that the operation expects. */
   ETCD_CONFLICT: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The dedicated disk of etcd is not mounted. */
+  /** etcd's dedicated disk is not mounted. */
   DISK_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** A node differs from its desired state, but the operation requires that no node does. */
   NODES_DIFFER: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** The encryption config lacks a key that values in etcd need. */
+  /** The encryption config lacks a key that is needed to read values in etcd. */
   KEY_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The requested phase of a restore does not follow the last phase that the machine reached. */
   OUT_OF_ORDER: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -86,7 +86,7 @@ const codes = {
   NOT_ENROLLED: { grpc: "UNAVAILABLE", exit: 77 },
   /** Some nodes are done and others are not. */
   PARTIAL: { grpc: "ABORTED", exit: 3 },
-  /** The Compute Engine API refused a request, or the requested operation failed. */
+  /** The Compute Engine API rejected a request, or the requested operation failed. */
   COMPUTE_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
   /** A Compute Engine resource differs in a way that cannot be repaired in place. */
   COMPUTE_DRIFT: { grpc: "FAILED_PRECONDITION", exit: 65 },
@@ -119,7 +119,7 @@ export interface KhwErrorOptions {
 
 /**
  * The only error type of khw's programs. Describes the fault, the place where it occurred, and the remedy. Never
- * contains secrets. The texts may come from outside sources, so the constructor sanitizes them, but keeps line breaks.
+ * contains secrets. The text may come from outside sources, so the constructor sanitizes it, but keeps line breaks.
  */
 export class KhwError extends Error {
   override readonly name = "KhwError";

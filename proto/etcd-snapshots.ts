@@ -7,7 +7,7 @@ export interface SnapshotPolicy {
   readonly intervalMillis: number;
   /** How many snapshots of each kind the machine keeps. */
   readonly keep: number;
-  /** The Cloud Storage bucket to which each snapshot is uploaded; empty: no upload. */
+  /** The Cloud Storage bucket to which each snapshot is uploaded; if empty, snapshots are not uploaded. */
   readonly bucket: string;
 }
 

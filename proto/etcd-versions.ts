@@ -29,7 +29,7 @@ export const defaultEtcds: readonly DefaultEtcd[] = [
   {
     from: 22,
     version: "v3.5.30",
-    why: "kubeadm has 3.5 for 1.22 to 1.33",
+    why: "kubeadm uses 3.5 for 1.22 to 1.33",
     source: "https://github.com/kubernetes/kubernetes/pull/134779",
   },
   {

@@ -29,7 +29,7 @@ export type KubernetesApi = (
   options: { readonly signal: AbortSignal; readonly body?: unknown },
 ) => Promise<KubernetesAnswer>;
 
-/** Reads a text of any length from an API server, line by line. Any status other than 200 is an error. */
+/** Reads text of any length from an API server, line by line. Any status other than 200 is an error. */
 export type KubernetesLines = (path: string, options: { readonly signal: AbortSignal }) => AsyncIterable<string>;
 
 const maxAnswerBytes = 4 * 1024 * 1024;
@@ -37,8 +37,8 @@ const maxAnswerBytes = 4 * 1024 * 1024;
 /**
  * Creates a small client for the Kubernetes API with mutual TLS. A PATCH is sent as a forced server-side apply with the
  * field manager "khw". A response counts as a success, whatever its HTTP status.
- * @throws KhwError UNREACHABLE if there is no response; CREDENTIAL_INVALID, at once, if the certificate and the key are
- * not a matching pair in PEM
+ * @throws KhwError UNREACHABLE if there is no response; CREDENTIAL_INVALID, before any request, if the certificate and
+ * the key are not a matching pair in PEM
  */
 export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
   const { server } = options;
@@ -78,7 +78,7 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
 }
 
 /**
- * Creates a reader for long texts such as metrics, which keeps only one line in memory at a time.
+ * Creates a reader for long text, such as metrics. The reader keeps only one line in memory at a time.
  * @throws KhwError the errors of createKubernetesApi; VERIFY_FAILED for any status other than 200
  */
 export function createKubernetesLines(options: KubernetesApiOptions): KubernetesLines {
@@ -135,8 +135,8 @@ function unreachable(server: string, cause: unknown): KhwError {
 }
 
 /**
- * Returns an agent that opens a new connection for each request and resumes no TLS session, so that each request checks
- * the server's certificate. Decodes the certificates once.
+ * Returns an HTTPS agent that opens a new connection for each request and resumes no TLS session, so that each request
+ * checks the server's certificate. Decodes the certificates once.
  * @throws KhwError CREDENTIAL_INVALID
  */
 function agentFor({ ca, certificate, key }: KubernetesApiOptions): Agent {

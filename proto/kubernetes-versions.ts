@@ -12,7 +12,7 @@ export interface KubernetesVersion {
 /** The lab's release, which is the default for a new cluster. */
 export const labKubernetesVersion = "v1.21.0";
 
-/** The lab's --runtime-config of kube-apiserver. */
+/** The lab's value for kube-apiserver's --runtime-config. */
 export const labRuntimeConfig = "api/all=true";
 
 const oldestMinor = 20;

@@ -19,7 +19,7 @@ const [leastAddresses, mostAddresses] = [8, 2 ** 20];
 export function parseServiceCidr(field: string, text: string): Cidr {
   const cidr = parseUsableCidr(field, text);
   const size = cidr.last - cidr.first + 1;
-  const hint = "use a network of /12 to /29, for example 10.32.0.0/24";
+  const hint = "use a network between /12 and /29, for example 10.32.0.0/24";
   if (size < leastAddresses)
     refuse(
       field,
@@ -36,7 +36,7 @@ export function parseServiceCidr(field: string, text: string): Cidr {
 }
 
 /**
- * Parses a network, and refuses it if it overlaps a reserved network.
+ * Parses a network, and rejects it if it overlaps a reserved network.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseUsableCidr(field: string, text: string): Cidr {
@@ -54,7 +54,7 @@ export interface HeldAddress {
 }
 
 /**
- * Refuses a service or pod network that contains the address of a machine.
+ * Rejects a service or pod network that contains the address of a machine.
  * @throws KhwError INVALID_ARGUMENT with the network and the address
  */
 export function refuseInside(networks: Readonly<Record<string, string>>, held: readonly HeldAddress[]): void {

@@ -30,7 +30,7 @@ export function decodeRefusal(bytes: Buffer): KhwError | undefined {
   return undefined;
 }
 
-/** A limit that no refusal exceeds. */
+/** The upper limit for the size of a refusal. */
 export const maxRefusalBytes = 4_096;
 
 const headerLength = 9;

@@ -9,7 +9,10 @@ export function continuingCommand({
   return `${loseSinceCommand(snapshotTakenUnixMillis)} --yes`;
 }
 
-/** Returns the command that restores the snapshot taken at this time, together with the release before it. */
+/**
+ * Returns the command that restores the snapshot that was taken at the given time, together with the release that was
+ * running then.
+ */
 export function loseSinceCommand(takenUnixMillis: number): string {
   return `khw-client upgrade --back --lose-since ${exactTime(takenUnixMillis)}`;
 }

@@ -6,7 +6,7 @@ export interface Drift {
   readonly summary: string;
   /**
    * The effect on a process. "restart": the repair restarts a running process. "down": the only difference is that no
-   * process is running. In that case, the supervisor starts the process, not the repair.
+   * process is running. In that case, the supervisor, not the repair, starts the process.
    */
   readonly process?: "restart" | "down";
   /**
@@ -44,8 +44,8 @@ export interface Step<Os> {
   /** Folders to watch between checks, because changes in them can make the step differ. */
   readonly watches?: readonly string[];
   /**
-   * How many times `apply` may run in total. Only a step that waits may run more than once, because its condition can
-   * be lost again after the wait. Default: 1.
+   * How many times `apply` may run in total. Only a step that waits may run more than once, because its condition may
+   * no longer hold after the wait. Default: 1.
    */
   readonly attempts?: number;
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
@@ -78,8 +78,8 @@ export interface RunOptions {
 }
 
 /**
- * Checks every step, applies the steps that differ, and checks them again. Each step starts as soon as the steps that
- * it needs hold. If a step fails, the steps that need it are skipped, and all others continue. Returns the results in
+ * Checks every step, applies the steps that differ, and checks them again. Each step starts as soon as all steps in its
+ * `needs` hold. If a step fails, the steps that need it are skipped, and all others continue. Returns the results in
  * the order of the list.
  */
 export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options: RunOptions): Promise<StepResult[]> {
@@ -99,7 +99,7 @@ export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options
   return Promise.all(running.values());
 }
 
-/** Throws unless all ids are unique and each step needs only earlier steps. This rules out circular needs. */
+/** Throws unless all ids are unique and each step needs only earlier steps. This rules out circular dependencies. */
 function refuseDisorder(steps: readonly Step<never>[]): void {
   const known = new Set<string>();
   for (const { id, needs } of steps) {

@@ -3,7 +3,7 @@ import { isAbsolute } from "node:path";
 import { KhwError } from "./errors.ts";
 import { oneLine, unsafeCharacter } from "./sanitize.ts";
 
-/** Refuses a value: throws an error with the message `field: message` and with the remedy as its hint. */
+/** Rejects a value: throws an error with the message `field: message` and with the remedy as its hint. */
 export function refuse(field: string, message: string, hint?: string): never {
   throw new KhwError("INVALID_ARGUMENT", `${field}: ${message}`, { hint });
 }
@@ -72,7 +72,7 @@ export function numberToIPv4(number: number): string {
 const longestText = 4096;
 
 /**
- * Refuses text that is too long, or that contains a character that programs, terminals and people could interpret
+ * Rejects text that is too long, or that contains a character that programs, terminals and people could interpret
  * differently.
  */
 function refuseUnsafe(field: string, value: string): void {
@@ -86,7 +86,7 @@ function refuseUnsafe(field: string, value: string): void {
 }
 
 /**
- * Parses a value for a command line. The value must be a single line of at most 4 KiB, without unsafe characters and
+ * Parses a value for a command line. The value must be a single line of at most 4 KiB, without unsafe characters or
  * quotation marks.
  */
 export function parseFlagValue(field: string, value: string): string {
@@ -113,7 +113,7 @@ export function parseSha256(field: string, value: string): string {
 
 /**
  * Parses a URL with one of these schemes ("https:", ...), and removes trailing slashes. Error messages show the URL
- * without user name and password.
+ * without the user name and password.
  */
 export function parseUrl(field: string, text: string, protocols: readonly string[]): string {
   const shown = show(text.replace(/\/\/[^/]*@/, "//"));

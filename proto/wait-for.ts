@@ -4,9 +4,9 @@ import { KhwError } from "./errors.ts";
 /** The result of a check: the value that the caller waits for, or a description of the current state. */
 export type Look<Value> = { readonly reached: Value } | { readonly seen: string; readonly cause?: unknown };
 
-/** The clock by which a wait is timed. */
+/** The clock that measures a wait. */
 export interface WaitClock {
-  /** Returns the milliseconds since some fixed moment. This clock is never set back. */
+  /** Returns how many milliseconds have passed since some fixed moment. This clock is never set back. */
   monotonic(): number;
   /** Resolves after this time, or rejects with the signal's reason if the signal aborts. */
   delay(millis: number, signal: AbortSignal): Promise<void>;
@@ -22,7 +22,7 @@ export interface WaitForOptions<Value> {
   readonly signal: AbortSignal;
   /** Called before each pause, with the description of the current state. */
   readonly progress?: (seen: string) => void;
-  /** Returns the error to throw at the deadline. Default: a TIMEOUT error with the message. */
+  /** Returns the error to throw at the deadline. Default: a TIMEOUT error with the time-out message. */
   readonly late?: (overdue: Overdue) => unknown;
   readonly clock?: WaitClock;
 }

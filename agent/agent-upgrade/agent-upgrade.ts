@@ -22,7 +22,7 @@ import { isAtWork, settleUpgrade } from "./settle.ts";
 export interface AgentUpgrades {
   /**
    * Receives and checks a package, and starts its installation. Returns before apt exits.
-   * @throws KhwError, with nothing changed, if the package is refused; BUSY while an operation is running
+   * @throws KhwError, with nothing changed, if the package is rejected; BUSY while an operation is running
    */
   upgrade(announced: AgentPackage, chunks: AsyncIterable<Uint8Array>, call: UpgradeCall): Promise<UpgradeAgentResponse>;
   /** Must be called after this process has answered a call from an administrator. */
@@ -168,7 +168,7 @@ function notInstalled(): KhwError {
 function sameVersion(version: string): KhwError {
   return new KhwError(
     "RELEASE_REFUSED",
-    `the package has the same version as the installed one (${version}), but its files differ`,
+    `the package has the same version (${version}) as the installed package, but different files`,
     {
       hint: "build the package with a higher version",
     },
@@ -178,9 +178,9 @@ function sameVersion(version: string): KhwError {
 function noWayBack(installed: string): KhwError {
   return new KhwError(
     "RELEASE_REFUSED",
-    `the agent does not have the package of the installed version ${installed}, so there is no way back`,
+    `the agent does not have the package for the installed version ${installed}, so it would not be possible to roll back the upgrade`,
     {
-      hint: `first send that package to the node (\`khw-client agent upgrade --deb khw-agent_${installed}_ARCH.deb\` changes nothing else), or use --no-rollback`,
+      hint: `first send that package to the node with \`khw-client agent upgrade --deb khw-agent_${installed}_ARCH.deb\`, which changes nothing else, or use --no-rollback`,
     },
   );
 }
@@ -192,7 +192,7 @@ function busy(upgrade: AgentUpgrade | undefined): KhwError {
     "BUSY",
     `an upgrade of the agent to ${toVersion}, which ${holder} started at ${since}, has not finished yet`,
     {
-      hint: "wait until `khw-client events` shows its end, then run the command again",
+      hint: "wait until `khw-client events` shows that this upgrade has ended, then run the command again",
     },
   );
 }

@@ -16,8 +16,8 @@ export interface CheckOptions {
 }
 
 /**
- * @throws KhwError INVALID_ARGUMENT if it is not the agent's package for this machine; RELEASE_REFUSED for an older
- * version
+ * @throws KhwError INVALID_ARGUMENT if the package is not khw-agent, or is not for this machine; RELEASE_REFUSED for an
+ * older version
  */
 export async function checkPackage(facts: PackageFacts, options: CheckOptions): Promise<void> {
   const { name, version, architecture } = facts;

@@ -3,11 +3,11 @@ export interface UpgradeView {
   readonly fromVersion: string;
   readonly toVersion: string;
   readonly noRollback: boolean;
-  /** The version that dpkg lists as completely installed. */
+  /** The version that dpkg lists as fully installed. */
   readonly installed: string | undefined;
   /** apt is installing the new package. */
   readonly installing: boolean;
-  /** apt is installing the previous package, or will retry soon after a failure. */
+  /** apt is installing the previous package, or has failed to install it and will retry soon. */
   readonly rollingBack: boolean;
   /** The previous package has been installed again. */
   readonly rolledBack: boolean;

@@ -7,7 +7,7 @@ import { packagesFolder, receivedPackage } from "../paths.ts";
 /** The maximum size of a package. Real packages are much smaller, about 28 MB. */
 const maxPackageBytes = 256 * 1024 * 1024;
 
-/** Refuses a package whose announced size or digest is invalid. */
+/** Rejects a package whose announced size or digest is invalid. */
 export function parseAnnounced(announced: AgentPackage): AgentPackage {
   const { size, sha256 } = announced;
   if (size <= 0) refuse("package", "is empty");
@@ -57,7 +57,7 @@ async function refuseWithoutRoom(size: number, files: Pick<Os["files"], "availab
     "IO_FAILED",
     `${packagesFolder}: the upgrade needs ${neededMb} MB, but only ${freeMb} MB are free`,
     {
-      hint: "free up space on the file system that holds it",
+      hint: "free up space on the file system that contains this folder",
     },
   );
 }

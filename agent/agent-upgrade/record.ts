@@ -10,7 +10,7 @@ export interface AgentUpgradeRecord {
   current(): AgentUpgrade | undefined;
   /** Returns why the record cannot be read; undefined if the record is readable or absent. */
   damage(): string | undefined;
-  /** Saves the upgrade, which is durable when the promise resolves. */
+  /** Saves the record of the upgrade. The record is durable when the promise resolves. */
   save(upgrade: AgentUpgrade): Promise<AgentUpgrade>;
 }
 

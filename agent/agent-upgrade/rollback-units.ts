@@ -18,7 +18,7 @@ const enabledLink = `${unitFolder}/timers.target.wants/${rollbackTimer}`;
 
 /** The rollback of an agent upgrade. Its units are files, not transient units, so that they survive a reboot. */
 export interface RollbackUnits {
-  /** Installs the rollback's units. The timer is not started yet; systemd starts it when the installation ends. */
+  /** Installs the rollback units. The timer is not started yet; systemd starts it when the installation ends. */
   arm(): Promise<void>;
   /** Stops the timer. Does nothing if there is no timer. */
   stopTimer(signal: AbortSignal): Promise<void>;

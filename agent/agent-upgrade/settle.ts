@@ -21,8 +21,8 @@ export interface SettleOptions {
 }
 
 /**
- * Follows an upgrade until it ends, then cleans up and records the result. Does nothing while apt is running. Often apt
- * stops this process first, and the next process continues.
+ * Follows an upgrade until it ends, then cleans up and records the result. Does nothing while apt is running. Often,
+ * apt stops this process before the upgrade ends; the next process then continues.
  */
 export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOptions): Promise<void> {
   const { os, units, restarted, signal } = options;

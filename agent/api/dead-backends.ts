@@ -44,8 +44,8 @@ async function deadWebhooks(
 }
 
 /**
- * Returns why a webhook's service has no working backend. Returns undefined if it has one, or if the webhook refers to
- * no service.
+ * Returns why a webhook's service has no working backend. Returns undefined if the service has a working backend, or if
+ * the webhook does not refer to a service.
  */
 async function whyDead(api: KubernetesApi, service: unknown, signal: AbortSignal): Promise<string | undefined> {
   const [namespace, name] = [textField(service, "namespace"), textField(service, "name")];

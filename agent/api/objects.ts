@@ -7,7 +7,7 @@ const pageSize = 100;
 
 /**
  * Reads all objects of a collection.
- * @throws KhwError VERIFY_FAILED with the API server's message if the API server refuses
+ * @throws KhwError VERIFY_FAILED with the API server's message if the API server refuses the request
  */
 export async function readAll(api: KubernetesApi, path: string, signal: AbortSignal): Promise<unknown[]> {
   const objects: unknown[] = [];
@@ -36,13 +36,13 @@ export function field(value: unknown, name: string): unknown {
   return typeof value === "object" && value !== null ? Reflect.get(value, name) : undefined;
 }
 
-/** Returns a text field; empty if it is missing. */
+/** Returns the value of a text field, or an empty string if the field is missing. */
 export function textField(value: unknown, name: string): string {
   const found = field(value, name);
   return typeof found === "string" ? found : "";
 }
 
-/** Returns the elements of a list field; empty if it is missing. */
+/** Returns the elements of a list field, or an empty list if the field is missing. */
 export function listField(value: unknown, name: string): readonly unknown[] {
   const found = field(value, name);
   return Array.isArray(found) ? (found as unknown[]) : [];

@@ -8,7 +8,7 @@ import type { Files } from "../os/files.ts";
 import { perMinute } from "./per-minute.ts";
 import { decodeAuditEntries, encodeAuditEntry } from "./lines.ts";
 
-/** Records who called which method, and with which result. The record survives restarts and reboots. */
+/** Records who called which method, and with what result. The record survives restarts and reboots. */
 export interface Audit {
   /** Records an accepted call that may change something. Each call gets an entry of its own. */
   accepted(call: AuditedCall): void;

@@ -1,4 +1,4 @@
-/** Emits the first of several equal items at once, then once a minute the number of further ones. */
+/** Emits the first of several equal items immediately. Then emits the number of further equal items once a minute. */
 export interface PerMinute<Item> {
   /** Items with the same key are equal. */
   add(key: string, item: Item): void;
@@ -14,7 +14,9 @@ export interface PerMinuteOptions<Item> {
   readonly minuteMillis?: number;
 }
 
-/** The maximum number of keys that are counted separately. Further keys share one count, which bounds the memory. */
+/**
+ * The maximum number of keys that are counted separately. Further keys share one count, which limits the memory use.
+ */
 const maxKeys = 256;
 
 export function perMinute<Item>({ emit, others, minuteMillis = 60_000 }: PerMinuteOptions<Item>): PerMinute<Item> {

@@ -20,8 +20,8 @@ export type IdentityState =
   | { readonly kind: "unusable"; readonly reason: string };
 
 /**
- * Checks the agent's own identity. The certificate must be signed by the management CA, issued for an agent, currently
- * valid, and match the key. Only the key file's owner may have access to it.
+ * Checks the agent's own identity. The certificate must be signed by the management CA, be issued for an agent, be
+ * currently valid, and match the key. The key file must be accessible only to its owner.
  * @throws KhwError CREDENTIAL_INVALID with the file and a remedy
  */
 export async function checkIdentity(paths: IdentityPaths): Promise<void> {
@@ -66,7 +66,7 @@ async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X50
   const own = await readPem(certificate, (pem) => new X509Certificate(pem));
   const privateKey = await readPem(key, (pem) => createPrivateKey(pem));
   if (!own.verify(authority.publicKey)) throw identityInvalid(certificate, `is not signed by the CA in ${ca}`);
-  if (!own.checkPrivateKey(privateKey)) throw identityInvalid(key, `is not the key of ${certificate}`);
+  if (!own.checkPrivateKey(privateKey)) throw identityInvalid(key, `is not the key for ${certificate}`);
   if (!(own.keyUsage ?? [serverUsage]).includes(serverUsage))
     throw identityInvalid(certificate, "is issued for callers, not for an agent");
   if (((await stat(key)).mode & 0o077) !== 0)

@@ -14,9 +14,9 @@ export interface IdentityPaths {
 }
 
 /**
- * Returns the paths of the next identity, whose files are next to those of the current identity. The key is generated
- * first. When a good certificate arrives, the CA's certificate is written, then the agent's certificate. The next
- * identity is then complete, and will replace the current one.
+ * Returns the paths of the next identity. Its files are in the same folders as the files of the current identity. The
+ * key is generated first. When a good certificate arrives, the CA's certificate is written, then the agent's
+ * certificate. The next identity is then complete, and will replace the current one.
  */
 export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
   return { ca: `${ca}.next`, certificate: `${certificate}.next`, key: `${key}.next` };

@@ -31,7 +31,7 @@ const dayMillis = 24 * hourMillis;
 /**
  * Publishes the certificates of the cluster and of the agent in the status store. Reads them again every hour. Also
  * reads them again when a file changes, when a certificate expires or nears its expiry, or when the clock is set back.
- * The returned function triggers a check at once.
+ * The returned function triggers an immediate check.
  */
 export function watchCertificates(options: CertificateWatchOptions): () => Promise<void> {
   const { os, statusStore, history, own, log, signal } = options;

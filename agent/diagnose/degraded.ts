@@ -2,7 +2,7 @@ import { clientComponents } from "./causes/clients.ts";
 import { etcdClient } from "./causes/kube-apiserver.ts";
 import type { Cause, Evidence } from "./evidence.ts";
 
-/** Matches the reason for a failed health check, which is included in the evidence as a line. */
+/** Matches the reason for a failed health check. The evidence contains this reason as a line. */
 const withoutEtcd = /failing: .*\betcd\b/;
 
 const someAnswer = ({ etcd = [] }: Evidence): boolean => etcd.some(({ status }) => status !== 0);
@@ -10,8 +10,8 @@ const noneIsWell = ({ etcd = [] }: Evidence): boolean =>
   !etcd.some(({ status, body }) => status === 200 && /"health"\s*:\s*"?true/.test(body));
 
 /**
- * The causes that make an API server crash when it cannot use etcd. They also apply to a running API server, if etcd's
- * own responses confirm the cause.
+ * The causes that make an API server crash when it cannot use etcd. They also apply to a running API server if etcd's
+ * own responses confirm them.
  */
 const etcdAilments = etcdClient.map((cause): Cause => ({ ...cause, pattern: withoutEtcd, when: agrees(cause) }));
 
@@ -68,7 +68,7 @@ const certificateCauses: readonly Cause[] = [
   },
 ];
 
-/** The causes why a running component does not work, in search order. */
+/** The reasons why a running component does not work, in search order. */
 export const degradedCauses: readonly Cause[] = [
   ...certificateCauses,
   ...etcdAilments,
@@ -86,7 +86,7 @@ export const degradedCauses: readonly Cause[] = [
     pattern: new RegExp(
       `^E.*${asked}.* is forbidden: User "(?<user>[^"]*)" cannot (?<verb>\\w+) resource "(?<resource>[^"]+)"`,
     ),
-    message: "the API server identifies it as {user}, which is not allowed to {verb} {resource}",
+    message: "the API server identifies it as the user {user}, who is not allowed to {verb} {resource}",
     remedy:
       "issue the certificate in its kubeconfig for system:{component}, as in lab 04; if the certificate is correct, restart an API server, which restores the default roles",
   },
@@ -94,7 +94,7 @@ export const degradedCauses: readonly Cause[] = [
     id: "api-server-authority-unknown",
     components: clientComponents,
     pattern: new RegExp(`^E.*${asked}.*x509: certificate signed by unknown authority`),
-    message: "the API server's certificate is not signed by the CA in its kubeconfig",
+    message: "the API server's certificate is not signed by the CA in this component's kubeconfig",
     remedy: "create its kubeconfig again as in lab 05, with the CA that signed the API server's certificate",
   },
   {

@@ -1,4 +1,4 @@
-/** The evidence for a diagnosis, which look.ts collects and match.ts evaluates. */
+/** The evidence for a diagnosis. look.ts collects the evidence, and match.ts evaluates it. */
 export interface Evidence {
   readonly component: string;
   readonly unit: string;
@@ -58,8 +58,8 @@ export interface Cause {
    */
   readonly first?: true;
   /**
-   * Matches another line of the same start that explains more than the matching line. It is shown before the matching
-   * line.
+   * Matches another line from the same start that explains more than the matching line. That line is shown before the
+   * matching line.
    */
   readonly shows?: RegExp;
   /** A condition that must hold in addition to the matching line. */

@@ -16,8 +16,8 @@ const journalLines = 8;
 
 /**
  * Builds the error for a component that is not running. The message contains the cause and the lines that reveal it,
- * and the hint is the remedy. If the cause is unknown, the message contains the end of the journal. If the program's
- * fatal line is not among these lines, the message contains the error lines instead.
+ * and the hint is the remedy. If the cause is unknown, the message contains the last lines of the journal. If the
+ * program's fatal line is not among them, the message contains the error lines instead.
  */
 export async function componentFailure(os: Os, { component, unit, what, code }: FailureOptions): Promise<KhwError> {
   const { cause, message, remedy, lines } = await diagnose(component, unit, os);

@@ -2,7 +2,7 @@ import type { Os } from "../os/os.ts";
 import { unitFolder } from "../paths.ts";
 
 /**
- * Reads the flags in the unit's file, which khw writes one per line, with values either unquoted or in single quotes.
+ * Reads the flags in the unit's file. khw writes one flag per line, with its value either unquoted or in single quotes.
  */
 export async function readFlags(unit: string, { files }: Os): Promise<ReadonlyMap<string, string>> {
   const text = (await files.read(`${unitFolder}/${unit}`))?.toString("utf8") ?? "";

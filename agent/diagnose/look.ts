@@ -48,7 +48,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   };
 }
 
-/** Adds lines that the journal lacks about the exit of the most recent process. */
+/** Adds the lines about how the most recent process exited, if the journal lacks them. */
 function withEnding(starts: readonly (readonly string[])[], ending: readonly string[]) {
   const newest = starts.at(-1) ?? [];
   const missed = ending.filter((line) => !newest.some((known) => kindOfEnd(known) === kindOfEnd(line)));

@@ -11,8 +11,8 @@ export async function programFacts(path: string, { files }: Os): Promise<Program
 }
 
 /**
- * Returns the mount point of the path's file system, if that is mounted with noexec. If several file systems are
- * mounted at the same point, the last one counts.
+ * Returns the mount point of the path's file system, if that file system is mounted with noexec. If several file
+ * systems are mounted at the same point, the last one counts.
  */
 function noexecMount(path: string, mountinfo: string): string | undefined {
   let holder: { readonly point: string; readonly options: string } = { point: "", options: "" };

@@ -13,7 +13,7 @@ const deadlineMillis = 10_000;
 
 export interface Running {
   readonly pid: number;
-  /** Why its health check failed; null if the component is healthy. */
+  /** Why the component's health check failed; null if the component is healthy. */
   readonly reason: string | null;
 }
 

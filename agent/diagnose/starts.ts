@@ -3,8 +3,8 @@ type Starts = readonly (readonly string[])[];
 
 /**
  * Returns the starts since the unit was last stopped on purpose: by a person, by the agent, or by a shutdown. Earlier
- * starts do not explain the newest one; for example, they may be crashes of another release. Always includes the newest
- * start.
+ * starts do not explain the newest one; for example, they may be from another release that crashed. Always includes the
+ * newest start.
  */
 export function sinceDeliberateStop(starts: Starts): Starts {
   const stopped = starts.slice(0, -1).findLastIndex((start) => start.some((line) => /^Stopping .*\.\.\.$/.test(line)));

@@ -8,7 +8,7 @@ import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** The response to a signing request. Both certificates are in PEM. */
+/** The response to a signing request. Both certificates are in PEM format. */
 export interface NewCertificate {
   readonly ca: string;
   readonly certificate: string;
@@ -19,7 +19,7 @@ export interface NewCertificate {
 /**
  * Makes the certificate the agent's identity. The certificate must match the pending key, be signed by the CA, be
  * issued for this agent, and be currently valid. Afterwards the agent has either the complete new identity or the
- * complete old one. The next start finishes an interrupted change.
+ * complete old one. At its next start, the agent finishes an interrupted change.
  * @throws KhwError CREDENTIAL_INVALID with the reason, and with nothing changed; IO_FAILED
  */
 export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, name }: NewCertificate): Promise<void> {
@@ -38,7 +38,7 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
 
 function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | undefined): string | undefined {
   const now = new Date();
-  if (!ca.ca) return "the other certificate is not a CA certificate";
+  if (!ca.ca) return "the management CA's certificate is not a CA certificate";
   if (!own.checkIssued(ca) || !own.verify(ca.publicKey)) return "it is not signed by the management CA";
   if (roleOf(subjectOf(own)["O"]) !== "agent") return "it is not issued for an agent";
   if (!(own.keyUsage ?? []).includes(serverUsage)) return "it is issued for callers, not for an agent";

@@ -18,7 +18,7 @@ export async function acceptCertificate({ identity, machine }: AgentConfig): Pro
   const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
   if (ca === undefined || certificate === undefined || more.length > 0) {
     throw new KhwError("INVALID_ARGUMENT", "standard input does not contain two certificates", {
-      hint: "pass the management CA's certificate first, then the agent's certificate, both in PEM",
+      hint: "pass the management CA's certificate first, then the agent's certificate, both in PEM format",
     });
   }
   await adoptCertificate(identity, { ca, certificate, name: machine?.name });

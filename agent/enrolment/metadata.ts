@@ -10,7 +10,7 @@ export interface SourceOptions extends Pick<MetadataOptions, "clock" | "signal">
 
 /** The maximum size of the instance's metadata. Google allows at most 512 KB of custom metadata per instance. */
 const mostBytes = 1_048_576;
-/** How long the server may hold a request open while waiting for the next change, in seconds. */
+/** How long, in seconds, the server may hold a request open while it waits for the next change. */
 const holdSeconds = 60;
 const againMillis = 30_000;
 const tokenMillis = 20_000;

@@ -9,11 +9,11 @@ import { syncFolder } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** Proves that a node has its next key. Both parts are in PEM. */
+/** Proves that a node has its next key. Both parts are in PEM format. */
 export interface KeyProof {
   /** A PKCS #10 signing request, signed with the key. */
   readonly request: string;
-  /** A self-signed certificate for the same key. The agent serves with it until it has a real certificate. */
+  /** A self-signed certificate for the same key. The agent presents this certificate until it receives a real one. */
   readonly provisional: string;
 }
 
@@ -59,8 +59,8 @@ async function waitingKey(path: string): Promise<KeyObject> {
 }
 
 /**
- * Removes temporary files that killed processes left behind. If this removes the file of another running process, that
- * process uses the existing key.
+ * Removes temporary files left behind by killed processes. If this removes the temporary file of a process that is
+ * still running, that process uses the existing key.
  */
 async function removeRemains(path: string): Promise<void> {
   const folder = dirname(path);

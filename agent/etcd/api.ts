@@ -74,7 +74,7 @@ export async function removeMember(etcd: EtcdServers, server: string, { id, sign
 
 /**
  * Promotes a learner to a voting member.
- * @throws KhwError NOT_READY, including while the learner lags behind the leader
+ * @throws KhwError NOT_READY, also while the learner lags behind the leader
  */
 export async function promoteMember(etcd: EtcdServers, server: string, { id, signal }: ChangeOptions): Promise<void> {
   await etcd.post(server, { path: "/v3/cluster/member/promote", body: { ID: id }, signal });

@@ -19,7 +19,7 @@ export async function downgradeObstacle(
   const versions = answers.flatMap((version) => version ?? []);
   const newer = versions.find((version) => etcdMinor(version) > etcdMinor(etcd.version));
   if (newer !== undefined)
-    return `the cluster version of etcd is ${newer} already, and ${etcd.version} cannot read its data`;
+    return `the cluster version of etcd is already ${newer}, and ${etcd.version} cannot read the cluster's data`;
   const quorum = Math.floor(controllers.length / 2) + 1;
   return versions.length >= quorum
     ? null

@@ -58,7 +58,7 @@ async function lostMembers({ etcd, identity }: Os, wanted: InitialCluster, signa
   }
 }
 
-/** Whether an etcd member has ever started on this machine. An unreadable record counts too. */
+/** Whether an etcd member has ever started on this machine. Also true if the member's record is unreadable. */
 export async function memberStarted(files: Pick<Files, "stat">): Promise<boolean> {
   return (await files.stat(etcdRecordFile)) !== undefined || (await hasData(files));
 }
@@ -99,7 +99,7 @@ function spelt(members: InitialCluster): string {
     .join(",");
 }
 
-/** Normalizes white space, so that texts that differ only in layout compare equal. */
+/** Normalizes whitespace, so that texts that differ only in layout compare equal. */
 function squeezed(text: string): string {
   return text
     .replaceAll("\\\n", " ")

@@ -12,7 +12,7 @@ export async function missingDisk(files: Pick<Files, "stat">): Promise<KhwError 
   const [own, parent] = await Promise.all([files.stat(etcdDataFolder), files.stat(dirname(etcdDataFolder))]);
   if (own?.kind === "directory" && own.device !== parent?.device) return null;
   return new KhwError("DISK_MISSING", `no disk is mounted at ${etcdDataFolder}, and etcd requires a dedicated disk`, {
-    hint: "attach the disk and mount it, also in /etc/fstab for later boots (`etcd.dedicatedDisk` in khw.yaml requires it)",
+    hint: "attach and mount the disk, and add it to /etc/fstab for later boots (`etcd.dedicatedDisk` in khw.yaml requires this disk)",
   });
 }
 

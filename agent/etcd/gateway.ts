@@ -27,7 +27,7 @@ export interface GatewayIdentity {
 }
 
 export interface GatewayOptions {
-  /** The time limit of each call; 3 s by default. */
+  /** The time limit for each call; 3 s by default. */
   readonly callMillis?: number;
   /** The maximum size of a response; 1 MiB by default. */
   readonly maxAnswerBytes?: number;

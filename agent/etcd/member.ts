@@ -16,7 +16,7 @@ export const etcdctlIdentity = {
 
 /**
  * Reads the local member's status. This works even without a quorum.
- * @throws KhwError NOT_READY if it does not answer
+ * @throws KhwError NOT_READY if the member does not answer
  */
 export async function readMember(etcd: EtcdServers, signal: AbortSignal): Promise<EtcdMember> {
   const [status, list] = await Promise.all(
@@ -66,7 +66,7 @@ function hex(value: unknown): string {
 }
 
 /**
- * The time limit of a defragmentation. The member copies its whole database and answers no requests in the meantime.
+ * The time limit for a defragmentation. The member copies its whole database and answers no requests in the meantime.
  */
 const defragmentMillis = 300_000;
 

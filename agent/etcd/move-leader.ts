@@ -33,7 +33,7 @@ interface FollowsOptions {
   readonly signal: AbortSignal;
 }
 
-/** Whether the member answers and follows the same leader. */
+/** Whether the member answers and follows the given leader. */
 async function follows({ clientUrls: [server] }: Member, { os, leader, signal }: FollowsOptions): Promise<boolean> {
   if (server === undefined) return false;
   try {

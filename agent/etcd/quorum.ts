@@ -9,7 +9,8 @@ export interface Quorum {
 }
 
 /**
- * Returns the cluster as the other controllers' servers see it, if enough of them have a leader to form a quorum.
+ * Returns the cluster as the other controllers' servers see it, if the servers that have a leader are enough for a
+ * quorum.
  * @throws KhwError NOT_READY, with each unusable server and the reason
  */
 export async function findQuorum(

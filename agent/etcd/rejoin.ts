@@ -110,7 +110,7 @@ async function begin(
   if (record.stage === "member" && activeState === "active") {
     throw new KhwError(
       "NOT_READY",
-      `etcd is running, but its data in ${etcdMemberFolder} is not visible, so khw does not change etcd`,
+      `etcd is running, but its data in ${etcdMemberFolder} is not visible to the agent, so khw leaves etcd as it is`,
       {
         hint: "check the folder and its mounts on the node; if the data is lost, etcd exits and the agent makes the member rejoin",
       },
@@ -149,7 +149,7 @@ function otherMembers(desired: WithEtcd, members: readonly Member[]): InitialClu
       throw new KhwError(
         "SERVICE_FAILED",
         `etcd has a member ${hexId(id)} at ${show(peerUrls.join(", "))}, which is not a controller`,
-        { hint: "remove it (`etcdctl member remove`), or list all members as controllers in khw.yaml" },
+        { hint: "remove this member (`etcdctl member remove`), or list all members as controllers in khw.yaml" },
       );
     });
   return new Map(entries);

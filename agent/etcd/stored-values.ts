@@ -42,7 +42,7 @@ export async function countStoredValues(options: ReadValuesOptions): Promise<Sto
   });
 }
 
-/** The number of objects that are named for each version. */
+/** The maximum number of objects to list by name for each version. */
 const maxExamples = 3;
 
 /**

@@ -11,8 +11,8 @@ export interface TypeMeta {
 const protobufMark = Buffer.from("k8s\0");
 
 /**
- * Reads the API version and kind of a value in etcd, which is protobuf or JSON. Returns undefined for every other
- * value, and for a damaged one.
+ * Reads the API version and kind of a protobuf or JSON value in etcd. Returns undefined if the value has another format
+ * or is damaged.
  */
 export function readTypeMeta(value: Buffer): TypeMeta | undefined {
   try {
@@ -24,7 +24,7 @@ export function readTypeMeta(value: Buffer): TypeMeta | undefined {
   }
 }
 
-/** `message Unknown` of k8s.io/apimachinery/pkg/runtime: the field 1 is a TypeMeta. */
+/** `message Unknown` of k8s.io/apimachinery/pkg/runtime: field 1 is a TypeMeta. */
 function fromUnknown(bytes: Uint8Array): TypeMeta | undefined {
   const meta = fieldsOf(bytes, [1]).get(1);
   if (meta === undefined) return undefined;
@@ -33,7 +33,10 @@ function fromUnknown(bytes: Uint8Array): TypeMeta | undefined {
   return known({ apiVersion: text(1), kind: text(2) });
 }
 
-/** Returns these length-delimited fields of a message. Stops after the last one, because the object itself is large. */
+/**
+ * Returns the given length-delimited fields of a message. Stops after the last of these fields, because the object
+ * itself is large.
+ */
 function fieldsOf(bytes: Uint8Array, numbers: readonly number[]): Map<number, Uint8Array> {
   const reader = new BinaryReader(bytes);
   const found = new Map<number, Uint8Array>();

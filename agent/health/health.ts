@@ -22,7 +22,7 @@ export interface HealthCheck {
    * certificate.
    */
   readonly clientCertificate?: boolean;
-  /** The HTTP statuses of a healthy component; 200 by default. */
+  /** The HTTP status codes that a healthy component returns; 200 by default. */
   readonly wellStatuses?: readonly number[];
 }
 
@@ -131,7 +131,7 @@ const maxToldLength = 200;
 
 function unanswered({ failure }: ProbeResult): string {
   if (failure === "unverified") return ": the server that answered cannot be verified";
-  return failure === "rejected" ? ": the server that answered refuses the agent" : " does not answer";
+  return failure === "rejected" ? ": the server that answered rejects the agent's TLS handshake" : " does not answer";
 }
 
 /**

@@ -11,9 +11,9 @@ const memoryShare = 0.95;
 
 /**
  * Returns why the agent cannot trust its own observations; null if it can. To an agent that is short of resources,
- * every component seems to be down and every step to differ. The supervisor therefore calls this function before it
- * counts a missing response. The reconciler calls it before a repair, and `rejoin` before it discards the member's
- * data.
+ * every component seems to be down, and every step seems to differ. The supervisor therefore calls this function before
+ * it counts a missing response. The reconciler calls it before a repair, and `rejoin` calls it before discarding the
+ * member's data.
  */
 export async function doubtOwnView({ probes }: Pick<Os, "probes">, signal: AbortSignal): Promise<string | null> {
   return doubtOf(await probes.self(signal));

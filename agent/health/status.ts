@@ -18,7 +18,7 @@ export interface ComponentFacts {
   readonly name: string;
   readonly unit: UnitStatus;
   readonly version: string;
-  /** The minor release that its unit lets it emulate; empty: none. */
+  /** The minor release that the unit makes the program emulate, or an empty string. */
   readonly emulatedVersion: string;
   /** The reason why the component is unhealthy; null if it is healthy. */
   readonly reason: string | null;
@@ -58,7 +58,7 @@ export function inactiveReason({ loadState, activeState }: UnitStatus): string {
 /**
  * Returns the component's installed version; empty if it is unknown. For a Kubernetes program, finds the release whose
  * program has the same inode as the program in /usr/local/bin. For a package, asks dpkg. For etcd, prefers the version
- * that etcd reports, because khw may not have installed it.
+ * that etcd reports, because khw might not have installed etcd.
  */
 export async function installedVersion(check: HealthCheck, os: Os): Promise<string> {
   const { files, packages } = os;
@@ -72,7 +72,7 @@ export async function installedVersion(check: HealthCheck, os: Os): Promise<stri
   });
 }
 
-/** Returns the minor release that the installed unit lets its program emulate, for example "1.31"; empty: none. */
+/** Returns the minor release that the installed unit makes the program emulate, such as "1.31", or an empty string. */
 export async function emulatedVersion({ unit }: HealthCheck, { files }: Pick<Os, "files">): Promise<string> {
   const text = (await files.read(unitFile(unit)))?.toString("utf8") ?? "";
   return /\s--emulated-version='?(?:kube=)?(1\.\d{1,3})\b/.exec(text)?.[1] ?? "";

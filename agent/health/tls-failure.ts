@@ -7,7 +7,7 @@ import { credentialFile, etcdFile } from "../paths.ts";
 /** The files from which the servers on a controller read their certificates. */
 const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem")];
 
-/** Two times that differ by more than this cannot come from the same clock. */
+/** Two timestamps that differ by more than this cannot come from the same clock. */
 const clockMillis = 60_000;
 
 /**

@@ -15,8 +15,8 @@ export interface EventLog<Event extends Numbered> {
   /** Returns the ID of the newest entry; 0 if the log is empty. */
   newest(): number;
   /**
-   * Returns entries, oldest first, but at most one page (256 entries) to bound the memory. For the next page, pass the
-   * last entry's ID as `afterId`.
+   * Returns entries, oldest first. To limit the memory use, returns at most one page (256 entries). For the next page,
+   * pass the last entry's ID as `afterId`.
    */
   list(filter: {
     readonly sinceUnixMillis: number;

@@ -33,7 +33,7 @@ const outcomes = new Map<OperationState, string>([
 ]);
 
 /**
- * Starts to count events. The returned function returns the values of all metrics (docs/metrics.md) in Prometheus' text
+ * Starts counting events. The returned function returns the values of all metrics (docs/metrics.md) in Prometheus' text
  * format. Counters start at zero in each agent process, which Prometheus can handle.
  */
 export function createMetrics({ node, version, startSeconds, residentBytes, signal }: MetricsOptions): () => string {
@@ -85,7 +85,7 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
       ),
       gauge(
         "khw_component_systemd_restarts",
-        "How often systemd has restarted the component since its last requested start.",
+        "How many times systemd has restarted the component since its last requested start.",
         ofComponents(components, ({ restarts }) => restarts),
       ),
       counter(
@@ -93,8 +93,10 @@ export function createMetrics({ node, version, startSeconds, residentBytes, sign
         "Automatic restarts of the component by the agent.",
         components.map(({ name, supervisedRestarts }) => [{ component: name }, supervisedRestarts]),
       ),
-      counter("khw_repairs_total", "Steps that differed and were repaired.", [[{}, repairs]]),
-      gauge("khw_drifted_steps", "Steps that differ and have not been repaired.", [[{}, drift.steps.length]]),
+      counter("khw_repairs_total", "Steps that differed from the desired state and were repaired.", [[{}, repairs]]),
+      gauge("khw_drifted_steps", "Steps that differ from the desired state and have not been repaired.", [
+        [{}, drift.steps.length],
+      ]),
       gauge("khw_drift_paused", "1 while drift checks are paused.", [[{}, bit(drift.paused !== "")]]),
       gauge(
         "khw_drift_checked_timestamp_seconds",
@@ -127,8 +129,12 @@ function snapshotGauges(newest: Snapshot | undefined): Metric[] {
       "When this machine took its newest verified snapshot of etcd, in seconds since the epoch.",
       [[{}, takenUnixMillis / 1000]],
     ),
-    gauge("khw_etcd_snapshot_size_bytes", "The size of that snapshot, in bytes.", [[{}, size]]),
-    gauge("khw_etcd_snapshot_revision", "The newest revision in that snapshot.", [[{}, revision]]),
+    gauge("khw_etcd_snapshot_size_bytes", "The size of this machine's newest verified snapshot of etcd, in bytes.", [
+      [{}, size],
+    ]),
+    gauge("khw_etcd_snapshot_revision", "The newest revision in this machine's newest verified snapshot of etcd.", [
+      [{}, revision],
+    ]),
   ];
 }
 

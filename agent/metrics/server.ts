@@ -7,7 +7,7 @@ export interface MetricsServerOptions {
   /** Returns the current metrics in Prometheus' text format. */
   readonly metrics: () => string;
   readonly log: (line: string) => void;
-  /** Stops the server when it aborts. */
+  /** The server stops when this signal aborts. */
   readonly signal: AbortSignal;
 }
 

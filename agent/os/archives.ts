@@ -30,7 +30,7 @@ export function createArchives(): Archives {
       const { code, lines } = await run(["tar", ...how, `--file=${archive}`, "--", ...members], { signal });
       if (code !== 0) {
         throw new KhwError("IO_FAILED", `${archive} cannot be unpacked: ${lines.slice(-toldLines).join("; ")}`, {
-          hint: "check that it is an archive of this release, and that the disk has free space",
+          hint: "check that this file is an archive of this release, and that the disk has free space",
         });
       }
       for (const member of members) await sync(join(to, basename(member)));

@@ -1,6 +1,7 @@
 /**
- * Returns a function that runs the operation at most once at a time. All calls made during a run share the next run.
- * They cannot share the current run, because it may have started before the change that the caller wants it to see.
+ * Returns a function that never runs the operation more than once at the same time. All calls made during a run share
+ * the next run. They cannot share the current run, because it may have started before the change that the caller wants
+ * it to see.
  */
 export function coalesce<Result>(operation: () => Promise<Result>): () => Promise<Result> {
   let running: Promise<Result> | undefined;

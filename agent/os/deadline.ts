@@ -12,7 +12,7 @@ const over = new Error("the work with this deadline has ended");
 /**
  * Starts a deadline. Disposal aborts the signal, so that nothing started under the deadline continues. It also removes
  * the deadline's listener from the caller's signal, which may live as long as the process.
- * @param expired returns the abort reason when the time is up, which can thus include the last observed state
+ * @param expired returns the abort reason when the time is up; the reason can therefore include the last observed state
  */
 export function deadline(signal: AbortSignal, millis: number, expired: () => unknown): Deadline {
   const controller = new AbortController();

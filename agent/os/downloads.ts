@@ -59,7 +59,7 @@ export interface DownloadsOptions {
 }
 
 const connectMillis = 10_000;
-/** How long a mirror may deliver no new data, over all retries, before the next mirror is tried. */
+/** How long a mirror may go without delivering new data, over all retries, before the next mirror is tried. */
 const patienceMillis = 30_000;
 const backoff: Backoff = { firstMillis: 500, maxMillis: 8000 };
 
@@ -86,7 +86,7 @@ export function createDownloads(options: DownloadsOptions): Downloads {
 /** Fills the sink from a mirror. Resolves with the mirror's URL as it is shown in messages. */
 type Fill = (sink: Sink) => Promise<string>;
 
-/** Calls `take` for one mirror after the other, until a mirror delivers. */
+/** Calls `take` for one mirror after another, until a mirror delivers the file. */
 async function fromMirrors<T>(
   request: DownloadRequest,
   options: DownloadsOptions,

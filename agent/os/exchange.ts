@@ -33,7 +33,7 @@ export interface HttpAnswer {
 
 /**
  * Sends a request and returns the response. Rejects with Node's own errors. Uses Node's built-in client, because undici
- * would stay in memory. Ignores proxies in the environment.
+ * would stay in memory. Ignores proxy settings in the environment.
  */
 export function exchange(url: URL, { body, maxBytes, ...request }: HttpRequest & HttpExchange): Promise<HttpAnswer> {
   return readAnswer(openRequest(url, request), {

@@ -5,11 +5,11 @@ import { codeOf } from "../../proto/errno.ts";
 export type ProbeFailure =
   /** The connection was refused. */
   | "refused"
-  /** No connection was made before the time-out. */
+  /** No connection was made before the timeout. */
   | "unconnected"
-  /** A connection was made, but no response arrived before the time-out. */
+  /** A connection was made, but no response arrived before the timeout. */
   | "silent"
-  /** The server closed the connection without a response, or its response is not HTTP. */
+  /** The server closed the connection without a response, or its response was not HTTP. */
   | "closed"
   /** The server's certificate failed verification, so the server is running. */
   | "unverified"
@@ -29,8 +29,8 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * Classifies a request's error by the state of the server. An unknown error counts as the caller's own failure, and
- * therefore not as evidence against the server.
+ * Classifies a request's error by what it shows about the state of the server. An unknown error counts as the caller's
+ * own failure, and therefore not as evidence against the server.
  * @param socket the request's connection, if it had one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {

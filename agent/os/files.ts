@@ -43,8 +43,8 @@ export interface FileFacts {
 }
 
 /**
- * The machine's file system. Paths are absolute. A failure throws a KhwError IO_FAILED with the path, and for common
- * causes, such as a full disk, with a hint.
+ * The machine's file system. Paths are absolute. A failure throws a KhwError IO_FAILED with the path. For common
+ * causes, such as a full disk, the error also has a hint.
  */
 export interface Files {
   /** Returns undefined if the path does not exist. Does not follow symbolic links. */
@@ -52,8 +52,8 @@ export interface Files {
   /** Returns undefined if the file does not exist. */
   read(path: string): Promise<Buffer | undefined>;
   /**
-   * Does the same as `read`, for the few small files that are read every few seconds. The contents are cached, as
-   * `sha256` caches its results.
+   * Does the same as `read`, for the few small files that are read every few seconds. The contents are cached in the
+   * same way as the results of `sha256`.
    */
   readOften(path: string): Promise<Buffer | undefined>;
   /**
@@ -86,16 +86,18 @@ export interface Files {
   remove(path: string): Promise<void>;
   /**
    * Calls the listener shortly after a change in one of these folders, until the returned function is called. Changes
-   * include those to a file's contents, mode, owner or name, and the removal or return of a folder. Many changes at
-   * once cause only one call. The listener is also called once when watching has started; no change after that is
+   * include those to a file's contents, mode, owner or name, and the removal or reappearance of a folder. Many changes
+   * at once cause only one call. The listener is also called once when watching has started; no change after that is
    * missed.
    */
   watch(folders: readonly string[], listener: () => void): () => void;
-  /** Returns how many bytes root can still write to the file system of a path. The path need not exist yet. */
+  /**
+   * Returns how many bytes root can still write to the file system that contains a path. The path need not exist yet.
+   */
   available(path: string): Promise<number>;
 }
 
-/** Creates the access to the machine's file system. */
+/** Creates the interface to the machine's file system. */
 export function createFiles(): Files {
   // The maximum is larger than the number of files that khw hashes.
   const sha256 = createRemembered({ derive: digestOf, most: 256 });

@@ -12,10 +12,10 @@ export function systemMessage(error: unknown): string | undefined {
 }
 
 const hints: Readonly<Record<string, string>> = {
-  ENOENT: "create its folder, which is missing, then run the command again",
+  ENOENT: "create the missing parent folder, then run the command again",
   EISDIR: "move the folder at this path out of the way, then run the command again",
-  ENOSPC: "free up space on the file system that holds it (the disk is full), then run the command again",
-  EDQUOT: "free up space on the file system that holds it (the quota is used up), then run the command again",
+  ENOSPC: "free up space on the file system that contains this path (the disk is full), then run the command again",
+  EDQUOT: "free up space on the file system that contains this path (the quota is used up), then run the command again",
   EROFS:
     "check whether the file system is read-only (`dmesg`), or whether a symlink points outside ReadWritePaths in the agent's unit",
   EACCES: "run the agent as root, and allow the path in its unit (ReadWritePaths)",

@@ -2,8 +2,7 @@ import { isFatal } from "./fatal.ts";
 import { run } from "./run.ts";
 
 /**
- * Matches long output from Kubernetes' programs and from Go that does not help: the values of all flags, and stack
- * traces.
+ * Matches long, unhelpful output from Kubernetes' programs and from Go: the values of all flags, and stack traces.
  */
 const noise =
   /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[|^runtime stack:$|^\.\.\.(?:additional|\d+) frames? .*elided|^(?:r\w{1,5}|[c-g]s|lr|sp|pc|fault)\s+0x[0-9a-f]+$|^$|\] FLAG: --|^\s+--?\w/;
@@ -16,7 +15,7 @@ export interface StartLines {
   readonly invocation: string;
   /** The unit's own lines, and systemd's lines about the unit ("Failed at step EXEC ..."), oldest first. */
   readonly lines: string[];
-  /** The program's first fatal line (fatal.ts). It is kept, no matter how many lines follow. */
+  /** The program's first fatal line (fatal.ts). This line is kept, no matter how many lines follow it. */
   fatal?: string;
 }
 

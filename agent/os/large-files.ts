@@ -21,7 +21,7 @@ export interface LargeFiles {
 
 const chunkBytes = 256 * 1024;
 
-/** Creates the access to large files and whole folders on the machine. */
+/** Creates the interface to large files and whole folders on the machine. */
 export function createLargeFiles(): LargeFiles {
   return {
     read: (path, { from = 0, to = Infinity } = {}) => readChunks(path, from, to),

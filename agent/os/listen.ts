@@ -12,7 +12,7 @@ export interface Settle<T> {
 }
 
 /**
- * Starts listening at once, so that the caller can afterwards trigger the event without missing it. `start` adds
+ * Starts listening immediately, so that the caller can then trigger the event without missing it. `start` adds
  * listeners that settle the outcome, and returns functions that remove the listeners. If the signal aborts first, the
  * outcome rejects with the signal's reason.
  */

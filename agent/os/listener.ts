@@ -42,7 +42,7 @@ interface ListeningSocket {
   readonly waiting: number;
 }
 
-/** Finds the sockets that are listening on the port, in the kernel's tables. */
+/** Searches the kernel's tables for the sockets that are listening on the port. */
 async function listeningSockets(port: number): Promise<ListeningSocket[]> {
   const tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(async (path) => orAbsent(() => readFile(path, "utf8")));
   const suffix = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;

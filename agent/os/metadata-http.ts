@@ -16,9 +16,9 @@ export interface MetadataOptions {
 
 export interface ReadOptions extends MetadataOptions {
   readonly baseUrl: string;
-  /** The last failure for each value, which is included in the time-out's message. */
+  /** The last failure for each value. The timeout message includes these failures. */
   readonly seen: Map<string, string>;
-  /** The maximum size of a response; 4096 by default. Longer responses are refused. */
+  /** The maximum size of a response; 4096 by default. Longer responses are rejected. */
   readonly maxBytes?: number;
 }
 

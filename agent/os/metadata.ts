@@ -4,12 +4,13 @@ import { parseIPv4, parseNodeName, refuse, show } from "../../proto/validate.ts"
 import { deadline } from "./deadline.ts";
 import { type MetadataOptions, readValue, metadataUnavailable } from "./metadata-http.ts";
 
-/** Reads one value below /computeMetadata/v1/; undefined if the server has no value of that name. */
+/** Reads one value below /computeMetadata/v1/; undefined if the server has no value with that name. */
 type ReadValue = (name: string) => Promise<string | undefined>;
 
 /**
  * Reads this instance's name, internal IP address and location from Compute Engine's metadata server.
- * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or the response does not look like Google's
+ * @throws KhwError METADATA_UNAVAILABLE if the server does not answer in time, or if its response does not look like
+ * one from Google's server
  */
 export async function readIdentity(options: MetadataOptions): Promise<Identity> {
   const { signal, baseUrl = "http://metadata.google.internal", deadlineMillis = 60_000 } = options;
@@ -24,8 +25,9 @@ export async function readIdentity(options: MetadataOptions): Promise<Identity> 
 }
 
 /**
- * Reads one value below /computeMetadata/v1/; undefined if the server has no value of that name.
- * @throws KhwError METADATA_UNAVAILABLE if it does not answer in time, or the response does not look like Google's
+ * Reads one value below /computeMetadata/v1/; undefined if the server has no value with that name.
+ * @throws KhwError METADATA_UNAVAILABLE if the server does not answer in time, or if its response does not look like
+ * one from Google's server
  */
 export async function readMetadata(name: string, options: MetadataOptions): Promise<string | undefined> {
   const { signal, baseUrl = "http://metadata.google.internal", deadlineMillis = 10_000 } = options;
@@ -72,7 +74,7 @@ function parseRegion(region: string): string {
   return region;
 }
 
-/** Checks a project's id. Ids from before 2011 carry a domain ("example.com:project"). */
+/** Checks a project's ID. IDs from before 2011 contain a domain ("example.com:project"). */
 function parseProject(project: string): string {
   if (!/^([a-z0-9.-]+:)?[a-z][-a-z0-9]{4,28}[a-z0-9]$/.test(project)) {
     refuse("project/project-id", `${show(project)} is not a project ID`);

@@ -25,9 +25,9 @@ export interface PackageFiles {
   /** Compares two versions according to Debian's rules. */
   isOlder(version: string, than: string, signal: AbortSignal): Promise<boolean>;
   /**
-   * Starts to install a package file with apt, in a separate unit, and returns before apt exits. The unit keeps running
+   * Starts installing a package file with apt, in a separate unit, and returns before apt exits. The unit keeps running
    * when the agent exits.
-   * @throws KhwError SERVICE_FAILED if systemd refuses the unit
+   * @throws KhwError SERVICE_FAILED if systemd rejects the unit
    */
   beginInstall(path: string, options: BeginInstallOptions): Promise<void>;
 }

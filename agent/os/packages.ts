@@ -11,7 +11,7 @@ import { runTransient } from "./transient.ts";
 
 /** Manages the distribution's packages. */
 export interface Packages {
-  /** Returns the installed version; undefined if the package is not installed, or not completely. */
+  /** Returns the installed version; undefined if the package is not installed, or is only partly installed. */
   installed(name: string): Promise<string | undefined>;
   /**
    * Updates apt's package lists and installs a package, in transient units. Waits while another process holds apt's
@@ -34,12 +34,12 @@ export interface PackagesOptions {
   readonly clock: Clock;
   /** How long to wait while another process holds apt's locks. */
   readonly lockMillis?: number;
-  /** The time limit of an installation, including waiting for locks. */
+  /** The time limit for an installation, including the time spent waiting for locks. */
   readonly installMillis?: number;
 }
 
 interface Apt {
-  /** Runs an apt or dpkg command, and repeats it while another process holds a lock that it needs. */
+  /** Runs an apt or dpkg command, and repeats the command while another process holds a lock that the command needs. */
   (argv: readonly string[]): Promise<Ended>;
 }
 

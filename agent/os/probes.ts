@@ -44,8 +44,8 @@ export interface Probes {
     },
   ): Promise<ProbeResult>;
   /**
-   * Makes small writes that are synced in the same way as etcd's log (fdatasync). Returns the milliseconds until each
-   * write is on disk. The folder need not exist yet. Leaves no files behind.
+   * Makes small writes that are synced in the same way as etcd's log (fdatasync). Returns how many milliseconds each
+   * write takes to reach the disk. The folder need not exist yet. Leaves no files behind.
    */
   writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
   /**
@@ -75,7 +75,9 @@ type ProbeOptions = Parameters<Probes["http"]>[1];
 interface Kept {
   readonly http: HttpAgent;
   readonly https: HttpsAgent;
-  /** The server certificates of the open connections, cached so that a probe need not parse its certificate again. */
+  /**
+   * The server certificates of the open connections, cached so that a probe need not parse the same certificate again.
+   */
   readonly certificates: WeakMap<TLSSocket, ServedCertificate>;
   readonly clock: Pick<Clock, "now">;
 }

@@ -9,8 +9,8 @@ export interface RememberedOptions<T> {
 }
 
 /**
- * A file must be unchanged for this time before its value is cached. The kernel's timestamps advance only once per tick
- * (at most 10 ms). A second change within the same tick would be missed.
+ * A file must be unchanged for this time before the value derived from it is cached. The kernel's timestamps advance
+ * only once per tick (at most 10 ms). A second change within the same tick would be missed.
  */
 const tickNanos = 20_000_000n;
 

@@ -3,7 +3,7 @@ import { connect, createServer } from "node:net";
 import { freemem } from "node:os";
 import { deadline } from "./deadline.ts";
 
-/** The results of the agent's self-checks, which show whether it can observe the machine correctly. */
+/** The results of the agent's self-checks. They show whether the agent can observe the machine correctly. */
 export interface SelfFacts {
   /** Why a connection to the agent's own listener failed; null if it worked. */
   readonly loopback: string | null;

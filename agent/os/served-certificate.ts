@@ -19,9 +19,9 @@ export interface ServedCertificate {
 }
 
 /**
- * Returns the certificate of a server that failed verification. Sends a second request without verification, and reads
- * the certificate from its connection; from the response, only the time is used. Returns undefined if the server does
- * not answer this time.
+ * Returns a server certificate that failed verification. Sends a second request without verification, and reads the
+ * certificate from the connection of that request. Uses only the time from the response. Returns undefined if the
+ * server does not answer this time.
  */
 export async function askCertificate(url: URL, options: HttpRequest): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;

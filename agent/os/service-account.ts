@@ -17,7 +17,7 @@ export async function readAccessToken(options: MetadataOptions): Promise<string>
   } catch {
     // Drops the parser's message, which could contain part of the response and therefore part of the token.
   }
-  throw tokenUnavailable("the metadata server's response has no token");
+  throw tokenUnavailable("the metadata server's response contains no token");
 }
 
 function tokenUnavailable(why: string): KhwError {

@@ -147,7 +147,10 @@ function hostOf(session: string): string {
 /** A temporary failure. */
 class Passing extends KhwError {}
 
-/** Whether an upload failed for a reason that would make all other uploads fail too, such as a temporary failure. */
+/**
+ * Whether an upload failed for a reason that would make all other uploads fail too. A temporary failure counts as such
+ * a reason.
+ */
 export function mayPass(error: unknown): boolean {
   return error instanceof Passing || !(error instanceof KhwError) || error.code !== "IO_FAILED";
 }
@@ -171,6 +174,6 @@ function uploadRefused({ bucket, name }: Upload, { status, body }: HttpAnswer): 
 
 function uploadError(where: string, why: string, passing: boolean): KhwError {
   const hint =
-    "allow the instance's service account to create and read objects in the bucket, with the scope devstorage.read_write";
+    "allow the instance's service account to create and read objects in the bucket, and give it the scope devstorage.read_write";
   return new (passing ? Passing : KhwError)("IO_FAILED", `${where}: ${why}`, { hint });
 }

@@ -26,7 +26,7 @@ const signalType = 4;
  */
 const openReads = 64;
 
-/** A connection to systemd over the system bus. It reconnects by itself when the bus returns. */
+/** A connection to systemd over the system bus. It reconnects by itself when the bus is available again. */
 export interface SystemdBus extends AsyncDisposable {
   /**
    * Calls a method of systemd's manager object. The signature specifies the types of the arguments.
@@ -38,9 +38,9 @@ export interface SystemdBus extends AsyncDisposable {
     options?: CallOptions,
   ): Promise<T>;
   /**
-   * Reads these properties of one of a unit's interfaces. An unknown unit has these properties too, with the load state
-   * "not-found". Reads the properties one by one. A unit has hundreds of properties, and reading all of them takes ten
-   * times as long.
+   * Reads the given properties from one interface of a unit. An unknown unit has these properties too, with the load
+   * state "not-found". Reads the properties one by one. A unit has hundreds of properties, and reading all of them
+   * takes ten times as long.
    */
   properties(
     unit: string,
@@ -54,7 +54,7 @@ export interface SystemdBus extends AsyncDisposable {
    * lost, events are missed.
    */
   onLost(listener: () => void): () => void;
-  /** Resolves on the next change to the unit's state, or when a lost connection returns. */
+  /** Resolves on the next change to the unit's state, or when a lost connection is restored. */
   changed(unit: string, signal: AbortSignal): Promise<void>;
   /**
    * Calls the listener on every change to these units, until the returned function is called. Reports all units when

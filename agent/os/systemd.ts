@@ -41,8 +41,8 @@ export interface UnitStatus {
   readonly stateSince: number;
   readonly restarts: number;
   /**
-   * Whether systemd skipped the unit's last start because one of the unit's conditions did not hold; absent if it did
-   * not.
+   * Whether systemd skipped the unit's last start because one of the unit's conditions did not hold; absent if systemd
+   * did not skip the start.
    */
   readonly unmet?: boolean;
 }
@@ -68,7 +68,7 @@ export interface Systemd {
   changed(name: string, signal: AbortSignal): Promise<void>;
   /**
    * Calls the listener on every change to these units, until the returned function is called. Reports all units when
-   * changes may have been missed, which is after a reconnection and after `daemon-reload`.
+   * changes may have been missed, that is, after a reconnection and after `daemon-reload`.
    */
   watch(names: readonly string[], listener: (change: UnitChange) => void): () => void;
   /** Sends SIGKILL to all processes of a unit. Does nothing if the unit has no processes. */
@@ -95,8 +95,8 @@ export interface SystemdOptions {
   /** A D-Bus address. */
   readonly address?: string;
   /**
-   * The time limit of a job. systemd itself aborts a start that hangs (TimeoutStartSec), so this limit only guards
-   * against a stuck job queue.
+   * The time limit for a job. systemd itself aborts a start that hangs (TimeoutStartSec), so the only purpose of this
+   * limit is to guard against a stuck job queue.
    */
   readonly jobMillis?: number;
 }
@@ -147,8 +147,8 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
 }
 
 /**
- * Checks a unit's name against systemd's rules, so that a match rule or a command line cannot interpret it as anything
- * else.
+ * Checks a unit's name against systemd's rules, so that the name cannot be misinterpreted in a match rule or on a
+ * command line.
  */
 export function parseUnitName(name: string): string {
   if (!/^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*\.(service|socket|target|timer|path|mount|slice|scope)$/.test(name)) {
@@ -223,10 +223,13 @@ interface Job {
   readonly deadlineMillis: number;
 }
 
-/** The result of a job that was not finished in time. */
+/** The result of a job that did not finish in time. */
 const overdue = "overdue";
 
-/** Queues a job and waits until it is done. After an abort, systemd still runs the job, with its own time-outs. */
+/**
+ * Queues a job and waits until it is done. After an abort, systemd still runs the job, subject to systemd's own
+ * timeouts.
+ */
 async function runJob(bus: SystemdBus, { member, name, signal, deadlineMillis }: Job): Promise<void> {
   signal.throwIfAborted();
   const ended = new Map<string, string>();

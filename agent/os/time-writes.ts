@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { io, orAbsent } from "./io.ts";
 import { isErrno } from "../../proto/errno.ts";
 
-/** The size of each write, which is that of etcd's log record for a small request. */
+/** The size of each write, which equals the size of etcd's log record for a small request. */
 const writeBytes = 2300;
 
 export async function writes(

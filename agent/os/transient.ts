@@ -28,7 +28,7 @@ function setProperties(properties: readonly string[]): string[] {
 }
 
 export interface StartTransientOptions extends Required<Pick<TransientOptions, "environment" | "properties">> {
-  /** The unit's full name. systemd refuses the name if a unit of that name is loaded. */
+  /** The unit's full name. systemd rejects the name if a unit with that name is loaded. */
   readonly unit: string;
   readonly signal: AbortSignal;
 }
@@ -37,7 +37,7 @@ export interface StartTransientOptions extends Required<Pick<TransientOptions, "
  * Starts a program in a transient oneshot unit, and returns when systemd has queued the start. The unit does not depend
  * on the agent's process: it keeps running when the agent exits, and its output goes to the journal. After a failure,
  * the unit stays loaded.
- * @throws KhwError SERVICE_FAILED if systemd refuses the unit
+ * @throws KhwError SERVICE_FAILED if systemd rejects the unit
  */
 export async function startTransient(argv: readonly string[], options: StartTransientOptions): Promise<void> {
   const { unit, environment, properties, signal } = options;
@@ -72,7 +72,7 @@ async function stop(systemd: Pick<Systemd, "stop">, unit: string): Promise<void>
   try {
     await systemd.stop(unit, AbortSignal.timeout(stopMillis));
   } catch (error) {
-    // The unit has stopped in the meantime, so systemd does not know it any more.
+    // The unit has stopped in the meantime, so systemd no longer knows it.
     if (!(error instanceof KhwError)) throw error;
   }
 }

@@ -14,7 +14,7 @@ export interface Trials {
   ): Promise<Ended>;
 }
 
-/** The time limit of a run. Trial programs usually exit at once, even on a busy machine. */
+/** The time limit for a run. Trial programs usually exit at once, even on a busy machine. */
 const limitSeconds = 30;
 
 /**
@@ -33,14 +33,14 @@ const withoutRights = [
 ];
 
 /**
- * The number of output lines to keep. A program that refuses a flag prints the error first, and then hundreds of lines
+ * The number of output lines to keep. A program that rejects a flag prints the error first, and then hundreds of lines
  * of usage.
  */
 const mostLines = 5_000;
 
 /**
- * Takes pairs of a path and a text, up to an empty path, and writes each text to its path. Then runs the remaining
- * arguments as a command.
+ * Takes pairs of a path and a text, until it reaches an empty path, and writes each text to its path. Then runs the
+ * remaining arguments as a command.
  */
 const script = 'while [ -n "$1" ]; do printf %s "$2" >"$1"; shift 2; done; shift; exec "$@"';
 

@@ -15,9 +15,9 @@ const trips = 5;
 const tripMillis = 2_000;
 
 /**
- * Measures whether this machine's disk, or the network to the other controllers, is too slow for etcd. Leaves no files
- * behind. The disk test takes seconds and slows down etcd's writes. It is skipped if an Apply would not change etcd on
- * this machine.
+ * Checks whether this machine's disk, or the network to the other controllers, is too slow for etcd. Leaves no files
+ * behind. The disk test takes several seconds and slows down etcd's writes. It is skipped if an Apply would not change
+ * etcd on this machine.
  */
 export async function checkLatency(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const own = ownController(desired).name;

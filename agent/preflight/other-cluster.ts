@@ -6,7 +6,7 @@ import { credentialFile, etcdFile } from "../paths.ts";
 
 /**
  * Finds files of another cluster that an Apply would irrecoverably overwrite: its CA, or the keys that encrypt its
- * Secrets. `kept` is the desired state that the agent keeps now. Changes nothing.
+ * Secrets. `kept` is the desired state that the agent currently keeps. Changes nothing.
  */
 export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredState | undefined): Promise<KhwError[]> {
   const authorities = [credentialFile("ca.pem"), ...(hasEtcd(desired) ? [etcdFile("ca.pem")] : [])];

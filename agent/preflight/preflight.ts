@@ -63,14 +63,14 @@ async function identityFinding(desired: DesiredState, { identity }: Os): Promise
     "IDENTITY_MISMATCH",
     `this machine is ${identity.name} at ${identity.internalIp}, not ${name} at ${internalIp}`,
     {
-      hint: "correct the node's name or address in khw.yaml or --nodes",
+      hint: "fix the node's name or address in khw.yaml or --nodes",
     },
   );
 }
 
 /**
- * Refuses a shorter list of nodes, for example one instead of three. With such a list, the API server would lose some
- * of its current etcd members.
+ * Rejects a shorter list of nodes, for example a list of one node instead of three. With such a list, the API server
+ * would lose some of its current etcd members.
  */
 async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwError | null> {
   const unit = (await files.read(apiserverUnit))?.toString("utf8") ?? "";
@@ -119,7 +119,7 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
       "PREFLIGHT_FAILED",
       `only ${Math.floor(available / mebibyte)} MiB are free in ${path}, but khw needs ${wanted / mebibyte} MiB`,
       {
-        hint: "free up space on that disk, or give the machine a larger one",
+        hint: "free up space on that disk, or give the machine a larger disk",
       },
     );
   };

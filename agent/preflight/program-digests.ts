@@ -13,8 +13,8 @@ export interface FoundDigests {
 }
 
 /**
- * Returns digests for the programs that have no digest in the desired state. Prefers the digest that this machine
- * recorded for the release; otherwise uses the one that a mirror publishes. Changes nothing.
+ * Returns digests for the programs that have no digest in the desired state. Prefers the digests that this machine
+ * recorded for the release; otherwise uses the digests that a mirror publishes. Changes nothing.
  */
 export async function programDigests(desired: DesiredState, os: Os, signal: AbortSignal): Promise<FoundDigests> {
   const searches = [kubernetesDigests(desired, os, signal)];

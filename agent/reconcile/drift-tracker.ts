@@ -27,7 +27,7 @@ export interface DriftTracker {
   repaired(results: readonly Repaired[], operationId: string): { readonly postponed: boolean };
   /** Records that the repair of these steps is postponed. The error gives the reason. */
   postponed(due: readonly string[], error: KhwError): void;
-  /** Records that the check for drift is paused. */
+  /** Records that the drift check is paused. */
   paused(because: string, policy: Policy | undefined): void;
   /** Returns the time until the next repair is due; Infinity if no repair is scheduled. */
   nextDueMillis(): number;
@@ -52,7 +52,7 @@ export interface DriftTrackerOptions {
 export function createDriftTracker({ statusStore, history, log, now }: DriftTrackerOptions): DriftTracker {
   const attempts = new Map<string, Attempts>();
   const standing = new Map<string, Standing>();
-  /** For each step that differs, the last message that the history recorded about it. */
+  /** For each step that differs, the last message about this step in the history. */
   const told = new Map<string, string>();
   let policy: Policy | undefined;
   let checkedUnixMillis = 0;

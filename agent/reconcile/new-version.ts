@@ -38,7 +38,7 @@ export async function openNewVersion({ files, folder, version, log }: NewVersion
         await files.mkdir(folder, 0o700);
         await files.write(path, `${version}\n`, 0o600);
       } catch (error) {
-        // Without the record, this version holds repairs back again after its next start, which is harmless.
+        // Without the record, this version again holds back repairs after its next start, which is harmless.
         log(`${path} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
       }
     },

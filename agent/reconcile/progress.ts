@@ -8,7 +8,7 @@ export interface Progress {
   stuck(): string | undefined;
 }
 
-/** Longer than a repair ever waits without reporting progress. */
+/** Longer than any repair waits without reporting progress. */
 const patienceMillis = 600_000;
 
 /**

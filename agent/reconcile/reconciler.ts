@@ -56,8 +56,8 @@ const busyMillis = 15_000;
 /** How long an agent that cannot trust its own view waits before it checks again. */
 const doubtMillis = 15_000;
 /**
- * The minimum time between checks, however often files change. If the regular interval is shorter, the interval is the
- * minimum.
+ * The minimum time between checks, however often files change. If the regular interval is shorter, that interval is the
+ * minimum time instead.
  */
 const closestMillis = 1_000;
 

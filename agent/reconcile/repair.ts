@@ -40,7 +40,7 @@ export interface Repaired {
   readonly result: StepResult;
 }
 
-/** Applies the steps that differ, except the waiting ones and all steps that need them. */
+/** Applies the steps that differ, except the waiting steps and all steps that depend on them. */
 export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: RepairOptions): Promise<Repaired[]> {
   const { signal, lease, waiting, ready, progress } = options;
   const list = withoutDependents(steps, waiting).map((step) =>
@@ -53,7 +53,7 @@ export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: R
   });
 }
 
-/** The services that must restart on only one node at a time, keyed by the id of their step. */
+/** The services that must restart on only one node at a time, keyed by the ID of their step. */
 const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
   ["service/kube-apiserver", "kube-apiserver"],
   ["service/etcd", "etcd"],

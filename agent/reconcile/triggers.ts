@@ -19,9 +19,9 @@ export interface Triggers {
   watch(steps: readonly Step<Os>[]): void;
 }
 
-/** The wait after a file change, because a manual change is often followed by more changes. */
+/** How long to wait after a file change, because a manual change is often followed by more changes. */
 const settleMillis = 100;
-/** The wait after a unit change; a unit in a crash loop changes state several times during each crash. */
+/** How long to wait after a unit change; a unit in a crash loop changes state several times during each crash. */
 const unitMillis = 2_000;
 
 export function createTriggers({ os, machineLock, statusStore, signal, within }: TriggerOptions): Triggers {

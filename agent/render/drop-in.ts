@@ -3,9 +3,9 @@ export const inputsVariable = "KHW_INPUTS";
 
 /** The record that is written each time a service starts. */
 export interface StartRecord {
-  /** The files that the service reads when it starts. Their paths contain no characters special to a shell. */
+  /** The files that the service reads when it starts. Their paths contain no characters that are special to a shell. */
   readonly files: readonly string[];
-  /** The name of the record's folder in /run. The folder exists as long as the service runs. */
+  /** The name of the record's folder in /run. The folder exists as long as the service is running. */
   readonly folder: string;
   readonly file: string;
 }

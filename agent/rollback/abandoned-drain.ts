@@ -7,7 +7,10 @@ import { healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import type { Maintenance } from "../state/maintenance.ts";
 
-/** How long the agent waits first. A client that is still connected undrains the node within this time. */
+/**
+ * How long the agent waits before it first tries to undrain the node. A client that is still connected undrains the
+ * node within this time.
+ */
 const clientMillis = 60_000;
 const intervalMillis = 5_000;
 
@@ -22,8 +25,8 @@ export interface AbandonedDrainOptions {
 
 /**
  * Undrains the node after a rollback, in case the client whose rolling update drained the node is gone. Without this,
- * the load balancer would never send traffic to the node again. First waits until the API server is healthy. Another
- * operation or drain ends the wait, because it means that a client is working on the node. Never rejects.
+ * the load balancer would never send traffic to the node again. First waits until the API server is healthy. The wait
+ * ends if another operation or drain begins, because this means that a client is working on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
   const { os, maintenance, operation, log, signal } = options;

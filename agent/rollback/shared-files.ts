@@ -4,7 +4,7 @@ import type { DesiredState } from "../../proto/desired.ts";
 
 /**
  * Files that must be the same on all controllers. With an older file, a controller would reject the other controllers'
- * signatures, or could not decrypt their data.
+ * signatures, or would be unable to decrypt their data.
  */
 const sharedFiles: readonly CredentialName[] = [
   "ca.pem",
@@ -15,9 +15,9 @@ const sharedFiles: readonly CredentialName[] = [
 ];
 
 /**
- * Returns a part that differs between the two states, but that must be the same on all controllers. Returns undefined
- * if there is no such part. The other controllers may already be running the newer state, which may not work together
- * with the older one.
+ * Returns a part of the desired state that differs between the two states, although it must be the same on all
+ * controllers. Returns undefined if there is no such part. The other controllers may already be in the newer state,
+ * which might not be compatible with the older state.
  */
 export function sharedDifference(one: DesiredState, other: DesiredState): string | undefined {
   if (!isDeepStrictEqual(one.cluster, other.cluster)) return "the cluster's addresses or IP ranges";

@@ -19,7 +19,7 @@ export const readOnly: ReadonlySet<string> = new Set([
   EncryptionServiceService.countStoredValues.path,
 ]);
 
-/** The methods that every role may call, including the role of an agent: gRPC's health checks and server reflection. */
+/** The methods that every role may call, including the agent role: gRPC's health checks and server reflection. */
 export const anyRole = /^\/grpc\.(?:health|reflection)\.v1(?:alpha)?\./;
 
 /** Whether only khw:admin may call the method. */

@@ -13,8 +13,8 @@ export interface Authenticated {
 
 /**
  * Reads the peer's certificate, which the handshake has already verified.
- * @throws KhwError UNAUTHENTICATED without a certificate that is valid now, signed by the management CA, and issued for
- * callers
+ * @throws KhwError UNAUTHENTICATED unless the peer has a certificate that is currently valid, is signed by the
+ * management CA, and was issued for callers
  */
 export function authenticate(socket: TLSSocket): Authenticated {
   const certificate = socket.getPeerX509Certificate();
@@ -46,14 +46,14 @@ function unauthorized(code: string, { validFrom, validTo }: X509Certificate): Kh
     case "CERT_NOT_YET_VALID":
       return refusal(
         `the caller's certificate is not valid before ${iso(validFrom)}`,
-        `the agent's clock says ${now}: correct it if it is wrong, or else the clock of the machine that issued the certificate`,
+        `the agent's clock says ${now}: if that is wrong, fix the agent's clock; otherwise, fix the clock of the machine that issued the certificate`,
       );
     case "INVALID_PURPOSE":
       return refusal("the caller's certificate was not issued for callers", makeAnother);
     default:
       return refusal(
         `the caller's certificate is not signed by the management CA that the agent trusts (${code})`,
-        "correct `management` in khw.yaml, or replace the agent's CA with `khw-client install`",
+        "fix `management` in khw.yaml, or run `khw-client install` to replace the agent's CA",
       );
   }
 }

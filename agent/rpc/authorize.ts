@@ -9,9 +9,9 @@ import { type Caller, callerOf, expiry } from "./caller.ts";
 
 /**
  * Refuses unauthorized calls before their message is read. Records the caller, the method and the result. A call fails
- * with UNAUTHENTICATED if the caller's certificate is no longer valid, because it can expire after the handshake. A
- * call fails with PERMISSION_DENIED if the caller lacks the role, and with RESOURCE_EXHAUSTED if too many calls are
- * running.
+ * with UNAUTHENTICATED if the caller's certificate is no longer valid; a certificate can expire after the handshake. A
+ * call fails with PERMISSION_DENIED if the caller lacks the required role, and with RESOURCE_EXHAUSTED if too many
+ * calls are running.
  */
 export function authorize({ audit, limits, answered: onAnswered }: AuthorizeOptions): ServerInterceptor {
   return (method, call) => {
@@ -78,7 +78,7 @@ export interface AuthorizeOptions {
 /** @throws KhwError if the caller is not allowed to make the call */
 function check(path: string, caller: Caller | undefined): Caller {
   if (caller === undefined) {
-    throw new KhwError("UNAUTHENTICATED", "the caller has no valid certificate of the management CA", {
+    throw new KhwError("UNAUTHENTICATED", "the caller has no valid certificate from the management CA", {
       hint: "use a certificate from `khw-client pki issue` that has not expired",
     });
   }

@@ -12,7 +12,7 @@ export interface Caller {
   readonly validToUnixMillis: number;
 }
 
-/** Returns the caller from the certificate; undefined without a certificate. */
+/** Returns the caller that the certificate identifies; undefined if there is no certificate. */
 export function callerOf({ sslPeerCertificate: certificate }: AuthContext): Caller | undefined {
   if (certificate === undefined) return undefined;
   const { CN: names, O: organization } = certificate.subject;
@@ -32,7 +32,7 @@ export function expiry({ name, serial, validToUnixMillis }: Caller): KhwError | 
     ? "at an unreadable time"
     : `at ${new Date(validToUnixMillis).toISOString()}`;
   const clock = new Date(now).toISOString();
-  return new KhwError("UNAUTHENTICATED", `the certificate ${serial} of ${name} expired ${ended}`, {
+  return new KhwError("UNAUTHENTICATED", `certificate ${serial} of ${name} expired ${ended}`, {
     hint: `issue a new certificate with \`khw-client pki issue\`; the agent's clock says ${clock}: correct it if it is wrong`,
   });
 }

@@ -6,12 +6,12 @@ export interface ConnectionBounds {
   /** TLS handshakes in progress: in total, and from one address. */
   readonly handshakes: number;
   readonly handshakesOfAddress: number;
-  /** Handshakes that one address may start: a number at once, and then a number per second. */
+  /** How many handshakes one address may start: first in a burst, and then per second. */
   readonly burst: number;
   readonly perSecond: number;
   /**
-   * Limits on connections from callers with a valid certificate. They apply to all callers, to all callers without the
-   * admin role, to one address, and to one certificate.
+   * Limits on connections from callers with a valid certificate. The limits apply to all callers together, to all
+   * callers without the admin role together, to each address, and to each certificate.
    */
   readonly connections: number;
   readonly connectionsOfOthers: number;
@@ -47,7 +47,7 @@ export interface ConnectionLimits {
    * destroyed. A genuine handshake takes milliseconds, so an attacker is probably holding the oldest one open.
    */
   begin(socket: Destroyable, address: string): boolean;
-  /** Ends the handshake, successful or not. */
+  /** Records that the handshake has ended, successfully or not. */
   end(socket: Destroyable): void;
   /**
    * Counts an authorized connection until the returned function is called.
@@ -112,7 +112,7 @@ export function limitConnections(
       ].find((bound) => bound.now >= bound.most);
       if (full !== undefined) {
         throw new KhwError("RESOURCE_EXHAUSTED", `${full.most} connections ${full.whose} are already open`, {
-          hint: "stop programs that hold connections to this agent open",
+          hint: "stop programs that have open connections to this agent",
         });
       }
       // The entry is a copy, so that the set counts every connection, even if the same object is passed twice.

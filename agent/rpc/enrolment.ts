@@ -7,7 +7,10 @@ import { serverOptions } from "./server-options.ts";
 
 /** The operations on the agent's certificate that the enrolment RPCs use. */
 export interface Enrolment {
-  /** Returns the certificate (PEM) with which the agent serves; undefined if that certificate is only provisional. */
+  /**
+   * Returns the certificate (PEM) that the agent presents to callers; undefined if that certificate is only
+   * provisional.
+   */
   certificate(): string | undefined;
   /** Returns a certificate signing request (PEM) for the agent's next key. */
   request(): Promise<string>;
@@ -36,7 +39,7 @@ export function enrolmentHandlers(enrolment: Enrolment, options: CallOptions): E
   };
 }
 
-/** Creates the server for an agent without a valid certificate, which offers only enrolment. */
+/** Creates the server for an agent without a valid certificate. This server offers only enrolment. */
 export function createEnrolmentServer(enrolment: Enrolment, options: CallOptions): Server {
   const server = new Server(serverOptions(options));
   server.addService(EnrolmentServiceService, enrolmentHandlers(enrolment, options));

@@ -11,8 +11,8 @@ import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 /**
- * Streams the history and the audit log from disk, page by page. A slow caller therefore never costs more memory than
- * one page.
+ * Streams the history and the audit log from disk, page by page. A slow caller therefore never uses more memory than
+ * one page needs.
  */
 export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents" | "listAuditEntries"> {
   return {

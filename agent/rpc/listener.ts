@@ -28,8 +28,8 @@ export interface Admission {
 export interface Listener {
   readonly port: number;
   /**
-   * Uses this server and identity for new connections. Open connections continue. If the server or the CA changes, they
-   * are closed after two seconds.
+   * Uses this server and identity for new connections. Open connections stay open, but if the server or the CA changes,
+   * the listener closes them after two seconds.
    */
   admit(admission: Admission): void;
   /** Stops accepting connections; running calls have two seconds to end. */
@@ -52,7 +52,7 @@ export async function readAdmission(paths: IdentityPaths): Promise<Omit<Admissio
   return { ca, certificate, key };
 }
 
-/** A handshake takes milliseconds, or about a second over a slow line. */
+/** A handshake takes milliseconds, or about a second over a slow link. */
 const handshakeMillis = 5_000;
 /** TCP keep-alive detects peers that disappeared silently. */
 const keepAliveMillis = 30_000;
@@ -75,7 +75,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
   injectorOf(server);
   const refused = countRefusedPeers(log);
   const limits = limitConnections();
-  /** The connections whose handshake is in progress, by address and port of the peer. */
+  /** The connections whose handshake is in progress, keyed by the peer's address and port. */
   const beginning = new Map<string, Socket>();
 
   const tls = createServer({

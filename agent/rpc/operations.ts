@@ -109,8 +109,8 @@ interface Following<Request> {
 }
 
 /**
- * Sends an operation's events until the operation ends or the caller disconnects. A stopping agent ends the operation
- * before it closes the call. A slow caller gets no progress events.
+ * Sends an operation's events until the operation ends or the caller disconnects. When the agent stops, it ends the
+ * operation before it closes the call. A slow caller gets no progress events.
  */
 export function follow<Request>(
   operations: Operations,

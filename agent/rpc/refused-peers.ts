@@ -12,7 +12,7 @@ export function countRefusedPeers(log: (line: string) => void): RefusedPeers {
       log(
         more === 0
           ? `refused a connection from ${peer}: ${reason}`
-          : `refused ${more} more from ${peer} within a minute: ${reason}`,
+          : `refused ${more} more connections from ${peer} within a minute: ${reason}`,
       ),
   });
   return { add: (peer, reason) => counts.add(`${peer} ${reason}`, { peer, reason }), close: () => counts.close() };

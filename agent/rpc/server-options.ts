@@ -14,8 +14,8 @@ export function serverOptions({ audit, answered = () => {} }: ServerOptionsOptio
   return {
     interceptors: [authorize({ audit, limits: limitCalls(), answered })],
     "grpc.max_concurrent_streams": 64,
-    // The memory limit of one connection in megabytes, for headers, frames and queued data. grpc-js has no limit by
-    // default.
+    // The memory limit for one connection, in megabytes. It applies to headers, frames and queued data. grpc-js has no
+    // limit by default.
     "grpc-node.max_session_memory": 16,
     // A peer that does not answer a ping within ten seconds is considered gone, and its streams are ended.
     "grpc.keepalive_time_ms": 20_000,

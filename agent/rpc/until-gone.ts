@@ -1,6 +1,6 @@
 /**
- * Yields the items of a call until the signal aborts. Otherwise, a caller that sends nothing more would block the
- * reader forever.
+ * Yields the items of a call until the signal aborts. Without this function, a caller that sends nothing more would
+ * block the reader forever.
  */
 export async function* untilGone<Item>(items: AsyncIterable<Item>, gone: AbortSignal): AsyncGenerator<Item> {
   const { promise: aborted, reject } = Promise.withResolvers<never>();

@@ -15,8 +15,8 @@ export interface Watching {
 }
 
 /**
- * Sends the full state, then each change at once. While a message is being sent, later changes are merged into one
- * waiting message. A slow caller therefore needs memory for two messages only. Rejects when `gone` aborts.
+ * Sends the full state, then sends each change immediately. While a message is being sent, later changes are merged
+ * into one waiting message. A slow caller therefore uses memory for only two messages. Rejects when `gone` aborts.
  */
 export async function sendChanges(full: GetStatusResponse, { statusStore, call, gone }: Watching): Promise<void> {
   const { promise: ended, reject } = Promise.withResolvers<never>();

@@ -6,11 +6,14 @@ import type { Clock } from "../os/clock.ts";
  * refused during that time. The agent's automatic work gives way to the operation.
  */
 export interface MachineLock {
-  /** Returns the holder of the lock, or undefined. The agent's automatic work does not count. */
+  /**
+   * Returns the holder of the lock; undefined if no operation holds it. The agent's automatic work does not count as a
+   * holder.
+   */
   holder(): Holder | undefined;
   /**
-   * Takes the lock at once. The work starts when the agent's automatic work has ended.
-   * @throws KhwError BUSY (at once) if another operation holds the lock
+   * Takes the lock immediately. `work` starts when the agent's automatic work has ended.
+   * @throws KhwError BUSY (immediately) if another operation holds the lock
    */
   lock<T>(holder: string, work: () => Promise<T>): Promise<T>;
   /**
@@ -46,7 +49,7 @@ export function createMachineLock({
     lock: (name, work) => {
       if (holder !== undefined) {
         const since = new Date(holder.sinceUnixMillis).toISOString();
-        throw new KhwError("BUSY", `the node is busy: ${holder.name} has held it since ${since}`, {
+        throw new KhwError("BUSY", `the node is busy: ${holder.name} has held the machine lock since ${since}`, {
           hint: "wait until that operation has ended, then run the command again",
         });
       }

@@ -7,7 +7,7 @@ import { openRecordFile, type RecordFile } from "./record-file.ts";
 import type { MachineLock } from "./machine-lock.ts";
 
 /**
- * The maintenance state, which says whether the node is drained. It is stored on disk, and is an input of the steps
+ * The maintenance state, which records whether the node is drained. It is stored on disk, and is an input to the steps
  * (agent/steps.ts).
  */
 export interface Maintenance {
@@ -20,8 +20,8 @@ export interface Maintenance {
    */
   set(wanted: WantedMaintenance): Promise<MaintenanceState>;
   /**
-   * Undrains a node that a rolling update left drained. Does nothing if the node has been drained again since then, or
-   * if `mayUndrain` returns false. Gives way to operations.
+   * Undrains a node that a rolling update left drained. Does nothing if the node has been drained again since that
+   * rolling update, or if `mayUndrain` returns false. Gives way to operations.
    */
   undrainLeft(left: MaintenanceState, options: UndrainLeftOptions): Promise<void>;
 }
@@ -101,6 +101,6 @@ function encode(state: MaintenanceState): Uint8Array {
 function decode(bytes: Uint8Array): MaintenanceState {
   const state = MaintenanceState.decode(bytes);
   if (state.holder === "" || state.sinceUnixMillis === 0)
-    throw new Error("it does not say who drained the node and when");
+    throw new Error("it does not say who drained the node, or when");
   return state;
 }

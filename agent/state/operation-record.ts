@@ -2,7 +2,7 @@ import { Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts
 import type { Files } from "../os/files.ts";
 import { openRecordFile, type RecordFile } from "./record-file.ts";
 
-/** The record of the last operation on disk. An agent that was killed reads the record the next time it starts. */
+/** The on-disk record of the last operation. An agent that was killed reads the record the next time it starts. */
 export interface OperationRecord {
   /** Returns the last operation of an earlier agent process. */
   load(): Promise<Operation | undefined>;

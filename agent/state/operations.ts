@@ -27,7 +27,7 @@ export interface OperationsOptions {
   readonly rollback: Rollback;
   /** Called when a rollback starts, and again if it succeeds. */
   readonly rollingBack: (event: "started" | "succeeded", operation: Operation, reason: ErrorDetail) => void;
-  /** Called for each successful Apply before it ends, so that the agent keeps the new desired state. */
+  /** Called for each successful Apply before the operation ends, so that the agent keeps the new desired state. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
   /**
    * Called at the start and at the end of each operation. `shown` is the operation to show for the node: the running
@@ -39,7 +39,8 @@ export interface OperationsOptions {
   /** Called with a short description of the agent's current work. */
   readonly status: (text: string) => void;
   /**
-   * Called with a log line when an operation starts or ends. The line says who started the operation, or its result.
+   * Called with a log line when an operation starts or ends. The line says who started the operation, or what its
+   * result is.
    */
   readonly log: (line: string) => void;
   /** Aborts when the agent is stopping; the operation then ends. */
@@ -65,8 +66,8 @@ export interface Operations {
   /** Returns the running operation; if no operation is running, the last Apply. */
   current(): Operation | undefined;
   /**
-   * Starts an operation, which continues even without listeners. Does nothing if the running operation has the same
-   * kind and id.
+   * Starts an operation, which continues even without listeners. Does nothing if an operation of the same kind with the
+   * same id is already running.
    * @throws KhwError BUSY if another operation holds the machine lock
    */
   start(request: OperationRequest): void;
@@ -85,7 +86,7 @@ type EventKind = NonNullable<Event["kind"]>;
 interface Run {
   operation: Operation;
   readonly noRollback: boolean;
-  /** All events so far except progress. */
+  /** All events so far, except progress events. */
   readonly events: Event[];
   /** The latest progress of each running step, so that a late listener does not receive all earlier progress events. */
   readonly progress: Map<string, string>;
@@ -123,7 +124,10 @@ export function createOperations(options: OperationsOptions): Operations {
 
   const running = (): Run | undefined => Object.values(runs).find(isRunning);
 
-  /** Finds out how to roll back, and durably records that the operation is running. Nothing is changed before that. */
+  /**
+   * Determines how to roll back, and durably records that the operation is running. The operation changes nothing on
+   * the machine until this is done.
+   */
   const begin = async (of: Run, list: readonly Step<Os>[], desired: DesiredState): Promise<WayBack | undefined> => {
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
     const value = { holder: of.operation.holder, steps: titlesOf(list), interrupted };
@@ -144,7 +148,10 @@ export function createOperations(options: OperationsOptions): Operations {
     return applySteps(list, os, { signal, emit });
   };
 
-  /** Rolls back to the previous state if that is safe. Returns the error with a hint that describes the result. */
+  /**
+   * Rolls back to the previous state if that is safe. Returns the Apply's error, with a hint that describes the result
+   * of the rollback.
+   */
   const goBack = async (of: Run, way: WayBack, failure: Failure & { readonly error: ErrorDetail }): Promise<Ended> => {
     const { error } = failure;
     const decision = await rollback.decide(way, failure);

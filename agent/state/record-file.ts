@@ -6,7 +6,10 @@ import type { Files } from "../os/files.ts";
 export interface RecordFile<T> {
   /** The stored value; undefined if the file is missing or damaged. */
   readonly found: T | undefined;
-  /** Returns a description of the damage; undefined if the file is not damaged, and after a write. */
+  /**
+   * Returns a description of the damage; undefined if the file was intact when it was opened, or has been written
+   * since.
+   */
   readonly damage: () => string | undefined;
   /**
    * Writes the value, which is durable when the promise resolves. A damaged file is not overwritten but moved aside

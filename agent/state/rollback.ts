@@ -6,7 +6,7 @@ import type { Os } from "../os/os.ts";
 export interface WayBack {
   /** The desired state of the machine before the Apply. */
   readonly to: DesiredState;
-  /** Whether every service was running in that state and was healthy. */
+  /** Whether every service was running and healthy in that state. */
   readonly healthy: boolean;
   /** Why the agent must not roll back to this state; null if it may. */
   readonly obstacle: string | null;
@@ -16,7 +16,7 @@ export interface WayBack {
 export interface Failure {
   readonly wanted: DesiredState;
   readonly steps: readonly Step<Os>[];
-  /** The results of the steps, in the order of the steps. */
+  /** The results of the steps, in the same order. */
   readonly results: readonly StepResult[];
 }
 
@@ -29,8 +29,9 @@ export type Decision =
 /** Decides whether a failed Apply is rolled back to the machine's previous state. */
 export interface Rollback {
   /**
-   * Returns undefined if there is no previous state, or if the previous state equals the wanted state.
-   * @param options.wasHealthy whether an interrupted run of this operation found the previous state healthy
+   * Returns undefined if there is no previous state, or if the previous state equals the new desired state.
+   * @param options.wasHealthy whether an interrupted run of this operation determined that the previous state was
+   * healthy
    */
   wayBack(wanted: DesiredState, options: { readonly wasHealthy: boolean }): Promise<WayBack | undefined>;
   decide(way: WayBack, failure: Failure): Promise<Decision>;

@@ -13,8 +13,8 @@ import {
 } from "../../proto/gen/khw/agent/v1/agent.ts";
 
 /**
- * The last known state of the node. Parts of the agent publish their part of the state here, and other parts read it or
- * listen for changes. No part needs to know the others.
+ * The last known state of the node. Each module of the agent publishes its part of the state here, and other modules
+ * read it or listen for changes. No module needs to know about the others.
  */
 export interface StatusStore {
   read(): NodeStatus;

@@ -12,8 +12,8 @@ export interface UpgradeRecord {
   /** Returns why the record cannot be read; undefined if the record can be read or does not exist. */
   damage(): string | undefined;
   /**
-   * Saves the record, which is durable when the promise resolves. A new upgrade gets the current holder and start time;
-   * later records with the same id keep both.
+   * Saves the record, which is durable when the promise resolves. A new upgrade gets the given holder, and the current
+   * time as its start time; later records with the same id keep both.
    * @throws KhwError INVALID_ARGUMENT
    */
   save(upgrade: Upgrade | undefined, holder: string): Promise<Upgrade>;

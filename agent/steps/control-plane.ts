@@ -4,8 +4,8 @@ import { installedProgram, unitFile } from "../paths.ts";
 
 /**
  * Whether the machine has any part of a Kubernetes control plane: a program, a unit or a running service. Returns true
- * if in doubt, for example if a file cannot be examined. On such a machine, all programs of the control plane must
- * change together.
+ * if in doubt, for example if a file cannot be examined. On a machine that has a control plane, all programs of the
+ * control plane must change together.
  */
 export async function hasControlPlane({ files, systemd }: Pick<Os, "files" | "systemd">): Promise<boolean> {
   const units = components.map((component) => `${component}.service`);

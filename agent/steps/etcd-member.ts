@@ -47,7 +47,7 @@ async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
   return activeState === "inactive" && unmet === true && (await hasData(files));
 }
 
-/** Creates the folder for etcd's data, with access for root only. */
+/** Creates the folder for etcd's data, which only root can access. */
 export function etcdData(needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/data",
@@ -73,7 +73,7 @@ export function etcdData(needs: readonly string[]): Step<Os> {
 export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
     id: "etcd/member",
-    title: "its etcd member has its data",
+    title: "the data of its etcd member is present",
     needs,
     watches: [etcdDataFolder],
     check: async ({ files }) => {

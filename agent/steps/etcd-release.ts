@@ -16,8 +16,8 @@ const mode = 0o755;
 /**
  * Downloads the archive of the desired etcd release, and unpacks its programs into the release's folder.
  *
- * Only the digest of the archive is published. The digests of the programs are recorded on unpacking, so that checks
- * need neither the archive nor the network.
+ * Only the digest of the archive is published. The digests of the programs are recorded when the archive is unpacked,
+ * so that checks need neither the archive nor the network.
  */
 export function etcdReleased(desired: WithEtcd): Step<Os> {
   const { etcd, binaries } = desired;

@@ -14,7 +14,7 @@ import { file, folder, textFile } from "./files.ts";
 import { ready } from "./ready.ts";
 import { service } from "./service.ts";
 
-/** The id of the step that must hold before anything may be stored in etcd. */
+/** The id of the step that must be complete before anything may be stored in etcd. */
 export const etcdReady = "etcd/remembered";
 
 /**
@@ -66,8 +66,8 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
 }
 
 /**
- * Returns the files that etcd reads only when it starts. Only the CA's certificate is such a file; etcd rereads its
- * certificate and key at each handshake.
+ * Returns the files that etcd reads only when it starts. The CA's certificate is the only such file; etcd rereads its
+ * own certificate and key at each handshake.
  */
 function readAtStart({ credentials }: WithEtcd): string[] {
   return credentials.filter(({ name }) => name === "ca.pem").map(({ name, sha256 }) => `${name} ${sha256}`);

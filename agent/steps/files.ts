@@ -5,7 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { FileFacts, Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 
-/** Creates a folder with this mode, owned by root. */
+/** Creates a folder with the given mode, owned by root. */
 export function folder(path: string, mode: number, needs: readonly string[] = ["identity"]): Step<Os> {
   return {
     id: `folder${path}`,
@@ -30,7 +30,7 @@ export function folder(path: string, mode: number, needs: readonly string[] = ["
   };
 }
 
-/** Repairs the mode and owner of a folder that other programs create. Does nothing while the folder does not exist. */
+/** Repairs the mode and owner of a folder that other programs create. Does nothing if the folder does not exist. */
 export function presentFolder(path: string, mode: number): Step<Os> {
   const step = folder(path, mode);
   return {

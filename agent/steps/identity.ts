@@ -4,8 +4,8 @@ import type { Step } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 
 /**
- * Checks, by name and internal address, that the desired state is meant for this machine. On any other machine, no
- * other step is applied.
+ * Checks, by name and internal address, that the desired state is meant for this machine. On the wrong machine, no
+ * further step is applied.
  */
 export function identity(desired: DesiredState): Step<Os> {
   const { name, internalIp } = ownController(desired);
@@ -22,7 +22,7 @@ export function identity(desired: DesiredState): Step<Os> {
         "IDENTITY_MISMATCH",
         `this machine is ${own.name} at ${own.internalIp}, not ${name} at ${internalIp}`,
         {
-          hint: "correct the node's name or address in khw.yaml or --nodes",
+          hint: "fix the node's name or address in khw.yaml or --nodes",
         },
       );
     },

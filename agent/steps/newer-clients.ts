@@ -10,8 +10,9 @@ import { releasedProgram, releasesFolder } from "../paths.ts";
 const clients = components.filter((component) => component !== "kube-apiserver");
 
 /**
- * Adds steps that reverse the order of the components during a change to an older release. A controller manager or
- * scheduler that is newer than the wanted release is stopped before the API server changes. It starts again afterwards.
+ * Adds steps that reverse the order in which the components are replaced during a change to an older release. A
+ * controller manager or scheduler that is newer than the desired release is stopped before the API server changes. The
+ * stopped component starts again afterwards.
  */
 export function stopNewerClients(steps: readonly Step<Os>[], { kubernetesVersion }: DesiredState): Step<Os>[] {
   const stops = clients.map((client) => stopNewer(client, kubernetesVersion));

@@ -22,9 +22,9 @@ export function nginxPackage(): Step<Os> {
 /**
  * Makes sure that nginx is running, has loaded the current files, and starts at boot.
  *
- * nginx is reloaded, not restarted, so that its other sites stay up. nginx overwrites its environment with its process
- * title, so the environment cannot hold a digest as for other services. The check compares times: the last start or
- * reload must be later than the last change to the files.
+ * nginx is reloaded, not restarted, so that its other sites stay up. Unlike the environment of other services, nginx's
+ * environment cannot hold a digest, because nginx overwrites it with the process title. The check therefore compares
+ * times: the last start or reload must be later than the last change to the files.
  */
 export function nginxService(paths: readonly string[], needs: readonly string[]): Step<Os> {
   return {
@@ -51,15 +51,15 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
 }
 
 /**
- * How long nginx has to replace its workers. If nginx cannot use a new configuration, for example because a port is in
- * use, the old workers keep running.
+ * The time limit for nginx to replace its workers. If nginx cannot use a new configuration, for example because a port
+ * is in use, the old workers keep running.
  */
 const takeoverMillis = 10_000;
 const lookMillis = 20;
 
 /**
- * Reloads nginx. Resolves when no worker with the old configuration accepts connections; systemd considers the reload
- * done earlier than that.
+ * Reloads nginx. Resolves once the workers with the old configuration no longer accept connections; systemd considers
+ * the reload complete before that point.
  */
 async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd, clock } = os;
@@ -86,7 +86,7 @@ async function reload(os: Os, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Returns nginx's worker processes, except workers that are shutting down according to their process title. */
+/** Returns nginx's worker processes, except workers whose process title shows that they are shutting down. */
 async function workers({ files, systemd }: Os, master: number): Promise<number[]> {
   const children = (await files.read(`/proc/${master}/task/${master}/children`))?.toString("utf8") ?? "";
   const pids = children.split(" ").filter(Boolean).map(Number);

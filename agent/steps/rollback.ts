@@ -16,8 +16,8 @@ export interface RollbackStates {
 
 /**
  * Turns the steps of the older state into the steps of a rollback. A rollback never replaces an etcd member. It stops a
- * member only if the other members have a quorum without it. A newer etcd stops before its programs change, so that the
- * cluster version cannot change in the meantime.
+ * member only if the other members have a quorum without it. A newer etcd is stopped before its programs change, so
+ * that the cluster version cannot change in the meantime.
  */
 export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: RollbackStates): Step<Os>[] {
   if (!hasEtcd(to)) return [...steps];
@@ -41,7 +41,7 @@ async function refuseRejoin(): Promise<never> {
   });
 }
 
-/** Returns the step with a guard: it stops a healthy member only if the other members have a quorum. */
+/** Returns the step with a guard: the step then stops a healthy member only if the other members have a quorum. */
 function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
   return {
     ...step,
@@ -55,8 +55,8 @@ function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
 }
 
 /**
- * Stops an etcd that is not running with the wanted inputs, so that the cluster version cannot change. If etcd must not
- * be downgraded to the wanted release, starts etcd again and fails.
+ * Stops etcd if it is not running with the desired inputs, so that the cluster version cannot change. If etcd must not
+ * be downgraded to the desired release, starts etcd again and fails.
  */
 function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
   const service = steps.find(({ id }) => id === "service/etcd");

@@ -14,11 +14,14 @@ export interface WantedService {
   readonly unit: string;
   /** The command line of the service's process, as in the unit; the program's path comes first. */
   readonly command: readonly [program: string, ...flags: string[]];
-  /** All inputs of the process, from the desired state alone. The environment of the process contains their digest. */
+  /**
+   * All inputs of the process, derived from the desired state alone. The environment of the process contains their
+   * digest.
+   */
   readonly inputs: readonly string[];
   /**
-   * The input files, including the unit file. If a file differed when the process started, the step reports drift, even
-   * if the file has been restored since.
+   * The input files, including the unit file. If a file differed from its desired content when the process started, the
+   * step reports drift, even if the file has been restored since.
    */
   readonly reads?: readonly ReadFile[];
   readonly needs: readonly string[];
@@ -29,12 +32,12 @@ export interface WantedService {
 }
 
 /**
- * Runs the service with exactly these inputs, and enables it at boot.
+ * Runs the service with exactly these inputs, and enables it so that it starts at boot.
  *
- * A drop-in puts the digest of the inputs into the environment of the process. The environment therefore shows with
- * which inputs the process is running. A separate record could become stale after a crash, or when systemd restarts the
- * process. The command line is compared too. It is the only trace of a unit that was edited, loaded and changed back.
- * The start record shows which content the input files had when the process started.
+ * A drop-in puts the digest of the inputs into the environment of the process. The environment therefore shows which
+ * inputs the process is running with. A separate record could become stale after a crash, or when systemd restarts the
+ * process. The command line is compared too. It is the only trace of a unit that was edited, loaded and changed back. A
+ * start record shows what the input files contained when the process started.
  */
 export function service(wanted: WantedService): Step<Os> {
   const { unit, command, reads = [], needs, beforeStop } = wanted;
@@ -44,7 +47,7 @@ export function service(wanted: WantedService): Step<Os> {
   /** Returns null if systemd would start exactly the desired service, now and at every boot. */
   const unitDrift = async ({ files }: Os, status: UnitStatus): Promise<string | null> => {
     if ((await files.sha256(dropInPath)) !== digestOf(dropIn)) return "its inputs have changed";
-    if (status.needsReload) return "systemd has not loaded its current unit";
+    if (status.needsReload) return "systemd has not loaded the current version of the unit";
     return status.unitFileState === "enabled" ? null : `it is ${status.unitFileState || "missing"}, not enabled`;
   };
 
@@ -63,7 +66,7 @@ export function service(wanted: WantedService): Step<Os> {
 
   return {
     id: `service/${unit.replace(/\.service$/, "")}`,
-    title: `${unit} is enabled and runs with the desired inputs`,
+    title: `${unit} is enabled and running with the desired inputs`,
     needs,
     watches: [dropInFolder(unit), unitFolder, wantsFolder],
     text: ({ files }) => textDifference(files, dropInPath, dropIn),
@@ -107,8 +110,8 @@ export function service(wanted: WantedService): Step<Os> {
 }
 
 /**
- * Writes only the drop-in with the digest of the service's inputs. A service that systemd starts later then runs as the
- * service step wants it.
+ * Writes only the drop-in with the digest of the service's inputs. If systemd starts the service later, the service
+ * runs with the inputs that the service step requires.
  */
 export function serviceInputs(wanted: WantedService): Step<Os> {
   const { unit, needs } = wanted;
@@ -130,13 +133,13 @@ async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
   const ended = activeState === "failed" || subState.startsWith("auto-restart") || result !== "success";
   if (!ended) return null;
   const component = unit.replace(/\.service$/, "");
-  const what = `does not stay up: it is ${activeState} (${subState}), its last result is ${result}`;
+  const what = `does not stay up: it is ${activeState} (${subState}), and its last result is ${result}`;
   return componentFailure(os, { component, unit, what, code: "SERVICE_FAILED" });
 }
 
 /**
- * Fails if a restart cannot help, because drop-ins that khw did not write cause the difference. This is the case if the
- * process started after the last change to its unit and drop-ins, but still differs.
+ * Fails if a restart cannot remove the drift, because drop-ins that khw did not write cause it. This is the case if the
+ * process started after the last change to its unit and drop-ins, but still does not run as desired.
  */
 async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);

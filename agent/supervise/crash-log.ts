@@ -16,7 +16,7 @@ export interface CrashSeries {
   readonly reported: boolean;
 }
 
-/** After this time without a crash, the next crash starts a new series. */
+/** If there has been no crash for this long, the next crash starts a new series. */
 const quietMillis = 120_000;
 
 export const noCrashes: CrashSeries = { count: 0, downSince: 0, lastCrash: 0, reported: false };
@@ -39,7 +39,7 @@ export function afterCrash(
   };
 }
 
-/** Records that the component is healthy. The recovery is reported if the crash was reported. */
+/** Records that the component is healthy. The recovery is reported only if a crash was reported. */
 export function afterRecovery(
   before: CrashSeries,
   now: number,

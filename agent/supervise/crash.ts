@@ -7,9 +7,10 @@ import type { UnitStatus } from "../os/systemd.ts";
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);
 
 /**
- * Whether a unit's process exited without being asked to between two reads of the unit's status.
+ * Whether a unit's process exited between two reads of the unit's status without a request to stop.
  * @param before undefined on the first read; a unit that has already failed by then counts as crashed
- * @param ordered whether a stop was in progress at the last event; an exit code other than 0 is then part of the stop
+ * @param ordered whether the last event showed that a stop was in progress; an exit code other than 0 is then part of
+ * the stop
  */
 export function crashed(before: UnitStatus | undefined, now: UnitStatus, ordered: boolean): boolean {
   const waits = now.subState === "auto-restart";

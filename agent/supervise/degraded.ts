@@ -7,8 +7,8 @@ import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 
 /**
- * Finds out what keeps a running component from working. The cause comes from the journal, which is not read for every
- * probe.
+ * Finds out what keeps a running component from working. The cause is looked up in the journal, which is not read for
+ * every probe.
  */
 export interface Degradation {
   /** @param reason why the health check fails; null if the component is healthy */
@@ -21,15 +21,17 @@ export interface DegradationOptions {
   readonly log: (line: string) => void;
 }
 
-/** The time for a new process to start; it may still be waiting for others that started at the same time. */
+/**
+ * How long a new process may take to start; it may still be waiting for other processes that started at the same time.
+ */
 const startMillis = 15_000;
 /** A problem that disappears within this time is not diagnosed. */
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**
- * If a component is healthy but its journal shows a cause, the cause must be confirmed after this time. The time is
- * longer than the part of the journal that is read. It is needed because a newly started API server refuses its clients
- * for a few seconds.
+ * If a component is healthy but its journal shows the cause of a problem, the cause must be confirmed after this delay.
+ * The delay is longer than the period that one read of the journal covers. The confirmation is needed because a newly
+ * started API server rejects its clients for a few seconds.
  */
 const confirmMillis = 15_000;
 /**
@@ -47,7 +49,7 @@ export function createDegradation({ check, os, log }: DegradationOptions): Degra
   let due = 0;
   let unwell = false;
   let standing: Diagnosis | undefined;
-  /** The cause that was found for a healthy component, and that the next look must confirm. */
+  /** A cause that was found for a healthy component; the next check must confirm it. */
   let suspected: string | undefined;
 
   const read = async (reason: string | null): Promise<Diagnosis | undefined> => {

@@ -16,12 +16,12 @@ export interface FailureCountOptions {
   readonly activeMillis: number;
 }
 
-/** How long a new process may take until its first response. An API server on a small machine starts slowly. */
+/** How long a new process may take to send its first response. An API server on a small machine starts slowly. */
 const startMillis = 120_000;
 
 export const noFailures: FailureCount = { pid: 0, answeredOnce: false, failures: 0 };
 
-/** Returns the count after one more probe. The count starts again for a new process. */
+/** Returns the count after one more probe. For a new process, the count starts again at zero. */
 export function countFailure(before: FailureCount, { liveness, pid, activeMillis }: FailureCountOptions): FailureCount {
   const { answeredOnce, failures } = before.pid === pid ? before : noFailures;
   if (liveness.kind === "alive") return { pid, answeredOnce: true, failures: 0 };

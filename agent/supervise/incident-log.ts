@@ -10,7 +10,7 @@ import { afterCrash, afterRecovery, noCrashes } from "./crash-log.ts";
 import type { RestartReason } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Records a component's incidents and their causes in the history and in the log, without flooding them. */
+/** Records a component's incidents and their causes in the history and in the log, without flooding either. */
 export interface IncidentLog {
   crashed(end: UnitStatus): void;
   well(): void;

@@ -5,7 +5,9 @@ import type { KeptState } from "../state/desired-state.ts";
 import { keepAlive } from "../etcd/keep-alive.ts";
 import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
 
-/** Makes sure that at most one API server and one etcd member restart at a time in the whole cluster. */
+/**
+ * Makes sure that, in the whole cluster, at most one API server and at most one etcd member are restarting at any time.
+ */
 export interface RestartLease {
   /**
    * Takes the lease, and holds it until the returned object is disposed of. If no etcd server answers, the controllers
@@ -31,7 +33,7 @@ export interface LeaseOptions {
   readonly etcd?: EtcdLock;
 }
 
-/** The keys of the leases in the cluster's etcd, outside the /registry of Kubernetes. */
+/** The keys of the leases in the cluster's etcd, outside Kubernetes' own /registry. */
 const leases = {
   "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "is restarting its API server" },
   etcd: { key: "/khw/restart/etcd", doing: "is restarting its etcd member" },
@@ -52,7 +54,7 @@ export function createRestartLease({
     { key, doing, asked }: { readonly key: string; readonly doing: string; readonly asked: boolean },
     signal: AbortSignal,
   ): Promise<Lease | undefined> => {
-    let why = "no desired state lists the etcd servers";
+    let why = "this node has no desired state that lists the etcd servers";
     let unverified: KhwError | undefined;
     for (const server of servers) {
       try {

@@ -14,12 +14,12 @@ import type { Watched } from "./unit-watch.ts";
 /** Restarts one component, either on request or on the agent's own initiative. */
 export interface ComponentRestart {
   /**
-   * Restarts the component on the agent's own initiative. Returns false if the restart was skipped, because an
-   * operation holds the machine lock or the reason no longer applies.
+   * Restarts the component on the agent's own initiative. Returns false if the restart was skipped because an operation
+   * holds the machine lock, or because the reason for the restart no longer applies.
    */
   readonly byAgent: (restartReason: RestartReason, count: number) => Promise<boolean>;
   /**
-   * Restarts the component on request. Returns the time until the component answered again, in milliseconds.
+   * Restarts the component on request. Returns how long the component took to answer again, in milliseconds.
    * @throws KhwError BUSY, NOT_READY, COMPONENT_MISSING
    */
   readonly restart: (options: { readonly reason: string; readonly signal: AbortSignal }) => Promise<number>;

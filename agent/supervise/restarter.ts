@@ -10,7 +10,7 @@ export type RestartReason =
   /** The component should be running, but is not. */
   | { readonly kind: "down"; readonly reason: string };
 
-/** Restarts a component as long as there is a reason, with increasing delays. */
+/** Restarts a component repeatedly, with increasing delays, as long as there is a reason to restart it. */
 export interface Restarter {
   /** Sets the current reason for a restart; undefined if no restart is needed. */
   want(restartReason: RestartReason | undefined): void;

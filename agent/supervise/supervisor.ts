@@ -8,8 +8,8 @@ import { superviseComponent, type Supervised, type SupervisedOptions } from "./c
  */
 export interface Supervisor {
   /**
-   * Restarts a component and waits until it answers. The caller must hold the machine lock. Returns the duration in
-   * milliseconds.
+   * Restarts a component and waits until it answers. The caller must hold the machine lock. Returns the duration of the
+   * restart in milliseconds.
    * @throws KhwError BUSY while another controller's API server is restarting; NOT_READY with the diagnosis
    */
   restart(component: string, options: { readonly reason: string; readonly signal: AbortSignal }): Promise<number>;

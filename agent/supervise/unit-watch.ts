@@ -15,11 +15,11 @@ import {
 /** The last known state of a component, with functions that update it. */
 export interface Watched {
   /**
-   * Returns the published state; undefined before the first read, and if the component does not belong on this machine.
+   * Returns the published state; undefined before the first read, or if the component does not belong on this machine.
    */
   component(): Component | undefined;
   unit(): UnitStatus | undefined;
-  /** Reads the unit, and publishes changes at once. A call during a read waits for another read. */
+  /** Reads the unit, and publishes changes at once. A call during a read waits for the next read. */
   look(): Promise<void>;
   /**
    * Probes the process, and publishes why it is unhealthy. Returns undefined if no process is running, or if the
@@ -28,7 +28,7 @@ export interface Watched {
   examine<Found extends { readonly reason: string | null }>(
     ask: (unit: UnitStatus) => Promise<Found>,
   ): Promise<Found | undefined>;
-  /** Reads the installed and the emulated version again. */
+  /** Reads the installed version and the emulated version again. */
   refresh(): Promise<void>;
   /** Publishes the supervisor's own facts about the component. */
   tell(change: Partial<Pick<ComponentFacts, "diagnosis" | "supervisedRestarts" | "nextRestartUnixMillis">>): void;

@@ -1,9 +1,9 @@
-/** A refused flag, or a refused feature gate of the flag --feature-gates. */
+/** A rejected flag, or a rejected feature gate in the --feature-gates flag. */
 export type Refused =
   | { readonly kind: "flag"; readonly flag: string; readonly reason: string }
   | { readonly kind: "gate"; readonly flag: string; readonly gate: string; readonly reason: string };
 
-/** The error messages that pflag (Kubernetes) and flag (etcd) print when they refuse an argument. */
+/** The error messages that pflag (Kubernetes) and flag (etcd) print when they reject an argument. */
 const forms: readonly { readonly pattern: RegExp; readonly read: (match: RegExpExecArray) => Refused }[] = [
   {
     pattern: /^(?:Error: )?unknown flag: --([\w.-]+)/,
@@ -33,7 +33,7 @@ const forms: readonly { readonly pattern: RegExp; readonly read: (match: RegExpE
   },
 ];
 
-/** Returns the argument that a program refused; undefined if the output mentions no argument. */
+/** Returns the argument that a program rejected; undefined if the output mentions no rejected argument. */
 export function refusedArgument(lines: readonly string[]): Refused | undefined {
   for (const line of lines) {
     for (const { pattern, read } of forms) {
@@ -44,7 +44,7 @@ export function refusedArgument(lines: readonly string[]): Refused | undefined {
   return undefined;
 }
 
-/** Returns a program's messages about deprecated flags and feature gates, without klog prefixes and duplicates. */
+/** Returns a program's messages about deprecated flags and feature gates, without klog prefixes or duplicates. */
 export function deprecations(lines: readonly string[]): string[] {
   const warnings = lines
     .map((line) => line.replace(/^[IWE]\d{4} [\d:.]+ +\d+ [\w.]+:\d+\] /, ""))

@@ -29,7 +29,7 @@ interface Candidate {
 
 /**
  * Lets each downloaded program parse its command line before the program replaces the installed one. Skips programs
- * that are already installed with this release and this unit, and programs that are not downloaded.
+ * that are not downloaded, and programs whose desired release and desired unit are already installed.
  */
 export async function tryPrograms(desired: DesiredState, os: Os, signal: AbortSignal): Promise<TrialFindings> {
   const candidates = await changedPrograms(desired, os);

@@ -11,7 +11,7 @@ import { nodeCommands } from "./families/nodes.ts";
 /** The first words of two-word commands, with their help. */
 export const families: Readonly<Record<string, string>> = {
   agent: "upgrade the agents themselves",
-  lb: "create, show and delete only the load balancer",
+  lb: "create, show and delete the load balancer on its own",
   encryption: "show and replace the key that encrypts Secrets in etcd",
   pki: "manage the cluster's certificates, and the identities of agents and their callers",
   config: "print the keys and defaults of khw.yaml",

@@ -24,7 +24,7 @@ export interface CommandSpec {
   readonly forms?: readonly OutputFormat[];
   /** Whether the command reads the options of all commands from `Call.program`. Default: false. */
   readonly describesProgram?: boolean;
-  /** Runs the command and returns its exit code. The command's own module is loaded only now. */
+  /** Runs the command and returns its exit code. The command's own module is loaded only at this point. */
   readonly run: (call: Call) => Promise<number>;
 }
 

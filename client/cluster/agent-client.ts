@@ -110,7 +110,7 @@ export interface AgentNode {
 const millis = {
   info: 10_000,
   status: 30_000,
-  /** The agent may request digests from each mirror, and a stalled mirror delays it by 30 s or more. */
+  /** The agent may request digests from each mirror, and a stalled mirror delays the agent by 30 s or more. */
   preflight: 120_000,
   /** Four programs run one after the other; each exits within seconds, even on a busy machine. */
   trial: 240_000,

@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { readRegister, type Register } from "../pki/management/register.ts";
 import { checkResponses } from "./responses.ts";
 
-/** The address of a node's agent, and the name that its certificate must have. */
+/** The address of a node's agent, and the name that the agent's certificate must have. */
 export interface NodeAddress {
   readonly name: string;
   readonly host: string;
@@ -40,7 +40,7 @@ export async function readManagementIdentity(paths: {
   const read = async (path: string): Promise<Buffer> =>
     readFile(path).catch((cause: Error) => {
       throw new KhwError("CREDENTIAL_INVALID", `management identity: ${cause.message}`, {
-        hint: "run `khw-client pki init` to create one, or correct the files under `management` in khw.yaml",
+        hint: "run `khw-client pki init` to create an identity, or fix the file paths under `management` in khw.yaml",
         cause,
       });
     });
@@ -78,7 +78,7 @@ export function channelTls({ ca, certificate, key, register }: ManagementIdentit
     checkServerIdentity: (name, peer) => {
       const revoked = register?.revokedNames.has(name) === true || register?.revokedSerials.has(peer.serialNumber);
       return revoked === true
-        ? new Error(`the certificate ${peer.serialNumber} of ${name} was revoked`)
+        ? new Error(`certificate ${peer.serialNumber} of ${name} was revoked`)
         : checkServerIdentity(name, peer);
     },
   };

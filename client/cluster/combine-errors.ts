@@ -3,7 +3,7 @@ import { joinPlaces } from "../terminal/group-lines.ts";
 
 export interface CombineErrorsOptions {
   readonly code: ErrorCode;
-  /** Describes all errors. The headline is printed before the list. */
+  /** Describes all errors. The headline is printed before the list of errors. */
   readonly headline: string;
   /** The hint printed after the list. Each error's own hint is on the error's line. */
   readonly hint?: string;
@@ -47,7 +47,7 @@ export function conclude(errors: readonly KhwError[], { done, ...texts }: Conclu
   throw combineErrors(errors, { code: partial ? "PARTIAL" : first.code, ...texts });
 }
 
-/** Throws all reasons not to start as a single error; does nothing if there are no reasons. */
+/** Throws a single error that lists all reasons not to start; does nothing if there are no reasons. */
 export function refuseFindings(findings: readonly KhwError[], headline = "nothing was changed"): void {
   conclude(findings, { done: 0, headline });
 }

@@ -39,7 +39,7 @@ const millis = {
   list: 30_000,
   /** A large database must be saved, restored for verification, and uploaded. */
   save: 900_000,
-  /** A phase that waits for etcd's quorum and the API server gives up before this limit. */
+  /** If a phase waits for etcd's quorum and for the API server, the phase gives up before this limit. */
   advance: 600_000,
   defragment: 330_000,
 };
@@ -105,7 +105,7 @@ export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }
 function present<T>(value: T | undefined): T {
   if (value === undefined) {
     throw new KhwError("INVALID_RESPONSE", "the agent's answer is empty", {
-      hint: "run khw-client doctor to compare the releases of the agent and of this client",
+      hint: "run khw-client doctor to compare the releases of the agent and this client",
     });
   }
   return value;

@@ -35,8 +35,8 @@ export interface OpenCluster extends AsyncDisposable {
   readonly cloud: Cloud | undefined;
   readonly instances: readonly ResolvedInstance[];
   /**
-   * Opens a new connection to a node without delay; a failed connection would first wait for its back-off. The cluster
-   * closes the new connection.
+   * Opens a new connection to a node without delay; a failed connection would first wait for its back-off. The new
+   * connection is closed together with this cluster's other connections.
    */
   readonly reconnect: (node: AgentNode) => AgentNode;
 }

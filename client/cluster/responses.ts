@@ -1,14 +1,14 @@
 import type { CallProperties } from "@grpc/grpc-js";
 import { keepLines, oneLine, paragraph } from "../../proto/sanitize.ts";
 
-/** The prefix of grpc-js's error details if a response could not be decoded, or if this module refused it. */
+/** The prefix of grpc-js's error details if a response could not be decoded, or if this module rejected it. */
 const undecodable = "Response message parsing error: ";
 
 /**
  * Checks and sanitizes every message from an agent as grpc-js decodes it, so that commands do not have to. Strings
  * become a single line, but errors keep their paragraphs, and file contents keep their line breaks. An error always
- * names the node that answered. A message with an impossible number fails the call: that node is reported, and the
- * other nodes' answers still count.
+ * names the node that answered. A message with an impossible number makes the call fail: the node that sent it is
+ * reported, and the other nodes' answers still count.
  */
 export function checkResponses<Request, Response>(
   call: CallProperties<Request, Response>,
@@ -22,7 +22,7 @@ export function checkResponses<Request, Response>(
 }
 
 /**
- * Returns the reason why a response was refused, from the error details of the call; undefined if the call failed for
+ * Returns the reason why a response was rejected, from the error details of the call; undefined if the call failed for
  * another reason.
  */
 export function refusedResponse(details: string): string | undefined {
@@ -31,7 +31,7 @@ export function refusedResponse(details: string): string | undefined {
 
 /**
  * Returns the message with sanitized text.
- * @throws RangeError that names the field of an impossible number
+ * @throws RangeError that names the field with an impossible number
  */
 export function checkMessage<Message>(message: Message): Message;
 export function checkMessage(message: unknown): unknown {
@@ -49,7 +49,7 @@ interface Place {
 const fileFields: ReadonlySet<string> = new Set(["found", "wanted", "certificate", "request"]);
 /** The fields of an ErrorDetail that may contain several lines. */
 const errorFields: ReadonlySet<string> = new Set(["message", "hint"]);
-/** SnapshotRun's field: an error with its hint. */
+/** The field of SnapshotRun that contains an error and its hint. */
 const snapshotProblem = "problem";
 
 function checkValue(value: unknown, place: Place): unknown {

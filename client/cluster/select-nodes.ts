@@ -3,8 +3,8 @@ import type { Member } from "./open.ts";
 import { parseNodes } from "../config/nodes.ts";
 
 /**
- * Returns the members in a command's arguments, in that order, without duplicates. An argument is a list such as
- * `controller-0,1`, or a single name.
+ * Returns the members that a command's arguments name, in the order of the arguments, without duplicates. An argument
+ * is a list such as `controller-0,1`, or a single name.
  * @throws KhwError INVALID_ARGUMENT for text that is not a node name, or for a node that is not in the cluster
  */
 export function selectNodes(members: readonly Member[], texts: readonly string[]): Member[] {

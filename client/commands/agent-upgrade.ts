@@ -93,7 +93,7 @@ interface CheckAllOptions {
 
 /**
  * Returns the nodes to upgrade.
- * @throws KhwError with the reasons of all agents that refuse the package; nothing was installed
+ * @throws KhwError with the reasons of all agents that reject the package; nothing was installed
  */
 async function checkAll(members: readonly Member[], options: CheckAllOptions): Promise<Due[]> {
   const answers = await forEachNode(members, concurrency, async (node) => ({
@@ -107,9 +107,13 @@ async function checkAll(members: readonly Member[], options: CheckAllOptions): P
     if (checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_UNCHANGED)
       note(options.progress, `${name}: khw-agent ${checked.toVersion} is already installed`);
     else if (checked.outcome !== UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED)
-      throw new KhwError("INVALID_RESPONSE", "this client does not understand its response to the package check", {
-        node: name,
-      });
+      throw new KhwError(
+        "INVALID_RESPONSE",
+        "this client does not understand the agent's response to the package check",
+        {
+          node: name,
+        },
+      );
   }
   return results.filter(({ checked }) => checked.outcome === UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_CHECKED);
 }

@@ -8,7 +8,7 @@ import { clientVersion } from "../client-version.ts";
 
 export interface DoctorOptions {
   readonly output: Output;
-  /** Whether to list the checks that passed, too. */
+  /** Whether to also list the checks that passed. */
   readonly verbose: boolean;
 }
 

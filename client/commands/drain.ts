@@ -36,8 +36,8 @@ export async function undrain(
 }
 
 /**
- * Drains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws an
- * error.
+ * Drains nodes, and waits until the load balancer's health check sees them as unhealthy. Returns exit code 0, or throws
+ * an error.
  * @throws KhwError WOULD_INTERRUPT, before anything changes, if no other node would be left to serve traffic
  */
 export async function drainNodes(cluster: OpenCluster, context: Context, options: DrainOptions): Promise<number> {
@@ -49,7 +49,7 @@ export async function drainNodes(cluster: OpenCluster, context: Context, options
 }
 
 /**
- * Undrains nodes, and waits until the load balancer's health check shows the new state. Returns exit code 0, or throws
+ * Undrains nodes, and waits until the load balancer's health check sees them as healthy. Returns exit code 0, or throws
  * an error.
  */
 export async function undrainNodes(

@@ -11,8 +11,8 @@ import { textTable } from "../terminal/table.ts";
 
 const words: Readonly<Record<Stage, string>> = {
   settled: "no rotation is in progress",
-  added: "a rotation is in progress: the new key is added, but does not encrypt yet",
-  first: "a rotation is in progress: the new key encrypts, but the old keys are not removed yet",
+  added: "a rotation is in progress: the new key exists, but is not used for encryption yet",
+  first: "a rotation is in progress: the new key is used for encryption, but the old keys still exist",
 };
 
 /**

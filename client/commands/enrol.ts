@@ -12,7 +12,8 @@ import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
   /**
-   * Whether to only renew certificates past two thirds of their lifetime, over the agents' authenticated connections.
+   * Whether to use the agents' authenticated connections to renew only certificates that are past two thirds of their
+   * lifetime.
    */
   readonly renew: boolean;
   /** Whether to issue certificates to revoked nodes again. */

@@ -23,8 +23,8 @@ const never = new AbortController().signal;
 
 /**
  * Defragments the members that have a lot of unused space, one at a time, with the leader last. A member is
- * defragmented only while all members are healthy. Returns exit code 0, or 130 if Ctrl-C came before the last member;
- * otherwise throws.
+ * defragmented only while all members are healthy. Returns exit code 0, or 130 if Ctrl-C stopped the command before the
+ * last member; otherwise throws.
  */
 export async function etcdDefrag(config: ClusterConfig, context: Context, options: DefragOptions): Promise<number> {
   const threshold = parseThreshold(options.threshold);
@@ -43,7 +43,7 @@ export async function defragMembers(
     ({ member }) => unused(member) >= threshold,
   );
   const progress = await openProgress(output, context);
-  if (due.length === 0) note(progress, `no member has ${threshold} % or more of its database unused`);
+  if (due.length === 0) note(progress, `no member has ${threshold} % or more unused space in its database`);
   progress.emit({ kind: "begin", tracks: due.map(({ node }) => node.address.name) });
   const outcomes = await oneByOne(due, {
     progress,

@@ -18,7 +18,7 @@ export interface InstallOptions {
   readonly via?: string | undefined;
   readonly sshUser?: string | undefined;
   readonly sshOptions?: readonly string[] | undefined;
-  /** The folder of the management identities; by default the folder of the configured management CA. */
+  /** The folder with the management identities; by default, the folder with the configured management CA. */
   readonly folder?: string | undefined;
 }
 

@@ -17,7 +17,7 @@ export interface LbOptions {
 }
 
 export interface LbDeleteOptions extends LbOptions {
-  /** Whether to release the static address, too. */
+  /** Whether to also release the static address. */
   readonly address: boolean;
 }
 
@@ -35,7 +35,7 @@ export async function lbCreate(config: ClusterConfig, context: Context, options:
 }
 
 /**
- * Removes the load balancer, except parts that others use.
+ * Removes the load balancer, except parts that something else is using.
  * @throws the error of the first failed step; all errors are reported
  */
 export async function lbDelete(config: ClusterConfig, context: Context, options: LbDeleteOptions): Promise<number> {

@@ -20,7 +20,7 @@ export interface PkiRenewOptions {
   readonly output: Output;
   /** The certificates' names from the arguments. */
   readonly names: readonly string[];
-  /** Whether to renew every certificate in the folder that the cluster's CA signs. */
+  /** Whether to renew every certificate in the credentials folder that the cluster's CA signs. */
   readonly all: boolean;
   /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;

@@ -42,7 +42,7 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
 function agentSerial(name: string, pem: string): string {
   const certificate = parseCertificate(pem);
   if (certificate === undefined) {
-    throw new KhwError("CREDENTIAL_INVALID", `${name}.pem is not a certificate in PEM`, {
+    throw new KhwError("CREDENTIAL_INVALID", `${name}.pem is not a PEM certificate`, {
       hint: `restore the certificate, or move ${name}.pem and ${name}-key.pem out of the way; agents.jsonl also has the serial numbers`,
     });
   }

@@ -25,7 +25,7 @@ export interface PlanOptions {
   readonly allowRemovedApis: boolean;
 }
 
-/** A step that differs, or whose check failed. */
+/** A step whose check found a difference, or whose check failed. */
 interface StepDifference {
   readonly track: string;
   readonly step: string;

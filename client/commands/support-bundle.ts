@@ -14,7 +14,7 @@ export interface SupportBundleOptions {
   /** The options; empty if not given. */
   readonly file: string;
   readonly since: string;
-  /** Whether to replace an existing file with that name. */
+  /** Whether to overwrite an existing file of that name. */
   readonly force: boolean;
 }
 

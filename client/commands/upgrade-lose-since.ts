@@ -29,14 +29,14 @@ export interface LoseSinceOptions {
   readonly output: Output;
   /** The time of the snapshot, exactly as `upgrade --back` prints it. */
   readonly time: string;
-  /** Begin without asking for confirmation. */
+  /** Whether to begin without asking for confirmation. */
   readonly yes: boolean;
 }
 
 /**
- * Undoes a finished upgrade to a new minor release: restores the snapshot that the upgrade took first, together with the
- * programs of the release before. Continues an interrupted restore. Exit code 0, 130 if it was interrupted between two
- * phases, or an error.
+ * Undoes a finished upgrade to a new minor release: restores the snapshot that the upgrade took at its start, together
+ * with the programs of the previous release. Continues an interrupted restore. Returns exit code 0, or 130 if it was
+ * interrupted between two phases; otherwise throws.
  */
 export async function upgradeLosingSince(
   config: ClusterConfig,

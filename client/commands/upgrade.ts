@@ -31,16 +31,16 @@ import { readSettled } from "../upgrade/settled.ts";
 
 export interface UpgradeOptions {
   readonly output: Output;
-  /** The requested release; empty with `back`. */
+  /** The requested release; empty if `back` is set. */
   readonly to: string;
   readonly back: boolean;
-  /** The new programs emulate the minor release before. */
+  /** Whether the new programs emulate the previous minor release. */
   readonly emulate: boolean;
-  /** Begin without asking for confirmation. */
+  /** Whether to begin without asking for confirmation. */
   readonly yes: boolean;
-  /** A command that must succeed after the first node; empty: no command. */
+  /** A command that must succeed after the first node has been upgraded; empty if there is no such command. */
   readonly gate: string;
-  /** Stop after this many nodes; undefined: no stop. */
+  /** The number of nodes after which the upgrade stops; undefined if it does not stop. */
   readonly pauseAfter: number | undefined;
   /** See ReleaseConsent. */
   readonly allowRemovedApis: boolean;
@@ -49,8 +49,8 @@ export interface UpgradeOptions {
 }
 
 /**
- * Changes the Kubernetes release of the whole cluster, node by node, or undoes the last change. Exit code 0, 130 after
- * Ctrl-C, or an error.
+ * Changes the Kubernetes release of the whole cluster, node by node, or undoes the last change. Returns exit code 0, or
+ * 130 after Ctrl-C; otherwise throws.
  */
 export async function upgrade(config: ClusterConfig, context: Context, options: UpgradeOptions): Promise<number> {
   refuseNoNodes(config);

@@ -4,8 +4,8 @@ import type { ClusterPki } from "../pki/cluster/create.ts";
 import type { ClusterConfig } from "./schema.ts";
 
 /**
- * Returns the settings for creating the cluster's files for these addresses.
- * @throws KhwError INVALID_ARGUMENT if a machine is inside a network of the cluster
+ * Returns the settings for creating the cluster's files with these addresses.
+ * @throws KhwError INVALID_ARGUMENT if the address of a machine is inside one of the cluster's networks
  */
 export function clusterPki(
   { cluster: { name: clusterName, serviceCidr, clusterCidr }, pki: { workers, ...pki } }: ClusterConfig,
@@ -25,7 +25,7 @@ export function clusterPki(
   };
 }
 
-/** Returns the workers in khw.yaml's map. */
+/** Returns the workers in the map pki.workers of khw.yaml. */
 export function workersOf(workers: ClusterConfig["pki"]["workers"]): ClusterPki["workers"] {
   return Object.entries(workers).map(([name, addresses]) => ({ name, addresses }));
 }

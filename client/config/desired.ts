@@ -21,7 +21,8 @@ export interface Resolved {
 /**
  * Returns the desired state of each controller, by its name. The order of the nodes does not matter: a different order
  * must not restart every API server.
- * @throws KhwError INVALID_ARGUMENT if an agent would refuse it; CONFIG_INVALID if kubernetes.caFile cannot be read
+ * @throws KhwError INVALID_ARGUMENT if an agent would reject the desired state; CONFIG_INVALID if kubernetes.caFile
+ * cannot be read
  */
 export async function toDesired(
   config: ClusterConfig,

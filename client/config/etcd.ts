@@ -11,7 +11,7 @@ export const etcd = {
   title: "The cluster's etcd.",
   keys: {
     mode: {
-      help: "managed installs and supervises a member on each controller, as in lab 07. external leaves etcd to you. Default: external if cluster.etcdServers is given, otherwise managed.",
+      help: "managed: khw installs and supervises a member on each controller, as in lab 07. external: etcd is left to you. Default: external if cluster.etcdServers is given, otherwise managed.",
       default: null,
       flag: { name: "--etcd", value: "managed|external" },
       parse: optional(oneOf(["managed", "external"])),
@@ -23,7 +23,7 @@ export const etcd = {
       parse: optional(checked(parseEtcdVersion)),
     },
     mirrors: {
-      help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or an absolute folder on the controllers. An http source needs a digest, from sha256 or khw.lock.",
+      help: "Sources of the etcd archive, tried in order. Each is a URL (https, http, file) or the absolute path of a folder on the controllers. An http source needs a digest, from sha256 or khw.lock.",
       default: ["https://github.com/etcd-io/etcd/releases/download", "https://storage.googleapis.com/etcd"],
       flag: { name: "--etcd-mirror", value: "url", repeat: "list" },
       parse: list(mirror),
@@ -36,7 +36,7 @@ export const etcd = {
       merge: mergeRecords<string>,
     },
     strict: {
-      help: "Refuse machines whose disk or network is too slow for etcd, instead of printing a warning.",
+      help: "Reject machines whose disk or network is too slow for etcd, instead of printing a warning.",
       default: false,
       flag: { name: "--etcd-strict" },
       parse: boolean,

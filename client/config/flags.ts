@@ -4,7 +4,7 @@ import { schema } from "./schema.ts";
 import { type Flag, type PlacedSetting, settingsOf } from "./setting.ts";
 import type { Data } from "./value.ts";
 
-/** Adds to the command the flags of all settings at or below these paths ("gce", "kubernetes.version"). */
+/** Adds the flags of all settings at or below these paths ("gce", "kubernetes.version") to the command. */
 export function addFlags(command: Command, paths: readonly string[]): void {
   for (const option of settingsBelow(paths).flatMap(toOptions)) command.addOption(option);
 }

@@ -1,6 +1,6 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The properties of a file, named "section/name". */
+/** The properties in a file. Each property is named "section/name". */
 export interface Properties {
   get(name: string): string | undefined;
 }
@@ -17,8 +17,8 @@ const comment = /^[#;]/;
 
 /**
  * Reads one of gcloud's files as gcloud does, following the rules of Python's `configparser`: "=" or ":" after a name,
- * names in any case, values that continue in indented lines, and defaults for every section in `[DEFAULT]`.
- * @throws KhwError CONFIG_INVALID for a line that Python refuses, too
+ * case-insensitive names, values that continue in indented lines, and defaults for every section in `[DEFAULT]`.
+ * @throws KhwError CONFIG_INVALID for a line that Python also rejects
  */
 export function parseProperties(text: string, path: string): Properties {
   const values = new Map<string, string>();

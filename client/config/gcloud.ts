@@ -52,7 +52,7 @@ export async function withGcloudDefaults(config: ClusterConfig, env: Environment
   };
 }
 
-/** Finds a value in gcloud's order. */
+/** Looks up a value in the order that gcloud uses. */
 function findValue(key: Key, { name, properties, problem }: ActiveConfiguration, env: Environment): FoundValue {
   const variable = `CLOUDSDK_${sections[key]}_${key}`.toUpperCase();
   const fromEnv = given(env[variable]);

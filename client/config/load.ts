@@ -11,7 +11,7 @@ import { type Group, isGroup, type Setting } from "./setting.ts";
 import { type Data, type Origin, toValue, type Value } from "./value.ts";
 
 export interface ConfigSources {
-  /** The file given with --config; if absent, khw.yaml in the folder, if it exists. */
+  /** The file given with --config; if absent, khw.yaml in the current folder, if it exists. */
   readonly file?: string | undefined;
   /** The values given on the command line, by flag ("--nodes"). */
   readonly flags: ReadonlyMap<string, Data>;

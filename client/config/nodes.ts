@@ -15,7 +15,7 @@ export interface NodeSpec {
 
 export const agentPort = 7443;
 
-/** No etcd cluster has more members, so a longer range must be a typo. */
+/** No etcd cluster has more members than this, so a longer range must be a typo. */
 const mostNodes = 99;
 
 /** A part of the text and its position, for errors that point to it. */
@@ -72,8 +72,8 @@ export function isPort(port: number): boolean {
 }
 
 /**
- * Describes a value that the node shares with another node although it must be unique; undefined for a node without
- * such a value.
+ * Describes a value that the node shares with another node although the value must be unique; undefined for a node
+ * without such a value.
  */
 export function findDouble(node: NodeSpec, others: readonly NodeSpec[]): string | undefined {
   if (others.some(({ name }) => name === node.name)) return `${show(node.name)} is repeated`;

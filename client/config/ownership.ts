@@ -8,9 +8,9 @@ export interface Caller {
 }
 
 /**
- * Refuses a file that another user may have written, by the rule that ssh applies to its own configuration. The file
- * must belong to the caller or to root, and neither its group nor others may write to it. Like git, root also accepts
- * the files of the user who called sudo.
+ * Rejects a file that another user may have written, by the same rule that ssh applies to its own configuration. The
+ * file must belong to the caller or to root, and neither its group nor others may write to it. If khw runs as root, it
+ * also accepts the files of the user who ran sudo, as git does.
  * @throws KhwError CONFIG_INVALID
  */
 export function refuseForeign(path: string, { uid: owner, mode }: Pick<Stats, "uid" | "mode">, caller: Caller): void {
@@ -18,9 +18,13 @@ export function refuseForeign(path: string, { uid: owner, mode }: Pick<Stats, "u
   if (uid === undefined) return;
   const trusted = [0, uid, ...(uid === 0 && /^\d+$/.test(env["SUDO_UID"] ?? "") ? [Number(env["SUDO_UID"])] : [])];
   if (!trusted.includes(owner)) {
-    throw new KhwError("CONFIG_INVALID", `${path} is refused: it belongs to user ${owner}, not to you or root`, {
-      hint: `check its contents, then run: chown ${uid} ${path}`,
-    });
+    throw new KhwError(
+      "CONFIG_INVALID",
+      `${path} is rejected: it belongs to user ${owner}, but must belong to you or root`,
+      {
+        hint: `check its contents, then run: chown ${uid} ${path}`,
+      },
+    );
   }
   if ((mode & 0o022) === 0) return;
   const who = (mode & 0o002) === 0 ? "its group" : "anybody";

@@ -104,7 +104,7 @@ export function entriesOf(value: Value): readonly ConfigEntry[] {
   return value.entries;
 }
 
-/** Refuses every entry whose key is not in `known`, and suggests a similar key. */
+/** Rejects every entry whose key is not in `known`, and suggests a similar key. */
 export function refuseUnknown(entries: readonly ConfigEntry[], known: readonly string[]): void {
   const unknown = entries.find(({ key }) => !known.includes(key));
   if (unknown === undefined) return;

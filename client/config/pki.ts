@@ -6,7 +6,7 @@ import { boolean, checked, list, mergeRecords, oneOf, record } from "./parsers.t
 import type { Group, Setting } from "./setting.ts";
 import type { Value } from "./value.ts";
 
-/** A century: a longer validity must be a typo. */
+/** A century: a longer validity period must be a typo. */
 const longest = 36_500;
 
 /** The group `pki` in khw.yaml. */

@@ -5,7 +5,7 @@ import { labKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 export interface Releases {
   readonly kubernetes: string;
   readonly etcd: string;
-  /** The minor release that the Kubernetes programs emulate, for example "1.31"; undefined: none. */
+  /** The minor release that the Kubernetes programs emulate, for example "1.31"; undefined if they emulate none. */
   readonly emulated?: string | undefined;
 }
 

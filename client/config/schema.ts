@@ -23,7 +23,7 @@ import type { Group, SettingValue, Setting } from "./setting.ts";
 export type ClusterConfig = SettingValue<typeof schema> & {
   /** Absent if khw.yaml and flags set project, region and zone. */
   readonly place?: PlaceSources;
-  /** khw.lock beside khw.yaml, or in the current folder. */
+  /** The path of khw.lock: beside khw.yaml, or else in the current folder. */
   readonly lockFile: string;
 };
 
@@ -236,7 +236,7 @@ export const schema = {
   },
 } as const satisfies Group;
 
-/** Changes of a program's flags: a value sets a flag, null removes it. */
+/** Changes to a program's flags: a value sets a flag, null removes it. */
 export type FlagChanges = Readonly<Record<string, string | null>>;
 
 function componentFlags(component: Component): Setting<FlagChanges> {

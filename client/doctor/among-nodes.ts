@@ -77,7 +77,10 @@ export function componentVersions(nodes: readonly Named[]): Finding[] {
   });
 }
 
-/** Counts the members on the controllers. If no controller runs etcd, etcd is elsewhere and cannot be checked here. */
+/**
+ * Counts the members on the controllers. If no controller is running etcd, etcd is elsewhere and cannot be checked
+ * here.
+ */
 export function etcdFindings(nodes: readonly Named[], members: number): Finding[] {
   const known = nodes.flatMap(({ name, status }) => {
     const etcd = status.components.find((component) => component.name === "etcd");
@@ -89,11 +92,11 @@ export function etcdFindings(nodes: readonly Named[], members: number): Finding[
   if (healthy <= members / 2) {
     const message = `only ${healthy} of ${members} members are known to be healthy, and the API needs more than half`;
     const remedy =
-      "repair the other members first (khw-client status and khw-client logs etcd --since 1h show why they are unhealthy)";
+      "repair the unhealthy members first (khw-client status and khw-client logs etcd --since 1h show why they are unhealthy)";
     found.push({ severity: "error", where, subject: "etcd", message, remedy });
   }
   if (members % 2 === 0) {
-    const message = `has ${members} members, which tolerate no more failures than ${members - 1} members do`;
+    const message = `has ${members} members, which tolerate no more failures than ${members - 1} would`;
     found.push({ severity: "warning", where, subject: "etcd", message, remedy: "add a member, or remove one" });
   }
   return found;

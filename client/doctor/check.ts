@@ -29,7 +29,7 @@ export interface DoctorCheck {
   readonly run: (signal: AbortSignal) => Promise<readonly Finding[]>;
 }
 
-/** The result of a check: it passed, it has findings, or it did not run for a reason. */
+/** The result of a check: it passed, it has findings, or it did not run (with the reason). */
 export type CheckResult = { readonly where: string; readonly title: string } & (
   | { readonly outcome: "passed" }
   | { readonly outcome: "found"; readonly findings: readonly Finding[] }
@@ -44,8 +44,8 @@ export interface RunChecksOptions {
 
 /**
  * Runs all checks at once. Returns the results in the order of the checks, with sanitized text, because some of it
- * comes from files on the workstation. Never rejects if a check fails, and never waits for a check beyond its time
- * limit.
+ * comes from files on the workstation. Does not reject if a check fails, and never waits for a check beyond the check's
+ * time limit.
  */
 export async function runChecks(
   checks: readonly DoctorCheck[],

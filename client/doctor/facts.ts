@@ -25,7 +25,7 @@ export interface Facts {
   readonly config: ClusterConfig;
   readonly clientVersion: string;
   readonly cluster: OpenCluster;
-  /** Returns all nodes' answers, in the order of the config. */
+  /** Returns all nodes' answers, in the order in which the configuration lists the nodes. */
   readonly nodes: () => Promise<readonly NodeAnswer<NodeFacts>[]>;
   readonly publicAddress: () => Promise<string>;
   /** Returns the credentials, checked against the nodes with known addresses. */

@@ -7,8 +7,8 @@ import { type Facts, type NodeFacts, saidBy } from "./facts.ts";
 const { loadBalancer: where } = places;
 
 /**
- * Checks every resource, and compares each node's health according to Google with the node's own report. Returns no
- * checks if khw does not manage a load balancer.
+ * Checks every resource, and compares the health that Google reports for each node with the node's own report. Returns
+ * no checks if khw does not manage a load balancer.
  */
 export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   const { cloud } = facts.cluster;
@@ -30,7 +30,7 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   }));
   const backends = facts.config.nodes.map(({ name }): DoctorCheck => ({
     where,
-    title: `Google's health check and ${name} agree`,
+    title: `Google's health check agrees with ${name}'s own report`,
     run: async () => {
       const backend = (await facts.backends()).find((one) => one.name === name);
       const said = await saidBy(facts, name);
@@ -42,8 +42,8 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
 }
 
 /**
- * Returns the finding for a node, from its health according to Google and from its own report (undefined if the node
- * does not answer).
+ * Returns the finding for a node, based on the health that Google reports for the node and on the node's own report
+ * (undefined if the node does not answer).
  */
 export function backendFinding(
   name: string,

@@ -45,12 +45,14 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
     ),
     problems("it is not drained", ({ subject }) => subject === "maintenance"),
     problems("its last operation succeeded", ({ subject }) => subject === "operation"),
-    check("its machine has free disk, memory and processor time", ({ status }) => machineFindings(status.machine)),
+    check("its machine has free disk space, memory and CPU time", ({ status }) => machineFindings(status.machine)),
     check("its machine has not booted recently", ({ status: { machine } }) => uptime(machine)),
   ];
 }
 
-/** @throws KhwError that does not say why the node does not answer, because another check reports the reason */
+/**
+ * @throws KhwError if the node does not answer; the error omits the reason, because another check reports the reason
+ */
 async function known(facts: Facts, name: string): Promise<NodeFacts> {
   return factsOf(facts, name).catch((cause: unknown) => {
     throw new KhwError("UNREACHABLE", "its agent does not answer", { node: name, cause });

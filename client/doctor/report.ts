@@ -6,7 +6,7 @@ import { isSound } from "./doctor.ts";
 
 export interface ReportOptions {
   readonly paint: Paint;
-  /** Whether to list the checks that passed, too. */
+  /** Whether to also list the checks that passed. */
   readonly verbose: boolean;
 }
 

@@ -9,11 +9,12 @@ import { refuseDrained, staysDrained } from "./drained.ts";
 
 /** The time limits for draining and undraining, in milliseconds. */
 export interface DrainTimeouts {
-  /** The time within which the load balancer's health check must show the new state. */
+  /** The time within which the load balancer's health check must show the node's new state. */
   readonly verify: number;
   /**
-   * The time that late connections from the load balancer have to deliver their requests. A stopping API server answers
-   * the requests that it has received and cuts off the others. No API reports when this has finished.
+   * The time allowed for late connections from the load balancer to deliver their requests. A stopping API server
+   * answers the requests that it has received and cuts off the others. No API reports when all of these requests have
+   * been delivered.
    */
   readonly drain: number;
 }
@@ -28,7 +29,7 @@ export interface DrainNodeOptions {
   readonly emit: (event: StepEvent) => void;
 }
 
-/** The API sends no notifications, so the health is polled at this interval. */
+/** The Compute API sends no notifications, so the node's health is polled at this interval. */
 const askMillis = 500;
 
 /**

@@ -81,8 +81,8 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
 }
 
 /**
- * Returns the reason why the cluster cannot do without this component of the node during a restart; undefined if the
- * cluster can.
+ * Returns the reason why the cluster cannot do without this node's component during a restart; undefined if the cluster
+ * can.
  */
 export function refusalToRestart(
   standings: readonly ServingState[],

@@ -17,7 +17,7 @@ export interface DrainedOptions extends Omit<DrainNodeOptions, "reason"> {
 
 const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 
-/** Long enough for the agent's next check; it probes its components every few seconds. */
+/** Long enough for the agent's next check; the agent probes its components every few seconds. */
 const lookMillis = 15_000;
 
 /** Ctrl-C does not stop work that has started; only the work's own deadline does. */
@@ -29,7 +29,7 @@ const never = new AbortController().signal;
  *
  * If the work fails and the API server is not healthy, the node stays drained, and the error says so. If Ctrl-C comes
  * before the work starts, the node is undrained at once.
- * @throws KhwError the error of the work; TIMEOUT if the health check does not show the new state in time
+ * @throws KhwError the error that the work threw; TIMEOUT if the health check does not show the new state in time
  */
 export async function whileDrained(work: () => Promise<void>, options: DrainedOptions): Promise<void> {
   const { node, standings, signal, underWay = false } = options;

@@ -15,7 +15,7 @@ export async function askStoredValues({ members }: OpenCluster, signal: AbortSig
 }
 
 /**
- * Reads the credentials' encryption-config.yaml.
+ * Reads encryption-config.yaml from the credentials folder.
  * @throws KhwError CREDENTIAL_INVALID
  */
 export async function readConfig(folder: string): Promise<string> {

@@ -21,7 +21,7 @@ export interface EncryptionConfig {
 
 const kinds = ["EncryptionConfig", "EncryptionConfiguration"];
 
-/** @throws KhwError CREDENTIAL_INVALID that names the field, but never quotes a part of a key */
+/** @throws KhwError CREDENTIAL_INVALID that names the field, but never quotes any part of a key */
 export function parseEncryptionConfig(text: string): EncryptionConfig {
   const document = readDocument(text);
   const root: unknown = document?.toJS();

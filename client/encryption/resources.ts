@@ -12,9 +12,9 @@ export interface ServedResource {
 }
 
 /**
- * Returns the resources with these names, in the API's preferred versions. "*.apps", "*." and "*.*" stand for all
- * resources in the group apps, in the core group, and in the whole API. Resources that the API does not serve are left
- * out, because their objects cannot be requested.
+ * Returns the resources with these names, in the API's preferred versions. "*.apps" stands for all resources in the
+ * group apps, "*." for those in the core group, and "*.*" for those in the whole API. Resources that the API does not
+ * serve are left out, because their objects cannot be requested.
  * @throws KhwError VERIFY_FAILED for an unexpected response
  */
 export async function findResources(

@@ -17,7 +17,7 @@ import { encryptsByWildcard, outdated, describeStored, unreadableValues } from "
 
 /** The parts of a rotation. Each part either completes or throws. */
 export interface RotationParts {
-  /** Returns the configuration on this workstation. */
+  /** Returns the encryption configuration on this workstation. */
   read(): Promise<string>;
   /** Replaces the configuration durably. */
   replace(text: string): Promise<void>;
@@ -50,9 +50,9 @@ export interface RotateOptions {
 const configStep = "credential/encryption-config.yaml";
 
 /**
- * Replaces the keys that Kubernetes uses for encryption. Adds a new key, makes it the key for writing, rewrites
- * everything, and removes the old keys. All API servers are updated between these steps. The configuration file, the
- * nodes and etcd show how far a rotation got, so running it again completes an interrupted rotation.
+ * Replaces the keys that Kubernetes uses for encryption. Adds a new key, makes it the key that encrypts new values,
+ * rewrites everything, and removes the old keys. All API servers are updated between these steps. The configuration
+ * file, the nodes and etcd show how far a rotation got, so running it again completes an interrupted rotation.
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, before
  * anything changes
  */
@@ -69,7 +69,7 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     );
     parts.note("the new key is added; every API server now gets it, to decrypt values");
     stage = "added";
-  } else parts.note("a rotation is already in progress and continues");
+  } else parts.note("a rotation is already in progress; this run continues it");
 
   if (stage === "added") {
     await parts.roll();

@@ -7,8 +7,8 @@ import { openEnroller } from "./enroller.ts";
 
 /**
  * Enrols the agents that are waiting for a certificate, and returns the cluster with their answers. Enrolment needs the
- * Compute API, because each agent must prove which instance it runs on. A node that could not be enrolled still counts
- * as not answering, and the reason is printed.
+ * Compute API, because each agent must prove which instance it is running on. A node that could not be enrolled still
+ * counts as not answering, and the reason is printed.
  */
 export async function enrolWaitingAgents(
   cluster: OpenCluster,

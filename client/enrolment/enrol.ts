@@ -20,19 +20,19 @@ export interface EnrolOptions {
   readonly identity: ManagementIdentity;
   readonly signer: Signer;
   readonly keys: KeySet;
-  /** How long to wait until an agent accepts connections, in milliseconds. */
+  /** How long to wait for an agent to accept connections, in milliseconds. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
   readonly say: (text: string) => void;
 }
 
-/** How long an agent may take to get the CA's certificate from its metadata server. */
+/** How long an agent may take to get the CA's certificate from the metadata server. */
 const knownMillis = 60_000;
 const againMillis = 500;
 
 /**
- * Issues a certificate from the management CA to the node's agent, unless it has one. Signs only after the agent has
- * proved which instance it runs on. Returns a description of the certificate's state.
+ * Issues a certificate from the management CA to the node's agent, unless the agent already has one. Signs only after
+ * the agent has proved which instance it is running on. Returns a description of the certificate's state.
  * @throws KhwError
  */
 export async function enrolNode(

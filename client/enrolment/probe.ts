@@ -5,7 +5,7 @@ import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { NodeAddress } from "../cluster/channel.ts";
 
 export interface ProbeOptions {
-  /** How long to wait until a program is listening at the address, in milliseconds. */
+  /** How long to wait for a program to listen at the address, in milliseconds. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
 }

@@ -6,13 +6,14 @@ import { refusedBecause } from "../gce/refusal.ts";
 import type { Instance } from "../gce/resources.ts";
 
 /**
- * The maximum number of attempts, because another user may change the metadata between this client's read and write.
+ * The maximum number of attempts. An attempt fails if another user changes the metadata between this client's read and
+ * write.
  */
 const tries = 5;
 
 export interface Published {
   readonly instance: Instance;
-  /** False if the metadata already had the certificate. */
+  /** False if the metadata already contained the certificate. */
   readonly changed: boolean;
 }
 

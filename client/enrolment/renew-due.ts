@@ -9,7 +9,7 @@ import { once } from "./once.ts";
 import { renewNode } from "./renew.ts";
 
 /**
- * Renews the certificates of agents that answered, if they are past two thirds of their lifetime. A failure is only
+ * For the agents that answered, renews each certificate that is past two thirds of its lifetime. A failure is only
  * printed, never thrown, because the current certificate is still valid.
  */
 export async function renewDue({ config, members }: OpenCluster, { progress, signal }: ProgressOptions): Promise<void> {

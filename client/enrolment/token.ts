@@ -7,7 +7,7 @@ export interface ExpectedToken {
   readonly project: string;
   readonly zone: string;
   readonly name: string;
-  /** The instance's number in the Compute API. */
+  /** The instance's numeric ID in the Compute API. */
   readonly id: string;
   readonly audience: string;
 }

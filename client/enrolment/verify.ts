@@ -21,7 +21,8 @@ export interface ExpectedAnswer {
 
 /**
  * Returns the signing request after verifying that the instance created it. Google's token binds the instance to the
- * request and to the client's nonce. The connection uses the request's key, so no other machine intercepts it.
+ * request and to the client's nonce. The connection uses the request's key, so no other machine can be intercepting the
+ * connection.
  * @throws KhwError CREDENTIAL_INVALID, WRONG_NODE, IDENTITY_MISMATCH
  */
 export async function verifyAnswer(

@@ -19,7 +19,10 @@ export async function readEtcd(members: readonly Member[], signal: AbortSignal):
   );
 }
 
-/** Returns one sentence for each problem; empty if every member is healthy, in one cluster with one leader. */
+/**
+ * Returns one sentence for each problem; empty if every member is healthy and all members belong to one cluster with
+ * one leader.
+ */
 export function etcdProblems(nodes: readonly NodeEtcd[]): string[] {
   return [...nodes.flatMap(problemsOfNode), ...problemsTogether(nodes)];
 }

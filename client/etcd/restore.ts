@@ -52,7 +52,10 @@ export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[], rel
   return unfinishedRestoreOf(snapshotId, nodes, release)?.id ?? randomUUID();
 }
 
-/** Returns the unfinished restore of this snapshot that also installs this release, or that keeps the release. */
+/**
+ * Returns the unfinished restore of this snapshot if the restore also installs the given release or, if no release is
+ * given, if the restore keeps the current release.
+ */
 export function unfinishedRestoreOf(
   snapshotId: string,
   nodes: readonly NodeEtcd[],
@@ -64,8 +67,8 @@ export function unfinishedRestoreOf(
 }
 
 /**
- * Refuses to start while an unfinished restore also changes the Kubernetes release: only the same command continues that
- * restore.
+ * Refuses to start while an unfinished restore also changes the Kubernetes release: only the command that began that
+ * restore can continue it.
  * @throws KhwError OUT_OF_ORDER
  */
 export function refuseReleaseRestore(nodes: readonly NodeEtcd[]): void {
@@ -77,9 +80,9 @@ export function refuseReleaseRestore(nodes: readonly NodeEtcd[]): void {
 
 /**
  * Restores the cluster. The snapshot is copied to every node and verified there before any component stops. Each phase
- * starts when all nodes have completed the previous phase, so no member starts while another has the old data. Returns
- * false if Ctrl-C came between two phases.
- * @throws KhwError with the errors of the nodes in a phase; the same command continues from there
+ * starts when all nodes have completed the previous phase, so no member starts while another still has the old data.
+ * Returns false if Ctrl-C stopped the restore between two phases.
+ * @throws KhwError with the errors of the nodes in a phase; running the same command again continues from that phase
  */
 export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
   const { source, members } = run;

@@ -3,7 +3,7 @@ import { note } from "../progress/progress.ts";
 import { type RestoreRun, runRestore, type RunOptions } from "./restore.ts";
 
 /**
- * Runs a restore and shows its progress. Returns false if Ctrl-C came between two phases.
+ * Runs a restore and shows its progress. Returns false if Ctrl-C stopped the restore between two phases.
  * @throws KhwError like runRestore
  */
 export async function showRestore(run: RestoreRun, { progress, signal }: RunOptions): Promise<boolean> {

@@ -41,14 +41,14 @@ function isCopy({ origin }: Snapshot): boolean {
  * Returns the snapshot with that name, or for "latest" the newest snapshot taken from a member. Files cannot be the
  * latest snapshot, because their age is unknown.
  * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has a lower revision than an older
- * snapshot of the same cluster: etcd was then emptied in between, and the user must name the snapshot
+ * snapshot of the same cluster: in that case, etcd was emptied in between, and the user must specify a snapshot by name
  */
 export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
   const hint = "run `khw-client etcd snapshot list` to see the names; specify a file as ./FILE";
   if (name !== "latest") {
     const found = held.find(({ snapshot }) => snapshot.id === name);
     if (found !== undefined) return found;
-    throw new KhwError("INVALID_ARGUMENT", `no node has a verified snapshot ${name}`, { hint });
+    throw new KhwError("INVALID_ARGUMENT", `no node has a verified snapshot named ${name}`, { hint });
   }
   const taken = held.filter(({ snapshot }) => snapshot.node !== "");
   const newest = taken.at(-1);

@@ -30,7 +30,10 @@ export async function replaceFile(path: string, text: string, mode: number): Pro
   }
 }
 
-/** Removes temporary files that killed clients left behind, because such a file may contain the administrator's key. */
+/**
+ * Removes temporary files left behind by clients that were killed, because such a file may contain the administrator's
+ * key.
+ */
 async function removeRemains(target: string): Promise<void> {
   const prefix = `${basename(target)}.khw-`;
   for (const name of await readdir(dirname(target))) {

@@ -4,7 +4,7 @@ import type { HealthStatus, InstanceMetadata, Kind, Resources } from "./resource
 /** The body of an insert or patch request, with Google's field names. The resource's name comes from the reference. */
 export type Body<K extends Kind> = Partial<Resources[K]> & { readonly description?: string };
 
-/** The changes to a target pool, because the API has no PATCH for pools. Values are paths. */
+/** The possible changes to a target pool; the API has no PATCH for pools. Values are paths. */
 export type PoolChange =
   | { readonly verb: "addInstance"; readonly instances: readonly string[] }
   | { readonly verb: "addHealthCheck" | "removeHealthCheck"; readonly healthCheck: string };
@@ -12,7 +12,7 @@ export type PoolChange =
 /**
  * The part of the Compute Engine API that khw uses: the interface between the load balancer's steps and Google. A
  * change resolves when Google's operation is done. Failures are KhwErrors: COMPUTE_FAILED with Google's code, reason
- * and message, whose cause is a Refusal if the API answered; TIMEOUT if an operation does not end.
+ * and message (the error's cause is a Refusal if the API answered); TIMEOUT if an operation does not end in time.
  */
 export interface Compute {
   /** Returns undefined if there is no such resource. */
@@ -31,7 +31,7 @@ export interface Compute {
    * fingerprint was read.
    */
   setMetadata(instance: Reference<"instances">, metadata: InstanceMetadata, signal: AbortSignal): Promise<void>;
-  /** Returns the health of an instance in the pool for each forwarding rule; empty if no rule points to the pool. */
+  /** Returns, for each forwarding rule, the health of an instance in the pool; empty if no rule points to the pool. */
   health(pool: Reference<"targetPools">, instance: string, signal: AbortSignal): Promise<HealthStatus[]>;
   /** Returns all of the project's instances with that name, in any zone. */
   instancesNamed(project: string, name: string, signal: AbortSignal): Promise<Resources["instances"][]>;

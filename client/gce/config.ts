@@ -22,7 +22,7 @@ export interface LoadBalancerConfig {
   };
   readonly targetPool: string;
   readonly forwardingRule: string;
-  /** The forwarded TCP port, which is the same on both sides. */
+  /** The forwarded TCP port, which is the same on the load balancer and on the instances. */
   readonly port: number;
   readonly instances: readonly InstanceName[];
 }

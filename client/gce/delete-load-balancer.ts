@@ -9,14 +9,14 @@ import { refusedBecause } from "./refusal.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 
 export interface DeleteOptions {
-  /** Whether to release the static address, too. Certificates for that address then become useless. */
+  /** Whether to also release the static address. Certificates for that address then become useless. */
   readonly address: boolean;
 }
 
 /**
  * Removes the load balancer's resources. Each resource is removed before the resources that it uses. Keeps resources
- * that others use, and reports them as COMPUTE_DRIFT. Examples are a forwarding rule to another target, and a pool with
- * other instances together with everything that belongs to the pool.
+ * that something else is using, and reports them as COMPUTE_DRIFT. Examples are a forwarding rule that points to
+ * another target, and a pool that contains other instances, along with everything that belongs to that pool.
  */
 export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: DeleteOptions): Step<Compute>[] {
   const { address, healthCheck, firewall, pool, forwardingRule } = loadBalancerReferences(config);

@@ -43,7 +43,7 @@ function listField(fields: Fields, field: string): unknown[] {
 }
 
 function refuseField(field: string, wanted: string): never {
-  throw new KhwError("COMPUTE_FAILED", `the answer cannot be read: ${field} is not ${wanted}`, {
+  throw new KhwError("COMPUTE_FAILED", `the API's answer cannot be read: ${field} is not ${wanted}`, {
     hint: "check that gce.endpoint is the URL of the Compute Engine API, version 1",
   });
 }

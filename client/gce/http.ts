@@ -30,7 +30,7 @@ export interface HttpOptions {
 export interface Http extends AsyncDisposable {
   /**
    * Returns the response's JSON object.
-   * @throws KhwError COMPUTE_FAILED, with a Refusal as cause if the API answered
+   * @throws KhwError COMPUTE_FAILED, with a Refusal as the cause if the API answered
    */
   send(request: ApiRequest, signal: AbortSignal): Promise<Fields>;
 }

@@ -8,7 +8,7 @@ import type { Instance } from "./resources.ts";
 export interface ResolvedInstance extends InstanceName {
   /** The internal address of the first interface. */
   readonly internalIp: string;
-  /** Undefined if it has no external address. */
+  /** Undefined if the instance has no external address. */
   readonly externalIp: string | undefined;
   /** The instance's state: RUNNING, TERMINATED, ... */
   readonly status: string;
@@ -43,7 +43,7 @@ export async function resolveInstances(
 
 /**
  * Returns the zones of the instances with those names, in that order. Calls the API only if no zone is known.
- * @throws as resolveInstances
+ * @throws as resolveInstances does
  */
 export async function locateInstances(
   compute: Compute,

@@ -49,7 +49,7 @@ export async function publicAddress(
   return found.address;
 }
 
-/** The static address is in the API server's certificate, so khw reserves one only on request. */
+/** The static address is in the API server's certificate, so khw reserves an address only on request. */
 function addressStep(config: LoadBalancerConfig): Step<Compute> {
   const { address: reference } = loadBalancerReferences(config);
   const step = resourceStep({

@@ -18,7 +18,7 @@ export interface WaitOptions {
 /** The time limit for a call to `wait`, which blocks for up to two minutes. */
 const waitMillis = 150_000;
 
-/** Prevents a busy loop if `wait` returns immediately although the operation is not done. */
+/** Prevents a busy loop if `wait` returns immediately even though the operation is not done. */
 const shortestWaitMillis = 200;
 
 /**

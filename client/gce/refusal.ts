@@ -42,7 +42,7 @@ export function refusedBecause(error: unknown, why: keyof typeof reasons): boole
 }
 
 /**
- * Reads the refusal in a response: Google's error JSON, or text from a proxy on the way. `retryAfter` is the value of
+ * Reads the refusal in a response: Google's error JSON, or text from a proxy in between. `retryAfter` is the value of
  * the Retry-After header.
  */
 export function readRefusal(status: number, body: unknown, retryAfter: unknown): Refusal {

@@ -32,8 +32,8 @@ export interface ResourceStep<K extends Kind> {
 
 /**
  * Returns a step for a resource of the Compute API. The step creates the resource if it does not exist, and repairs it
- * in place if Google allows that. Check and apply throw COMPUTE_DRIFT, with fields and both values, for differences
- * that require deleting and recreating the resource.
+ * in place if Google allows that. For differences that require deleting and recreating the resource, `check` and
+ * `apply` throw COMPUTE_DRIFT with each field, its current value and its desired value.
  */
 export function resourceStep<K extends Kind>(wanted: ResourceStep<K>): Step<Compute> {
   const { id, title, needs = [], reference } = wanted;

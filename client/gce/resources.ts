@@ -55,7 +55,7 @@ export interface ForwardingRule {
 
 export interface Instance {
   readonly name: string;
-  /** The instance's number, which is unique and never reused. */
+  /** The instance's numeric ID, which is unique and never reused. */
   readonly id: string;
   /** A link to the zone. */
   readonly zone: string;
@@ -66,7 +66,7 @@ export interface Instance {
 
 /** The items of an instance's metadata, except Google's own. */
 export interface InstanceMetadata {
-  /** Identifies this version. A change applies to exactly this version, or is refused. */
+  /** Identifies this version of the metadata. A change applies to exactly this version, or is rejected. */
   readonly fingerprint: string;
   readonly items: readonly { readonly key: string; readonly value: string }[];
 }

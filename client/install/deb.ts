@@ -20,7 +20,7 @@ const start = "!<arch>\ndebian-binary";
 export async function findDeb(path: string): Promise<Deb> {
   const file = await open(path).catch((cause: unknown) => {
     throw new KhwError("INVALID_ARGUMENT", `--deb: ${path} cannot be opened: ${String(cause)}`, {
-      hint: "build it with npm run deb, which writes to build/deb",
+      hint: "build the package with npm run deb, which writes to build/deb",
       cause,
     });
   });

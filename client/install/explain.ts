@@ -1,6 +1,6 @@
 import { oneLine } from "../../proto/sanitize.ts";
 
-/** The number of characters at the end of a program's standard error that are kept for error messages. */
+/** How many characters from the end of a program's standard error are kept for error messages. */
 const kept = 8192;
 
 interface Known {
@@ -60,7 +60,9 @@ export function lastLines(stderr: string): string {
   return linesOf(stderr).slice(-3).join("; ");
 }
 
-/** Appends to the text and returns only the end of the result, to limit memory use for a program with much output. */
+/**
+ * Appends to the text and returns only the end of the result, to limit memory use for a program with a lot of output.
+ */
 export function keepEnd(text: string, more: string): string {
   return (text + more).slice(-kept);
 }

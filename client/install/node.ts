@@ -26,7 +26,7 @@ export interface InstallRequest {
   readonly folder: string;
   /** The management CA's certificate in PEM. */
   readonly ca: string;
-  /** The validity of a node's new certificate, in days. */
+  /** The validity period of a node's new certificate, in days. */
   readonly days: number;
   readonly transport: TransportOptions;
   /** For ssh and gcloud: PATH, HOME, SSH_AUTH_SOCK and the rest of the user's environment. */
@@ -43,8 +43,8 @@ export interface Installed {
 }
 
 /**
- * The choice for the node's identity: keep the current identity, let the node create a key and sign a certificate for
- * it, or use an identity that was issued beforehand.
+ * The choice for the node's identity: keep the current identity, sign a certificate for a key that the node creates, or
+ * use an identity that was issued beforehand.
  */
 type Choice =
   | { readonly kind: "keep" }
@@ -68,8 +68,8 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
 ];
 
 /**
- * Copies the package to a node, and an identity if the node has no valid one. Waits until the node's agent is running,
- * and reports progress.
+ * Copies the package to a node; also gives the node an identity if it has no valid one. Waits until the node's agent is
+ * running, and reports progress.
  * @throws KhwError with the message of ssh, apt or the agent
  */
 export async function installOn(
@@ -99,7 +99,8 @@ export async function installOn(
   if (verdict !== undefined && !(verdict instanceof KhwError)) return verdict;
 
   request.signal.throwIfAborted();
-  if (deadline.aborted) throw new KhwError("TIMEOUT", `not done after ${request.timeout / 1000} s, last seen: ${last}`);
+  if (deadline.aborted)
+    throw new KhwError("TIMEOUT", `not done after ${request.timeout / 1000} s, last progress: ${last}`);
   if (verdict !== undefined) {
     throw new KhwError(verdict.code, [verdict.message, lastLines(stderr)].filter(Boolean).join(": "), {
       hint: verdict.hint,
@@ -111,7 +112,7 @@ export async function installOn(
 /** Returns the error for a connection that ended before the script did, or that was never made. */
 function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
   if (isErrno(cause, "ENOENT")) {
-    const hint = "install it, or choose another way with --via";
+    const hint = "install it, or use --via to connect another way";
     return new KhwError("PROGRAM_MISSING", `${what} is not on this workstation`, { hint, cause });
   }
   const { message, hint } = explainStderr(stderr);

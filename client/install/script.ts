@@ -42,7 +42,7 @@ if [ "$identity" = given ]; then
   read -r key
 fi
 head --bytes="$size" >"$deb"
-[ "$(stat --format=%s "$deb")" = "$size" ] || fail UNREACHABLE "the .deb did not arrive completely"
+[ "$(stat --format=%s "$deb")" = "$size" ] || fail UNREACHABLE "the .deb arrived incomplete"
 chmod 0755 "$folder"
 chmod 0644 "$deb"
 
@@ -102,8 +102,8 @@ echo "done $result $version"
 `;
 
 /**
- * Runs its first argument as root, directly if the user is root, otherwise through sudo without a password. All
- * programs run with English messages.
+ * Runs its first argument as root, directly if the user is root, otherwise through sudo without a password. Makes all
+ * programs print their messages in English.
  */
 const asRoot = `export LC_ALL=C LANGUAGE=; if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
 

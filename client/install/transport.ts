@@ -2,7 +2,7 @@ import { refuse, show } from "../../proto/validate.ts";
 import type { NodeSpec } from "../config/nodes.ts";
 
 /**
- * The way to a node's shell: `ssh` with the user's own configuration, or gcloud, which copies its keys to the
+ * How khw reaches a node's shell: `ssh` with the user's own configuration, or gcloud, which copies its keys to the
  * instance.
  */
 export type Via = "ssh" | "gcloud";
@@ -24,9 +24,9 @@ const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=1
 
 /**
  * Returns the program and the arguments that run a command line on a node. The node's host key must already be known.
- * ssh uses the first value of a setting, so khw's settings come before the user's. Host key checking is the exception:
- * the user may set it to accept-new. gcloud has its own flag for host key checking, which by default trusts the first
- * key.
+ * If a setting occurs more than once, ssh uses its first value, so khw's settings come before the user's. Host key
+ * checking is the exception: the user may set it to accept-new. gcloud has its own flag for host key checking; by
+ * default, gcloud trusts the first key that it sees.
  */
 export function commandFor(node: NodeSpec, command: string, options: TransportOptions): readonly [string, ...string[]] {
   const settings = [...unattended, ...options.sshOptions];
@@ -63,7 +63,7 @@ export function parseUser(value: string): string {
   return value;
 }
 
-/** Parses a setting for ssh; refuses a setting that would turn off host key checking. */
+/** Parses a setting for ssh; rejects a setting that would turn off host key checking. */
 export function parseSshOption(value: string): string {
   const [, key, setting] = /^([A-Za-z]+)\s*[=\s]\s*(\S.*)$/.exec(value) ?? [];
   if (key === undefined || setting === undefined) {

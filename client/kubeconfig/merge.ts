@@ -22,10 +22,11 @@ export interface MergeOptions {
 }
 
 /**
- * Returns the kubeconfig's text with the entry. All other text is kept, including comments. The entry replaces only its
- * own earlier version, which is recognized by the server's address. A namespace or a proxy that the user added is kept.
- * @throws KhwError CONFIG_INVALID for text that is not a kubeconfig, or that already has a different cluster with that
- * name
+ * Returns the kubeconfig's text with the entry merged in. All other text is kept, including comments. The entry
+ * replaces only its own earlier version, which is recognized by the server's address. A namespace or a proxy that the
+ * user added is kept.
+ * @throws KhwError CONFIG_INVALID for text that is not a kubeconfig, or that already has a different cluster with the
+ * entry's name
  */
 export function mergeKubeconfig(text: string, entry: KubeconfigEntry, { file, use }: MergeOptions): string {
   const document = parseKubeconfig(text, file);
@@ -48,7 +49,7 @@ function parseKubeconfig(text: string, file: string): Document {
   const document: Document = parseDocument(text);
   const refuse = (why: string): never => {
     throw new KhwError("CONFIG_INVALID", `${file} is not a kubeconfig: ${why}`, {
-      hint: "correct the file, or specify another file with --kubeconfig",
+      hint: "fix the file, or specify another file with --kubeconfig",
     });
   };
   const [error] = document.errors;

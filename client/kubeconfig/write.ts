@@ -17,7 +17,7 @@ export async function readKubeconfig(path: string): Promise<string> {
 }
 
 /**
- * Replaces the entire contents of the file, which only its owner can read afterwards.
+ * Replaces the entire contents of the file. Afterwards, only the owner can read the file.
  * @throws KhwError IO_FAILED
  */
 export async function writeKubeconfig(path: string, text: string): Promise<void> {
@@ -25,7 +25,7 @@ export async function writeKubeconfig(path: string, text: string): Promise<void>
 }
 
 /**
- * Removes all access to the file for other users.
+ * Removes all access to the file for users other than its owner.
  * @throws KhwError IO_FAILED
  */
 export async function keepPrivate(path: string): Promise<void> {

@@ -14,7 +14,7 @@ export interface LockEntry {
   readonly signatures: readonly unknown[];
 }
 
-/** The version of the file's format. A client refuses any other version. */
+/** The version of the file's format. A client rejects any other version. */
 const format = 1;
 
 const shapes = {

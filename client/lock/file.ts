@@ -14,7 +14,7 @@ export async function readLock(path: string): Promise<readonly LockEntry[]> {
     await using handle = await open(path);
     const found = await handle.stat();
     refuseForeign(path, found, { uid: process.getuid?.(), env: process.env });
-    if (!found.isFile() || found.size > longestBytes) throw new Error("it is not a file of at most 4 MiB");
+    if (!found.isFile() || found.size > longestBytes) throw new Error("it must be a regular file of at most 4 MiB");
     return parseLock(await handle.readFile("utf8"), path);
   } catch (cause) {
     if (cause instanceof KhwError) throw cause;
@@ -27,7 +27,7 @@ export async function readLock(path: string): Promise<readonly LockEntry[]> {
 /**
  * Adds entries to khw.lock. Another client may add entries at the same time; existing entries never change.
  * @returns the new entries
- * @throws KhwError DIGEST_MISMATCH if the file now has a different digest; IO_FAILED
+ * @throws KhwError DIGEST_MISMATCH if the file now has a different digest for one of the programs; IO_FAILED
  */
 export async function addToLock(path: string, additions: readonly LockEntry[]): Promise<readonly LockEntry[]> {
   if (additions.length === 0) return [];
@@ -43,7 +43,7 @@ export async function addToLock(path: string, additions: readonly LockEntry[]): 
   });
 }
 
-/** Returns the entry for the same program, release and architecture. */
+/** Returns the entry for the wanted program, release and architecture. */
 export function findEntry(
   entries: readonly LockEntry[],
   wanted: Pick<LockEntry, "program" | "version" | "arch">,

@@ -18,7 +18,7 @@ export interface NodeDigests {
 }
 
 /**
- * Returns the work with the digests from khw.lock in its desired states.
+ * Returns the work, with the digests from khw.lock added to its desired states.
  * @throws KhwError CONFIG_INVALID if khw.lock cannot be trusted or contradicts khw.yaml, or if a program without a
  * digest would be downloaded over http
  */
@@ -71,7 +71,7 @@ function openEntries({ node, desired }: NodeWork, arch: Architecture, programs: 
       if (answer === undefined) {
         throw new KhwError("INVALID_RESPONSE", `reports no digest for ${describeProgram({ program, version, arch })}`, {
           node: name,
-          hint: "install the agent version that matches this khw-client on the node, then run the command again",
+          hint: "on the node, install the agent version that matches this khw-client, then run the command again",
         });
       }
       const sha256 = parseReported(answer.sha256, name);
@@ -99,7 +99,7 @@ interface Reported {
   readonly entries: readonly LockEntry[];
 }
 
-/** Returns an entry for each program. @throws KhwError DIGEST_MISMATCH if two nodes differ */
+/** Returns an entry for each program. @throws KhwError DIGEST_MISMATCH if two nodes report different digests */
 function agreed(nodes: readonly Reported[]): LockEntry[] {
   const all = nodes.flatMap(({ name, entries }) => entries.map((entry) => ({ name, entry })));
   const groups = [...Map.groupBy(all, ({ entry }) => describeProgram(entry))];

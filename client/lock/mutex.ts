@@ -46,7 +46,8 @@ function take(name: string): Promise<void> {
 }
 
 /**
- * Creates the lock by linking a complete file, so that it contains the owner's process ID as soon as its name exists.
+ * Creates the lock by linking a complete file, so that the lock contains the owner's process ID from the moment it
+ * exists.
  */
 async function tryTake(name: string): Promise<boolean> {
   const own = `${name}-${process.pid}-${Math.random().toString(36).slice(2)}`;

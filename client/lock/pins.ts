@@ -16,7 +16,7 @@ export interface Download {
   readonly settings: { readonly mirrors: string; readonly sha256: string };
 }
 
-/** Returns everything that a controller of this architecture downloads for this state. */
+/** Returns everything that a controller of this architecture downloads for this desired state. */
 export function downloadsOf(
   { kubernetesVersion: version, binaries, etcd }: DesiredState,
   arch: Architecture,
@@ -33,8 +33,8 @@ export function downloadsOf(
 }
 
 /**
- * Returns the state with the entries' digests for programs without a digest in khw.yaml.
- * @throws KhwError CONFIG_INVALID if khw.yaml or khw's own list has a different digest
+ * Returns the desired state; programs without a digest in khw.yaml get their digests from the entries.
+ * @throws KhwError CONFIG_INVALID if khw.yaml or khw's own list has a digest that differs from an entry's
  */
 export function pinState(
   state: DesiredState,
@@ -58,7 +58,7 @@ export function pinState(
   return withDigests(state, arch, digests);
 }
 
-/** The digests are sorted, because the operation's id is derived from the state's bytes. */
+/** The digests are sorted, because the operation's id is derived from the desired state's bytes. */
 function withDigests(state: DesiredState, arch: Architecture, digests: ReadonlyMap<string, string>): DesiredState {
   const { binaries, etcd } = state;
   const own = digests.get("etcd");
@@ -89,6 +89,6 @@ interface Contradiction {
 
 function contradiction({ entry, path, other }: Contradiction): KhwError {
   return new KhwError("CONFIG_INVALID", `${describeProgram(entry)}: ${other}, but ${path} has ${entry.sha256}`, {
-    hint: `check which of the two digests the release published, and remove the other: from khw.yaml, or the whole entry from ${path}`,
+    hint: `check which of the two digests the release published; remove the other digest from khw.yaml, or its whole entry from ${path}`,
   });
 }

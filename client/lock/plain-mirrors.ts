@@ -4,7 +4,7 @@ import { show } from "../../proto/validate.ts";
 import type { Download } from "./pins.ts";
 
 /**
- * Refuses a mirror without TLS for a program without a known digest, because anybody on the network path could replace
+ * Rejects a mirror without TLS for a program without a known digest, because anybody on the network path could replace
  * both the program and the published digest.
  * @throws KhwError CONFIG_INVALID with the setting, the mirror and the programs
  */
@@ -23,7 +23,7 @@ export function refusePlainMirrors(downloads: readonly Download[]): void {
       "CONFIG_INVALID",
       `${settings.mirrors}: ${show(withoutUser(plain))} is not encrypted, and no digest is known for ${names} ${version}`,
       {
-        hint: `use an https mirror (kubernetes.caFile can specify the mirror's CA), or provide the digests with ${key} in khw.yaml, or with a khw.lock that was created over https`,
+        hint: `use an https mirror (kubernetes.caFile can specify the mirror's CA), or provide the digests with ${key} in khw.yaml, or with a khw.lock whose digests were recorded over https`,
       },
     );
   }

@@ -19,7 +19,7 @@ export interface Failures {
   conclude(sources: number): number;
 }
 
-/** Reports a node's failure only once, even if it ends several of the node's streams. */
+/** Reports a node's failure only once, even if the failure ends several of the node's streams. */
 export function collectFailures({ warn }: Pick<Context, "warn">): Failures {
   const errors = new Map<string, KhwError>();
   const told = new Map<string, string>();

@@ -1,11 +1,13 @@
 export interface MergeOptions<Message> {
-  /** Returns a message's time in milliseconds since the epoch. Each source returns its messages in this order. */
+  /**
+   * Returns a message's time in milliseconds since the epoch. Each source returns its messages in order of this time.
+   */
   readonly timeOf: (message: Message) => number;
   /** How long a message waits for a source that might still have an older message. */
   readonly patienceMillis: number;
 }
 
-/** A source, and the message that it offers now, if any. */
+/** A source, and the message that it currently offers, if any. */
 interface Lane<Message> {
   head: { readonly message: Message; readonly since: number } | undefined;
   taken: () => void;
@@ -13,7 +15,7 @@ interface Lane<Message> {
 }
 
 /**
- * Merges the messages of all sources by time. Each source is read only up to its next message. A silent source delays
+ * Merges the messages of all sources by time. From each source, reads at most one message ahead. A silent source delays
  * the others by at most `patienceMillis`; its late messages then come out of order. A source must not throw; when it
  * fails, it must report the failure and end.
  */

@@ -17,8 +17,8 @@ export interface ReadOptions {
 }
 
 /**
- * Streams a source's messages and never throws. A failure is reported; with `follow`, the source is opened again as
- * long as another attempt can succeed. Ends when the signal is aborted.
+ * Streams a source's messages and never throws. A failure is reported; with `follow`, the source is reopened unless the
+ * failure is permanent. Ends when the signal is aborted.
  */
 export async function* readAll<Message>(
   { title, open }: Source<Message>,

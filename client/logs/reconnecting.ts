@@ -10,7 +10,7 @@ export interface Reconnecting<Message> {
   readonly lost: (error: KhwError, retryMillis: number) => void;
   /** Whether another attempt may succeed without manual action. */
   readonly passing: (error: KhwError) => boolean;
-  /** The time limit for the first message; absent if a message may never arrive. */
+  /** The time limit for the first message; absent if it is normal that no message ever arrives. */
   readonly firstMillis?: number;
   /**
    * Limits how many streams wait for their first message at once. The time limit starts when the gate admits the
@@ -71,6 +71,6 @@ export function isPassing({ code }: KhwError): boolean {
 function silent({ node }: KhwError, millis: number): KhwError {
   return new KhwError("UNREACHABLE", `the agent did not answer within ${millis / 1000} s`, {
     node,
-    hint: "check that the machine is up and that its port can be reached from here",
+    hint: "check that the machine is up and that the agent's port can be reached from here",
   });
 }

@@ -17,7 +17,7 @@ export function identityFiles(name: string, { certificate, key }: Identity): New
   return { [`${name}-key.pem`]: key, [`${name}.pem`]: certificate };
 }
 
-/** Creates the folder, for its owner only, if it does not exist. */
+/** Creates the folder if it does not exist; only its owner has access. */
 export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     throw new KhwError("IO_FAILED", `${folder} cannot be created: ${reason(cause)}`, { cause });
@@ -25,10 +25,10 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Adds the files to the folder, each with mode 0600: either all of them or none. Existing files are never changed;
- * INVALID_ARGUMENT lists them. Each file is written and synced under a temporary name, then linked to its final name:
- * unlike a rename, a link cannot replace a file. If the process is killed between the links, `completeFolder` completes
- * the work.
+ * Adds the files to the folder, each with mode 0600: either all of them or none. Existing files are never changed; if a
+ * file already exists, throws INVALID_ARGUMENT. Each file is written and synced under a temporary name, then linked to
+ * its final name: unlike a rename, a link cannot replace a file. If the process is killed between the links,
+ * `completeFolder` completes the work.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   const added: string[] = [];
@@ -87,7 +87,7 @@ export async function readAuthority(folder: string): Promise<Identity> {
   return authority;
 }
 
-/** Reads only the management CA's certificate, in PEM, which is enough to verify the CA's identities. */
+/** Reads only the management CA's certificate, in PEM, which is enough to verify the identities that the CA issued. */
 export async function readAuthorityCertificate(folder: string): Promise<string> {
   return readAuthorityFile(folder, "ca.pem");
 }

@@ -7,7 +7,9 @@ export function describeCertificate(certificate: string): string {
   return `${parsed.subject.replaceAll("\n", ", ")}, valid until ${utcDay(parsed.validToDate)}`;
 }
 
-/** Returns undefined for text that is not a certificate. Node.js's reason names neither the file nor the remedy. */
+/**
+ * Returns undefined for text that is not a certificate. Node.js's error message names neither the file nor the remedy.
+ */
 export function parseCertificate(pem: string): X509Certificate | undefined {
   try {
     return new X509Certificate(pem);

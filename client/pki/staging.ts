@@ -4,12 +4,15 @@ import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 
 const addition = /^\.new-(\d+)-/;
-/** Matches folders of replaced files. In such a folder, the new files stay until they have replaced the old ones. */
+/**
+ * Matches folders that contain replaced files. The new files stay in such a folder until they have replaced the old
+ * ones.
+ */
 const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
 
 /**
- * Creates a folder inside the given folder. There, this process prepares files before it links them to their final
+ * Creates a folder inside the given folder. This process prepares files there before it links them to their final
  * names.
  */
 export async function makeStaging(folder: string): Promise<string> {
@@ -18,8 +21,8 @@ export async function makeStaging(folder: string): Promise<string> {
 
 /**
  * Records that the staging folder's files are complete. From then on, these files must replace the files with the same
- * names, even if this process is killed. Returns the folder's new path. The subfolder `backup` contains the old files
- * under the same names.
+ * names, even if this process is killed. Returns the staging folder's new path. The subfolder `backup` contains the old
+ * files under the same names.
  */
 export async function decideReplacement(staging: string, backup: string): Promise<string> {
   const decided = join(backup, `.replace-${process.pid}`);
@@ -28,7 +31,8 @@ export async function decideReplacement(staging: string, backup: string): Promis
 }
 
 /**
- * Puts the files in place. Until all files are in place, `decided` also keeps them, which shows how far the work got.
+ * Puts the files in place. `decided` also keeps the files until all of them are in place; a comparison with `decided`
+ * shows how far the work got.
  */
 export async function replaceFrom(decided: string): Promise<void> {
   const folder = dirname(dirname(decided));

@@ -33,7 +33,7 @@ export const signingAuthoritySubject: Subject = { CN: "Kubernetes signing", O: "
 /** A machine that runs a kubelet. */
 export interface Worker {
   readonly name: string;
-  /** Additional names and addresses that the API server uses for its kubelet. */
+  /** Additional names and addresses that the API server uses for this machine's kubelet. */
   readonly addresses: readonly string[];
 }
 

@@ -2,8 +2,8 @@
 export interface TrackLine {
   readonly track: string;
   /**
-   * The step that the line is about. Before a line is printed, its track's earlier lines are printed, up to the last
-   * line about the same subject.
+   * The step that the line is about. Before a line is printed, the track's earlier lines are printed, up to and
+   * including the last line about the same subject.
    */
   readonly subject: string;
   /** Lines that have the same key on several tracks are merged into one line. */
@@ -11,7 +11,7 @@ export interface TrackLine {
 }
 
 export interface LineGroupsOptions<Line> {
-  /** Prints the lines of a group as one line, in the order in which the tracks were started. */
+  /** Prints the lines of a group as one line. The lines are in the order in which their tracks were started. */
   readonly print: (lines: readonly Line[]) => void;
   /**
    * Calls back after the maximum time that a line may wait for the same line from other tracks. Returns a function that
@@ -42,7 +42,7 @@ export function createLineGroups<Line extends TrackLine>({
 }: LineGroupsOptions<Line>): LineGroups<Line> {
   const groups = new Map<string, Group<Line>>();
   const working = new Set<string>();
-  /** The tracks, in the order of their start. */
+  /** The tracks, in the order in which they were started. */
   let order: readonly string[] = [];
 
   const release = (key: string): void => {

@@ -8,7 +8,7 @@ export interface Phase {
   readonly summary: string;
 }
 
-/** Does the work and reports it as a step. @throws the error of the work, as a KhwError that names the step */
+/** Does the work and reports it as a step. @throws the work's error, as a KhwError that names the step */
 export async function phase<T>(
   { id, summary }: Phase,
   emit: (event: StepEvent) => void,

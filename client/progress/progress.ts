@@ -39,7 +39,7 @@ export interface ProgressOptions {
 
 export const loadBalancerTrack = "load balancer";
 
-/** Shows progress. Apart from client/main.ts, a long command writes to the terminal only through this interface. */
+/** Shows progress. Except in client/main.ts, a long command writes to the terminal only through this interface. */
 export interface Progress {
   emit(event: ProgressEvent): void;
   /** Resolves when everything shown so far has been written to the terminal. */

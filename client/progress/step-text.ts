@@ -23,7 +23,7 @@ export function agentStepText({ kind }: Event): StepText | undefined {
       return error === undefined ? undefined : { step, text: error.message, phase: "failed" };
     }
     case "rollbackStarted":
-      return { step: "rollback", text: "the node is going back to its previous state", phase: "working" };
+      return { step: "rollback", text: "the node is rolling back to its previous state", phase: "working" };
     case "operationFinished": {
       const { rolledBack } = kind.value;
       if (rolledBack === undefined) return undefined;

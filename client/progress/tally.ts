@@ -6,7 +6,7 @@ export interface TrackProgress {
   readonly finishedSteps: number;
   /** Absent before the number of steps is known. */
   readonly totalSteps?: number;
-  /** The time since the track's first event in this phase. */
+  /** The time since the track's first event in the current phase. */
   readonly elapsedMillis: number;
 }
 

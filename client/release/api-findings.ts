@@ -16,13 +16,16 @@ export interface ApiFindingsOptions {
   /** The new Kubernetes release. */
   readonly wanted: string;
   readonly allowRemovedApis: boolean;
-  /** See ReleaseOptions. Only the kubelets matter then, because the other answers are about data that is lost. */
+  /**
+   * See ReleaseOptions. If true, only the kubelets matter, because the other answers are about data that the restore
+   * replaces.
+   */
   readonly restoresData?: boolean;
   readonly signal: AbortSignal;
 }
 
 /**
- * Queries every API server for kubelets, requested deprecated APIs and dead backends, and judges the answers. Does
+ * Queries every API server for kubelets, requested deprecated APIs and dead backends, and evaluates the answers. Does
  * nothing if the Kubernetes release does not change. Each agent queries its own API server, so that no API server is
  * missed.
  */
@@ -76,7 +79,7 @@ export function judgeApis(
       ...kubeletFindings,
       ...removed.obstacles,
       ...[...dead].map(([name, { reason }]) => {
-        const hint = "it can block a restarted API server: make its backend ready, or delete it";
+        const hint = "it can block a restarted API server: make its backend ready, or delete the webhook or APIService";
         return new KhwError("PREFLIGHT_FAILED", `${name} has no working backend: ${reason}`, { hint });
       }),
     ],
@@ -96,6 +99,6 @@ function isSilent(error: KhwError): boolean {
 function notAsked(error: KhwError): KhwError {
   const { node, message } = error;
   const text = `its API server was not queried for kubelets or removed APIs: ${message}`;
-  const hint = isUnknownCall(error) ? error.hint : "repair it first: khw-client status shows its state";
+  const hint = isUnknownCall(error) ? error.hint : "repair the API server first: khw-client status shows its state";
   return new KhwError("PREFLIGHT_FAILED", text, { node, hint });
 }

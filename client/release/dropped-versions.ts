@@ -1,10 +1,11 @@
 import { kubernetesMinor } from "../../proto/release.ts";
 
 /**
- * The way to keep the objects of a dropped version:
- * - "rewrite": the release before stores a version that the new release reads, so writing the objects again suffices;
- * - "recreate": the release before stores the dropped version, so the objects must be deleted before the update;
- * - "delete": the new release does not have the resource any more, so the objects stay in etcd without an effect.
+ * How to handle the objects of a dropped version:
+ * - "rewrite": the previous release stores a version that the new release reads, so it is enough to write the objects
+ *   again;
+ * - "recreate": the previous release stores the dropped version, so the objects must be deleted before the update;
+ * - "delete": the new release no longer has the resource, so the objects stay in etcd but have no effect.
  */
 export type DroppedRemedy = "rewrite" | "recreate" | "delete";
 
@@ -189,7 +190,7 @@ export const droppedVersions: readonly DroppedVersion[] = [
   },
 ];
 
-/** Returns the versions that the new release cannot read, and that the oldest running release can. */
+/** Returns the versions that the oldest running release can read, but the new release cannot. */
 export function droppedBetween(oldest: string, wanted: string): DroppedVersion[] {
   const [old = 0, next = 0] = [kubernetesMinor(oldest), kubernetesMinor(wanted)];
   return droppedVersions.filter(({ from }) => from > old && from <= next);

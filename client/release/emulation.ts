@@ -7,10 +7,10 @@ import type { ClusterConfig } from "../config/schema.ts";
 import type { NodeRelease } from "./path.ts";
 
 /**
- * The wish for the emulation of the minor release before (KEP-4330):
+ * The requested emulation of the previous minor release (KEP-4330):
  * - "begin": the new programs emulate it;
  * - "end": no program emulates any release;
- * - "keep": the programs of the wanted minor release go on as they run now.
+ * - "keep": the programs of the wanted minor release keep running as they do now.
  */
 export type Emulation = "begin" | "end" | "keep";
 
@@ -33,7 +33,7 @@ export function minorBefore(release: string): string {
   return `1.${minor(release) - 1}`;
 }
 
-/** Whether a release can emulate the minor release before. */
+/** Whether a release can emulate the previous minor release. */
 export function canEmulate(release: string): boolean {
   return minor(release) >= firstMinor;
 }
@@ -65,7 +65,10 @@ export interface EmulationOptions {
   readonly emulation: Emulation;
 }
 
-/** Returns the reasons against the wanted emulation, and against leaving an emulation without ending it. */
+/**
+ * Returns the reasons why the wanted emulation is not possible, and why a current emulation must be ended before the
+ * update.
+ */
 export function emulationObstacles(
   { kubernetes }: Pick<ClusterConfig, "kubernetes">,
   { running, wanted, emulation }: EmulationOptions,
@@ -90,18 +93,21 @@ function beginObstacles(running: readonly NodeRelease[], wanted: string): KhwErr
   const nodes = [...new Set(late.map(({ node }) => node))].join(", ");
   return [
     refusal(`${nodes} already runs Kubernetes ${minorName(wanted)} without emulation`, {
-      hint: "leave out --emulate: an emulation cannot undo what the new release has stored since then",
+      hint: "leave out --emulate: an emulation cannot undo what the new release has already stored",
     }),
   ];
 }
 
-/** A program that emulates the minor release before must end that before the next minor release. */
+/**
+ * A program that emulates the previous minor release must end the emulation before the update to the next minor
+ * release.
+ */
 function skippedEnd(running: readonly NodeRelease[], wanted: string): KhwError[] {
   const found = running.find(({ version, emulates }) => emulates !== undefined && minor(version) < minor(wanted));
   if (found === undefined) return [];
   const { version, emulates = "" } = found;
   return [
-    refusal(`Kubernetes ${version} emulates ${emulates}, so it cannot be changed to ${wanted}`, {
+    refusal(`Kubernetes ${version} emulates ${emulates}, so it cannot be updated to ${wanted}`, {
       hint: `end the emulation first: khw-client upgrade --to ${version}`,
     }),
   ];

@@ -3,7 +3,9 @@ import type { Kubelet } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { kubeletSkew } from "../../proto/kubernetes-versions.ts";
 import { kubernetesMinor } from "../../proto/release.ts";
 
-/** The oldest and newest API server that run at any time during a rolling update, as releases with the "v". */
+/**
+ * The oldest and the newest release that any API server runs at any time during a rolling update, with the leading "v".
+ */
 export interface ReleaseSpan {
   readonly oldest: string;
   readonly newest: string;

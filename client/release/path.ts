@@ -8,14 +8,14 @@ export interface NodeRelease {
   readonly node: string;
   /** The release with the leading "v", for example "v1.21.0". */
   readonly version: string;
-  /** The minor release that the program emulates, for example "1.31"; absent: none. */
+  /** The minor release that the program emulates, for example "1.31"; absent if the program emulates none. */
   readonly emulates?: string;
 }
 
 export interface PathOptions {
   readonly program: "Kubernetes" | "etcd";
   readonly wanted: string;
-  /** Whether the administrator allows an older patch release, or going back from an unfinished update. */
+  /** Whether the administrator allows an older patch release, or the rollback of an unfinished update. */
   readonly allowDowngrade: boolean;
   /**
    * Whether the cluster may return to the minor release that every program emulates. The caller must know that no
@@ -25,8 +25,8 @@ export interface PathOptions {
 }
 
 /**
- * Returns the reasons against a change of the release; an empty list for a new cluster. Both projects support upgrades
- * by one minor release at a time: https://kubernetes.io/releases/version-skew-policy/,
+ * Returns the reasons why the release cannot be changed; an empty list for a new cluster. Both projects support
+ * upgrades by one minor release at a time: https://kubernetes.io/releases/version-skew-policy/,
  * https://etcd.io/docs/v3.5/upgrades/.
  */
 export function pathObstacles(running: readonly NodeRelease[], options: PathOptions): KhwError[] {
@@ -51,7 +51,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
       });
     }
     if (allowDowngrade) return [];
-    return obstacle(back ? unfinished : `${program} ${newest} runs, and ${wanted} is older`, {
+    return obstacle(back ? unfinished : `${program} ${newest} is running, and ${wanted} is older`, {
       hint: `set ${setting} to ${newest}, or repeat the command with --allow-downgrade to go back to ${wanted}`,
     });
   }
@@ -59,14 +59,16 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
   if (minors > 1) {
     const between = Array.from({ length: minors - 1 }, (_, index) => `v${major(oldest)}.${minor(oldest) + 1 + index}`);
     return obstacle(
-      `${program} ${oldest} cannot be changed to ${wanted} in one step: each update moves by one minor release`,
+      `${program} ${oldest} cannot be changed to ${wanted} in one step: each update advances by only one minor release`,
       {
         hint: `go to the newest patch of ${between.join(", then of ")}, then to ${wanted}`,
       },
     );
   }
   if (releases.length > 1 && wanted !== newest) {
-    return obstacle(unfinished, { hint: `set ${setting} to ${newest} to finish it, then go to ${wanted}` });
+    return obstacle(unfinished, {
+      hint: `set ${setting} to ${newest} to finish that update, then update to ${wanted}`,
+    });
   }
   return program === "etcd" ? etcdObstacles(oldest, wanted) : [];
 }
@@ -74,7 +76,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
 const settings = { Kubernetes: "kubernetes.version", etcd: "etcd.version" } as const;
 
 const waysBack = {
-  Kubernetes: "run khw-client upgrade --back: it describes what is possible",
+  Kubernetes: "run khw-client upgrade --back to see the options for going back",
   etcd: "restore a snapshot that was taken before the update",
 } as const;
 
@@ -91,7 +93,7 @@ function etcdObstacles(oldest: string, wanted: string): KhwError[] {
   }
   if (minor(oldest) === 5 && minor(wanted) === 6 && compare(oldest, oldestBefore36) < 0) {
     return obstacle(`etcd ${oldest} cannot be changed to ${wanted}: removed members can come back`, {
-      hint: `go to ${oldestBefore36} or a later v3.5 release first`,
+      hint: `update to ${oldestBefore36} or a later v3.5 release first`,
     });
   }
   return [];

@@ -57,8 +57,8 @@ export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
 }
 
 /**
- * Returns the configured releases; without a setting, the running releases; for a new cluster, the lab's Kubernetes
- * release, and the etcd release that suits the Kubernetes release.
+ * Returns the configured releases. If no release is configured, returns the running releases. For a new cluster,
+ * returns the lab's Kubernetes release and the etcd release that suits the Kubernetes release.
  */
 export function wantedReleases(
   { kubernetes, etcd }: Pick<ClusterConfig, "kubernetes" | "etcd">,
@@ -81,11 +81,14 @@ export interface ReleaseOptions {
   readonly allowEmulated?: boolean;
   /** Default: "keep". */
   readonly emulation?: Emulation;
-  /** Whether etcd's data from before the upgrade is restored too. An older Kubernetes release then fits the data. */
+  /**
+   * Whether etcd's data from before the upgrade is restored too. If so, an older Kubernetes release is compatible with
+   * the data.
+   */
   readonly restoresData?: boolean;
 }
 
-/** Returns the reasons against the change from the running releases to the requested ones. */
+/** Returns the reasons why the running releases cannot be changed to the requested ones. */
 export function releaseObstacles(
   config: ClusterConfig,
   running: RunningReleases,
@@ -134,7 +137,7 @@ function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: 
 export function describeReleases(config: ClusterConfig, running: RunningReleases, wanted: Releases): string {
   const because = (configured: string | undefined, known: readonly NodeRelease[]): string => {
     if (configured !== undefined) return "as configured";
-    return known.length > 0 ? "currently running" : "the default of a new cluster";
+    return known.length > 0 ? "currently running" : "the default for a new cluster";
   };
   const { kubernetes, etcd } = config;
   const emulating = wanted.emulated === undefined ? "" : `, emulating ${wanted.emulated}`;

@@ -10,15 +10,15 @@ export interface RemovedApiOptions {
   readonly allowed: boolean;
 }
 
-/** Obstacles to a change of the release, and facts that a person should know about. */
+/** Obstacles to a release change, and facts that the administrator should know about. */
 export interface ReleaseFindings {
   readonly obstacles: readonly KhwError[];
   readonly warnings: readonly KhwError[];
 }
 
 /**
- * Judges the requested APIs that the new release no longer has. An API that Kubernetes itself requests is a warning,
- * because khw cannot distinguish other clients of that API from Kubernetes.
+ * Evaluates the requested APIs that the new release no longer has. An API that Kubernetes itself requests results only
+ * in a warning, because khw cannot distinguish other clients of that API from Kubernetes.
  */
 export function removedApiFindings(
   requested: readonly DeprecatedApi[],
@@ -28,7 +28,7 @@ export function removedApiFindings(
     api !== undefined && isRemoved(api, wanted) ? [{ name, api, known: knownCaller(api) }] : [],
   );
   const describe = (name: string, { removedRelease }: DeprecatedApi): string =>
-    `${name} was requested, and Kubernetes ${wanted} does not have it (removed in ${removedRelease})`;
+    `${name} was requested, but Kubernetes ${wanted} no longer has it (removed in ${removedRelease})`;
   return {
     obstacles: removed
       .filter(({ known }) => known === undefined && !allowed)

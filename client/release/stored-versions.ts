@@ -11,8 +11,8 @@ import type { ReleaseFindings } from "./removed-apis.ts";
 const none: ReleaseFindings = { obstacles: [], warnings: [] };
 
 /**
- * Counts the objects in etcd that the new release cannot read, and judges the counts. Reads etcd only if the new release
- * drops versions. All agents read the same etcd cluster, so the first answer is enough.
+ * Counts the objects in etcd that the new release cannot read, and evaluates the counts. Reads etcd only if the new
+ * release drops versions. All agents read the same etcd cluster, so the first answer is enough.
  */
 export async function storedVersionFindings(
   members: readonly Member[],
@@ -32,7 +32,7 @@ export async function storedVersionFindings(
   } catch (thrown) {
     signal.throwIfAborted();
     const error = toKhwError(thrown);
-    const text = `the versions of stored objects were not counted: ${error.message}`;
+    const text = `the stored objects were not counted by version: ${error.message}`;
     const unread = new KhwError("PREFLIGHT_FAILED", text, { node: error.node, hint: error.hint });
     // Finishing an interrupted update can be the repair that etcd needs. An older agent cannot count.
     const mayContinue = releases.includes(wanted) || isUnknownCall(error);
@@ -98,8 +98,8 @@ function describe(stored: StoredVersion, { remedy, wanted }: DescribeOptions): s
   const { apiVersion, kind, count } = stored;
   const consequence =
     remedy === "delete"
-      ? `Kubernetes ${wanted} does not have this resource: the objects stay in etcd without an effect`
-      : `Kubernetes ${wanted} cannot read this version, so every list of the resource fails`;
+      ? `Kubernetes ${wanted} does not have this resource: the objects stay in etcd but have no effect`
+      : `Kubernetes ${wanted} cannot read this version, so every request to list the resource fails`;
   return `${apiVersion} ${kind} is the stored version of ${counted(count)} (${examplesOf(stored)}), and ${consequence}`;
 }
 

@@ -82,7 +82,7 @@ function lastStep({ kind }: Event): LastStep | undefined {
     case "stepProgress":
       return { step: kind.value.step, text: kind.value.text };
     case "rollbackStarted":
-      return { step: "rollback", text: "the node is going back to its previous state" };
+      return { step: "rollback", text: "the node is rolling back to its previous state" };
     case "operationStarted":
     case "stepFinished":
     case "operationFinished":
@@ -93,7 +93,7 @@ function lastStep({ kind }: Event): LastStep | undefined {
 
 function overdue(timeoutMillis: number, last: LastStep | undefined, cause: KhwError): KhwError {
   const seen = last === undefined ? "no step yet" : `${last.step}: ${last.text}`;
-  return new KhwError("TIMEOUT", `not done after ${timeoutMillis / 1000} s, last seen: ${seen}`, {
+  return new KhwError("TIMEOUT", `not done after ${timeoutMillis / 1000} s, last progress: ${seen}`, {
     hint: "the node continues; run the command again to reattach",
     cause,
   });

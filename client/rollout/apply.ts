@@ -18,11 +18,14 @@ export interface Applied {
   readonly done: readonly AgentNode[];
   /** The errors of nodes and of the load balancer. */
   readonly errors: readonly KhwError[];
-  /** Whether the load balancer is as configured, or khw does not manage a load balancer. */
+  /** True if the load balancer is as configured, or if khw does not manage a load balancer. */
   readonly reachable: boolean;
 }
 
-/** Applies the plan to all nodes and the load balancer at once: neither waits for the other. */
+/**
+ * Applies the plan to the nodes and the load balancer at the same time: the nodes and the load balancer do not wait for
+ * each other.
+ */
 export async function applyPlan(
   cluster: OpenCluster,
   plan: RolloutPlan,
@@ -85,8 +88,8 @@ export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOp
 const never = new AbortController().signal;
 
 /**
- * Applies the desired state to most nodes at once, then to the nodes that take turns. A node's failure does not stop
- * the nodes that work at the same time.
+ * Applies the desired state to most nodes at once, then to the nodes in `inTurn`, one at a time. A node's failure does
+ * not stop work that is in progress on other nodes at the same time.
  */
 export async function applyToNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,

@@ -19,9 +19,9 @@ export interface ProvideOptions {
 }
 
 /**
- * Returns the contents of all files of labs 04 to 06, which are not written yet, if the folder has none of them.
- * Undefined if the folder has some of them, or if the administrator's kubeconfig comes from elsewhere: khw then
- * completes the files only on request.
+ * If the folder has none of the files of labs 04 to 06, returns the contents of all of them; the files are not written
+ * yet. Returns undefined if the folder has some of them, or if the administrator's kubeconfig comes from elsewhere: khw
+ * then completes the files only on request.
  * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before, because their cluster's files must exist
  * somewhere
  */
@@ -65,7 +65,7 @@ export async function reissueForNewNodes(config: ClusterConfig, addresses: Addre
 
 /**
  * Saves the new credentials, if there are any. Must be called before any node receives them, and after every check that
- * could refuse the run.
+ * could stop the run.
  * @throws KhwError BUSY if another command saved credentials in the meantime
  */
 export async function saveNewCredentials(

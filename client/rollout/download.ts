@@ -61,6 +61,6 @@ function refuse(errors: readonly KhwError[]): void {
   throw combineErrors(errors, {
     code: first.code,
     headline: "no node was drained or changed, because not every node is ready for its new programs",
-    hint: "correct this, then run the command again",
+    hint: "fix this, then run the command again",
   });
 }

@@ -74,7 +74,7 @@ interface NodeInspection {
   readonly reported?: NodeDigests;
 }
 
-/** A node that does not answer is a finding. */
+/** A node that does not answer is reported as a finding. */
 async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeInspection> {
   const { name } = item.node.address;
   const located = (detail: ErrorDetail): KhwError => fromDetail(detail).at({ node: name });

@@ -15,11 +15,12 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
   /** The outcomes of earlier nodes; if an earlier node failed, every node is skipped. */
   readonly earlier?: readonly NodeOutcome[];
   /**
-   * Returns the sentence to print if Ctrl-C comes while the work on a node continues; if absent, nothing is printed.
+   * Returns the sentence to print if the user presses Ctrl-C while the work on a node continues; if absent, nothing is
+   * printed.
    */
   readonly interrupted?: (name: string) => string;
   /**
-   * Called after each successful node, if another node follows, with the number of nodes so far.
+   * Called after each successful node, if another node follows, with the number of nodes that are done so far.
    * @throws the reason why no further node may be started
    */
   readonly between?: ((outcome: NodeOutcome, count: number) => Promise<void>) | undefined;

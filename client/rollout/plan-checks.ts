@@ -7,7 +7,7 @@ import { noMembership } from "./membership.ts";
 import type { Prepared, ReleaseConsent } from "./plan.ts";
 import { readTrials } from "./trial.ts";
 
-/** The results of the checks before a rollout, for a plan that must continue despite findings. */
+/** The results of the checks before a rollout, for the plan command, which must continue despite findings. */
 export interface PlanChecks {
   readonly findings: readonly KhwError[];
   readonly warnings: readonly KhwError[];
@@ -37,7 +37,11 @@ export async function planChecks(
 ): Promise<PlanChecks> {
   if (!isAdministrator) {
     const all = "the preflight, kubelets, removed APIs, stored versions and the flags of new programs";
-    return { findings: [], warnings: [], skipped: [`${all} were not checked, because that needs the role admin`] };
+    return {
+      findings: [],
+      warnings: [],
+      skipped: [`${all} were not checked, because these checks require the role admin`],
+    };
   }
   const checks = { work, admin, running, wanted: releases.kubernetes, allowRemovedApis };
   const { findings, warnings, restarting } = await inspectCluster(cluster.members, checks, signal);

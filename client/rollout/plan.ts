@@ -65,7 +65,7 @@ export interface PrepareOptions {
    * only for the plan, and "refuse" throws an error.
    */
   readonly newCredentials: "keep" | "imagine" | "refuse";
-  /** Whether an older patch release, or going back from an unfinished update, is allowed. Default: false. */
+  /** Whether to allow an older patch release, or the rollback of an unfinished update. Default: false. */
   readonly allowDowngrade?: boolean;
   /** See PathOptions. */
   readonly allowEmulated?: boolean;
@@ -152,7 +152,7 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
 /**
  * Plans the work on all nodes, and prints notes for the user. Does not change any node, but records new digests in
  * khw.lock.
- * @throws KhwError with every obstacle on every node as one error; otherwise like `prepare`
+ * @throws KhwError with every obstacle on every node as one error; otherwise as `prepare` does
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal, allowRemovedApis = false, restoresData = false } = options;

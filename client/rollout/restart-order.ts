@@ -4,13 +4,13 @@ import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
-/** The nodes that need care in an existing cluster. */
+/** The nodes that need special handling in an existing cluster. */
 export interface RestartOrder {
   /** The nodes whose API servers are serving now. */
   readonly serving: ReadonlySet<AgentNode>;
   /** The nodes to work on one at a time. */
   readonly restarting: ReadonlySet<AgentNode>;
-  /** The nodes that a person drained; they stay drained. */
+  /** The nodes that someone drained manually; they stay drained. */
   readonly drained: ReadonlyMap<AgentNode, Maintenance>;
   /** The nodes that an earlier rolling update left drained; they are undrained. */
   readonly left: ReadonlySet<AgentNode>;

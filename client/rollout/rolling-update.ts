@@ -18,9 +18,9 @@ export interface RollOptions {
 }
 
 /**
- * Applies khw.yaml and the credentials to every node, then verifies the cluster. The serving nodes take turns, and a
- * node is drained if its API server would restart. The update stops at the first failure. After Ctrl-C, finishes the
- * current node and then stops.
+ * Applies khw.yaml and the credentials to every node, then verifies the cluster. The serving nodes are updated one at a
+ * time, and a node is drained first if its API server would restart. The update stops at the first failure. After
+ * Ctrl-C, finishes the current node and then stops.
  * @throws KhwError UNREACHABLE or the first refusal, before any node is changed; PARTIAL; VERIFY_FAILED; CANCELLED
  * after Ctrl-C
  */
@@ -87,7 +87,7 @@ export async function rollNodes(
 }
 
 const aloneNote =
-  "there is no other API server: the API is unavailable for a few seconds while this API server restarts";
+  "there is no other API server: the API will be unavailable for a few seconds while this API server restarts";
 
 /** Returns the sentence to print if the user presses Ctrl-C while a node is drained. */
 export function finishingNote(name: string): string {

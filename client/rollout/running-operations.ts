@@ -24,7 +24,7 @@ export function isUnderWay({ node, desired }: NodeWork, members: readonly Member
 }
 
 /**
- * Returns the nodes that are running another operation, because their agents would refuse the new operation. This check
+ * Returns the nodes that are running another operation, because their agents would reject the new operation. This check
  * comes first, so that the other nodes are not changed without them.
  */
 export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
@@ -32,10 +32,14 @@ export function runningOperationFindings(members: readonly Member[], work: reado
     const operation = runningOperation(node, members);
     const own = (["apply", "prepare", "join"] as const).map((kind) => operationId(desired, kind));
     if (operation === undefined || own.includes(operation.id)) return [];
-    return new KhwError("BUSY", `the node is busy: ${operation.holder} has held it since ${startOf(operation)}`, {
-      node: node.address.name,
-      hint: "wait for that operation to end, then run the command again",
-    });
+    return new KhwError(
+      "BUSY",
+      `the node is busy: ${operation.holder} has held the machine lock since ${startOf(operation)}`,
+      {
+        node: node.address.name,
+        hint: "wait for that operation to end, then run the command again",
+      },
+    );
   });
 }
 

@@ -34,9 +34,9 @@ export async function readTrials(work: readonly NodeWork[], signal: AbortSignal)
 }
 
 /**
- * Refuses flags, feature gates and configuration that a new program does not accept, before any node is drained. Prints
+ * Rejects flags, feature gates and configuration that a new program does not accept, before any node is drained. Prints
  * the programs' own warnings.
- * @throws KhwError with every refusal on every node as one error
+ * @throws KhwError with every rejection on every node as one error
  */
 export async function tryPrograms(work: readonly NodeWork[], { progress, signal }: ProgressOptions): Promise<void> {
   const { findings, warnings } = await readTrials(work, signal);

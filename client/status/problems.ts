@@ -26,7 +26,7 @@ export interface Problem {
   readonly hint: string;
 }
 
-/** Returns the problems, with the worst of each node first. */
+/** Returns the problems; each node's errors come before its warnings. */
 export function problemsOf({ nodes, loadBalancer }: ClusterState): Problem[] {
   const drained = new Set(nodes.filter(({ status }) => status?.maintenance?.drained).map(({ node }) => node));
   return [
@@ -186,6 +186,6 @@ function loadBalancerProblems({ backends, error }: LoadBalancerState, drained: R
       hint:
         state === "MISSING"
           ? "run khw-client lb create to add the node to the target pool"
-          : "check that nginx is running there and that the firewall allows Google's health checks",
+          : "check that nginx is running on this node and that the firewall allows Google's health checks",
     }));
 }

@@ -12,7 +12,7 @@ export interface ArchiveEntry {
 }
 
 export interface ArchiveOptions {
-  /** The top folder of every entry. */
+  /** The top-level folder of every entry. */
   readonly folder: string;
   /** Whether to replace an existing file. */
   readonly force: boolean;

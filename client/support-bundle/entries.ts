@@ -16,7 +16,7 @@ export interface BundleOptions extends NodeEntriesOptions {
 /** The number of nodes to read at once. It is small to limit memory use, because journals are long. */
 const nodesInHand = 4;
 
-/** Yields all entries of the bundle. For a failure, yields an entry with the reason. */
+/** Yields all entries of the bundle. For each failure, yields an entry with the reason. */
 export async function* bundleEntries(
   load: () => Promise<ClusterConfig>,
   options: BundleOptions,

@@ -18,8 +18,8 @@ const largestBytes = 10 * 1024 * 1024;
 const streamMillis = 60_000;
 
 /**
- * Yields everything that a node's agent can report. For a failure, yields an entry with the reason; the other entries
- * are not affected.
+ * Yields everything that a node's agent can report. For each failure, yields an entry with the reason; the other
+ * entries are not affected.
  */
 export async function* nodeEntries(node: AgentNode, options: NodeEntriesOptions): AsyncGenerator<ArchiveEntry> {
   const { signal, sinceUnixMillis, journals } = options;

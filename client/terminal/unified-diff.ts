@@ -7,7 +7,10 @@ export interface UnifiedDiffOptions {
   readonly colours: boolean;
 }
 
-/** The largest number of different lines. With more, the comparison takes too long, and nobody can read the diff. */
+/**
+ * The largest number of lines that may differ. With more lines, the comparison takes too long, and nobody can read the
+ * diff.
+ */
 const mostEdits = 1_000;
 
 /** Returns the differences from the current to the desired text, in the format of diff -u. */

@@ -8,7 +8,10 @@ import type { NodeSnapshot } from "../etcd/snapshots.ts";
 import { distinct, type NodeRelease } from "../release/path.ts";
 import { isMinorUpgrade, markedSnapshot, type UpgradeToUndo, upgradeToUndo } from "./marked-snapshot.ts";
 
-/** The restore of the snapshot that an upgrade took first, together with the release before the upgrade. */
+/**
+ * The restore of the snapshot that was taken at the start of an upgrade, together with the release from before the
+ * upgrade.
+ */
 export interface RestoreCourse {
   readonly from: string;
   readonly to: string;
@@ -16,7 +19,7 @@ export interface RestoreCourse {
   readonly etcd: string;
   readonly snapshot: NodeSnapshot;
   readonly restoreId: string;
-  /** "continue": the restore has begun on some node. "done": every node runs the older release again. */
+  /** "continue": the restore has begun on at least one node. "done": every node runs the older release again. */
   readonly stage: "begin" | "continue" | "done";
 }
 
@@ -32,26 +35,26 @@ export interface RestoreFacts {
 
 /**
  * Returns the restore that undoes the last upgrade.
- * @throws KhwError INVALID_ARGUMENT if the time is not exactly the snapshot's; RELEASE_REFUSED if the upgrade cannot be
- * undone by a restore
+ * @throws KhwError INVALID_ARGUMENT if `time` is not exactly the snapshot's time; RELEASE_REFUSED if the upgrade cannot
+ * be undone by a restore
  */
 export function chooseRestore({ time, last, running, etcd, snapshots }: RestoreFacts): RestoreCourse {
   if (last === undefined) {
-    throw refused("no upgrade is recorded, so no snapshot is known to fit an older release", {
-      hint: "khw-client etcd restore restores a snapshot without a change of the release",
+    throw refused("no upgrade is recorded, so it is not known which snapshot matches an older release", {
+      hint: "use khw-client etcd restore to restore a snapshot without changing the release",
     });
   }
   const undo = upgradeToUndo(last);
   const { older, newer } = undo;
   if (!isMinorUpgrade(undo)) {
-    throw refused(`the last upgrade, from ${older} to ${newer}, needs no restore: going back loses nothing`, {
+    throw refused(`the last upgrade, from ${older} to ${newer}, needs no restore: rolling back loses nothing`, {
       hint: "run khw-client upgrade --back",
     });
   }
   const snapshot = markedSnapshot(undo, snapshots);
   if (snapshot === undefined) {
     throw refused(`no node has the snapshot that was taken before the upgrade from ${older} to ${newer}`, {
-      hint: "run khw-client upgrade --back: it describes what is possible",
+      hint: "run khw-client upgrade --back to see what is possible",
     });
   }
   const taken = exactTime(snapshot.snapshot.takenUnixMillis);
@@ -75,12 +78,12 @@ function stageOf({ older, newer, restore }: UpgradeToUndo, releases: readonly st
   const known = releases.every((release) => release === older || release === newer);
   if (restore === "unfinished" && known) return "begin";
   if (restore === "none" && known && releases.length > 1) {
-    throw refused(`the upgrade from ${older} to ${newer} is not finished: going back needs no restore`, {
+    throw refused(`the upgrade from ${older} to ${newer} is not finished: rolling back needs no restore`, {
       hint: "run khw-client upgrade --back",
     });
   }
   throw refused(`the nodes run ${releases.join(", ")}, and the last upgrade was from ${older} to ${newer}`, {
-    hint: "--lose-since only undoes the last upgrade, from the release that it installed",
+    hint: "--lose-since undoes only the last upgrade, and only while the nodes run the release that this upgrade installed",
   });
 }
 

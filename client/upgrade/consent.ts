@@ -7,7 +7,7 @@ export async function refuseWithoutConsent({ confirm }: Context, yes: boolean): 
   if (confirm === undefined) {
     throw new KhwError(
       "INVALID_ARGUMENT",
-      "an upgrade needs your confirmation, but there is no terminal to ask for it",
+      "an upgrade needs your confirmation, but there is no terminal to prompt on",
       {
         hint: "repeat the command with --yes; programs were downloaded, and nothing else was changed",
       },

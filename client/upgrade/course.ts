@@ -29,8 +29,8 @@ export interface CourseOptions {
 }
 
 /**
- * Returns the course of an upgrade, or of going back from the last one.
- * @throws KhwError INVALID_ARGUMENT without a requested release; RELEASE_REFUSED if there is no supported way
+ * Returns the course of an upgrade, or of rolling back the last one.
+ * @throws KhwError INVALID_ARGUMENT without a requested release; RELEASE_REFUSED if there is no supported path
  */
 export function chooseCourse({ to, back, running, last, snapshots }: CourseOptions): Course {
   if (back === (to !== "")) {
@@ -87,7 +87,7 @@ function wayBack(
   }
   if (oldest !== toVersion || isWayBack(last)) {
     throw new KhwError("RELEASE_REFUSED", `every node runs ${oldest}, and the last upgrade was to ${toVersion}`, {
-      hint: "upgrade --back only undoes the last upgrade",
+      hint: "upgrade --back undoes only the last upgrade",
     });
   }
   if (isMinorUpgrade(undo) && !stillEmulates(running, last)) throw finishedMinor(undo, snapshots);

@@ -16,9 +16,9 @@ export interface PathOptions {
   readonly done: readonly string[];
   /** The etcd release before and after the upgrade; undefined if khw does not manage etcd. */
   readonly etcd: { readonly from: string; readonly to: string } | undefined;
-  /** The minor release that the new programs emulate; undefined: none. */
+  /** The minor release that the new programs emulate; undefined if they emulate none. */
   readonly emulated?: string | undefined;
-  /** The minor release that running programs emulate; undefined: none. */
+  /** The minor release that running programs emulate; undefined if they emulate none. */
   readonly ended?: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export function describePath(course: Course, { nodes, done, etcd, emulated, ende
       ? []
       : [etcd.from === etcd.to ? `etcd stays at ${etcd.to}` : `etcd: ${etcd.from} to ${etcd.to}`]),
     "checked: health, etcd's quorum, disks, clocks, certificates, the load balancer, kubelets, removed APIs, stored versions, " +
-      "webhooks, and the flags of every new program",
+      "webhooks, and every program's flags with its new version",
     `expected time: ${duration(seconds)} (${secondsPerNode} s for each node, as measured in the testbed)`,
   ];
 }
@@ -54,7 +54,7 @@ function describeEmulation(
   }
   if (direction === "back") return [];
   if (ended !== undefined) {
-    return [`the programs stop emulating ${ended}: afterwards, there is no way back to ${ended}`];
+    return [`the programs stop emulating ${ended}: afterwards, you cannot roll back to ${ended}`];
   }
   return minor(to) > minor(from) && canEmulate(to)
     ? [
@@ -64,7 +64,7 @@ function describeEmulation(
     : [];
 }
 
-/** Describes the differences that releases after the old one, up to the new one, introduce; one line each. */
+/** Describes the differences introduced after the old release, up to and including the new release; one line each. */
 export function describeChanges(from: string, to: string): string[] {
   const [a, b] = [minor(from), minor(to)].toSorted((x, y) => x - y);
   return differences
@@ -72,9 +72,9 @@ export function describeChanges(from: string, to: string): string[] {
     .map((row) => {
       switch (row.kind) {
         case "scheduler-config":
-          return `changes with the release: kube-scheduler.yaml in ${row.apiVersion} (${row.why})`;
+          return `changes with the release: kube-scheduler.yaml uses ${row.apiVersion} (${row.why})`;
         case "flag-gone":
-          return `changes with the release: ${row.component} without --${row.flag} (${row.why})`;
+          return `changes with the release: ${row.component} runs without --${row.flag} (${row.why})`;
       }
     });
 }
@@ -94,26 +94,26 @@ export function describeLoss(course: RestoreCourse, options: LossOptions): strin
   const count = later > 0 ? ` (${later} changes in etcd, including heartbeats)` : "";
   return [
     `going back from ${from} to ${to} with the data of ${exactTime(snapshot.takenUnixMillis)}: ${nodes.join(", ")}, all at the same time`,
-    `everything written since then is lost${count}`,
+    `everything written since then will be lost${count}`,
     ...describeChanges(from, to),
     `etcd stays at ${etcd}; each node keeps its current data in a folder of its own`,
-    "Secrets in the snapshot can be read only if encryption-config.yaml still has the keys that were in use then",
+    "Secrets in the snapshot can be read only if encryption-config.yaml still has the keys that were in use at that time",
     stage === "continue"
       ? "the restore has begun already; this command continues it"
-      : "checked: the programs on every node and their flags, disks, clocks, kubelets",
-    "the API is unavailable for one to two minutes",
+      : "checked: the programs on every node and their flags, the disks, the clocks and the kubelets",
+    "the API will be unavailable for one to two minutes",
   ];
 }
 
 /**
- * Returns the advice to change khw.yaml. Without a change in khw.yaml, the next bootstrap would go to the configured
- * release. Returns undefined if khw.yaml agrees.
+ * Returns the advice to change khw.yaml. Without a change in khw.yaml, the next bootstrap would switch to the
+ * configured release. Returns undefined if khw.yaml does not set a different release.
  */
 export function otherReleaseNote({ kubernetes }: Pick<ClusterConfig, "kubernetes">, to: string): string | undefined {
   const { version } = kubernetes;
   if (version === undefined || version === to) return undefined;
   return (
-    `kubernetes.version is ${version}, but this command goes to ${to}: set kubernetes.version to ${to} in khw.yaml, ` +
+    `kubernetes.version is ${version}, but this command switches to ${to}: set kubernetes.version to ${to} in khw.yaml, ` +
     "because the next bootstrap uses khw.yaml"
   );
 }

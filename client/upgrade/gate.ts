@@ -11,7 +11,7 @@ export interface GateOptions {
 const longestOutput = 2000;
 
 /**
- * Runs the command of --gate on this workstation, in a shell. Returns its output, or the last part of a long output.
+ * Runs the --gate command in a shell on this workstation. Returns its output, or the last part of a long output.
  * @throws KhwError VERIFY_FAILED with the output if the exit code is not 0
  */
 export async function runGate(command: string, { variables, env, signal }: GateOptions): Promise<string> {

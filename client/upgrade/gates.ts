@@ -10,11 +10,11 @@ import { runGate } from "./gate.ts";
 
 /** The checks and pauses between two nodes. */
 export interface Gates {
-  /** @throws the reason why no further node may begin */
+  /** @throws the reason why the update of the next node must not begin */
   readonly between: (outcome: NodeOutcome) => Promise<void>;
   /** The gates that failed. */
   readonly failures: () => readonly KhwError[];
-  /** Returns a text about the pause; undefined if the upgrade did not pause. */
+  /** Returns a message about the pause; undefined if the upgrade did not pause. */
   readonly paused: () => string | undefined;
   /** Returns the output of the gates, for the record; it may be empty. */
   readonly report: () => string;

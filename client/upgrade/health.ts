@@ -6,8 +6,8 @@ import type { ClusterState, NodeState } from "../status/state.ts";
 
 /**
  * Returns the reasons why a cluster is not ready for an upgrade: everything that makes `status` report it as unhealthy,
- * except drift, and every etcd problem. This includes certificates that expire within a week. It does not include the
- * drain and the components of a node that a rolling update left drained: the upgrade repairs and undrains that node.
+ * except drift, and every etcd problem. This includes certificates that expire within a week. If a rolling update left
+ * a node drained, the drain and the components of that node are excluded: the upgrade repairs and undrains that node.
  */
 export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
   // The upgrade itself removes drift.

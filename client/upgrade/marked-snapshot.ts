@@ -4,17 +4,17 @@ import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.t
 import { exactTime, loseSinceCommand } from "../../proto/restore.ts";
 import type { NodeSnapshot } from "../etcd/snapshots.ts";
 
-/** An upgrade to a newer release, or one that an unfinished restore is already undoing. */
+/** An upgrade to a newer release. An unfinished restore may already be undoing it. */
 export interface UpgradeToUndo {
   readonly older: string;
   readonly newer: string;
-  /** The snapshot that the upgrade took first; empty if khw does not manage etcd. */
+  /** The snapshot that the upgrade took at its start; empty if khw does not manage etcd. */
   readonly snapshotId: string;
   /** The state of the restore of that snapshot, if a restore was recorded. */
   readonly restore: "none" | "unfinished" | "done";
 }
 
-/** Returns the purpose of the snapshot that an upgrade takes first. */
+/** Returns the purpose of the snapshot that an upgrade takes at its start. */
 export function snapshotPurpose(from: string, to: string): string {
   return `upgrade from ${from} to ${to}`;
 }
@@ -42,8 +42,9 @@ export function markedSnapshot(
 }
 
 /**
- * Returns the refusal to go back without a loss after a finished upgrade to a new minor release, which may have stored
- * objects in a form that the old release cannot read. Names the command that restores the snapshot.
+ * Returns the error for an attempt to roll back, without data loss, a finished upgrade to a new minor release. The new
+ * release may have stored objects in a form that the old release cannot read. The error names the command that restores
+ * the snapshot.
  */
 export function finishedMinor(undo: UpgradeToUndo, snapshots: readonly NodeSnapshot[]): KhwError {
   const { older, newer, snapshotId } = undo;
@@ -53,7 +54,7 @@ export function finishedMinor(undo: UpgradeToUndo, snapshots: readonly NodeSnaps
     snapshotId === ""
       ? ["no snapshot was taken, because khw does not manage etcd", patch]
       : found === undefined
-        ? [`no node has the snapshot ${snapshotId} from before the upgrade any more`, patch]
+        ? [`no node still has the snapshot ${snapshotId} from before the upgrade`, patch]
         : [
             `the snapshot ${snapshotId} has the data from before the upgrade (${exactTime(found.snapshot.takenUnixMillis)}) and ` +
               `can be restored together with the programs of ${older}; everything written since then would be lost`,

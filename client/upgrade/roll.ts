@@ -37,13 +37,13 @@ export async function rollUpgrade(
     conclude([...gates.failures(), ...errors], {
       done: outcomes.length - errors.length,
       headline: "the upgrade stopped",
-      hint: "correct this, then run the same command again, or go back with khw-client upgrade --back",
+      hint: "fix this, then run the same command again, or roll back with khw-client upgrade --back",
     });
     const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
     const waitMillis = cluster.config.timeouts.verify;
     const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
     signal.throwIfAborted();
-    conclude(failed, { done: 0, headline: "every node is done, but the cluster does not work correctly" });
+    conclude(failed, { done: 0, headline: "every node is done, but the cluster is not working correctly" });
   } catch (thrown) {
     const error = toKhwError(thrown);
     await save(UpgradeState.UPGRADE_STATE_STOPPED, [gates.report(), error.message].filter(Boolean).join("; "));

@@ -3,15 +3,15 @@ import { formatError, type KhwError } from "../../proto/errors.ts";
 import { waitFor, type WaitClock } from "../../proto/wait-for.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 
-/** The parts of a cluster whose problems often end by themselves within seconds. */
+/** The parts of a cluster whose problems often disappear on their own within seconds. */
 const passing = new Set<string | undefined>([...components, "etcd", "nginx", "khw-agent", "load balancer"]);
 const intervalMillis = 2_000;
 const patienceMillis = 20_000;
 
 /**
- * Reads the cluster. If only components, agents or backends are unhealthy, reads the cluster again, for at most 20
- * seconds. A busy API server can miss a single health check, and an agent that has just started has not checked its
- * components yet.
+ * Reads the cluster's state. If only components, agents or backends are unhealthy, reads the state repeatedly, for at
+ * most 20 seconds. A busy API server can miss a single health check, and an agent that has just started has not checked
+ * its components yet.
  */
 export async function readSettled<Reading extends { readonly findings: readonly KhwError[] }>(
   read: () => Promise<Reading>,

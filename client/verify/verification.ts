@@ -81,7 +81,7 @@ function backendCheck({ compute, loadBalancer }: Cloud, node: AgentNode, drained
 }
 
 export interface VerifyClusterOptions extends ProgressOptions {
-  /** For how long failing checks are repeated. */
+  /** How long failing checks are repeated. */
   readonly waitMillis: number;
   /** The checks to print. */
   readonly show: "all" | "failed";

@@ -20,7 +20,7 @@ export interface CheckResult {
 
 export interface VerifyOptions {
   readonly signal: AbortSignal;
-  /** For how long a failing check is repeated; 0 means not at all. */
+  /** How long a failing check is repeated; 0 means not at all. */
   readonly waitMillis: number;
   /** Called as each check ends. */
   readonly report: (result: CheckResult) => void;
@@ -139,17 +139,17 @@ async function checkLease(api: KubernetesApi, name: string, signal: AbortSignal)
   if (status !== 200)
     throw verifyError(
       `the API server answered the request for its lease with status ${status}`,
-      `check with khw-client status that ${name} is running`,
+      `run khw-client status to check that ${name} is running`,
     );
   const spec = field(body, "spec");
   const [holder, renewed] = [field(spec, "holderIdentity"), field(spec, "renewTime")];
   if (typeof holder !== "string" || holder === "")
-    throw verifyError("no process holds its lease", `check with khw-client status that ${name} is running`);
+    throw verifyError("no process holds its lease", `run khw-client status to check that ${name} is running`);
   const age = Date.now() - Date.parse(String(renewed));
   if (!(age < oldestLease))
     throw verifyError(
       `${show(holder)} renewed its lease ${Math.round(age / 1000)} s ago`,
-      `check with khw-client status that ${name} is running`,
+      `run khw-client status to check that ${name} is running`,
     );
 }
 
@@ -165,7 +165,7 @@ function checkCertificate(address: string, ca: Buffer, signal: AbortSignal): Pro
         new KhwError("VERIFY_FAILED", cause.message, {
           hint: cause.message.includes("certificate has expired")
             ? "khw-client pki renew kubernetes"
-            : "check that the load balancer forwards to the API servers and that their certificate has that address",
+            : "check that the load balancer forwards to the API servers and that their certificate contains the public address",
           cause,
         }),
       );

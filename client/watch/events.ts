@@ -6,7 +6,7 @@ import type { ClusterState, LoadBalancerState, NodeState } from "../status/state
 export type NodeEvent =
   | { readonly kind: "status"; readonly node: string; readonly status: GetStatusResponse }
   | { readonly kind: "change"; readonly node: string; readonly change: StatusChange }
-  /** The node does not answer; the next attempt follows after this time. */
+  /** The node is not answering; the next attempt is made after this delay. */
   | { readonly kind: "away"; readonly node: string; readonly error: KhwError; readonly retryMillis: number };
 
 /** An event, with the state before and after it. */

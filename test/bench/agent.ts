@@ -19,8 +19,8 @@ export interface Idle {
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
   /**
-   * The process's anonymous memory. The rest of the resident memory is pages of the program file, which the kernel can
-   * drop at any time.
+   * The process's anonymous memory. The rest of the resident memory consists of pages of the program file, which the
+   * kernel can drop at any time.
    */
   readonly anonymous: number;
   /** Percent of one processor. */
@@ -44,7 +44,7 @@ export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> 
 }
 
 /**
- * Starts the agent five times in a row. Returns the seconds that each process took to send READY, as recorded by
+ * Starts the agent five times in a row. Returns how many seconds each process took to send READY, as recorded by
  * systemd.
  */
 export async function measureStart(node: TestbedNode): Promise<readonly number[]> {

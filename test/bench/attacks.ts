@@ -15,7 +15,7 @@ export interface Target {
 
 export interface Attack {
   readonly name: string;
-  /** Attacks the target. Adds the sockets that stay open to `held`. */
+  /** Attacks the target. Adds to `held` all sockets that stay open. */
   run(target: Target, held: Socket[]): Promise<void>;
 }
 

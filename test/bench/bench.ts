@@ -2,8 +2,7 @@
  * Compares khw with the commands of lab 08, in testbeds on this host. Prints the result as Markdown. Takes several
  * minutes.
  *
- * usage: bench.ts [--runs N]
- * --runs    the number of bootstraps per side, which alternate; 3 by default
+ * usage: bench.ts [--runs N] --runs    the number of bootstraps per side (the sides alternate); 3 by default
  */
 import { existsSync } from "node:fs";
 import { stat } from "node:fs/promises";

@@ -4,7 +4,7 @@
  */
 import { lab } from "../lab/lab.ts";
 
-/** The parts of the lab's script, separated by where they run. */
+/** The parts of the lab's script, grouped by where they run. */
 export interface LabScript {
   /**
    * Runs on every node, in the user's home folder, up to the point where the lab asks gcloud for the public address.
@@ -56,7 +56,7 @@ function blocks(heading: string): string[] {
     .filter((block) => /^(sudo|wget|curl|cat|kubectl|gcloud|\{|[A-Z_]+=)/.test(block));
 }
 
-/** The text that the lab shows in each command's output. */
+/** For each command, the text that its output contains in the lab. */
 const verifications: readonly (readonly [command: string, sign: string])[] = [
   ["kubectl cluster-info", "is running at"],
   ["curl -H", "^ok$"],

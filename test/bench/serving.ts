@@ -3,7 +3,7 @@ import { secondsOf } from "./time.ts";
 
 /** The durations of a bootstrap, in seconds. */
 export interface Bootstrap {
-  /** The time until every node answers and the public address answers. */
+  /** The time until every node and the public address answer. */
   readonly serving: number;
   /** The time until the last command has ended, including its checks. */
   readonly ended: number;

@@ -3,7 +3,7 @@
  * Checks the file against the real list of tests.
  */
 
-/** A group of tests in specs.txt that the run leaves out. */
+/** A group in specs.txt whose tests the run leaves out. */
 export interface LeftOut {
   readonly reason: string;
   readonly names: readonly string[];

@@ -11,13 +11,16 @@ import type { Workstation } from "../testbed/workstation.ts";
 
 const name = "stand-in";
 const leases = "kube-node-lease";
-/** The renewal interval, which is the same as a kubelet's. The controller manager considers a node lost after 40 s. */
+/**
+ * The renewal interval, which is the same as a kubelet's. The controller manager considers a node lost after 40 s
+ * without a renewal.
+ */
 const renewMillis = 10_000;
 const leaseSeconds = 40;
 
 /** A Node object that stays Ready until this value is disposed of. */
 export interface Worker extends AsyncDisposable {
-  /** The errors of the renewals that failed. */
+  /** The errors from failed renewals. */
   readonly failures: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** Compares two trees, apart from named exceptions. */
+/** Compares two trees, allowing for named exceptions. */
 import type { Entry, Tree } from "./tree.ts";
 
 /** A part of a machine that is not compared, and why. */
@@ -11,8 +11,8 @@ export interface Exception {
 }
 
 /**
- * A path that differs, with its entries in the undisturbed tree and in the other tree; an entry is undefined if the
- * path is missing there.
+ * A path that differs, with its entries in the undisturbed tree and in the other tree. If a tree lacks the path, its
+ * entry is undefined.
  */
 export interface Difference {
   readonly path: string;

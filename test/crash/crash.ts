@@ -73,7 +73,10 @@ async function work(): Promise<void> {
   while (await workOn()) process.stdout.write("a new testbed\n");
 }
 
-/** Returns whether points are left: after a difference, no further point starts on the same machines. */
+/**
+ * Returns whether points are left. After a point that leaves a difference, no further point is tried on the same
+ * machines.
+ */
 async function workOn(): Promise<boolean> {
   await using suite = await command.open();
   for (const point of suite.points({ count, seed })) {
@@ -113,7 +116,7 @@ function verdictOf({ differences, problems, killed }: Outcome): Verdict {
   return killed ? "identical" : "missed";
 }
 
-/** Returns the commit; a plus sign after it means that the working tree has changes. */
+/** Returns the commit; a plus sign after it means that the working tree has uncommitted changes. */
 async function describeCommit(): Promise<string> {
   const git = ["git", "-C", root];
   const hash = (await must([...git, "rev-parse", "--short", "HEAD"])).trim();

@@ -9,7 +9,7 @@ export interface TimedEvent {
 
 /**
  * Returns the name of the event in a printed line; undefined for an event that is not counted. The name is the same in
- * each run. Progress within a step is not counted: its frequency depends on the host's speed.
+ * each run. Progress within a step is not counted, because the number of progress events depends on the host's speed.
  */
 export function eventName(line: string): string | undefined {
   const { kind, node, event, step, text, title, track }: Readonly<Record<string, unknown>> = JSON.parse(line);
@@ -20,10 +20,10 @@ export function eventName(line: string): string | undefined {
 
 const longest = 90;
 
-/** The event that starts the nodes' work. A run that finds all certificates prints this event first. */
+/** The event that marks the start of the nodes' work. A run that finds all certificates prints this event first. */
 export const workBegins = /^begin\b/;
 
-/** The event after which etcd runs and can be killed. */
+/** The event after which etcd is running and can be killed. */
 export const etcdRuns = /stepFinished service\/etcd$/;
 
 /** Returns the events from the start of the nodes' work onwards, as a run with existing certificates prints them. */

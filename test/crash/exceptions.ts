@@ -30,7 +30,7 @@ export const exceptions: readonly Exception[] = [
   },
 ];
 
-/** In a cluster that is upgraded, these paths may differ, too. */
+/** In a cluster that has been upgraded, these paths may also differ. */
 export const upgradeExceptions: readonly Exception[] = [
   ...exceptions,
   { path: /^var\/lib\/khw-agent\/upgrade$/, free: "content", why: "the record of the last upgrade, with its time" },

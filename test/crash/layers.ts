@@ -1,6 +1,5 @@
 /**
- * Restores a machine's disk to an earlier state. To do so, turns the writes up to that state into a layer below a new
- * disk.
+ * Restores a machine's disk to an earlier state, by turning the writes up to that state into a layer below a new disk.
  */
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,8 +12,8 @@ import { diskFolder } from "../testbed/layout.ts";
 export type Layers = readonly string[];
 
 /**
- * Sets aside the machine's writes so far as a layer with this label. The machine must be off. Returns the layer's
- * folder.
+ * Turns everything that the machine has written into a layer with this label. The machine must be off. Returns the
+ * layer's folder.
  */
 export async function setAside({ id }: Testbed, { name, root }: TestbedNode, label: string): Promise<string> {
   const disk = join(diskFolder(id), name);

@@ -1,4 +1,4 @@
-/** Reads everything on a machine's disk, and khw's state in memory. */
+/** Reads everything on a machine's disk, and the state that khw keeps in memory. */
 import { join } from "node:path";
 
 import type { TestbedNode } from "../testbed/index.ts";
@@ -7,7 +7,7 @@ import { below, type Digests, readTree, type Tree } from "./tree.ts";
 /** The state that the agent and its units keep in memory. */
 const runtimeFolder = "run/khw";
 
-/** Returns the tree of a machine. Stops the agent first, because the agent writes files at any time. */
+/** Returns the tree of a machine. Stops the agent first, because the agent can write files at any time. */
 export async function machineTree(node: TestbedNode, digests: Digests): Promise<Tree> {
   await node.must(["systemctl", "stop", "khw-agent.service"]);
   const disk = await readTree(node.root, digests);

@@ -7,8 +7,9 @@ export const victims = ["agent", "machine", "client", "etcd"] as const;
 export type Victim = (typeof victims)[number];
 
 /**
- * The start state of a run. A bootstrap starts with a machine that has only the package (`bare`), or all certificates,
- * too (`enrolled`). An upgrade starts with the old release (`old`), and the way back with the new release (`new`).
+ * The starting state of a run. A bootstrap starts with a machine that has only the package (`bare`), or that also has
+ * all certificates (`enrolled`). An upgrade starts with the old release (`old`), and a rollback with the new release
+ * (`new`).
  */
 export type Start = BootstrapStart | UpgradeStart;
 export type BootstrapStart = "bare" | "enrolled";
@@ -16,7 +17,9 @@ export type UpgradeStart = "old" | "new";
 
 /** A crash: the victim and the time. */
 export interface Point {
-  /** The number, from 1. For the same list of events, a number and a seed always select the same point. */
+  /**
+   * The point's number, starting at 1. For the same list of events, a number and a seed always select the same point.
+   */
   readonly number: number;
   readonly start: Start;
   readonly victim: Victim;
@@ -38,8 +41,8 @@ export interface PointsOptions {
 }
 
 /**
- * The order of the victims. etcd exists only during a part of the run, and killing the client stops nothing, so these
- * two have fewer turns.
+ * The order of the victims. etcd exists only during part of the run, and killing the client stops nothing, so these two
+ * get fewer turns.
  */
 const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machine", "etcd", "agent", "machine"];
 /** Every seventh point starts on a bare machine. */

@@ -12,7 +12,10 @@ export interface Checked {
   readonly plan: readonly string[];
 }
 
-/** Returns a description of each problem; empty for correct machines. The agents and etcd must be running. */
+/**
+ * Returns a description of each problem; an empty list if the machines have no problems. The agents and etcd must be
+ * running.
+ */
 export async function findProblems({ nodes, workstation, plan }: Checked): Promise<string[]> {
   await given("kube-controller-manager has started all of its controllers", async () => {
     const found = await Promise.all(nodes.map((node) => node.run(["test", "-d", pluginFolder])));

@@ -4,7 +4,9 @@ import type { Result, Verdict } from "./results.ts";
 
 const verdicts: readonly Verdict[] = ["identical", "differs", "failed", "missed"];
 
-/** Returns a Markdown table with a row for each victim and a row for all victims, and the tested commits. */
+/**
+ * Returns a Markdown table with a row for each victim and a row for all victims. The tested commits follow the table.
+ */
 export function summary(results: readonly Result[]): string {
   const row = (name: string, of: readonly Result[]): string => {
     const counts = verdicts.map((verdict) => of.filter((result) => result.verdict === verdict).length);

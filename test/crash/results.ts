@@ -7,7 +7,7 @@ import type { Ended } from "./run.ts";
 import { isErrno } from "../../proto/errno.ts";
 
 /**
- * The result of a point. `missed`: the victim did not run, so the point proves nothing. `failed`: the command never
+ * The result of a point. `missed`: the victim was not running, so the point proves nothing. `failed`: the command never
  * succeeded, or the testbed failed.
  */
 export type Verdict = "identical" | "differs" | "missed" | "failed";
@@ -18,7 +18,7 @@ export interface Result extends Point {
   /** The last event before the kill. */
   readonly killedAfter: string;
   readonly runs: readonly Ended[];
-  /** The duration of the whole point in seconds: boot, all runs, comparison. */
+  /** The duration of the whole point in seconds, including the boot, all runs and the comparison. */
   readonly seconds: number;
   /** The paths that differ, the violated properties, and the reason why a point failed. */
   readonly found: readonly string[];
@@ -44,7 +44,7 @@ export async function addResult(path: string, result: Result): Promise<void> {
   await appendFile(path, `${JSON.stringify(result)}\n`);
 }
 
-/** Returns the last result of each point with that seed, by number. */
+/** Returns the last result of each point that ran with this seed, keyed by the point's number. */
 export function lastResults(results: readonly Result[], seed: number): ReadonlyMap<number, Result> {
   return new Map(results.filter((result) => result.seed === seed).map((result) => [result.number, result]));
 }

@@ -1,4 +1,4 @@
-/** Runs a command, interrupted at a point or undisturbed. */
+/** Runs a command, either interrupted at a point or undisturbed. */
 import { setTimeout as delay } from "node:timers/promises";
 
 import { runClient, type RunningClient } from "../fixtures/faults.ts";

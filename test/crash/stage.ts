@@ -1,4 +1,4 @@
-/** A machine and a workstation that can be reset to the start of a bootstrap, as often as needed. */
+/** A machine and a workstation that can be reset to the start of a bootstrap any number of times. */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -15,7 +15,7 @@ import { below, type Digests, readTree, type Tree } from "./tree.ts";
 const identityFolder = "etc/khw-agent/pki";
 const managementFolder = "khw-pki";
 
-/** The copies of all keys and certificates that a bootstrap makes or uses. */
+/** The copies of all keys and certificates that a bootstrap creates or uses. */
 export interface Certificates {
   /** A layer for the machine's disk with the agent's identity. */
   readonly layer: string;
@@ -29,13 +29,13 @@ export interface Stage extends AsyncDisposable {
   readonly workstation: Workstation;
   readonly node: TestbedNode;
   /**
-   * Resets the cloud and the workstation, and boots the machine with only the package. With `certificates`,
-   * restores these certificates everywhere. Resolves when the agent listens.
+   * Resets the cloud and the workstation, and boots the machine with only the package. With `certificates`, restores
+   * these certificates everywhere. Resolves when the agent is listening.
    */
   reset(certificates?: Certificates): Promise<void>;
   /** Copies the current certificates of the machine and the workstation. */
   copyCertificates(): Promise<Certificates>;
-  /** Returns everything on the machine's disk, and khw's state in memory. Stops the agent first. */
+  /** Returns everything on the machine's disk, and the state that khw keeps in memory. Stops the agent first. */
   machineTree(): Promise<Tree>;
   /** Returns the workstation's folder and its credentials. */
   workstationTree(): Promise<Tree>;

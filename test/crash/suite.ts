@@ -1,4 +1,4 @@
-/** The crash suite: compares the results of crash points with undisturbed machines. */
+/** The crash suite: compares machines on which a bootstrap was interrupted with undisturbed machines. */
 import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
 import { fromTheWorkOn, type TimedEvent } from "./events.ts";
 import { exceptions, workstationExceptions } from "./exceptions.ts";

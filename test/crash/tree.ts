@@ -1,4 +1,4 @@
-/** Reads everything below a folder: kind, mode, owner and content of each entry. */
+/** Reads everything below a folder: the kind, mode, owner and content of each entry. */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
@@ -20,7 +20,7 @@ export interface Entry {
   readonly sameFileAs: string;
 }
 
-/** Entries by path, without the root and its slash; the root itself is the empty path. */
+/** Entries by path. Each path is relative to the root and has no leading slash; the root itself is the empty path. */
 export type Tree = ReadonlyMap<string, Entry>;
 
 /** Digests by inode, time of change and size, so that unchanged files are not read again. */

@@ -1,6 +1,6 @@
 /**
- * The crash suite of upgrades: a cluster goes to the next patch release and back, again and again, and is killed on the
- * way. Each result is compared with the same cluster after undisturbed runs.
+ * The crash suite for upgrades: a cluster is repeatedly upgraded to the next patch release and rolled back, and a
+ * program or a machine is killed in the middle. Each result is compared with the same cluster after undisturbed runs.
  */
 import { join } from "node:path";
 
@@ -27,13 +27,15 @@ const ways: Readonly<Record<UpgradeStart, readonly string[]>> = { old: ["--to", 
 export interface UpgradeSuiteOptions {
   /** The number of controllers. */
   readonly nodes: number;
-  /** The starts of the points, repeated as often as necessary. */
+  /** The starting states of the points, repeated as many times as necessary. */
   readonly starts: readonly UpgradeStart[];
   /** Whether to make a single undisturbed run each way instead of two that must agree. */
   readonly quick?: boolean;
 }
 
-/** Bootstraps a cluster and upgrades it undisturbed, there and back. @throws when two undisturbed runs do not agree */
+/**
+ * Bootstraps a cluster, then upgrades it and rolls it back, undisturbed. @throws when two undisturbed runs do not agree
+ */
 export async function openUpgradeSuite({ nodes, starts, quick = false }: UpgradeSuiteOptions): Promise<Suite> {
   const testbed = await startTestbed({ nodes, withEtcd: false, probeScale });
   try {
@@ -72,7 +74,10 @@ export async function openUpgradeSuite({ nodes, starts, quick = false }: Upgrade
   }
 }
 
-/** Divides the interval of the load balancer's probes. Waiting for probes would take most of the time. */
+/**
+ * The divisor for the load balancer's probe interval. Without this divisor, waiting for probes would take most of the
+ * time.
+ */
 const probeScale = 5;
 
 interface Cluster {
@@ -99,7 +104,7 @@ function subjectOf({ testbed, workstation }: Cluster, start: UpgradeStart): Subj
   return { testbed, workstation, command, ready: etcdIsHealthy };
 }
 
-/** An upgrade begins only in a healthy cluster. It does not touch etcd, so etcd starts in any case. */
+/** An upgrade begins only in a healthy cluster. The upgrade does not touch etcd, so etcd always starts. */
 async function etcdIsHealthy(node: TestbedNode): Promise<void> {
   await given(`${node.name}'s etcd is healthy`, async () =>
     (await etcdctl(node, ["endpoint", "health"])).code === 0 ? true : undefined,
@@ -119,7 +124,7 @@ async function settled(cluster: Cluster, at: UpgradeStart): Promise<Map<string, 
 
 const workstationName = "workstation";
 
-/** Returns the trees of the machines and the workstation by name. The agents are stopped meanwhile. */
+/** Returns the trees of the machines and the workstation, keyed by name. Stops the agents while it reads the trees. */
 async function readTrees({ testbed, workstation, digests }: Cluster): Promise<Map<string, Tree>> {
   const trees = new Map<string, Tree>();
   for (const node of testbed.nodes) {

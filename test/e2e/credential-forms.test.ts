@@ -1,6 +1,6 @@
 /**
  * Checks that every component starts with files that pass `pki check`, and that the programs reject files that `pki
- * check` rejects. Covers some rows of docs/pki-forms.md, several of them in one folder.
+ * check` rejects. Covers some rows of docs/pki-forms.md and combines several of them in one folder.
  * test/soak/credential-forms.test.ts covers every row.
  */
 import { cp, mkdtemp, rm } from "node:fs/promises";

@@ -18,8 +18,8 @@ const folder = t.testdir();
 const oldDeb = join(folder, `khw-agent_${oldVersion}_${architecture}.deb`);
 
 /**
- * The command runs the agent program on a machine without NODE_OPTIONS, which the test runner sets for every Node
- * process.
+ * The command that runs the agent program on a machine. It removes NODE_OPTIONS, which the test runner sets for every
+ * Node process.
  */
 const agent = ["env", "--unset=NODE_OPTIONS", "khw-agent"];
 

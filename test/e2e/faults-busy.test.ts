@@ -47,7 +47,7 @@ t.test("a controller that joins late", async (t) => {
     async (t) => {
       const second = await bootstrap("--kube-scheduler-flag", "v=3");
       failsWith(t, second, "BUSY", [
-        /controller-2: the node is busy: admin from 10\.240\.0\.1:\d+ has held it since 20\d\d-\d\d-\d\dT[\d:.]+Z/,
+        /controller-2: the node is busy: admin from 10\.240\.0\.1:\d+ has held the machine lock since 20\d\d-\d\d-\d\dT[\d:.]+Z/,
         /wait for that operation to end, then run the command again/,
       ]);
       t.match(second.stdout, /^controller-2: an operation started by admin from 10\.240\.0\.1:\d+ at .* is running$/m);

@@ -15,8 +15,8 @@ const byFirst = /^\/release\//;
 const bySecond = /^\/kubernetes-release\/release\//;
 
 /**
- * When a connection breaks, the bytes that the HTTP client has read but not yet delivered are lost. They are at most
- * its 64 KiB buffer plus the last read.
+ * When a connection breaks, the bytes that the HTTP client has read but not yet delivered are lost. The lost bytes are
+ * at most the client's 64 KiB buffer plus the last read.
  */
 const underWayBytes = 128 * 1024;
 

@@ -1,5 +1,5 @@
 /**
- * Tests how the agents react to faults of a running control plane: one fault of each kind, etcd without quorum, and a
+ * Tests how the agents react to faults in a running control plane: one fault of each kind, etcd without quorum, and a
  * power loss.
  */
 import t from "tap";
@@ -32,7 +32,7 @@ const kinds: readonly (readonly [node: number, fault: string])[] = [
   [0, "`kill -9` of kube-apiserver"],
 ];
 
-/** Returns the properties of the processes that a restart would change. */
+/** Returns the process properties that a restart would change. */
 async function processes(node: TestbedNode, units: readonly string[]): Promise<string> {
   return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...units]);
 }

@@ -38,7 +38,7 @@ function first(testbed: Testbed): TestbedNode {
   return node;
 }
 
-/** Resolves when the machine has no PID 1 any more. */
+/** Resolves when the machine no longer has a PID 1. */
 async function off(node: TestbedNode): Promise<void> {
   for (;;) {
     try {

@@ -21,8 +21,8 @@ export interface EncryptedCluster {
   /** All actions, in order. */
   readonly log: string[];
   /**
-   * Returns the parts that a rotation needs, for this cluster. If `killBefore` is given, the client is killed before
-   * the action with that index.
+   * Returns this cluster's implementation of the parts that a rotation needs. If `killBefore` is given, the client is
+   * killed before the action with that index.
    */
   parts(killBefore?: number): RotationParts;
 }
@@ -71,8 +71,8 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
 }
 
 /**
- * Lets every API server write and then read all values. A server writes no value if some stored value already has the
- * encryption that it would use.
+ * Lets every API server write a value, and then lets every API server read all values. A server writes no value if a
+ * stored value already has the encryption that the server would use.
  */
 function live({ nodes, values }: EncryptedCluster): void {
   const writers = new Map([...new Set(nodes)].map((text) => [text, parseEncryptionConfig(text)]));

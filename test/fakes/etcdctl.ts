@@ -4,7 +4,10 @@ import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 
 export interface FakeEtcdctl extends Etcdctl {
-  /** The member's data. A snapshot of the member is a copy of this text, and its revision is the length of the text. */
+  /**
+   * The member's data. A snapshot of the member is a copy of this text, and the snapshot's revision is the length of
+   * the text.
+   */
   content: string;
   /** Returns the content of the database that a restore creates from a snapshot's content. */
   restoring: (content: string) => string;
@@ -14,7 +17,7 @@ export interface FakeEtcdctl extends Etcdctl {
 }
 
 /**
- * Simulates etcdctl with plain texts as snapshots. The restored database is the snapshot's text. A restore fails if the
+ * Simulates etcdctl, with plain text as snapshots. The restored database is the snapshot's text. A restore fails if the
  * snapshot is missing.
  */
 export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {

@@ -72,7 +72,7 @@ export function send(bytes: Buffer, request: IncomingMessage, response: ServerRe
   response.end(body);
 }
 
-/** Announces the full length, sends that many bytes, then calls `then`. */
+/** Announces the full length, sends the given number of bytes, and then calls `then`. */
 export function begin(response: ServerResponse, bytes: number, then: () => void, headers: object = { etag }): void {
   response.writeHead(200, { "content-length": content.length, ...headers });
   response.write(content.subarray(0, bytes), then);

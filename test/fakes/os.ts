@@ -20,7 +20,7 @@ export interface FakePackage {
   readonly version: string;
   /** The contents of the package's files, by path. */
   readonly files?: Readonly<Record<string, string>>;
-  /** The units that the installation enables and starts, as Debian packages do. */
+  /** The units that installing the package enables and starts, as is usual for Debian packages. */
   readonly units?: readonly string[];
 }
 
@@ -40,7 +40,7 @@ export interface FakeOs extends Os {
   nginxComplaint: string;
   /** The contents of the files on the mirrors, by path below the mirror. */
   readonly mirror: Map<string, string | Uint8Array>;
-  /** Answers, by URL. Connections to all other URLs are refused. */
+  /** Probe results, by URL. Connections to all other URLs are refused. */
   readonly answers: Map<string, ProbeResult>;
   /** Journal lines, by unit. */
   readonly journal: Map<string, readonly LogEntry[]>;

@@ -17,8 +17,8 @@ export function fakeDeb(facts: Partial<PackageFacts>): Buffer {
 }
 
 /**
- * Simulates package files that contain their facts as JSON. apt runs until the test ends its unit. apt changes nothing:
- * the test itself sets the installed version.
+ * Simulates package files that contain the facts about the package as JSON. apt runs until the test ends apt's unit.
+ * apt changes nothing: the test itself sets the installed version.
  */
 export function createFakePackageFiles({ files, systemd, changes }: FakePackageFilesOptions): PackageFiles {
   return {

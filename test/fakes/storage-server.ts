@@ -19,7 +19,7 @@ export interface StorageServer extends AsyncDisposable {
     cutAfter?: number | undefined;
     /** Whether the server cuts the connection immediately instead of accepting a part. */
     dead: boolean;
-    /** Refuses every request with this status. */
+    /** Rejects every request with this status. */
     refuse?: number | undefined;
     /** The URL to which uploads are redirected, for example "http://192.0.2.1/session". */
     elsewhere?: string;

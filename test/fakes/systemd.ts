@@ -21,7 +21,10 @@ export interface FakeSystemd extends Systemd {
   readonly elsewhere: Map<string, string[]>;
   /** The requests so far, for example "restart nginx.service". */
   readonly changes: readonly string[];
-  /** Ends a running service although no stop was requested, either for good or until systemd restarts the service. */
+  /**
+   * Makes a running service exit even though no stop was requested. The service stays down either for good or until
+   * systemd restarts it.
+   */
   crash(name: string, result: string, subState?: "failed" | "auto-restart"): void;
   /** Simulates a start request that has no effect because a condition of the unit is not met. */
   keptDown(name: string): Promise<void>;
@@ -48,8 +51,8 @@ const none: UnitStatus = {
 /**
  * Creates a service manager that works on fake files. A reload loads the units from their files. A start creates a
  * process whose environment comes from the loaded file and its drop-ins. The process records the inode that the
- * ExecStart program currently has. If a drop-in requests it, the start first records the digests of the files that
- * exist.
+ * ExecStart program currently has. If a drop-in lists files to record, the start first records the digests of those
+ * that exist.
  */
 export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
   const units = new Map<string, Unit>();
@@ -226,8 +229,8 @@ async function writeRecord(unit: string, files: FakeFiles): Promise<void> {
 }
 
 /**
- * Returns the process that a unit file's ExecStart and Environment lines describe. Supports only flags without spaces
- * and escapes.
+ * Returns the process that a unit file's ExecStart and Environment lines describe. Supports only flags that contain no
+ * spaces or escapes.
  */
 async function processOf(unit: string, files: FakeFiles): Promise<RunningProcess> {
   const argv = (/^ExecStart=(.+)/m.exec(unit.replaceAll("\\\n", " "))?.[1] ?? "").replaceAll("'", "").split(/\s+/);

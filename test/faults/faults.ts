@@ -9,11 +9,11 @@ export interface Fault {
   readonly name: string;
   /** Shell commands that prepare the machine, before the clock starts. */
   readonly prepare?: string;
-  /** Shell commands that cause the fault, as root on the machine. */
+  /** Shell commands, run as root on the machine, that cause the fault. */
   readonly strike: string;
   /** The affected components and steps. A status or event that mentions one of them counts as detection. */
   readonly about: readonly string[];
-  /** Set if the fault affects more than its own node. No other fault may be active at the same time. */
+  /** Set if the fault affects more than its own node. While such a fault is active, no other fault may be active. */
   readonly alone?: true;
 }
 

@@ -33,7 +33,10 @@ export interface MeasureOptions {
 /** The delay between two checks of an unhealthy machine, if its agent sends no messages. */
 const lookAgainMillis = 500;
 
-/** Causes the fault on the node and measures the times. If the fault is not repaired, the outcome says so. */
+/**
+ * Causes the fault on the node and measures how long detection and repair take. If the fault is not repaired, the
+ * outcome contains the problem.
+ */
 export async function measure(fault: Fault, node: TestbedNode, options: MeasureOptions): Promise<Outcome> {
   const { watch, deadlineMillis } = options;
   const of = { fault: fault.name, node: node.name };

@@ -1,6 +1,6 @@
 /**
- * Prints the failures that clients of the load balancer see. API servers restart one after the other (by `restart` and
- * by a rolling update), then one is lost.
+ * Prints the failures that clients of the load balancer see. API servers restart one after the other, first through
+ * `restart` and then through a rolling update. Finally, one API server is lost.
  *
  * usage: serving.ts     (after npm run build and npm run deb)
  */

@@ -242,7 +242,7 @@ t.test(
     const held = writer.lock("bob from 192.0.2.1", () => end);
     const busy = {
       code: status.ABORTED,
-      khw: { code: "BUSY", message: /^the node is busy: bob from 192\.0\.2\.1 has held it since 20/ },
+      khw: { code: "BUSY", message: /^the node is busy: bob from 192\.0\.2\.1 has held the machine lock since 20/ },
     };
     t.match(await failure((done) => client.restartComponent({ component: "nginx", reason: "" }, done)), busy);
     t.match(await failure((done) => client.setMaintenance({ drained: true }, done)), busy);

@@ -42,7 +42,7 @@ async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<Ag
 
 const config = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
 
-/** Applies work to the nodes of a cluster that has no load balancer. */
+/** Carries out the work on the nodes of a cluster that has no load balancer. */
 function apply(
   work: readonly NodeWork[],
   options: Partial<ApplyToNodesOptions> & Pick<ApplyToNodesOptions, "progress">,
@@ -244,7 +244,7 @@ t.test("a rollout that takes too long reports the last step, and the node contin
   t.match(late?.error, {
     code: "TIMEOUT",
     node: "controller-0",
-    message: /^not done after 5 s, last seen: package\/nginx: Unpacking nginx$/,
+    message: /^not done after 5 s, last progress: package\/nginx: Unpacking nginx$/,
   });
   const leaving = new AbortController();
   const detached = apply(work, { progress, signal: leaving.signal });

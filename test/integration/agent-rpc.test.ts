@@ -49,7 +49,7 @@ function slowMachine() {
   return { os: slow, begun, finish };
 }
 
-/** Waits until a call has had its effect on the other side of the connection. */
+/** Waits until a call has taken effect on the other side of the connection. */
 async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!holds()) {
@@ -322,7 +322,10 @@ t.test(
     const busy = await refusal(mallory.apply({ desired: labState(), operationId: otherId }));
     t.match(busy, {
       code: status.ABORTED,
-      khw: { code: "BUSY", message: /^the node is busy: alice from 127\.0\.0\.1:\d+ has held it since 20/ },
+      khw: {
+        code: "BUSY",
+        message: /^the node is busy: alice from 127\.0\.0\.1:\d+ has held the machine lock since 20/,
+      },
     });
     t.match(await answer((done) => client.getInfo({}, done)), {
       operation: { id, state: OperationState.OPERATION_STATE_RUNNING },

@@ -42,8 +42,8 @@ function context(signal = new AbortController().signal, env: Context["env"] = {}
 await pkiInit(context(), { folder: pki });
 
 /**
- * A substitute for the agent's program, which would need a Node binary on the machine. It makes a key and a certificate
- * request, and installs the issued certificate.
+ * A substitute for the agent's program, which would need a Node binary on the machine. The substitute creates a key and
+ * a certificate request, and installs the issued certificate.
  */
 const agentProgram = `#!/bin/sh
 set -eu
@@ -369,7 +369,7 @@ t.test("it ends with its caller and with its deadline", async (t) => {
   const late = context();
   const flags = [["--node-timeout", "1ms"]] as const;
   await t.rejects(tryInstall({ context: late, flags }), { code: "TIMEOUT" });
-  t.match(late.said(), /controller-0: not done after 0\.001 s, last seen: connecting/);
+  t.match(late.said(), /controller-0: not done after 0\.001 s, last progress: connecting/);
   const nowhere = context(undefined, { PATH: join(base, "empty") });
   await t.rejects(tryInstall({ context: nowhere }), { code: "PROGRAM_MISSING" });
   t.match(nowhere.said(), /ssh is not on this workstation/);

@@ -1,4 +1,4 @@
-/** Sends certificates that crash Node's own getPeerCertificate() to the agent and the client over real TLS. */
+/** Sends certificates that crash Node's own getPeerCertificate() to the agent and to the client, over real TLS. */
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -33,7 +33,7 @@ const evil = [
   "\n✔ FORGED: all is well\n\n✖ FORGED: not well\n",
 ].join("");
 
-/** The valid values that commands need in order to continue. All other texts are evil. */
+/** The valid values that commands need in order to continue. All other texts are hostile. */
 const sound: Readonly<Record<string, string>> = {
   "khw.agent.v1.GetInfoResponse.architecture": "amd64",
   "khw.agent.v1.Identity.name": hostile,
@@ -52,8 +52,8 @@ const evilAnswers: Answers = {
 };
 
 /**
- * Makes the agent answer without preflight findings, with an operation that succeeds, and with a node that needs no
- * draining.
+ * Makes the agent report no preflight findings, an operation that succeeds, and a node that does not need to be
+ * drained.
  */
 const goingOn: Answers = {
   ...evilAnswers,
@@ -87,7 +87,7 @@ interface Ran {
   readonly error: ReturnType<typeof toKhwError> | undefined;
 }
 
-/** Starts two agents. The first returns the given answers, the second returns harmless answers. */
+/** Starts two agents. The first returns the given answers, and the second returns harmless answers. */
 async function start(t: Test, answers: () => Answers) {
   const folder = await mkdtemp(join(tmpdir(), "khw-responses-"));
   t.teardown(() => rm(folder, { recursive: true }));

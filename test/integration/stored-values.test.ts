@@ -95,7 +95,7 @@ t.test("a server that does not answer is skipped; if no server answers, the erro
   await t.rejects(countStoredValues({ ...options, servers: [] }), { code: "NOT_READY", message: /no desired state/ });
 });
 
-/** Returns a value as Kubernetes stores it in protobuf: the mark, and an Unknown with a TypeMeta. */
+/** Returns a value as Kubernetes stores it in protobuf: the prefix, and an Unknown with a TypeMeta. */
 function protobufValue(apiVersion: string, kind: string): string {
   const field = (tag: number, text: string): string => String.fromCharCode(tag, text.length) + text;
   return `k8s\0${field(0x0a, field(0x0a, apiVersion) + field(0x12, kind))}${field(0x12, "the object")}`;

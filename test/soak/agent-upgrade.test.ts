@@ -1,6 +1,6 @@
 /**
- * Upgrades the agents on three real machines. Upgrades are refused, completed, or rolled back by systemd, even without
- * the client and after a power loss.
+ * Upgrades the agents on three real machines. Upgrades are refused, completed or rolled back. systemd rolls them back
+ * even without the client and after a power loss.
  */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
@@ -17,8 +17,8 @@ const count = 3;
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 const all = ["--nodes", Array.from({ length: count }, (_, index) => `controller-${index}`).join(",")];
 /**
- * The time limit for a rollback. It happens a minute after the installation. Each of the two installations takes
- * seconds, or minutes on a busy host.
+ * The time limit for a rollback. The rollback happens a minute after the installation. Each of the two installations
+ * takes seconds, or minutes on a busy host.
  */
 const backMillis = 400_000;
 
@@ -140,7 +140,7 @@ t.test("the agents of three machines", async (t) => {
     await status(scene);
     const facts = () => Promise.all(nodes.map(agentFiles));
     const before = await facts();
-    failsWith(t, await upgrade(next), "RELEASE_REFUSED", [/no way back/, /--no-rollback/]);
+    failsWith(t, await upgrade(next), "RELEASE_REFUSED", [/would not be possible to roll back/, /--no-rollback/]);
     const other = await packEmpty(folder, { Package: "khw-agent-other" });
     failsWith(t, await upgrade(other, "--no-rollback"), "INVALID_ARGUMENT", [/"khw-agent-other", not khw-agent/]);
     const foreign = await packEmpty(folder, { Architecture: architecture === "amd64" ? "arm64" : "amd64" });

@@ -180,7 +180,7 @@ await scenario(
     t.equal((await khw(t, "etcd", "status")).code, 1, "the unfinished restore is reported");
     const busy = await khw(t, "bootstrap");
     t.not(busy.code, 0);
-    t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has held it since/);
+    t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has held the machine lock since/);
     await third.powerOff();
     const without = await khw(t, "etcd", "restore", id, "--yes");
     t.not(without.code, 0, "refused unless all machines answer");

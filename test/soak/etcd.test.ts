@@ -16,7 +16,8 @@ import { nodeLine } from "../fixtures/output-lines.ts";
 
 const rounds = 10;
 /**
- * The longest time that a round waits before it kills the client and an agent. Meanwhile the etcd cluster is forming.
+ * The longest time that a round waits before it kills the client and an agent. The etcd cluster is forming during this
+ * time.
  */
 const momentMillis = 6_000;
 

@@ -17,10 +17,10 @@ import type { TestbedNode } from "../testbed/index.ts";
 
 const nodes = "controller-0,1,2";
 const dayMillis = 86_400_000;
-/** How long the certificate is valid from its issue. A rolling update must take less time than that. */
+/** How long the certificate is valid after it is issued. A rolling update must take less time than that. */
 const validMillis = 300_000;
 /**
- * How long the certificate stays expired. The time is a multiple of that after which an agent considers a component
+ * How long the certificate stays expired. This is a multiple of the time after which an agent considers a component
  * dead.
  */
 const expiredMillis = 120_000;

@@ -81,8 +81,8 @@ await scenario(t, "a stopped API server process is dead, and a continued one is 
 });
 
 /**
- * Returns shell code that embeds a client certificate with this subject in the kubeconfig. The certificate is signed by
- * the cluster's CA, or by its own key.
+ * Returns shell code that issues a client certificate with this subject and embeds it in the kubeconfig. The
+ * certificate is signed by the cluster's CA, or by its own key.
  */
 const issued = (kubeconfig: string, subject: string, signedBy: string): string => `cd /root
 openssl req -newkey rsa:2048 -nodes -subj ${subject} -keyout key.pem -out request.pem 2>/dev/null

@@ -1,7 +1,7 @@
 /**
- * The way back after a finished upgrade to a new minor release, on three machines with real programs: the snapshot from
- * before the upgrade is restored together with the older programs. Run it alone, because it takes about ten minutes:
- * tap --disable-coverage --timeout=1800 test/soak/lose-since.test.ts
+ * Tests the rollback of a finished upgrade to a new minor release, on three machines with real programs: the snapshot
+ * from before the upgrade is restored together with the older programs. Run it alone, because it takes about ten
+ * minutes: tap --disable-coverage --timeout=1800 test/soak/lose-since.test.ts
  */
 import t, { type Test } from "tap";
 import { components } from "../../proto/components.ts";
@@ -49,7 +49,7 @@ t.test("three machines go back from a finished minor upgrade", async (t) => {
     const answers = await Promise.all(nodes.map((machine) => machine.run(["systemctl", "is-active", unit])));
     return answers.map(({ stdout }) => stdout.trim()).join(" ");
   };
-  /** Upgrades the cluster, and returns the time that the way back asks for. */
+  /** Upgrades the cluster, and returns the time that `upgrade --back` asks for. */
   const upgraded = async (t: Test): Promise<string> => {
     await succeeds(t, "upgrade", "--to", newer, "--yes");
     t.equal(await served(), `${newer} ${newer} ${newer}`);
@@ -115,7 +115,7 @@ t.test("three machines go back from a finished minor upgrade", async (t) => {
     t.equal(wrong.code, 64);
     t.match(wrong.stderr, new RegExp(`${otherTime}.*${time}`));
     const unasked = await khw(t, "upgrade", "--back", "--lose-since", time);
-    t.match(unasked.stderr, /there is no terminal to ask for it/);
+    t.match(unasked.stderr, /there is no terminal to prompt on/);
     t.equal(await states("kube-apiserver"), before);
     t.equal(await served(), `${newer} ${newer} ${newer}`, "a refusal changes nothing");
     t.match(await stored(), /configmap\/b$/m);
@@ -123,7 +123,7 @@ t.test("three machines go back from a finished minor upgrade", async (t) => {
     const begun = performance.now();
     const restored = await succeeds(t, "upgrade", "--back", "--lose-since", time, "--yes");
     t.comment(`the way back took ${Math.round((performance.now() - begun) / 1000)} s`);
-    t.match(restored, /everything written since then is lost/);
+    t.match(restored, /everything written since then will be lost/);
     const names = await stored();
     t.match(names, /configmap\/a$/m);
     t.notMatch(names, /configmap\/b$/m);

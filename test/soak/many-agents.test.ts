@@ -6,9 +6,8 @@ import { watchProcessors } from "../fixtures/processors.ts";
 
 /**
  * Runs 1,000 agents in one process, while the client in another process watches them. Without TLS, all rows must appear
- * within two seconds. A thousand mutual TLS handshakes alone keep two processors busy for longer than that. Therefore
- * the test checks only the client's CPU time if TLS is used. The measurements are in the test's output and in
- * docs/soak.md.
+ * within two seconds. A thousand mutual TLS handshakes alone keep two processors busy for longer than that. Therefore,
+ * with TLS, the test checks only the client's CPU time. The measurements are in the test's output and in docs/soak.md.
  */
 const count = 1_000;
 const changes = 100;
@@ -32,7 +31,7 @@ t.test(`${count} agents watched by one client over mutual TLS`, { timeout: 300_0
   t.ok(rowsCpuMillis < 12_000, "the client's CPU until all rows are shown");
 });
 
-/** Watches until all rows exist, then while all rows change. Asserts that the memory usage is bounded. */
+/** Watches until all rows exist, and then continues while all rows change. Asserts that the memory usage is bounded. */
 async function watchAll(t: Test, transport: Transport): Promise<Measured> {
   const many = await startAgents(count, transport);
   t.teardown(() => many[Symbol.asyncDispose]());

@@ -1,6 +1,6 @@
 /**
- * Tests faults of the agent itself on a real machine. The agent must not touch anything that works. It must continue
- * when the fault is over.
+ * Tests faults of the agent itself on a real machine. The agent must not touch anything that works. The agent must
+ * continue its work when the fault is over.
  */
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -16,7 +16,7 @@ import { must } from "../testbed/command.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 240_000;
-/** The duration of each fault: more than twice as long as an agent needs to consider a component dead. */
+/** The duration of each fault: more than twice the time after which an agent considers a component dead. */
 const faultMillis = 45_000;
 const day = 86_400;
 const agent = "khw-agent.service";

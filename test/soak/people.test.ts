@@ -38,7 +38,7 @@ async function refusal(t: Test): Promise<string> {
   return stderr.replaceAll(/\s+/g, " ");
 }
 
-/** Returns the command that contains this text from a printed remedy. */
+/** Finds, in a printed remedy, the command that contains this text. */
 function remedy(text: string, words: string): string {
   const found = Array.from(text.matchAll(/run `([^`]+)`/g), ([, command = ""]) => command);
   const command = found.find((each) => each.includes(words));

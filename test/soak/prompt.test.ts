@@ -17,7 +17,7 @@ const apartMillis = 2_600;
 const medianMillis = 100;
 /** After this time, the message counts as lost rather than late. */
 const patienceMillis = 10_000;
-/** The limit is generous, because the machine that runs the test may be busy at that moment. */
+/** The limit is generous, because the machine that runs the test may be busy. */
 const maxMillis = 1_000;
 
 function componentIn(word: Word) {

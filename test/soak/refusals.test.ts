@@ -1,4 +1,4 @@
-/** Each kind of refusal of an upgrade, once, on three machines. A refused command changes nothing. */
+/** Provokes each kind of upgrade refusal once, on three machines. A refused command changes nothing. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";

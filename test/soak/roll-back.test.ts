@@ -9,8 +9,8 @@ import { realVersion } from "../testbed/workstation.ts";
 const all = ["--nodes", "controller-0,1,2"];
 const units = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "nginx"];
 /**
- * The number of new connections per second. A busy two-processor machine can handle them, in addition to three API
- * servers and the load itself.
+ * The number of new connections per second. A busy two-processor machine can handle this rate while it also runs three
+ * API servers and the load generator.
  */
 const rate = 5;
 

@@ -27,7 +27,9 @@ import { sample } from "./sample.ts";
 import { table, type Taken, verdicts } from "./verdict.ts";
 
 const document = join(import.meta.dirname, "../../docs/soak.md");
-/** The scheduler starts slowly. Therefore it crashes only once in this many crashes; all other crashes hit nginx. */
+/**
+ * The scheduler starts slowly. Therefore only one in this many crashes hits the scheduler; all other crashes hit nginx.
+ */
 const schedulerEvery = 10;
 /** The time limit for the recovery from one crash, or for one check. */
 const patienceMillis = 120_000;
@@ -98,7 +100,7 @@ async function hasten(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** Counts the checks of all steps that the agent reports from now on. */
+/** Counts how often the agent reports, from now on, that it has checked all steps. */
 function counted(watch: Watch): () => number {
   const seen = new Set<number>();
   watch.listen((word) => {

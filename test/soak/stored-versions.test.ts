@@ -1,4 +1,7 @@
-/** An object that is stored in a version that the new release cannot read: refused, rewritten, then updated. */
+/**
+ * Tests an object that is stored in a version that the new release cannot read. The update is refused, the object is
+ * rewritten, and then the update succeeds.
+ */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import t from "tap";

@@ -1,6 +1,6 @@
 /**
- * Real upgrades of three machines under steady load: refused, stopped by a gate, continued, paused, undone, and from
- * one minor release to the next, including etcd.
+ * Tests real upgrades of three machines under steady load. Upgrades are refused, stopped by a gate, continued, paused
+ * and rolled back. Both Kubernetes and etcd are also upgraded from one minor release to the next.
  */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
@@ -14,7 +14,10 @@ import { readFacts, processesOf } from "../fixtures/untouched.ts";
 import { cacheFolder } from "../testbed/layout.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
-/** New connections per second; 5 kept-alive connections send a request a second each. */
+/**
+ * The number of new connections per second. In addition, each of 5 keep-alive connections carries one request per
+ * second.
+ */
 const rate = 20;
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 
@@ -24,8 +27,8 @@ interface EtcdRelease {
 }
 
 /**
- * Copies Debian's etcd from a suite to the machines, packed as the etcd project packs its releases. Returns the digest
- * of the archive, which differs from that of the published release.
+ * Copies the etcd from a Debian suite to the machines, packed as the etcd project packs its releases. Returns the
+ * digest of the archive, which differs from that of the published release.
  */
 async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease): Promise<string> {
   const recipe = join(import.meta.dirname, "../testbed/etcd.sh");
@@ -73,7 +76,7 @@ t.test("three machines, upgraded under load", async (t) => {
     t.match(unknown.stderr, /kube-apiserver v1\.21\.0 does not accept --no-such-flag: unknown flag/);
     t.match(unknown.stderr, /kubernetes\.flags\.kube-apiserver\.no-such-flag/);
     const unasked = await upgrade("--to", "v1.21.0");
-    t.match(unasked.stderr, /there is no terminal to ask for it/);
+    t.match(unasked.stderr, /there is no terminal to prompt on/);
     t.equal(await processesOf(nodes), before.processes, "the downloads restarted nothing");
   });
 

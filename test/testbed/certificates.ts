@@ -1,4 +1,4 @@
-/** Creates certificates with the subjects from lab 04. They are valid or have one defect. */
+/** Creates certificates with the subjects from lab 04. Each certificate is valid or has exactly one defect. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -94,7 +94,7 @@ export async function issue(folder: string, name: CertificateName, options: Issu
 }
 
 /**
- * Creates a private key in the same format as the labs' tool: 2048-bit RSA, PKCS #1, mode 0600. Tests also use this
+ * Creates a private key in the format that the labs' tool uses: 2048-bit RSA, PKCS #1, mode 0600. Tests also use this
  * function to create a mismatched key.
  */
 export async function makeKey(folder: string, name: CertificateName | "ca", bits = 2048): Promise<string> {

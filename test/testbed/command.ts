@@ -13,7 +13,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Milliseconds after which the command and its process group are killed; 120 s by default. */
   readonly timeoutMs?: number;
-  /** Kills the command before its deadline. */
+  /** Aborting this signal kills the command before its deadline. */
   readonly signal?: AbortSignal;
 }
 

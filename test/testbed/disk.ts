@@ -1,4 +1,4 @@
-/** Creates a machine's disk, which is an overlay on the shared base with the files that are specific to the machine. */
+/** Creates a machine's disk, which is an overlay that adds the machine's own files to the shared base. */
 import { randomBytes } from "node:crypto";
 import { chmod, mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";

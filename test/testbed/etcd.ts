@@ -1,11 +1,11 @@
-/** Installs the etcd cluster of lab 07 on the machines' disks, before they boot. */
+/** Installs the etcd cluster of lab 07 on the machines' disks, before the machines boot. */
 import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { Place } from "./layout.ts";
 import type { TestbedNode } from "./node.ts";
 
-/** The etcd version that Debian packages. The testbed's mirror serves etcd under this version. */
+/** The etcd version that Debian ships. The testbed's mirror serves etcd under this version. */
 export const realEtcdVersion = "v3.4.23";
 
 /** The time limit from boot to a healthy etcd cluster, which usually takes a second or two. */

@@ -43,15 +43,19 @@ export interface TestbedOptions {
   readonly suite?: Suite;
   /** Creates the files of labs 04 to 06 in a folder. By default, openssl is used. */
   readonly credentials?: typeof makeCredentials;
-  /** Whether the release mirror also serves over TLS; see `tlsMirrorUrl`, `tlsEtcdMirrorUrl`, `mirrorCa`. */
+  /** Whether the release mirror also serves over TLS; see `tlsMirrorUrl`, `tlsEtcdMirrorUrl` and `mirrorCa`. */
   readonly tlsMirror?: boolean;
-  /** Divides the interval of the load balancer's health checks, so that drains take less time; 1 by default. */
+  /**
+   * The number by which the load balancer's health-check interval is divided, so that drains take less time; 1 by
+   * default.
+   */
   readonly probeScale?: number;
 }
 
 /**
  * Starts a testbed. Waits until its machines accept commands, its servers are serving and its etcd is healthy. Before
- * that, removes the remains of testbeds that have no owner. If anything fails, takes the whole testbed down and throws.
+ * starting the testbed, removes the remains of testbeds that have no owner. If anything fails, takes the whole testbed
+ * down and throws.
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
   const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm" } = options;

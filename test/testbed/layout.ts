@@ -83,7 +83,9 @@ export function namespacePath(namespace: string): string {
   return join("/run/netns", namespace);
 }
 
-/** Returns the folder for files that take long to build. It is `$KHW_CACHE`, or `khw` in the user's cache folder. */
+/**
+ * Returns the folder for files that take a long time to build. It is `$KHW_CACHE`, or `khw` in the user's cache folder.
+ */
 export function cacheFolder(): string {
   const { KHW_CACHE, XDG_CACHE_HOME } = process.env;
   return KHW_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "khw");

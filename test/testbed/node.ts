@@ -14,7 +14,7 @@ import { setLink } from "./network.ts";
 export interface TestbedNode extends Place {
   /** The path of the machine's root folder on the host. It is available even while the machine is off. */
   readonly root: string;
-  /** The process id on the host of the machine's PID 1. Throws if the machine is off. */
+  /** The host process id of the machine's PID 1. Throws if the machine is off. */
   readonly leaderPid: number;
   /** Runs a command on the machine, as root. A non-zero exit status is a result, not an error. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
@@ -41,7 +41,7 @@ export interface TestbedNode extends Place {
   skewClock(unit: string, seconds: number): Promise<void>;
 }
 
-/** The time limit for all processes of a machine to end after its power was cut. */
+/** The time limit for all processes of a machine to end after its power is cut. */
 const powerOffTimeoutMs = 20_000;
 
 async function powerOff(id: string, name: string): Promise<void> {
@@ -49,7 +49,9 @@ async function powerOff(id: string, name: string): Promise<void> {
   await rm(join(nodeFolder(id, name), "supervisor"), { force: true });
 }
 
-/** Returns the handle of a machine with an existing disk, which this process or an earlier process has made. */
+/**
+ * Returns the handle of a machine whose disk already exists. This process or an earlier process has created the disk.
+ */
 export function nodeAt(id: string, place: Place): TestbedNode {
   const { name } = place;
   const enter = (argv: readonly string[]): readonly string[] => {

@@ -41,7 +41,7 @@ export interface Testbed extends AsyncDisposable {
   /** The TLS URLs of both mirrors. They work only if the testbed was started with `tlsMirror`. */
   readonly tlsMirrorUrl: string;
   readonly tlsEtcdMirrorUrl: string;
-  /** The path of the certificate of the authority that issued the mirror's certificate. */
+  /** The path of the certificate of the CA that issued the mirror's certificate. */
   readonly mirrorCa: string;
   /** The folder on this host that contains the etcd releases. */
   readonly etcd: string;

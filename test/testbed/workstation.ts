@@ -21,7 +21,7 @@ export interface Workstation {
   khw(args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Runs a khw-client command that must succeed, and returns its standard output. */
   mustKhw(args: readonly string[], options?: RunOptions): Promise<string>;
-  /** Runs the kubectl of the release as the cluster's administrator, through the load balancer. */
+  /** Runs the release's kubectl as the cluster's administrator, through the load balancer. */
   kubectl(args: readonly string[], options?: RunOptions): Promise<RunResult>;
 }
 
@@ -36,7 +36,7 @@ export const clientProgram = join(repository, "build/client/khw-client");
 /** The path of the agent's package that `npm run deb` builds. */
 export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersion}_${architecture}.deb`);
 
-/** The Kubernetes version that Debian packages. The testbed's mirror serves the programs under this version. */
+/** The Kubernetes version that Debian ships. The testbed's mirror serves the programs under this version. */
 export const realVersion = "v1.20.2";
 
 /**

@@ -7,7 +7,7 @@ export const certificates: readonly Cause[] = [
   {
     id: "key-mismatch",
     pattern: /tls: private key (?:type )?does not match public key/,
-    message: "a private key does not belong to its certificate",
+    message: "a private key does not match its certificate",
     remedy: "give {component} the key that its certificate was issued for (compare {certificate_flag} with {key_flag})",
   },
   {

@@ -29,7 +29,7 @@ export const clients: readonly Cause[] = [
       /(?:failed to start|error starting).*(?:certificate controller|csrsigning|signing).*|error reading CA (?:cert|key) file|cluster-signing/i,
     message: "it cannot sign certificates: the cluster's CA certificate or key cannot be used",
     remedy:
-      "restore the cluster's CA: --cluster-signing-cert-file ({cluster_signing_cert_file}) and its key --cluster-signing-key-file ({cluster_signing_key_file})",
+      "restore the cluster's CA certificate {cluster_signing_cert_file} (--cluster-signing-cert-file) and its key {cluster_signing_key_file} (--cluster-signing-key-file)",
   },
   {
     id: "kubeconfig-reference-missing",
@@ -77,7 +77,7 @@ export const clients: readonly Cause[] = [
     pattern:
       /^F.*(?:rpc error: code = (?:Unavailable|DeadlineExceeded|Canceled)|etcdserver: (?:request timed out|leader changed|no leader))/,
     first: true,
-    message: "its API server had no connection to etcd",
+    message: "the API server that it uses had no connection to etcd",
     remedy:
       "check etcd (`khw-client etcd status`) and the network between the controllers; {component} restarts by itself, and recovers once the API server reaches etcd",
   },
@@ -104,7 +104,8 @@ export const clients: readonly Cause[] = [
     id: "leader-election-lost",
     components: clientComponents,
     pattern: /leader ?election lost/,
-    message: "it was the leader and lost its lease: the API server did not renew the lease in time",
+    message:
+      "it was the leader and lost its lease, because it could not renew the lease through the API server in time",
     remedy:
       "check kube-apiserver and etcd on this node; {component} restarts by itself, and recovers once they answer in time",
   },

@@ -27,7 +27,7 @@ export const etcdServer: readonly Cause[] = [
     pattern:
       /cannot access data directory|error listing data dir|(?:mkdir|open|cannot write to|lock) \S*(?:member|\.touch|data|etcd)\S*: (?:permission denied|read-only file system|not a directory|file exists)|directory "[^"]+" exist,? but|different file permission/,
     message: "it is not allowed to write to its data folder {data}, or the folder's mode is not 0700",
-    remedy: "make the user of {unit} the owner of {data} (--data-dir), with mode 0700",
+    remedy: "make the user of {unit} the owner of {data} (--data-dir), and set the mode of {data} to 0700",
   },
   {
     id: "etcd-membership",
@@ -37,15 +37,16 @@ export const etcdServer: readonly Cause[] = [
     message:
       "the running cluster has no member with these peer URLs: this etcd belongs to another cluster, or to no cluster",
     remedy:
-      "list exactly the cluster's members (`etcdctl member list`) in --initial-cluster, add this member there first (`etcdctl member add`), and start it with an empty {data}",
+      "first add this member to the cluster (`etcdctl member add`), then set --initial-cluster to exactly the members that `etcdctl member list` shows, and start this member with an empty {data}",
   },
   {
     id: "etcd-initial-cluster",
     components,
     pattern:
       /couldn't find local name "(?<name>[^"]*)" in the initial cluster|--initial-cluster has .* but missing from|initial-advertise-peer-urls|has different advertised URLs|--initial-cluster must include/,
-    message: "its --name, --initial-cluster and --initial-advertise-peer-urls do not agree",
-    remedy: "list this member in --initial-cluster under its --name, with the URL of its --initial-advertise-peer-urls",
+    message: "its --name, --initial-cluster and --initial-advertise-peer-urls do not match each other",
+    remedy:
+      "list this member in --initial-cluster under its --name, with the URL from its --initial-advertise-peer-urls",
   },
   {
     id: "etcd-listen-url",
@@ -54,6 +55,6 @@ export const etcdServer: readonly Cause[] = [
       /expected IP in URL for binding|URL scheme must be http|URL address does not have the form|--advertise-client-urls is required/,
     message: "it cannot listen on, or advertise, one of its URLs",
     remedy:
-      "correct --listen-client-urls, --listen-peer-urls and --advertise-client-urls in {unit}: https://IP:PORT, with an IP address instead of a name in the listen URLs",
+      "fix --listen-client-urls, --listen-peer-urls and --advertise-client-urls in {unit}: each URL must have the form https://IP:PORT, and the listen URLs must contain an IP address instead of a name",
   },
 ];

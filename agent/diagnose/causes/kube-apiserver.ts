@@ -16,7 +16,7 @@ const notThere = /Error while dialing|connection refused|no route to host/;
 const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
 
 /**
- * Causes for an API server that exits because of etcd. Its last message reports only a time-out; earlier lines of the
+ * Causes for an API server that exits because of etcd. Its last message reports only a timeout; earlier lines from the
  * same start reveal the cause.
  */
 export const etcdClient: readonly Cause[] = [
@@ -37,7 +37,7 @@ export const etcdClient: readonly Cause[] = [
     when: said(otherName),
     message: "etcd's certificate is not valid for the address in --etcd-servers",
     remedy:
-      "issue etcd's certificate for the address of {server}, or correct cluster.etcdServers in khw.yaml (--etcd-servers)",
+      "issue etcd's certificate for the address of {server}, or fix cluster.etcdServers in khw.yaml (--etcd-servers)",
   },
   {
     id: "etcd-certificate-expired",
@@ -53,7 +53,7 @@ export const etcdClient: readonly Cause[] = [
     components,
     pattern: gaveUp,
     when: ({ etcdCertificate }) => etcdCertificate?.ended !== undefined,
-    message: "etcd refuses the API server's certificate {etcd_certfile}: it expired on {day}",
+    message: "etcd rejects the API server's certificate {etcd_certfile}: it expired on {day}",
     remedy: "renew {etcd_certfile} (--etcd-certfile) and run `khw-client bootstrap` to copy it to the nodes",
   },
   {
@@ -62,7 +62,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: refused,
     when: (evidence, start) => evidence.etcdCertificate?.foreign === true || said(refused)(evidence, start),
-    message: "etcd refuses the API server's certificate {etcd_certfile}: it is not signed by the CA that etcd trusts",
+    message: "etcd rejects the API server's certificate {etcd_certfile}: it is not signed by the CA that etcd trusts",
     remedy:
       "issue {etcd_certfile} and {etcd_keyfile} (--etcd-certfile, --etcd-keyfile) with the CA that etcd trusts (its --trusted-ca-file)",
   },
@@ -85,7 +85,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: notInTime,
     message:
-      "etcd does not answer in time: it has no quorum (too few of its members are running), or is overloaded: {server}",
+      "etcd does not answer in time at {server}: it has no quorum (too few of its members are running), or it is overloaded",
     remedy:
       "start etcd on the other controllers until more than half of its members run; `etcdctl endpoint health --cluster` lists them",
   },
@@ -99,13 +99,13 @@ export const apiServer: readonly Cause[] = [
     pattern: /error opening encryption provider configuration file "(?<file>[^"]+)"/,
     message: "its encryption configuration {file} cannot be opened",
     remedy:
-      "put the encryption configuration from lab 06 at {file} (--encryption-provider-config), the same on all controllers",
+      "put the encryption configuration from lab 06 at {file} (--encryption-provider-config), and use the same configuration on all controllers",
   },
   {
     id: "encryption-key-invalid",
     components,
     pattern: /encryption provider configuration file "(?<file>[^"]+)".*\.secret: .*(?:expected length|base64|required)/,
-    message: "a key in its encryption configuration {file} is not 16, 24 or 32 bytes in base64",
+    message: "a key in its encryption configuration {file} is not the base64 encoding of 16, 24 or 32 bytes",
     remedy:
       "restore the cluster's own key in {file} (--encryption-provider-config), the same on all controllers; a new key (`head -c 32 /dev/urandom | base64`) cannot decrypt the values that the old key encrypted",
   },
@@ -115,20 +115,20 @@ export const apiServer: readonly Cause[] = [
     pattern: /(?:error while parsing|error decoding) encryption provider configuration(?: file "(?<file>[^"]+)")?/,
     message: "its encryption configuration {encryption_provider_config} is invalid",
     remedy:
-      "correct {encryption_provider_config} (--encryption-provider-config) as in lab 06: YAML of kind EncryptionConfig or EncryptionConfiguration",
+      "fix {encryption_provider_config} (--encryption-provider-config) as in lab 06: it must be YAML of kind EncryptionConfig or EncryptionConfiguration",
   },
   {
     id: "audit-policy-invalid",
     components,
     pattern: /loading audit policy file: .*(?:"(?<file>\/[^"]+)")?/,
     message: "its audit policy {audit_policy_file} cannot be used",
-    remedy: "correct {audit_policy_file}, or remove --audit-policy-file from the flags of kube-apiserver",
+    remedy: "fix {audit_policy_file}, or remove --audit-policy-file from the flags of kube-apiserver",
   },
   {
     id: "client-ca-invalid",
     components,
     pattern: /(?:missing content for|unable to load.*) CA bundle "client-ca-bundle::(?<file>[^"]+)"/,
-    message: "{file}, which should contain the clients' CA, contains no certificate",
+    message: "{file}, which should contain the client CA, contains no certificate",
     remedy: "put the cluster's CA certificate into {file} (--client-ca-file)",
   },
 ];

@@ -1,6 +1,8 @@
 import type { Cause } from "../evidence.ts";
 
-/** Matches systemd's messages about a program that could not be executed, up to the reason. */
+/**
+ * Matches the beginning of systemd's message about a program that could not be executed. The reason follows the match.
+ */
 const notExecuted =
   "(?:Failed (?:to locate executable|to execute|at step EXEC spawning)|Unable to locate executable) '?(?<file>[^\\s':]+)'?: ";
 
@@ -11,7 +13,7 @@ export const machine: readonly Cause[] = [
     pattern: new RegExp(`${notExecuted}No such file or directory`),
     when: ({ program }) => program?.there !== true,
     message: "its program {file} does not exist",
-    remedy: "run `khw-client bootstrap` to install {file} again, or correct ExecStart in {unit}",
+    remedy: "run `khw-client bootstrap` to install {file} again, or fix ExecStart in {unit}",
   },
   {
     id: "loader-missing",
@@ -25,7 +27,8 @@ export const machine: readonly Cause[] = [
     pattern: new RegExp(`${notExecuted}Permission denied`),
     when: ({ program }) => program?.noexec !== undefined,
     message: "its program {file} is on {mount}, which is mounted with noexec",
-    remedy: "run `mount -o remount,exec {mount}` on the node, and remove noexec from the line of {mount} in /etc/fstab",
+    remedy:
+      "run `mount -o remount,exec {mount}` on the node, and remove noexec from the line for {mount} in /etc/fstab",
   },
   {
     id: "binary-not-executable",
@@ -42,7 +45,7 @@ export const machine: readonly Cause[] = [
   {
     id: "binary-busy",
     pattern: new RegExp(`${notExecuted}Text file busy`),
-    message: "another process has its program {file} open for writing",
+    message: "its program {file} is open for writing in another process",
     remedy:
       "stop the process that is writing to {file} (`fuser -v {file}` on the node shows it); systemd then starts {unit} again",
   },
@@ -122,7 +125,7 @@ export const ends: readonly Cause[] = [
     first: true,
     message: "its program crashed: {said}",
     remedy:
-      "systemd restarts it; if it crashes again, remove the program in ExecStart of {unit}, run `khw-client bootstrap` to install the release's program, and report the crash to its developers (`journalctl -u {unit}` on the node has the stack traces)",
+      "systemd restarts it; if it crashes again, remove the program in ExecStart of {unit}, run `khw-client bootstrap` to install the release's program, and report the crash to the program's developers (`journalctl -u {unit}` on the node has the stack traces)",
   },
   {
     id: "ended-by-signal",

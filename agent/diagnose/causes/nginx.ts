@@ -10,7 +10,7 @@ export const nginx: readonly Cause[] = [
       /\[emerg\].*(?:SSL_CTX_\w+|cannot load certificate(?: key)?|PEM_read_bio\w*|BIO_new_file)\(?\s*"(?<file>[^"]+)"/,
     message: "it cannot load the certificate {file}",
     remedy:
-      "put the PEM file at {file} (`khw-client bootstrap` copies ca.pem to the nodes), or correct proxy_ssl_trusted_certificate in the site",
+      "put the PEM file at {file} (`khw-client bootstrap` copies ca.pem to the nodes), or fix proxy_ssl_trusted_certificate in nginx's site configuration",
   },
   {
     id: "nginx-file-missing",

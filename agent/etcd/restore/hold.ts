@@ -3,7 +3,7 @@ import type { MachineLock } from "../../state/machine-lock.ts";
 /** Holds the machine lock from one call to the next. */
 export interface HeldMachine {
   /**
-   * Resolves when the agent's automatic work has ended, or at once if the lock is already held for a restore.
+   * Resolves when the agent's automatic work has ended, or immediately if the lock is already held for a restore.
    * @throws KhwError BUSY
    */
   take(holder: string): Promise<void>;

@@ -7,7 +7,7 @@ import type { Files } from "../../os/files.ts";
 import { etcdDataFolder, unitFolder } from "../../paths.ts";
 import { parseSnapshotId } from "../snapshots/record.ts";
 
-/** The snapshot that a machine restores, and the member that it becomes. */
+/** The snapshot that a machine restores, and the member that the machine becomes. */
 export interface RestorePlan {
   readonly restoreId: string;
   readonly snapshotId: string;
@@ -16,7 +16,10 @@ export interface RestorePlan {
   readonly initialCluster: string;
   /** Peer URLs by name. */
   readonly peers: ReadonlyMap<string, string>;
-  /** The desired state whose Kubernetes release is installed too; undefined if the restore does not change the release. */
+  /**
+   * The desired state whose Kubernetes release the restore also installs; undefined if the restore does not change the
+   * release.
+   */
   readonly desired: DesiredState | undefined;
 }
 

@@ -5,22 +5,25 @@ import { refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
 import { type KeptState, openKeptState } from "../../state/desired-state.ts";
 
-/** Installs the Kubernetes release that fits a snapshot while a restore has stopped the control plane. */
+/** Installs the Kubernetes release that fits a snapshot. Does this while the control plane is stopped for a restore. */
 export interface RestoredRelease {
   /**
    * Checks in advance that nothing can prevent the installation.
    * @throws KhwError PREFLIGHT_FAILED
    */
   check(desired: DesiredState): Promise<void>;
-  /** Stores the desired state for the restore, unless it is stored already. Durable when the promise resolves. */
+  /**
+   * Stores the desired state for the restore, unless it is stored already. The stored state is durable when the promise
+   * resolves.
+   */
   store(restoreId: string, desired: DesiredState): Promise<void>;
   /**
-   * Installs the programs, units and configuration of the stored desired state, and keeps the machine in this state from
-   * now on. Starts no service. Does no work if it is done already.
+   * Installs the programs, units and configuration of the stored desired state, and keeps the machine in this state
+   * from now on. Starts no service. Does nothing if this work is already done.
    * @throws KhwError NO_STATE if the stored state cannot be read; the error of the failed step
    */
   install(restoreId: string): Promise<void>;
-  /** Removes the stored desired state, which contains keys. Does no work if no state is stored. */
+  /** Removes the stored desired state, which contains keys. Does nothing if no desired state is stored. */
   forget(): Promise<void>;
 }
 

@@ -51,7 +51,7 @@ const etcdUnit = "etcd.service";
 
 /**
  * Prepares restores on this machine. If an earlier agent process left a restore unfinished, that restore holds the
- * machine from now on.
+ * machine lock from now on.
  */
 export async function createRestorer(options: RestorerOptions): Promise<Restorer> {
   const { os, record, machineLock, snapshots, release, member, missingDisk, joined, told, signal } = options;
@@ -219,7 +219,8 @@ function refuseOutOfTurn(reached: RestorePhase, wanted: RestorePhase): void {
   const { RESTORE_PHASE_ABANDONED: abandoned, RESTORE_PHASE_HELD: held } = RestorePhase;
   if (reached === abandoned && wanted !== abandoned) throw outOfTurn("this restore was abandoned on this machine");
   const next = wanted === abandoned ? reached <= held : wanted <= reached + 1;
-  if (!next && reached !== wanted) throw outOfTurn(`this machine is at phase ${reached}, not before ${wanted}`);
+  if (!next && reached !== wanted)
+    throw outOfTurn(`this machine is at phase ${reached}, so phase ${wanted} is not the next phase`);
 }
 
 function outOfTurn(why: string): KhwError {
@@ -229,7 +230,7 @@ function outOfTurn(why: string): KhwError {
 }
 
 function notRestored({ revision }: EtcdMember, wanted: number): KhwError {
-  const what = `is at revision ${revision}, older than the snapshot's revision ${wanted}`;
+  const what = `is at revision ${revision}, which is older than the snapshot's revision ${wanted}`;
   return new KhwError("POSTCONDITION_FAILED", `the restored etcd ${what}`, {
     hint: "run the same command again; see `journalctl -u etcd` on the nodes",
   });

@@ -3,8 +3,8 @@ import type { Systemd } from "../../os/systemd.ts";
 import { dropInFolder, restoringDropIn } from "../../paths.ts";
 
 /**
- * Prevents units from starting before their turn, no matter what starts them, and even after a reboot. A drop-in adds a
- * condition that never holds, so systemd skips the start; a skipped start does not count as a failure.
+ * Prevents units from starting before their turn, no matter what tries to start them, even after a reboot. A drop-in
+ * adds a condition that never holds, so systemd skips the start; a skipped start does not count as a failure.
  */
 export interface StartGuard {
   readonly close: (units: readonly string[]) => Promise<void>;

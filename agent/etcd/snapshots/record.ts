@@ -9,7 +9,8 @@ const originNames = {
 } as const satisfies Record<number, string>;
 
 /**
- * Encodes the record of a snapshot: a small JSON file next to it, with the results and the time of its verification.
+ * Encodes the record of a snapshot: a small JSON file next to the snapshot, with the results and the time of the
+ * verification.
  */
 export function encodeRecord(snapshot: Snapshot): string {
   const { takenUnixMillis, provedUnixMillis, origin, ...rest } = snapshot;

@@ -14,8 +14,8 @@ export interface Schedule {
   /** Returns the result of the last scheduled snapshot. */
   readonly lastRun: () => SnapshotRun | undefined;
   /**
-   * Called after a snapshot was taken. Uploads new snapshots if the policy requires it, and deletes surplus old ones.
-   * Never rejects.
+   * Called after a snapshot has been taken. Uploads new snapshots if the policy requires it, and deletes surplus old
+   * ones. Never rejects.
    */
   readonly taken: () => Promise<void>;
 }
@@ -25,7 +25,10 @@ export interface ScheduleOptions {
   readonly snapshots: Pick<Snapshots, "list" | "save" | "prune" | "noteUpload">;
   /** Returns the snapshot policy; undefined if no snapshots are scheduled. */
   readonly policy: () => SnapshotPolicy | undefined;
-  /** Returns this controller's position in the list of controllers, which determines when it takes its snapshots. */
+  /**
+   * Returns this controller's position in the list of controllers. The position determines when the controller takes
+   * its snapshots.
+   */
   readonly place: () => { readonly index: number; readonly count: number };
   /** Whether the schedule is paused, for example during a restore of etcd. */
   readonly paused: () => boolean;
@@ -40,9 +43,10 @@ const retryBackoff: Backoff = { firstMillis: 60_000, maxMillis: 30 * 60_000 };
 const defaultKeep = 24;
 
 /**
- * Creates the schedule. Each controller takes its own snapshots, each at a different point in the interval. Snapshots
- * are therefore spread evenly over the interval and over the disks, without any coordination between the controllers.
- * The time of the next snapshot is derived from the existing snapshots, so a restart of the agent does not delay it.
+ * Creates the schedule. Each controller takes its own snapshots, and each controller does so at a different point in
+ * the interval. Snapshots are therefore spread evenly over the interval and over the disks, without any coordination
+ * between the controllers. The time of the next snapshot is derived from the existing snapshots, so a restart of the
+ * agent does not delay it.
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock, snapshots, policy, paused, upload, told, signal } = options;
@@ -128,8 +132,8 @@ export function createSchedule(options: ScheduleOptions): Schedule {
 }
 
 /**
- * Whether the time of this controller's next snapshot has passed since its last one. The controllers take turns, evenly
- * spread over the interval.
+ * Whether this controller's next snapshot has become due since its last one. The controllers take turns, evenly spread
+ * over the interval.
  */
 export function isDue(
   last: number,

@@ -13,7 +13,7 @@ export interface Snapshots {
   list(): Promise<Snapshot[]>;
   /** @throws KhwError INVALID_ARGUMENT if no verified snapshot has that name */
   find(id: string): Promise<Snapshot>;
-  /** Returns the newest snapshot that this machine itself took, from the cache. Only the metrics use this. */
+  /** Returns, from the cache, the newest snapshot that this machine itself took. Only the metrics use this. */
   newest(): Snapshot | undefined;
   /**
    * Takes a snapshot of the machine's member.
@@ -75,7 +75,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
       await etcdctl.save(file, { server: localServer, ...etcdctlIdentity, signal });
       const proof = await verifyFile(file, id, signal);
       if (proof.revision < revision)
-        throw verificationFailed(`it ends at revision ${proof.revision}, older than revision ${revision}`);
+        throw verificationFailed(`it ends at revision ${proof.revision}, which is older than revision ${revision}`);
       const facts = { id, origin, purpose, takenUnixMillis, provedUnixMillis: clock.now(), node: identity.name };
       const snapshot = Snapshot.fromPartial({ ...facts, ...proof, clusterId, etcdVersion: version });
       await snapshotStore.adopt(snapshot);
@@ -119,7 +119,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
     await snapshotStore.prepare();
     try {
       const received = await largeFiles.write(file, chunks, size);
-      if (received !== sha256) throw changed(id, "it was damaged during the copy");
+      if (received !== sha256) throw changed(id, "it was damaged while it was being copied");
       const proof = await verifyFile(file, id, signal);
       const origin = SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED;
       const snapshot = { ...announced, ...proof, origin, provedUnixMillis: clock.now() };

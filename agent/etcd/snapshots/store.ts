@@ -28,16 +28,19 @@ export interface SnapshotStore {
   update(snapshot: Snapshot): Promise<void>;
   /** Removes the leftover files of a draft. */
   discard(id: string): Promise<void>;
-  /** Removes the record, so that the snapshot no longer counts as verified. The file stays. */
+  /** Removes the record, so that the snapshot no longer counts as verified. The snapshot file remains. */
   invalidate(id: string): Promise<void>;
   /**
-   * Keeps the `keep` newest snapshots of this kind, and removes the older ones unless their ID is in `spared`. Returns
-   * the IDs of the removed snapshots.
+   * Keeps the `keep` newest snapshots of this kind, and removes the older ones unless their IDs are in `spared`.
+   * Returns the IDs of the removed snapshots.
    */
   prune(kind: SnapshotKind, keep: number, spared: readonly string[]): Promise<string[]>;
 }
 
-/** A kind of snapshots that are counted together: those with a purpose, or those of one origin without a purpose. */
+/**
+ * A group of snapshots that are counted together: all snapshots that have a purpose, or all snapshots without a purpose
+ * that have the same origin.
+ */
 export type SnapshotKind = SnapshotOrigin | "purpose";
 
 export interface SnapshotStoreOptions {

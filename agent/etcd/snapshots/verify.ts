@@ -23,7 +23,7 @@ export interface ProveOptions {
 
 /**
  * The member for which a verification restores a snapshot. It is always the same, so that all verifications restore the
- * same bytes on every machine. A database contains a list of its members, so they affect its checksum.
+ * same bytes on every machine. A database contains a list of the cluster's members, so this list affects the checksum.
  */
 const nobody = {
   name: "khw-proof",
@@ -32,7 +32,7 @@ const nobody = {
   token: "khw-proof",
 } as const;
 
-/** The size of a write-ahead log, which etcd allocates in full when it creates the file. */
+/** The size of a write-ahead log file. etcd allocates the full size when it creates the file. */
 export const walBytes = 64 * 1024 * 1024;
 
 /**
@@ -78,7 +78,7 @@ export async function refuseWithoutRoom(folder: string, bytes: number, files: Fi
     "IO_FAILED",
     `${folder}: a snapshot and its verification need ${needed} MB, but only ${free} MB are free`,
     {
-      hint: "free up space on the file system that holds it, or keep fewer snapshots (etcd.snapshots.keep)",
+      hint: "free up space on the file system that contains this folder, or keep fewer snapshots (etcd.snapshots.keep)",
     },
   );
 }

@@ -5,8 +5,8 @@ import type { DownloadedText, Downloads } from "../downloads.ts";
 import type { Order, Report, Work } from "./messages.ts";
 
 /**
- * How long the child process stays after its last download. This is longer than the pause between the download of a
- * digest and that of its file.
+ * How long the child process stays alive after its last download. This is longer than the pause between downloading a
+ * digest and downloading the file itself.
  */
 const lingerMillis = 1_000;
 
@@ -14,9 +14,9 @@ const lingerMillis = 1_000;
 const program = new URL(`downloader${extname(import.meta.filename)}`, import.meta.url);
 
 /**
- * Downloads in a child process, which starts with the first download and exits one second after the last. A download
- * needs about 30 MB of memory (undici, the system's certificates, buffers), which the agent would otherwise occupy
- * between upgrades.
+ * Runs the downloads in a child process, which starts with the first download and exits one second after the last. A
+ * download needs about 30 MB of memory (undici, the system's certificates, buffers), which the agent would otherwise
+ * keep allocated between upgrades.
  */
 export function createChildProcessDownloads(): Downloads {
   let downloader: Downloader | undefined;

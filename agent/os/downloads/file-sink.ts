@@ -61,7 +61,7 @@ export async function openFileSink(
     if (free - needed >= bounds.spareBytes) return;
     const [has, wants] = [free, needed + bounds.spareBytes].map((bytes) => Math.ceil(bytes / mebibyte));
     throw new KhwError("IO_FAILED", `${path}: the disk has ${has} MiB left, but ${wants} MiB are needed`, {
-      hint: "free up space on the file system that holds it, then run the command again",
+      hint: "free up space on the file system that contains this path, then run the command again",
     });
   };
   const tell = (): void => {

@@ -3,7 +3,7 @@ import type { Sink } from "./sink.ts";
 
 const maxBytes = 4096;
 
-/** Creates a sink that keeps a small text in memory, and refuses a text that is too long. */
+/** Creates a sink that keeps a small text in memory, and rejects text that is too long. */
 export function createTextSink(): Sink & { text(): string } {
   let content = Buffer.alloc(0);
   return {

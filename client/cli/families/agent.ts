@@ -8,7 +8,7 @@ export const agentCommands: readonly CommandSpec[] = [
     path: ["agent", "upgrade"],
     summary: "upgrade the agents over their own connections, one node at a time",
     details:
-      "Needs no ssh. Every agent first checks the package's digest, name, architecture and version. If any agent refuses the package, nothing changes. Then each agent installs the package with apt. Components are not restarted. If the new agent has not answered an administrator within a minute, systemd installs the previous package again. The first failure stops the command. Ctrl-C stops after the current node.",
+      "Needs no ssh. Every agent first checks the package's digest, name, architecture and version. If any agent rejects the package, nothing changes. Then each agent installs the package with apt. Components are not restarted. If the new agent does not answer a call from an administrator within a minute, systemd installs the previous package again. The first failure stops the command. Ctrl-C stops the command after the current node.",
     examples: [
       "khw-client agent upgrade --deb khw-agent_0.2.0_amd64.deb",
       "khw-client agent upgrade controller-1 --deb khw-agent_0.2.0_amd64.deb",

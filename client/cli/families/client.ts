@@ -1,7 +1,7 @@
 import { Argument } from "commander";
 import type { CommandSpec } from "../command.ts";
 
-/** Commands about the client itself. */
+/** Commands for the client itself. */
 export const clientCommands: readonly CommandSpec[] = [
   {
     path: ["config", "default"],
@@ -36,7 +36,7 @@ export const clientCommands: readonly CommandSpec[] = [
       "khw-client completion fish > ~/.config/fish/completions/khw-client.fish",
     ],
     details:
-      "With the argument nodes, the command prints the names of the nodes in khw.yaml, for the completion scripts.",
+      "If <shell> is the word nodes, the command prints the node names from khw.yaml; the completion scripts use this.",
     arguments: [new Argument("<shell>").choices(["bash", "zsh", "fish", "nodes"])],
     describesProgram: true,
     run: async ({ context, program, config, arguments: [shell = ""] }) => {

@@ -43,7 +43,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     path: ["etcd", "restore"],
     summary: "restore etcd on all nodes from a snapshot",
     details:
-      "All nodes must answer. The snapshot is copied to each node and verified there. Then the API servers and etcd stop on all nodes, etcd's data is replaced, and both start again. Each node keeps its old data. If the restore is interrupted, run the same command again.",
+      "All nodes must answer. The snapshot is copied to each node and verified there. Then the API servers and etcd are stopped on all nodes, etcd's data is replaced, and both are started again. Each node keeps its old data. If the restore is interrupted, run the same command again.",
     examples: ["khw-client etcd restore --yes", "khw-client etcd restore ./snapshot.db --yes"],
     arguments: [
       new Argument("[snapshot]", "a snapshot's name, or ./FILE for a file on this workstation").default(
@@ -68,7 +68,7 @@ export const etcdCommands: readonly CommandSpec[] = [
     options: [
       new Option(
         "--threshold <percent>",
-        "defragment only members that have at least this share of their database unused",
+        "defragment only members whose database has at least this percentage of unused space",
       ).default("50"),
     ],
     run: async (call) => {

@@ -3,8 +3,10 @@ import type { CommandSpec } from "../command.ts";
 import { noRollback } from "./options.ts";
 import { desired, reaching, addressing } from "./settings.ts";
 
-const folderArgument = new Argument("[folder]", "folder of the cluster's files (default: credentials.folder)");
-const pkiFolder = new Option("--folder <folder>", "folder of the management CA and its identities").default("khw-pki");
+const folderArgument = new Argument("[folder]", "folder with the cluster's files (default: credentials.folder)");
+const pkiFolder = new Option("--folder <folder>", "folder with the management CA and its identities").default(
+  "khw-pki",
+);
 
 /** Commands for the cluster's certificates, and for the identities of agents and administrators. */
 export const identityCommands: readonly CommandSpec[] = [
@@ -60,7 +62,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["enrol"],
     summary: "issue certificates to the agents without ssh, with Google's identity tokens",
     details:
-      "The management CA is published in the instances' metadata. Each agent creates its own key. The agent's certificate is signed only after Google's identity token has proved which instance the agent runs on. The package can be installed before or after the CA is published. Nodes that are already enrolled stay unchanged.",
+      "The management CA is published in the instances' metadata. Each agent creates its own key. The agent's certificate is signed only after Google's identity token has proved which instance the agent is running on. The agent's package can be installed before or after the CA is published. Nodes that are already enrolled stay unchanged.",
     examples: [
       "khw-client enrol --nodes controller-0,1,2",
       "khw-client enrol --renew",
@@ -82,7 +84,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "create"],
     summary: "create the cluster's missing certificates, kubeconfigs and encryption key",
     details:
-      "Creates the files of labs 04 to 06, with the labs' names. Existing files are kept, and an existing CA signs the missing certificates. --renew reissues certificates in this folder only, and keeps the old files in a folder beside them.",
+      "Creates the files of labs 04 to 06, with the file names that the labs use. Existing files are kept, and an existing CA signs the missing certificates. --renew reissues certificates in the credentials folder only, and keeps the old files in a folder beside them.",
     examples: [
       "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
@@ -104,12 +106,15 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "renew"],
     summary: "renew the cluster's certificates on all nodes while the cluster stays in use",
     details:
-      "The CA in the credentials folder signs them, and the old files are kept in a folder beside them. Then each node in turn is drained, receives its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
+      "The CA in the credentials folder signs the new certificates, and the old files are kept in a folder beside them. Then each node in turn is drained, receives its new files, restarts the components that use them, is verified, and is undrained. The service account key and the CA stay the same.",
     examples: ["khw-client pki renew --all", "khw-client pki renew kubernetes admin"],
     arguments: [new Argument("[name...]", "certificates to renew: kubernetes, kube-scheduler, admin, ...")],
     settings: [...desired, "pki", "timeouts"],
     everyday: ["pki.days"],
-    options: [new Option("--all", "renew every certificate in the folder that the cluster's CA signs"), noRollback],
+    options: [
+      new Option("--all", "renew every certificate in the credentials folder that the cluster's CA signs"),
+      noRollback,
+    ],
     run: async (call) => {
       const { pkiRenew } = await import("../../commands/pki-renew.ts");
       const options = {

@@ -57,7 +57,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["status"],
     summary: "show the state of the nodes, the components and the load balancer",
     details:
-      "The exit code is 0 if all is well, otherwise 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. In addition, nothing differs from the desired state, no certificate expires within 7 days, and the load balancer reports every node as healthy. --watch runs until Ctrl-C and then exits with 0.",
+      "The exit code is 0 if all is well, otherwise 1. All is well if every node answers, every component is healthy and enabled, and no node is drained. In addition, nothing differs from the desired state, no certificate expires within 7 days, and the load balancer reports every node as healthy. With --watch, the command runs until Ctrl-C and then exits with 0.",
     examples: [
       "khw-client status --nodes controller-0,1,2",
       "khw-client status --watch",
@@ -91,10 +91,13 @@ export const nodeCommands: readonly CommandSpec[] = [
     settings: reaching,
     options: [
       new Option("-f, --follow", "keep running, and show new lines"),
-      new Option("--since <time>", "show only newer entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option(
+        "--since <time>",
+        "show only entries newer than this: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z",
+      ),
       new Option(
         "--lines <number>",
-        "show at most this many of the last lines of each journal (default: 100 without --since)",
+        "show at most this many lines from the end of each journal (default: 100 without --since)",
       ),
     ],
     run: async (call) => {
@@ -110,7 +113,7 @@ export const nodeCommands: readonly CommandSpec[] = [
   },
   {
     path: ["events"],
-    summary: "show the agents' history: operations, crashes, restarts, repairs",
+    summary: "show the agents' history: operations, crashes, restarts and repairs",
     details:
       "Events of all nodes are merged by time. Events that need attention are marked. Without --since, the 50 newest events of each node are shown. A node that does not answer is reported on standard error, and the exit code is then 3.",
     examples: [
@@ -122,7 +125,10 @@ export const nodeCommands: readonly CommandSpec[] = [
     settings: reaching,
     options: [
       new Option("-f, --follow", "keep running, and show new events"),
-      new Option("--since <time>", "show only newer entries: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z"),
+      new Option(
+        "--since <time>",
+        "show only entries newer than this: 90s, 10m, 2h, 7d, or a time such as 2026-01-31T12:00:00Z",
+      ),
       new Option(
         "--audit",
         "show who called the agents, and how each call ended (needs the role admin; not with --follow)",
@@ -145,7 +151,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["restart"],
     summary: "restart a component, one node at a time",
     details:
-      "For kube-apiserver and nginx, each node is drained before the restart and undrained after it, so that clients do not notice. The next node follows only once the current node is healthy again. If no other node would be left to serve traffic, nothing is done. Ctrl-C stops after the current node.",
+      "For kube-apiserver and nginx, each node is drained before the restart and undrained after it, so that clients do not notice the restart. The next node follows only once the current node is healthy again. If no other node would be left to serve traffic, nothing is done. Ctrl-C stops the command after the current node.",
     examples: [
       "khw-client restart controller-0,1,2",
       "khw-client restart controller-1 kube-scheduler --nodes controller-0,1,2",
@@ -224,7 +230,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["support-bundle"],
     summary: "collect the cluster's diagnostic data in one file, without secrets",
     details:
-      "The file contains the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file lists the nodes that do not answer.",
+      "The file contains the configuration, the findings of doctor, the load balancer's resources, and the status, differences, history and journals of each node. Private keys, tokens and passwords are masked. Only you can read the file. The file also lists the nodes that did not answer.",
     examples: [
       "khw-client support-bundle --nodes controller-0,1,2",
       "khw-client support-bundle --file incident.tar.gz --since 2h",
@@ -233,7 +239,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     options: [
       new Option("--file <file>", "name of the file (default: khw-support-DATE.tar.gz)"),
       new Option("--since <time>", "how far back the journals go: 90s, 10m, 2h, 7d, or a time").default("24h"),
-      new Option("--force", "replace an existing file with that name"),
+      new Option("--force", "overwrite an existing file of that name"),
     ],
     run: async (call) => {
       const { supportBundle } = await import("../../commands/support-bundle.ts");

@@ -4,7 +4,7 @@ import type { CommandSpec } from "../command.ts";
 import { allowRemovedApis, noRollback } from "./options.ts";
 import { desired } from "./settings.ts";
 
-/** Changes the Kubernetes release, and goes back. */
+/** Changes the Kubernetes release, or returns to the previous release. */
 export const upgradeCommand: CommandSpec = {
   path: ["upgrade"],
   summary: "change the cluster's Kubernetes release, one node at a time",
@@ -26,7 +26,7 @@ export const upgradeCommand: CommandSpec = {
       "--lose-since <time>",
       "with --back: also restore the snapshot of exactly this time; everything written since then is lost",
     ),
-    new Option("--emulate", "let the new programs behave like the minor release before (v1.32 or later)"),
+    new Option("--emulate", "make the new programs (v1.32 or later) behave like the previous minor release"),
     new Option("--yes", "do not ask for confirmation"),
     new Option(
       "--gate <command>",

@@ -25,7 +25,7 @@ export interface Trust {
   readonly fieldsOf: FieldsReader;
 }
 
-const issueAgain = "reissue it with khw-client pki create --renew, or as in lab 04";
+const issueAgain = "reissue the certificate with khw-client pki create --renew, or as in lab 04";
 const makeAgain = "create it again, as in labs 04 to 06";
 /** Certificates that expire within this time are reported. */
 const soon = 30 * dayMillis;
@@ -37,7 +37,7 @@ export interface Presented {
 }
 
 /**
- * Checks the first certificate of the text: it must be valid now, be issued by the cluster's CA according to Go's
+ * Checks the first certificate in the text: it must be valid now, be issued by the cluster's CA according to Go's
  * rules, and be suitable for TLS.
  */
 export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | undefined> {
@@ -86,7 +86,7 @@ export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]):
   for (const authority of authorities) {
     if (authorities.some((issuer) => authority.checkIssued(issuer) && authority.verify(issuer.publicKey))) continue;
     const issuer = nameOnOneLine(authority.issuer);
-    const what = `has no root certificate: ${issuer} issued a certificate in the file, and nginx and the agents verify up to a root`;
+    const what = `has no root certificate: a certificate in the file was issued by ${issuer}, and nginx and the agents verify the chain up to a root`;
     const remedy =
       "put the root into ca.pem, and append the intermediate certificate to each certificate that it issued";
     yield problem(pem, undefined, { what, remedy });
@@ -114,8 +114,8 @@ export function* keyIn(
 }
 
 /**
- * Checks that the subject has the Common Name and the Organization that Kubernetes expects. Go uses the last of several
- * Common Names.
+ * Checks that the subject has the Common Name and the Organization that Kubernetes expects. If there are several Common
+ * Names, Go uses the last one.
  */
 export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?: string; O?: string }): Findings {
   const subject = subjectOf(certificate);
@@ -130,7 +130,7 @@ export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?
   }
 }
 
-/** Checks that the certificate and its issuers allow these uses, if they restrict uses at all. */
+/** Checks that the certificate and its issuers allow the given usages, if they restrict usages at all. */
 export function* usable(
   pem: Pem,
   { certificate, intermediates }: Presented,
@@ -146,7 +146,7 @@ export interface WantedName {
   /** An IP address or a DNS name. */
   readonly name: string;
   readonly whose: string;
-  /** Whether the API server itself listens there. */
+  /** Whether the API server itself listens on this name or address. */
   readonly controller?: boolean;
 }
 
@@ -172,7 +172,7 @@ function* validity(pem: Pem, { validFromDate, validToDate }: X509Certificate, no
     yield problem(pem, "notAfter", { what: `expired on ${validToDate.toISOString()}`, remedy: issueAgain });
   if (now < validFromDate) {
     const what = `is not valid before ${validFromDate.toISOString()}, and this machine's clock says ${now.toISOString()}`;
-    yield problem(pem, "notBefore", { what, remedy: `correct this machine's clock, or ${issueAgain}` });
+    yield problem(pem, "notBefore", { what, remedy: `fix this machine's clock, or ${issueAgain}` });
   }
   const left = validToDate.getTime() - now.getTime();
   if (left >= 0 && left <= soon) {

@@ -30,7 +30,7 @@ interface Link {
 }
 
 /**
- * Returns undefined if Go's x509.Verify would find a chain for the certificate, otherwise the problem of the best
+ * Returns undefined if Go's x509.Verify would find a chain for the certificate, otherwise the problem with the best
  * candidate.
  */
 export function chainProblem(certificate: X509Certificate, context: ChainContext): ChainProblem | undefined {

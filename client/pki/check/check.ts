@@ -92,7 +92,7 @@ export function* checkCredentials(
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
 }
 
-/** Checks the separate authority for the certificates that Kubernetes itself signs, if there is one. */
+/** If there is a separate authority for the certificates that Kubernetes itself signs, checks that authority. */
 function* signingAuthority(
   certificate: Pem | undefined,
   key: Pem | undefined,

@@ -3,7 +3,7 @@ import { decodeBase64 } from "./base64.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 
-/** The lengths in bytes that the API server accepts, by provider; kms has no keys in the file. */
+/** The key lengths in bytes that the API server accepts, by provider; kms has no keys in the file. */
 const keySizes: Readonly<Record<string, readonly number[]>> = {
   aescbc: [16, 24, 32],
   aesgcm: [16, 24, 32],
@@ -22,7 +22,8 @@ const groups: Readonly<Record<string, string>> = {
 /** From this minor release on, a resource may be `*.` (all of the core group) or `*.*` (all). */
 const wildcardsFrom = 27;
 /**
- * The API server accepts KMS v2 without a feature gate from 1.27 on, and KMS v1 only with a feature gate from 1.29 on.
+ * From 1.27 on, the API server accepts KMS v2 without a feature gate. From 1.29 on, it accepts KMS v1 only with a
+ * feature gate.
  */
 const [kmsV2From, kmsV1Until] = [27, 29];
 
@@ -34,8 +35,7 @@ interface Rules {
 }
 
 /**
- * Checks that Secrets are encrypted before they are stored, and that the API server of the release accepts every
- * entry.
+ * Checks that Secrets are encrypted before they are stored, and that the release's API server accepts every entry.
  */
 export function* encryptionConfigIsSound(file: string, content: Uint8Array, version: string): Findings {
   const problem = (what: string, field?: string): Problem =>

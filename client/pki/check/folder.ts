@@ -6,15 +6,15 @@ import { KhwError } from "../../../proto/errors.ts";
 import type { Folder } from "./others.ts";
 import type { Problem } from "./problem.ts";
 
-/** The files of a folder that could be read, and those that could not. */
+/** The files in a folder: those that could be read, and those that could not. */
 export interface FolderContent {
   readonly files: Folder;
   readonly problems: readonly Problem[];
 }
 
 /**
- * Reads the certificates, keys, kubeconfigs and the encryption config of a folder. Skips folders, and editors' lock and
- * backup files with names that start with a dot.
+ * Reads the certificates, keys, kubeconfigs and the encryption config in a folder. Skips subfolders, and editors' lock
+ * and backup files whose names start with a dot.
  * @throws KhwError IO_FAILED for a folder that cannot be listed
  */
 export async function readFolder(folder: string): Promise<FolderContent> {

@@ -22,13 +22,13 @@ const otherKinds: Readonly<Record<string, string>> = {
 
 /**
  * The accepted lengths of RSA keys. OpenSSL, in nginx, rejects certificates with shorter keys, and Go's TLS rejects
- * those with longer keys. For tokens, only Go's own limits apply, since Go 1.24.
+ * those with longer keys. For tokens, only the limits that Go itself has had since Go 1.24 apply.
  */
 const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number]>> = {
   tls: [2048, 8192],
   tokens: [1024, 16_384],
 };
-/** Go refuses public exponents larger than this. */
+/** Go rejects public exponents larger than this. */
 const largestExponent = 2n ** 31n - 1n;
 
 /** Returns why etcd and Kubernetes cannot use a key for the purpose; undefined if they can. */
@@ -40,7 +40,7 @@ export function keyProblem(key: KeyObject, purpose: KeyPurpose): string | undefi
 
 /**
  * Like keyProblem, but also checks the key's encoding in a certificate, because OpenSSL tolerates some faults that Go
- * refuses.
+ * rejects.
  */
 export function encodingProblem(
   { algorithm: { algorithm, parameters }, subjectPublicKey }: SubjectPublicKeyInfo,

@@ -2,8 +2,8 @@ import { BlockList, isIP } from "node:net";
 import type { GeneralName, GeneralSubtrees, NameConstraints, SubjectAlternativeName } from "@peculiar/asn1-x509";
 
 /**
- * Returns a name of the certificate that an authority's constraints forbid; undefined if they allow all names. DNS
- * names and addresses are compared as in Go. A certificate without alternative names meets every constraint.
+ * Returns a name in the certificate that violates an authority's constraints; undefined if the constraints allow all
+ * names. DNS names and addresses are compared as in Go. A certificate without alternative names meets every constraint.
  */
 export function violatedConstraint(
   constraints: NameConstraints | undefined,

@@ -8,7 +8,7 @@ import { readCertificates } from "./pem.ts";
 import type { Findings } from "./problem.ts";
 import { createFieldsReader } from "./x509-fields.ts";
 
-/** All files of a folder that may be credentials, by name. */
+/** All files in a folder that may be credentials, by name. */
 export type Folder = ReadonlyMap<string, Uint8Array>;
 
 /** The files that are checked together with the lab's nine files. */
@@ -45,7 +45,7 @@ export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findi
   }
 }
 
-/** Returns the workers that have a certificate with a kubelet's Common Name in the folder. */
+/** Returns the workers for which the folder contains a certificate with a kubelet's Common Name. */
 function workersIn(folder: Folder): string[] {
   return [...folder.keys()].flatMap((file) => {
     const [certificate] = file.endsWith(".pem") ? readCertificates(folder.get(file) ?? Buffer.of()) : [];

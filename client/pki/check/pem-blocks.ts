@@ -12,8 +12,8 @@ const [begin, end, dashes] = ["\n-----BEGIN ", "\n-----END ", "-----"];
 
 /**
  * Returns the blocks that Go's encoding/pem finds in PEM text; etcd and Kubernetes use that package. OpenSSL is more
- * lenient: it skips a byte-order mark and finds markers in the middle of a line. Like Go, it skips a block that it
- * cannot read.
+ * lenient: it skips a byte-order mark and finds markers in the middle of a line. Like Go, this function skips a block
+ * that it cannot read.
  */
 export function readBlocks(content: Uint8Array): readonly PemBlock[] {
   const blocks: PemBlock[] = [];

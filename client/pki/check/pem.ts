@@ -7,8 +7,8 @@ export type Reading<T> =
   | { readonly problem: string; readonly remedy?: string; readonly value?: undefined };
 
 /**
- * Returns the certificates in PEM text, in order; an empty list if there is no certificate or any certificate cannot be
- * read.
+ * Returns the certificates in PEM text, in order; an empty list if there is no certificate, or if any certificate
+ * cannot be read.
  */
 export function readCertificates(pem: Uint8Array): readonly X509Certificate[] {
   return certificatesIn(pem).value ?? [];
@@ -41,7 +41,10 @@ export function privateKeyIn(pem: Uint8Array): Reading<KeyObject> {
   if (block === undefined) return { problem: whyNone(pem, "private key") };
   const { type, headers, der } = block;
   if (type === "ENCRYPTED PRIVATE KEY" || headers.get("Proc-Type")?.includes("ENCRYPTED") === true) {
-    return { problem: "is encrypted with a passphrase, which the programs cannot ask for", remedy: decrypt };
+    return {
+      problem: "is encrypted with a passphrase, which the programs that use the key cannot ask for",
+      remedy: decrypt,
+    };
   }
   const form = formOf(block);
   const label = labels[type];
@@ -81,7 +84,10 @@ const labels: Readonly<Record<string, KeyForm>> = {
   "EC PRIVATE KEY": "sec1",
 };
 
-/** All three forms are a sequence that starts with a version. An integer, an algorithm, or the key follows. */
+/**
+ * Each of the three forms is a sequence that starts with a version. The next element is an integer, an algorithm, or
+ * the key, depending on the form.
+ */
 function formOf({ der }: PemBlock): KeyForm | undefined {
   const [tag, length = 0] = der;
   const content = der.subarray(length < 0x80 ? 2 : 2 + (length & 0x7f));
@@ -110,7 +116,7 @@ function ordinal(index: number, count: number): string {
   return count === 1 ? "its certificate" : `certificate number ${index + 1}`;
 }
 
-/** OpenSSL's reasons do not help, and might quote the contents. */
+/** OpenSSL's error messages do not help, and might quote the contents. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -20,7 +20,7 @@ export interface AdminCredentials {
 }
 
 export interface Credentials {
-  /** The lab's nine files, or those of a cluster with a signing CA, with their contents, in the lab's order. */
+  /** The lab's nine files, or the files of a cluster with a signing CA, in the lab's order and with their contents. */
   readonly credentials: readonly Credential[];
   readonly admin: AdminCredentials;
   /** Faults that do not keep the cluster from working. */
@@ -32,7 +32,10 @@ export interface CredentialUse {
   readonly controllers: readonly Controller[];
   /** If undefined, the address is unknown and is not checked. */
   readonly publicAddress: string | undefined;
-  /** The releases that the files must work with; if absent, the configured releases, or those of a new cluster. */
+  /**
+   * The releases that the files must work with; if absent, the configured releases, or, if none are configured, those
+   * that a new cluster gets.
+   */
   readonly releases?: Releases;
 }
 
@@ -48,8 +51,8 @@ export interface ExaminedCredentials {
 }
 
 /**
- * Checks that the credentials suit the cluster, and returns them. The files are on this workstation, or were `made` but
- * not written yet.
+ * Checks that the credentials suit the cluster, and returns them. The files are on this workstation, or are in `made`
+ * and have not been written yet.
  * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field, but never quotes a file's
  * contents
  */
@@ -99,8 +102,8 @@ export async function examineCredentials(
 }
 
 /**
- * Reads the files that a kubeconfig refers to, relative to its own folder, as kubectl does. Skips files that cannot be
- * read.
+ * Reads the files that a kubeconfig refers to. Like kubectl, resolves relative paths against the kubeconfig's own
+ * folder. Skips files that cannot be read.
  */
 async function readNamed(path: string, content: Uint8Array | undefined): Promise<NamedFiles> {
   const named = new Map<string, Buffer>();

@@ -11,7 +11,7 @@ const accepted: Readonly<Record<string, string>> = {
   "1.3.101.112": "Ed25519",
 };
 
-/** The names of common algorithms that Go refuses. Go has refused SHA-1 since release 1.18. */
+/** The names of common algorithms that Go rejects. Go has rejected SHA-1 since release 1.18. */
 const refused: Readonly<Record<string, string>> = {
   "1.2.840.113549.1.1.2": "MD2-RSA",
   "1.2.840.113549.1.1.3": "MD4-RSA",
@@ -27,14 +27,14 @@ const refused: Readonly<Record<string, string>> = {
 
 const pss = "1.2.840.113549.1.1.10";
 
-/** Returns the name of a signature algorithm that Go verifies; undefined for any other. */
+/** Returns the name of a signature algorithm that Go supports; undefined for any other algorithm. */
 export function signatureName({ algorithm, parameters }: AlgorithmIdentifier): string | undefined {
   if (algorithm !== pss) return accepted[algorithm];
   const encoded = parametersOf(parameters);
   return pssHashes.find(([, ...forms]) => forms.includes(encoded))?.[0];
 }
 
-/** Returns the name of an algorithm that Go does not verify, for errors. */
+/** Returns the name of an algorithm that Go does not support, for error messages. */
 export function refusedName(oid: string): string {
   return oid === pss ? "RSA-PSS with parameters that Go does not accept" : (refused[oid] ?? `the algorithm ${oid}`);
 }
@@ -63,8 +63,8 @@ function tagged(tag: string, hex: string): string {
 }
 
 /**
- * Returns the DER of an algorithm's parameters in hex; empty without parameters. The library represents ASN.1 NULL
- * as null.
+ * Returns the DER of an algorithm's parameters in hex; an empty text if there are no parameters. The library represents
+ * ASN.1 NULL as null.
  */
 export function parametersOf(parameters: AlgorithmIdentifier["parameters"]): string {
   if (parameters === undefined) return "";

@@ -36,7 +36,7 @@ export interface X509Fields {
   /** Subject and issuer in their encoded form, because Go compares them byte for byte. */
   readonly subject: Buffer;
   readonly issuer: Buffer;
-  /** Describes text in the subject or issuer that Go refuses. */
+  /** Describes text in the subject or issuer that Go rejects. */
   readonly illegalText: string | undefined;
 }
 

@@ -6,8 +6,8 @@ export type YamlReading =
   | { readonly problem: string };
 
 /**
- * YAML 1.1 types that Kubernetes' YAML reader (sigs.k8s.io/yaml) keeps as text: dates, binary data, sexagesimal
- * numbers, sets.
+ * YAML 1.1 types that Kubernetes' YAML reader (sigs.k8s.io/yaml) keeps as text: dates, binary data, sexagesimal numbers
+ * and sets.
  */
 const unread = /binary|timestamp|omap|pairs|set$/;
 

@@ -45,7 +45,7 @@ export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningC
 
 /**
  * Creates the missing files in memory, to match the existing files; writes nothing.
- * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise like signCertificate
+ * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise as signCertificate does
  */
 export async function createMissing(present: PresentFiles, pki: ClusterPki, now: Date): Promise<NewFiles> {
   const { algorithm, caDays } = pki;
@@ -127,8 +127,9 @@ function certificateName(name: string): CertificateName {
 }
 
 /**
- * Returns lab 06's file: Secrets are encrypted with the key, and can be read with the key or unencrypted. The kind is
- * the documented kind, which every release since 1.13 reads. The lab's kind, EncryptionConfig, comes from older docs.
+ * Returns lab 06's file: Secrets are encrypted with the key when they are written; Secrets that are stored unencrypted
+ * can also be read. The kind is the documented kind, which every release since 1.13 reads. The lab's kind,
+ * EncryptionConfig, comes from older docs.
  */
 function renderEncryptionConfig(key: Key): string {
   return stringify({

@@ -25,9 +25,9 @@ export async function writeNew(folder: string, files: NewFiles): Promise<void> {
 }
 
 /**
- * Replaces the files with the same names. Keeps the old files in a separate folder beside them, and returns its path.
- * No file is replaced before all old files are in that folder. If the process is killed between two replacements,
- * `completeFolder` replaces the remaining files.
+ * Replaces the files with the same names. Keeps the old files in a separate subfolder, and returns the subfolder's
+ * path. No file is replaced before all old files are in that subfolder. If the process is killed between two
+ * replacements, `completeFolder` replaces the remaining files.
  * @throws KhwError IO_FAILED
  */
 export async function replaceFiles(folder: string, files: NewFiles, now: Date): Promise<string> {

@@ -10,7 +10,7 @@ export type PresentFiles = ReadonlyMap<string, string>;
 
 /**
  * Returns the certificate and key with that name; undefined if neither exists.
- * @throws KhwError CREDENTIAL_INVALID if only one exists, or they do not match
+ * @throws KhwError CREDENTIAL_INVALID if only one of the two exists, or if they do not match
  */
 export function pairIn(present: PresentFiles, name: string): Identity | undefined {
   const [certificate, key] = [present.get(`${name}.pem`), present.get(`${name}-key.pem`)];
@@ -49,9 +49,9 @@ function refuseProblems(findings: Findings): void {
 }
 
 /**
- * Returns the cluster's CA if it exists and can sign the missing files. Undefined if it does not exist, or if nothing
- * needs to be signed (its key may then be elsewhere).
- * @throws KhwError CREDENTIAL_INVALID if the CA is needed but cannot sign, or if it is missing although it signed
+ * Returns the cluster's CA if it exists and can sign the missing files. Returns undefined if the CA does not exist, or
+ * if nothing needs to be signed (the CA's key may then be elsewhere).
+ * @throws KhwError CREDENTIAL_INVALID if the CA is needed but cannot sign, or if it is missing even though it signed
  * existing files
  */
 export function authorityIn(

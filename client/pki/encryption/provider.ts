@@ -21,8 +21,8 @@ export function parseKeyedKind(text: string): KeyedKind {
 }
 
 /**
- * A way to store a value, from the encryption configuration's list. The first provider is used for writing; all
- * providers are used for reading.
+ * An item in the encryption configuration's list of providers: a way to store values. The first provider is used for
+ * writing; all providers are used for reading.
  */
 export type Provider =
   | { readonly kind: KeyedKind; readonly keys: readonly [Key, ...Key[]] }

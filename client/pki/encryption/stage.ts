@@ -3,8 +3,8 @@ import type { Key, KeyedKind, Provider } from "./provider.ts";
 /**
  * The stage of a rotation, judged only by the configuration:
  * - "settled": no rotation is in progress;
- * - "added": the new key exists and can read, but an older key writes;
- * - "first": the new key writes, and older keys can still read.
+ * - "added": the new key exists and can be used for reading, but an older key is used for writing;
+ * - "first": the new key is used for writing, and older keys can still be used for reading.
  */
 export type Stage = "settled" | "added" | "first";
 
@@ -44,15 +44,15 @@ export function stageOf(providers: Providers): Stage {
   return keysOf(providers).length > 1 ? "first" : "settled";
 }
 
-/** Returns the stage of the unfinished rotation, if any list has one. */
+/** Returns the stage of the unfinished rotation; "settled" if no list has one. */
 export function stageOfAll(all: readonly Providers[]): Stage {
   const stages = new Set(all.map(stageOf));
   return (["added", "first"] as const).find((stage) => stages.has(stage)) ?? "settled";
 }
 
 /**
- * Adds the new key, which can read but does not write yet. Each kind appears at most once in the list, because the API
- * server uses only the first provider of a kind to read values of that kind.
+ * Adds the new key, which is used for reading but not yet for writing. Each kind appears at most once in the list,
+ * because the API server uses only the first provider of a kind to read values of that kind.
  */
 export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; key: Key }): Providers {
   const [first, ...others] = providers;
@@ -66,7 +66,7 @@ export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; k
   });
 }
 
-/** Returns the default kind of a new key: the kind of the current keys, otherwise the lab's. */
+/** Returns the default kind of a new key: the kind of the current keys, or the lab's kind if no key exists. */
 export function currentKind(providers: Providers): KeyedKind {
   return providers.map(({ kind }) => kind).find((kind) => kind !== "identity") ?? "aescbc";
 }

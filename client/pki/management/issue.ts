@@ -40,7 +40,7 @@ export async function issue(authority: Identity, request: Request, now: Date): P
 
 /**
  * Like `issue`, but issues the certificate, in PEM, for a key that another machine holds.
- * @throws KhwError as `issue`
+ * @throws KhwError as `issue` does
  */
 export async function issueFor(
   publicKey: webcrypto.CryptoKey,

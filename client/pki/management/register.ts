@@ -13,15 +13,15 @@ type RegisterEntry =
 export interface Register {
   /** The names that must not receive a certificate. */
   readonly revokedNames: ReadonlySet<string>;
-  /** Serial numbers that are refused permanently, even if their name was readmitted. */
+  /** Serial numbers that are rejected permanently, even if the agent's name was readmitted. */
   readonly revokedSerials: ReadonlySet<string>;
   /** The serial numbers of all certificates that were signed for each name. */
   readonly issued: ReadonlyMap<string, readonly string[]>;
 }
 
 /**
- * The name of the file beside the CA's certificate. Every client needs a copy, to refuse nodes that another client
- * revoked.
+ * The name of the file beside the CA's certificate. Every client needs a copy, so that it can reject nodes that another
+ * client revoked.
  */
 const fileName = "agents.jsonl";
 

@@ -28,7 +28,7 @@ export async function readRequest(pem: string): Promise<SigningRequest> {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new KhwError("CREDENTIAL_INVALID", `the node's signing request cannot be used: ${reason}`, {
-      hint: "run khw-client install to install the khw-agent version that matches this client on the node",
+      hint: "run khw-client install to give the node the khw-agent version that matches this client",
       cause,
     });
   }

@@ -61,7 +61,7 @@ const reads: Readonly<Record<string, Handler>> = {
 
 /**
  * Creates the API, which is a function from requests to response bodies. The function throws an {@link ApiError} to
- * refuse a request.
+ * reject a request.
  */
 export function makeApi(discovery: Discovery): (request: ApiRequest, context: ApiContext) => Promise<Fields> {
   const router = makeRouter(discovery);

@@ -5,7 +5,7 @@ export interface Violation {
   readonly at: string;
   readonly problem: "type" | "unknown" | "pattern" | "enum" | "format" | "missing";
   readonly value: unknown;
-  /** The requirement of the schema: a type, a pattern, or the values of an enum. */
+  /** The schema's requirement: a type, a pattern, or the values of an enum. */
   readonly wanted: string;
 }
 

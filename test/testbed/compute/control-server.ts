@@ -7,7 +7,7 @@ import type { Fault } from "./faults.ts";
 
 type Handler = (body: string) => unknown;
 
-/** Creates the server for the client in control.ts. It uses a Unix socket and is not listening yet. */
+/** Creates the server for the client in control.ts. The server uses a Unix socket and is not listening yet. */
 export function createControlServer(emulator: Emulator, dataPlane: () => DataPlaneState): Server {
   const handlers: Readonly<Record<string, Handler>> = {
     "GET /faults": () => emulator.faults.list(),

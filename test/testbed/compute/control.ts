@@ -20,8 +20,8 @@ export interface Settings {
   /** Milliseconds between a mutation and the DONE status of its operation; initially 50. */
   readonly operationMillis: number;
   /**
-   * After a resource is deleted, changes to the resources that it referred to fail with `resourceNotReady` for this
-   * many milliseconds; initially 0.
+   * For this many milliseconds after a resource is deleted, changes to the resources that it referenced fail with
+   * `resourceNotReady`; initially 0.
    */
   readonly settleMillis: number;
   /** The bearer token that every request must carry; null (the initial value) if requests need no token. */
@@ -78,8 +78,8 @@ export interface ComputeControl extends AsyncDisposable {
 }
 
 /**
- * Connects to an emulator's control socket. If the emulator refuses a call, the call rejects with the emulator's
- * message.
+ * Connects to an emulator's control socket. If the emulator rejects a call, the call's promise rejects with the
+ * emulator's message.
  */
 export function connectControl(socketPath: string): ComputeControl {
   const { call, close } = controlCalls(socketPath);

@@ -38,7 +38,7 @@ export interface Emulator {
   readonly log: LogEntry[];
   /** Returns every resource by path, as the API would return it. */
   state(): Readonly<Record<string, Fields>>;
-  /** Changes the state without the API. If a step of the change is refused, the steps before it stay applied. */
+  /** Changes the state without the API. If a step of the change is rejected, the earlier steps remain in effect. */
   change(change: StateChange): void;
   configure(settings: Partial<Settings>): Settings;
   /** Sets the function that provides the health of instances. Before this call, no instance has a health state. */

@@ -3,8 +3,8 @@ import type { Violation } from "./check.ts";
 import { textOf } from "./resources.ts";
 
 /**
- * A refusal by the API. `reason` is Google's keyword in a response. In an operation, the code is the same keyword in
- * capitals.
+ * An error that the API returns. `reason` is Google's keyword in a response. In an operation's result, the error code
+ * is the same keyword in capitals.
  */
 export class ApiError extends Error {
   readonly status: number;
@@ -23,7 +23,7 @@ export class ApiError extends Error {
     return { error: { code: status, message, errors: [{ message, domain: "global", reason }] } };
   }
 
-  /** Returns the same refusal as the result of an operation. */
+  /** Returns the same error in the form of an operation's result. */
   toOperation(): OperationError {
     return { code: operationCodes[this.reason] ?? "INTERNAL_ERROR", message: this.message, httpStatus: this.status };
   }
@@ -95,7 +95,7 @@ export function notEmulated(what: string): ApiError {
   return new ApiError(501, "notImplemented", `${what} is not emulated`);
 }
 
-/** Returns the refusal for a request body that violates its schema. */
+/** Returns the error for a request body that violates its schema. */
 export function violationError(violation: Violation): ApiError {
   return violationErrors[violation.problem](violation);
 }

@@ -17,10 +17,10 @@ export interface FaultMatch {
 export type Fault = FaultMatch &
   (
     | {
-        /** The request is refused and changes nothing. */
+        /** The request is rejected and changes nothing. */
         readonly kind: "error";
         readonly status: number;
-        /** Google's keyword for the error, for example `rateLimitExceeded`, `backendError`, `quotaExceeded`. */
+        /** Google's keyword for the error, for example `rateLimitExceeded`, `backendError` or `quotaExceeded`. */
         readonly reason: string;
         readonly message?: string;
         /** The value of the Retry-After header. */

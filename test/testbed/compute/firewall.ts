@@ -29,7 +29,7 @@ function rulesFor(store: Store, { networkInterfaces, tags }: Instance): readonly
     .toSorted((a, b) => a.priority - b.priority || Number(a.denied === undefined) - Number(b.denied === undefined));
 }
 
-/** Networks at Google have an implied last rule that denies all ingress. */
+/** Networks in Google Cloud have an implied last rule that denies all ingress. */
 function allows(rules: readonly Firewall[], source: string, port: number): boolean {
   const matching = rules.find(
     ({ sourceRanges = [], allowed, denied }) =>

@@ -10,7 +10,7 @@ import { fieldsOf, textOf, textsOf, type Fields, type Resource } from "./resourc
 /** The context of mutations. */
 export interface MutationContext extends CompletionContext {
   readonly operations: Operations;
-  /** After a deletion, the resources that the deleted resource referred to are not ready for this many milliseconds. */
+  /** For this many milliseconds after a deletion, the resources that the deleted resource referenced are not ready. */
   readonly settleMillis: number;
 }
 

@@ -101,7 +101,7 @@ export class Operations {
   }
 
   /**
-   * Accepts a mutation and returns the operation that will carry it out. If the plan refuses the mutation, throws the
+   * Accepts a mutation and returns the operation that will carry it out. If the plan rejects the mutation, throws the
    * plan's error.
    */
   start(mutation: Mutation, options: RunOptions): Operation {
@@ -159,7 +159,7 @@ export class Operations {
   }
 }
 
-/** Runs the plan and commits it. Returns an API error as the operation's result. */
+/** Runs the plan and commits it. If an API error occurs, returns the error as the operation's result. */
 function attempt(plan: () => Commit): OperationError | undefined {
   try {
     plan()();

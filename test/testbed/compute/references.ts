@@ -7,7 +7,7 @@ export function linkTo(path: string): string {
   return base + path;
 }
 
-/** Returns the path of the resource that a link made by this emulator refers to. */
+/** Returns the path of the resource that the link refers to. The link must come from this emulator. */
 export function pathOf(link: string): string {
   return link.slice(link.indexOf("projects/"));
 }

@@ -30,7 +30,8 @@ export interface ServerControl {
 }
 
 /**
- * Connects to the control socket of a server. If the server refuses a call, the call rejects with the server's message.
+ * Connects to the control socket of a server. If the server rejects a call, the call's promise rejects with the
+ * server's message.
  */
 export function connectControl(socketPath: string): ServerControl {
   const { call } = controlCalls(socketPath);

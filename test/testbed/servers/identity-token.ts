@@ -24,7 +24,7 @@ const keyId = "testbed-1";
 const hourSeconds = 3600;
 
 /**
- * Creates a signer for tokens. Their claims:
+ * Creates a signer for tokens. Their claims are documented at
  * https://cloud.google.com/compute/docs/instances/verifying-instance-identity#payload
  */
 export function createTokenSigner({ project, projectNumber, zone }: TokenPlatform): TokenSigner {

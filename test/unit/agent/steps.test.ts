@@ -244,7 +244,9 @@ t.test("a program", async (t) => {
     os.files.changes.filter((change) => change === `write ${released}`).length;
   const download = releasedProgram("kubectl", labDesired());
   const step = binary("kubectl", labDesired(), []);
-  /** Repairs both steps. Returns the summaries of the checks before the repair, starting with the download. */
+  /**
+   * Repairs both steps. Returns the summaries of the checks before the repair, with the download step's summary first.
+   */
   const repairBoth = async (t: Test, os: Os, steps = [download, step]): Promise<(string | undefined)[]> => {
     const said = await Promise.all(steps.map(async (each) => (await each.check(os, never))?.summary));
     for (const each of steps) await repair(t, each, os);
@@ -446,7 +448,7 @@ t.test("a service", async (t) => {
   t.test("whose unit changed on disk in a part that its process does not show is loaded, not restarted", async (t) => {
     const { os } = await running(t);
     os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program} --v=2\nRestartSec=1\n`);
-    t.equal(await repair(t, step, os), "systemd has not loaded its current unit");
+    t.equal(await repair(t, step, os), "systemd has not loaded the current version of the unit");
     t.equal(restarts(os), 0);
   });
 
@@ -695,7 +697,7 @@ t.test("readiness", async (t) => {
     t.ok(os.clock.now() - start < 10_000);
   });
 
-  /** Applies the step to an API server that is ready only for some probes. The first probe has the number 1. */
+  /** Applies the step to an API server that is ready only for some probes. Probes are numbered from 1. */
   const applyFlapping = async (isReady: (asked: number) => boolean) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);

@@ -48,7 +48,7 @@ const digest = "0".repeat(64);
 const [first] = labState().credentials;
 if (first === undefined) throw new Error("the lab has credentials");
 
-/** The states that are refused. Each message starts with the name of the field. */
+/** The desired states that are rejected. Each message starts with the name of the field. */
 const refused: readonly (readonly [what: string, state: DesiredState | undefined, message: string | RegExp])[] = [
   ["no state at all", undefined, "desired: is incomplete"],
   ["no cluster", labState({ cluster: undefined }), "desired: is incomplete"],

@@ -14,7 +14,7 @@ import { fromServiceError, toServiceError } from "../../../proto/errors-wire.ts"
 
 /**
  * The contract with scripts (exit codes) and with other clients (gRPC status). It is repeated here so that every change
- * to the contract fails this test.
+ * to the contract makes this test fail.
  */
 const contract: Readonly<Record<ErrorCode, readonly [exit: number, grpc: keyof typeof status]>> = {
   INVALID_ARGUMENT: [64, "INVALID_ARGUMENT"],

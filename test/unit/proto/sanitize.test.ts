@@ -3,7 +3,7 @@ import { keepLines, mapStrings, oneLine, paragraph, unsafeCharacter } from "../.
 
 /**
  * The list contains a character of each kind: escape, C1, bidi override and isolate, mark, line separator, lone
- * surrogate, noncharacters, tag.
+ * surrogate, noncharacter and tag.
  */
 const unsafe = [
   "\u{1b}",

@@ -21,7 +21,7 @@ function setInstalled(os: FakeOs, version: string): void {
   os.files.put("/var/lib/dpkg/info/khw-agent.md5sums", sums);
 }
 
-/** Creates a fake machine that has version 0.1.0 and its package. */
+/** Creates a fake machine on which version 0.1.0 is installed, together with the package of that version. */
 function machine(): FakeOs {
   const os = createFakeOs();
   setInstalled(os, "0.1.0");
@@ -139,7 +139,7 @@ t.test("without the package of the installed version, only --no-rollback continu
     os.files.drop(keptPackage);
     if (kept !== undefined) os.files.put(keptPackage, kept);
     const { upgrades, statusStore } = await start(os);
-    const why = { code: "RELEASE_REFUSED", message: /no way back/, hint: /--no-rollback/ };
+    const why = { code: "RELEASE_REFUSED", message: /would not be possible to roll back/, hint: /--no-rollback/ };
     await t.rejects(send(upgrades, newDeb), why);
     t.equal(statusStore.read().agentUpgrade, undefined);
     t.match(await send(upgrades, newDeb, { noRollback: true }), { upgrade: { noRollback: true } });

@@ -8,7 +8,7 @@ const mutating = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
 const apiServices = "/apis/apiregistration.k8s.io/v1/apiservices";
 const nodes = "/api/v1/nodes";
 
-/** Inspects an API server that serves these collections and objects, by path. */
+/** Inspects an API server that serves the given collections and objects at their paths. */
 async function inspected(objects: Readonly<Record<string, unknown>>, metrics: readonly string[] = []) {
   const empty = { items: [] };
   const all: Readonly<Record<string, unknown>> = {

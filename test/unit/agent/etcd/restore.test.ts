@@ -43,7 +43,7 @@ const unusedRelease = (removals: string[]) => {
   return { check: unused, store: unused, install: unused, forget: async () => void removals.push("removed") };
 };
 
-/** Makes the first of two controllers. All its units are running, and it has a snapshot named "good". */
+/** Creates the first of two controllers. All its units are running, and it has a snapshot named "good". */
 async function controller() {
   const os = labMachine();
   const unitText = (unit: string): string =>

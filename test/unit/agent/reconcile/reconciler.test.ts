@@ -21,7 +21,7 @@ const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } };
 
 interface KeptOptions {
-  /** The version of the agent that ran before. */
+  /** The version of the agent that was running previously. */
   readonly before?: string;
   /** Changes the machine before the first check. */
   readonly change?: (os: FakeOs) => void;

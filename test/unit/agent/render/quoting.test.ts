@@ -57,8 +57,9 @@ const unit = renderUnit(
 const expected = ["/usr/local/bin/kube-scheduler", ...values.map((value, index) => `--flag-${index}=${value}`)];
 
 /**
- * Parses the arguments of a unit's ExecStart according to systemd.service(5) and systemd.syntax(7). A line that ends in
- * a backslash continues, quotes group words, and a backslash escapes. "%%" is a percent sign and "$$" a dollar sign.
+ * Parses the arguments of a unit's ExecStart according to systemd.service(5) and systemd.syntax(7). A backslash at the
+ * end of a line continues the line. Quotes group words. Any other backslash escapes the next character. "%%" is a
+ * percent sign and "$$" a dollar sign.
  */
 function readExecStart(text: string): string[] {
   const lines = text.replaceAll("\\\n", " ").split("\n");

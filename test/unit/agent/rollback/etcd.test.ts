@@ -39,7 +39,7 @@ t.test("etcd is rolled back with the node if its cluster version is the old one"
 
 t.test("etcd is not rolled back if its cluster version is the new one, or unknown", async (t) => {
   for (const [version, why] of [
-    ["3.5.0", /the cluster version of etcd is 3\.5\.0 already/],
+    ["3.5.0", /the cluster version of etcd is already 3\.5\.0/],
     [undefined, /only 0 of 3 etcd members report the cluster version/],
   ] as const) {
     const { os, apply, runs } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });

@@ -108,8 +108,8 @@ t.test("refusals are one line, then a count per minute; many addresses are one l
   t.equal(lines.length, 257);
   t.match(lines.at(-1), /^refused a connection from other addresses/);
   refused.close();
-  t.ok(lines.includes("refused 999 more from 192.0.2.1 within a minute: no certificate"));
-  t.match(lines.at(-1), /^refused 47\d\d more from other addresses within a minute/);
+  t.ok(lines.includes("refused 999 more connections from 192.0.2.1 within a minute: no certificate"));
+  t.match(lines.at(-1), /^refused 47\d\d more connections from other addresses within a minute/);
 });
 
 t.test("a refusal arrives complete, and no other error is mistaken for one", (t) => {

@@ -145,7 +145,7 @@ t.test(
     os.clock.advance(60_000);
     t.throws(() => start(operations, second, "bob"), {
       code: "BUSY",
-      message: `alice has held it since ${since}`,
+      message: `alice has held the machine lock since ${since}`,
       hint: /wait/,
     });
     start(operations, first, "bob");

@@ -31,7 +31,7 @@ async function download(desired: DesiredState, os: FakeOs): Promise<void> {
   );
 }
 
-/** Makes every program refuse these arguments, one at a time, as pflag does. Returns a record of the runs. */
+/** Makes every program reject these arguments, one at a time, as pflag does. Returns a record of the runs. */
 function refusing(os: FakeOs, refused: Readonly<Record<string, string>>) {
   const runs: string[] = [];
   os.trial = (argv) => {

@@ -19,8 +19,8 @@ t.test("a file is trusted if it belongs to the caller or root, and nobody else c
     t.doesNotThrow(() => refuseForeign("khw.yaml", facts, { uid, env }));
   }
   for (const [facts, uid, message, hint] of [
-    [{ uid: 1001, mode: 0o100644 }, 1000, "khw.yaml is refused: it belongs to user 1001", "chown 1000 khw.yaml"],
-    [{ uid: 1000, mode: 0o100644 }, 0, "khw.yaml is refused: it belongs to user 1000", "chown 0 khw.yaml"],
+    [{ uid: 1001, mode: 0o100644 }, 1000, "khw.yaml is rejected: it belongs to user 1001", "chown 1000 khw.yaml"],
+    [{ uid: 1000, mode: 0o100644 }, 0, "khw.yaml is rejected: it belongs to user 1000", "chown 0 khw.yaml"],
     [{ uid: 1000, mode: 0o100664 }, 1000, "its group may write to it (its mode is 0664)", "chmod go-w khw.yaml"],
     [{ uid: 0, mode: 0o100646 }, 1000, "anybody may write to it (its mode is 0646)", "chmod go-w khw.yaml"],
   ] as const) {
@@ -50,5 +50,5 @@ t.test("khw.yaml is checked at the target of a link, and not read if it is not t
   await t.rejects(load(), { code: "CONFIG_INVALID", message: /khw\.yaml is refused: anybody may write to it/ });
   await chmod(file, 0o644);
   await chown(file, 12_345, 12_345);
-  await t.rejects(load(), { code: "CONFIG_INVALID", message: /khw\.yaml is refused: it belongs to user 12345/ });
+  await t.rejects(load(), { code: "CONFIG_INVALID", message: /khw\.yaml is rejected: it belongs to user 12345/ });
 });

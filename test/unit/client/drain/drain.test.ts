@@ -226,7 +226,7 @@ t.test("Ctrl-C while a node is being drained undrains it, and restarts nothing",
   t.strictSame(cluster.log, ["controller-0 drained", "controller-0 undrained"]);
 });
 
-/** Rolls out to the fake nodes. Each agent reports one changed step, or fails with the given error. */
+/** Performs a rollout on the fake nodes. Each agent reports one changed step, or fails with the given error. */
 async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) {
   const members = cluster.members.map(({ node, ...rest }) => ({
     ...rest,

@@ -15,7 +15,7 @@ const names = ["controller-0", "controller-1", "controller-2"];
 const snapshot = Snapshot.fromPartial({ id: "good", sha256: "aa", size: 3 });
 const progress = { emit: () => {}, settled: async () => {} };
 
-/** Makes three nodes, of which controller-0 has the snapshot. Logs the calls to the nodes in order. */
+/** Creates three nodes, of which controller-0 has the snapshot. Logs the calls to the nodes in order. */
 async function cluster(
   fail: (node: string, phase: RestorePhase) => KhwError | undefined = () => undefined,
   older: readonly string[] = [],
@@ -99,7 +99,7 @@ t.test("Ctrl-C finishes the current phase and starts no other", async (t) => {
 t.test("while one node is busy, no node stops, and the others are released", async (t) => {
   const busy = (node: string, phase: RestorePhase) =>
     node === "controller-2" && phase === RestorePhase.RESTORE_PHASE_HELD
-      ? new KhwError("BUSY", "the node is busy: somebody has held it since noon")
+      ? new KhwError("BUSY", "the node is busy: somebody has held the machine lock since noon")
       : undefined;
   const { log, run } = await cluster(busy);
   await t.rejects(runRestore(run, { progress, signal: never }), { message: /controller-2.*somebody/s });

@@ -106,7 +106,7 @@ t.test("the value of --runtime-config, as the API server reads it", (t) => {
 t.test("the next minor release needs the end of the emulation first", async (t) => {
   t.match(await obstacles(["v1.32.1 as 1.31"], "v1.33.0", { emulation: "end" }), [
     {
-      message: "Kubernetes v1.32.1 emulates 1.31, so it cannot be changed to v1.33.0",
+      message: "Kubernetes v1.32.1 emulates 1.31, so it cannot be updated to v1.33.0",
       hint: "end the emulation first: khw-client upgrade --to v1.32.1",
     },
   ]);

@@ -26,20 +26,22 @@ const kubernetes: readonly Case[] = [
   {
     running: ["v1.21.0"],
     wanted: "v1.25.0",
-    refused: "Kubernetes v1.21.0 cannot be changed to v1.25.0 in one step: each update moves by one minor release",
+    refused:
+      "Kubernetes v1.21.0 cannot be changed to v1.25.0 in one step: each update advances by only one minor release",
     hint: "go to the newest patch of v1.22, then of v1.23, then of v1.24, then to v1.25.0",
   },
   {
     running: ["v1.21.0", "v1.20.2"],
     wanted: "v1.22.0",
-    refused: "Kubernetes v1.20.2 cannot be changed to v1.22.0 in one step: each update moves by one minor release",
+    refused:
+      "Kubernetes v1.20.2 cannot be changed to v1.22.0 in one step: each update advances by only one minor release",
   },
   {
     running: ["v1.21.0", "v1.20.2", "v1.20.2"],
     wanted: "v1.21.1",
     refused:
       "the update of Kubernetes from v1.20.2 to v1.21.0 is not finished: v1.21.0 on controller-0; v1.20.2 on controller-1, controller-2",
-    hint: "set kubernetes.version to v1.21.0 to finish it, then go to v1.21.1",
+    hint: "set kubernetes.version to v1.21.0 to finish that update, then update to v1.21.1",
   },
   {
     running: ["v1.22.0"],
@@ -68,14 +70,14 @@ const etcd: readonly Case[] = [
   {
     running: ["v3.4.23"],
     wanted: "v3.6.0",
-    refused: "etcd v3.4.23 cannot be changed to v3.6.0 in one step: each update moves by one minor release",
+    refused: "etcd v3.4.23 cannot be changed to v3.6.0 in one step: each update advances by only one minor release",
     hint: "go to the newest patch of v3.5, then to v3.6.0",
   },
   {
     running: ["v3.5.16"],
     wanted: "v3.6.0",
     refused: "etcd v3.5.16 cannot be changed to v3.6.0: removed members can come back",
-    hint: "go to v3.5.26 or a later v3.5 release first",
+    hint: "update to v3.5.26 or a later v3.5 release first",
   },
   {
     running: ["v3.4.23"],

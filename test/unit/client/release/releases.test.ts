@@ -42,7 +42,7 @@ t.test("without a setting, the running release stays; a new cluster gets the lab
   );
   const none = running(["", ""]);
   t.strictSame(wantedReleases(config, none), { kubernetes: "v1.21.0", etcd: "v3.4.15" });
-  t.match(describeReleases(config, none, wantedReleases(config, none)), /v1\.21\.0 \(the default of a new cluster\)/);
+  t.match(describeReleases(config, none, wantedReleases(config, none)), /v1\.21\.0 \(the default for a new cluster\)/);
 });
 
 t.test("without a setting, an unfinished update continues", async (t) => {

@@ -15,7 +15,7 @@ const messages = (errors: readonly KhwError[]): string[] => errors.map(({ messag
 t.test("a requested API that the wanted release does not have is an obstacle, named once", (t) => {
   const { obstacles, warnings } = removedApiFindings([cronJobs, cronJobs], { wanted: "v1.25.0", allowed: false });
   t.strictSame(messages(obstacles), [
-    "batch/v1beta1 cronjobs was requested, and Kubernetes v1.25.0 does not have it (removed in 1.25)",
+    "batch/v1beta1 cronjobs was requested, but Kubernetes v1.25.0 no longer has it (removed in 1.25)",
   ]);
   t.match(obstacles[0]?.hint, /--allow-removed-apis continues/);
   t.strictSame(warnings, []);

@@ -26,7 +26,7 @@ t.test("objects that the new release cannot read are an error with counts, names
   t.equal(
     obstacles[0]?.message,
     "batch/v2alpha1 CronJob is the stored version of 5 objects (default/a, default/b, jobs/c, 2 more), and " +
-      "Kubernetes v1.21.0 cannot read this version, so every list of the resource fails",
+      "Kubernetes v1.21.0 cannot read this version, so every request to list the resource fails",
   );
   t.match(obstacles[0]?.hint, /kubectl get cronjobs\.batch --all-namespaces -o yaml \| kubectl replace -f -/);
   t.match(obstacles[0]?.hint, /--allow-removed-apis continues despite this/);
@@ -126,7 +126,7 @@ t.test("no agent is asked if no version is dropped, or if no release runs", asyn
 
 t.test("without an answer a new update is refused, but an unfinished one can continue", async (t) => {
   const a = new KhwError("NOT_READY", "etcd does not answer");
-  const text = "a: the versions of stored objects were not counted: etcd does not answer";
+  const text = "a: the stored objects were not counted by version: etcd does not answer";
   t.strictSame((await found("v1.21.0", { a }, ["v1.20.2"])).obstacles, [text]);
   t.match(await found("v1.21.0", { a }, ["v1.20.2", "v1.21.0"]), { obstacles: [], warnings: [text] });
 });
@@ -140,5 +140,5 @@ t.test("an agent that is too old to count is a warning", async (t) => {
   const a = new KhwError("INTERNAL", "the agent does not know this call", { cause });
   const { obstacles, warnings } = await found("v1.21.0", { a }, ["v1.20.2"]);
   t.strictSame(obstacles, []);
-  t.match(warnings, [/^a: the versions of stored objects were not counted/]);
+  t.match(warnings, [/^a: the stored objects were not counted by version/]);
 });

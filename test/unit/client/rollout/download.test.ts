@@ -18,7 +18,7 @@ const names = ["controller-0", "controller-1", "controller-2"];
 interface Options {
   /** Throws an error, or returns the error with which the operation fails. */
   readonly result?: (name: string) => KhwError | undefined;
-  /** Called when all nodes have started. */
+  /** Called when Prepare has started on all nodes. */
   readonly begun?: () => void;
   readonly restarting?: readonly string[];
   /** The nodes on which the Apply is already running. */

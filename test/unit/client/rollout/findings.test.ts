@@ -102,7 +102,7 @@ t.test("a node that a person drained is distinguished from a node that a rolling
 t.test("obstacles of different kinds on different nodes are in one list", async (t) => {
   const { findings, asked } = await inspected({ busy: true }, { findings: ["a", "b"] }, { planFails: true });
   t.strictSame(findings, [
-    "controller-0 BUSY: the node is busy: jane has held it since 1970-01-01T00:00:00.000Z",
+    "controller-0 BUSY: the node is busy: jane has held the machine lock since 1970-01-01T00:00:00.000Z",
     "controller-1 PREFLIGHT_FAILED: a",
     "controller-1 PREFLIGHT_FAILED: b",
     "controller-2 IO_FAILED: the disk does not answer",

@@ -89,7 +89,7 @@ t.test("after a finding, nothing is downloaded, and the plan says which checks i
 
 t.test("a viewer's plan makes no call that the agents must refuse", async (t) => {
   const { skipped, calls } = await planned({ isAdministrator: false });
-  t.match(skipped, [/were not checked, because that needs the role admin$/]);
+  t.match(skipped, [/were not checked, because these checks require the role admin$/]);
   t.strictSame(calls, []);
 });
 

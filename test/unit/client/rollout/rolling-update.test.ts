@@ -6,7 +6,7 @@ import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
 
-/** Creates fake nodes with agents that apply or fail. `applied` is called after each apply. */
+/** Creates fake nodes whose Apply operations succeed or fail. `applied` is called after each apply. */
 async function scene({ down = [], failing = "", applied = () => {}, left = [], person = "" }: Options = {}) {
   const cluster = await createFakeCluster(names);
   for (const node of cluster.nodes) {

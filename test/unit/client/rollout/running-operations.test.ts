@@ -51,7 +51,7 @@ t.test("another running operation on a node is a finding; the same operation or 
     [
       [
         75,
-        "controller-0: the node is busy: jane from 192.0.2.1:50000 has held it since 1970-01-01T00:00:00.000Z\n" +
+        "controller-0: the node is busy: jane from 192.0.2.1:50000 has held the machine lock since 1970-01-01T00:00:00.000Z\n" +
           "hint: wait for that operation to end, then run the command again",
       ],
     ],

@@ -89,7 +89,7 @@ t.test("after a finished minor, the error names the snapshot, the loss and the e
       /snapshot 20260131T120000Z-controller-1 .*2026-01-31T12:00:00\.123Z.* everything written since then would be lost/,
     hint: /khw-client upgrade --back --lose-since 2026-01-31T12:00:00\.123Z; or .* newer patch release/,
   });
-  const gone = { message: /no node has the snapshot 20260131T120000Z-controller-1/, hint: /^fix the problem/ };
+  const gone = { message: /no node still has the snapshot 20260131T120000Z-controller-1/, hint: /^fix the problem/ };
   t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done), []), gone);
   const external = { ...recorded("v1.20.2", "v1.21.0", done), snapshotId: "" };
   t.throws(() => back(["v1.21.0"], external), { message: /no snapshot was taken/ });

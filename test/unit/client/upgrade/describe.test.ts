@@ -9,7 +9,7 @@ const course = { from: "v1.22.3", to: "v1.23.0", direction: "forward", unfinishe
 t.test("the path names the order, the changes with the release, and the expected time", (t) => {
   t.match(describePath(course, { nodes, done: [], etcd: { from: "v3.5.30", to: "v3.5.30" } }), [
     "upgrade from v1.22.3 to v1.23.0: controller-0, then controller-1, controller-2",
-    /^changes with the release: kube-scheduler\.yaml in v1beta3/,
+    /^changes with the release: kube-scheduler\.yaml uses v1beta3/,
     "etcd stays at v3.5.30",
     /^checked: health/,
     new RegExp(`${secondsPerNode} s for each node`),
@@ -55,11 +55,11 @@ t.test("a restore with an older release names the loss, in changes of etcd if a 
   } as const;
   const lines = describeLoss(restore, { nodes, revision: 342 });
   t.match(lines[0], /from v1\.21\.0 to v1\.20\.2 with the data of 2026-01-31T12:00:00\.123Z: .*controller-2, all at/);
-  t.equal(lines[1], "everything written since then is lost (242 changes in etcd, including heartbeats)");
+  t.equal(lines[1], "everything written since then will be lost (242 changes in etcd, including heartbeats)");
   t.match(lines.join("\n"), /etcd stays at v3\.4\.15/);
   t.match(lines.join("\n"), /^checked: /m);
   t.match(describeLoss({ ...restore, stage: "continue" }, { nodes, revision: 0 }).join("\n"), /has begun already/);
-  t.equal(describeLoss(restore, { nodes, revision: 0 })[1], "everything written since then is lost");
+  t.equal(describeLoss(restore, { nodes, revision: 0 })[1], "everything written since then will be lost");
   t.end();
 });
 

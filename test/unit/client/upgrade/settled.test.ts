@@ -9,7 +9,9 @@ const missed = new KhwError("PREFLIGHT_FAILED", "/readyz answers 500", {
 });
 const drained = new KhwError("PREFLIGHT_FAILED", "is drained", { node: "controller-1", step: "maintenance" });
 
-/** Reads these lists of findings in turn, the last one again and again. Returns the result and the printed notes. */
+/**
+ * Reads these lists of findings in turn, and then keeps reading the last one. Returns the result and the printed notes.
+ */
 async function settle(...readings: readonly (readonly KhwError[])[]) {
   let reads = 0;
   let now = 0;

@@ -302,7 +302,7 @@ const addresses = {
   controllers: [{ name: "controller-0", internalIp: "10.240.0.10" }],
   publicAddress: "203.0.113.10",
 };
-/** Creates a fake node. `worked` is whether its agent reports an earlier operation. */
+/** Creates a fake node. `worked` specifies whether the node's agent reports an earlier operation. */
 function member(worked: boolean): Member {
   const operation = worked ? { id: "1", holder: "", startedUnixMillis: 0, state: 2 as const } : undefined;
   const info = { agentVersion: "", identity: undefined, architecture: "amd64", operation, clockUnixMillis: 0 };

@@ -140,7 +140,8 @@ t.test("a role is exactly one of khw's Organizations", async (t) => {
 });
 
 /**
- * Returns the result of a TLS 1.3 handshake on loopback: either the client's name, or the reason why one side refuses.
+ * Returns the result of a TLS 1.3 handshake on loopback: either the client's name, or the reason why one side rejects
+ * the other.
  */
 async function handshake(ca: string, server: Identity, client: Identity): Promise<string> {
   // The server accepts every client, so that it can report the reason. If Node itself rejected a client, Node would
