@@ -13,6 +13,10 @@ export interface KubernetesApiOptions {
   readonly ca: Uint8Array;
   readonly certificate?: Uint8Array;
   readonly key?: Uint8Array;
+  /** A bearer token, which identifies the caller instead of a certificate. */
+  readonly token?: string;
+  /** The name that the server's certificate must be valid for; if absent, the name in `server`. */
+  readonly servername?: string;
   /** The time limit for each request. */
   readonly timeoutMillis: number;
 }
@@ -24,7 +28,7 @@ export interface KubernetesAnswer {
 
 /** Sends a request to an API server. */
 export type KubernetesApi = (
-  method: "GET" | "PATCH",
+  method: "GET" | "PATCH" | "POST" | "PUT" | "DELETE",
   path: string,
   options: { readonly signal: AbortSignal; readonly body?: unknown },
 ) => Promise<KubernetesAnswer>;
@@ -41,7 +45,7 @@ const maxAnswerBytes = 4 * 1024 * 1024;
  * the key are not a matching pair in PEM
  */
 export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
-  const { server } = options;
+  const { server, token, servername } = options;
   const agent = agentFor(options);
   return (method, path, { signal, body }) =>
     new Promise((resolve, reject) => {
@@ -54,7 +58,10 @@ export function createKubernetesApi(options: KubernetesApiOptions): KubernetesAp
           headers: {
             accept: "application/json",
             ...(method === "PATCH" ? { "content-type": "application/apply-patch+yaml" } : {}),
+            ...(method === "POST" || method === "PUT" ? { "content-type": "application/json" } : {}),
+            ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           },
+          ...(servername === undefined ? {} : { servername }),
           signal: AbortSignal.any([signal, AbortSignal.timeout(options.timeoutMillis)]),
         },
         (incoming) => {

@@ -1,6 +1,7 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
+import { isSignedByAny, parseAuthorities } from "./authorities.ts";
 import type { IdentityPaths } from "./next.ts";
 import { orAbsent } from "../os/io.ts";
 
@@ -62,10 +63,10 @@ export async function lookAtIdentity(paths: IdentityPaths): Promise<IdentityStat
 }
 
 async function readFitting({ ca, certificate, key }: IdentityPaths): Promise<X509Certificate> {
-  const authority = await readPem(ca, (pem) => new X509Certificate(pem));
+  const authorities = await readPem(ca, (pem) => parseAuthorities(pem.toString("utf8")));
   const own = await readPem(certificate, (pem) => new X509Certificate(pem));
   const privateKey = await readPem(key, (pem) => createPrivateKey(pem));
-  if (!own.verify(authority.publicKey)) throw identityInvalid(certificate, `is not signed by the CA in ${ca}`);
+  if (!isSignedByAny(own, authorities)) throw identityInvalid(certificate, `is not signed by the CA in ${ca}`);
   if (!own.checkPrivateKey(privateKey)) throw identityInvalid(key, `is not the key for ${certificate}`);
   if (!(own.keyUsage ?? [serverUsage]).includes(serverUsage))
     throw identityInvalid(certificate, "is issued for callers, not for an agent");

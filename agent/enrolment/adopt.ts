@@ -2,14 +2,16 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { open, readFile } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import { roleOf } from "../../proto/roles.ts";
+import { parseAuthorities } from "../certificates/authorities.ts";
 import { serverUsage } from "../certificates/identity-files.ts";
 import { subjectOf } from "../../proto/subject.ts";
 import { replace } from "../os/durable.ts";
 import { io, orAbsent } from "../os/io.ts";
 import { type IdentityPaths, nextOf, settleIdentity } from "../certificates/next.ts";
 
-/** The response to a signing request. Both certificates are in PEM format. */
+/** The response to a signing request. All certificates are in PEM format. */
 export interface NewCertificate {
+  /** The management CA. There are two while the management CA is being replaced. */
   readonly ca: string;
   readonly certificate: string;
   /** The node's name; undefined if the agent does not know it. */
@@ -27,7 +29,7 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
   const next = nextOf(paths);
   const key = await orAbsent(() => readFile(next.key));
   if (key === undefined) throw issuedInvalid("no key on this node is waiting for a certificate");
-  const unfit = whyUnfit(parseIssued(certificate), parseIssued(ca), name);
+  const unfit = whyUnfit(parseIssued(certificate), parseIssuers(ca), name);
   if (unfit !== undefined) throw issuedInvalid(unfit);
   if (!parseIssued(certificate).checkPrivateKey(createPrivateKey(key)))
     throw issuedInvalid("it does not match this node's key");
@@ -36,10 +38,15 @@ export async function adoptCertificate(paths: IdentityPaths, { ca, certificate, 
   await io(paths.certificate, "cannot replace", () => settleIdentity(paths));
 }
 
-function whyUnfit(own: X509Certificate, ca: X509Certificate, name: string | undefined): string | undefined {
+function whyUnfit(
+  own: X509Certificate,
+  authorities: readonly X509Certificate[],
+  name: string | undefined,
+): string | undefined {
   const now = new Date();
-  if (!ca.ca) return "the management CA's certificate is not a CA certificate";
-  if (!own.checkIssued(ca) || !own.verify(ca.publicKey)) return "it is not signed by the management CA";
+  if (!authorities.every(({ ca }) => ca)) return "the management CA's certificate is not a CA certificate";
+  if (!authorities.some((ca) => own.checkIssued(ca) && own.verify(ca.publicKey)))
+    return "it is not signed by the management CA";
   if (roleOf(subjectOf(own)["O"]) !== "agent") return "it is not issued for an agent";
   if (!(own.keyUsage ?? []).includes(serverUsage)) return "it is issued for callers, not for an agent";
   if (name !== undefined && own.checkHost(name, { subject: "never" }) === undefined) return `it is not for ${name}`;
@@ -53,6 +60,14 @@ function parseIssued(pem: string): X509Certificate {
     return new X509Certificate(pem);
   } catch (cause) {
     throw issuedInvalid("it cannot be read", cause);
+  }
+}
+
+function parseIssuers(pem: string): readonly X509Certificate[] {
+  try {
+    return parseAuthorities(pem);
+  } catch (cause) {
+    throw issuedInvalid("the CA's certificate cannot be read", cause);
   }
 }
 

@@ -4,6 +4,7 @@ import { dirname } from "node:path";
 import type { Server } from "@grpc/grpc-js";
 import { formatError, KhwError, toKhwError } from "../../proto/errors.ts";
 import type { Audit } from "../audit/audit.ts";
+import { parseAuthorities } from "../certificates/authorities.ts";
 import { type IdentityState, lookAtIdentity } from "../certificates/identity-files.ts";
 import { coalesce } from "../os/coalesce.ts";
 import { inTurn } from "../os/in-turn.ts";
@@ -64,12 +65,14 @@ export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): 
     certificate: () => serving?.toString(),
     request: async () => (await turn(options.proveKey)).request,
     token: options.token,
-    install: async (certificate) => {
-      const ca = waiting === undefined ? await readFile(identity.ca, "utf8") : waiting.ca;
+    install: async (certificate, authorities) => {
+      const known = waiting === undefined ? await readFile(identity.ca, "utf8") : waiting.ca;
+      const ca = authorities ?? known;
       if (ca === undefined) throw new KhwError("CREDENTIAL_INVALID", "this agent has no management CA");
       const name = await options.name();
       await turn(() => adoptCertificate(identity, { ca, certificate, name }));
       await look();
+      return parseAuthorities(ca).length;
     },
   };
   const server = options.serve(enrolment);
@@ -166,7 +169,7 @@ function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate
 async function readAuthority(path: string): Promise<string | undefined> {
   const pem = await orAbsent(() => readFile(path, "utf8"));
   try {
-    return pem === undefined ? undefined : new X509Certificate(pem).toString();
+    return pem === undefined ? undefined : parseAuthorities(pem).join("");
   } catch {
     return undefined;
   }

@@ -16,8 +16,11 @@ export interface Enrolment {
   request(): Promise<string>;
   /** Returns the instance's identity token for this audience. */
   token(audience: string): Promise<string>;
-  /** Installs the certificate. */
-  install(certificate: string): Promise<void>;
+  /**
+   * Installs the certificate. If `authorities` is present, the agent trusts these management CAs (PEM) from then on.
+   * Returns the number of management CAs that the agent trusts.
+   */
+  install(certificate: string, authorities: string | undefined): Promise<number>;
 }
 
 export function enrolmentHandlers(enrolment: Enrolment, options: CallOptions): EnrolmentServiceServer {
@@ -32,10 +35,9 @@ export function enrolmentHandlers(enrolment: Enrolment, options: CallOptions): E
       const request = await enrolment.request();
       return { request, identityToken: vouched ? "" : await enrolment.token(tokenAudience(nonce, derOf(request))) };
     }),
-    installCertificate: unary(options, async ({ certificate }) => {
-      await enrolment.install(certificate);
-      return {};
-    }),
+    installCertificate: unary(options, async ({ certificate, authorities }) => ({
+      authorities: await enrolment.install(certificate, authorities === "" ? undefined : authorities),
+    })),
   };
 }
 

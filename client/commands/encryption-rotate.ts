@@ -2,7 +2,6 @@ import { join } from "node:path";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import { openCluster, type OpenCluster } from "../cluster/open.ts";
-import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
@@ -11,16 +10,16 @@ import { openMetadataApi } from "../encryption/metadata-api.ts";
 import { parseKeyedKind } from "../pki/encryption/provider.ts";
 import { findResources } from "../encryption/resources.ts";
 import { rewrite } from "../encryption/rewrite.ts";
-import { type NodeDifference, rotate } from "../encryption/rotate.ts";
+import { rotate } from "../encryption/rotate.ts";
 import { replaceFiles } from "../pki/cluster/folder.ts";
 import { completeFolder } from "../pki/folder.ts";
-import { pinPrograms } from "../lock/lock.ts";
+import { refuseOtherRotation, rotationFolders } from "../rotations/under-way.ts";
+import { nodeDifferences } from "../rollout/differences.ts";
 import { prepare } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
 import { roll } from "../rollout/rolling-update.ts";
-import { refuseFindings } from "../cluster/combine-errors.ts";
 
 export interface EncryptionRotateOptions {
   readonly output: Output;
@@ -45,6 +44,7 @@ export async function encryptionRotate(
   const progress = await openProgress(output, context);
   const { folder } = config.credentials;
   await completeFolder(folder);
+  await refuseOtherRotation(rotationFolders(config), "encryption-key");
   await using cluster = await openCluster(config, signal);
   const note = (text: string): void => progress.emit({ kind: "note", text });
   const goOn = (): void => {
@@ -58,7 +58,7 @@ export async function encryptionRotate(
         const kept = await replaceFiles(folder, { [configFile]: text }, new Date());
         note(`${join(folder, configFile)} is written; the previous file is kept in ${kept}`);
       },
-      differences: () => differences(cluster, signal),
+      differences: () => nodeDifferences(cluster, signal),
       roll: async () => void (await roll(cluster, { context, progress, noRollback })),
       rewrite: (resources) => rewriteThrough(cluster, resources, { progress, signal }),
       stored: () => askStoredValues(cluster, signal),
@@ -67,25 +67,6 @@ export async function encryptionRotate(
     { kind, now: new Date() },
   );
   return 0;
-}
-
-/**
- * Returns the changes that a bootstrap would make on the nodes now.
- * @throws KhwError if a node cannot be reached
- */
-async function differences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
-  const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
-  refuseFindings(unreachable, "every node must be reachable, because every API server must get the new key");
-  const plans = await Promise.all(
-    (await pinPrograms(cluster, work)).map(async ({ node, desired }) => {
-      const { steps } = await node.plan(withoutContent(desired), signal);
-      return steps.flatMap(({ id: step, drift, error }): NodeDifference[] => {
-        const what = drift ?? error?.message;
-        return what === undefined ? [] : [{ node: node.address.name, step, what }];
-      });
-    }),
-  );
-  return plans.flat();
 }
 
 async function rewriteThrough(

@@ -8,6 +8,7 @@ import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
 import { publicKeyOf } from "../pki/check/certificate.ts";
 import { readCertificates } from "../pki/check/pem.ts";
 import { collect, formatProblem } from "../pki/check/problem.ts";
+import { describeRotation, rotationFolders, rotationsUnderWay } from "../rotations/under-way.ts";
 import { textTable } from "../terminal/table.ts";
 import type { PkiFolderOptions } from "./pki-check.ts";
 import { dayMillis, utcDay } from "../../proto/time.ts";
@@ -32,8 +33,9 @@ export async function pkiShow(
   const rows = [...files].flatMap(([file, content]) =>
     shownCertificates(file, content).map((found) => mapStrings(toCertificateRow(file, found), sanitize)),
   );
+  const rotations = await rotationsUnderWay({ ...rotationFolders(config), credentials: resolve(folder) });
   if (output === "json") {
-    write(`${JSON.stringify({ folder: resolve(folder), certificates: rows }, null, 2)}\n`);
+    write(`${JSON.stringify({ folder: resolve(folder), certificates: rows, rotations }, null, 2)}\n`);
     return 0;
   }
   const now = Date.now();
@@ -46,6 +48,7 @@ export async function pkiShow(
     lines(names) || "-",
   ]);
   write(`${await textTable(["FILE", "SUBJECT", "ISSUER", "KEY", "EXPIRES IN", "NAMES"], cells)}\n`);
+  for (const rotation of rotations) write(`${describeRotation(rotation)}\n`);
   return 0;
 }
 

@@ -6,6 +6,7 @@ import type { Context } from "../terminal/context.ts";
 import type { OutputFormat } from "../terminal/output-format.ts";
 import { statusDocument } from "../status/document.ts";
 import { isWell } from "../status/problems.ts";
+import { rotationFolders, rotationsUnderWay } from "../rotations/under-way.ts";
 import { readCluster } from "../status/read.ts";
 import type { ClusterState } from "../status/state.ts";
 import { statusTables } from "../status/tables.ts";
@@ -35,7 +36,11 @@ export async function status(
     await watchStatus({ members, cloud: cluster.cloud, form, context });
     return 0;
   }
-  const state = await readCluster(members, cluster.cloud, signal);
+  const [read, rotations] = await Promise.all([
+    readCluster(members, cluster.cloud, signal),
+    rotationsUnderWay(rotationFolders(config)),
+  ]);
+  const state = { ...read, rotations };
   signal.throwIfAborted();
   write(await describeState(state, form, context));
   return isWell(state) ? 0 : 1;

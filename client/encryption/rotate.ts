@@ -13,6 +13,7 @@ import {
   stageOfAll,
   writingKey,
 } from "../pki/encryption/stage.ts";
+import type { NodeDifference } from "../rollout/differences.ts";
 import { encryptsByWildcard, outdated, describeStored, unreadableValues } from "./stored.ts";
 
 /** The parts of a rotation. Each part either completes or throws. */
@@ -32,13 +33,6 @@ export interface RotationParts {
   rewrite(resources: readonly string[]): Promise<void>;
   stored(): Promise<readonly StoredValues[]>;
   note(text: string): void;
-}
-
-export interface NodeDifference {
-  readonly node: string;
-  /** The id of the step that differs. */
-  readonly step: string;
-  readonly what: string;
 }
 
 export interface RotateOptions {

@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { credentials, Metadata } from "@grpc/grpc-js";
 import { KhwError } from "../../proto/errors.ts";
-import { EnrolmentServiceClient } from "../../proto/gen/khw/agent/v1/enrolment.ts";
+import { EnrolmentServiceClient, type InstallCertificateResponse } from "../../proto/gen/khw/agent/v1/enrolment.ts";
 import { type BeginCall, unaryCall, type UnaryAnswer } from "../cluster/calls.ts";
 import {
   channelOptions,
@@ -20,7 +20,11 @@ export interface EnrolmentNode {
   /** Returns the state of the agent's certificate, as reported by the agent. */
   enrolment(signal: AbortSignal): Promise<Answered<{ readonly enrolled: boolean; readonly certificate: string }>>;
   request(nonce: Buffer, signal: AbortSignal): Promise<Answered<SignedRequest>>;
-  install(certificate: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Installs the certificate. If `authorities` is given, the agent trusts these management CAs (PEM) from then on.
+   * Returns the number of management CAs that the agent trusts; 0 from an agent that cannot change them.
+   */
+  install(certificate: string, signal: AbortSignal, authorities?: string): Promise<number>;
   close(): void;
 }
 
@@ -75,11 +79,13 @@ export function connectEnrolment(address: NodeAddress, identity: ManagementIdent
       identified((options, done) => client.getSigningRequest({ nonce }, new Metadata(), options, done), signal),
     // The agent closes its connections when it gets a new certificate, often before this client has processed the
     // response.
-    install: async (certificate, signal) =>
-      void (await call(
-        (options, done) => client.installCertificate({ certificate }, new Metadata(), options, done),
+    install: async (certificate, signal, authorities = "") => {
+      const { response } = await call<InstallCertificateResponse>(
+        (options, done) => client.installCertificate({ certificate, authorities }, new Metadata(), options, done),
         signal,
-      )),
+      );
+      return response.authorities;
+    },
     close: () => client.close(),
   };
 }

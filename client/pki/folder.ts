@@ -87,9 +87,14 @@ export async function readAuthority(folder: string): Promise<Identity> {
   return authority;
 }
 
-/** Reads only the management CA's certificate, in PEM, which is enough to verify the identities that the CA issued. */
+/**
+ * Reads only the management CA's certificate, in PEM, which is enough to verify the CA's identities. While the CA is
+ * being replaced, returns only the first certificate, which belongs to the CA that signs.
+ */
 export async function readAuthorityCertificate(folder: string): Promise<string> {
-  return readAuthorityFile(folder, "ca.pem");
+  const text = await readAuthorityFile(folder, "ca.pem");
+  const [first = text, second] = text.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g) ?? [];
+  return second === undefined ? text : first;
 }
 
 /** Reads the identity called `name`; undefined if the folder lacks it. */

@@ -22,10 +22,11 @@ import {
 
 /** Returns the whole status for programs. docs/output.md documents its format. */
 export function statusDocument(cluster: ClusterState): Record<string, unknown> {
-  const { nodes, loadBalancer } = cluster;
+  const { nodes, loadBalancer, rotations = [] } = cluster;
   const upgrade = upgradeProgress(nodes);
   return {
     well: isWell(cluster),
+    ...(rotations.length === 0 ? {} : { rotations }),
     ...(upgrade === undefined ? {} : { upgrade: upgradeDocument(upgrade) }),
     nodes: nodes.map(nodeDocument),
     ...(loadBalancer === undefined ? {} : { loadBalancer: loadBalancerDocument(loadBalancer) }),

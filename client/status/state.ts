@@ -1,6 +1,7 @@
 import type { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { BackendHealth } from "../gce/health.ts";
+import type { UnderWay } from "../rotations/under-way.ts";
 
 /** The last known state of a node. If it has neither status nor error, the node has not answered yet. */
 export interface NodeState {
@@ -21,4 +22,6 @@ export interface ClusterState {
   readonly nodes: readonly NodeState[];
   /** Absent if khw does not manage the load balancer, or has not read it yet. */
   readonly loadBalancer?: LoadBalancerState | undefined;
+  /** The rotations that the credentials folder shows; absent if no rotation is under way. */
+  readonly rotations?: readonly UnderWay[] | undefined;
 }

@@ -6,6 +6,7 @@ import { textTable } from "../terminal/table.ts";
 import { instant } from "../terminal/time.ts";
 import { isWell, type Problem, problemsOf } from "./problems.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
+import { describeRotation } from "../rotations/under-way.ts";
 import { describeUpgrade, upgradeProgress } from "./upgrade.ts";
 import { operationText } from "./words.ts";
 import { utcDay } from "../../proto/time.ts";
@@ -18,9 +19,10 @@ export interface TablesOptions {
 
 /** Returns the tables of nodes, components and backends, then the problems with their remedies. */
 export async function statusTables(cluster: ClusterState, { wide, paint }: TablesOptions): Promise<string> {
-  const { nodes, loadBalancer } = cluster;
+  const { nodes, loadBalancer, rotations = [] } = cluster;
   const upgrade = upgradeProgress(nodes);
   const parts = [
+    rotations.map(describeRotation).join("\n"),
     upgrade === undefined ? "" : describeUpgrade(upgrade),
     await textTable(
       [...machineHead, ...(wide ? wideMachineHead : [])],

@@ -1,6 +1,7 @@
 import { type EncryptionConfig, parseEncryptionConfig } from "../../client/encryption/config.ts";
-import type { NodeDifference, RotationParts } from "../../client/encryption/rotate.ts";
+import type { RotationParts } from "../../client/encryption/rotate.ts";
 import { writingKey } from "../../client/pki/encryption/stage.ts";
+import type { NodeDifference } from "../../client/rollout/differences.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
 
 /** Thrown to simulate a killed client. */

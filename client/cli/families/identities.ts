@@ -127,6 +127,32 @@ export const identityCommands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["pki", "rotate-service-account-key"],
+    summary: "replace the key that signs the service accounts' tokens while the cluster stays in use",
+    details:
+      "First every API server accepts tokens of the new key, then every API server signs with the new key. The command then lists the Secrets and workloads that may still have a token of the old key, and stops. The old key is dropped by a second run with --drop-on. At the end, the command proves that every API server refuses tokens of the old key. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
+    examples: [
+      "khw-client pki rotate-service-account-key",
+      "khw-client pki rotate-service-account-key --reissue-tokens",
+      "khw-client pki rotate-service-account-key --drop-on 2027-01-31",
+    ],
+    settings: [...desired, "pki", "timeouts"],
+    options: [
+      new Option("--drop-on <date>", "day (UTC) from which the old key may be dropped; run the command again then"),
+      new Option("--reissue-tokens", "before Kubernetes 1.24: give the service accounts new Secrets with tokens"),
+      noRollback,
+    ],
+    run: async (call) => {
+      const { pkiRotateServiceAccountKey } = await import("../../commands/pki-rotate-service-account-key.ts");
+      return pkiRotateServiceAccountKey(await call.config(), call.context, {
+        output: call.output,
+        dropOn: call.text("dropOn") || undefined,
+        reissueTokens: call.flag("reissueTokens"),
+        noRollback: !call.flag("rollback"),
+      });
+    },
+  },
+  {
     path: ["pki", "check"],
     summary: "check that the cluster's certificates and files meet bootstrap's requirements",
     details:
@@ -148,7 +174,7 @@ export const identityCommands: readonly CommandSpec[] = [
     summary: "list the cluster's certificates with subject, issuer and expiry",
     examples: ["khw-client pki show", "khw-client pki show ~/khw-files"],
     arguments: [folderArgument],
-    settings: ["credentials.folder"],
+    settings: ["credentials.folder", "management"],
     run: async (call) => {
       const { pkiShow } = await import("../../commands/pki-show.ts");
       return pkiShow(await call.config(), call.context, { output: call.output, folder: call.arguments[0] });

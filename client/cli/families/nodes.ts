@@ -65,7 +65,7 @@ export const nodeCommands: readonly CommandSpec[] = [
       "khw-client status -o json",
     ],
     arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
-    settings: reaching,
+    settings: [...reaching, "credentials.folder"],
     forms: ["text", "wide", "json", "yaml"],
     options: [new Option("-w, --watch", "keep running, and show each change")],
     run: async (call) => {

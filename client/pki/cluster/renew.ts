@@ -1,8 +1,10 @@
+import { createPrivateKey } from "node:crypto";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import { type ClusterPki, issueLeaf, renderLabKubeconfig } from "./create.ts";
 import { kubeconfigsOf } from "./kubeconfig.ts";
 import { withNewIdentity } from "./renew-kubeconfig.ts";
 import { authorityIn, type PresentFiles } from "./present.ts";
+import { otherPublicKeys } from "../token-keys.ts";
 import { presentNames } from "./rollable.ts";
 
 /**
@@ -26,7 +28,7 @@ export async function renewLeaves(
       return identityFiles(name, await issueLeaf(authority, { ...pki, extraNames, name, key }, now));
     }),
   );
-  const made: Record<string, string> = Object.assign({}, ...issued);
+  const made: Record<string, string> = withOtherTokenKeys(Object.assign({}, ...issued), present);
   const content = (file: string): string => made[file] ?? present.get(file) ?? "";
   for (const kubeconfig of kubeconfigsOf(pki).filter(({ name }) => names.includes(name))) {
     const [file, old] = [`${kubeconfig.name}.kubeconfig`, present.get(`${kubeconfig.name}.kubeconfig`)];
@@ -35,4 +37,11 @@ export async function renewLeaves(
     made[file] = changed ?? renderLabKubeconfig(kubeconfig, pki, content);
   }
   return made;
+}
+
+/** Keeps the other public keys in service-account.pem, because tokens of these keys are still accepted. */
+function withOtherTokenKeys(made: NewFiles, present: PresentFiles): Record<string, string> {
+  const [file, old, key] = ["service-account.pem", present.get("service-account.pem"), made["service-account-key.pem"]];
+  if (old === undefined || key === undefined) return { ...made };
+  return { ...made, [file]: `${made[file] ?? ""}${otherPublicKeys(old, createPrivateKey(key))}` };
 }

@@ -6,6 +6,8 @@ import { type ClusterPki, createMissing } from "../../../../../client/pki/cluste
 import { renewLeaves } from "../../../../../client/pki/cluster/renew.ts";
 import { withNewIdentity } from "../../../../../client/pki/cluster/renew-kubeconfig.ts";
 import { onControllers, presentNames } from "../../../../../client/pki/cluster/rollable.ts";
+import { splitPublicKeys } from "../../../../../client/pki/token-keys.ts";
+import { newTokenKeys } from "../../../../fakes/token-cluster.ts";
 
 const controllers = [{ name: "controller-0", internalIp: "10.240.0.10" }];
 const pki: ClusterPki = {
@@ -41,6 +43,16 @@ t.test("the service accounts' key outlives its certificate, so tokens stay valid
   const pem = files["service-account.pem"] ?? "";
   t.not(pem, present.get("service-account.pem"));
   t.ok(new X509Certificate(pem).publicKey.equals(createPublicKey(present.get("service-account-key.pem") ?? "")));
+});
+
+t.test("the other keys in service-account.pem are kept, so tokens of these keys stay valid", async (t) => {
+  const { publicKey } = newTokenKeys();
+  const several = new Map([...present, ["service-account.pem", `${present.get("service-account.pem")}${publicKey}`]]);
+  const { "service-account.pem": pem = "" } = await renewLeaves(several, ["service-account"], { pki, now });
+  const [first, other, ...more] = splitPublicKeys(pem);
+  t.ok(first?.key.equals(createPublicKey(present.get("service-account-key.pem") ?? "")));
+  t.ok(other?.key.equals(createPublicKey(publicKey)));
+  t.strictSame(more, [], "the renewed certificate replaces the earlier one");
 });
 
 t.test("the names of the API server are kept", async (t) => {

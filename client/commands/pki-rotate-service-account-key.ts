@@ -1,0 +1,154 @@
+import { createPublicKey } from "node:crypto";
+import { join } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import { parseRelease } from "../../proto/release.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
+import { clusterPki, workersOf } from "../config/cluster-pki.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { whileHeld } from "../lock/mutex.ts";
+import { clusterFiles, issueLeaf } from "../pki/cluster/create.ts";
+import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
+import { authorityIn, pairIn } from "../pki/cluster/present.ts";
+import { completeFolder } from "../pki/folder.ts";
+import { openProgress, type Output } from "../progress/open.ts";
+import { nodeDifferences } from "../rollout/differences.ts";
+import { type Prepared, prepare } from "../rollout/plan.ts";
+import { roll } from "../rollout/rolling-update.ts";
+import { refuseOtherRotation, rotationFolders } from "../rotations/under-way.ts";
+import { beginRotation, endRotation, readRotation, recordProgress, type Rotation } from "../service-accounts/folder.ts";
+import { checkTokens, probeTokens, signedAt } from "../service-accounts/probe.ts";
+import { deleteReplaced, reissueTokens } from "../service-accounts/reissue.ts";
+import { rotate, type RotationParts } from "../service-accounts/rotate.ts";
+import { tokenServers } from "../service-accounts/servers.ts";
+import { findUses, isSignedBy } from "../service-accounts/uses.ts";
+import type { Context } from "../terminal/context.ts";
+import { openPublicApi } from "../verify/verification.ts";
+
+export interface RotateServiceAccountKeyOptions {
+  readonly output: Output;
+  /** The value of --drop-on: a day in UTC. */
+  readonly dropOn: string | undefined;
+  readonly reissueTokens: boolean;
+  /** Whether to leave a failed node as it is, for inspection. */
+  readonly noRollback: boolean;
+}
+
+/** From this minor release on, Kubernetes creates no Secrets with tokens by itself. */
+const firstWithoutSecrets = 24;
+
+/** Replaces the key that signs the service accounts' tokens; see `rotate`. Returns exit code 0, or throws an error. */
+export async function pkiRotateServiceAccountKey(
+  config: ClusterConfig,
+  context: Context,
+  options: RotateServiceAccountKeyOptions,
+): Promise<number> {
+  const { folder } = config.credentials;
+  const dropOn = options.dropOn === undefined ? undefined : parseDay(options.dropOn);
+  return whileHeld(join(folder, "rotation"), async () => {
+    await completeFolder(folder);
+    await refuseOtherRotation(rotationFolders(config), "service-account-key");
+    await using cluster = await openCluster(config, context.signal);
+    const parts = await rotationParts(cluster, context, options);
+    await rotate(parts, { now: new Date(), dropOn, reissueTokens: options.reissueTokens });
+    return 0;
+  });
+}
+
+async function rotationParts(
+  cluster: OpenCluster,
+  context: Context,
+  { output, noRollback }: RotateServiceAccountKeyOptions,
+): Promise<RotationParts> {
+  const { config } = cluster;
+  const { folder } = config.credentials;
+  const { signal } = context;
+  const progress = await openProgress(output, context);
+  const note = (text: string): void => progress.emit({ kind: "note", text });
+  const goOn = (): void => {
+    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again to continue" });
+  };
+  const prepared = (): Promise<Prepared> =>
+    prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
+  const findOptions = ({ keys, progress: { signingSince } }: Rotation) => ({
+    newKey: createPublicKey(keys.newKey),
+    signingSince: new Date(signingSince ?? Date.now()),
+    signal,
+  });
+  return {
+    read: () => readRotation(folder),
+    begin: async () => {
+      await beginRotation(folder, await newKeys(cluster, await prepared()));
+      note(`the new key is created; the stages of the rotation are kept in ${folder}`);
+    },
+    replace: async (files) => {
+      goOn();
+      const kept = await replaceFiles(folder, files, new Date());
+      note(`${Object.keys(files).join(", ")} in ${folder}: written; the previous version is kept in ${kept}`);
+    },
+    record: (latest) => recordProgress(folder, latest),
+    differences: () => nodeDifferences(cluster, signal),
+    roll: async () => void (await roll(cluster, { context, progress, noRollback })),
+    confirmSigning: async ({ keys, oldKey }) => {
+      const { current } = await probeTokens(openPublicApi(await prepared()), oldKey, signal);
+      if (await isSignedBy(current, createPublicKey(keys.newKey))) return signedAt(current);
+      throw new KhwError("VERIFY_FAILED", "an API server still signs tokens with another key", {
+        hint: "run khw-client plan to see whether a node has different key files; then run the command again",
+      });
+    },
+    reissue: async ({ keys }, before) => {
+      const plan = await prepared();
+      if ((parseRelease(plan.releases.kubernetes)?.minor ?? 0) >= firstWithoutSecrets) {
+        note(
+          `Kubernetes ${plan.releases.kubernetes} gives pods tokens without Secrets; create the remaining Secrets with tokens again yourself`,
+        );
+        return;
+      }
+      const newKey = createPublicKey(keys.newKey);
+      const count = await reissueTokens(openPublicApi(plan), { newKey, before, signal });
+      note(`${count} service accounts got a new Secret; the old Secrets stay until the old key is dropped`);
+    },
+    uses: async (rotation) => findUses(openPublicApi(await prepared()), findOptions(rotation)),
+    prove: async ({ oldKey }, otherIs) => {
+      const { admin, publicAddress } = await prepared();
+      const servers = await tokenServers(cluster, { ca: admin.ca, publicAddress, signal });
+      const tokens = await probeTokens(openPublicApi({ admin, publicAddress }), oldKey, signal);
+      await checkTokens(servers, tokens, { otherIs, signal });
+      const names = servers.map(({ name }) => name).join(", ");
+      note(`a token signed with the old key is ${otherIs}${otherIs === "refused" ? " (401)" : ""} by: ${names}`);
+    },
+    deleteReplaced: async (rotation) => {
+      const { replaced = [] } = rotation.progress;
+      const { deleted, kept } = await deleteReplaced(openPublicApi(await prepared()), replaced, findOptions(rotation));
+      note(`${deleted.length} replaced Secrets with worthless tokens are deleted`);
+      for (const name of kept)
+        note(`the replaced Secret ${name} is kept, because pods use it; delete it when no pod does`);
+    },
+    end: async () =>
+      note(`the old key is kept in ${await endRotation(folder, new Date())}; remove it with that folder`),
+    note,
+  };
+}
+
+/** Creates the new key pair, signed by the cluster's CA like the old certificate. */
+async function newKeys(cluster: OpenCluster, { publicAddress }: Prepared) {
+  const { config } = cluster;
+  const workers = workersOf(config.pki.workers);
+  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers }));
+  const old = pairIn(present, "service-account");
+  const now = new Date();
+  const authority = authorityIn(present, { toSign: ["service-account"], signed: ["service-account"], now });
+  if (old === undefined || authority === undefined) {
+    throw new KhwError("CREDENTIAL_INVALID", `${config.credentials.folder}: service-account.pem or ca.pem is missing`, {
+      hint: "specify the folder of the cluster's files with --credentials",
+    });
+  }
+  const pki = clusterPki(config, { controllers: controllersOf(cluster), publicAddress });
+  const { certificate, key } = await issueLeaf(authority, { ...pki, name: "service-account" }, now);
+  return { oldKey: old.key, newKey: key, newCertificate: certificate };
+}
+
+function parseDay(text: string): string {
+  const valid = /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(text));
+  return valid ? text : refuse("--drop-on", `${show(text)} is not a day`, "use a day in UTC, for example 2027-01-31");
+}

@@ -1,0 +1,48 @@
+import { X509Certificate } from "node:crypto";
+import { readdir } from "node:fs/promises";
+import { roleOf } from "../../proto/roles.ts";
+import { subjectOf } from "../../proto/subject.ts";
+import type { Identity } from "../pki/certificate.ts";
+import { identityFiles, isPair, type NewFiles, readIdentity } from "../pki/folder.ts";
+import { identityDays, issue } from "../pki/management/issue.ts";
+import type { Register } from "../pki/management/register.ts";
+import { parseCertificate } from "../pki/pem.ts";
+
+/** An identity in the folder that the new CA has reissued. */
+export interface Reissued {
+  readonly name: string;
+  readonly role: "admin" | "viewer" | "agent";
+  readonly serial: string;
+  readonly files: NewFiles;
+}
+
+export interface ReissueOwnOptions {
+  readonly old: Identity;
+  readonly next: Identity;
+  readonly register: Register;
+  readonly now: Date;
+}
+
+/**
+ * Reissues every identity in the folder that the old CA has signed: the administrators', the viewers', and the agents'
+ * identities that were issued beforehand. Writes nothing. Leaves out revoked agents.
+ */
+export async function reissueIdentities(
+  folder: string,
+  { old, next, register, now }: ReissueOwnOptions,
+): Promise<Reissued[]> {
+  const names = (await readdir(folder)).flatMap((file) => /^([^.].*)-key\.pem$/.exec(file)?.[1] ?? []);
+  const authority = new X509Certificate(old.certificate);
+  const found: Reissued[] = [];
+  for (const name of names.filter((candidate) => candidate !== "ca").toSorted()) {
+    const identity = await readIdentity(folder, name);
+    const certificate = identity === undefined ? undefined : parseCertificate(identity.certificate);
+    if (identity === undefined || certificate === undefined || !isPair(identity)) continue;
+    const role = roleOf(subjectOf(certificate)["O"]);
+    if (role === undefined || !certificate.verify(authority.publicKey) || register.revokedNames.has(name)) continue;
+    const made = await issue(next, { name, role, days: identityDays }, now);
+    const serial = new X509Certificate(made.certificate).serialNumber;
+    found.push({ name, role, serial, files: identityFiles(name, made) });
+  }
+  return found;
+}

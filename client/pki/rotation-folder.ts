@@ -1,0 +1,75 @@
+import { readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { isErrno } from "../../proto/errno.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { type NewFiles, syncFolder, writeWhole } from "./folder.ts";
+import { makeStaging } from "./staging.ts";
+
+/**
+ * Creates the folder `name` of a rotation with these files. The folder appears with all of its files at once.
+ * @throws KhwError BUSY if the folder exists, IO_FAILED
+ */
+export async function createRotationFolder(parent: string, name: string, files: NewFiles): Promise<void> {
+  let staging: string | undefined;
+  try {
+    staging = await makeStaging(parent);
+    await writeWhole(staging, files);
+    await rename(staging, join(parent, name));
+    await syncFolder(parent);
+  } catch (cause) {
+    if (staging !== undefined) await rm(staging, { recursive: true, force: true });
+    if (isErrno(cause, "ENOTEMPTY", "EEXIST")) {
+      throw new KhwError("BUSY", `${join(parent, name)}: another command has just started a rotation`, {
+        hint: "run the command again",
+        cause,
+      });
+    }
+    throw writeError(parent, cause);
+  }
+}
+
+/**
+ * Ends a rotation: moves its folder to a folder of replaced files, then removes the files that must not be kept twice.
+ * Returns the path of the folder with the remaining files.
+ * @throws KhwError IO_FAILED
+ */
+export async function closeRotationFolder(
+  parent: string,
+  name: string,
+  { remove, now }: { readonly remove: readonly string[]; readonly now: Date },
+): Promise<string> {
+  const kept = join(parent, `replaced-${now.toISOString().replaceAll(/[:.]/g, "-")}-${name}`);
+  try {
+    await rename(join(parent, name), kept);
+    await syncFolder(parent);
+    for (const file of remove) await rm(join(kept, file), { force: true });
+    return kept;
+  } catch (cause) {
+    throw writeError(parent, cause);
+  }
+}
+
+/** @throws KhwError CREDENTIAL_INVALID if the file is missing, although a rotation is under way */
+export async function readRotationFile(path: string): Promise<string> {
+  const text = await readIfPresent(path);
+  if (text !== undefined) return text;
+  throw new KhwError("CREDENTIAL_INVALID", `${path} is missing, but a rotation is under way`, {
+    hint: "restore the folder from its newest copy",
+  });
+}
+
+/** Returns undefined for a missing file. */
+export async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    if (isErrno(cause, "ENOENT", "ENOTDIR")) return undefined;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new KhwError("IO_FAILED", `${path} cannot be read: ${reason}`, { cause });
+  }
+}
+
+function writeError(folder: string, cause: unknown): KhwError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new KhwError("IO_FAILED", `${folder} cannot be written: ${reason}`, { cause });
+}

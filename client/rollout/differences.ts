@@ -1,0 +1,32 @@
+import { refuseFindings } from "../cluster/combine-errors.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { withoutContent } from "../config/desired.ts";
+import { pinPrograms } from "../lock/lock.ts";
+import { prepare } from "./plan.ts";
+
+/** A step whose state on a node differs from the desired state. */
+export interface NodeDifference {
+  readonly node: string;
+  /** The id of the step that differs. */
+  readonly step: string;
+  readonly what: string;
+}
+
+/**
+ * Returns the changes that a bootstrap would make on the nodes now.
+ * @throws KhwError if a node cannot be reached
+ */
+export async function nodeDifferences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
+  const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
+  refuseFindings(unreachable, "every node must be reachable, because every API server must get the new key");
+  const plans = await Promise.all(
+    (await pinPrograms(cluster, work)).map(async ({ node, desired }) => {
+      const { steps } = await node.plan(withoutContent(desired), signal);
+      return steps.flatMap(({ id: step, drift, error }): NodeDifference[] => {
+        const what = drift ?? error?.message;
+        return what === undefined ? [] : [{ node: node.address.name, step, what }];
+      });
+    }),
+  );
+  return plans.flat();
+}

@@ -1,0 +1,56 @@
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { createKubernetesApi } from "../../proto/kubernetes-api.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import type { TokenServer } from "./probe.ts";
+
+const requestMillis = 10_000;
+/** kubernetes.pem is always valid for this name, but not for the external addresses of the controllers. */
+const servingName = "kubernetes.default.svc";
+/** Any valid token may request this path, and an invalid token gets the status 401. */
+const probePath = "/api";
+
+export interface ServersOptions {
+  /** The cluster's CA in PEM. */
+  readonly ca: Buffer;
+  readonly publicAddress: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Returns the API servers, which are called one by one at the controllers' own addresses. If no controller can be
+ * called from this workstation, for example because of a firewall, returns only the public address.
+ */
+export async function tokenServers(
+  { members }: Pick<OpenCluster, "members">,
+  { ca, publicAddress, signal }: ServersOptions,
+): Promise<readonly TokenServer[]> {
+  const open = (name: string, host: string, servername?: string): TokenServer => ({
+    name,
+    ask: async (token, signal) => {
+      const named = servername === undefined ? {} : { servername };
+      const api = createKubernetesApi({
+        server: `https://${host}:6443`,
+        ca,
+        token,
+        timeoutMillis: requestMillis,
+        ...named,
+      });
+      return (await api("GET", probePath, { signal })).status;
+    },
+  });
+  const own = members.map(({ node }) => open(node.address.name, node.address.host, servingName));
+  const reached = await Promise.all(own.map((server) => canAsk(server, signal)));
+  return [...own.filter((_, index) => reached[index]), open("the public address", publicAddress)];
+}
+
+async function canAsk({ ask }: TokenServer, signal: AbortSignal): Promise<boolean> {
+  try {
+    await ask("none", signal);
+    return true;
+  } catch (thrown) {
+    signal.throwIfAborted();
+    const error = toKhwError(thrown);
+    if (error.code === "UNREACHABLE") return false;
+    throw new KhwError(error.code, error.message, error);
+  }
+}

@@ -1,0 +1,55 @@
+import { createPublicKey } from "node:crypto";
+import t from "tap";
+
+import { checkTokens, probeTokens, signedAt, type TokenServer } from "../../../../client/service-accounts/probe.ts";
+import { isSignedBy } from "../../../../client/service-accounts/uses.ts";
+import { newTokenKeys } from "../../../fakes/token-cluster.ts";
+import { tokenApi } from "../../../fakes/token-api.ts";
+
+const [old, next] = [newTokenKeys(), newTokenKeys()];
+const { signal } = new AbortController();
+
+function server(name: string, ...keys: readonly string[]): TokenServer {
+  const accepted = keys.map((key) => createPublicKey(key));
+  const ask = async (token: string): Promise<number> => {
+    for (const key of accepted) if (await isSignedBy(token, key)) return 403;
+    return 401;
+  };
+  return { name, ask };
+}
+
+t.test("the two tokens differ only in their signature", async (t) => {
+  const { current, resigned } = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, signal);
+  t.equal(current.split(".")[1], resigned.split(".")[1]);
+  t.ok(await isSignedBy(current, createPublicKey(next.privateKey)));
+  t.ok(await isSignedBy(resigned, createPublicKey(old.privateKey)));
+  t.notOk(await isSignedBy(resigned, createPublicKey(next.privateKey)));
+  t.equal(signedAt(current).toISOString(), "2026-01-31T12:00:00.000Z");
+});
+
+t.test("a server that accepts or refuses the wrong token is named", async (t) => {
+  const tokens = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, signal);
+  const [both, fresh, stale] = [
+    server("both", old.privateKey, next.privateKey),
+    server("fresh", next.privateKey),
+    server("stale", old.privateKey),
+  ];
+  await t.resolves(checkTokens([both], tokens, { otherIs: "accepted", signal }));
+  await t.resolves(checkTokens([fresh], tokens, { otherIs: "refused", signal }));
+  await t.rejects(checkTokens([fresh, both], tokens, { otherIs: "refused", signal }), {
+    code: "VERIFY_FAILED",
+    message: "both: a token of the old key is accepted (403), but refused is expected",
+  });
+  await t.rejects(checkTokens([both, fresh], tokens, { otherIs: "accepted", signal }), {
+    message: "fresh: a token of the old key is refused (401), but accepted is expected",
+  });
+  await t.rejects(checkTokens([stale], tokens, { otherIs: "refused", signal }), {
+    message: /^stale: the API server refuses a token that was signed just now/,
+  });
+});
+
+t.test("if no token is issued, the error says so", async (t) => {
+  const { api } = tokenApi(next.privateKey);
+  const none: typeof api = async () => ({ status: 404, body: {} });
+  await t.rejects(probeTokens(none, old.privateKey, signal), { code: "VERIFY_FAILED", message: /status 404/ });
+});
