@@ -1,62 +1,18 @@
 /**
- * Tests new controllers. One controller becomes three under load, without a failed request and in the same etcd cluster.
- * After kills of client and agent at random moments, the same command finishes the work.
+ * Tests new controllers: one controller becomes three under load, without a failed request and in the same etcd cluster.
  */
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 
-import t, { type Test } from "tap";
+import t from "tap";
 
 import { memberStatus } from "../fixtures/etcd.ts";
-import { failsWith, openScene, scenario, type Scene } from "../fixtures/faults.ts";
+import { failsWith, scenario } from "../fixtures/faults.ts";
+import { isOneCluster, openAlone } from "../fixtures/joining.ts";
 import { missingObjects, startLoad, tell } from "../fixtures/serving.ts";
-import { issue, subjectAlternativeNames, type TestbedNode } from "../testbed/index.ts";
 
-const [one, all] = [
-  ["--nodes", "controller-0"],
-  ["--nodes", "controller-0,1,2"],
-] as const;
+const all = ["--nodes", "controller-0,1,2"];
 /** The number of new connections per second, which a busy two-processor machine can handle. */
 const rate = 5;
-const rounds = 6;
-/** The longest time that a round waits before it kills the client and an agent. */
-const momentMillis = 25_000;
-
-/** Starts machines, and bootstraps the first of them, whose certificate names no other machine. */
-async function openAlone(t: Test): Promise<Scene> {
-  const scene = await openScene(3, "", { withEtcd: false });
-  const { testbed, workstation, node } = scene;
-  const names = subjectAlternativeNames({ nodes: [node(0)], publicAddress: testbed.publicAddress });
-  await issue(testbed.credentials, "kubernetes", { names });
-  const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...one]);
-  t.equal(code, 0, stdout + stderr);
-  return scene;
-}
-
-/** Checks that all machines are voting members of the cluster, and that every API server uses all of them. */
-async function isOneCluster(t: Test, { testbed, workstation }: Scene, clusterId: string | undefined): Promise<void> {
-  const states = await Promise.all(testbed.nodes.map(memberStatus));
-  t.strictSame(new Set(states.map((state) => state?.clusterId)), new Set([clusterId]), "one etcd cluster ID");
-  for (const state of states) {
-    t.equal(state?.members.length, testbed.nodes.length);
-    t.ok(
-      state?.members.every((line) => line.endsWith("false")),
-      "no member is a learner",
-    );
-  }
-  for (const machine of testbed.nodes) {
-    const servers = await etcdServers(machine);
-    for (const { address } of testbed.nodes) t.match(servers, `https://${address}:2379`, machine.name);
-  }
-  for (const command of ["status", "diff", "plan", "verify"]) {
-    const { code, stdout, stderr } = await workstation.khw([command, ...all]);
-    t.equal(code, 0, `${command}: ${stdout}${stderr}`);
-  }
-}
-
-async function etcdServers(machine: TestbedNode): Promise<string> {
-  return machine.must(["sh", "-c", "tr '\\0' '\\n' </proc/$(pidof kube-apiserver)/cmdline | grep etcd-servers"]);
-}
 
 t.test("one controller becomes three under load", async (t) => {
   await using scene = await openAlone(t);
@@ -105,25 +61,4 @@ t.test("one controller becomes three under load", async (t) => {
     ]);
     t.match(await memberStatus(node(0)), { members: { length: 3 } });
   });
-});
-
-t.test("client and agents killed at random moments while two controllers join", async (t) => {
-  await using scene = await openAlone(t);
-  const { testbed, node, begin, bootstrap } = scene;
-  const before = await memberStatus(node(0));
-  for (let round = 1; round <= rounds; round++) {
-    const victim = node(round % testbed.nodes.length);
-    const millis = Math.round(Math.random() * momentMillis);
-    const running = begin();
-    await sleep(millis);
-    running.kill();
-    await victim.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
-    await running.ended;
-    await victim.must(["systemctl", "restart", "khw-agent.service"]);
-    const members = (await memberStatus(node(0)))?.members.length;
-    t.comment(`round ${round}: after ${millis} ms, ${victim.name}; etcd has ${members ?? "no answer for its"} members`);
-  }
-  const { code, stdout, stderr } = await bootstrap();
-  t.equal(code, 0, stdout + stderr);
-  await isOneCluster(t, scene, before?.clusterId);
 });
