@@ -12,6 +12,7 @@ import { createFiles } from "./os/files.ts";
 import { createLogs } from "./os/journal-stream.ts";
 import { createMachineFacts } from "./os/machine.ts";
 import type { Os } from "./os/os.ts";
+import { createOutsideFolders } from "./os/outside.ts";
 import { createPackageFiles } from "./os/package-files.ts";
 import { createPackages } from "./os/packages.ts";
 import { createProbes } from "./os/probes.ts";
@@ -39,6 +40,7 @@ export function createOs({ identity }: OsOptions): Os & AsyncDisposable {
     etcd: createEtcdServers(files),
     probes: createProbes(clock),
     largeFiles: createLargeFiles(),
+    outside: createOutsideFolders(systemd),
     etcdctl: createEtcdctl({ systemd, files }),
     machine: createMachineFacts(),
     identity,

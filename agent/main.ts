@@ -18,6 +18,7 @@ import { createOs } from "./machine.ts";
 import { readAccessToken } from "./os/service-account.ts";
 import { createStorage, type Storage } from "./os/storage.ts";
 import { guardPeerCertificates } from "../proto/peer-certificate.ts";
+import { clearAfterReset } from "./reset/record.ts";
 import { createRpcServer } from "./rpc/server.ts";
 import { writeAll, writeError } from "../proto/output.ts";
 import { paragraph } from "../proto/sanitize.ts";
@@ -85,10 +86,10 @@ async function serve(config: AgentConfig): Promise<void> {
   let known: Node | undefined;
   const stuck = (): string | undefined => known?.reconciler.stuck();
   const notifier = createNotifier({ env: process.env, log, stuck, signal });
-  const ended = new Promise<string>((resolve) => {
-    for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, resolve);
-  });
+  const { promise: ended, resolve: end } = Promise.withResolvers<string>();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.once(name, end);
 
+  await clearAfterReset({ files: createFiles(), largeFiles: createLargeFiles() }, config.stateFolder);
   let enrolled = false;
   const tellStatus = (): void => notifier.status(enrolled ? "serving" : "waiting to be enrolled; run khw-client enrol");
   const node = nodeOpener({
@@ -108,6 +109,7 @@ async function serve(config: AgentConfig): Promise<void> {
       logError(error);
       notifier.status("this machine's identity is unknown");
     },
+    restart: end,
     signal,
   });
   const audit = await openAudit({ files: createFiles(), clock: createClock(), folder: config.stateFolder, log });

@@ -22,6 +22,7 @@ import type { Os } from "./os/os.ts";
 import type { Storage } from "./os/storage.ts";
 import { openNewVersion } from "./reconcile/new-version.ts";
 import { createReconciler, type Reconciler } from "./reconcile/reconciler.ts";
+import { openResetter, type Resetter } from "./reset/reset.ts";
 import { controllerSteps, downloadSteps, installSteps, joinSteps } from "./steps.ts";
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRollback } from "./rollback/rollback.ts";
@@ -52,6 +53,7 @@ export interface Node {
   readonly supervisor: Supervisor;
   readonly reconciler: Reconciler;
   readonly etcd: Etcd;
+  readonly resetter: Resetter;
 }
 
 export interface NodeOptions {
@@ -65,6 +67,8 @@ export interface NodeOptions {
   readonly status: (text: string) => void;
   readonly log: (line: string) => void;
   readonly failed: (error: KhwError) => void;
+  /** Makes the agent exit, so that systemd starts it again. */
+  readonly restart: (reason: string) => void;
   readonly signal: AbortSignal;
 }
 
@@ -106,7 +110,7 @@ export async function openInTheEnd(
 }
 
 async function openNode(options: NodeOptions): Promise<Node> {
-  const { identity, open, stateFolder: folder, version, supervision, storage, status, log, signal } = options;
+  const { identity, open, stateFolder: folder, version, supervision, storage, status, log, restart, signal } = options;
   const os = open(await identity());
   const { files, clock } = os;
   const operationRecord = operationRecordIn(files, folder);
@@ -115,8 +119,9 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const history = await openHistory({ files, clock, folder, log });
   const statusStore = createStatusStore(last);
   const machineLock = createMachineLock({ clock, signal });
-  // Opens etcd before anything that changes the machine automatically, because an unfinished restore may hold the
+  // Opened before anything that changes the machine automatically, because an unfinished reset or restore may hold the
   // machine.
+  const resetter = await openResetter({ os, folder, keptState, machineLock, history, log, restart, signal });
   const etcd = await openEtcd({
     os,
     machineLock,
@@ -212,7 +217,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     intervalMillis: reconcileMillis,
   });
   const state = { machineLock, statusStore, history, keptState, operations, maintenance, upgradeRecord, agentUpgrades };
-  return { os, ...state, supervisor, reconciler, etcd };
+  return { os, ...state, supervisor, reconciler, etcd, resetter };
 }
 
 function operationPrefix(kind: Operation["kind"]): string {

@@ -70,6 +70,19 @@ export const receivedPackage = `${packagesFolder}/received.deb`;
 /** Exists if a failed upgrade was rolled back to the previous package. */
 export const rolledBackMark = `${packagesFolder}/rolled-back`;
 export const pkiFolder = "/etc/khw-agent/pki";
+/** The record of the packages that were installed together with nginx. */
+export const addedPackagesFile = `${stateFolder}/added-packages`;
+
+export const nginxFolder = "/etc/nginx";
+/** The paths that Debian's nginx package creates when it is configured, and does not remove. */
+export const webPaths = ["/var/www", "/var/www/html", "/var/www/html/index.nginx-debian.html"] as const;
+/** The page in nginx's package of which the last of those paths is a copy. */
+export const nginxPage = "/usr/share/nginx/html/index.html";
+/** The folder and the name of the API server's audit log, as in lab 08. */
+export const logFolder = "/var/log";
+export const auditLogFile = `${logFolder}/audit.log`;
+/** A folder for plugins that kube-controller-manager creates when it becomes the leader. */
+export const pluginsFolder = "/usr/libexec/kubernetes";
 
 export function unitFile(unit: string): string {
   return `${unitFolder}/${unit}`;

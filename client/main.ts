@@ -33,7 +33,7 @@ const context: Context = {
   warn,
   terminal: process.stdout.isTTY,
   size: () => ({ rows: process.stdout.rows, columns: process.stdout.columns }),
-  ...(process.stdin.isTTY && process.stderr.isTTY && { confirm: ask }),
+  ...(process.stdin.isTTY && process.stderr.isTTY && { confirm: ask, prompt: askForText }),
   env: process.env,
   signal: interrupt.signal,
 };
@@ -60,6 +60,11 @@ process.stderr.write("", () => process.exit(code));
 async function ask(question: string): Promise<boolean> {
   const { confirm } = await import("./terminal/confirm.ts");
   return confirm(question, interrupt.signal);
+}
+
+async function askForText(question: string): Promise<string | undefined> {
+  const { prompt } = await import("./terminal/confirm.ts");
+  return prompt(question, interrupt.signal);
 }
 
 function reportError(error: KhwError): void {

@@ -64,6 +64,8 @@ export interface Cluster {
   readonly name: string;
   readonly publicAddress: string;
   readonly controllers: readonly Controller[];
+  /** Controllers that are being removed; their etcd members may still exist. */
+  readonly leaving: readonly Controller[];
   readonly etcdServers: readonly string[];
   readonly serviceCidr: string;
   readonly clusterCidr: string;
@@ -145,8 +147,12 @@ export function parseCompleteState(state: wire.DesiredState | undefined): Desire
   return desired;
 }
 
+function parseController(field: string, { name, internalIp }: wire.Controller): Controller {
+  return { name: parseNodeName(field, name), internalIp: parseIPv4(`${field}.${name}`, internalIp) };
+}
+
 function parseCluster(cluster: wire.Cluster): Cluster {
-  const { publicAddress, controllers, etcdServers } = cluster;
+  const { publicAddress, controllers, etcdServers, leaving } = cluster;
   const services = parseServiceCidr("cluster.service_cidr", cluster.serviceCidr);
   const pods = parseUsableCidr("cluster.cluster_cidr", cluster.clusterCidr);
   if (cidrsOverlap(services, pods))
@@ -168,10 +174,8 @@ function parseCluster(cluster: wire.Cluster): Cluster {
   return {
     name: parseNodeName("cluster.name", cluster.name),
     publicAddress: parseIPv4("cluster.public_address", publicAddress),
-    controllers: controllers.map(({ name, internalIp }) => ({
-      name: parseNodeName("cluster.controllers", name),
-      internalIp: parseIPv4(`cluster.controllers.${name}`, internalIp),
-    })),
+    controllers: controllers.map((controller) => parseController("cluster.controllers", controller)),
+    leaving: leaving.map((controller) => parseController("cluster.leaving", controller)),
     etcdServers: etcdServers.map((url) => parseUrl("cluster.etcd_servers", url, ["https:"])),
     serviceCidr: services.text,
     clusterCidr: pods.text,

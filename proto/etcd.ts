@@ -35,8 +35,11 @@ export type EtcdProgram = "etcd" | "etcdctl" | "etcdutl";
  */
 export function etcdPrograms(version: string): readonly EtcdProgram[] {
   const [, minor] = version.split(".");
-  return Number(minor) < 5 ? ["etcd", "etcdctl"] : ["etcd", "etcdctl", "etcdutl"];
+  return Number(minor) < 5 ? ["etcd", "etcdctl"] : latestEtcdPrograms;
 }
+
+/** All programs that khw installs from an etcd release of any version. */
+export const latestEtcdPrograms = ["etcd", "etcdctl", "etcdutl"] as const satisfies EtcdProgram[];
 
 export const etcdPorts = { client: 2379, peer: 2380 } as const;
 

@@ -1,6 +1,6 @@
 import type { WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { clientUrl } from "../../proto/etcd.ts";
+import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { etcdMemberFolder, etcdRecordFile, unitFolder } from "../paths.ts";
@@ -13,8 +13,9 @@ const unit = "etcd.service";
 
 /**
  * Returns why this machine cannot be a member of the desired cluster: its etcd has members that are not desired, or khw
- * did not set it up. An etcd whose unit is identical to khw's is accepted. A longer list than the recorded one is
- * accepted if the list contains all members that etcd has now. Returns null if there is no conflict.
+ * did not set it up. An etcd whose unit is identical to khw's is accepted. A list that differs from the recorded one is
+ * accepted if it contains all members that etcd has now, apart from controllers that are being removed. Returns null if
+ * there is no conflict.
  */
 export async function findConflict(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
@@ -31,7 +32,7 @@ export async function findConflict(desired: WithEtcd, os: Os, signal: AbortSigna
       // The machine is not a voting member yet. The members are compared when it joins.
       return null;
     case "member":
-      return (await lostMembers(os, wanted, signal)) ? otherMembers(record, wanted) : null;
+      return (await lostMembers(desired, os, signal)) ? otherMembers(record, wanted) : null;
   }
 }
 
@@ -43,13 +44,13 @@ export async function notYetMembers(desired: WithEtcd, os: Os, signal: AbortSign
 }
 
 /**
- * Whether etcd has a member that is not in the list. Returns true if etcd does not answer, because its members are then
- * not known.
+ * Whether etcd has a member that is neither a desired controller nor being removed. Returns true if etcd does not
+ * answer, because its members are then not known.
  */
-async function lostMembers({ etcd, identity }: Os, wanted: InitialCluster, signal: AbortSignal): Promise<boolean> {
+async function lostMembers({ cluster }: WithEtcd, { etcd, identity }: Os, signal: AbortSignal): Promise<boolean> {
   try {
     const present = await listMembers(etcd, clientUrl(identity), signal);
-    const urls = new Set(wanted.values());
+    const urls = new Set([...cluster.controllers, ...cluster.leaving].map(peerUrl));
     return present.length === 0 || present.some(({ peerUrls }) => peerUrls.some((url) => !urls.has(url)));
   } catch (error) {
     signal.throwIfAborted();

@@ -11,18 +11,19 @@ export interface Quorum {
 /**
  * Returns the cluster as the other controllers' servers see it, if the servers that have a leader are enough for a
  * quorum.
+ * `clusterId` is undefined if this machine's cluster has no ID yet.
  * @throws KhwError NOT_READY, with each unusable server and the reason
  */
 export async function findQuorum(
   etcd: EtcdServers,
   servers: readonly string[],
-  { clusterId, signal }: { readonly clusterId: string; readonly signal: AbortSignal },
+  { clusterId, signal }: { readonly clusterId: string | undefined; readonly signal: AbortSignal },
 ): Promise<Quorum> {
   const told: string[] = [];
   const ask = async (server: string): Promise<string[]> => {
     try {
       const status = await serverStatus(etcd, server, signal);
-      if (status.clusterId !== clusterId) told.push(`${server} belongs to another cluster`);
+      if (clusterId !== undefined && status.clusterId !== clusterId) told.push(`${server} belongs to another cluster`);
       else if (status.leader === "0") told.push(`${server} has no leader`);
       else if (!status.learner) return [server];
       return [];

@@ -9,6 +9,7 @@ import type { Files } from "./files.ts";
 import type { Logs } from "./journal-stream.ts";
 import type { LargeFiles } from "./large-files.ts";
 import type { MachineFacts } from "./machine.ts";
+import type { OutsideFolders } from "./outside.ts";
 import type { PackageFiles } from "./package-files.ts";
 import type { Packages } from "./packages.ts";
 import type { Probes } from "./probes.ts";
@@ -28,6 +29,7 @@ export interface Os {
   readonly etcd: EtcdServers;
   readonly probes: Probes;
   readonly largeFiles: LargeFiles;
+  readonly outside: OutsideFolders;
   readonly etcdctl: Etcdctl;
   readonly machine: MachineFacts;
   readonly identity: Identity;

@@ -30,6 +30,18 @@ export interface PackageFiles {
    * @throws KhwError SERVICE_FAILED if systemd rejects the unit
    */
   beginInstall(path: string, options: BeginInstallOptions): Promise<void>;
+  /**
+   * Starts to remove an installed package with apt, in a separate unit, and returns before apt exits.
+   * @throws KhwError SERVICE_FAILED if systemd refuses the unit
+   */
+  beginRemoval(name: string, options: BeginRemovalOptions): Promise<void>;
+}
+
+export interface BeginRemovalOptions {
+  readonly unit: string;
+  /** Whether to remove the package's configuration files, too. */
+  readonly purge: boolean;
+  readonly signal: AbortSignal;
 }
 
 export interface BeginInstallOptions {
@@ -73,12 +85,27 @@ export function createPackageFiles(files: Pick<Files, "read">): PackageFiles {
         signal,
       });
     },
+    beginRemoval: async (name, { unit, purge, signal }) => {
+      const action = purge ? "purge" : "remove";
+      await startTransient(["/usr/bin/apt-get", "--quiet", "--yes", waitForLock, action, name], {
+        unit,
+        environment: aptEnvironment,
+        properties: [
+          `Description=Remove ${name}`,
+          `TimeoutStartSec=${installSeconds}`,
+          "CollectMode=inactive-or-failed",
+        ],
+        signal,
+      });
+    },
   };
 }
 
+/** Makes apt wait while another process holds dpkg's lock. */
+const waitForLock = `--option=DPkg::Lock::Timeout=${lockSeconds}`;
+
 /** Returns the apt command that installs a package file, without removing any other package. */
 export function aptCommand(path: string, options: readonly string[]): string[] {
-  const locks = `--option=DPkg::Lock::Timeout=${lockSeconds}`;
   return [
     "/usr/bin/apt-get",
     "--quiet",
@@ -86,7 +113,7 @@ export function aptCommand(path: string, options: readonly string[]): string[] {
     "--no-install-recommends",
     "--no-remove",
     ...options,
-    locks,
+    waitForLock,
     ...keepFiles,
     "install",
     path,

@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
+import type { ApplyContext } from "../../proto/step.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import { deadline } from "./deadline.ts";
@@ -18,15 +19,24 @@ export interface Packages {
    * locks.
    * @throws KhwError PACKAGE_FAILED with the last lines of apt's output
    */
-  install(
-    name: string,
-    options: { readonly signal: AbortSignal; readonly progress: (text: string) => void },
-  ): Promise<void>;
+  install(name: string, options: InstallOptions): Promise<void>;
+  /** Returns those of the packages of which dpkg still has files, including the configuration files of removed ones. */
+  left(names: readonly string[]): Promise<string[]>;
+  /**
+   * Removes packages with their configuration files, in transient units.
+   * @throws KhwError PACKAGE_FAILED; also, before anything is removed, if apt would remove any other package
+   */
+  purge(names: readonly string[], options: ApplyContext): Promise<void>;
   /**
    * Runs `nginx -t` in a transient unit.
    * @throws KhwError SERVICE_FAILED with nginx's output
    */
   testNginx(signal: AbortSignal): Promise<void>;
+}
+
+export interface InstallOptions extends ApplyContext {
+  /** Called with the names of all packages that apt is about to add to the machine. */
+  readonly adding: (names: readonly string[]) => Promise<void>;
 }
 
 export interface PackagesOptions {
@@ -53,18 +63,19 @@ export const aptEnvironment = {
 
 /** Installs packages with apt and dpkg, on Debian and Ubuntu. */
 export function createPackages(options: PackagesOptions): Packages {
-  const { systemd, installMillis = 900_000 } = options;
+  const { systemd } = options;
   return {
     installed: rememberInstalled(),
-    install: async (name, { signal, progress }) => {
+    install: async (name, { signal, progress, adding }) => {
       parsePackageName(name);
-      let last = "nothing";
-      using limit = deadline(signal, installMillis, () => overdue(name, installMillis, last));
-      const tell = (text: string): void => {
-        last = text;
-        progress(text);
-      };
-      await install(name, waitingApt(options, limit.signal, tell));
+      using limited = limitedApt(`install ${name}`, { ...options, signal, progress });
+      await install(name, limited.apt, adding);
+    },
+    left: packagesLeft,
+    purge: async (names, { signal, progress }) => {
+      for (const name of names) parsePackageName(name);
+      using limited = limitedApt(`purge ${names.join(" ")}`, { ...options, signal, progress });
+      await purge(names, limited.apt);
     },
     testNginx: async (signal) => {
       const { code, lines } = await runTransient(["/usr/sbin/nginx", "-t"], { systemd, purpose: "nginx-test", signal });
@@ -111,10 +122,59 @@ async function installed(name: string): Promise<string | undefined> {
   return status === "installed" ? version : undefined;
 }
 
-async function install(name: string, apt: Apt): Promise<void> {
+/** Returns an apt that gives up when the time limit has passed. */
+function limitedApt(command: string, options: PackagesOptions & ApplyContext): Disposable & { readonly apt: Apt } {
+  const { signal, progress, installMillis = 900_000 } = options;
+  let last = "nothing";
+  const limit = deadline(signal, installMillis, () => overdue(command, installMillis, last));
+  const tell = (text: string): void => {
+    last = text;
+    progress(text);
+  };
+  return { apt: waitingApt(options, limit.signal, tell), [Symbol.dispose]: () => limit[Symbol.dispose]() };
+}
+
+async function packagesLeft(names: readonly string[]): Promise<string[]> {
+  const format = "${Package} ${db:Status-Status}\n";
+  const query = ["dpkg-query", "--show", `--showformat=${format}`, ...names.map(parsePackageName)] as const;
+  const [program, ...args] = query;
+  const { code, lines } = await run([program, ...args], { signal: AbortSignal.timeout(30_000) });
+  // The exit code is 1 if dpkg does not know one of the packages.
+  if (code > 1) throw new KhwError("PACKAGE_FAILED", `dpkg-query: ${tail(lines, 5)}`);
+  return lines.flatMap((line) => {
+    const [name = "", status] = line.split(" ");
+    return names.includes(name) && status !== "not-installed" ? [name] : [];
+  });
+}
+
+async function purge(names: readonly string[], apt: Apt): Promise<void> {
+  const command = ["apt-get", "--quiet", "--yes", ...keepFiles, "purge", ...names];
+  const [trial, ...rest] = command;
+  const simulated = await apt([trial ?? "", "--simulate", ...rest]);
+  const others = packagesIn(simulated.lines, /^(?:Remv|Purg) (\S+)/).filter((name) => !names.includes(name));
+  if (simulated.code === 0 && others.length > 0) {
+    throw new KhwError("PACKAGE_FAILED", `apt would also remove ${others.join(", ")}`, {
+      hint: `on the node, decide what to do with ${others.join(" and ")}, and purge ${names.join(" and ")} yourself`,
+    });
+  }
+  const ended = simulated.code === 0 ? await apt(command) : simulated;
+  if (ended.code === 0) return;
+  throw new KhwError("PACKAGE_FAILED", `apt-get purge ${names.join(" ")}: ${tail(ended.lines, 10)}`, {
+    hint: `run \`apt-get purge ${names.join(" ")}\` on the node to see the whole output, then run the command again`,
+  });
+}
+
+/** Returns the package names that the pattern finds in apt's output, without their architectures. */
+function packagesIn(lines: readonly string[], pattern: RegExp): string[] {
+  return lines.flatMap((line) => pattern.exec(line)?.[1]?.replace(/:.*$/, "") ?? []);
+}
+
+async function install(name: string, apt: Apt, adding: InstallOptions["adding"]): Promise<void> {
   // Ignores a failed update, because a broken third-party repository must not prevent an installation from other
   // repositories.
   const update = await apt(["apt-get", "--quiet", "update"]);
+  const simulated = await apt(["apt-get", "--simulate", ...installCommand(name).slice(1)]);
+  await adding(packagesIn(simulated.lines, /^Inst (\S+) \(/));
   let ended = await apt(installCommand(name));
   if (ended.lines.some((line) => line.includes("dpkg was interrupted"))) {
     await apt(["dpkg", "--configure", "--pending", "--force-confdef", "--force-confold"]);
@@ -216,14 +276,10 @@ function locked(holder: string, millis: number): KhwError {
   });
 }
 
-function overdue(name: string, millis: number, last: string): KhwError {
-  return new KhwError(
-    "PACKAGE_FAILED",
-    `apt-get install ${name}: not finished after ${millis / 1000} s; last: ${last}`,
-    {
-      hint: "check that the node can reach its package mirrors, then run the command again",
-    },
-  );
+function overdue(command: string, millis: number, last: string): KhwError {
+  return new KhwError("PACKAGE_FAILED", `apt-get ${command}: not finished after ${millis / 1000} s; last: ${last}`, {
+    hint: "check that the node can reach its package mirrors, then run the command again",
+  });
 }
 
 export function tail(lines: readonly string[], count: number): string {

@@ -55,6 +55,8 @@ export interface Systemd {
   /** Runs `daemon-reload`. All calls made during a reload share the next one. */
   reload(): Promise<void>;
   enable(name: string): Promise<void>;
+  /** Removes the links with which systemd starts the unit at boot. Does nothing if the unit has no such links. */
+  disable(name: string): Promise<void>;
   /**
    * Starts a unit, and waits until the job is done.
    * @throws KhwError SERVICE_FAILED with the job's result
@@ -121,6 +123,11 @@ export function createSystemd(options: SystemdOptions = {}): Systemd & AsyncDisp
       const runtimeOnly = false;
       const force = true;
       await bus.call("EnableUnitFiles", ["asbb", [parseUnitName(name)], runtimeOnly, force]);
+      await reload();
+    },
+    disable: async (name) => {
+      const runtimeOnly = false;
+      await bus.call("DisableUnitFiles", ["asb", [parseUnitName(name)], runtimeOnly]);
       await reload();
     },
     start: (name, signal) => job("StartUnit", name, signal),

@@ -32,12 +32,17 @@ interface OtherClusterOptions {
 async function authorityFinding(path: string, { desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "ca.pem");
   if (wanted === undefined || wanted === contentOf(kept, "ca.pem")) return null;
-  const found = certificates(await textAt(path, os));
-  const known = certificates(wanted);
-  if (found.length === 0 || found.some((certificate) => known.includes(certificate))) return null;
+  const found = await textAt(path, os);
+  if (certificates(found).length === 0 || shareCertificate(found, wanted)) return null;
   return new KhwError("PREFLIGHT_FAILED", `${path} is the CA of another cluster`, {
     hint: `${ownFiles}; to create a new cluster on this machine instead, first move ${path} on the machine to another folder`,
   });
+}
+
+/** Whether two bundles contain the same certificate. */
+export function shareCertificate(one: string, other: string): boolean {
+  const known = certificates(other);
+  return certificates(one).some((certificate) => known.includes(certificate));
 }
 
 /** Skips the check if the agent already keeps a desired state: changed keys are then an ordinary key rotation. */

@@ -1,7 +1,7 @@
 import { type DesiredState, hasEtcd, type WithEtcd } from "../../proto/desired.ts";
 import { ownController } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { etcdPorts } from "../../proto/etcd.ts";
+import { clientUrl, etcdPorts } from "../../proto/etcd.ts";
 import { show } from "../../proto/validate.ts";
 import { waitFor } from "../../proto/wait-for.ts";
 import { missingDisk } from "../etcd/disk.ts";
@@ -76,7 +76,8 @@ async function shrinkFinding(desired: DesiredState, { files }: Os): Promise<KhwE
   const unit = (await files.read(apiserverUnit))?.toString("utf8") ?? "";
   const now = /--etcd-servers=([^\s'"]+)/.exec(unit)?.[1]?.split(",") ?? [];
   const wanted = desired.flags["kube-apiserver"]?.set["etcd-servers"]?.split(",") ?? desired.cluster.etcdServers;
-  const left = now.filter((server) => !wanted.includes(server));
+  const removed = new Set(desired.cluster.leaving.map(clientUrl));
+  const left = now.filter((server) => !wanted.includes(server) && !removed.has(server));
   if (left.length === 0 || wanted.some((server) => !now.includes(server))) return null;
   return new KhwError("PREFLIGHT_FAILED", `its API server would no longer use the etcd servers ${left.join(", ")}`, {
     hint: "list all controllers; to remove a controller, run `khw-client remove NODE`",

@@ -16,15 +16,27 @@ export interface FirstStart {
   readonly members: InitialCluster;
 }
 
+/** The flag that etcd ignores as soon as it has data. Its value changes when controllers join or leave. */
+export const membersFlag = "--initial-cluster";
+
 /** Renders etcd.service from lab 07. */
 export function renderEtcd(desired: DesiredState): string {
+  return renderService(execStart(desired));
+}
+
+/** Renders the inputs of etcd that require a restart. They do not include the members of the first start. */
+export function renderEtcdWithoutMembers(desired: DesiredState): string {
+  return renderService(execStart(desired, { ...beginningOf(desired), members: new Map() }));
+}
+
+function renderService(start: string): string {
   return `[Unit]
 Description=etcd
 Documentation=https://github.com/coreos
 
 [Service]
 Type=notify
-${execStart(desired)}
+${start}
 Restart=on-failure
 RestartSec=5
 
@@ -89,7 +101,7 @@ function labFlags(own: Controller, { state, members }: FirstStart): string[][] {
     ["--listen-client-urls", `${clientUrl(own)},https://127.0.0.1:${etcdPorts.client}`],
     ["--advertise-client-urls", clientUrl(own)],
     ["--initial-cluster-token", "etcd-cluster-0"],
-    ["--initial-cluster", [...members].map(([name, url]) => `${name}=${url}`).join(",")],
+    [membersFlag, [...members].map(([name, url]) => `${name}=${url}`).join(",")],
     ["--initial-cluster-state", state],
     [`--data-dir=${etcdDataFolder}`],
   ];

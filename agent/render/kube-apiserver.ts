@@ -1,6 +1,6 @@
 import { type DesiredState, ownController, signsSeparately } from "../../proto/desired.ts";
 import { labRuntimeConfig } from "../../proto/kubernetes-versions.ts";
-import { credentialFile } from "../paths.ts";
+import { auditLogFile, credentialFile } from "../paths.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
 
@@ -26,7 +26,7 @@ function labFlags(desired: DesiredState): Flag[] {
     ["audit-log-maxage", "30"],
     ["audit-log-maxbackup", "3"],
     ["audit-log-maxsize", "100"],
-    ["audit-log-path", "/var/log/audit.log"],
+    ["audit-log-path", auditLogFile],
     ["authorization-mode", "Node,RBAC"],
     ["bind-address", "0.0.0.0"],
     ["client-ca-file", authorities],

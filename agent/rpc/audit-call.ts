@@ -84,6 +84,9 @@ const naming: ReadonlySet<string> = new Set([
   "restoreId",
   "snapshotId",
   "phase",
+  "node",
+  "purge",
+  "internalIp",
 ]);
 
 function auditTarget(message: unknown): string {

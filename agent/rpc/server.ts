@@ -9,6 +9,8 @@ import { EtcdServiceService } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import { etcdHandlers } from "./etcd.ts";
 import { EncryptionServiceService } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { encryptionHandlers } from "./encryption.ts";
+import { RemovalServiceService } from "../../proto/gen/khw/agent/v1/removal.ts";
+import { removalHandlers } from "./removal.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 import { healthHandlers } from "./health.ts";
 import { eventHandlers } from "./events.ts";
@@ -33,6 +35,7 @@ export function createRpcServer(options: HandlerOptions & { readonly enrolment: 
   server.addService(EnrolmentServiceService, enrolmentHandlers(options.enrolment, options));
   server.addService(EtcdServiceService, etcdHandlers(options));
   server.addService(EncryptionServiceService, encryptionHandlers(options));
+  server.addService(RemovalServiceService, removalHandlers(options));
   server.addService(HealthService, healthHandlers(options));
   server.addService(ServerReflectionService, { ...reflectionHandlers });
   server.addService(reflectionAlphaService, { ...reflectionHandlers });

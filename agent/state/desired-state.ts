@@ -70,7 +70,12 @@ function toWire({ driftPolicy, binaries, cluster, flags, credentials, etcd, ...s
   return {
     ...state,
     binaries: { ...binaries, mirrors: [...binaries.mirrors], sha256: { ...binaries.sha256 } },
-    cluster: { ...cluster, controllers: [...cluster.controllers], etcdServers: [...cluster.etcdServers] },
+    cluster: {
+      ...cluster,
+      controllers: [...cluster.controllers],
+      etcdServers: [...cluster.etcdServers],
+      leaving: [...cluster.leaving],
+    },
     flags: Object.fromEntries(
       Object.entries(flags).map(([component, { set, remove }]) => [component, { set, remove: [...remove] }]),
     ),

@@ -5,7 +5,7 @@ import { moveLeader } from "../etcd/move-leader.ts";
 import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
-import { etcdCommand, renderEtcd } from "../render/etcd.ts";
+import { etcdCommand, membersFlag, renderEtcd, renderEtcdWithoutMembers } from "../render/etcd.ts";
 import { dropIns } from "./drop-ins.ts";
 import { etcdData, etcdDisk, etcdMember, etcdPromoted, etcdRemembered } from "./etcd-member.ts";
 import { etcdFirstStart } from "./etcd-first-start.ts";
@@ -54,7 +54,8 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
     service({
       unit: "etcd.service",
       command: etcdCommand(desired),
-      inputs: [desired.etcd.version, renderEtcd(desired), ...readAtStart(desired)],
+      inputs: [desired.etcd.version, renderEtcdWithoutMembers(desired), ...readAtStart(desired)],
+      firstStartFlags: [membersFlag],
       needs: ["etcd/member"],
       beforeStop: moveLeader,
       ...(desired.etcd.dedicatedDisk && { mounts: [etcdDataFolder] }),

@@ -4,6 +4,7 @@ import type { Drift, Step } from "../../proto/step.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Os } from "../os/os.ts";
 import { wantsFolder } from "../paths.ts";
+import { recordAddedPackages } from "./added-packages.ts";
 
 const unit = "nginx.service";
 
@@ -15,7 +16,8 @@ export function nginxPackage(): Step<Os> {
     needs: ["identity"],
     check: async ({ packages }) =>
       (await packages.installed("nginx")) === undefined ? { summary: "is not installed" } : null,
-    apply: async ({ packages }, context) => packages.install("nginx", context),
+    apply: async ({ files, packages }, context) =>
+      packages.install("nginx", { ...context, adding: (names) => recordAddedPackages(files, names) }),
   };
 }
 

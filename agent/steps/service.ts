@@ -24,6 +24,11 @@ export interface WantedService {
    * step reports drift, even if the file has been restored since.
    */
   readonly reads?: readonly ReadFile[];
+  /**
+   * Flags whose value, the following argument, matters only for the first start with empty data. A process with another
+   * value is not restarted.
+   */
+  readonly firstStartFlags?: readonly string[];
   readonly needs: readonly string[];
   /** Mount points that the service requires. */
   readonly mounts?: readonly string[];
@@ -40,7 +45,7 @@ export interface WantedService {
  * start record shows what the input files contained when the process started.
  */
 export function service(wanted: WantedService): Step<Os> {
-  const { unit, command, reads = [], needs, beforeStop } = wanted;
+  const { unit, command, reads = [], firstStartFlags = [], needs, beforeStop } = wanted;
   const { digest, text: dropIn } = renderInputs(wanted);
   const dropInPath = inputsDropIn(unit);
 
@@ -57,7 +62,8 @@ export function service(wanted: WantedService): Step<Os> {
     if (running === undefined) return undefined;
     if (running.environment[inputsVariable] !== `sha256:${digest}`)
       return "its inputs (release, unit, configuration or credentials) differ from the desired ones";
-    if (running.argv.join("\0") !== command.join("\0")) return "its flags differ from the flags in its unit";
+    const [flags, wantedFlags] = [running.argv, command].map((argv) => withoutValues(argv, firstStartFlags).join("\0"));
+    if (flags !== wantedFlags) return "its flags differ from the flags in its unit";
     const program = await files.stat(command[0]);
     return program?.inode === running.inode && program.device === running.device
       ? null
@@ -107,6 +113,10 @@ export function service(wanted: WantedService): Step<Os> {
     },
     explain: async (os, drift) => (drift.process === "down" ? crashLoop(os, unit) : null),
   };
+}
+
+function withoutValues(argv: readonly string[], flags: readonly string[]): string[] {
+  return argv.filter((_, index) => !flags.includes(argv[index - 1] ?? ""));
 }
 
 /**

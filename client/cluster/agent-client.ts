@@ -38,6 +38,7 @@ import {
   type StoredVersion,
 } from "../../proto/gen/khw/agent/v1/encryption.ts";
 import { EtcdServiceClient } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import { RemovalServiceClient } from "../../proto/gen/khw/agent/v1/removal.ts";
 import { type ClientCalls, unaryCall } from "./calls.ts";
 import {
   channelCredentials,
@@ -48,6 +49,7 @@ import {
 } from "./channel.ts";
 import { type EtcdCalls, etcdCalls } from "./etcd-client.ts";
 import { type Dial, dialOf, rethrow } from "./refusal.ts";
+import { type RemovalCalls, removalCalls } from "./removal-client.ts";
 import { upload } from "./upload.ts";
 
 /** The agent of a node. Every failure is a KhwError with the node's name. */
@@ -100,6 +102,8 @@ export interface AgentNode {
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
   /** Calls for the etcd member on the agent's machine. */
   readonly etcd: EtcdCalls;
+  /** Calls that undo a bootstrap and remove controllers. */
+  readonly removal: RemovalCalls;
   /** Yields the agent's history. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;
   /** Yields the agent's audit entries; only administrators may read them. */
@@ -144,6 +148,7 @@ export function connectNode(
   const sameChannel = { ...channelOptions(name), channelOverride: client.getChannel() };
   const encryption = new EncryptionServiceClient(target, channel, { ...sameChannel });
   const etcd = new EtcdServiceClient(target, channel, { ...sameChannel });
+  const removal = new RemovalServiceClient(target, channel, { ...sameChannel });
   return {
     address,
     etcd: etcdCalls(etcd, {
@@ -151,6 +156,7 @@ export function connectNode(
       messages: (stream, signal) => messages(dial, stream, signal),
       explain: (error) => rethrow(dial, error),
     }),
+    removal: removalCalls(removal, { call }),
     info: (signal) => call(millis.info, signal, (options, done) => client.getInfo({}, new Metadata(), options, done)),
     status: (signal) =>
       call(millis.status, signal, (options, done) => client.getStatus({}, new Metadata(), options, done)),

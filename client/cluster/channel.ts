@@ -24,7 +24,7 @@ export interface ManagementIdentity {
   readonly certificate: Buffer;
   readonly key: Buffer;
   /** The register of agents, which lists revoked certificates; if absent, no certificate counts as revoked. */
-  readonly register?: Pick<Register, "revokedNames" | "revokedSerials">;
+  readonly register?: Pick<Register, "revokedNames" | "revokedSerials"> & Partial<Pick<Register, "removedNames">>;
 }
 
 /**
@@ -77,9 +77,9 @@ export function channelTls({ ca, certificate, key, register }: ManagementIdentit
     secureContext: createSecureContext({ ca, cert: certificate, key, minVersion: "TLSv1.3" }),
     checkServerIdentity: (name, peer) => {
       const revoked = register?.revokedNames.has(name) === true || register?.revokedSerials.has(peer.serialNumber);
-      return revoked === true
-        ? new Error(`certificate ${peer.serialNumber} of ${name} was revoked`)
-        : checkServerIdentity(name, peer);
+      if (revoked !== true) return checkServerIdentity(name, peer);
+      const why = register?.removedNames?.has(name) === true ? `, because ${name} was removed from the cluster` : "";
+      return new Error(`certificate ${peer.serialNumber} of ${name} was revoked${why}`);
     },
   };
 }

@@ -76,7 +76,8 @@ export async function openCluster(
     const instance = instances.find(({ name }) => name === spec.name);
     const address = { name: spec.name, host: hostOf(spec, instance, config), port: spec.port };
     const node = keep(connectNode(address, identity, channel));
-    const error = instance === undefined ? undefined : powerError(instance);
+    const isRemoved = identity.register?.removedNames?.has(spec.name) === true;
+    const error = isRemoved ? removedError(spec) : instance === undefined ? undefined : powerError(instance);
     return error === undefined ? { node } : { node, error };
   };
   const connected = config.nodes.map(connect);
@@ -186,6 +187,14 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
       hint: `use --nodes ${spec.name}=ADDRESS, or choose the other kind of address with --node-addresses`,
     },
   );
+}
+
+/** Returns the error for a node that was removed from the cluster together with its certificate; it is not contacted. */
+function removedError({ name }: NodeSpec): KhwError {
+  return new KhwError("WRONG_NODE", "the node was removed from the cluster, and its certificate is revoked", {
+    node: name,
+    hint: `take ${name} out of khw.yaml and --nodes; to use the machine again, run khw-client enrol --readmit`,
+  });
 }
 
 /** Returns the error for a machine that is not running. */

@@ -14,6 +14,8 @@ import type { Releases } from "./releases.ts";
 export interface Resolved {
   /** Every controller, in any order. */
   readonly controllers: readonly Controller[];
+  /** Controllers that are being removed. Default: no controllers. */
+  readonly leaving?: readonly Controller[];
   readonly publicAddress: string;
   readonly releases: Releases;
 }
@@ -26,7 +28,7 @@ export interface Resolved {
  */
 export async function toDesired(
   config: ClusterConfig,
-  { controllers: named, publicAddress, releases }: Resolved,
+  { controllers: named, leaving = [], publicAddress, releases }: Resolved,
   credentials: readonly Credential[],
 ): Promise<ReadonlyMap<string, wire.DesiredState>> {
   const { kubernetes, cluster } = config;
@@ -43,6 +45,7 @@ export async function toDesired(
       name: cluster.name,
       publicAddress,
       controllers: controllers.map(({ name, internalIp }) => ({ name, internalIp })),
+      leaving: leaving.map(({ name, internalIp }) => ({ name, internalIp })),
       etcdServers: [...(cluster.etcdServers ?? controllers.map(({ internalIp }) => `https://${internalIp}:2379`))],
       serviceCidr: cluster.serviceCidr,
       clusterCidr: cluster.clusterCidr,

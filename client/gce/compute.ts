@@ -6,7 +6,7 @@ export type Body<K extends Kind> = Partial<Resources[K]> & { readonly descriptio
 
 /** The possible changes to a target pool; the API has no PATCH for pools. Values are paths. */
 export type PoolChange =
-  | { readonly verb: "addInstance"; readonly instances: readonly string[] }
+  | { readonly verb: "addInstance" | "removeInstance"; readonly instances: readonly string[] }
   | { readonly verb: "addHealthCheck" | "removeHealthCheck"; readonly healthCheck: string };
 
 /**

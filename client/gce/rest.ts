@@ -98,7 +98,7 @@ function phrase(verb: string, { kind, name }: Reference): string {
 }
 
 function poolBody(change: PoolChange): object {
-  return change.verb === "addInstance"
+  return "instances" in change
     ? { instances: change.instances.map((instance) => ({ instance })) }
     : { healthChecks: [{ healthCheck: change.healthCheck }] };
 }

@@ -24,6 +24,8 @@ export const noMembership: Membership = { clusterId: "", joining: [], obstacles:
 
 export interface Compared {
   readonly controllers: readonly Controller[];
+  /** Controllers that are being removed, whose members may still exist. Default: no controllers. */
+  readonly leaving?: readonly Controller[];
   /** The agents' reports about etcd. */
   readonly nodes: readonly NodeEtcd[];
   /** The etcd release that new members get, for example "v3.4.15". */
@@ -31,7 +33,7 @@ export interface Compared {
 }
 
 /** Compares the configured controllers with the members of etcd. */
-export function compareMembership({ controllers, nodes, version }: Compared): Membership {
+export function compareMembership({ controllers, leaving = [], nodes, version }: Compared): Membership {
   // A restore creates a new cluster, and holds all machines until every member belongs to it.
   if (nodes.some((node) => unfinishedRestore(node) !== undefined)) return noMembership;
   const ids = clustersOf(nodes);
@@ -39,7 +41,8 @@ export function compareMembership({ controllers, nodes, version }: Compared): Me
   // Until a member has been healthy once, a first bootstrap is under way.
   if (clusterId === undefined) return noMembership;
   if (ids.size > 1) return { ...noMembership, clusterId, obstacles: [severalClusters(ids)] };
-  const members = membersNow(nodes, clusterId);
+  const gone = new Set(leaving.map(peerUrl));
+  const members = membersNow(nodes, clusterId)?.filter(({ peerUrls }) => !peerUrls.some((url) => gone.has(url)));
   if (members === undefined) return { ...noMembership, clusterId, obstacles: withoutAnswer(controllers, nodes) };
   const voting = new Set(members.filter(({ learner }) => !learner).flatMap(({ peerUrls }) => peerUrls));
   const learning = new Set(members.filter(({ learner }) => learner).flatMap(({ peerUrls }) => peerUrls));
@@ -108,7 +111,7 @@ function listed(machines: readonly { readonly name: string; readonly internalIp:
 }
 
 /** An even number of members survives the loss of no more members than one member less. */
-function evenWarning(count: number): string[] {
+export function evenWarning(count: number): string[] {
   if (count % 2 === 1) return [];
   const quorum = count / 2 + 1;
   const tolerated = count - quorum;

@@ -73,6 +73,8 @@ export interface PrepareOptions {
   readonly emulation?: Emulation;
   /** See ReleaseOptions. Default: false. */
   readonly restoresData?: boolean;
+  /** Controllers that are being removed, so that the agents accept a shorter list. Default: no controllers. */
+  readonly leaving?: readonly Controller[];
 }
 
 /** The losses that the administrator accepts. By default, no losses are accepted. */
@@ -97,10 +99,11 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     isManaged(config) ? readEtcd(members, signal) : [],
   ]);
   const releases = wantedReleases(config, running, emulation);
-  const membership = compareMembership({ controllers, nodes: etcd, version: releases.etcd });
+  const { leaving = [] } = options;
+  const membership = compareMembership({ controllers, leaving, nodes: etcd, version: releases.etcd });
   // Comes before the credentials, because their errors would hide the reason.
   refuseFindings(membership.obstacles);
-  const resolved = { controllers, publicAddress, releases };
+  const resolved = { controllers, leaving, publicAddress, releases };
   const provide = { addresses: resolved, members, complete: newCredentials === "keep" };
   const made = newCredentials === "refuse" ? undefined : await provideCredentials(config, provide);
   const mayReissue = newCredentials !== "refuse" && membership.joining.length > 0;

@@ -10,6 +10,8 @@ export interface Context {
   readonly size?: () => { readonly rows: number; readonly columns: number };
   /** Asks for confirmation on the terminal; absent if no user can answer. */
   readonly confirm?: (question: string) => Promise<boolean>;
+  /** Asks for a line of text on the terminal; absent if no user can answer. Returns undefined after Ctrl-C. */
+  readonly prompt?: (question: string) => Promise<string | undefined>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborted by the first Ctrl-C (or SIGTERM). */
   readonly signal: AbortSignal;

@@ -11,7 +11,7 @@ import type { Kind, Resources } from "../../client/gce/resources.ts";
 import type { AgentNode } from "../../client/cluster/agent-client.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { DrainReason, type GetPlanResponse, GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { unusedEtcd } from "./etcd-calls.ts";
+import { unusedEtcd, unusedRemoval } from "./etcd-calls.ts";
 
 const rollingUpdate = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 
@@ -87,6 +87,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     watch: unused,
     logs: unused,
     etcd: unusedEtcd,
+    removal: unusedRemoval,
     history: unused,
     audit: unused,
     storedValues: unused,

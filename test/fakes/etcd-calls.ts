@@ -1,4 +1,5 @@
 import type { EtcdCalls } from "../../client/cluster/etcd-client.ts";
+import type { RemovalCalls } from "../../client/cluster/removal-client.ts";
 
 const unused = (): never => {
   throw new Error("not called in this test");
@@ -16,3 +17,6 @@ export const unusedEtcd: EtcdCalls = {
   defragment: unused,
   join: unused,
 };
+
+/** A node's calls for its removal, for tests that do not remove nodes. */
+export const unusedRemoval: RemovalCalls = { reset: unused, uninstall: unused, removeEtcdMember: unused };

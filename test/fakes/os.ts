@@ -100,6 +100,13 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     clock,
     largeFiles: createFakeBulk(files),
     etcdctl: createFakeEtcdctl(files),
+    outside: {
+      removeFiles: async (paths) => {
+        for (const path of paths) await files.remove(path);
+      },
+      removeEmptyFolders: (path) => removeEmptyFolders(files, path),
+      makeFolder: (path) => files.mkdir(path, 0o755),
+    },
     identity: options.identity ?? fakeIdentity,
     architecture: "amd64",
     repository: new Map(),
@@ -127,10 +134,11 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     machine: { read: async () => machine },
     packages: {
       installed: async (name) => installed.get(name),
-      install: async (name, { progress }) => {
+      install: async (name, { progress, adding }) => {
         changes.push(`install ${name}`);
         const found = os.repository.get(name);
         if (found === undefined) throw new KhwError("PACKAGE_FAILED", `E: Unable to locate package ${name}`);
+        await adding([name]);
         progress(`Setting up ${name} (${found.version}) ...`);
         for (const [path, content] of Object.entries(found.files ?? {})) files.put(path, content);
         for (const unit of found.units ?? []) {
@@ -138,6 +146,20 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
           await systemd.start(unit, AbortSignal.timeout(1000));
         }
         installed.set(name, found.version);
+      },
+      left: async (names) => names.filter((name) => installed.has(name)),
+      purge: async (names) => {
+        for (const name of names) {
+          changes.push(`purge ${name}`);
+          const { files: contents = {}, units = [] } = os.repository.get(name) ?? { version: "" };
+          for (const unit of units) {
+            await systemd.stop(unit, AbortSignal.timeout(1000));
+            await systemd.disable(unit);
+          }
+          for (const path of Object.keys(contents)) files.drop(path);
+          await removeEmptyFolders(files, "/etc/nginx");
+          installed.delete(name);
+        }
       },
       testNginx: async () => {
         if (os.nginxComplaint !== "") throw new KhwError("SERVICE_FAILED", os.nginxComplaint);
@@ -175,6 +197,12 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     },
   };
   return os;
+}
+
+async function removeEmptyFolders(files: FakeFiles, path: string): Promise<void> {
+  if ((await files.stat(path))?.kind !== "directory") return;
+  for (const name of await files.list(path)) await removeEmptyFolders(files, `${path}/${name}`);
+  if ((await files.list(path)).length === 0) await files.remove(path);
 }
 
 function mirrored(os: FakeOs, path: string): string | Uint8Array {

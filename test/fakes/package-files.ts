@@ -41,5 +41,8 @@ export function createFakePackageFiles({ files, systemd, changes }: FakePackageF
       files.put(`/lib/systemd/system/${unit}`, "[Service]\nExecStart=/usr/bin/apt-get\n");
       await systemd.start(unit, AbortSignal.timeout(1000));
     },
+    beginRemoval: async (name, { purge }) => {
+      changes.push(`apt-get ${purge ? "purge" : "remove"} ${name}`);
+    },
   };
 }

@@ -161,6 +161,11 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
       const unit = await loadedUnit(name);
       unit.status = { ...unit.status, unitFileState: "enabled" };
     },
+    disable: async (name) => {
+      changes.push(`disable ${name}`);
+      const unit = await load(name);
+      if (unit !== undefined) unit.status = { ...unit.status, unitFileState: "disabled" };
+    },
     start: async (name) => {
       changes.push(`start ${name}`);
       const unit = await loadedUnit(name);

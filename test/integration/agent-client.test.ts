@@ -13,7 +13,7 @@ import { inspect } from "../../client/rollout/findings.ts";
 import type { NodeWork } from "../../client/cluster/node-work.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { unusedEtcd } from "../fakes/etcd-calls.ts";
+import { unusedEtcd, unusedRemoval } from "../fakes/etcd-calls.ts";
 import { type AgentServer, startAgent } from "../fixtures/agent-server.ts";
 import { labState } from "../fixtures/lab-cluster.ts";
 import { applyAll, labDesired, labMachine, never } from "../fixtures/machine.ts";
@@ -293,6 +293,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     restart: unused,
     setMaintenance: unused,
     etcd: unusedEtcd,
+    removal: unusedRemoval,
     storedValues: unused,
     storedVersions: unused,
     close: () => {},

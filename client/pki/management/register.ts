@@ -6,13 +6,22 @@ import { KhwError } from "../../../proto/errors.ts";
 /** An event about an agent's name. Times are in ISO 8601, serial numbers in hex as node:crypto writes them. */
 type RegisterEntry =
   | { readonly event: "issued"; readonly at: string; readonly name: string; readonly serial: string }
-  | { readonly event: "revoked"; readonly at: string; readonly name: string; readonly serials: readonly string[] }
+  | {
+      readonly event: "revoked";
+      readonly at: string;
+      readonly name: string;
+      readonly serials: readonly string[];
+      /** Whether the node was removed from its cluster. */
+      readonly removed?: boolean;
+    }
   | { readonly event: "readmitted"; readonly at: string; readonly name: string };
 
 /** The management CA's record of the agents: the certificates that it signed, and the revocations. */
 export interface Register {
   /** The names that must not receive a certificate. */
   readonly revokedNames: ReadonlySet<string>;
+  /** The revoked names of nodes that were removed from their cluster. */
+  readonly removedNames: ReadonlySet<string>;
   /** Serial numbers that are rejected permanently, even if the agent's name was readmitted. */
   readonly revokedSerials: ReadonlySet<string>;
   /** The serial numbers of all certificates that were signed for each name. */
@@ -37,6 +46,7 @@ export async function readRegister(folder: string): Promise<Register> {
     throw new KhwError("CREDENTIAL_INVALID", `${path}: ${cause.message}`, { cause });
   });
   const revokedNames = new Set<string>();
+  const removedNames = new Set<string>();
   const revokedSerials = new Set<string>();
   const issued = new Map<string, readonly string[]>();
   for (const [index, line] of text.split("\n").entries()) {
@@ -49,14 +59,16 @@ export async function readRegister(folder: string): Promise<Register> {
         break;
       case "revoked":
         revokedNames.add(entry.name);
+        if (entry.removed === true) removedNames.add(entry.name);
         for (const serial of entry.serials) revokedSerials.add(serial);
         break;
       case "readmitted":
         revokedNames.delete(entry.name);
+        removedNames.delete(entry.name);
         break;
     }
   }
-  return { revokedNames, revokedSerials, issued };
+  return { revokedNames, removedNames, revokedSerials, issued };
 }
 
 /**

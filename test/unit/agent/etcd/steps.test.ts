@@ -5,6 +5,7 @@ import { renderEtcd, renderEtcdGuard } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
+import { Cluster } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
 import {
   applyAll,
@@ -387,4 +388,25 @@ t.test("an invalid record does not count as a new machine", async (t) => {
     const { errors } = await applyAll(steps, os);
     t.match(errors[0], { code: "IO_FAILED", message: /is not a valid record of an etcd member/ }, text);
   }
+});
+
+t.test("another list of members is written to the unit, but does not restart etcd", async (t) => {
+  const os = await member(t);
+  const smaller = labDesiredWithEtcd({
+    cluster: Cluster.fromPartial({ ...labState().cluster, controllers: controllers.slice(0, 2) }),
+  });
+  const step = (id: string, of = smaller) => {
+    const found = controllerSteps(of, { drained: false }).find((step) => step.id === id);
+    return found === undefined ? [] : [{ ...found, needs: [] }];
+  };
+  const count = os.systemd.changes.length;
+  for (const id of ["unit/etcd", "service/etcd"]) t.strictSame((await applyAll(step(id), os)).errors, []);
+  t.match(
+    os.files.text("/etc/systemd/system/etcd.service"),
+    /--initial-cluster controller-0=[^,]+,controller-1=[^,]+ /,
+  );
+  t.notOk(os.systemd.changes.slice(count).some((change) => /^(restart|stop|start) /.test(change)));
+  t.strictSame(await planAll(step("service/etcd"), os), {});
+  const newer = { ...smaller, etcd: { ...smaller.etcd, version: "v3.4.100" } };
+  t.match(await planAll(step("service/etcd", newer), os), { "service/etcd": /inputs have changed/ });
 });

@@ -53,6 +53,7 @@ t.test("values that differ between clusters follow the desired state", async (t)
     name: "blue",
     publicAddress: "198.51.100.7",
     controllers: [{ name: "controller-0", internalIp: "10.1.0.4" }],
+    leaving: [],
     etcdServers: ["https://10.1.0.4:2379"],
     serviceCidr: "10.96.0.0/16",
     clusterCidr: "10.97.0.0/16",

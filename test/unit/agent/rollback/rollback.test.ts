@@ -154,6 +154,7 @@ t.test("files that all controllers share are not rolled back on one of them", as
   const cluster = {
     ...older.cluster,
     controllers: [...older.cluster.controllers],
+    leaving: [],
     etcdServers,
     nodePortRange: "30000-30100",
   };

@@ -108,7 +108,7 @@ t.test("nginx's reload is complete when no old worker accepts connections any mo
   const site = "/etc/nginx/sites-available/site";
   const machine = async () => {
     const os = labMachine();
-    await os.packages.install("nginx", { signal: never, progress: () => {} });
+    await os.packages.install("nginx", { signal: never, progress: () => {}, adding: async () => {} });
     os.files.put(site, "server {}");
     const { mainPid } = await os.systemd.unit("nginx.service");
     const titles = new Map([[2, "nginx: worker process"]]);

@@ -392,6 +392,7 @@ t.test("the machine is identified on the first call, again after a failure, and 
     status: () => {},
     log: () => {},
     failed: ({ message }) => failures.push(message),
+    restart: () => {},
     signal: never,
   });
   await Promise.all([t.rejects(node(), { code: "METADATA_UNAVAILABLE" }), t.rejects(node())]);

@@ -63,7 +63,8 @@ class FakeCompute implements Compute {
   changePool: Compute["changePool"] = async (pool, change) => {
     const held = await this.get(pool);
     if (held === undefined) throw new Error("there is no pool");
-    if (change.verb === "addInstance") {
+    if ("instances" in change) {
+      if (change.verb === "removeInstance") throw new Error("the load balancer's steps remove no instance");
       this.mutations.push(`add ${change.instances.map((path) => path.split("/").at(-1)).join(",")}`);
       this.resources.set(pool.path, { ...held, instances: [...held.instances, ...change.instances] });
       return;

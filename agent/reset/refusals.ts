@@ -1,0 +1,101 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { clientUrl, peerUrl } from "../../proto/etcd.ts";
+import type { ResetRequest } from "../../proto/gen/khw/agent/v1/removal.ts";
+import { refuse, show } from "../../proto/validate.ts";
+import { demandOwnView } from "../health/own-view.ts";
+import { listMembers } from "../etcd/api.ts";
+import { findQuorum } from "../etcd/quorum.ts";
+import { type MemberRecord, readMemberRecord } from "../etcd/record.ts";
+import { hasData } from "../etcd/data.ts";
+import type { Os } from "../os/os.ts";
+import { credentialFile } from "../paths.ts";
+import { shareCertificate } from "../preflight/other-cluster.ts";
+
+/**
+ * Refuses a request that is meant for another machine or another cluster.
+ * @throws KhwError INVALID_ARGUMENT, IDENTITY_MISMATCH
+ */
+export async function refuseOther(
+  { node, clusterName, caPem }: ResetRequest,
+  { files, identity }: Pick<Os, "files" | "identity">,
+  kept: DesiredState | undefined,
+): Promise<void> {
+  if (clusterName === "") refuse("cluster_name", "is empty");
+  if (node !== identity.name)
+    throw mismatch(`this machine is ${identity.name}, not ${show(node)}`, "correct the node's address in khw.yaml");
+  if (kept !== undefined && kept.cluster.name !== clusterName) {
+    const why = `this machine belongs to the cluster ${show(kept.cluster.name)}, not to ${show(clusterName)}`;
+    throw mismatch(why, "correct the node's address or `cluster.name` in khw.yaml");
+  }
+  const path = credentialFile("ca.pem");
+  const own = (await files.read(path))?.toString("utf8") ?? "";
+  if (caPem === "" || own === "" || shareCertificate(own, caPem)) return;
+  throw mismatch(
+    `${path} on this machine is the CA of another cluster`,
+    "specify the folder with the credentials of this machine's cluster with --credentials",
+  );
+}
+
+function mismatch(why: string, hint: string): KhwError {
+  return new KhwError("IDENTITY_MISMATCH", `nothing was reset, because ${why}`, { hint });
+}
+
+/**
+ * Refuses a reset that would cost etcd its quorum. A machine that is no member of the others' cluster can always be
+ * reset.
+ * @throws KhwError WOULD_INTERRUPT; NOT_READY if the agent cannot trust its own observations
+ */
+export async function refuseLostQuorum(os: Os, signal: AbortSignal): Promise<void> {
+  const record = await readMemberRecord(os.files);
+  if (record === undefined || (record.stage === "forming" && !(await hasData(os.files)))) return;
+  await demandOwnView(os, signal);
+  const others = otherServers(record, os);
+  if (others.length === 0)
+    throw lost(
+      "this machine has the cluster's only etcd member",
+      "to remove the whole cluster, run `khw-client reset --all`",
+    );
+  if (await isListedNowhere(os, others, signal)) return;
+  const { clusterId } = record.stage === "forming" ? { clusterId: undefined } : record;
+  try {
+    await findQuorum(os.etcd, others, { clusterId, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof KhwError)) throw error;
+    throw lost(
+      `etcd would lose its quorum: ${error.message}`,
+      `to remove this node from the cluster, run \`khw-client remove ${os.identity.name}\`; to remove the whole cluster, run \`khw-client reset --all\``,
+    );
+  }
+}
+
+function lost(why: string, hint: string): KhwError {
+  return new KhwError("WOULD_INTERRUPT", `nothing was reset, because ${why}`, { hint });
+}
+
+/** Returns the client URLs of the other members that are known on this machine. */
+function otherServers({ members }: MemberRecord, { identity }: Pick<Os, "identity">): string[] {
+  const own = peerUrl(identity);
+  return [...members.values()]
+    .filter((url) => url !== own)
+    .map((url) => clientUrl({ internalIp: new URL(url).hostname }));
+}
+
+/** Whether another member answers, and no answer lists this machine as a member. */
+async function isListedNowhere(os: Os, servers: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const own = peerUrl(os.identity);
+  const lists = await Promise.all(
+    servers.map(async (server) => {
+      try {
+        return await listMembers(os.etcd, server, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof KhwError) return undefined;
+        throw error;
+      }
+    }),
+  );
+  const answers = lists.filter((list) => list !== undefined);
+  return answers.length > 0 && answers.every((list) => list.every(({ peerUrls }) => !peerUrls.includes(own)));
+}

@@ -1,0 +1,54 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { Controller } from "../../proto/desired.ts";
+import { peerUrl } from "../../proto/etcd.ts";
+import { memberOf, type NodeEtcd } from "../etcd/overview.ts";
+
+/** The etcd cluster without a controller that is being removed. */
+export interface Remaining {
+  /** The member that leaves; undefined if etcd has no such member any more. */
+  readonly leaving: EtcdPeer | undefined;
+  /** The voting members that stay. */
+  readonly voters: number;
+}
+
+/**
+ * Checks that the remaining members have a quorum of their own without the controller, and that each of them is a
+ * controller. `nodes` are the answers of the controllers that stay.
+ * @throws KhwError WOULD_INTERRUPT with the numbers; ETCD_CONFLICT for a member that is not a controller
+ */
+export function checkRemaining(
+  nodes: readonly NodeEtcd[],
+  { name, controllers }: { readonly name: string; readonly controllers: readonly Controller[] },
+): Remaining {
+  const answers = nodes.flatMap((node) => memberOf(node) ?? []);
+  const withLeader = answers.filter(({ leaderId }) => leaderId !== "");
+  const [first] = withLeader;
+  if (first === undefined) {
+    throw new KhwError(
+      "WOULD_INTERRUPT",
+      `etcd has no quorum: none of the ${nodes.length} other members has a leader`,
+      {
+        hint: "repair etcd first; see `khw-client etcd status`",
+      },
+    );
+  }
+  const leaving = first.members.find((member) => member.name === name);
+  const staying = first.members.filter((member) => member !== leaving);
+  const known = new Set(controllers.map(peerUrl));
+  const foreign = staying.filter(({ peerUrls }) => peerUrls.some((url) => !known.has(url)));
+  if (foreign.length > 0) {
+    const names = foreign.map(({ name, peerUrls }) => name || peerUrls.join(", ")).join(", ");
+    throw new KhwError("ETCD_CONFLICT", `etcd has members that are not among the remaining controllers: ${names}`, {
+      hint: "list all controllers that stay in khw.yaml or --nodes; see `khw-client etcd status`",
+    });
+  }
+  const voters = staying.filter(({ learner }) => !learner).length;
+  const healthy = withLeader.filter(({ clusterId, learner }) => clusterId === first.clusterId && !learner).length;
+  const needed = Math.floor(voters / 2) + 1;
+  if (healthy >= needed) return { leaving, voters };
+  const what = `${healthy} of the ${voters} remaining members ${healthy === 1 ? "is" : "are"} healthy`;
+  throw new KhwError("WOULD_INTERRUPT", `etcd would lose its quorum: ${what}, but ${needed} are needed`, {
+    hint: "repair the other members first; see `khw-client etcd status`",
+  });
+}

@@ -1,0 +1,64 @@
+import { KhwError } from "../../proto/errors.ts";
+import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
+import { type NodeSpec, parseNodes } from "../config/nodes.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+
+/** The cluster without a controller that is being removed, and that controller. */
+export interface Parting {
+  readonly name: string;
+  /** The cluster as it is; without the controller if its machine is dead. */
+  readonly all: OpenCluster;
+  /** The cluster as it will be. */
+  readonly rest: OpenCluster;
+  /** Undefined if the machine is dead and is not contacted. */
+  readonly leaving: Member | undefined;
+}
+
+/**
+ * Returns the configuration without the node, and the node. The node may already be missing in the configuration.
+ * @throws KhwError INVALID_ARGUMENT
+ */
+export function splitNodes(
+  { nodes }: Pick<ClusterConfig, "nodes">,
+  text: string,
+): { readonly leaving: NodeSpec; readonly rest: readonly NodeSpec[] } {
+  const [named, ...others] = parseNodes("node", text);
+  if (named === undefined || others.length > 0)
+    throw new KhwError("INVALID_ARGUMENT", "remove takes one node at a time", {
+      hint: "run the command once for each node",
+    });
+  const rest = nodes.filter(({ name }) => name !== named.name);
+  if (rest.length === 0)
+    throw new KhwError("INVALID_ARGUMENT", `${named.name} is the only node, so no cluster would be left`, {
+      hint: "list all controllers in khw.yaml or --nodes; to remove the whole cluster, run `khw-client reset --all`",
+    });
+  return { leaving: nodes.find(({ name }) => name === named.name) ?? named, rest };
+}
+
+/** Opens the cluster, and divides it. A dead machine is neither looked up nor contacted. */
+export async function openParting(
+  config: ClusterConfig,
+  { node, dead, signal }: { readonly node: string; readonly dead: boolean; readonly signal: AbortSignal },
+): Promise<Parting & AsyncDisposable> {
+  const { leaving, rest } = splitNodes(config, node);
+  const { name } = leaving;
+  const opened = await openCluster({ ...config, nodes: dead ? rest : [...rest, leaving] }, signal);
+  const stays = (other: { readonly name: string }): boolean => other.name !== name;
+  const { cloud } = opened;
+  return {
+    name,
+    all: opened,
+    rest: {
+      ...opened,
+      config: { ...config, nodes: rest },
+      members: opened.members.filter(({ node }) => stays(node.address)),
+      instances: opened.instances.filter(stays),
+      cloud: cloud && {
+        ...cloud,
+        loadBalancer: { ...cloud.loadBalancer, instances: cloud.loadBalancer.instances.filter(stays) },
+      },
+    },
+    leaving: opened.members.find(({ node }) => !stays(node.address)),
+    [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,125 @@
+import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { DrainReason } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { StepEvent } from "../../proto/step.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { leave } from "../drain/drain.ts";
+import { readServingStates, serves } from "../drain/serving-state.ts";
+import { phase } from "../progress/phase.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
+import type { NodeOutcome } from "../rollout/one-by-one.ts";
+
+export interface ResetNodeOptions extends ProgressOptions {
+  readonly cluster: OpenCluster;
+  /** The certificate of the cluster's CA; empty if this workstation does not have it. */
+  readonly caPem: string;
+  /** Whether to remove logs and snapshots, too. */
+  readonly purge: boolean;
+  /** Whether to remove the agent's package at the end. */
+  readonly uninstall: boolean;
+  /** Whether the whole cluster is removed. If so, the node is not drained first. */
+  readonly wholeCluster: boolean;
+}
+
+/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
+const never = new AbortController().signal;
+
+/** The time in which an agent restarts after the reset, on a busy machine. */
+const restartMillis = 90_000;
+/** The time in which apt removes the agent's package. */
+const uninstallMillis = 300_000;
+
+/**
+ * Drains a node, has its agent undo the bootstrap, and waits until the agent has restarted without a desired state. The
+ * same call continues after an interruption.
+ */
+export async function resetNode(node: AgentNode, options: ResetNodeOptions): Promise<NodeOutcome> {
+  const { cluster, caPem, purge, uninstall, wholeCluster, progress, signal } = options;
+  const { name } = node.address;
+  const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: name, event });
+  const clusterName = cluster.config.cluster.name;
+  const request = { node: name, clusterName, caPem, purge, wholeCluster, checkOnly: false };
+  if (!wholeCluster) {
+    // A refused reset must not leave the node drained.
+    await node.removal.reset({ ...request, checkOnly: true }, signal);
+    await drainFirst(node, { cluster, signal, emit });
+  }
+  const { changes, left } = await phase({ id: "reset", summary: "is being reset" }, emit, async (tell) => {
+    const response = await node.removal.reset(request, never);
+    tell("waiting for the agent to restart");
+    await restarted(node, cluster);
+    return response;
+  });
+  for (const text of left) note(progress, `${name}: ${text}`);
+  if (uninstall) {
+    await phase({ id: "uninstall", summary: "its agent is being removed" }, emit, () =>
+      uninstalled(node, { cluster, purge }),
+    );
+  }
+  return { node, changed: changes.length };
+}
+
+interface DrainFirstOptions {
+  readonly cluster: OpenCluster;
+  readonly signal: AbortSignal;
+  readonly emit: (event: StepEvent) => void;
+}
+
+/** Drains a node that serves traffic. A node that is partly reset does not serve any more. */
+export async function drainFirst(node: AgentNode, { cluster, signal, emit }: DrainFirstOptions): Promise<void> {
+  const { cloud, config } = cluster;
+  const own = (await readServingStates(cluster, signal)).find(({ name }) => name === node.address.name);
+  if (own === undefined || !serves(own)) return;
+  const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
+  await leave(node, { cloud, timeouts: config.timeouts, signal, emit, reason });
+}
+
+/** Waits until the agent answers without a trace of an operation, which shows that its state is cleared. */
+async function restarted(node: AgentNode, cluster: OpenCluster): Promise<void> {
+  await waitFor({
+    what: "the agent has not restarted after the reset",
+    check: async (): Promise<Look<void>> => {
+      try {
+        const { operation } = await cluster.reconnect(node).info(never);
+        return operation === undefined ? { reached: undefined } : { seen: "the agent still has its state" };
+      } catch (error) {
+        return { seen: toKhwError(error).message };
+      }
+    },
+    deadlineMillis: restartMillis,
+    intervalMillis: 500,
+    signal: never,
+    late: ({ seen }) =>
+      new KhwError("TIMEOUT", `the agent has not restarted after the reset: ${seen}`, {
+        hint: "see `journalctl -u khw-agent` on the node, then run the same command again",
+      }),
+  });
+}
+
+/** Removes the agent's package. Afterwards, no agent answers any more. */
+async function uninstalled(
+  node: AgentNode,
+  { cluster, purge }: { readonly cluster: OpenCluster; readonly purge: boolean },
+): Promise<void> {
+  await cluster.reconnect(node).removal.uninstall({ purge }, never);
+  await waitFor({
+    what: "the agent's package is still installed",
+    check: async (): Promise<Look<void>> => {
+      try {
+        await cluster.reconnect(node).info(never);
+        return { seen: "the agent still answers" };
+      } catch (error) {
+        const { code, message } = toKhwError(error);
+        return code === "UNREACHABLE" ? { reached: undefined } : { seen: message };
+      }
+    },
+    deadlineMillis: uninstallMillis,
+    intervalMillis: 1_000,
+    signal: never,
+    late: ({ seen }) =>
+      new KhwError("TIMEOUT", `the agent's package is still installed: ${seen}`, {
+        hint: "see `journalctl -u khw-agent-removal` on the node",
+      }),
+  });
+}

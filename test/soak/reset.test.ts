@@ -1,0 +1,147 @@
+/** Resets machines, and compares everything on their disks with the state before the bootstrap. */
+import { readdir, stat } from "node:fs/promises";
+import { join } from "node:path";
+
+import t, { type Test } from "tap";
+
+import { compareTrees, type Exception, formatDifferences } from "../crash/compare.ts";
+import { type Digests, readTree, type Tree } from "../crash/tree.ts";
+import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+
+/** The parts of a machine that a reset with --purge may leave different, and why. */
+const exceptions: readonly Exception[] = [
+  { path: /^var\/log(\/.*)?$/, free: "presence", why: "logs of other programs" },
+  { path: /^var\/cache(\/.*)?$/, free: "presence", why: "apt's caches" },
+  { path: /^var\/lib\/apt\/.+/, free: "presence", why: "apt's lists of packages" },
+  {
+    path: /^var\/lib\/dpkg\/(status|available|diversions|statoverride|triggers\/.+)(-old)?$/,
+    free: "presence",
+    why: "dpkg's records",
+  },
+  { path: /^var\/backups(\/.*)?$/, free: "presence", why: "copies of dpkg's records" },
+  { path: /^var\/lib\/systemd\/(random-seed|timers\/.+)$/, free: "presence", why: "systemd's own records" },
+  { path: /^var\/tmp\/systemd-private-.*/, free: "presence", why: "folders of units that are running" },
+  {
+    path: /^var\/lib\/khw-agent\/(audit|audit-refused|history)(\.1)?$/,
+    free: "presence",
+    why: "the agent's records since the reset",
+  },
+];
+
+const all = ["--nodes", "controller-0,1,2"];
+const digests: Digests = new Map();
+
+t.test("three machines on which khw installs etcd", async (t) => {
+  await using scene = await openScene(3, "", { withEtcd: false });
+  const { testbed, workstation, bootstrap, node, start } = scene;
+  const before = await listings(scene);
+  const isAsBefore = async (t: Test, nodes: readonly TestbedNode[] = testbed.nodes): Promise<void> => {
+    for (const node of nodes) {
+      const differences = compareTrees(before.get(node.name) ?? new Map(), await listing(node), exceptions);
+      t.equal(formatDifferences(differences), "", node.name);
+    }
+  };
+  const isHealthy = async (t: Test): Promise<void> => {
+    const { code, stdout, stderr } = await workstation.khw(["status", ...all]);
+    t.equal(code, 0, stdout + stderr);
+  };
+
+  await scenario(t, "reset --all after a bootstrap leaves the machines as before", async (t) => {
+    const first = await bootstrap();
+    t.equal(first.code, 0, first.stderr);
+    failsWith(t, await workstation.khw(["reset", "--all", "--yes", "prod", ...all]), "INVALID_ARGUMENT", [
+      /nothing was changed/,
+    ]);
+    const { code, stdout, stderr } = await workstation.khw([
+      "reset",
+      "--all",
+      "--yes",
+      "kubernetes",
+      "--purge",
+      ...all,
+    ]);
+    t.equal(code, 0, stdout + stderr);
+    for (const line of stdout.split("\n")) t.comment(line);
+    const saved = (await readdir(workstation.folder)).find((name) => name.startsWith("khw-snapshot-")) ?? "";
+    const { size, mode } = await stat(join(workstation.folder, saved));
+    t.ok(size > 10_000, `the snapshot ${saved} has ${size} bytes`);
+    t.equal(mode & 0o777, 0o600);
+    await isAsBefore(t);
+    const { resources } = await testbed.compute.state();
+    t.strictSame(
+      Object.keys(resources).filter((path) => /targetPools|forwardingRules|httpHealthChecks/.test(path)),
+      [],
+    );
+  });
+
+  await scenario(t, "a second bootstrap on the same machines ends healthy", async (t) => {
+    const { code, stdout, stderr } = await bootstrap();
+    t.equal(code, 0, stdout + stderr);
+    await isHealthy(t);
+  });
+
+  await scenario(
+    t,
+    "reset of one node: refused without a quorum, otherwise undone, and bootstrap brings the node back",
+    async (t) => {
+      await node(1).must(["systemctl", "kill", "--signal=STOP", "etcd.service"]);
+      failsWith(t, await workstation.khw(["reset", "controller-2", ...all]), "WOULD_INTERRUPT", [/needs 2 of 3/]);
+      await node(1).must(["systemctl", "kill", "--signal=CONT", "etcd.service"]);
+      await workstation.mustKhw(["bootstrap", ...all]);
+      const { code, stdout, stderr } = await workstation.khw(["reset", "controller-2", "--purge", ...all]);
+      t.equal(code, 0, stdout + stderr);
+      await isAsBefore(t, [node(2)]);
+      const again = await bootstrap();
+      t.equal(again.code, 0, again.stdout + again.stderr);
+      await isHealthy(t);
+    },
+  );
+
+  await scenario(t, "a reset whose agents and client are killed continues with the same command", async (t) => {
+    for (const delay of [300, 1500, 4000]) {
+      const running = start("reset", "--all", "--yes", "kubernetes", "--purge", ...all);
+      await running.said(/is being reset/);
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      running.kill();
+      for (const node of testbed.nodes) await node.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+      await running.ended;
+      const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...all];
+      const { code, stdout, stderr } = await workstation.khw(args);
+      t.equal(code, 0, `${delay} ms: ${stdout}${stderr}`);
+      await isAsBefore(t);
+      const again = await bootstrap();
+      t.equal(again.code, 0, again.stdout + again.stderr);
+    }
+    await isHealthy(t);
+  });
+
+  await scenario(t, "--uninstall removes the agent's package last", async (t) => {
+    const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--uninstall", ...all];
+    const { code, stdout, stderr } = await workstation.khw(args);
+    t.equal(code, 0, stdout + stderr);
+    for (const node of testbed.nodes) {
+      t.match((await node.run(["dpkg-query", "--show", "khw-agent"])).stderr, /no packages found/);
+      const left = await node.run([
+        "ls",
+        "-d",
+        "/etc/khw-agent",
+        "/var/lib/khw-agent",
+        "/etc/etcd",
+        "/var/lib/kubernetes",
+      ]);
+      t.equal(left.stdout, "");
+    }
+  });
+});
+
+async function listings({ testbed }: Scene): Promise<ReadonlyMap<string, Tree>> {
+  const trees = new Map<string, Tree>();
+  for (const node of testbed.nodes) trees.set(node.name, await listing(node));
+  return trees;
+}
+
+/** Reads everything on the machine's disk. The agent keeps running. */
+async function listing({ root }: TestbedNode): Promise<Tree> {
+  return readTree(root, digests);
+}

@@ -1,0 +1,73 @@
+import t from "tap";
+import { checkRemaining } from "../../../../client/remove/membership.ts";
+import type { NodeEtcd } from "../../../../client/etcd/overview.ts";
+import { splitNodes } from "../../../../client/remove/open.ts";
+import { parseNodes } from "../../../../client/config/nodes.ts";
+import { EtcdMember, EtcdPeer, GetEtcdStatusResponse } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
+
+const controllers = [0, 1, 2, 3, 4].map((number) => ({
+  name: `controller-${number}`,
+  internalIp: `10.240.0.1${number}`,
+}));
+const peers = controllers.map(({ name, internalIp }, index) =>
+  EtcdPeer.fromPartial({ memberId: `a${index}`, name, peerUrls: [`https://${internalIp}:2380`] }),
+);
+
+/** Returns a controller's answer, for a cluster with this many members. */
+function answer(index: number, count: number, { leaderId = "a0" } = {}): NodeEtcd {
+  const { name = "" } = controllers[index] ?? {};
+  const member = EtcdMember.fromPartial({
+    clusterId: "c",
+    memberId: `a${index}`,
+    name,
+    leaderId,
+    members: peers.slice(0, count),
+  });
+  return { node: name, status: GetEtcdStatusResponse.fromPartial({ member }) };
+}
+
+function silent(index: number): NodeEtcd {
+  return { node: controllers[index]?.name ?? "", status: GetEtcdStatusResponse.fromPartial({ reason: "refused" }) };
+}
+
+t.test("the remaining members must have a quorum of their own", async (t) => {
+  const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
+  t.match(checkRemaining([answer(0, 3), answer(1, 3)], of), { leaving: { name: "controller-2" }, voters: 2 });
+  t.throws(() => checkRemaining([answer(0, 3), silent(1)], of), {
+    code: "WOULD_INTERRUPT",
+    message: "etcd would lose its quorum: 1 of the 2 remaining members is healthy, but 2 are needed",
+  });
+  t.throws(() => checkRemaining([answer(0, 3, { leaderId: "" }), silent(1)], of), {
+    code: "WOULD_INTERRUPT",
+    message: /etcd has no quorum/,
+  });
+  const four = { name: "controller-4", controllers: controllers.slice(0, 4) };
+  t.equal(checkRemaining([answer(0, 5), answer(1, 5), answer(2, 5), silent(3)], four).voters, 4);
+  t.throws(() => checkRemaining([answer(0, 5), answer(1, 5), silent(2), silent(3)], four), {
+    message: /2 of the 4 remaining members are healthy, but 3 are needed/,
+  });
+});
+
+t.test("a member that has already left is no obstacle", async (t) => {
+  const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
+  t.strictSame(checkRemaining([answer(0, 2), answer(1, 2)], of), { leaving: undefined, voters: 2 });
+});
+
+t.test("a foreign member, or a controller that is not listed, is refused by name", async (t) => {
+  const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
+  t.throws(() => checkRemaining([answer(0, 4), answer(1, 4)], of), {
+    code: "ETCD_CONFLICT",
+    message: /not among the remaining controllers: controller-3/,
+  });
+});
+
+t.test("the node may be listed or not, but another node must stay", async (t) => {
+  const nodes = parseNodes("nodes", "controller-0,1,2=192.0.2.7");
+  t.match(splitNodes({ nodes }, "controller-2"), { leaving: { host: "192.0.2.7" }, rest: { length: 2 } });
+  t.match(splitNodes({ nodes }, "controller-3=192.0.2.8"), { leaving: { host: "192.0.2.8" }, rest: { length: 3 } });
+  t.throws(() => splitNodes({ nodes }, "controller-1,2"), { code: "INVALID_ARGUMENT", message: /one node at a time/ });
+  t.throws(() => splitNodes({ nodes: nodes.slice(0, 1) }, "controller-0"), {
+    code: "INVALID_ARGUMENT",
+    hint: /khw-client reset --all/,
+  });
+});
