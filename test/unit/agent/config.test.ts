@@ -136,12 +136,12 @@ t.test("the agent's identity", async (t) => {
   await place(good, other.certificate);
   await refused(t, paths.certificate, /is not signed by the CA/);
   await place({ ...good, key: other.key });
-  await refused(t, paths.key, /is not the key of/);
+  await refused(t, paths.key, /is not the key for/);
   await place({
     ...good,
     key: generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
   });
-  await refused(t, paths.key, /is not the key of/);
+  await refused(t, paths.key, /is not the key for/);
   await place(await issue(await createAuthority(new Date(+now - 9 * day)), agent, now));
   await refused(t, paths.certificate, /is not signed by the CA/);
   await place(await issue(authority, agent, new Date(+now - 2 * day)));

@@ -114,7 +114,7 @@ t.test("a client of the API server that cannot work is explained, although it re
   const [, , , [, , forbidden]] = cases;
   t.match(
     (await causeOf("kube-scheduler", { lines: [forbidden] }))?.message,
-    "as mallory, which is not allowed to get leases",
+    "as the user mallory, who is not allowed to get leases",
   );
 });
 

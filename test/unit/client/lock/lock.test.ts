@@ -176,7 +176,7 @@ t.test("khw.yaml's digest is used and not recorded; if it contradicts khw.lock, 
   await t.rejects(pinPrograms(other.cluster, other.work), {
     code: "CONFIG_INVALID",
     message: `kubectl v1.21.0 (amd64): khw.yaml (kubernetes.sha256.kubectl) has ${given}, but ${other.lockFile} has ${digest("kubectl")}`,
-    hint: /remove the other:/,
+    hint: /remove the other digest/,
   });
   const store = await scene(everything, { etcd: { ...etcd, sha256: { amd64: given } } });
   await t.rejects(pinPrograms(store.cluster, store.work), { message: /etcd v3\.4\.99 .*etcd\.sha256\.amd64/ });

@@ -74,13 +74,13 @@ t.test("any other time is refused with both times", (t) => {
 t.test("only the marked snapshot of the last upgrade counts", (t) => {
   const refused = { code: "RELEASE_REFUSED" };
   t.throws(() => choose({ last: undefined }), refused);
-  t.throws(() => choose({ snapshots: [] }), { ...refused, message: /no node still has the snapshot/ });
+  t.throws(() => choose({ snapshots: [] }), { ...refused, message: /no node has the snapshot/ });
   t.throws(() => choose({ snapshots: [marked({ purpose: "" })] }), {
     ...refused,
-    message: /no node still has the snapshot/,
+    message: /no node has the snapshot/,
   });
   const other = marked({ purpose: "upgrade from v1.19.0 to v1.20.2" });
-  t.throws(() => choose({ snapshots: [other] }), { ...refused, message: /no node still has the snapshot/ });
+  t.throws(() => choose({ snapshots: [other] }), { ...refused, message: /no node has the snapshot/ });
   const patch = { ...upgraded, toVersion: "v1.20.3" };
   t.throws(() => choose({ last: patch }), { ...refused, hint: "run khw-client upgrade --back" });
   t.end();
