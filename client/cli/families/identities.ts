@@ -153,6 +153,20 @@ export const identityCommands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["pki", "rotate-management"],
+    summary: "replace the management CA, which signs the identities of agents and their callers",
+    details:
+      "First every agent trusts both CAs, and the identities in the folder of the management CA are reissued. Give other people the new ca.pem and new identities. A second run with --drop-old gives every agent a certificate of the new CA, and makes every agent refuse the old CA. No component of Kubernetes restarts. If the rotation is interrupted, run the same command again.",
+    examples: ["khw-client pki rotate-management", "khw-client pki rotate-management --drop-old"],
+    settings: [...reaching, "credentials.folder", "enrolment.days"],
+    options: [new Option("--drop-old", "reissue the agents' certificates, and stop trusting the old management CA")],
+    run: async (call) => {
+      const { pkiRotateManagement } = await import("../../commands/pki-rotate-management.ts");
+      const options = { output: call.output, dropOld: call.flag("dropOld") };
+      return pkiRotateManagement(await call.config(), call.context, options);
+    },
+  },
+  {
     path: ["pki", "check"],
     summary: "check that the cluster's certificates and files meet bootstrap's requirements",
     details:
