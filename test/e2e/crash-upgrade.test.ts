@@ -1,0 +1,24 @@
+/**
+ * Four points of the crash suite of upgrades (docs/crash-suite.md). An upgrade, or its way back, that is killed and run
+ * again ends with the same files.
+ */
+import t from "tap";
+
+import { formatDifferences } from "../crash/compare.ts";
+import { openUpgradeSuite } from "../crash/upgrade-suite.ts";
+
+const count = 4;
+
+t.test("an upgrade that is killed and run again ends with the same files as an undisturbed upgrade", async (t) => {
+  await using suite = await openUpgradeSuite({ nodes: 1, starts: ["old", "new"], quick: true });
+  const points = suite.points({ count, seed: 1 });
+  t.equal(points.length, count);
+  for (const point of points) {
+    const way = point.start === "old" ? "upgrade" : "way back";
+    const title = `${way}: ${point.victim}, ${point.delay} ms after event ${point.after} (${point.event})`;
+    const { killed, differences, problems } = await suite.crash(point);
+    t.ok(killed, `${title}: killed`);
+    t.equal(formatDifferences(differences), "", `${title}: the same files`);
+    t.strictSame(problems, [], `${title}: the same properties`);
+  }
+});
