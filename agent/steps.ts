@@ -1,5 +1,5 @@
 import { components, type Component, credentialsOf, type Program, programs } from "../proto/components.ts";
-import { type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
+import { aggregates, type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
 import { type Step, withNeeds, withoutSteps } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
@@ -22,6 +22,7 @@ import { binary, released } from "./steps/binary.ts";
 import { dropIns } from "./steps/drop-ins.ts";
 import { absent, file, folder, link, presentFolder, sha256, textFile } from "./steps/files.ts";
 import { agentFolders, releaseFolders, systemFolders } from "./steps/folders.ts";
+import { frontProxyIsGone } from "./steps/front-proxy.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
@@ -69,6 +70,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
     ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
+    ...(aggregates(desired) ? [] : [frontProxyIsGone(desired)]),
     nginxPackage(),
     textFile({
       id: "nginx/site",

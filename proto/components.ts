@@ -28,15 +28,30 @@ export const credentialNames = [
  */
 export const signingCredentialNames = ["signing-ca.pem", "signing-ca-key.pem", "ca-bundle.pem"] as const;
 
-export type CredentialName = (typeof credentialNames)[number] | (typeof signingCredentialNames)[number];
+/**
+ * The additional files of the aggregation layer: the front-proxy CA's certificate, and the certificate and key with
+ * which API servers call extension API servers.
+ */
+export const aggregationCredentialNames = [
+  "front-proxy-ca.pem",
+  "front-proxy-client.pem",
+  "front-proxy-client-key.pem",
+] as const;
+
+export type CredentialName =
+  | (typeof credentialNames)[number]
+  | (typeof signingCredentialNames)[number]
+  | (typeof aggregationCredentialNames)[number];
 
 /**
  * Returns the names of a cluster's credential files. They depend on whether Kubernetes signs with the cluster's CA, as
- * in the lab, or with a separate CA.
+ * in the lab, or with a separate CA, and on whether the cluster has an aggregation layer.
  */
-export function credentialSet(separateSigning: boolean): readonly CredentialName[] {
-  if (!separateSigning) return credentialNames;
-  return credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]));
+export function credentialSet(separateSigning: boolean, aggregation = false): readonly CredentialName[] {
+  const signing = separateSigning
+    ? credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]))
+    : credentialNames;
+  return aggregation ? [...signing, ...aggregationCredentialNames] : signing;
 }
 
 /**
@@ -51,6 +66,7 @@ export const credentialsOf: Readonly<Record<Component, readonly CredentialName[]
     "service-account.pem",
     "service-account-key.pem",
     "encryption-config.yaml",
+    ...aggregationCredentialNames,
   ],
   "kube-controller-manager": [
     "ca.pem",

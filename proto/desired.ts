@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import {
+  aggregationCredentialNames,
   type Component,
   components,
   type CredentialName,
@@ -198,8 +199,9 @@ function parseFlagOverrides(field: string, overrides: wire.FlagOverrides): FlagO
 function parseCredentials(credentials: readonly wire.Credential[]): Credential[] {
   const parsed = credentials.map(({ name, sha256, content }): Credential => {
     const known =
-      [...credentialNames, ...signingCredentialNames].find((credential) => credential === name) ??
-      refuse("credentials", `${show(name)} is not one of the cluster's credential files`);
+      [...credentialNames, ...signingCredentialNames, ...aggregationCredentialNames].find(
+        (credential) => credential === name,
+      ) ?? refuse("credentials", `${show(name)} is not one of the cluster's credential files`);
     parseSha256(`credentials.${name}`, sha256);
     if (content !== undefined && createHash("sha256").update(content).digest("hex") !== sha256) {
       refuse(`credentials.${name}`, "the content does not match its digest");
@@ -211,15 +213,23 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
     parsed.map(({ name }) => name),
   );
   const separate = signsSeparately({ credentials: parsed });
-  const wanted = credentialSet(separate);
+  const wanted = credentialSet(separate, aggregates({ credentials: parsed }));
   const stray = parsed.find(({ name }) => !wanted.includes(name));
-  if (stray !== undefined) {
-    const why = separate ? "must not leave the workstation" : "is accepted only together with signing-ca.pem";
-    refuse(`credentials.${stray.name}`, why);
-  }
+  if (stray !== undefined) refuse(`credentials.${stray.name}`, whyStray(stray.name));
   return wanted.map(
     (name) => parsed.find((credential) => credential.name === name) ?? refuse(`credentials.${name}`, "is missing"),
   );
+}
+
+function whyStray(name: CredentialName): string {
+  if (name === "ca-key.pem") return "must not leave the workstation";
+  const needed = name.startsWith("front-proxy-") ? "front-proxy-ca.pem" : "signing-ca.pem";
+  return `is accepted only together with ${needed}`;
+}
+
+/** Whether the API servers have an aggregation layer: they pass requests on to extension API servers. */
+export function aggregates({ credentials }: Pick<DesiredState, "credentials">): boolean {
+  return credentials.some(({ name }) => name === "front-proxy-ca.pem");
 }
 
 /** Whether Kubernetes signs with a separate CA. No controller then holds the key of the cluster's CA. */

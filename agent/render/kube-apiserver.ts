@@ -1,6 +1,7 @@
 import { type DesiredState, ownController, signsSeparately } from "../../proto/desired.ts";
 import { labRuntimeConfig } from "../../proto/kubernetes-versions.ts";
 import { auditLogFile, credentialFile } from "../paths.ts";
+import { aggregationFlags } from "./aggregation.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
 import { renderUnit } from "./unit.ts";
 
@@ -11,7 +12,7 @@ export function renderKubeApiserver(desired: DesiredState): string {
 
 /** Returns the flags of the kube-apiserver process. */
 export function kubeApiserverFlags(desired: DesiredState): Flag[] {
-  return effectiveFlags("kube-apiserver", labFlags(desired), desired);
+  return effectiveFlags("kube-apiserver", [...labFlags(desired), ...aggregationFlags(desired)], desired);
 }
 
 /** Returns the lab's flags in the lab's order. */

@@ -1,4 +1,10 @@
-import { components, credentialNames, programs, signingCredentialNames } from "../../proto/components.ts";
+import {
+  aggregationCredentialNames,
+  components,
+  credentialNames,
+  programs,
+  signingCredentialNames,
+} from "../../proto/components.ts";
 import { etcdCredentials, latestEtcdPrograms } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
 import { moveLeader } from "../etcd/move-leader.ts";
@@ -35,7 +41,9 @@ export function resetSteps({ ownsEtcd, purge }: ResetOptions): Step<Os>[] {
   // The clients of the API server stop first, and etcd stops last.
   const services = [...components.toReversed(), ...(ownsEtcd ? (["etcd"] as const) : [])];
   const installed = [...programs, ...(ownsEtcd ? latestEtcdPrograms : [])];
-  const credentials = [...credentialNames, ...signingCredentialNames].map(credentialFile);
+  const credentials = [...credentialNames, ...signingCredentialNames, ...aggregationCredentialNames].map(
+    credentialFile,
+  );
   const ends = services.map((service) => `stopped/${service}`);
   return [
     ...services.map((service, index) =>

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import { type ClusterPki, clusterFiles, createMissing, leafNames, parseLeafName } from "../pki/cluster/create.ts";
+import { type ClusterPki, clusterFiles, createMissing, parseLeafName, renewableNames } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles, writeNew } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import { describeCertificate } from "../pki/pem.ts";
@@ -23,8 +23,8 @@ export async function pkiCreate(
   { output, renew }: PkiCreateOptions,
 ): Promise<number> {
   const { folder } = config.credentials;
-  const workers = workersOf(config.pki.workers);
-  const wanted = renew.flatMap((name) => (name === "all" ? leafNames({ workers }) : parseLeafName(name, { workers })));
+  const known = { workers: workersOf(config.pki.workers), aggregation: config.aggregation };
+  const wanted = renew.flatMap((name) => (name === "all" ? renewableNames(known) : parseLeafName(name, known)));
   const pki = clusterPki(config, await findAddresses(config, signal));
   const names = clusterFiles(pki);
   const now = new Date();
@@ -81,6 +81,9 @@ function notes({ made, present, folder, kept, pki }: Outcome): string[] {
       : [
           `${secrets.join(", ")}: newly created. A cluster that is already running needs its existing files instead; copy them from /var/lib/kubernetes on a controller`,
         ]),
+    ...(present > 0 && has("front-proxy-client.pem")
+      ? ["front-proxy-client.pem is new; run khw-client bootstrap to turn on the aggregation layer"]
+      : []),
     ...(has("ca-key.pem") && !pki.separateSigningCa
       ? [
           "ca-key.pem is copied to the controllers, as in lab 08, because the controller manager signs with it. --separate-signing-ca keeps it on this workstation",

@@ -3,7 +3,7 @@ import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import { clusterFiles, leafNames } from "../pki/cluster/create.ts";
+import { clusterFiles, renewableNames } from "../pki/cluster/create.ts";
 import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
 import { renewLeaves } from "../pki/cluster/renew.ts";
 import type { PresentFiles } from "../pki/cluster/present.ts";
@@ -36,11 +36,12 @@ export async function pkiRenew(
   { output, names, all, noRollback }: PkiRenewOptions,
 ): Promise<number> {
   const { signal } = context;
+  const { aggregation } = config;
   const workers = workersOf(config.pki.workers);
   await completeFolder(config.credentials.folder);
-  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers }));
+  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers, aggregation }));
   const chosen = choose(
-    leafNames({ workers }).filter((name) => present.has(`${name}.pem`)),
+    renewableNames({ workers, aggregation }).filter((name) => present.has(`${name}.pem`)),
     { names, all },
   );
   const progress = await openProgress(output, context);
@@ -129,6 +130,11 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
   if (chosen.length === 0) throw new KhwError("INVALID_ARGUMENT", "pki renew: no certificate given", { hint });
   const unknown = chosen.find((name) => !known.includes(name));
   if (unknown === undefined) return;
+  if (unknown === "front-proxy-ca") {
+    throw new KhwError("INVALID_ARGUMENT", "pki renew: front-proxy-ca is a CA, and pki renew reissues no CA", {
+      hint: "to replace this CA, read docs/aggregation.md",
+    });
+  }
   if (unknown === "ca" || unknown === "signing-ca") {
     throw new KhwError(
       "INVALID_ARGUMENT",

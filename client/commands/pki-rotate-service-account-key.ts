@@ -134,7 +134,10 @@ async function rotationParts(
 async function newKeys(cluster: OpenCluster, { publicAddress }: Prepared) {
   const { config } = cluster;
   const workers = workersOf(config.pki.workers);
-  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers }));
+  const present = await readPresent(
+    config.credentials.folder,
+    clusterFiles({ ...config.pki, workers, aggregation: config.aggregation }),
+  );
   const old = pairIn(present, "service-account");
   const now = new Date();
   const authority = authorityIn(present, { toSign: ["service-account"], signed: ["service-account"], now });

@@ -8,9 +8,14 @@ import type { ClusterConfig } from "./schema.ts";
  * @throws KhwError INVALID_ARGUMENT if the address of a machine is inside one of the cluster's networks
  */
 export function clusterPki(
-  { cluster: { name: clusterName, serviceCidr, clusterCidr }, pki: { workers, ...pki } }: ClusterConfig,
+  config: ClusterConfig,
   addresses: { readonly controllers: readonly Controller[]; readonly publicAddress: string },
 ): ClusterPki {
+  const {
+    aggregation,
+    cluster: { name: clusterName, serviceCidr, clusterCidr },
+    pki: { workers, ...pki },
+  } = config;
   const { controllers, publicAddress } = addresses;
   refuseInside({ "cluster.serviceCidr": serviceCidr, "cluster.clusterCidr": clusterCidr }, [
     ...controllers.map(({ name, internalIp }) => ({ address: internalIp, holder: name })),
@@ -19,6 +24,7 @@ export function clusterPki(
   ]);
   return {
     ...pki,
+    aggregation,
     clusterName,
     cluster: { controllers, publicAddress, serviceCidr },
     workers: workersOf(workers),

@@ -62,7 +62,7 @@ function parseDays(field: string, text: string): number {
 
 /** Parses an instance's name. The worker's files must not have the same names as other files in the folder. */
 function parseWorkerName(field: string, name: string): string {
-  const taken: readonly string[] = ["ca", "signing-ca", ...certificateNames];
+  const taken: readonly string[] = ["ca", "signing-ca", "front-proxy-ca", "front-proxy-client", ...certificateNames];
   if (taken.includes(name) || name.endsWith("-key")) {
     refuse(field, `${show(name)} is not a valid name for a worker: ${name}.pem is another file of the cluster`);
   }

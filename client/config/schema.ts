@@ -15,7 +15,7 @@ import { gce } from "./gce.ts";
 import type { PlaceSources } from "./place.ts";
 import { httpUrl, mergeNodes, mirror, nodes, programName } from "./domain.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
-import { checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
+import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
 import { pkiSettings } from "./pki.ts";
 import type { Group, SettingValue, Setting } from "./setting.ts";
 
@@ -196,6 +196,12 @@ export const schema = {
           parse: oneOf(["repair", "report"]),
         },
       },
+    },
+    aggregation: {
+      help: "Turn on the API servers' aggregation layer: APIServices work, and the API servers call webhooks and APIServices at the addresses of their endpoints. pki create makes the front-proxy CA.",
+      default: false,
+      flag: { name: "--aggregation" },
+      parse: boolean,
     },
     loadBalancer: {
       help: "gce sets up the lab's load balancer, none leaves load balancing to you.",

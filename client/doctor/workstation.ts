@@ -108,7 +108,9 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
 function ending(subject: string, { validFrom, validTo }: X509Certificate, now: number): Finding[] {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const [, name] =
-    /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/.exec(subject) ?? [];
+    /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler|front-proxy-client)\.(?:pem|kubeconfig)$/.exec(
+      subject,
+    ) ?? [];
   const remedy =
     name === undefined ? "issue a new certificate, then run khw-client bootstrap" : `khw-client pki renew ${name}`;
   if (from > now) {
@@ -123,9 +125,12 @@ function ending(subject: string, { validFrom, validTo }: X509Certificate, now: n
 /** Returns all files that would let their readers act as the cluster or as its administrator. */
 function keyFiles({ management, credentials }: ClusterConfig): string[] {
   const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
-  const secret = [...credentialNames, "signing-ca-key.pem"].filter(
-    (name) => !name.endsWith(".pem") || name.endsWith("-key.pem"),
-  );
+  const secret = [
+    ...credentialNames,
+    "signing-ca-key.pem",
+    "front-proxy-ca-key.pem",
+    "front-proxy-client-key.pem",
+  ].filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
   return [
     management.key,
     join(dirname(management.ca), "ca-key.pem"),
@@ -147,9 +152,15 @@ async function openKey(path: string): Promise<Finding[]> {
   }
 }
 
-async function expiryFindings({ credentials }: ClusterConfig, now: number): Promise<Finding[]> {
+async function expiryFindings({ aggregation, credentials }: ClusterConfig, now: number): Promise<Finding[]> {
   const { folder, adminKubeconfig = join(folder, "admin.kubeconfig") } = credentials;
-  const files = ["ca.pem", "kubernetes.pem", "kube-controller-manager.kubeconfig", "kube-scheduler.kubeconfig"];
+  const files = [
+    "ca.pem",
+    "kubernetes.pem",
+    "kube-controller-manager.kubeconfig",
+    "kube-scheduler.kubeconfig",
+    ...(aggregation ? ["front-proxy-ca.pem", "front-proxy-client.pem"] : []),
+  ];
   const paths = [...files.map((name) => join(folder, name)), adminKubeconfig];
   const found = await Promise.all(
     paths.map(async (path) => {

@@ -1,3 +1,4 @@
+import { frontProxyUser } from "../../proto/front-proxy.ts";
 import { serviceAddress } from "../../proto/networks.ts";
 import type { Subject } from "./certificate.ts";
 
@@ -29,6 +30,10 @@ export const subjects: Readonly<Record<CertificateName, Subject>> = {
 
 export const authoritySubject: Subject = { CN: "Kubernetes", O: "Kubernetes" };
 export const signingAuthoritySubject: Subject = { CN: "Kubernetes signing", O: "Kubernetes" };
+
+/** The authority and the client certificate of the aggregation layer. */
+export const frontProxyAuthoritySubject: Subject = { CN: "Kubernetes front proxy", O: "Kubernetes" };
+export const frontProxySubject: Subject = { CN: frontProxyUser, O: "Kubernetes" };
 
 /** A machine that runs a kubelet. */
 export interface Worker {

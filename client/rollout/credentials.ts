@@ -32,7 +32,8 @@ export async function provideCredentials(
   const { folder, adminKubeconfig } = config.credentials;
   if (complete) await completeFolder(folder);
   if (adminKubeconfig !== undefined) return undefined;
-  const names = clusterFiles({ workers: workersOf(config.pki.workers), separateSigningCa: true });
+  const workers = workersOf(config.pki.workers);
+  const names = clusterFiles({ workers, separateSigningCa: true, aggregation: true });
   if ((await readPresent(folder, names)).size > 0) return undefined;
   const worked = members.find(({ info }) => info?.operation !== undefined);
   if (worked !== undefined) {
@@ -56,7 +57,10 @@ export async function provideCredentials(
  */
 export async function reissueForNewNodes(config: ClusterConfig, addresses: Addresses): Promise<NewFiles> {
   const workers = workersOf(config.pki.workers);
-  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers }));
+  const present = await readPresent(
+    config.credentials.folder,
+    clusterFiles({ ...config.pki, workers, aggregation: config.aggregation }),
+  );
   const names = presentNames(present);
   const complete = addresses.controllers.every(({ internalIp }) => names.includes(internalIp));
   if (complete || !present.has("ca-key.pem")) return {};

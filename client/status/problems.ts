@@ -125,7 +125,8 @@ function certificate({ path: subject, state, reason, expiresUnixMillis }: Certif
 }
 
 /** Matches the on-node paths of the certificates that `khw-client pki renew` issues. */
-const renewable = /\/(kubernetes|service-account|kube-controller-manager|kube-scheduler)\.(?:pem|kubeconfig)$/;
+const renewable =
+  /\/(kubernetes|service-account|kube-controller-manager|kube-scheduler|front-proxy-client)\.(?:pem|kubeconfig)$/;
 
 function certificateRemedy(path: string): string {
   const [, name] = renewable.exec(path) ?? [];

@@ -84,14 +84,14 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "create"],
     summary: "create the cluster's missing certificates, kubeconfigs and encryption key",
     details:
-      "Creates the files of labs 04 to 06, with the file names that the labs use. Existing files are kept, and an existing CA signs the missing certificates. --renew reissues certificates in the credentials folder only, and keeps the old files in a folder beside them.",
+      "Creates the files of labs 04 to 06, with the file names that the labs use. Existing files are kept, and an existing CA signs the missing certificates. With the setting aggregation, the front-proxy CA and its certificate are created too. --renew reissues certificates in the credentials folder only, and keeps the old files in a folder beside them.",
     examples: [
       "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
       "khw-client pki create --renew admin,kubernetes",
     ],
     settings: [...addressing, "pki"],
-    everyday: ["pki"],
+    everyday: ["pki", "aggregation"],
     options: [new Option("--renew <names>", "reissue these certificates: all, or a list such as admin,kubernetes")],
     run: async (call) => {
       const { pkiCreate } = await import("../../commands/pki-create.ts");
@@ -111,10 +111,7 @@ export const identityCommands: readonly CommandSpec[] = [
     arguments: [new Argument("[name...]", "certificates to renew: kubernetes, kube-scheduler, admin, ...")],
     settings: [...desired, "pki", "timeouts"],
     everyday: ["pki.days"],
-    options: [
-      new Option("--all", "renew every certificate in the credentials folder that the cluster's CA signs"),
-      noRollback,
-    ],
+    options: [new Option("--all", "renew every certificate in the credentials folder except those of CAs"), noRollback],
     run: async (call) => {
       const { pkiRenew } = await import("../../commands/pki-renew.ts");
       const options = {

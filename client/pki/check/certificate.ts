@@ -23,6 +23,8 @@ export interface Trust {
   readonly authorities: readonly X509Certificate[];
   readonly now: Date;
   readonly fieldsOf: FieldsReader;
+  /** The file with the authorities. Default: ca.pem. */
+  readonly rootFile?: string;
 }
 
 const issueAgain = "reissue the certificate with khw-client pki create --renew, or as in lab 04";

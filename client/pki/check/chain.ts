@@ -16,6 +16,8 @@ export interface ChainContext {
   readonly roots: readonly X509Certificate[];
   readonly now: Date;
   readonly fieldsOf: FieldsReader;
+  /** The file with the roots. Default: ca.pem. */
+  readonly rootFile?: string;
 }
 
 /** The reason why there is no chain of issuers to ca.pem. */
@@ -41,8 +43,8 @@ export function chainProblem(certificate: X509Certificate, context: ChainContext
     });
   const [leaf] = links([certificate]);
   if (leaf === undefined) return { field: "", what: "has a structure that cannot be read" };
-  const { now } = context;
-  const pools: Pools = { roots: links(context.roots), intermediates: links(context.intermediates), now };
+  const { now, rootFile = "ca.pem" } = context;
+  const pools: Pools = { roots: links(context.roots), intermediates: links(context.intermediates), now, rootFile };
   return search([leaf], pools);
 }
 
@@ -50,6 +52,7 @@ interface Pools {
   readonly roots: readonly Link[];
   readonly intermediates: readonly Link[];
   readonly now: Date;
+  readonly rootFile: string;
 }
 
 /** Extends the chain from its last certificate to the issuer, and on to a root. */
@@ -69,7 +72,7 @@ function search(chain: readonly [Link, ...Link[]], pools: Pools): ChainProblem |
     if (problem === undefined) return undefined;
     nearest ??= problem;
   }
-  return nearest ?? { field: "issuer", what: "was not issued by the CA in ca.pem" };
+  return nearest ?? { field: "issuer", what: `was not issued by the CA in ${pools.rootFile}` };
 }
 
 interface Candidacy {

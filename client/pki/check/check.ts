@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import type { CredentialName } from "../../../proto/components.ts";
 import type { Controller } from "../../../proto/desired.ts";
 import { serviceAddress } from "../../../proto/networks.ts";
@@ -16,6 +17,7 @@ import {
   type WantedName,
 } from "./certificate.ts";
 import { encryptionConfigIsSound } from "./encryption-config.ts";
+import { frontProxyIsSound } from "./front-proxy.ts";
 import { clientIn } from "./client.ts";
 import type { Kubeconfig, NamedFiles } from "./kubeconfig.ts";
 import { isPair, publicKeysIn } from "./pem.ts";
@@ -69,7 +71,9 @@ export function* checkCredentials(
   if (caKey !== undefined) yield* keyIn(caKey, authorities[0], "ca.pem");
   const signing = pem("signing-ca.pem");
   if (signing === undefined && ca !== undefined) yield* signsAlone(ca, authorities.length);
-  yield* signingAuthority(signing, pem("signing-ca-key.pem"), reading);
+  const signers = yield* signingAuthority(signing, pem("signing-ca-key.pem"), reading);
+
+  yield* frontProxyIsSound(pem, { ...reading, others: [...authorities, ...signers] });
 
   const serving = pem("kubernetes.pem");
   const server = serving === undefined ? undefined : yield* certificateIn(serving, trust);
@@ -97,10 +101,11 @@ function* signingAuthority(
   certificate: Pem | undefined,
   key: Pem | undefined,
   reading: Pick<Trust, "now" | "fieldsOf">,
-): Findings {
+): Findings<readonly X509Certificate[]> {
   const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, reading);
   if (certificate !== undefined) yield* signsAlone(certificate, authorities.length);
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
+  return authorities;
 }
 
 /** Checks that the file has a single certificate, because the controller manager cannot sign with several. */

@@ -24,6 +24,10 @@ export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findi
     return content === undefined ? undefined : { file, content };
   };
 
+  const frontProxyKey = pem("front-proxy-ca-key.pem");
+  const [frontProxy] = readCertificates(folder.get("front-proxy-ca.pem") ?? Buffer.of());
+  if (frontProxyKey !== undefined) yield* keyIn(frontProxyKey, frontProxy, "front-proxy-ca.pem");
+
   const [server] = readCertificates(folder.get("kubernetes.pem") ?? Buffer.of());
   const context = { trust, server, names: servingNames(cluster) };
   for (const name of [...certificateNames.filter((candidate) => !lookedAt.has(candidate)), ...workersIn(folder)]) {

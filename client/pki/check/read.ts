@@ -64,7 +64,7 @@ export async function readCredentials(
   const { problems: all, admin, files } = await examineCredentials(config, use, made);
   const problems = all.filter(({ severity }) => severity === undefined);
   if (problems.length > 0 || admin === undefined) throw toError(config.credentials.folder, problems);
-  const set = credentialSet(files.has("signing-ca.pem"));
+  const set = credentialSet(files.has("signing-ca.pem"), config.aggregation);
   const credentials = set.flatMap((name): Credential[] => {
     const content = name === "ca-bundle.pem" ? bundle(files) : files.get(name);
     return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
@@ -84,7 +84,9 @@ export async function examineCredentials(
     return { name, found: content === undefined ? await readIfThere(path) : { content: Buffer.from(content) } };
   };
   const signing = await find("signing-ca.pem");
-  const names = credentialSet("content" in signing.found).filter((name) => name !== "ca-bundle.pem");
+  const names = credentialSet("content" in signing.found, config.aggregation).filter(
+    (name) => name !== "ca-bundle.pem",
+  );
   const read = await Promise.all([...names.map(async (name) => find(name)), find(adminName, adminKubeconfig)]);
   const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
   const files: CredentialFiles = new Map(
@@ -143,9 +145,10 @@ async function readIfThere(path: string): Promise<FoundFile> {
 }
 
 function missingProblem(file: string, what: string): Problem {
+  const create = file.startsWith("front-proxy-") ? "khw-client pki create --aggregation" : "khw-client pki create";
   const remedy =
     what === "is missing"
-      ? `create missing files with khw-client pki create, or ${file === adminName ? "specify its path with --admin-kubeconfig" : "specify its folder with --credentials"}`
+      ? `create missing files with ${create}, or ${file === adminName ? "specify its path with --admin-kubeconfig" : "specify its folder with --credentials"}`
       : "replace it with a file that you can read";
   return { file, what, remedy };
 }

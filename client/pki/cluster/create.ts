@@ -6,6 +6,7 @@ import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
 import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "../subjects.ts";
 import { type Key, newKey, toPlain } from "../encryption/provider.ts";
+import { createFrontProxy, frontProxyAuthority, frontProxyClient } from "./front-proxy.ts";
 import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
 import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
@@ -26,6 +27,8 @@ export interface ClusterPki {
    * workstation.
    */
   readonly separateSigningCa: boolean;
+  /** Whether the cluster has an aggregation layer, with a CA of its own. */
+  readonly aggregation: boolean;
 }
 
 /** Returns the names of all certificates that the cluster's CA signs: each is NAME.pem and NAME-key.pem. */
@@ -33,9 +36,18 @@ export function leafNames({ workers }: Pick<ClusterPki, "workers">): string[] {
   return [...certificateNames, ...workers.map(({ name }) => name)];
 }
 
-/** Returns the names of all files of labs 04 to 06 for this cluster. */
-export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningCa">): string[] {
-  const pairs = ["ca", ...(pki.separateSigningCa ? ["signing-ca"] : []), ...leafNames(pki)];
+/** Returns the names of all certificates that `pki renew` and `pki create --renew` can reissue. */
+export function renewableNames(pki: Pick<ClusterPki, "workers" | "aggregation">): string[] {
+  return [...leafNames(pki), ...(pki.aggregation ? [frontProxyClient] : [])];
+}
+
+/** Returns the names of all files of labs 04 to 06, and of the optional CAs, for this cluster. */
+export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningCa" | "aggregation">): string[] {
+  const optional = [
+    ...(pki.separateSigningCa ? ["signing-ca"] : []),
+    ...(pki.aggregation ? [frontProxyAuthority, frontProxyClient] : []),
+  ];
+  const pairs = ["ca", ...optional, ...leafNames(pki)];
   return [
     ...pairs.flatMap((name) => [`${name}.pem`, `${name}-key.pem`]),
     ...kubeconfigsOf(pki).map(({ name }) => `${name}.kubeconfig`),
@@ -61,6 +73,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
     const signing = await createClusterAuthority("signing", { algorithm, days: caDays }, now);
     Object.assign(made, identityFiles("signing-ca", signing));
   }
+  if (pki.aggregation) Object.assign(made, await createFrontProxy(present, pki, now));
   if (ca !== undefined) {
     const issue = async (name: string) => identityFiles(name, await issueLeaf(ca, { ...pki, name }, now));
     Object.assign(made, ...(await Promise.all(toSign.map(issue))));
@@ -110,9 +123,9 @@ export function renderLabKubeconfig(
   });
 }
 
-/** @throws KhwError INVALID_ARGUMENT for a name that leafNames does not return */
-export function parseLeafName(name: string, pki: Pick<ClusterPki, "workers">): string {
-  return leafNames(pki).includes(name) ? name : certificateName(name);
+/** @throws KhwError INVALID_ARGUMENT for a name that renewableNames does not return */
+export function parseLeafName(name: string, pki: Pick<ClusterPki, "workers" | "aggregation">): string {
+  return renewableNames(pki).includes(name) ? name : certificateName(name);
 }
 
 function certificateName(name: string): CertificateName {

@@ -3,6 +3,8 @@ import type { KeyAlgorithm } from "../keys.ts";
 import {
   authoritySubject,
   type CertificateName,
+  frontProxyAuthoritySubject,
+  frontProxySubject,
   servingNames,
   type ServingCluster,
   signingAuthoritySubject,
@@ -20,19 +22,23 @@ export interface ClusterLeaf {
   readonly key?: string | undefined;
 }
 
+const authoritySubjects = {
+  cluster: authoritySubject,
+  signing: signingAuthoritySubject,
+  "front proxy": frontProxyAuthoritySubject,
+} as const;
+
 /**
  * Creates an authority. "cluster" signs all of the lab's certificates. If a separate authority is used, "signing" signs
- * the certificates that Kubernetes issues.
+ * the certificates that Kubernetes issues. "front proxy" signs the certificate with which API servers call extension
+ * API servers.
  */
 export async function createClusterAuthority(
-  kind: "cluster" | "signing",
+  kind: keyof typeof authoritySubjects,
   { algorithm, days }: Pick<ClusterLeaf, "algorithm" | "days">,
   now: Date,
 ): Promise<Identity> {
-  return createAuthority(
-    { subject: kind === "cluster" ? authoritySubject : signingAuthoritySubject, days, algorithm },
-    now,
-  );
+  return createAuthority({ subject: authoritySubjects[kind], days, algorithm }, now);
 }
 
 export interface ClusterRequest extends ClusterLeaf {
@@ -68,6 +74,16 @@ export async function issueForWorker(
     { subject: workerSubject(name), usages: labUsages, names, days, algorithm, key },
     context,
   );
+}
+
+/** Issues a new key and the certificate with which API servers call extension API servers. */
+export async function issueFrontProxyClient(
+  authority: Identity,
+  { algorithm, days }: Pick<ClusterLeaf, "algorithm" | "days">,
+  context: IssueContext,
+): Promise<Identity> {
+  const leaf = { subject: frontProxySubject, usages: ["clientAuth"] as const, names: [], days, algorithm };
+  return issueIdentity(authority, leaf, context);
 }
 
 /**

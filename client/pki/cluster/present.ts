@@ -35,8 +35,8 @@ function* pair(name: string, certificate: Uint8Array, key: Uint8Array): Findings
 }
 
 /** Checks that the authority can sign certificates that pass `pki check`. */
-function* signing({ certificate }: Identity, now: Date): Findings {
-  const pem = { file: "ca.pem", content: Buffer.from(certificate) };
+function* signing(name: string, { certificate }: Identity, now: Date): Findings {
+  const pem = { file: `${name}.pem`, content: Buffer.from(certificate) };
   yield* endsAtRoots(pem, yield* authoritiesIn(pem, { now, fieldsOf: createFieldsReader() }));
 }
 
@@ -48,36 +48,45 @@ function refuseProblems(findings: Findings): void {
   throw new KhwError("CREDENTIAL_INVALID", errors.map(formatProblem).join("\n"), { hint: first.remedy });
 }
 
+interface AuthorityUse {
+  /** The name of the CA's files. Default: "ca", the cluster's CA. */
+  readonly name?: string;
+  readonly toSign: readonly string[];
+  /** The existing certificates that the CA must have signed. */
+  readonly signed: readonly string[];
+  readonly now: Date;
+}
+
 /**
- * Returns the cluster's CA if it exists and can sign the missing files. Returns undefined if the CA does not exist, or
- * if nothing needs to be signed (the CA's key may then be elsewhere).
+ * Returns the CA with that name if it exists and can sign the missing files. Returns undefined if the CA does not
+ * exist, or if nothing needs to be signed (the CA's key may then be elsewhere).
  * @throws KhwError CREDENTIAL_INVALID if the CA is needed but cannot sign, or if it is missing even though it signed
  * existing files
  */
 export function authorityIn(
   present: PresentFiles,
-  {
-    toSign,
-    signed,
-    now,
-  }: { readonly toSign: readonly string[]; readonly signed: readonly string[]; readonly now: Date },
+  { name = "ca", toSign, signed, now }: AuthorityUse,
 ): Identity | undefined {
-  if (present.has("ca.pem") && toSign.length === 0) return undefined;
-  if (present.has("ca.pem") && !present.has("ca-key.pem")) {
-    throw new KhwError("CREDENTIAL_INVALID", `ca-key.pem is missing, but is needed to sign ${toSign.join(", ")}`, {
+  const [file, keyFile] = [`${name}.pem`, `${name}-key.pem`];
+  if (present.has(file) && toSign.length === 0) return undefined;
+  if (present.has(file) && !present.has(keyFile)) {
+    throw new KhwError("CREDENTIAL_INVALID", `${keyFile} is missing, but is needed to sign ${toSign.join(", ")}`, {
       hint: "put the CA's key into the folder while the command runs",
     });
   }
-  const authority = pairIn(present, "ca");
+  const authority = pairIn(present, name);
   if (authority === undefined && signed.length > 0) {
     throw new KhwError(
       "CREDENTIAL_INVALID",
-      `ca.pem and ca-key.pem are missing, but their CA issued ${signed.join(", ")}`,
+      `${file} and ${keyFile} are missing, but their CA issued ${signed.join(", ")}`,
       {
-        hint: "put the CA's files into the folder; to create a new CA, and therefore a new cluster, move these files out of the way",
+        hint:
+          name === "ca"
+            ? "put the CA's files into the folder; to create a new CA, and therefore a new cluster, move these files out of the way"
+            : "put the CA's files into the folder; to create a new CA, move these files out of the way",
       },
     );
   }
-  if (authority !== undefined) refuseProblems(signing(authority, now));
+  if (authority !== undefined) refuseProblems(signing(name, authority, now));
   return authority;
 }

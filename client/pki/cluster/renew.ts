@@ -1,6 +1,7 @@
 import { createPrivateKey } from "node:crypto";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import { type ClusterPki, issueLeaf, renderLabKubeconfig } from "./create.ts";
+import { frontProxyClient, renewFrontProxy } from "./front-proxy.ts";
 import { kubeconfigsOf } from "./kubeconfig.ts";
 import { withNewIdentity } from "./renew-kubeconfig.ts";
 import { authorityIn, type PresentFiles } from "./present.ts";
@@ -18,19 +19,22 @@ export async function renewLeaves(
   names: readonly string[],
   { pki, now }: { readonly pki: ClusterPki; readonly now: Date },
 ): Promise<NewFiles> {
-  const signed = names.filter((name) => present.has(`${name}.pem`));
-  const authority = authorityIn(present, { toSign: names, signed, now });
-  if (authority === undefined) return {};
+  const leaves = names.filter((name) => name !== frontProxyClient);
+  const frontProxy = leaves.length < names.length ? await renewFrontProxy(present, pki, now) : {};
+  if (leaves.length === 0) return frontProxy;
+  const signed = leaves.filter((name) => present.has(`${name}.pem`));
+  const authority = authorityIn(present, { toSign: leaves, signed, now });
+  if (authority === undefined) return frontProxy;
   const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
   const issued = await Promise.all(
-    names.map(async (name) => {
+    leaves.map(async (name) => {
       const key = name === "service-account" ? present.get("service-account-key.pem") : undefined;
       return identityFiles(name, await issueLeaf(authority, { ...pki, extraNames, name, key }, now));
     }),
   );
-  const made: Record<string, string> = withOtherTokenKeys(Object.assign({}, ...issued), present);
+  const made: Record<string, string> = withOtherTokenKeys(Object.assign({}, frontProxy, ...issued), present);
   const content = (file: string): string => made[file] ?? present.get(file) ?? "";
-  for (const kubeconfig of kubeconfigsOf(pki).filter(({ name }) => names.includes(name))) {
+  for (const kubeconfig of kubeconfigsOf(pki).filter(({ name }) => leaves.includes(name))) {
     const [file, old] = [`${kubeconfig.name}.kubeconfig`, present.get(`${kubeconfig.name}.kubeconfig`)];
     const identity = { certificate: content(`${kubeconfig.name}.pem`), key: content(`${kubeconfig.name}-key.pem`) };
     const changed = old === undefined ? undefined : withNewIdentity(old, identity);

@@ -1,11 +1,11 @@
 import { X509Certificate } from "node:crypto";
-import { credentialNames } from "../../../proto/components.ts";
+import { aggregationCredentialNames, credentialNames } from "../../../proto/components.ts";
 import type { NewFiles } from "../folder.ts";
 import type { PresentFiles } from "./present.ts";
 
 /** Returns the files that are also on the controllers. */
 export function onControllers(files: NewFiles): string[] {
-  const names: ReadonlySet<string> = new Set(credentialNames);
+  const names: ReadonlySet<string> = new Set([...credentialNames, ...aggregationCredentialNames]);
   return Object.keys(files).filter((name) => names.has(name));
 }
 

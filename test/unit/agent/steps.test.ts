@@ -800,7 +800,12 @@ t.test("a controller", async (t) => {
      * These steps find no difference on a new machine. Steps for drop-ins check only folders that exist, so they find
      * no difference either.
      */
-    const right = new Set(["identity", "folders/system", ...agentFolders.map((path) => `folder${path}`)]);
+    const right = new Set([
+      "identity",
+      "folders/system",
+      "front-proxy",
+      ...agentFolders.map((path) => `folder${path}`),
+    ]);
     const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
     t.strictSame(Object.keys(await planAll(steps, os)), differing);
     t.strictSame(os.changes(), [], "a plan changes nothing");
@@ -845,6 +850,41 @@ t.test("a controller", async (t) => {
     t.strictSame(await planAll(separate, os), {});
     os.files.put("/var/lib/kubernetes/ca-key.pem", "back", 0o600);
     t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "it exists" });
+  });
+
+  t.test("of a cluster with an aggregation layer has its files and flags, and loses them with the layer", async (t) => {
+    const os = labMachine();
+    await applyAll(steps, os);
+    const unit = async () => String(await os.files.read("/etc/systemd/system/kube-apiserver.service"));
+    const lab = await unit();
+    const aggregated = controllerSteps(labDesired({ credentials: credentialsOf(false, true) }), { drained: false });
+    const apply = async (wanted: typeof steps): Promise<string[]> => {
+      const before = os.systemd.changes.length;
+      t.strictSame((await applyAll(wanted, os)).errors, []);
+      t.strictSame(await planAll(wanted, os), {});
+      return restarted(os.systemd.changes.slice(before));
+    };
+    t.strictSame(await apply(aggregated), ["restart kube-apiserver.service"]);
+    t.match(await os.files.stat("/var/lib/kubernetes/front-proxy-ca.pem"), { kind: "file", mode: 0o644 });
+    t.match(await os.files.stat("/var/lib/kubernetes/front-proxy-client-key.pem"), { kind: "file", mode: 0o600 });
+    t.match(await unit(), "--requestheader-client-ca-file=/var/lib/kubernetes/front-proxy-ca.pem ");
+    os.files.put("/var/lib/kubernetes/front-proxy-client-key.pem", "changed", 0o600);
+    t.match(Object.keys(await planAll(aggregated, os)), ["credential/front-proxy-client-key.pem"]);
+
+    t.strictSame(await apply(steps), ["restart kube-apiserver.service"]);
+    t.equal(await unit(), lab, "the unit is the lab's again");
+    const left = (await os.files.list("/var/lib/kubernetes")).filter((name) => name.startsWith("front-proxy"));
+    t.strictSame(left, []);
+  });
+
+  t.test("keeps a front-proxy file that a flag of khw.yaml names", async (t) => {
+    const os = labMachine();
+    const file = "/var/lib/kubernetes/front-proxy-ca.pem";
+    os.files.put(file, "own", 0o644);
+    const set = { "requestheader-client-ca-file": file };
+    const own = labDesired({ flags: { "kube-apiserver": { set, remove: [] } } });
+    await applyAll(controllerSteps(own, { drained: false }), os);
+    t.equal(String(await os.files.read(file)), "own");
   });
 
   t.test("restarts only the components that read a changed credential", async (t) => {
@@ -919,6 +959,7 @@ t.test("a controller", async (t) => {
         "config/kube-scheduler.yaml",
         ...components.map((component) => `unit/${component}`),
         ...components.flatMap((component) => [`service/${component}`, `ready/${component}`]),
+        "front-proxy",
         "nginx/site",
         "nginx/link",
         "service/nginx",

@@ -1,5 +1,5 @@
 import t from "tap";
-import { ownController, parseDesiredState, signsSeparately } from "../../../proto/desired.ts";
+import { aggregates, ownController, parseDesiredState, signsSeparately } from "../../../proto/desired.ts";
 import type { Cluster, DesiredState } from "../../../proto/gen/khw/agent/v1/agent.ts";
 import { differences, parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
 import { controllers, credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
@@ -209,6 +209,23 @@ t.test("the key of the cluster's CA and a signing CA's files exclude each other"
       code: "INVALID_ARGUMENT",
       message,
     });
+  }
+});
+
+t.test("the aggregation layer has all of its files, or none of them", async (t) => {
+  const [lab, all] = [credentialsOf(false), credentialsOf(false, true)];
+  t.ok(aggregates(parseDesiredState(labState({ credentials: all }))));
+  t.ok(aggregates(parseDesiredState(labState({ credentials: credentialsOf(true, true) }))));
+  t.notOk(aggregates(parseDesiredState(labState({ credentials: lab }))));
+  const without = (name: string) => all.filter((credential) => credential.name !== name);
+  for (const [credentials, message] of [
+    [without("front-proxy-client-key.pem"), "credentials.front-proxy-client-key.pem: is missing"],
+    [
+      without("front-proxy-ca.pem"),
+      "credentials.front-proxy-client.pem: is accepted only together with front-proxy-ca.pem",
+    ],
+  ] as const) {
+    t.throws(() => parseDesiredState(labState({ credentials })), { code: "INVALID_ARGUMENT", message });
   }
 });
 

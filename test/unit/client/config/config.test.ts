@@ -64,6 +64,7 @@ t.test("without a file and without flags everything is as in the lab", async (t)
       nodePortRange: "30000-32767",
     },
     gce: { network: "kubernetes-the-hard-way", address: "kubernetes-the-hard-way", createAddress: false },
+    aggregation: false,
     loadBalancer: "gce",
   });
   t.equal(config.credentials.folder, folder);
@@ -212,7 +213,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key without a similar one",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known keys: nodes, kubernetes, cluster, etcd, credentials, pki, management, enrolment, supervision, loadBalancer, gce, timeouts",
+    "known keys: nodes, kubernetes, cluster, etcd, credentials, pki, management, enrolment, supervision, aggregation, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another file of the cluster",

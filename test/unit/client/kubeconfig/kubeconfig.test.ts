@@ -165,6 +165,7 @@ t.test("even if a file is unchanged, it becomes readable for its owner only", as
       extraNames: [],
       workers: [],
       separateSigningCa: false,
+      aggregation: false,
     },
     new Date(),
   );

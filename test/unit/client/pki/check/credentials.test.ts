@@ -7,6 +7,8 @@ import { checkCredentials } from "../../../../../client/pki/check/check.ts";
 import { collect } from "../../../../../client/pki/check/problem.ts";
 import { encryptionConfigIsSound } from "../../../../../client/pki/check/encryption-config.ts";
 import { readCredentials } from "../../../../../client/pki/check/read.ts";
+import type { NewFiles } from "../../../../../client/pki/folder.ts";
+import { createFrontProxy } from "../../../../../client/pki/cluster/front-proxy.ts";
 import { createClusterAuthority } from "../../../../../client/pki/cluster/issue.ts";
 import { credentialNames, credentialSet } from "../../../../../proto/components.ts";
 import { KhwError } from "../../../../../proto/errors.ts";
@@ -34,9 +36,9 @@ async function spoilt(change: (folder: string) => Promise<unknown>): Promise<str
   return folder;
 }
 
-function read(folder: string) {
+function read(folder: string, more: Readonly<Record<string, boolean>> = {}) {
   const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
-  const flags = new Map([["--credentials", folder]]);
+  const flags = new Map(Object.entries({ "--credentials": folder, ...more }));
   return readCredentials(parseConfig({ kind: "empty", origin }, { flags, folder }), { controllers, publicAddress });
 }
 
@@ -348,6 +350,58 @@ t.test("with a signing CA in the folder, the CA's key is not used and can be mis
   await cp(join(folder, "admin-key.pem"), join(folder, "signing-ca-key.pem"));
   t.match((await refusal(folder)).message, /: signing-ca-key\.pem: is not the key of signing-ca\.pem$/);
 });
+
+t.test("the front-proxy CA must be a CA of its own, and must have issued the client's certificate", async (t) => {
+  const aggregated = join(root, "aggregated");
+  await cp(sound, aggregated, { recursive: true });
+  const pki = { algorithm: "ecdsa", days: 100, caDays: 200 } as const;
+  const write = async (folder: string, files: NewFiles) => {
+    for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+  };
+  await write(aggregated, await createFrontProxy(new Map(), pki, new Date()));
+  const problems = async (folder: string) =>
+    read(folder, { "--aggregation": true }).then(
+      ({ credentials }) => credentials.map(({ name }) => name),
+      (error: unknown) => (error instanceof KhwError ? error.message : String(error)),
+    );
+  t.strictSame(await problems(aggregated), credentialSet(false, true));
+  t.match(await problems(sound), /front-proxy-ca\.pem: is missing \(create missing files with .* --aggregation/);
+  for (const [change, message] of [
+    [
+      async (folder: string) => cp(join(folder, "ca.pem"), join(folder, "front-proxy-ca.pem")),
+      /front-proxy-ca\.pem: publicKey: is the key of a CA that identifies clients/,
+    ],
+    [
+      async (folder: string) => {
+        const { certificate, key } = await createClusterAuthority("signing", pki, new Date());
+        const authority = { "signing-ca.pem": certificate, "signing-ca-key.pem": key };
+        await write(folder, { ...authority, "front-proxy-ca.pem": certificate });
+      },
+      /front-proxy-ca\.pem: publicKey: is the key of a CA that identifies clients/,
+    ],
+    [
+      async (folder: string) => write(folder, await createFrontProxy(new Map(), pki, new Date()).then(onlyAuthority)),
+      /front-proxy-client\.pem: issuer: was not issued by the CA in front-proxy-ca\.pem/,
+    ],
+    [
+      async (folder: string) => cp(join(folder, "admin.pem"), join(folder, "front-proxy-client.pem")),
+      /front-proxy-client\.pem: subject\.CN: is admin, not front-proxy-client/,
+    ],
+    [
+      async (folder: string) => cp(join(folder, "admin-key.pem"), join(folder, "front-proxy-client-key.pem")),
+      /front-proxy-client-key\.pem: is not the key of front-proxy-client\.pem/,
+    ],
+  ] as const) {
+    const folder = join(root, `copy-${copies++}`);
+    await cp(aggregated, folder, { recursive: true });
+    await change(folder);
+    t.match(await problems(folder), message);
+  }
+});
+
+function onlyAuthority(files: NewFiles): NewFiles {
+  return Object.fromEntries(Object.entries(files).filter(([name]) => name.startsWith("front-proxy-ca")));
+}
 
 t.test("a working but imperfect file causes a warning and no refusal", async (t) => {
   const folder = await spoilt(async (folder) => {

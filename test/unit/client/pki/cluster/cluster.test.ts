@@ -26,6 +26,7 @@ const pki: ClusterPki = {
   extraNames: ["api.example.com"],
   workers: [{ name: "worker-0", addresses: ["10.240.0.20", "203.0.113.20"] }],
   separateSigningCa: false,
+  aggregation: false,
 };
 const none: ReadonlyMap<string, string> = new Map();
 

@@ -101,6 +101,31 @@ t.test("missing files are created, and files that a running cluster needs are re
   t.equal((await check(folder)).code, 0);
 });
 
+t.test("with the aggregation layer, the folder is completed, and pki check and pki show cover its files", async (t) => {
+  const folder = await copy();
+  const before = await fingerprint(folder);
+  const run = async (command: (config: ClusterConfig, told: ReturnType<typeof context>) => Promise<number>) => {
+    const told = context();
+    return { code: await command(configOf(folder, { "--aggregation": true }), told), text: told.written() };
+  };
+  const missing = await run((config, told) => pkiCheck(config, told, { output: "text", folder: undefined }));
+  t.equal(missing.code, 2);
+  t.match(missing.text, "front-proxy-ca.pem: is missing");
+  t.match(missing.text, "create missing files with khw-client pki create --aggregation");
+  const created = await run((config, told) => pkiCreate(config, told, { output: "text", renew: [] }));
+  t.match(created.text, "note: front-proxy-client.pem is new; run khw-client bootstrap");
+  t.match(await fingerprint(folder), before, "no other file changes");
+  const sound = await run((config, told) => pkiCheck(config, told, { output: "text", folder: undefined }));
+  t.equal(sound.code, 0, sound.text);
+  const shown = await run((config, told) => pkiShow(config, told, { output: "text", folder: undefined }));
+  t.match(shown.text, /front-proxy-client\.pem +CN=front-proxy-client, O=Kubernetes +CN=Kubernetes front proxy/);
+  t.equal((await check(folder)).code, 0, "without the setting, the files do no harm");
+  await cp(join(folder, "ca-key.pem"), join(folder, "front-proxy-ca-key.pem"));
+  t.match((await check(folder)).findings, [
+    { file: "front-proxy-ca-key.pem", what: /^is not the key of front-proxy-ca/ },
+  ]);
+});
+
 t.test(
   "--renew issues certificates with new keys, except the service accounts' key, and keeps the old files",
   async (t) => {

@@ -19,6 +19,7 @@ const pki: ClusterPki = {
   extraNames: ["api.example.com"],
   workers: [],
   separateSigningCa: false,
+  aggregation: false,
 };
 const now = new Date();
 const present = new Map(Object.entries(await createMissing(new Map(), pki, now)));

@@ -1,0 +1,44 @@
+import { identityFiles, type NewFiles } from "../folder.ts";
+import type { KeyAlgorithm } from "../keys.ts";
+import { createClusterAuthority, issueFrontProxyClient } from "./issue.ts";
+import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
+
+/** The names of the front-proxy CA and of its only certificate: each is NAME.pem and NAME-key.pem. */
+export const frontProxyAuthority = "front-proxy-ca";
+export const frontProxyClient = "front-proxy-client";
+
+/** How the front-proxy CA and its certificate are created. */
+export interface FrontProxyPki {
+  readonly algorithm: KeyAlgorithm;
+  readonly days: number;
+  readonly caDays: number;
+}
+
+/**
+ * Creates the missing files of the aggregation layer in memory, to match the existing files.
+ * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise as signCertificate does
+ */
+export async function createFrontProxy(present: PresentFiles, pki: FrontProxyPki, now: Date): Promise<NewFiles> {
+  const isMissing = pairIn(present, frontProxyClient) === undefined;
+  const [toSign, signed] = isMissing ? [[frontProxyClient], []] : [[], [frontProxyClient]];
+  const found = authorityIn(present, { name: frontProxyAuthority, toSign, signed, now });
+  if (!isMissing) return {};
+  const { algorithm, caDays } = pki;
+  const authority = found ?? (await createClusterAuthority("front proxy", { algorithm, days: caDays }, now));
+  const client = await issueFrontProxyClient(authority, pki, { now, daysField: "pki.days" });
+  return {
+    ...(found === undefined ? identityFiles(frontProxyAuthority, authority) : {}),
+    ...identityFiles(frontProxyClient, client),
+  };
+}
+
+/**
+ * Creates a new key and certificate of the aggregation layer in memory; no files if the folder has none to replace.
+ * @throws KhwError CREDENTIAL_INVALID if the front-proxy CA cannot sign
+ */
+export async function renewFrontProxy(present: PresentFiles, pki: FrontProxyPki, now: Date): Promise<NewFiles> {
+  const signed = present.has(`${frontProxyClient}.pem`) ? [frontProxyClient] : [];
+  const authority = authorityIn(present, { name: frontProxyAuthority, toSign: [frontProxyClient], signed, now });
+  if (authority === undefined) return {};
+  return identityFiles(frontProxyClient, await issueFrontProxyClient(authority, pki, { now, daysField: "pki.days" }));
+}
