@@ -1,3 +1,4 @@
+import { configFolder } from "../proto/config-files.ts";
 import type { CredentialName, Program } from "../proto/components.ts";
 import type { EtcdCredential, EtcdProgram } from "../proto/etcd.ts";
 
@@ -16,7 +17,7 @@ export const etcdReleasesFolder = `${khwFolder}/etcd`;
 /** The agent's record of this machine's etcd member. It is stored in the agent's state folder. */
 export const etcdRecordFile = "/var/lib/khw-agent/etcd-member";
 export const kubernetesEtcFolder = "/etc/kubernetes";
-export const configFolder = `${kubernetesEtcFolder}/config`;
+export { configFolder };
 export const schedulerConfigFile = `${configFolder}/kube-scheduler.yaml`;
 export const unitFolder = "/etc/systemd/system";
 export const nginxSite = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
@@ -72,6 +73,9 @@ export const rolledBackMark = `${packagesFolder}/rolled-back`;
 export const pkiFolder = "/etc/khw-agent/pki";
 /** The record of the packages that were installed together with nginx. */
 export const addedPackagesFile = `${stateFolder}/added-packages`;
+
+/** The record of the configuration files that khw has written, so that it removes no other files. */
+export const configFilesRecord = `${stateFolder}/config-files`;
 
 export const nginxFolder = "/etc/nginx";
 /** The paths that Debian's nginx package creates when it is configured, and does not remove. */

@@ -1,3 +1,4 @@
+import { configFile } from "../proto/config-files.ts";
 import { components, type Component, credentialsOf, type Program, programs } from "../proto/components.ts";
 import { aggregates, type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
 import { type Step, withNeeds, withoutSteps } from "../proto/step.ts";
@@ -20,6 +21,7 @@ import { renderNginxSite } from "./render/nginx.ts";
 import { etcdReady, etcdSteps } from "./steps/etcd.ts";
 import { binary, released } from "./steps/binary.ts";
 import { dropIns } from "./steps/drop-ins.ts";
+import { configFilesOf, configFileStep, configFileSteps, otherConfigFilesAreGone } from "./steps/config-files.ts";
 import { absent, file, folder, link, presentFolder, sha256, textFile } from "./steps/files.ts";
 import { agentFolders, releaseFolders, systemFolders } from "./steps/folders.ts";
 import { frontProxyIsGone } from "./steps/front-proxy.ts";
@@ -66,11 +68,13 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
       content: renderSchedulerConfig(desired),
       needs: [config, ...order.use("kube-scheduler")],
     }),
+    ...configFileSteps(desired),
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
     ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
     ...(aggregates(desired) ? [] : [frontProxyIsGone(desired)]),
+    otherConfigFilesAreGone(desired),
     nginxPackage(),
     textFile({
       id: "nginx/site",
@@ -190,6 +194,7 @@ function unit(component: Component, desired: DesiredState, needs: readonly strin
 function wantedService(component: Component, desired: DesiredState): WantedService {
   const scheduler = component === "kube-scheduler";
   const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
+  const files = configFilesOf(component, desired);
   return {
     unit: `${component}.service`,
     command: componentCommand(component, desired),
@@ -198,17 +203,20 @@ function wantedService(component: Component, desired: DesiredState): WantedServi
       render[component](desired),
       ...(scheduler ? [renderSchedulerConfig(desired)] : []),
       ...credentials.map(({ name, sha256 }) => `${name} ${sha256}`),
+      ...files.map(({ name, sha256 }) => `${configFile(name)} ${sha256}`),
     ],
     reads: [
       { path: unitFile(`${component}.service`), sha256: sha256(render[component](desired)) },
       ...(scheduler ? [{ path: schedulerConfigFile, sha256: sha256(renderSchedulerConfig(desired)) }] : []),
       ...credentials.map(({ name, sha256 }) => ({ path: credentialFile(name), sha256 })),
+      ...files.map(({ name, sha256 }) => ({ path: configFile(name), sha256 })),
     ],
     needs: [
       `unit/${component}`,
       `folder${dropInFolder(`${component}.service`)}`,
       ...(scheduler ? [schedulerConfig] : []),
       ...credentials.map(({ name }) => `credential/${name}`),
+      ...files.map(configFileStep),
       ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),
     ],
   };

@@ -10,6 +10,7 @@ import {
   programs,
   signingCredentialNames,
 } from "./components.ts";
+import { type ConfigFile, parseConfigFiles } from "./config-files.ts";
 import { type Etcd, parseEtcd } from "./etcd.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "./gen/khw/agent/v1/agent.ts";
@@ -42,6 +43,8 @@ export interface DesiredState {
   readonly driftPolicy: "repair" | "report";
   /** Undefined if khw does not manage etcd. */
   readonly etcd: Etcd | undefined;
+  /** The configuration files of the components, sorted by name. */
+  readonly files: readonly ConfigFile[];
 }
 
 /** A desired state in which khw manages etcd. */
@@ -114,6 +117,7 @@ export function parseDesiredState(state: wire.DesiredState | undefined): Desired
     credentials: parseCredentials(state.credentials),
     driftPolicy: state.supervision?.driftPolicy === DriftPolicy.DRIFT_POLICY_REPORT ? "report" : "repair",
     etcd: state.etcd === undefined ? undefined : parseEtcd(state.etcd),
+    files: parseConfigFiles(state.files),
   };
   ownController(desired);
   return desired;
@@ -144,6 +148,9 @@ export function parseCompleteState(state: wire.DesiredState | undefined): Desire
   const desired = parseDesiredState(state);
   for (const { name, content } of desired.credentials) {
     if (content === undefined) refuse(`credentials.${name}`, "has no content");
+  }
+  for (const { name, content } of desired.files) {
+    if (content === undefined) refuse(`files.${name}`, "has no content");
   }
   return desired;
 }

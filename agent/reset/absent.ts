@@ -1,9 +1,11 @@
 import { dirname } from "node:path";
+import { configFile } from "../../proto/config-files.ts";
 import type { Program } from "../../proto/components.ts";
 import type { EtcdProgram } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
 import type { FileFacts, Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
+import { readConfigFileNames } from "../steps/config-files.ts";
 import {
   auditLogFile,
   etcdReleaseFolder,
@@ -23,6 +25,20 @@ export function absentFiles(id: string, paths: readonly string[], needs: readonl
     check: async ({ files }) => found(await existing(files, paths)),
     apply: async ({ files }) => {
       for (const path of paths) await files.remove(path);
+    },
+  };
+}
+
+/** Removes the configuration files that khw has written because khw.yaml named them. */
+export function absentConfigFiles(needs: readonly string[]): Step<Os> {
+  const paths = async (files: Files): Promise<string[]> => (await readConfigFileNames(files)).map(configFile);
+  return {
+    id: "config-files",
+    title: "the configuration files from khw.yaml are removed",
+    needs,
+    check: async ({ files }) => found(await existing(files, await paths(files))),
+    apply: async ({ files }) => {
+      for (const path of await paths(files)) await files.remove(path);
     },
   };
 }

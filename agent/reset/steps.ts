@@ -20,7 +20,15 @@ import {
   pluginsFolder,
   schedulerConfigFile,
 } from "../paths.ts";
-import { absentFiles, absentInstalled, absentLogs, absentTree, emptyFolder, noPluginFolders } from "./absent.ts";
+import {
+  absentConfigFiles,
+  absentFiles,
+  absentInstalled,
+  absentLogs,
+  absentTree,
+  emptyFolder,
+  noPluginFolders,
+} from "./absent.ts";
 import { etcdDataIsGone } from "./etcd-data.ts";
 import { nginxIsGone, pageIsGone, siteIsGone, webFoldersAreGone } from "./nginx.ts";
 import { stopped, unitIsGone } from "./units.ts";
@@ -53,7 +61,8 @@ export function resetSteps({ ownsEtcd, purge }: ResetOptions): Step<Os>[] {
     absentInstalled(installed, ends),
     absentTree(khwFolder, ["programs"]),
     absentFiles("credentials", [...credentials, schedulerConfigFile], ends),
-    emptyFolder(configFolder, ["credentials"]),
+    absentConfigFiles(ends),
+    emptyFolder(configFolder, ["credentials", "config-files"]),
     ...(ownsEtcd ? [absentFiles("etcd/credentials", etcdCredentials.map(etcdFile), ends)] : []),
     ...(ownsEtcd ? [etcdDataIsGone(ends), emptyFolder(etcdDataFolder, ["etcd/data"])] : []),
     siteIsGone([nginxLink, nginxSite]),

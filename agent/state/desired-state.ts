@@ -65,7 +65,16 @@ function decode(bytes: Uint8Array): KeptOperation {
   return { operationId, desired: parseDesiredState(desired) };
 }
 
-function toWire({ driftPolicy, binaries, cluster, flags, credentials, etcd, ...state }: DesiredState): WireState {
+function toWire({
+  driftPolicy,
+  binaries,
+  cluster,
+  flags,
+  credentials,
+  etcd,
+  files,
+  ...state
+}: DesiredState): WireState {
   const report = driftPolicy === "report";
   return {
     ...state,
@@ -85,6 +94,11 @@ function toWire({ driftPolicy, binaries, cluster, flags, credentials, etcd, ...s
       content: content === undefined ? undefined : Buffer.from(content),
     })),
     etcd: etcd === undefined ? undefined : toWireEtcd(etcd),
+    files: files.map(({ name, sha256, content }) => ({
+      name,
+      sha256,
+      content: content === undefined ? undefined : Buffer.from(content),
+    })),
     supervision: { driftPolicy: report ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR },
   };
 }

@@ -1,12 +1,12 @@
-import { readFile } from "node:fs/promises";
 import { components } from "../../proto/components.ts";
+import { readConfigFiles } from "./config-files.ts";
 import type { Controller, Credential } from "../../proto/desired.ts";
 import { parseDesiredState } from "../../proto/desired.ts";
-import { KhwError } from "../../proto/errors.ts";
 import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
+import { readNamedFile } from "./named-file.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 import type { Releases } from "./releases.ts";
 
@@ -23,8 +23,8 @@ export interface Resolved {
 /**
  * Returns the desired state of each controller, by its name. The order of the nodes does not matter: a different order
  * must not restart every API server.
- * @throws KhwError INVALID_ARGUMENT if an agent would reject the desired state; CONFIG_INVALID if kubernetes.caFile
- * cannot be read
+ * @throws KhwError INVALID_ARGUMENT if an agent would reject the desired state; CONFIG_INVALID if a file
+ * that khw.yaml names cannot be read
  */
 export async function toDesired(
   config: ClusterConfig,
@@ -38,7 +38,10 @@ export async function toDesired(
     binaries: {
       mirrors: [...kubernetes.mirrors],
       proxy: kubernetes.proxy ?? "",
-      caPem: kubernetes.caFile === undefined ? "" : await readCertificates(kubernetes.caFile),
+      caPem:
+        kubernetes.caFile === undefined
+          ? ""
+          : (await readNamedFile("kubernetes.caFile", kubernetes.caFile)).toString("utf8"),
       sha256: { ...kubernetes.sha256 },
     },
     cluster: {
@@ -66,6 +69,7 @@ export async function toDesired(
         config.supervision.drift === "report" ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR,
     },
     etcd: isManaged(config) ? toEtcd(config.etcd, releases.etcd) : undefined,
+    files: await readConfigFiles(config),
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
   for (const state of states) parseDesiredState(state);
@@ -92,11 +96,12 @@ function toEtcd(
   };
 }
 
-/** Returns the state with digests in place of the credentials' contents, for Plan and Preflight. */
+/** Returns the state with digests in place of the contents of credentials and files, for Plan and Preflight. */
 export function withoutContent(state: wire.DesiredState): wire.DesiredState {
   return {
     ...state,
     credentials: state.credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined })),
+    files: state.files.map(({ name, sha256 }) => ({ name, sha256, content: undefined })),
   };
 }
 
@@ -118,13 +123,4 @@ function toOverrides(changes: FlagChanges): wire.FlagOverrides {
     set: Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null)),
     remove: entries.filter(([, value]) => value === null).map(([flag]) => flag),
   };
-}
-
-async function readCertificates(file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new KhwError("CONFIG_INVALID", `kubernetes.caFile: ${file} cannot be read: ${reason}`, { cause: error });
-  }
 }

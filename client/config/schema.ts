@@ -10,6 +10,7 @@ import {
   parseSha256,
   parseUrl,
 } from "../../proto/validate.ts";
+import { parseConfigFileName } from "../../proto/config-files.ts";
 import { etcd } from "./etcd.ts";
 import { gce } from "./gce.ts";
 import type { PlaceSources } from "./place.ts";
@@ -126,6 +127,13 @@ export const schema = {
           parse: optional(list(checked((field, text) => parseUrl(field, text, ["https:"])))),
         },
       },
+    },
+    files: {
+      help: "Configuration files that the API server and the other programs use, by name. Each file is copied to /etc/kubernetes/config/NAME on the controllers. To use a file, set a flag to this path.",
+      default: {},
+      flag: { name: "--file", value: "name=path", repeat: "map" },
+      parse: record(parseConfigFileName, path),
+      merge: mergeRecords<string>,
     },
     etcd,
     credentials: {

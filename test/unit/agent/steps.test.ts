@@ -804,6 +804,7 @@ t.test("a controller", async (t) => {
       "identity",
       "folders/system",
       "front-proxy",
+      "config-files/removed",
       ...agentFolders.map((path) => `folder${path}`),
     ]);
     const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
@@ -960,6 +961,7 @@ t.test("a controller", async (t) => {
         ...components.map((component) => `unit/${component}`),
         ...components.flatMap((component) => [`service/${component}`, `ready/${component}`]),
         "front-proxy",
+        "config-files/removed",
         "nginx/site",
         "nginx/link",
         "service/nginx",

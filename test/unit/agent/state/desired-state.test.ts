@@ -2,7 +2,7 @@ import t from "tap";
 import { openKeptState } from "../../../../agent/state/desired-state.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { DriftPolicy } from "../../../../proto/gen/khw/agent/v1/agent.ts";
-import { labDesired } from "../../../fixtures/machine.ts";
+import { digest, labDesired } from "../../../fixtures/machine.ts";
 
 const folder = "/var/lib/khw-agent";
 
@@ -13,6 +13,7 @@ t.test("the desired state of an operation exists after a restart, complete, and 
   const desired = labDesired({
     flags: { "kube-scheduler": { set: { v: "4" }, remove: ["config"] } },
     supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT },
+    files: [{ name: "audit.yaml", sha256: digest("rules"), content: Buffer.from("rules") }],
   });
   await first.save("operation-1", desired);
   t.match(await files.stat(`${folder}/target`), { mode: 0o600 });

@@ -260,6 +260,7 @@ function desiredOf(node: string): DesiredState {
     cluster: undefined,
     flags: {},
     credentials: [],
+    files: [],
     supervision: undefined,
   };
 }

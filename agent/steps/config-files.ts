@@ -1,0 +1,104 @@
+import { dirname } from "node:path";
+import { type Component, components } from "../../proto/components.ts";
+import { type ConfigFile, configFile } from "../../proto/config-files.ts";
+import type { DesiredState } from "../../proto/desired.ts";
+import type { Step } from "../../proto/step.ts";
+import type { Files } from "../os/files.ts";
+import type { Os } from "../os/os.ts";
+import { configFilesRecord, configFolder } from "../paths.ts";
+import { componentCommand } from "../render/components.ts";
+import { file } from "./files.ts";
+
+const recorded = "config-files/record";
+
+/**
+ * Returns the configuration files that a component uses. If no flag of any component contains a file's path, the API
+ * server uses the file.
+ */
+export function configFilesOf(component: Component, desired: DesiredState): ConfigFile[] {
+  const named = (by: Component, { name }: ConfigFile): boolean =>
+    componentCommand(by, desired).some((flag) => containsPath(flag, configFile(name)));
+  return desired.files.filter(
+    (wanted) =>
+      named(component, wanted) || (component === "kube-apiserver" && !components.some((by) => named(by, wanted))),
+  );
+}
+
+/** Whether the flag contains the path as a whole, and not only as the beginning of a longer path. */
+function containsPath(flag: string, path: string): boolean {
+  const value = flag.slice(flag.indexOf("=") + 1);
+  return value.split(",").includes(path);
+}
+
+/** Returns the id of the step that writes a configuration file. */
+export function configFileStep({ name }: ConfigFile): string {
+  return `config/${name}`;
+}
+
+/**
+ * Writes the configuration files that khw.yaml names. A file may contain a token, so only root can read the files, and
+ * no text of a file is ever shown.
+ */
+export function configFileSteps({ files }: DesiredState): Step<Os>[] {
+  if (files.length === 0) return [];
+  return [
+    recordNames(files.map(({ name }) => name)),
+    ...files.map((wanted) =>
+      file({
+        id: configFileStep(wanted),
+        path: configFile(wanted.name),
+        mode: 0o600,
+        sha256: wanted.sha256,
+        content: wanted.content,
+        needs: [`folder${configFolder}`, recorded],
+      }),
+    ),
+  ];
+}
+
+/** Records the names before the files are written, so that a later state can remove the files. */
+function recordNames(names: readonly string[]): Step<Os> {
+  return {
+    id: recorded,
+    title: "the names of the configuration files are recorded",
+    needs: ["identity"],
+    check: async ({ files }) => {
+      const known = await readConfigFileNames(files);
+      return names.every((name) => known.includes(name)) ? null : { summary: "the record lacks a name" };
+    },
+    apply: async ({ files }) => {
+      await writeNames(files, [...new Set([...(await readConfigFileNames(files)), ...names])]);
+    },
+  };
+}
+
+/** Removes the files that khw has written and khw.yaml no longer names. Waits until no component uses them. */
+export function otherConfigFilesAreGone(desired: DesiredState): Step<Os> {
+  const wanted = desired.files.map(({ name }) => name);
+  const others = async (files: Files): Promise<string[]> =>
+    (await readConfigFileNames(files)).filter((name) => !wanted.includes(name));
+  return {
+    id: "config-files/removed",
+    title: "configuration files that are no longer named are removed",
+    needs: components.map((component) => `service/${component}`),
+    check: async ({ files }) => {
+      const names = await others(files);
+      return names.length === 0 ? null : { summary: `${names.map(configFile).join(", ")} must be removed` };
+    },
+    apply: async ({ files }) => {
+      for (const name of await others(files)) await files.remove(configFile(name));
+      await writeNames(files, wanted);
+    },
+  };
+}
+
+/** Returns the names of all files that khw has written and not removed yet. */
+export async function readConfigFileNames(files: Pick<Files, "read">): Promise<string[]> {
+  const text = (await files.read(configFilesRecord))?.toString("utf8") ?? "";
+  return text.split("\n").filter((line) => /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(line));
+}
+
+async function writeNames(files: Pick<Files, "write" | "mkdir">, names: readonly string[]): Promise<void> {
+  await files.mkdir(dirname(configFilesRecord), 0o700);
+  await files.write(configFilesRecord, names.map((name) => `${name}\n`).join(""), 0o600);
+}

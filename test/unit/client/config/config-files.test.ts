@@ -1,0 +1,50 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { withoutContent, toDesired } from "../../../../client/config/desired.ts";
+import { loadConfig } from "../../../../client/config/load.ts";
+import { labReleases } from "../../../../client/config/releases.ts";
+import { parseDesiredState } from "../../../../proto/desired.ts";
+import { controllers, labState, publicAddress } from "../../../fixtures/lab-cluster.ts";
+import { digest } from "../../../fixtures/machine.ts";
+
+const folder = await mkdtemp(join(tmpdir(), "khw-files-"));
+t.teardown(() => rm(folder, { recursive: true }));
+
+async function stateOf(text: string, flags: Readonly<Record<string, Readonly<Record<string, string>>>> = {}) {
+  await writeFile(join(folder, "khw.yaml"), text);
+  const config = await loadConfig({ flags: new Map(Object.entries(flags)), folder, env: { HOME: folder } });
+  const { credentials } = parseDesiredState(labState());
+  const states = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
+  const state = states.get("controller-1");
+  if (state === undefined) throw new Error("controller-1 has no state");
+  return state;
+}
+
+t.test("files are read relative to khw.yaml, and sent with their digests", async (t) => {
+  await writeFile(join(folder, "policy"), "rules");
+  await writeFile(join(folder, "limits"), "more");
+  const state = await stateOf("files: {b.yaml: policy}", { "--file": { "a.yaml": "limits" } });
+  t.strictSame(state.files, [
+    { name: "a.yaml", sha256: digest("more"), content: Buffer.from("more") },
+    { name: "b.yaml", sha256: digest("rules"), content: Buffer.from("rules") },
+  ]);
+  t.strictSame(withoutContent(state).files[1], { name: "b.yaml", sha256: digest("rules"), content: undefined });
+  t.strictSame((await stateOf("")).files, []);
+});
+
+t.test("a missing file, a folder, a large file and an invalid name are refused by name", async (t) => {
+  await t.rejects(stateOf("files: {a.yaml: missing.yaml}"), {
+    code: "CONFIG_INVALID",
+    message: /^files\.a\.yaml: \/.*\/missing\.yaml cannot be read: ENOENT/,
+    hint: /correct files\.a\.yaml in khw\.yaml/,
+  });
+  await t.rejects(stateOf("files: {a.yaml: .}"), { code: "CONFIG_INVALID", message: /cannot be read: EISDIR/ });
+  await writeFile(join(folder, "large"), "x".repeat(300_000));
+  await t.rejects(stateOf("files: {a.yaml: large}"), { message: /^files\.a\.yaml: the file has 300000 bytes/ });
+  await t.rejects(stateOf("files: {../a: large}"), {
+    code: "CONFIG_INVALID",
+    message: /^khw\.yaml:1:9: files\.\.\.\/a: "\.\.\/a" cannot be the name of a file/,
+  });
+});
