@@ -117,6 +117,8 @@ export function startFolder(unit: string): string {
   return `khw/${unit.replace(/\.service$/, "")}`;
 }
 export const startFile = "started-from";
+/** The folder that contains these folders. systemd keeps it when the services stop. */
+export const runtimeFolder = "/run/khw";
 
 /** Keeps systemd from starting an etcd member that has lost its data. */
 export const etcdGuardDropIn = `${unitFolder}/etcd.service.d/40-khw-member.conf`;

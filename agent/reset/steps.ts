@@ -18,6 +18,7 @@ import {
   nginxLink,
   nginxSite,
   pluginsFolder,
+  runtimeFolder,
   schedulerConfigFile,
 } from "../paths.ts";
 import {
@@ -70,6 +71,7 @@ export function resetSteps({ ownsEtcd, purge }: ResetOptions): Step<Os>[] {
     nginxIsGone(["nginx/site", "nginx/page"]),
     webFoldersAreGone(["package/nginx"]),
     noPluginFolders(pluginsFolder, ends),
+    emptyFolder(runtimeFolder, ends),
     ...(purge ? [absentLogs(ends)] : []),
   ];
 }

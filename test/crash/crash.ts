@@ -3,16 +3,17 @@
  * the machine or etcd in the middle, and runs the same command again. Compares all files with those of an undisturbed
  * run.
  *
- * usage: crash.ts [--of bootstrap|upgrade] [--nodes N] [--points N] [--from K] [--only VICTIM,...] [--seed N]
+ * usage: crash.ts [--of COMMAND] [--nodes N] [--points N] [--from K] [--only VICTIM,...] [--seed N]
  *                 [--parallel N] [--results FILE] [--again]
- * --of        the interrupted command; bootstrap by default
+ * --of        the interrupted command: bootstrap (the default), upgrade, or a name in scenarios.ts
  * --nodes     the number of controllers of an upgrade; 3 by default
- * --points    the number of the last point; by default 200, or 45 of an upgrade: 30 on the way there, 15 on the way back
+ * --points    the number of the last point; by default 200, or 45 of an upgrade: 30 on the way there, 15 on the way back;
+ *             15 of each other command
  * --from      the number of the first point; 1 by default
  * --only      agent, client, machine, etcd
  * --seed      a different seed chooses different points; 1 by default
  * --parallel  the number of testbeds at once; 1 by default
- * --results   a file of JSON lines, one per point; by default build/crash.jsonl, or build/crash-upgrade.jsonl.
+ * --results   a file of JSON lines, one per point; by default build/crash.jsonl, or build/crash-COMMAND.jsonl.
  * Points that are identical in the file are skipped
  * --again     runs the skipped points, too
  *
@@ -22,12 +23,21 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { must } from "../testbed/command.ts";
+import { openCommandSuite } from "./command-suite.ts";
 import { formatDifferences } from "./compare.ts";
 import { type Point, victims } from "./points.ts";
 import { describe, summary } from "./report.ts";
 import { addResult, lastResults, readResults, type Result, type Verdict } from "./results.ts";
+import { type ScenarioName, scenarios } from "./scenarios.ts";
 import { openSuite, type Outcome, type Suite } from "./suite.ts";
 import { openUpgradeSuite } from "./upgrade-suite.ts";
+
+interface Command {
+  /** The number of points, unless --points names another number. */
+  readonly count: number;
+  readonly file: string;
+  readonly open: () => Promise<Suite>;
+}
 
 const root = join(import.meta.dirname, "../..");
 const { values } = parseArgs({
@@ -43,17 +53,22 @@ const { values } = parseArgs({
     again: { type: "boolean", default: false },
   },
 });
+const scenarioNames = Object.keys(scenarios).filter((name): name is ScenarioName => name in scenarios);
 /** The commands that can be interrupted. */
-const commands = {
+const commands: Readonly<Record<string, Command>> = {
+  ...Object.fromEntries(
+    scenarioNames.map((name) => [name, { count: 15, file: `crash-${name}.jsonl`, open: () => openCommandSuite(name) }]),
+  ),
   bootstrap: { count: 200, file: "crash.jsonl", open: () => openSuite() },
   upgrade: {
     count: 45,
     file: "crash-upgrade.jsonl",
     open: () => openUpgradeSuite({ nodes: Number(values.nodes), starts: ["old", "new", "old"] }),
   },
-} as const;
-if (values.of !== "bootstrap" && values.of !== "upgrade") throw new Error(`--of: ${values.of}`);
+};
 const command = commands[values.of];
+if (command === undefined) throw new Error(`--of ${values.of}: use one of ${Object.keys(commands).join(", ")}`);
+const { open } = command;
 const results = values.results ?? join(root, "build", command.file);
 const [count, from, seed] = [Number(values.points ?? command.count), Number(values.from), Number(values.seed)];
 const only = values.only.split(",");
@@ -78,7 +93,7 @@ async function work(): Promise<void> {
  * machines.
  */
 async function workOn(): Promise<boolean> {
-  await using suite = await command.open();
+  await using suite = await open();
   for (const point of suite.points({ count, seed })) {
     if (!isChosen(point.number, point.victim) || taken.has(point.number)) continue;
     if (before.get(point.number)?.verdict === "identical") continue;

@@ -41,5 +41,37 @@ export const upgradeExceptions: readonly Exception[] = [
   },
 ];
 
+/** After a reset with `--purge`, these paths may also differ from the machine before its bootstrap. */
+export const resetExceptions: readonly Exception[] = [
+  ...exceptions,
+  {
+    path: /^var\/lib\/khw-agent\/(audit|audit-refused|history)(\.1)?$/,
+    free: "presence",
+    why: "the agent's records since the reset",
+  },
+];
+
+/** These files have new keys, or signatures and digests of new keys, after each run of the command. */
+export const newKeys: readonly Exception[] = [
+  {
+    path: /^(credentials|var\/lib\/kubernetes|etc\/etcd|etc\/kubernetes)\/.*(\.pem|\.kubeconfig|encryption-config\.yaml)$/,
+    free: "content",
+    why: "new keys, and the files that contain or sign them",
+  },
+  { path: /^credentials\/replaced-.+/, free: "presence", why: "copies of replaced files, named after the time" },
+  {
+    path: /^etc\/systemd\/system\/.+\.service\.d\/.+\.conf$/,
+    free: "content",
+    why: "the digests of the files with which a component started",
+  },
+  { path: /^var\/lib\/khw-agent\/desired-state$/, free: "content", why: "the desired state, with the files' digests" },
+];
+
+/** These files have new management identities after each run of the command. */
+export const newManagementKeys: readonly Exception[] = [
+  { path: /^(khw-pki|etc\/khw-agent\/pki)\/[^/]+$/, free: "content", why: "new management identities" },
+  { path: /^khw-pki\/replaced-.+/, free: "presence", why: "copies of replaced files, named after the time" },
+];
+
 /** The workstation has no exceptions. */
 export const workstationExceptions: readonly Exception[] = [];

@@ -4,13 +4,15 @@ import { join } from "node:path";
 import type { TestbedNode } from "../testbed/index.ts";
 import { below, type Digests, readTree, type Tree } from "./tree.ts";
 
-/** The state that the agent and its units keep in memory. */
+/** The state that the agent and its units keep in memory. Before a bootstrap, the folder does not exist. */
 const runtimeFolder = "run/khw";
 
 /** Returns the tree of a machine. Stops the agent first, because the agent can write files at any time. */
 export async function machineTree(node: TestbedNode, digests: Digests): Promise<Tree> {
   await node.must(["systemctl", "stop", "khw-agent.service"]);
   const disk = await readTree(node.root, digests);
+  const { code } = await node.run(["test", "-d", join("/", runtimeFolder)]);
+  if (code !== 0) return disk;
   const memory = await readTree(join("/proc", String(node.leaderPid), "root", runtimeFolder), digests);
   return new Map([...disk, ...below(runtimeFolder, memory)]);
 }

@@ -1,4 +1,4 @@
-/** Chooses the points at which a bootstrap or an upgrade is interrupted. */
+/** Chooses the points at which a command is interrupted. */
 import { etcdRuns, type TimedEvent, workBegins } from "./events.ts";
 
 export const victims = ["agent", "machine", "client", "etcd"] as const;
@@ -9,9 +9,9 @@ export type Victim = (typeof victims)[number];
 /**
  * The starting state of a run. A bootstrap starts with a machine that has only the package (`bare`), or that also has
  * all certificates (`enrolled`). An upgrade starts with the old release (`old`), and a rollback with the new release
- * (`new`).
+ * (`new`). Every other command starts with prepared machines (`prepared`).
  */
-export type Start = BootstrapStart | UpgradeStart;
+export type Start = BootstrapStart | UpgradeStart | "prepared";
 export type BootstrapStart = "bare" | "enrolled";
 export type UpgradeStart = "old" | "new";
 
@@ -68,33 +68,41 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
   });
 }
 
-export interface UpgradePointsOptions {
+export interface RunningPointsOptions<S extends Start> {
   readonly count: number;
   readonly seed: number;
   /** The events of the undisturbed runs. */
-  readonly events: Readonly<Record<UpgradeStart, readonly TimedEvent[]>>;
+  readonly events: Readonly<Record<S, readonly TimedEvent[]>>;
+  /** The machines that can be a victim. */
   readonly nodes: readonly string[];
   /** The starts of the points, repeated as often as necessary. */
-  readonly starts: readonly UpgradeStart[];
+  readonly starts: readonly S[];
 }
 
-const upgradeTurns: readonly Victim[] = ["agent", "machine", "client"];
+const runningTurns: readonly Victim[] = ["agent", "machine", "client"];
 
 /**
- * Returns the points of an upgrade and of the way back, spread like those of a bootstrap. Two of three points hit the
- * node that the update changes at that moment.
+ * Returns the points of a command that changes a running cluster, spread like those of a bootstrap. Two of three points
+ * hit the node that the command changes at that moment.
  */
-export function chooseUpgradePoints({ count, seed, events, nodes, starts }: UpgradePointsOptions): Point[] {
+export function chooseRunningPoints<S extends Start>({
+  count,
+  seed,
+  events,
+  nodes,
+  starts,
+}: RunningPointsOptions<S>): Point[] {
   const soFar = new Map<string, number>();
   return Array.from({ length: count }, (_, index) => {
     const number = index + 1;
-    const start = starts[index % starts.length] ?? "old";
+    const start = starts[index % starts.length];
+    if (start === undefined) throw new Error("no start");
     const ofStart = soFar.get(start) ?? 0;
     soFar.set(start, ofStart + 1);
     // The way back starts with another victim, so that four points have all victims.
-    const turn = ofStart + (start === "new" ? upgradeTurns.length - 1 : 0);
-    const victim = upgradeTurns[turn % upgradeTurns.length] ?? "agent";
-    const nth = Math.floor(ofStart / upgradeTurns.length);
+    const turn = ofStart + (start === "new" ? runningTurns.length - 1 : 0);
+    const victim = runningTurns[turn % runningTurns.length] ?? "agent";
+    const nth = Math.floor(ofStart / runningTurns.length);
     const within = { events: events[start], first: 0, last: events[start].length - 1 };
     const at = place(within, spread({ number, victim, nth, seed }));
     const changed = nodes.find((name) => at.event.includes(name));

@@ -13,7 +13,7 @@ import { agentPackage, installAgents, makeWorkstation, type Workstation } from "
 import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
 import { upgradeExceptions, workstationExceptions } from "./exceptions.ts";
 import { machineTree } from "./machine-tree.ts";
-import { chooseUpgradePoints, type UpgradeStart } from "./points.ts";
+import { chooseRunningPoints, type UpgradeStart } from "./points.ts";
 import { findProblems } from "./properties.ts";
 import { cutShort, type Subject, undisturbed } from "./run.ts";
 import { agentListens } from "./stage.ts";
@@ -57,7 +57,7 @@ export async function openUpgradeSuite({ nodes, starts, quick = false }: Upgrade
     let now: UpgradeStart = "old";
     const names = testbed.nodes.map(({ name }) => name);
     return {
-      points: (options) => chooseUpgradePoints({ ...options, events, starts, nodes: names }),
+      points: (options) => chooseRunningPoints({ ...options, events, starts, nodes: names }),
       crash: async (point) => {
         const start = point.start === "new" ? "new" : "old";
         if (now !== start) await run(now);

@@ -1,7 +1,7 @@
 import t from "tap";
 
 import type { TimedEvent } from "../../crash/events.ts";
-import { choosePoints, chooseUpgradePoints, type Point, victims } from "../../crash/points.ts";
+import { choosePoints, chooseRunningPoints, type Point, victims } from "../../crash/points.ts";
 
 const names = ["note a CA was made", "begin", "node operationStarted", "node stepStarted service/etcd"];
 const events: readonly TimedEvent[] = [
@@ -68,7 +68,7 @@ const steps = ["begin", ...nodes.flatMap((node) => [`node ${node} drain`, `node 
 const rolled = steps.map((name, index) => ({ name, at: 1_000 * (index + 1) }));
 
 t.test("45 points of an upgrade: 30 there, 15 back, each spread over the roll and over the nodes", async (t) => {
-  const points = chooseUpgradePoints({
+  const points = chooseRunningPoints({
     count: 45,
     seed: 1,
     events: { old: rolled, new: rolled },

@@ -1,0 +1,135 @@
+/** The commands that change a running cluster, and that the crash suite interrupts. */
+import { join } from "node:path";
+
+import { etcdctl } from "../fixtures/etcd.ts";
+import { given } from "../fixtures/given.ts";
+import type { TestbedNode } from "../testbed/index.ts";
+import type { Workstation } from "../testbed/workstation.ts";
+import type { Exception } from "./compare.ts";
+import { newKeys, newManagementKeys, resetExceptions, upgradeExceptions } from "./exceptions.ts";
+import { findProblems } from "./properties.ts";
+
+/** The machines and the workstation of a scenario. */
+export interface Prepared {
+  readonly nodes: readonly TestbedNode[];
+  readonly workstation: Workstation;
+}
+
+/** A command, the cluster that it starts with, and the comparison of its results. */
+export interface Scenario {
+  /** The number of machines. An agent with an identity runs on each. */
+  readonly machines: number;
+  /** The controllers that are bootstrapped before the command. */
+  readonly before: readonly number[];
+  /** The arguments of khw-client. */
+  readonly command: readonly string[];
+  /** The controllers that are part of the cluster after the command. */
+  readonly after: readonly number[];
+  /** Whether the machines must be the same as before their bootstrap. */
+  readonly undoes?: boolean;
+  /** The parts of the machines, and of the workstation, that are not compared. */
+  readonly exceptions: readonly Exception[];
+  readonly workstationExceptions: readonly Exception[];
+}
+
+const today = (): string => new Date().toISOString().slice(0, 10);
+
+export const scenarios = {
+  add: {
+    machines: 2,
+    before: [0],
+    command: ["bootstrap", ...listOf([0, 1])],
+    after: [0, 1],
+    exceptions: [...upgradeExceptions, ...newKeys],
+    workstationExceptions: newKeys,
+  },
+  remove: {
+    machines: 2,
+    before: [0, 1],
+    command: ["remove", "controller-1", "--purge", ...listOf([0, 1])],
+    after: [0],
+    exceptions: [...upgradeExceptions, ...resetExceptions],
+    workstationExceptions: [],
+  },
+  reset: {
+    machines: 1,
+    before: [0],
+    command: ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...listOf([0])],
+    after: [],
+    undoes: true,
+    exceptions: resetExceptions,
+    workstationExceptions: [],
+  },
+  "encryption-key": {
+    machines: 1,
+    before: [0],
+    command: ["encryption", "rotate", ...listOf([0])],
+    after: [0],
+    exceptions: [...upgradeExceptions, ...newKeys],
+    workstationExceptions: newKeys,
+  },
+  "service-account-key": {
+    machines: 1,
+    before: [0],
+    command: ["pki", "rotate-service-account-key", "--drop-on", today(), ...listOf([0])],
+    after: [0],
+    exceptions: [...upgradeExceptions, ...newKeys],
+    workstationExceptions: newKeys,
+  },
+  management: {
+    machines: 1,
+    before: [0],
+    command: ["pki", "rotate-management", "--drop-old", ...listOf([0])],
+    after: [0],
+    exceptions: [...upgradeExceptions, ...newManagementKeys],
+    workstationExceptions: newManagementKeys,
+  },
+} as const satisfies Readonly<Record<string, Scenario>>;
+
+export type ScenarioName = keyof typeof scenarios;
+
+/** Returns the flags that name these controllers. */
+export function listOf(controllers: readonly number[]): readonly string[] {
+  return ["--nodes", controllers.map((index) => `controller-${index}`).join(",")];
+}
+
+/** Resolves when these controllers' etcd is healthy. */
+export async function etcdIsHealthy(nodes: readonly TestbedNode[]): Promise<void> {
+  for (const node of nodes) {
+    await given(`${node.name}'s etcd is healthy`, async () =>
+      (await etcdctl(node, ["endpoint", "health"])).code === 0 ? true : undefined,
+    );
+  }
+}
+
+/** Resolves when the cluster of these controllers is healthy. */
+export async function clusterIsHealthy({ workstation }: Prepared, controllers: readonly number[]): Promise<void> {
+  await given("the cluster is healthy", async () =>
+    (await workstation.khw(["status", ...listOf(controllers)])).code === 0 ? true : undefined,
+  );
+}
+
+/** Returns a description of each violated property after the command. */
+export async function problemsAfter({ nodes, workstation }: Prepared, { after }: Scenario): Promise<string[]> {
+  const members = after.flatMap((index) => nodes[index] ?? []);
+  const rest = nodes.filter((node) => !members.includes(node));
+  const left = await Promise.all(rest.map(resetProblems));
+  if (members.length === 0) return left.flat();
+  const plan = ["plan", ...listOf(after)];
+  return [...left.flat(), ...(await findProblems({ nodes: members, workstation, plan }))];
+}
+
+/** Returns the problems of a machine that must not be a controller any more. */
+async function resetProblems(node: TestbedNode): Promise<string[]> {
+  const audit = await node.run(["dpkg", "--audit"]);
+  const units = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"];
+  const active = await node.run(["systemctl", "is-active", ...units]);
+  const data = await node.run(["ls", join("/", "var/lib/etcd")]);
+  return [
+    ...(audit.stdout === "" ? [] : [`${node.name}: dpkg --audit: ${audit.stdout}`]),
+    ...(active.stdout.includes("\nactive") || active.stdout.startsWith("active")
+      ? [`${node.name}: a service runs`]
+      : []),
+    ...(data.code === 0 ? [`${node.name}: etcd's data is still there`] : []),
+  ];
+}
