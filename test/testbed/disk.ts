@@ -32,8 +32,8 @@ export interface Disk {
   readonly place: Place;
   /** All machines of the testbed. Each machine can resolve the names of the others. */
   readonly all: readonly Place[];
-  /** The shared root file system. It is never written to. */
-  readonly base: string;
+  /** The layers of the shared root file system, the top layer first. They are never written to. */
+  readonly base: readonly string[];
 }
 
 /** Mounts a new disk for a machine and writes the machine's identity to it. Returns the disk's root folder. */
@@ -44,7 +44,15 @@ export async function makeDisk({ id, place, all, base }: Disk): Promise<string> 
   for (const folder of [upper, work, root]) await mkdir(folder, { recursive: true });
   // The mounted root folder takes its mode from the upper layer.
   await chmod(upper, 0o755);
-  await must(["mount", "-t", "overlay", "-o", `lowerdir=${base},upperdir=${upper},workdir=${work}`, "overlay", root]);
+  await must([
+    "mount",
+    "-t",
+    "overlay",
+    "-o",
+    `lowerdir=${base.join(":")},upperdir=${upper},workdir=${work}`,
+    "overlay",
+    root,
+  ]);
 
   const write = (path: string, text: string, mode = 0o644): Promise<void> =>
     writeFile(join(root, path), text, { mode });

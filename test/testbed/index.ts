@@ -8,7 +8,7 @@ import { makeCredentials } from "./credentials.ts";
 import { makeDisk } from "./disk.ts";
 import { installEtcd, waitForEtcd } from "./etcd.ts";
 import { issue, makeAuthority } from "./certificates.ts";
-import { gateway, mirrorIdentityFolder, places } from "./layout.ts";
+import { gateway, mirrorIdentityFolder, places, workerPlaces } from "./layout.ts";
 import { makeNetwork } from "./network.ts";
 import { onSignal } from "./on-signal.ts";
 import { prepare } from "./prepare.ts";
@@ -30,6 +30,8 @@ export type { Testbed } from "./testbed.ts";
 export interface TestbedOptions {
   /** The number of controllers; 3 by default. */
   readonly nodes?: number;
+  /** The number of workers; 0 by default. They need the bookworm suite. The first use builds the workers' programs. */
+  readonly workers?: number;
   /** Whether the testbed outlives this process and runs until it is stopped explicitly, as in the demo. */
   readonly keep?: boolean;
   /** The testbed's id: at most 20 lower-case letters, digits and dashes. By default, an id is generated. */
@@ -58,15 +60,17 @@ export interface TestbedOptions {
  * down and throws.
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
-  const { nodes: count = 3, keep = false, withEtcd = true, suite = "bookworm" } = options;
+  const { nodes: count = 3, workers: workerCount = 0, keep = false, withEtcd = true, suite = "bookworm" } = options;
   const { tlsMirror = false, probeScale = 1 } = options;
   const make = options.credentials ?? makeCredentials;
   const id = options.name ?? randomBytes(4).toString("hex");
   if (!/^[a-z0-9][a-z0-9-]{0,19}$/.test(id)) throw new Error(`not a testbed name: ${JSON.stringify(id)}`);
-  const [prepared] = await Promise.all([prepare(suite), sweep()]);
+  const [prepared] = await Promise.all([prepare(suite, workerCount), sweep()]);
 
-  const all = places(count);
-  const { kubernetes, etcd } = prepared;
+  const controllers = places(count);
+  const workers = workerPlaces(workerCount);
+  const all = [...controllers, ...workers];
+  const { base, kubernetes, etcd, workerLayer = "" } = prepared;
   const made = { id, nodes: all, kubernetes, etcd, withEtcd };
   await register({ ...made, keep });
   const testbed = testbedOf(made);
@@ -74,18 +78,19 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   const guard = onSignal(() => testbed.stop().catch(() => {}));
   try {
     await together(
-      make(testbed.credentials, { nodes: all, publicAddress: testbed.publicAddress }),
+      make(testbed.credentials, { nodes: controllers, publicAddress: testbed.publicAddress }),
       makeNetwork(id, all),
       ...(tlsMirror ? [makeMirrorIdentity(id)] : []),
-      ...all.map((place) => makeDisk({ id, place, all, base: prepared.base })),
+      ...controllers.map((place) => makeDisk({ id, place, all, base: [base] })),
+      ...workers.map((place) => makeDisk({ id, place, all, base: [workerLayer, base] })),
     );
     if (withEtcd)
       await together(
-        ...testbed.nodes.map((node) => installEtcd(node, all, { etcd, credentials: testbed.credentials })),
+        ...testbed.nodes.map((node) => installEtcd(node, controllers, { etcd, credentials: testbed.credentials })),
       );
     await together(
       startServers(id, { nodes: all, prepared, tlsMirror, probeScale }),
-      ...testbed.nodes.map((node) => node.powerOn()),
+      ...[...testbed.nodes, ...testbed.workers].map((node) => node.powerOn()),
     );
     if (withEtcd) await waitForEtcd(testbed.nodes);
   } catch (error) {

@@ -25,6 +25,8 @@ export interface Place {
   readonly address: string;
   /** The external address. Packets to this address reach the machine, as on Compute Engine. */
   readonly externalAddress: string;
+  /** The addresses of the pods on a worker. Controllers have no pods. */
+  readonly podCidr?: string;
 }
 
 /**
@@ -36,6 +38,19 @@ export function places(count: number): readonly Place[] {
     name: `controller-${index}`,
     address: `${subnet.prefix}.${10 + index}`,
     externalAddress: `203.0.113.${20 + index}`,
+  }));
+}
+
+/**
+ * Returns the names and addresses of the first `count` workers. As in the labs, worker-N has the address 10.240.0.2N,
+ * and the pods 10.200.N.0/24.
+ */
+export function workerPlaces(count: number): readonly Place[] {
+  return Array.from({ length: count }, (_, index) => ({
+    name: `worker-${index}`,
+    address: `${subnet.prefix}.${20 + index}`,
+    externalAddress: `203.0.113.${40 + index}`,
+    podCidr: `10.200.${index}.0/24`,
   }));
 }
 

@@ -52,6 +52,21 @@ export async function setLink(id: string, name: string, state: "up" | "down"): P
   await must(["ip", "-netns", namespaceOf(id), "link", "set", name, state]);
 }
 
+/**
+ * Adds or deletes the route to the pods of each worker, as lab 11 does. The route belongs to the network, which forwards
+ * the packets of all machines.
+ */
+export async function setPodRoutes(id: string, workers: readonly Place[], action: "add" | "delete"): Promise<void> {
+  const network = namespaceOf(id);
+  await must(["ip", "netns", "exec", network, "sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"]);
+  await configure(
+    network,
+    workers.flatMap(({ podCidr, address }) =>
+      podCidr === undefined ? [] : [`route ${action} ${podCidr} via ${address} dev br0`],
+    ),
+  );
+}
+
 function namespacesOf(id: string, nodes: readonly Place[]): readonly string[] {
   return [namespaceOf(id), ...nodes.map(({ name }) => namespaceOf(id, name))];
 }

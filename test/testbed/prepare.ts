@@ -2,6 +2,7 @@
 import { join } from "node:path";
 
 import { must } from "./command.ts";
+import { realEtcdVersion } from "./etcd.ts";
 import { cacheFolder } from "./layout.ts";
 
 /** The Debian releases that machines can use. */
@@ -17,6 +18,8 @@ export interface Prepared {
   readonly kubernetes: string;
   /** The etcd releases, with a folder for each version. */
   readonly etcd: string;
+  /** The layer that turns a controller's root into a worker's; absent if the testbed has no workers. */
+  readonly workerLayer?: string;
 }
 
 /** The time limit is long enough to build Kubernetes on two slow processors. */
@@ -26,11 +29,15 @@ const buildTimeoutMs = 45 * 60_000;
  * Finds the folders in the cache and builds the missing folders. Building takes minutes; `test/setup.sh` does it in
  * advance.
  */
-export async function prepare(suite: Suite): Promise<Prepared> {
+export async function prepare(suite: Suite, workers = 0): Promise<Prepared> {
   const make = async (script: string, ...args: readonly string[]): Promise<string> => {
     const argv = ["bash", join(import.meta.dirname, script), cacheFolder(), ...args];
     return (await must(argv, { timeoutMs: buildTimeoutMs })).trim();
   };
   const [kubernetes, etcd, base] = await Promise.all([make("kubernetes.sh"), make("etcd.sh"), make("base.sh", suite)]);
-  return { base, kubernetes, etcd, packages: await make("packages.sh", base, suite) };
+  const packages = await make("packages.sh", base, suite);
+  if (workers === 0) return { base, kubernetes, etcd, packages };
+  if (suite !== "bookworm") throw new Error(`a worker runs bookworm, not ${suite}`);
+  const program = join(etcd, realEtcdVersion, "programs/etcd");
+  return { base, kubernetes, etcd, packages, workerLayer: await make("worker/layer.sh", base, program) };
 }

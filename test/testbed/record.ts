@@ -21,6 +21,7 @@ export interface TestbedRecord {
   readonly owner: { readonly pid: number; readonly startTime: string };
   /** The host's boot id when the testbed was started. After the host's next boot, only the testbed's disks are left. */
   readonly bootId: string;
+  /** All machines: the controllers and the workers. */
   readonly nodes: readonly Place[];
   /** The folder with the Kubernetes releases that the testbed's mirror serves. */
   readonly kubernetes: string;

@@ -6,6 +6,7 @@ import type { RunOptions, RunResult } from "./command.ts";
 import { connectControl as connectCompute } from "./compute/control.ts";
 import type { ComputeControl } from "./compute/control.ts";
 import * as layout from "./layout.ts";
+import { setPodRoutes } from "./network.ts";
 import { nodeAt } from "./node.ts";
 import type { TestbedNode } from "./node.ts";
 import { destroy, recordOf } from "./record.ts";
@@ -24,6 +25,8 @@ export interface Testbed extends AsyncDisposable {
   readonly folder: string;
   /** The controllers: controller-0, controller-1 and so on, at 10.240.0.10, 10.240.0.11 and so on. */
   readonly nodes: readonly TestbedNode[];
+  /** The workers: worker-0 and so on, at 10.240.0.20 and so on. `worker/join.ts` makes them nodes of the cluster. */
+  readonly workers: readonly TestbedNode[];
   /** The load balancer's static address. */
   readonly publicAddress: string;
   /**
@@ -58,6 +61,8 @@ export interface Testbed extends AsyncDisposable {
   readonly mirror: ServerControl;
   readonly packages: ServerControl;
   readonly compute: ComputeControl;
+  /** Adds or deletes the network's routes to the pods on the workers (lab 11). At the start, there are no routes. */
+  setPodRoutes(action: "add" | "delete"): Promise<void>;
   /**
    * Runs a command on the workstation, which has this host's files and the bridge's network. A non-zero exit status is
    * a result, not an error.
@@ -84,10 +89,12 @@ export function credentialsFolder(id: string): string {
 export function testbedOf(record: Omit<TestbedRecord, "keep" | "owner" | "bootId">): Testbed {
   const { id, nodes, kubernetes, etcd, withEtcd } = record;
   const network = `--net=${layout.namespacePath(layout.namespaceOf(id))}`;
+  const machines = nodes.map((place) => nodeAt(id, place));
   const testbed: Testbed = {
     id,
     folder: layout.stateFolder(id),
-    nodes: nodes.map((place) => nodeAt(id, place)),
+    nodes: machines.filter(({ podCidr }) => podCidr === undefined),
+    workers: machines.filter(({ podCidr }) => podCidr !== undefined),
     publicAddress: layout.publicAddress,
     mirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/release`,
     secondMirrorUrl: `http://${layout.gateway}:${layout.ports.mirror}/kubernetes-release/release`,
@@ -104,6 +111,7 @@ export function testbedOf(record: Omit<TestbedRecord, "keep" | "owner" | "bootId
     mirror: connectControl(controlSocket(id, "mirror")),
     packages: connectControl(controlSocket(id, "packages")),
     compute: connectCompute(controlSocket(id, "compute")),
+    setPodRoutes: async (action) => setPodRoutes(id, testbed.workers, action),
     run: async (argv, options) => run(["nsenter", network, "--", ...argv], options),
     must: async (argv, options) => succeeded(argv, await testbed.run(argv, options)),
     stop: async () => destroy(record),

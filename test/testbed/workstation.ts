@@ -20,9 +20,9 @@ export interface Workstation {
   /** Runs khw-client. A non-zero exit status is a result, not an error. */
   khw(args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** Runs a khw-client command that must succeed, and returns its standard output. */
-  mustKhw(args: readonly string[], options?: RunOptions): Promise<string>;
+  readonly mustKhw: (args: readonly string[], options?: RunOptions) => Promise<string>;
   /** Runs the release's kubectl as the cluster's administrator, through the load balancer. */
-  kubectl(args: readonly string[], options?: RunOptions): Promise<RunResult>;
+  readonly kubectl: (args: readonly string[], options?: RunOptions) => Promise<RunResult>;
 }
 
 const { version: projectVersion } = packageJson;

@@ -62,7 +62,7 @@ export function projectResource(project: string): Resource & Fields {
 }
 
 function instanceFields(
-  { internal, external }: InstanceOptions,
+  { name, internal, external }: InstanceOptions,
   { network, subnetwork, zonePath }: Readonly<Record<"network" | "subnetwork" | "zonePath", string>>,
 ): Fields {
   const accessConfig = {
@@ -77,7 +77,7 @@ function instanceFields(
     zone: linkTo(zonePath),
     machineType: linkTo(`${zonePath}/machineTypes/e2-standard-2`),
     canIpForward: true,
-    tags: { items: ["controller", nameOf(network)], fingerprint: "AAAAAAAAAAA=" },
+    tags: { items: [name.replace(/-\d+$/, ""), nameOf(network)], fingerprint: "AAAAAAAAAAA=" },
     networkInterfaces: [
       {
         kind: "compute#networkInterface",
