@@ -173,11 +173,16 @@ async function install(name: string, apt: Apt, adding: InstallOptions["adding"])
   // Ignores a failed update, because a broken third-party repository must not prevent an installation from other
   // repositories.
   const update = await apt(["apt-get", "--quiet", "update"]);
-  const simulated = await apt(["apt-get", "--simulate", ...installCommand(name).slice(1)]);
-  await adding(packagesIn(simulated.lines, /^Inst (\S+) \(/));
+  const announce = async (): Promise<void> => {
+    const simulated = await apt(["apt-get", "--simulate", ...installCommand(name).slice(1)]);
+    await adding(packagesIn(simulated.lines, /^Inst (\S+) \(/));
+  };
+  await announce();
   let ended = await apt(installCommand(name));
   if (ended.lines.some((line) => line.includes("dpkg was interrupted"))) {
     await apt(["dpkg", "--configure", "--pending", "--force-confdef", "--force-confold"]);
+    // The first simulation may have failed, because some packages were only partly installed.
+    await announce();
     ended = await apt(installCommand(name));
   }
   if (ended.code === 0) return;

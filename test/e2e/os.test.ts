@@ -328,6 +328,8 @@ t.test("a package", async (t) => {
     t.equal(installed?.error, undefined);
     t.match(after?.result, /^1\.\d+/);
     t.equal(await node.must(["ls", "/var/lib/dpkg/updates"]), "");
+    const announced = installed?.said.filter((text) => text.startsWith("adds")) ?? [];
+    t.equal(announced.length, 2, "the packages to add are determined again after the repair");
   });
 
   await t.test("a broken configuration is reported in nginx's words", async (t) => {
