@@ -46,10 +46,7 @@ export async function addWhenHealthy(
 }
 
 /** @throws KhwError ETCD_CONFLICT if this machine must not become a new member */
-export async function refuseToAdd(
-  desired: WithEtcd,
-  { files, old }: { readonly files: Pick<Files, "stat">; readonly old: Member | undefined },
-): Promise<void> {
+export async function refuseToAdd(desired: WithEtcd, files: Pick<Files, "stat">): Promise<void> {
   const { version } = desired.etcd;
   if (losesPromotions(version)) {
     throw new KhwError("ETCD_CONFLICT", `etcd ${version} does not store the promotion of a new member on disk`, {
@@ -61,13 +58,16 @@ export async function refuseToAdd(
       hint: `move ${etcdMemberFolder} on the node to another folder, then run \`khw-client bootstrap\``,
     });
   }
-  if (old !== undefined && old.name !== "" && old.name !== desired.node) {
-    throw new KhwError(
-      "ETCD_CONFLICT",
-      `the etcd member ${show(old.name)} (${hexId(old.id)}) uses this machine's address ${old.peerUrls.join(", ")}`,
-      { hint: "remove that controller first (`khw-client remove NODE`), or use another address for the new one" },
-    );
-  }
+}
+
+/** @throws KhwError ETCD_CONFLICT if the member at this machine's address belongs to another controller */
+export function refuseForeignMember({ node }: WithEtcd, old: Member | undefined): void {
+  if (old === undefined || old.name === "" || old.name === node) return;
+  throw new KhwError(
+    "ETCD_CONFLICT",
+    `the etcd member ${show(old.name)} (${hexId(old.id)}) uses this machine's address ${old.peerUrls.join(", ")}`,
+    { hint: "remove that controller first (`khw-client remove NODE`), or use another address for the new one" },
+  );
 }
 
 /** etcd accepts one learner at a time. Without this check, the old member would be removed, and no new one added. */

@@ -9,7 +9,7 @@ import type { Identified } from "./record.ts";
 export interface ExistingCluster {
   readonly clusterId: string;
   /** The member at this machine's address; undefined if the cluster has no such member. */
-  readonly own: Pick<Member, "id" | "clientUrls"> | undefined;
+  readonly own: Pick<Member, "id" | "clientUrls" | "learner"> | undefined;
 }
 
 /**

@@ -11,11 +11,18 @@ import type { InitialCluster } from "../render/etcd.ts";
  * member has been healthy at least once; if its data is lost, it can only rejoin. In the stage "adding", an administrator
  * has asked for a new member of an existing cluster, but etcd has not confirmed the member yet. In the stage "joining",
  * the member was added to the cluster as a learner, and is copying the other members' data.
+ *
+ * With `rejoins`, the agent has begun to replace the member by a new one, and may already have removed the member. If
+ * such a member is missing from the cluster, the agent goes on. Any other missing member was removed by an administrator.
  */
 export type MemberRecord =
   | { readonly stage: "forming"; readonly members: InitialCluster }
   | { readonly stage: "adding"; readonly members: InitialCluster; readonly clusterId: string }
-  | (Identified & { readonly stage: "member" | "joining"; readonly members: InitialCluster });
+  | (Identified & {
+      readonly stage: "member" | "joining";
+      readonly members: InitialCluster;
+      readonly rejoins?: true;
+    });
 
 /** The IDs in decimal, as in etcd's API. */
 export interface Identified {
@@ -39,7 +46,7 @@ export async function writeMemberRecord(files: Pick<Files, "mkdir" | "write">, r
 /** Returns the record for GetEtcdStatus. */
 export function toWireRecord(record: MemberRecord): wire.MemberRecord {
   return {
-    stage: wireStages[record.stage],
+    stage: wireStages["rejoins" in record ? "joining" : record.stage],
     clusterId: record.stage === "forming" ? "" : hexId(record.clusterId),
     members: [...record.members].map(([name, url]) => ({ name, internalIp: URL.parse(url)?.hostname ?? "" })),
   };
@@ -58,7 +65,7 @@ export function hexId(decimal: string): string {
 }
 
 function parseMemberRecord(text: string): MemberRecord {
-  const { stage, members, clusterId, memberId } = parseRecordJson(text);
+  const { stage, members, clusterId, memberId, rejoins } = parseRecordJson(text);
   if (typeof members !== "object" || members === null) return refuseRecord();
   const urls = new Map(
     Object.entries(members).map(([name, url]: [string, unknown]) => [name, typeof url === "string" ? url : ""]),
@@ -66,7 +73,7 @@ function parseMemberRecord(text: string): MemberRecord {
   if (stage === "forming") return { stage, members: urls };
   if (stage === "adding" && isId(clusterId)) return { stage, members: urls, clusterId };
   if ((stage !== "member" && stage !== "joining") || !isId(clusterId) || !isId(memberId)) return refuseRecord();
-  return { stage, members: urls, clusterId, memberId };
+  return { stage, members: urls, clusterId, memberId, ...(rejoins === true && { rejoins }) };
 }
 
 function isId(value: unknown): value is string {

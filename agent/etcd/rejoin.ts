@@ -4,34 +4,39 @@ import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
+import type { EtcdServers } from "../os/etcd-servers.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { demandOwnView } from "../health/own-view.ts";
 import { etcdJoinDropIn, etcdMemberFolder } from "../paths.ts";
 import { type InitialCluster, renderEtcdJoin } from "../render/etcd.ts";
-import { addWhenHealthy, refuseOtherLearner, refuseToAdd } from "./add-learner.ts";
+import { addWhenHealthy, refuseForeignMember, refuseOtherLearner, refuseToAdd } from "./add-learner.ts";
 import { type Member, removeMember, serverStatus } from "./api.ts";
 import { untilCaughtUp } from "./catch-up.ts";
 import { hasData } from "./data.ts";
 import { demandDisk } from "./disk.ts";
-import { keepAlive } from "./keep-alive.ts";
-import { createEtcdLock } from "./lock.ts";
+import { lockMembers } from "./lock-members.ts";
 import { findQuorum } from "./quorum.ts";
 import { hexId, type Identified, type MemberRecord, readMemberRecord, writeMemberRecord } from "./record.ts";
 
 const unit = "etcd.service";
-/** The lock that lets only one member rejoin at a time, because a joining member does not count towards the quorum. */
-const lock = { key: "/khw/etcd/join", doing: "is rejoining etcd", ttlSeconds: 60 };
 type Known = Exclude<MemberRecord, { readonly stage: "forming" }>;
+type Present = Exclude<Known, { readonly stage: "adding" }>;
+
+export interface RejoinContext extends ApplyContext {
+  /** Whether an administrator asks for this now. Then, a learner that was removed from the cluster is added again. */
+  readonly asked: boolean;
+}
 
 /**
  * Makes this machine's member a learner: of a cluster that the machine joins as a new controller, or of its own cluster
  * after its etcd data was lost. First checks that the other members have a quorum. Then removes the old member if there
  * is one, adds a new member as a learner, and waits until it has copied the data. promote.ts promotes the learner. After
  * an interruption at any point, this function can be called again.
- * @throws KhwError NOT_READY if the other members have no quorum; BUSY while another controller's member is rejoining
+ * @throws KhwError NOT_READY if the other members have no quorum; BUSY while another controller changes the members;
+ * ETCD_CONFLICT if an administrator has removed this machine's member
  */
-export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): Promise<void> {
+export async function rejoin(desired: WithEtcd, os: Os, context: RejoinContext): Promise<void> {
   const { files, systemd } = os;
   const record = await readMemberRecord(files);
   if (record === undefined || record.stage === "forming")
@@ -44,7 +49,7 @@ export async function rejoin(desired: WithEtcd, os: Os, context: ApplyContext): 
 async function join(
   desired: WithEtcd,
   os: Os,
-  { record, signal, progress }: ApplyContext & { readonly record: Known },
+  { record, asked, signal, progress }: RejoinContext & { readonly record: Known },
 ): Promise<void> {
   const { etcd, files, systemd, identity } = os;
   const { clusterId } = record;
@@ -53,13 +58,13 @@ async function join(
 
   await demandOwnView(os, signal);
   const { server } = await ask();
-  const held = await createEtcdLock(etcd).acquire(server, { ...lock, value: identity.name, signal });
-  await using _ = keepAlive(held, lock.ttlSeconds);
+  await using _ = await lockMembers(etcd, server, { holder: identity.name, signal });
   // Another member may have joined while this one was waiting for the lock.
   const quorum = await ask();
   const others = otherMembers(desired, quorum.members);
   const joining =
-    (await goesOn(record, quorum.members, files)) ?? (await begin(desired, os, { record, quorum, signal, progress }));
+    (await goesOn(record, quorum.members, files)) ??
+    (await begin(desired, os, { record, quorum, asked, signal, progress }));
   const members = new Map([...others, [desired.node, peerUrl(ownController(desired))]]);
 
   await files.mkdir(dirname(etcdJoinDropIn), 0o755);
@@ -91,7 +96,7 @@ async function goesOn(
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
-interface RejoinOptions extends ApplyContext {
+interface RejoinOptions extends RejoinContext {
   readonly record: Known;
   readonly quorum: { readonly server: string; readonly members: readonly Member[] };
 }
@@ -99,12 +104,14 @@ interface RejoinOptions extends ApplyContext {
 async function begin(
   desired: WithEtcd,
   { etcd, files, systemd, clock }: Os,
-  { record, quorum, signal, progress }: RejoinOptions,
+  { record, quorum, asked, signal, progress }: RejoinOptions,
 ): Promise<Identified> {
   const { server, members } = quorum;
   const url = peerUrl(ownController(desired));
   const old = members.find(({ peerUrls }) => peerUrls.includes(url));
-  if (record.stage === "adding") await refuseToAdd(desired, { files, old });
+  refuseForeignMember(desired, old);
+  if (record.stage === "adding") await refuseToAdd(desired, files);
+  else if (old === undefined && !goesOnWithout(record, asked)) throw wasRemoved(record);
   refuseOtherLearner(members, old);
   const { activeState } = await systemd.unit(unit);
   if (record.stage === "member" && activeState === "active") {
@@ -122,14 +129,55 @@ async function begin(
   // Writing the record again fails if the disk is full or read-only. That way, the failure comes before any change to
   // the membership.
   await writeMemberRecord(files, record);
-  await removeTree(files, etcdMemberFolder);
   // An interrupted call may have added a learner that has never started. That learner is used.
-  const unused = record.stage === "adding" && old?.learner === true && old.name === "" ? old : undefined;
-  if (old !== undefined && unused === undefined) await removeMember(etcd, server, { id: old.id, signal });
+  const mayReuse = record.stage === "adding" || record.rejoins === true;
+  const unused = mayReuse && old?.learner === true && old.name === "" ? old : undefined;
+  await removeTree(files, etcdMemberFolder);
+  if (old !== undefined && unused === undefined) await removeOld(old, { record, etcd, files, server, signal });
   const { id } = unused ?? (await addWhenHealthy(etcd, server, { peerUrl: url, clock, signal, progress }));
   const joining = { clusterId: record.clusterId, memberId: id };
   await writeMemberRecord(files, { members: record.members, ...joining, stage: "joining" });
   return joining;
+}
+
+/** Whether a member that is missing from the cluster may be added again without another request. */
+function goesOnWithout({ stage, rejoins }: Present, asked: boolean): boolean {
+  return rejoins === true || (asked && stage === "joining");
+}
+
+interface RemoveOldOptions {
+  readonly record: Known;
+  readonly etcd: EtcdServers;
+  readonly files: Files;
+  readonly server: string;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Removes this machine's old member. The record says so first, because only the record distinguishes an interrupted
+ * rejoin from a removal by an administrator.
+ */
+async function removeOld(old: Member, { record, etcd, files, server, signal }: RemoveOldOptions): Promise<void> {
+  if (record.stage !== "adding") await writeMemberRecord(files, { ...record, rejoins: true });
+  try {
+    await removeMember(etcd, server, { id: old.id, signal });
+  } catch (error) {
+    if (!(error instanceof KhwError) || !/member not found/.test(error.message)) throw error;
+    if (record.stage === "adding" || record.rejoins === true) return;
+    // The list of members was out of date: somebody else has removed the member.
+    await writeMemberRecord(files, record);
+    throw wasRemoved(record);
+  }
+}
+
+function wasRemoved({ clusterId, memberId }: Present): KhwError {
+  return new KhwError(
+    "ETCD_CONFLICT",
+    `this machine's etcd member ${hexId(memberId)} was removed from the cluster ${hexId(clusterId)}, so it does not rejoin`,
+    {
+      hint: "delete the machine; or, to use it as a controller again, run `khw-client reset NODE` and then `khw-client bootstrap`",
+    },
+  );
 }
 
 /**

@@ -3,6 +3,7 @@ import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import { demandOwnView } from "../health/own-view.ts";
 import type { Os } from "../os/os.ts";
 import { listMembers, type Member, removeMember, serverStatus, transferLeadership } from "./api.ts";
+import { lockMembers } from "./lock-members.ts";
 import { hexId } from "./record.ts";
 
 /**
@@ -26,24 +27,39 @@ export async function removeOtherMember(
   const { clusterId, memberId, leader } = await serverStatus(etcd, own, signal);
   if (leader === "0") throw new KhwError("NOT_READY", "this machine's etcd member has no leader");
   const members = await listMembers(etcd, own, signal);
-  const leaving = members.find(({ peerUrls }) => peerUrls.includes(url));
+  await demandQuorumWithout(os, { url, members, clusterId, signal });
+  await using _ = await lockMembers(etcd, own, { holder: identity.name, signal });
+  // The machine may have replaced its member in the meantime.
+  const leaving = (await listMembers(etcd, own, signal)).find(({ peerUrls }) => peerUrls.includes(url));
   if (leaving === undefined) return false;
   if (leaving.peerUrls.length > 1)
     throw new KhwError("ETCD_CONFLICT", `the member ${hexId(leaving.id)} has several peer URLs`, {
       hint: "khw did not create this member; remove it with `etcdctl member remove`",
     });
-  const rest = members.filter((member) => member !== leaving && !member.learner);
-  const healthy = await Promise.all(rest.map((member) => isHealthy(os, { member, clusterId, signal })));
-  const [count, needed] = [healthy.filter(Boolean).length, Math.floor(rest.length / 2) + 1];
-  if (count < needed) {
-    const what = `${count} of the ${rest.length} remaining members ${count === 1 ? "is" : "are"} healthy`;
-    throw new KhwError("WOULD_INTERRUPT", `etcd would lose its quorum: ${what}, but ${needed} are needed`, {
-      hint: "repair the other members first; see `khw-client etcd status`",
-    });
-  }
   if (leader === leaving.id) await becomeLeader(os, { leaving, memberId, signal });
   await removeMember(etcd, own, { id: leaving.id, signal });
   return true;
+}
+
+interface QuorumOptions {
+  /** The peer URL of the member that leaves. */
+  readonly url: string;
+  readonly members: readonly Member[];
+  readonly clusterId: string;
+  readonly signal: AbortSignal;
+}
+
+/** @throws KhwError WOULD_INTERRUPT if the members have no quorum without the member at this URL */
+async function demandQuorumWithout(os: Os, { url, members, clusterId, signal }: QuorumOptions): Promise<void> {
+  if (!members.some(({ peerUrls }) => peerUrls.includes(url))) return;
+  const rest = members.filter(({ peerUrls, learner }) => !peerUrls.includes(url) && !learner);
+  const healthy = await Promise.all(rest.map((member) => isHealthy(os, { member, clusterId, signal })));
+  const [count, needed] = [healthy.filter(Boolean).length, Math.floor(rest.length / 2) + 1];
+  if (count >= needed) return;
+  const what = `${count} of the ${rest.length} remaining members ${count === 1 ? "is" : "are"} healthy`;
+  throw new KhwError("WOULD_INTERRUPT", `etcd would lose its quorum: ${what}, but ${needed} are needed`, {
+    hint: "repair the other members first; see `khw-client etcd status`",
+  });
 }
 
 interface LeaderOptions {

@@ -61,7 +61,8 @@ async function firstRecord(
   const known = cluster === undefined ? undefined : startedMember(cluster);
   if (known !== undefined) return { stage: "member", members, ...known };
   if (joins !== undefined) return { stage: "adding", members, clusterId: joins };
-  if (cluster === undefined || cluster.own !== undefined) return { stage: "forming", members };
+  // A learner that has never started was added to an existing cluster, before the record of that was lost.
+  if (cluster === undefined || cluster.own?.learner === false) return { stage: "forming", members };
   throw new KhwError(
     "ETCD_CONFLICT",
     `the other controllers have the etcd cluster ${hexId(cluster.clusterId)}, and this machine is not a member of it`,

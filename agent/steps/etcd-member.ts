@@ -70,7 +70,7 @@ export function etcdData(needs: readonly string[]): Step<Os> {
 }
 
 /** Checks that an existing member still has its data. A member that has lost its data rejoins the cluster. */
-export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os> {
+export function etcdMember(desired: WithEtcd, { needs, asked }: MemberOptions): Step<Os> {
   return {
     id: "etcd/member",
     title: "the data of its etcd member is present",
@@ -100,8 +100,14 @@ export function etcdMember(desired: WithEtcd, needs: readonly string[]): Step<Os
             : { summary: "the drop-in for joining the cluster still exists" };
       }
     },
-    apply: (os, context) => rejoin(desired, os, context),
+    apply: (os, context) => rejoin(desired, os, { ...context, asked }),
   };
+}
+
+interface MemberOptions {
+  readonly needs: readonly string[];
+  /** Whether an administrator asks the machine to join its cluster now. */
+  readonly asked: boolean;
 }
 
 /**
@@ -135,6 +141,7 @@ export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Ste
     check: async (os, signal) => {
       const record = await readMemberRecord(os.files);
       if (record?.stage !== "member") return { summary: "the IDs are not recorded yet" };
+      if (record.rejoins === true) return { summary: "the record says that the member is being replaced" };
       const guard = (await os.files.read(etcdGuardDropIn))?.toString("utf8");
       if (guard !== renderEtcdGuard()) return { summary: "systemd would start etcd even without its data" };
       const status = await ownStatus(os, signal);
@@ -152,7 +159,7 @@ export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Ste
     apply: async (os, { signal }) => {
       const { etcd, files, systemd, identity } = os;
       const record = await readMemberRecord(files);
-      if (record?.stage !== "member") {
+      if (record?.stage !== "member" || record.rejoins === true) {
         const own = clientUrl(identity);
         const { clusterId, memberId } = await serverStatus(etcd, own, signal);
         await refuseHalf(desired, os, signal);

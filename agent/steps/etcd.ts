@@ -50,7 +50,10 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
       needs: ["etcd/begun", ...binaries],
     }),
     ...dropIns("etcd.service"),
-    etcdMember(desired, ["unit/etcd", `folder${dropInFolder("etcd.service")}`, "etcd/data", ...files, ...askedWith]),
+    etcdMember(desired, {
+      needs: ["unit/etcd", `folder${dropInFolder("etcd.service")}`, "etcd/data", ...files, ...askedWith],
+      asked: joins !== undefined,
+    }),
     service({
       unit: "etcd.service",
       command: etcdCommand(desired),

@@ -71,6 +71,24 @@ t.test("three controllers behind a load balancer", async (t) => {
     t.match(stdout, /controller-1: .*the node was removed from the cluster/);
     t.strictSame(await members(scene), ["controller-0", "controller-2"], "the machine that returns is no member");
   });
+
+  await scenario(t, "a removed machine that has lost its etcd data does not rejoin, and says why", async (t) => {
+    await node(1).run(["systemctl", "stop", "etcd"]);
+    await node(1).must(["rm", "-rf", "/var/lib/etcd/member"]);
+    await node(1).must(["systemctl", "restart", "khw-agent"]);
+    for (;;) {
+      const { stdout } = await node(1).run(["journalctl", "-u", "khw-agent", "-o", "cat", "--no-pager"]);
+      const found = stdout.split("\n").find((line) => /was removed from the cluster/.test(line));
+      if (found !== undefined) {
+        t.comment(found);
+        break;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+    t.strictSame(await members(scene), ["controller-0", "controller-2"]);
+    t.match((await node(1).run(["systemctl", "is-active", "etcd"])).stdout, /inactive|failed/);
+    t.strictSame(await pool(scene), ["controller-0", "controller-2"]);
+  });
 });
 
 async function underLoad(

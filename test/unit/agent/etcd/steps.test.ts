@@ -1,4 +1,4 @@
-import t, { type Test } from "tap";
+import t from "tap";
 import { readMemberRecord } from "../../../../agent/etcd/record.ts";
 import { checkLatency } from "../../../../agent/preflight/etcd-latency.ts";
 import { renderEtcd, renderEtcdGuard } from "../../../../agent/render/etcd.ts";
@@ -7,15 +7,8 @@ import { KhwError } from "../../../../proto/errors.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { Cluster } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { controllers, labState } from "../../../fixtures/lab-cluster.ts";
-import {
-  applyAll,
-  digest,
-  etcdRelease,
-  labDesiredWithEtcd,
-  labMachine,
-  never,
-  planAll,
-} from "../../../fixtures/machine.ts";
+import { bareMachine, member, startsJoined, wiped } from "../../../fixtures/etcd-machine.ts";
+import { applyAll, digest, labDesiredWithEtcd, never, planAll } from "../../../fixtures/machine.ts";
 
 const desired = labDesiredWithEtcd();
 const steps = controllerSteps(desired, { drained: false });
@@ -24,52 +17,6 @@ const [record, guard, joinDropIn] = [
   "/etc/systemd/system/etcd.service.d/40-khw-member.conf",
   "/etc/systemd/system/etcd.service.d/60-khw-join.conf",
 ];
-
-/** Creates a fake machine that has never had a cluster. */
-function bareMachine(): FakeOs {
-  const os = labMachine();
-  for (const one of os.etcd.members) one.started = false;
-  etcdRelease(os, "v3.4.99");
-  os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
-  return os;
-}
-
-/** Creates a fake machine with a member that has started, is recorded, and has data. */
-async function member(t: Test): Promise<FakeOs> {
-  const os = bareMachine();
-  t.strictSame((await applyAll(steps, os)).errors, []);
-  os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
-  for (const one of os.etcd.members) one.started = true;
-  t.strictSame(await planAll(steps, os), {}, "nothing is left to do");
-  return os;
-}
-
-/**
- * Creates a fake machine that has lost its member's data, as after `rm -rf`. The machine has been rebooted, and systemd
- * did not start etcd.
- */
-async function wiped(t: Test): Promise<FakeOs> {
-  const os = await member(t);
-  for (const path of ["member/wal/0.wal", "member/wal", "member"]) await os.files.remove(`/var/lib/etcd/${path}`);
-  await os.systemd.stop("etcd.service", AbortSignal.timeout(1000));
-  // The member is not running. Only the other members answer until this member is started again.
-  os.etcd.up.delete("10.240.0.10");
-  const restart = os.systemd.restart.bind(os.systemd);
-  os.systemd.restart = async (name, signal) => {
-    if (name === "etcd.service") startsJoined(os);
-    await restart(name, signal);
-  };
-  return os;
-}
-
-/** Simulates a start of etcd with the drop-in that makes etcd join a cluster. */
-function startsJoined(os: FakeOs): void {
-  const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
-  if (own === undefined) throw new Error("it starts before it was added");
-  own.name = "controller-0";
-  os.etcd.up.add("10.240.0.10");
-  os.files.put("/var/lib/etcd/member/wal/0.wal", "data of the others");
-}
 
 t.test(
   "the disk is tested before a member is created or changed, but not if nothing about etcd would change",
@@ -313,7 +260,7 @@ t.test("one member joins at a time", async (t) => {
   const os = await wiped(t);
   os.etcd.keys.set(Buffer.from("/khw/etcd/join").toString("base64"), Buffer.from("controller-2").toString("base64"));
   const { errors } = await applyAll(steps, os);
-  t.match(errors, [{ code: "BUSY", message: "controller-2 is rejoining etcd" }]);
+  t.match(errors, [{ code: "BUSY", message: "controller-2 is changing etcd's members" }]);
   t.strictSame(os.etcd.changes, []);
 });
 

@@ -1,0 +1,19 @@
+import type { EtcdServers } from "../os/etcd-servers.ts";
+import { keepAlive } from "./keep-alive.ts";
+import { createEtcdLock } from "./lock.ts";
+
+const lock = { key: "/khw/etcd/join", doing: "is changing etcd's members", ttlSeconds: 60 };
+
+/**
+ * Lets only one agent change the list of etcd's members at a time, until the returned object is disposed of. A joining
+ * member does not count towards the quorum, and a member that rejoins must not be mistaken for a removed one.
+ * @throws KhwError BUSY while another controller holds the lock
+ */
+export async function lockMembers(
+  etcd: EtcdServers,
+  server: string,
+  { holder, signal }: { readonly holder: string; readonly signal: AbortSignal },
+): Promise<AsyncDisposable> {
+  const held = await createEtcdLock(etcd).acquire(server, { ...lock, value: holder, signal });
+  return keepAlive(held, lock.ttlSeconds);
+}
