@@ -10,13 +10,24 @@ export interface ListeningProcess {
 
 const listening = "0A";
 
+/** How often the search is repeated if no process has the socket, for example because the process has just exited. */
+const searches = 3;
+
 /**
  * Finds the process that is listening on a TCP port, on any address. If several processes share the socket, returns the
  * one with the lowest PID.
  */
 export async function findListener(port: number): Promise<ListeningProcess | undefined> {
-  const sockets = new Set((await listeningSockets(port)).map(({ link }) => link));
-  if (sockets.size === 0) return undefined;
+  for (let search = 0; search < searches; search += 1) {
+    const sockets = new Set((await listeningSockets(port)).map(({ link }) => link));
+    if (sockets.size === 0) return undefined;
+    const holder = await findHolder(sockets);
+    if (holder !== undefined) return holder;
+  }
+  return { pid: 0, name: "a process that the agent cannot see" };
+}
+
+async function findHolder(sockets: ReadonlySet<string>): Promise<ListeningProcess | undefined> {
   const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name)).map(Number);
   for (const pid of pids.toSorted((a, b) => a - b)) {
     if (await holdsOneOf(pid, sockets)) {
@@ -24,7 +35,7 @@ export async function findListener(port: number): Promise<ListeningProcess | und
       if (name !== undefined) return { pid, name: name.trim() };
     }
   }
-  return { pid: 0, name: "a process that the agent cannot see" };
+  return undefined;
 }
 
 /**
