@@ -11,6 +11,7 @@ export const readOnly: ReadonlySet<string> = new Set([
   AgentServiceService.watchOperation.path,
   AgentServiceService.watchStatus.path,
   AgentServiceService.getPlan.path,
+  AgentServiceService.getHardening.path,
   AgentServiceService.streamLogs.path,
   AgentServiceService.listEvents.path,
   EnrolmentServiceService.getEnrolment.path,

@@ -1,5 +1,6 @@
 import type { AgentServiceServer } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "../../proto/validate.ts";
+import { readHardening } from "../hardening/hardening.ts";
 import { healthChecks } from "../health/health.ts";
 import { coalesce } from "../os/coalesce.ts";
 import { holderOf, unary } from "./calls.ts";
@@ -8,11 +9,13 @@ import type { HandlerOptions } from "./handler-options.ts";
 /** Handles the RPCs for a machine that is already a controller. */
 export function upkeepHandlers(
   options: HandlerOptions,
-): Pick<AgentServiceServer, "getPlan" | "restartComponent" | "setMaintenance" | "recordUpgrade"> {
+): Pick<AgentServiceServer, "getPlan" | "getHardening" | "restartComponent" | "setMaintenance" | "recordUpgrade"> {
   const { node, signal } = options;
   const plan = coalesce(async () => (await node()).reconciler.plan(signal));
+  const hardening = coalesce(async () => readHardening((await node()).os));
   return {
     getPlan: unary(options, () => plan()),
+    getHardening: unary(options, () => hardening()),
     restartComponent: unary(options, async ({ component, reason }, call) => {
       const name = parseComponentName(component);
       const { supervisor, machineLock } = await node();

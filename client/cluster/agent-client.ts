@@ -8,6 +8,7 @@ import {
   type ListAuditEntriesRequest,
   type DesiredState,
   type Event,
+  type GetHardeningResponse,
   type GetInfoResponse,
   type GetPlanResponse,
   type GetStatusResponse,
@@ -77,6 +78,8 @@ export interface AgentNode {
   inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
   /** Returns how the machine differs from the desired state that its agent has saved. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
+  /** Returns the facts on which the checks of the CIS benchmark are based. */
+  hardening(signal: AbortSignal): Promise<GetHardeningResponse>;
   restart(request: RestartComponentRequest, signal: AbortSignal): Promise<RestartComponentResponse>;
   /** Counts the values in etcd, grouped by encryption key. */
   storedValues(signal: AbortSignal): Promise<StoredValues[]>;
@@ -178,6 +181,8 @@ export function connectNode(
     inspectApi: (request, signal) =>
       call(millis.rbac, signal, (options, done) => client.inspectApi(request, new Metadata(), options, done)),
     drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
+    hardening: (signal) =>
+      call(millis.status, signal, (options, done) => client.getHardening({}, new Metadata(), options, done)),
     restart: (request, signal) =>
       call(millis.restart, signal, (options, done) => client.restartComponent(request, new Metadata(), options, done)),
     storedValues: async (signal) => {

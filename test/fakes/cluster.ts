@@ -82,6 +82,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     prepare: unused,
     applyRbac: unused,
     inspectApi: unused,
+    hardening: unused,
     recordUpgrade: unused,
     upgradeAgent: unused,
     watch: unused,

@@ -275,6 +275,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     applyRbac: unused,
     tryPrograms: unused,
     inspectApi: unused,
+    hardening: unused,
     recordUpgrade: unused,
     upgradeAgent: unused,
     preflight: async () => ({

@@ -1,0 +1,27 @@
+import type { Files } from "../os/files.ts";
+
+/** The names of the machine's users and groups. A number without a name is returned as text. */
+export interface AccountNames {
+  user(uid: number): string;
+  group(gid: number): string;
+}
+
+export async function readAccountNames(files: Files): Promise<AccountNames> {
+  const [users, groups] = [await namesIn(files, "/etc/passwd"), await namesIn(files, "/etc/group")];
+  return {
+    user: (uid) => users.get(uid) ?? String(uid),
+    group: (gid) => groups.get(gid) ?? String(gid),
+  };
+}
+
+/** Returns the names by number; both files have the format NAME:PASSWORD:NUMBER:... */
+async function namesIn(files: Files, path: string): Promise<ReadonlyMap<number, string>> {
+  const lines = (await files.read(path))?.toString("utf8").split("\n") ?? [];
+  const names = new Map<number, string>();
+  for (const line of lines) {
+    const [name = "", , number = ""] = line.split(":");
+    // The first name of a number is the one that the system's tools show.
+    if (/^\d+$/.test(number) && !names.has(Number(number))) names.set(Number(number), name);
+  }
+  return names;
+}
