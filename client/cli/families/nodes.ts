@@ -263,15 +263,23 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["doctor"],
     summary: "run every check, and print findings with remedies",
     details:
-      "Checks this workstation, the nodes and the load balancer, and changes nothing. Findings are errors, warnings and notes, worst first. If a check cannot run, the output says why. The exit code is 0 if every check ran and found no error, otherwise 1.",
+      "Checks this workstation, the nodes and the load balancer, and changes nothing. Findings are errors, warnings and notes, worst first. If a check cannot run, the output says why. The exit code is 0 if every check ran and found no error, otherwise 1. With --cis, the exit code is 0 if every check ran and each check that fails has a reason.",
     examples: [
       "khw-client doctor --nodes controller-0,1,2",
       "khw-client doctor --verbose",
       "khw-client doctor -o json",
+      "khw-client doctor --cis",
     ],
     settings: desired,
-    options: [new Option("-v, --verbose", "also list the checks that passed")],
+    options: [
+      new Option("-v, --verbose", "also list the checks that passed"),
+      new Option("--cis", "run the checks of the CIS Kubernetes Benchmark for the control plane instead"),
+    ],
     run: async (call) => {
+      if (call.flag("cis")) {
+        const { doctorCis } = await import("../../commands/doctor-cis.ts");
+        return doctorCis(await call.config(), call.context, { output: call.output, verbose: call.flag("verbose") });
+      }
       const { doctor } = await import("../../commands/doctor.ts");
       return doctor(call.config, call.context, { output: call.output, verbose: call.flag("verbose") });
     },

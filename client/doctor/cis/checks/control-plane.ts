@@ -1,0 +1,38 @@
+import type { CisCheck } from "../check.ts";
+
+const manual = (section: CisCheck["section"], title: string, about: string): CisCheck => ({
+  section,
+  title,
+  condition: { kind: "manual", about },
+});
+
+/** Section 3: authentication of users, and the audit policy. */
+export const controlPlaneChecks: readonly CisCheck[] = [
+  manual(
+    "3.1",
+    "users have no client certificates",
+    "client certificates cannot be revoked; give people tokens of an identity provider (the --oidc flags)",
+  ),
+  {
+    ...manual(
+      "3.1",
+      "users have no service accounts' tokens",
+      "look for tokens of service accounts in people's kubeconfigs",
+    ),
+    since: "1.7",
+  },
+  {
+    ...manual("3.1", "users have no bootstrap tokens", "look for bootstrap tokens in people's kubeconfigs"),
+    since: "1.7",
+  },
+  {
+    section: "3.2",
+    title: "an audit policy",
+    condition: { kind: "flag", program: "kube-apiserver", flag: "audit-policy-file", rule: "set" },
+  },
+  manual(
+    "3.2",
+    "the audit policy covers the important requests",
+    "read the policy: Secrets and tokens without bodies; changes of workloads; exec, port-forward and proxy",
+  ),
+];

@@ -1,0 +1,21 @@
+import type { NumberedCheck } from "./check.ts";
+
+/** "manual": a person must decide. "not run": a fact that the check needs is missing. */
+export const outcomes = ["fail", "not run", "manual", "pass", "not applicable"] as const;
+export type Outcome = (typeof outcomes)[number];
+
+/** The result of a condition on a machine. */
+export interface Judgement {
+  readonly outcome: Outcome;
+  /** The facts that the machine shows. */
+  readonly evidence: string;
+  /** The line in khw.yaml, or the command, that makes the check pass; absent if there is no remedy. */
+  readonly fix?: string;
+}
+
+/** The result of a check on one machine. */
+export interface CisResult extends Judgement, Pick<NumberedCheck, "id" | "title"> {
+  readonly node: string;
+  /** Why khw fails the check on purpose; absent unless the check fails for this reason. */
+  readonly reason?: string;
+}
