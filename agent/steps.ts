@@ -198,6 +198,7 @@ function wantedService(component: Component, desired: DesiredState): WantedServi
   return {
     unit: `${component}.service`,
     command: componentCommand(component, desired),
+    coreDumpsOff: desired.hardening.coreDumpsOff,
     inputs: [
       desired.kubernetesVersion,
       render[component](desired),

@@ -12,6 +12,7 @@ import {
 } from "./components.ts";
 import { type ConfigFile, parseConfigFiles } from "./config-files.ts";
 import { type Etcd, parseEtcd } from "./etcd.ts";
+import { type Hardening, parseHardening } from "./hardening.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "./gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "./kubernetes-versions.ts";
@@ -45,6 +46,7 @@ export interface DesiredState {
   readonly etcd: Etcd | undefined;
   /** The configuration files of the components, sorted by name. */
   readonly files: readonly ConfigFile[];
+  readonly hardening: Hardening;
 }
 
 /** A desired state in which khw manages etcd. */
@@ -118,6 +120,7 @@ export function parseDesiredState(state: wire.DesiredState | undefined): Desired
     driftPolicy: state.supervision?.driftPolicy === DriftPolicy.DRIFT_POLICY_REPORT ? "report" : "repair",
     etcd: state.etcd === undefined ? undefined : parseEtcd(state.etcd),
     files: parseConfigFiles(state.files),
+    hardening: parseHardening(state.hardening),
   };
   ownController(desired);
   return desired;

@@ -15,6 +15,10 @@ export const labKubernetesVersion = "v1.21.0";
 /** The lab's value for kube-apiserver's --runtime-config. */
 export const labRuntimeConfig = "api/all=true";
 
+/** The lab's value for kube-apiserver's --enable-admission-plugins. */
+export const labAdmissionPlugins =
+  "NamespaceLifecycle,NodeRestriction,LimitRanger,ServiceAccount,DefaultStorageClass,ResourceQuota";
+
 const oldestMinor = 20;
 const newestMinor = 37;
 

@@ -14,6 +14,8 @@ export interface InputsDropIn {
   readonly record?: StartRecord | undefined;
   /** Mount points that the service requires; their paths contain no spaces. */
   readonly mounts?: readonly string[] | undefined;
+  /** Whether the service must not write core dumps. */
+  readonly coreDumpsOff?: boolean | undefined;
 }
 
 /**
@@ -25,12 +27,15 @@ export interface InputsDropIn {
  * If a record is given, each start also writes the digests of its files, in the format of sha256sum. Nothing else shows
  * which version of a file the process has read. If the record cannot be written, the service still starts.
  */
-export function renderInputsDropIn(digest: string, { record, mounts = [] }: InputsDropIn = {}): string {
+export function renderInputsDropIn(
+  digest: string,
+  { record, mounts = [], coreDumpsOff = false }: InputsDropIn = {},
+): string {
   // The first setting starts the mount unit before the service, if there is one. The second setting makes the mount
   // mandatory. It is an assertion and not a condition, because a drop-in can clear conditions only all at once.
   const demands = mounts.map((path) => `RequiresMountsFor=${path}\nAssertPathIsMountPoint=${path}\n`);
   const unit = mounts.length === 0 ? "" : `[Unit]\n${demands.join("")}\n`;
-  const inputs = `${unit}[Service]\nType=exec\nTimeoutStopSec=15\nEnvironment=${inputsVariable}=sha256:${digest}\n`;
+  const inputs = `${unit}[Service]\nType=exec\nTimeoutStopSec=15\nEnvironment=${inputsVariable}=sha256:${digest}\n${coreDumpsOff ? "LimitCORE=0\n" : ""}`;
   if (record === undefined) return inputs;
   const { files, folder, file } = record;
   return `${inputs}RuntimeDirectory=${folder}

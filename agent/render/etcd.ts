@@ -47,7 +47,7 @@ WantedBy=multi-user.target
 
 /** Returns the command line of the etcd process; the program's path comes first. */
 export function etcdCommand(desired: DesiredState): [program: string, ...flags: string[]] {
-  return [installedProgram("etcd"), ...labFlags(ownController(desired), beginningOf(desired)).flat()];
+  return [installedProgram("etcd"), ...flagsOf(desired, beginningOf(desired)).flat()];
 }
 
 /**
@@ -76,12 +76,19 @@ export function renderEtcdGuard(): string {
 }
 
 function execStart(desired: DesiredState, beginning: FirstStart = beginningOf(desired)): string {
-  const flags = labFlags(ownController(desired), beginning);
+  const flags = flagsOf(desired, beginning);
   return `ExecStart=${[installedProgram("etcd"), ...flags.map((words) => words.join(" "))].join(" \\\n  ")}`;
 }
 
 function beginningOf(desired: DesiredState): FirstStart {
   return { state: "new", members: initialCluster(desired) };
+}
+
+/** Returns the lab's flags, and after them the flags that khw.yaml adds. */
+function flagsOf(desired: DesiredState, beginning: FirstStart): string[][] {
+  const suites = desired.hardening.etcdCipherSuites;
+  const added = suites.length === 0 ? [] : [[`--cipher-suites=${suites.join(",")}`]];
+  return [...labFlags(ownController(desired), beginning), ...added];
 }
 
 /** Returns the lab's flags in the lab's order, each spelled as in the lab. */

@@ -1,5 +1,5 @@
 import { type DesiredState, ownController, signsSeparately } from "../../proto/desired.ts";
-import { labRuntimeConfig } from "../../proto/kubernetes-versions.ts";
+import { labAdmissionPlugins, labRuntimeConfig } from "../../proto/kubernetes-versions.ts";
 import { auditLogFile, credentialFile } from "../paths.ts";
 import { aggregationFlags } from "./aggregation.ts";
 import { effectiveFlags, type Flag } from "./flags.ts";
@@ -31,10 +31,7 @@ function labFlags(desired: DesiredState): Flag[] {
     ["authorization-mode", "Node,RBAC"],
     ["bind-address", "0.0.0.0"],
     ["client-ca-file", authorities],
-    [
-      "enable-admission-plugins",
-      "NamespaceLifecycle,NodeRestriction,LimitRanger,ServiceAccount,DefaultStorageClass,ResourceQuota",
-    ],
+    ["enable-admission-plugins", labAdmissionPlugins],
     ["etcd-cafile", credentialFile("ca.pem")],
     ["etcd-certfile", credentialFile("kubernetes.pem")],
     ["etcd-keyfile", credentialFile("kubernetes-key.pem")],

@@ -73,6 +73,7 @@ function toWire({
   credentials,
   etcd,
   files,
+  hardening,
   ...state
 }: DesiredState): WireState {
   const report = driftPolicy === "report";
@@ -94,6 +95,7 @@ function toWire({
       content: content === undefined ? undefined : Buffer.from(content),
     })),
     etcd: etcd === undefined ? undefined : toWireEtcd(etcd),
+    hardening: { ...hardening, etcdCipherSuites: [...hardening.etcdCipherSuites] },
     files: files.map(({ name, sha256, content }) => ({
       name,
       sha256,

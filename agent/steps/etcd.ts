@@ -61,6 +61,7 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
       firstStartFlags: [membersFlag],
       needs: ["etcd/member"],
       beforeStop: moveLeader,
+      coreDumpsOff: desired.hardening.coreDumpsOff,
       ...(desired.etcd.dedicatedDisk && { mounts: [etcdDataFolder] }),
     }),
     etcdPromoted(desired, ["service/etcd"]),

@@ -32,6 +32,8 @@ export interface WantedService {
   readonly needs: readonly string[];
   /** Mount points that the service requires. */
   readonly mounts?: readonly string[];
+  /** Whether the service must not write core dumps. Default: as in the lab. */
+  readonly coreDumpsOff?: boolean;
   /** Called before a running process is stopped. */
   readonly beforeStop?: (os: Os, context: ApplyContext) => Promise<void>;
 }
@@ -129,12 +131,12 @@ export function serviceInputs(wanted: WantedService): Step<Os> {
   return textFile({ id, path: inputsDropIn(unit), mode: 0o644, content: renderInputs(wanted).text, needs });
 }
 
-function renderInputs({ unit, inputs, reads = [], mounts }: WantedService): {
+function renderInputs({ unit, inputs, reads = [], mounts, coreDumpsOff }: WantedService): {
   readonly digest: string;
   readonly text: string;
 } {
-  const digest = digestOf(JSON.stringify(inputs));
-  return { digest, text: renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts }) };
+  const digest = digestOf(JSON.stringify(coreDumpsOff === true ? [...inputs, "no core dumps"] : inputs));
+  return { digest, text: renderInputsDropIn(digest, { record: startRecordOf(unit, reads), mounts, coreDumpsOff }) };
 }
 
 /** Returns the diagnosis of a unit that is in a crash loop or has failed; null if systemd reports no failure. */

@@ -7,6 +7,7 @@ import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
 import { readNamedFile } from "./named-file.ts";
+import { toHardening, withProfile } from "./profile.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 import type { Releases } from "./releases.ts";
 
@@ -55,7 +56,7 @@ export async function toDesired(
       nodePortRange: cluster.nodePortRange,
     },
     flags: Object.fromEntries(
-      Object.entries(withEmulation(kubernetes.flags, releases.emulated))
+      Object.entries(withEmulation(withProfile(config, releases.kubernetes), releases.emulated))
         .map(([component, changes]) => [component, toOverrides(changes)] as const)
         .filter(([, { set, remove }]) => Object.keys(set).length > 0 || remove.length > 0),
     ),
@@ -70,6 +71,7 @@ export async function toDesired(
     },
     etcd: isManaged(config) ? toEtcd(config.etcd, releases.etcd) : undefined,
     files: await readConfigFiles(config),
+    hardening: toHardening(config),
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
   for (const state of states) parseDesiredState(state);

@@ -43,6 +43,8 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
     }
   };
 
+  // The profile decides about the defaults of other settings, so it is found first. It is validated with the others.
+  const production = (flags.get(schema.keys.profile.flag.name) ?? profileIn(written)) === "production";
   const readGroup = (group: Group, value: Value): Record<string, unknown> => {
     const entries = value.kind === "empty" ? [] : (attempt(() => entriesOf(value)) ?? []);
     attempt(() => refuseUnknown(entries, Object.keys(group.keys)));
@@ -55,7 +57,8 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
   };
 
   const readSetting = (setting: Setting<unknown>, value: Value): unknown => {
-    const base = setting.parse(value.kind === "empty" ? toValue(setting.default, value.origin) : value);
+    const byDefault = production && setting.production !== undefined ? setting.production : setting.default;
+    const base = setting.parse(value.kind === "empty" ? toValue(byDefault, value.origin) : value);
     const given = flags.get(setting.flag.name);
     if (given === undefined) return base;
     const fromFlag = setting.parse(toValue(given, flagOrigin(setting.flag.name, folder)));
@@ -67,6 +70,12 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
   const lockFile = join(written.origin.folder, "khw.lock");
   // oxlint-disable-next-line no-unsafe-type-assertion -- the type is derived from the schema that was just walked
   return refuseTwoEtcds(refuseOverlap({ ...config, lockFile } as unknown as ClusterConfig));
+}
+
+function profileIn(written: Value): string | undefined {
+  const entries = written.kind === "map" ? written.entries : [];
+  const value = entries.find(({ key }) => key === "profile")?.value;
+  return value?.kind === "text" ? value.text : undefined;
 }
 
 async function readConfigFile({ file, folder, env }: ConfigSources): Promise<Value> {

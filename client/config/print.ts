@@ -24,7 +24,8 @@ function groupYaml(group: Group, indent: string): string[] {
 }
 
 function settingYaml(key: string, setting: Setting<unknown>, indent: string): string[] {
-  if (setting.default === null) return [`${indent}${key}:`];
+  // With an explicit value, another profile would not change the setting.
+  if (setting.default === null || setting.production !== undefined) return [`${indent}${key}:`];
   return stringify({ [key]: setting.default })
     .trimEnd()
     .split("\n")
@@ -47,15 +48,16 @@ function wrap(text: string, columns: number): string[] {
 
 /** Returns all keys, flags and defaults as Markdown, for the table in docs/configuration.md. */
 export function referenceMarkdown(): string {
-  const rows = settingsOf(schema).map(({ path, setting: { help, flag, default: value } }) => {
+  const rows = settingsOf(schema).map(({ path, setting: { help, flag, default: value, production } }) => {
     const spelling = flag.value === undefined ? flag.name : `${flag.name} <${flag.value}>`;
-    const cells = [code(path.join(".")), code(spelling), showDefault(value), help];
+    const cells = [code(path.join(".")), code(spelling), showDefault(value, production), help];
     return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`;
   });
   return ["| key | flag | default | meaning |", "|---|---|---|---|", ...rows].join("\n") + "\n";
 }
 
-function showDefault(value: Data): string {
+function showDefault(value: Data, production?: Data): string {
+  if (production !== undefined) return `${showDefault(value)}; production: ${showDefault(production)}`;
   if (value === null) return "";
   return code(typeof value === "object" ? JSON.stringify(value) : String(value));
 }

@@ -15,6 +15,7 @@ import { etcd } from "./etcd.ts";
 import { gce } from "./gce.ts";
 import type { PlaceSources } from "./place.ts";
 import { httpUrl, mergeNodes, mirror, nodes, programName } from "./domain.ts";
+import { hardeningSettings, profile } from "./hardening.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
 import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
 import { pkiSettings } from "./pki.ts";
@@ -35,6 +36,7 @@ export type ClusterConfig = SettingValue<typeof schema> & {
 export const schema = {
   title: "The configuration of khw-client. Every key is optional; the values here are the defaults.",
   keys: {
+    profile,
     nodes: {
       help: "The controllers: controller-0,1,2, controller-{0..2} or name=host[:port]. Missing hosts come from the Compute API. khw.yaml also accepts a list of these, or of maps {name, host, port, internalIp}.",
       default: [],
@@ -135,6 +137,7 @@ export const schema = {
       parse: record(parseConfigFileName, path),
       merge: mergeRecords<string>,
     },
+    hardening: hardeningSettings,
     etcd,
     credentials: {
       title: "The cluster's certificates, keys and kubeconfigs on this workstation.",
@@ -208,6 +211,7 @@ export const schema = {
     aggregation: {
       help: "Turn on the API servers' aggregation layer: APIServices work, and the API servers call webhooks and APIServices at the addresses of their endpoints. pki create makes the front-proxy CA.",
       default: false,
+      production: true,
       flag: { name: "--aggregation" },
       parse: boolean,
     },

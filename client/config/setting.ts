@@ -7,6 +7,8 @@ export interface Setting<T> {
   readonly help: string;
   /** The default, as written in khw.yaml; null means no value. */
   readonly default: Data;
+  /** The default with the profile production. Absent: like the profile lab. */
+  readonly production?: Data;
   readonly flag: Flag;
   readonly parse: Parser<T>;
   /**

@@ -3,6 +3,7 @@ import { type Component, components } from "../../proto/components.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { labRuntimeConfig } from "../../proto/kubernetes-versions.ts";
 import type { Releases } from "../config/releases.ts";
+import { withProfile } from "../config/profile.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { NodeRelease } from "./path.ts";
 
@@ -70,13 +71,13 @@ export interface EmulationOptions {
  * update.
  */
 export function emulationObstacles(
-  { kubernetes }: Pick<ClusterConfig, "kubernetes">,
+  config: Pick<ClusterConfig, "kubernetes" | "hardening">,
   { running, wanted, emulation }: EmulationOptions,
 ): KhwError[] {
   return [
     ...(emulation === "begin" ? beginObstacles(running, wanted.kubernetes) : []),
     ...skippedEnd(running, wanted.kubernetes),
-    ...(wanted.emulated === undefined ? [] : settingObstacles(kubernetes.flags, wanted.emulated)),
+    ...(wanted.emulated === undefined ? [] : settingObstacles(withProfile(config, wanted.kubernetes), wanted.emulated)),
   ];
 }
 

@@ -1,6 +1,7 @@
 import t from "tap";
 import { aggregates, ownController, parseDesiredState, signsSeparately } from "../../../proto/desired.ts";
 import type { Cluster, DesiredState } from "../../../proto/gen/khw/agent/v1/agent.ts";
+import { noHardening } from "../../../proto/hardening.ts";
 import { differences, parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
 import { controllers, credentialsOf, labState } from "../../fixtures/lab-cluster.ts";
 
@@ -23,7 +24,7 @@ function withBinaries(changes: Partial<NonNullable<DesiredState["binaries"]>>): 
 t.test("the lab's state is valid, and unchanged", async (t) => {
   const { supervision: _, ...state } = labState();
   const desired = parseDesiredState(labState());
-  t.strictSame(desired, { ...state, driftPolicy: "repair", etcd: undefined });
+  t.strictSame(desired, { ...state, driftPolicy: "repair", etcd: undefined, hardening: noHardening });
   t.strictSame(ownController(desired), controllers[0]);
 });
 

@@ -26,10 +26,10 @@ type Flags = Readonly<Record<string, Readonly<Record<string, string | null>>>>;
 async function obstacles(nodes: readonly Node[], version: string, options: { emulation?: Emulation; flags?: Flags }) {
   const { emulation = "begin", flags = { "kube-apiserver": noAlpha } } = options;
   const plain = await loadConfig({ flags: new Map(), folder: "/", env: {} });
-  const { kubernetes } = { kubernetes: { ...plain.kubernetes, flags: { ...plain.kubernetes.flags, ...flags } } };
+  const config = { ...plain, kubernetes: { ...plain.kubernetes, flags: { ...plain.kubernetes.flags, ...flags } } };
   const running = nodesOf(...nodes);
   const wanted = { kubernetes: version, etcd: "v3.5.30", emulated: wantedEmulation(running, version, emulation) };
-  return emulationObstacles({ kubernetes }, { running, wanted, emulation });
+  return emulationObstacles(config, { running, wanted, emulation });
 }
 
 t.test("a new emulation is of the minor release before", (t) => {

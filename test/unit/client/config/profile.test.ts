@@ -1,0 +1,97 @@
+import t from "tap";
+import { componentCommand, render } from "../../../../agent/render/components.ts";
+import { etcdCommand, renderEtcd } from "../../../../agent/render/etcd.ts";
+import { renderSchedulerConfig } from "../../../../agent/render/kube-scheduler.ts";
+import { defaultYaml } from "../../../../client/config/print.ts";
+import { toDesired } from "../../../../client/config/desired.ts";
+import { parseConfig } from "../../../../client/config/load.ts";
+import { labReleases } from "../../../../client/config/releases.ts";
+import { parseYaml } from "../../../../client/config/yaml.ts";
+import { components } from "../../../../proto/components.ts";
+import { parseDesiredState } from "../../../../proto/desired.ts";
+import { hardeningKeys } from "../../../../proto/profiles.ts";
+import { controllers, labState, publicAddress } from "../../../fixtures/lab-cluster.ts";
+
+const { credentials } = parseDesiredState(labState());
+
+function load(text: string, flags: Readonly<Record<string, string>> = {}) {
+  const written = parseYaml(text, { name: "khw.yaml", folder: "/" });
+  return parseConfig(written, { flags: new Map(Object.entries(flags)), folder: "/" });
+}
+
+async function wireOf(text: string, version = "v1.21.0") {
+  const config = load(`loadBalancer: none\naggregation: false\n${text}`);
+  const releases = { ...labReleases, kubernetes: version };
+  const state = (await toDesired(config, { controllers, publicAddress, releases }, credentials)).get("controller-0");
+  if (state === undefined) throw new Error("controller-0 has no state");
+  return state;
+}
+
+const desiredOf = async (text: string, version?: string) => parseDesiredState(await wireOf(text, version));
+
+/** Returns the flags that differ from the lab's, without dashes. */
+async function added(component: (typeof components)[number], text: string, version?: string): Promise<string[]> {
+  const [lab, other] = await Promise.all([desiredOf("", version), desiredOf(text, version)]);
+  const before = componentCommand(component, lab);
+  return componentCommand(component, other)
+    .filter((flag) => !before.includes(flag))
+    .map((flag) => flag.slice(2));
+}
+
+t.test("the profile lab changes nothing, byte for byte", async (t) => {
+  t.strictSame(await wireOf("profile: lab"), await wireOf(""));
+  t.equal((await wireOf("")).hardening, undefined);
+  const off = hardeningKeys.map((key) => `  ${key}: false\n`).join("");
+  t.strictSame(await wireOf(`profile: production\nhardening:\n${off}`), await wireOf(""));
+  t.strictSame(load(defaultYaml()), load(""));
+});
+
+t.test("the profile production sets every row, in khw.yaml and on the command line", async (t) => {
+  t.ok(hardeningKeys.every((key) => load("profile: production").hardening[key]));
+  t.ok(hardeningKeys.every((key) => load("", { "--profile": "production" }).hardening[key]));
+  t.ok(hardeningKeys.every((key) => load(defaultYaml(), { "--profile": "production" }).hardening[key]));
+  t.equal(load("profile: production").aggregation, true);
+  t.throws(() => load("profile: secure"), {
+    message: /^khw\.yaml:1:10: profile: "secure" is not one of lab, production/,
+  });
+});
+
+t.test("the production flags on 1.21", async (t) => {
+  const tls = [
+    "tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "tls-min-version=VersionTLS12",
+  ];
+  const text = "profile: production";
+  t.strictSame((await added("kube-controller-manager", text)).toSorted(), [
+    "bind-address=127.0.0.1",
+    "port=0",
+    "profiling=false",
+    ...tls,
+  ]);
+  t.strictSame((await added("kube-scheduler", text)).toSorted(), ["bind-address=127.0.0.1", "profiling=false", ...tls]);
+  const desired = await desiredOf(text);
+  const command = componentCommand("kube-apiserver", desired).join(" ");
+  t.notMatch(command, "--runtime-config");
+  t.match(command, "--audit-log-maxbackup=10 ");
+  t.match(command, "ResourceQuota,DenyServiceExternalIPs ");
+  t.match(renderSchedulerConfig(desired), 'enableProfiling: false\nhealthzBindAddress: "127.0.0.1:10251"\n');
+  t.match(renderEtcd(desired), /--data-dir=\/var\/lib\/etcd \\\n {2}--cipher-suites=TLS_ECDHE_/);
+  t.match(etcdCommand(desired).at(-1), /^--cipher-suites=/);
+});
+
+t.test("flags and fields that a release does not have are left out", async (t) => {
+  const text = "profile: production";
+  t.notOk((await added("kube-controller-manager", text, "v1.24.0")).includes("port=0"));
+  t.notMatch(renderSchedulerConfig(await desiredOf(text, "v1.23.0")), "BindAddress");
+  t.notMatch(componentCommand("kube-apiserver", await desiredOf(text, "v1.20.2")).join(" "), "DenyServiceExternalIPs");
+});
+
+t.test("each row can be set alone, and a flag of khw.yaml takes precedence", async (t) => {
+  for (const key of hardeningKeys) {
+    const desired = await wireOf(`hardening: {${key}: true}`);
+    t.notSame(desired, await wireOf(""), key);
+  }
+  const text = "profile: production\nkubernetes: {flags: {kube-scheduler: {profiling: true, bind-address: null}}}\n";
+  t.match(render["kube-scheduler"](await desiredOf(text)), "--profiling=true ");
+  t.notMatch(render["kube-scheduler"](await desiredOf(text)), "bind-address");
+});

@@ -1,0 +1,36 @@
+import { readFile } from "node:fs/promises";
+import t from "tap";
+import { schema } from "../../../client/config/schema.ts";
+import { settingsOf } from "../../../client/config/setting.ts";
+import { effectsOn, hardening, hardeningKeys, profileRows, profileTable } from "../../../proto/profiles.ts";
+
+t.test("docs/profiles.md has the current table", async (t) => {
+  const text = await readFile(new URL("../../../docs/profiles.md", import.meta.url), "utf8");
+  t.ok(text.includes(profileTable()), `docs/profiles.md must have this table: ${profileTable()}`);
+});
+
+t.test("every row is a setting with these two defaults, and every such setting has a row", (t) => {
+  const settings = settingsOf(schema)
+    .filter(({ setting }) => setting.production !== undefined)
+    .map(({ path, setting }) => [path.join("."), String(setting.default), String(setting.production)]);
+  t.strictSame(
+    settings.toSorted(),
+    profileRows.map(({ setting, lab, production }) => [setting, lab, production]).toSorted(),
+  );
+  t.end();
+});
+
+t.test("an effect applies from its first to its last release", (t) => {
+  const ports = (minor: number) => effectsOn(minor, hardening.insecurePortsOff.effects).length;
+  t.strictSame([20, 22, 23, 24, 37].map(ports), [2, 2, 1, 0, 0]);
+  t.equal(effectsOn(20, hardening.denyExternalIps.effects).length, 0);
+  t.end();
+});
+
+t.test("every row has a reason, a source and an effect", (t) => {
+  for (const { setting, why, source, effects } of profileRows) {
+    t.ok(why.length > 20 && source.startsWith("https://") && effects.length > 0, setting);
+  }
+  t.ok(hardeningKeys.length > 0);
+  t.end();
+});
