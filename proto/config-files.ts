@@ -22,6 +22,16 @@ const maxFiles = 64;
 /** The names of files that khw itself writes into the folder. */
 const reserved: ReadonlySet<string> = new Set(["kube-scheduler.yaml"]);
 
+/** The names of files that the client makes from settings of their own. */
+const ofSettings: ReadonlyMap<string, string> = new Map([["audit-policy.yaml", "audit.policy"]]);
+
+/** Parses the name of a file in khw.yaml, which must not be the name of a file that another setting makes. */
+export function parseOwnFileName(field: string, name: string): string {
+  const setting = ofSettings.get(name);
+  if (setting !== undefined) refuse(field, `the setting ${setting} writes this file`, "choose another name");
+  return parseConfigFileName(field, name);
+}
+
 /** Returns the path that a flag names to use this file. */
 export function configFile(name: string): string {
   return `${configFolder}/${name}`;

@@ -36,12 +36,11 @@ export interface ProfileRow {
 
 const all: readonly Component[] = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 const clients: readonly Component[] = ["kube-controller-manager", "kube-scheduler"];
-const flag = (components: readonly Component[], name: string, value: string | null, releases = {}): Effect => ({
+const flag = (components: readonly Component[], name: string, value: string | null): Effect => ({
   kind: "flag",
   components,
   flag: name,
   value,
-  ...releases,
 });
 
 /** Cipher suites for TLS 1.2 with forward secrecy and authenticated encryption. TLS 1.3 has no other suites. */
@@ -76,7 +75,7 @@ export const hardening = {
     why: "the ports answer everybody, without authentication. Later releases do not have them",
     source: "https://github.com/kubernetes/kubernetes/issues/109900",
     effects: [
-      flag(["kube-controller-manager"], "port", "0", { until: 23 }),
+      { ...flag(["kube-controller-manager"], "port", "0"), until: 23 },
       {
         kind: "other",
         until: 22,
@@ -139,6 +138,20 @@ export const hardeningKeys = Object.keys(hardening) as readonly HardeningKey[];
 /** Every difference between the profiles. docs/profiles.md is generated from this table. */
 export const profileRows: readonly ProfileRow[] = [
   ...Object.entries(hardening).map(([key, row]): ProfileRow => ({ setting: `hardening.${key}`, ...row })),
+  {
+    setting: "audit.policy",
+    lab: "none",
+    production: "metadata",
+    help: "Record who did what and when.",
+    why: "without a policy, the audit log stays empty",
+    source: "https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/",
+    effects: [
+      {
+        kind: "other",
+        text: "`--audit-policy-file` with a policy that records metadata, without contents, health checks, leases and events",
+      },
+    ],
+  },
   {
     ...on,
     setting: "aggregation",

@@ -1,12 +1,12 @@
 import { components } from "../../proto/components.ts";
-import { readConfigFiles } from "./config-files.ts";
+import { readConfigFiles } from "./files/own.ts";
 import type { Controller, Credential } from "../../proto/desired.ts";
 import { parseDesiredState } from "../../proto/desired.ts";
 import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
-import { readNamedFile } from "./named-file.ts";
+import { readNamedFile } from "./files/read.ts";
 import { toHardening, withProfile } from "./profile.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 import type { Releases } from "./releases.ts";
@@ -34,6 +34,7 @@ export async function toDesired(
 ): Promise<ReadonlyMap<string, wire.DesiredState>> {
   const { kubernetes, cluster } = config;
   const controllers = named.toSorted((a, b) => ipv4ToNumber(a.internalIp) - ipv4ToNumber(b.internalIp));
+  const { files, flags } = await readConfigFiles(config, releases.kubernetes);
   const common = {
     kubernetesVersion: releases.kubernetes,
     binaries: {
@@ -56,7 +57,7 @@ export async function toDesired(
       nodePortRange: cluster.nodePortRange,
     },
     flags: Object.fromEntries(
-      Object.entries(withEmulation(withProfile(config, releases.kubernetes), releases.emulated))
+      Object.entries(withEmulation(withProfile(config, releases.kubernetes, flags), releases.emulated))
         .map(([component, changes]) => [component, toOverrides(changes)] as const)
         .filter(([, { set, remove }]) => Object.keys(set).length > 0 || remove.length > 0),
     ),
@@ -70,7 +71,7 @@ export async function toDesired(
         config.supervision.drift === "report" ? DriftPolicy.DRIFT_POLICY_REPORT : DriftPolicy.DRIFT_POLICY_REPAIR,
     },
     etcd: isManaged(config) ? toEtcd(config.etcd, releases.etcd) : undefined,
-    files: await readConfigFiles(config),
+    files: [...files],
     hardening: toHardening(config),
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));

@@ -8,7 +8,7 @@ import { refuseForeign } from "./ownership.ts";
 import { entriesOf, refuseUnknown } from "./parsers.ts";
 import { type ClusterConfig, schema } from "./schema.ts";
 import { type Group, isGroup, type Setting } from "./setting.ts";
-import { type Data, type Origin, toValue, type Value } from "./value.ts";
+import { type Data, joinErrors, type Origin, toValue, type Value } from "./value.ts";
 
 export interface ConfigSources {
   /** The file given with --config; if absent, khw.yaml in the current folder, if it exists. */
@@ -126,11 +126,4 @@ function refuseTwoEtcds(config: ClusterConfig): ClusterConfig {
     });
   }
   return config;
-}
-
-function joinErrors(errors: readonly KhwError[]): KhwError {
-  const [first] = errors;
-  if (first !== undefined && errors.length === 1) return first;
-  const lines = errors.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`));
-  return new KhwError(first?.code ?? "CONFIG_INVALID", lines.join("\n"));
 }

@@ -8,16 +8,18 @@ type Choices = Pick<ClusterConfig, "hardening">;
 
 /**
  * Adds the flags of the profile and its switches to those of khw.yaml. A flag from khw.yaml takes precedence. The flags
- * depend on the Kubernetes release.
+ * depend on the Kubernetes release. `files` are the API server's flags for its configuration files.
  */
 export function withProfile(
   { kubernetes, hardening: chosen }: Choices & Pick<ClusterConfig, "kubernetes">,
   version: string,
+  files: FlagChanges = {},
 ): ClusterConfig["kubernetes"]["flags"] {
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
   const effects = hardeningKeys.flatMap((key) => (chosen[key] ? effectsOn(minor, hardening[key].effects) : []));
   const of = (component: Component): FlagChanges => ({
     ...flagsOf(component, effects),
+    ...(component === "kube-apiserver" && files),
     ...kubernetes.flags[component],
   });
   return {
@@ -39,7 +41,7 @@ function flagsOf(component: Component, effects: readonly Effect[]): FlagChanges 
   };
 }
 
-/** Returns the differences that flags cannot express; undefined if there are none. */
+/** Returns the differences that flags cannot express; undefined if flags express all of them. */
 export function toHardening({ hardening: chosen }: Choices): wire.Hardening | undefined {
   const found = {
     coreDumpsOff: chosen.coreDumpsOff,

@@ -10,7 +10,8 @@ import {
   parseSha256,
   parseUrl,
 } from "../../proto/validate.ts";
-import { parseConfigFileName } from "../../proto/config-files.ts";
+import { parseOwnFileName } from "../../proto/config-files.ts";
+import { audit } from "./audit.ts";
 import { etcd } from "./etcd.ts";
 import { gce } from "./gce.ts";
 import type { PlaceSources } from "./place.ts";
@@ -134,9 +135,10 @@ export const schema = {
       help: "Configuration files that the API server and the other programs use, by name. Each file is copied to /etc/kubernetes/config/NAME on the controllers. To use a file, set a flag to this path.",
       default: {},
       flag: { name: "--file", value: "name=path", repeat: "map" },
-      parse: record(parseConfigFileName, path),
+      parse: record(parseOwnFileName, path),
       merge: mergeRecords<string>,
     },
+    audit,
     hardening: hardeningSettings,
     etcd,
     credentials: {

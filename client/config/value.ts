@@ -52,3 +52,11 @@ export function validateAt<T>(origin: Origin, validate: (field: string) => T): T
     throw new KhwError(origin.code, error.message, { hint: error.hint, cause: error });
   }
 }
+
+/** Returns one error with the messages and hints of all errors. */
+export function joinErrors(errors: readonly KhwError[]): KhwError {
+  const [first] = errors;
+  if (first !== undefined && errors.length === 1) return first;
+  const lines = errors.map(({ message, hint }) => (hint === undefined ? message : `${message} (${hint})`));
+  return new KhwError(first?.code ?? "CONFIG_INVALID", lines.join("\n"));
+}

@@ -2,12 +2,12 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { withoutContent, toDesired } from "../../../../client/config/desired.ts";
-import { loadConfig } from "../../../../client/config/load.ts";
-import { labReleases } from "../../../../client/config/releases.ts";
-import { parseDesiredState } from "../../../../proto/desired.ts";
-import { controllers, labState, publicAddress } from "../../../fixtures/lab-cluster.ts";
-import { digest } from "../../../fixtures/machine.ts";
+import { withoutContent, toDesired } from "../../../../../client/config/desired.ts";
+import { loadConfig } from "../../../../../client/config/load.ts";
+import { labReleases } from "../../../../../client/config/releases.ts";
+import { parseDesiredState } from "../../../../../proto/desired.ts";
+import { controllers, labState, publicAddress } from "../../../../fixtures/lab-cluster.ts";
+import { digest } from "../../../../fixtures/machine.ts";
 
 const folder = await mkdtemp(join(tmpdir(), "khw-files-"));
 t.teardown(() => rm(folder, { recursive: true }));
@@ -46,5 +46,37 @@ t.test("a missing file, a folder, a large file and an invalid name are refused b
   await t.rejects(stateOf("files: {../a: large}"), {
     code: "CONFIG_INVALID",
     message: /^khw\.yaml:1:9: files\.\.\.\/a: "\.\.\/a" cannot be the name of a file/,
+  });
+});
+
+t.test("an audit policy becomes a file and a flag, unless khw.yaml sets the flag", async (t) => {
+  const flagOf = (state: Awaited<ReturnType<typeof stateOf>>) =>
+    state.flags["kube-apiserver"]?.set["audit-policy-file"];
+  const builtIn = await stateOf("audit: {policy: metadata}");
+  t.match(builtIn.files, [{ name: "audit-policy.yaml" }]);
+  t.equal(flagOf(builtIn), "/etc/kubernetes/config/audit-policy.yaml");
+  await writeFile(join(folder, "audit"), "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: Metadata}]\n");
+  const own = await stateOf("audit: {policy: audit}");
+  t.match(String(own.files[0]?.content), /level: Metadata/);
+  const other = await stateOf(
+    "audit: {policy: metadata}\nkubernetes: {flags: {kube-apiserver: {audit-policy-file: /srv/a}}}",
+  );
+  t.strictSame(other.files, []);
+  t.equal(flagOf(other), "/srv/a");
+  t.strictSame((await stateOf("audit: {policy: none}")).files, []);
+});
+
+t.test("a faulty or missing audit policy is refused with its place", async (t) => {
+  await t.rejects(stateOf("audit: {policy: absent.yaml}"), {
+    code: "CONFIG_INVALID",
+    message: /^audit\.policy: \/.*\/absent\.yaml cannot be read: ENOENT/,
+  });
+  await writeFile(join(folder, "audit"), "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: All}]\n");
+  await t.rejects(stateOf("audit: {policy: audit}"), {
+    code: "CONFIG_INVALID",
+    message: /^\/.*\/audit:3:17: rules\[0\]\.level: "All" is not one of/,
+  });
+  await t.rejects(stateOf("files: {audit-policy.yaml: audit}"), {
+    message: /the setting audit\.policy writes this file/,
   });
 });

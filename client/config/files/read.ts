@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { KhwError } from "../../proto/errors.ts";
+import { KhwError } from "../../../proto/errors.ts";
 
 /**
  * Reads a file that a setting of khw.yaml names.

@@ -1,0 +1,52 @@
+import { KhwError } from "../../../proto/errors.ts";
+import { entriesOf, type Parser, refuseUnknown } from "../parsers.ts";
+import { joinErrors, refuseAt, type Value } from "../value.ts";
+
+/** A check of a value in a configuration file. Throws a KhwError with the file, the line and the column. */
+export type Check = Parser<unknown>;
+
+/**
+ * Checks a map that may have these fields and no others. Reports all errors at once. A field without a value counts as
+ * absent, as in Kubernetes.
+ */
+export function shape(fields: Readonly<Record<string, Check>>, required: readonly string[] = []): Check {
+  return (value) => {
+    const entries = entriesOf(value);
+    const missing = required.filter(
+      (name) => !entries.some(({ key, value }) => key === name && value.kind !== "empty"),
+    );
+    allOf([
+      () => refuseUnknown(entries, Object.keys(fields)),
+      ...missing.map((name) => () => refuseAt(value.origin, `${name} is missing`)),
+      ...entries.map(
+        ({ key, value: inner }) =>
+          () =>
+            inner.kind === "empty" || fields[key]?.(inner),
+      ),
+    ]);
+  };
+}
+
+/** Checks a list. Unlike in khw.yaml, a single value does not count as a list. */
+export function listOf(check: Check): Check {
+  return (value) => {
+    if (value.kind !== "list") return refuseAt(value.origin, "must be a list");
+    allOf(value.items.map((item) => () => check(item)));
+  };
+}
+
+/** Runs all checks. Throws their errors as one error. */
+export function allOf(checks: readonly (() => unknown)[]): void {
+  const errors: KhwError[] = [];
+  for (const check of checks) {
+    try {
+      check();
+    } catch (error) {
+      if (!(error instanceof KhwError)) throw error;
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw joinErrors(errors);
+}
+
+export function anything(_value: Value): void {}
