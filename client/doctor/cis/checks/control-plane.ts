@@ -29,6 +29,7 @@ export const controlPlaneChecks: readonly CisCheck[] = [
     section: "3.2",
     title: "an audit policy",
     condition: { kind: "flag", program: "kube-apiserver", flag: "audit-policy-file", rule: "set" },
+    fix: "send a policy with `files` in khw.yaml, and set audit-policy-file to its path in /etc/kubernetes/config",
   },
   manual(
     "3.2",

@@ -1,11 +1,12 @@
 import t from "tap";
 import { checksIn, type CisCheck } from "../../../../../client/doctor/cis/check.ts";
 import type { FlagCondition, FlagRule } from "../../../../../client/doctor/cis/condition.ts";
-import { type Edition, editionFor, editions } from "../../../../../client/doctor/cis/edition.ts";
+import { type Edition, editionFor, editions, isFrom } from "../../../../../client/doctor/cis/edition.ts";
 import { parseFlags, toEvidence } from "../../../../../client/doctor/cis/evidence.ts";
 import { judge } from "../../../../../client/doctor/cis/judge.ts";
 import { cisChecks } from "../../../../../client/doctor/cis/table.ts";
 import { GetHardeningResponse, type HardenedFile } from "../../../../../proto/gen/khw/agent/v1/agent.ts";
+import { labResults } from "../../../../fixtures/cis/lab.ts";
 
 /** The number of checks in sections 1.1, 1.2, 1.3, 1.4, 2, 3.1 and 3.2 of kube-bench's files. */
 const counts: Readonly<Record<Edition, readonly number[]>> = {
@@ -249,4 +250,28 @@ t.test("the provider that encrypts", async (t) => {
   t.equal(encrypts(["secretbox"]), "fail");
   t.equal(encrypts([], config), "manual");
   t.equal(encrypts(["secretbox"], "--encryption-provider-config=/other.yaml"), "manual");
+});
+
+t.test("the lab's files, as recorded on a machine", async (t) => {
+  const results = await labResults();
+  const failing = results.filter((result) => result.outcome === "fail");
+  t.strictSame(
+    failing.filter(({ reason }) => reason !== undefined).map(({ id }) => id),
+    ["1.1.12", "1.2.1", "1.2.12", "1.2.15", "2.7"],
+  );
+  t.strictSame(
+    failing.filter(({ reason }) => reason === undefined).map(({ id }) => id),
+    ["1.2.9", "1.2.11", "1.2.18", "1.2.20", "1.2.23", "1.2.34", "1.3.1", "1.3.2", "1.3.7", "1.4.1", "3.2.1"],
+  );
+  t.strictSame(
+    results.filter(({ outcome: found }) => found === "not run"),
+    [],
+  );
+  for (const edition of editions.filter((one) => isFrom(one, "1.24"))) {
+    const units = (await labResults(edition)).filter(({ id }) => /^1\.1\.[1357]$/.test(id));
+    t.ok(
+      units.every(({ outcome: found, reason }) => found === "fail" && reason !== undefined),
+      `${edition} demands mode 600 of units`,
+    );
+  }
 });
