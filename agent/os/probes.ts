@@ -4,6 +4,7 @@ import { isIP, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import { deadline } from "./deadline.ts";
 import { type HttpRequest, openRequest, readAnswer } from "./exchange.ts";
+import { tryConnection } from "./try-connection.ts";
 import { failureOf, type ProbeFailure } from "./failure.ts";
 import { findListener, waitingConnections } from "./listener.ts";
 import { roundTrip, writes } from "./time-writes.ts";
@@ -57,6 +58,14 @@ export interface Probes {
     options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
   ): Promise<number | undefined>;
   /**
+   * Opens a TCP connection to an IP address, and closes it again. Returns an empty text if the connection was accepted,
+   * otherwise the system's code for the failure, for example ETIMEDOUT.
+   */
+  connect(
+    address: string,
+    options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
+  ): Promise<string>;
+  /**
    * Returns how many connections are waiting to be accepted on a TCP port, on any address, according to the kernel's
    * tables; undefined if no process is listening.
    */
@@ -97,6 +106,7 @@ export function createProbes(clock: Pick<Clock, "now">): Probes {
     listener: findListener,
     writes,
     roundTrip,
+    connect: tryConnection,
   };
 }
 

@@ -12,6 +12,7 @@ import { createKubernetesApi, createKubernetesLines } from "../../proto/kubernet
 import { planSteps } from "../../proto/step.ts";
 import { parseUuid } from "../../proto/validate.ts";
 import { inspectApi } from "../api/inspect.ts";
+import { probeBackends } from "../api/probe-backends.ts";
 import { checkLatency } from "../preflight/etcd-latency.ts";
 import type { Operations } from "../state/operations.ts";
 import { otherCluster } from "../preflight/other-cluster.ts";
@@ -32,7 +33,15 @@ export function operationHandlers(
   options: HandlerOptions,
 ): Pick<
   AgentServiceServer,
-  "preflight" | "tryPrograms" | "plan" | "apply" | "prepare" | "watchOperation" | "applyRbac" | "inspectApi"
+  | "preflight"
+  | "tryPrograms"
+  | "plan"
+  | "apply"
+  | "prepare"
+  | "watchOperation"
+  | "applyRbac"
+  | "inspectApi"
+  | "probeBackends"
 > {
   const { node, signal } = options;
   return {
@@ -96,6 +105,11 @@ export function operationHandlers(
     inspectApi: unary(options, async ({ ca, certificate, key }) => {
       const connection = { server: apiServer, ca, certificate, key, timeoutMillis: apiMillis };
       return inspectApi({ api: createKubernetesApi(connection), lines: createKubernetesLines(connection) }, signal);
+    }),
+    probeBackends: unary(options, async ({ ca, certificate, key }) => {
+      const { probes } = (await node()).os;
+      const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: apiMillis });
+      return { backends: await probeBackends({ api, probes }, signal) };
     }),
   };
 }

@@ -3,6 +3,7 @@ import {
   type AgentPackage,
   AgentServiceClient,
   type ApplyRbacRequest,
+  type ApiBackend,
   type ApplyRequest,
   type AuditEntry,
   type ListAuditEntriesRequest,
@@ -15,6 +16,7 @@ import {
   type HistoryEvent,
   type InspectApiRequest,
   type InspectApiResponse,
+  type ProbeBackendsRequest,
   type ListEventsRequest,
   type LogEntry,
   type Maintenance,
@@ -76,6 +78,8 @@ export interface AgentNode {
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
   /** Reads, through the node's own API server, the facts that determine whether the release can be changed. */
   inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
+  /** Tries, from the node's machine, to reach the backends of all webhooks and APIServices. */
+  probeBackends(request: ProbeBackendsRequest, signal: AbortSignal): Promise<ApiBackend[]>;
   /** Returns how the machine differs from the desired state that its agent has saved. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   /** Returns the facts on which the checks of the CIS benchmark are based. */
@@ -180,6 +184,15 @@ export function connectNode(
       ).changed,
     inspectApi: (request, signal) =>
       call(millis.rbac, signal, (options, done) => client.inspectApi(request, new Metadata(), options, done)),
+    probeBackends: async (request, signal) =>
+      (
+        await call(
+          millis.rbac,
+          signal,
+          (options, done: (error: ServiceError | null, response: { backends: ApiBackend[] }) => void) =>
+            client.probeBackends(request, new Metadata(), options, done),
+        )
+      ).backends,
     drift: (signal) => call(millis.plan, signal, (options, done) => client.getPlan({}, new Metadata(), options, done)),
     hardening: (signal) =>
       call(millis.status, signal, (options, done) => client.getHardening({}, new Metadata(), options, done)),

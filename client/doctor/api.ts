@@ -42,7 +42,7 @@ export function apiChecks(facts: Facts): DoctorCheck[] {
   ];
 }
 
-async function administrator({ credentials }: Facts): Promise<AdminCredentials> {
+export async function administrator({ credentials }: Facts): Promise<AdminCredentials> {
   const { admin } = await credentials();
   if (admin !== undefined) return admin;
   throw new KhwError("CREDENTIAL_INVALID", "the admin kubeconfig cannot be read");

@@ -2,6 +2,7 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { amongNodesChecks } from "./among-nodes.ts";
 import { apiChecks } from "./api.ts";
+import { backendChecks } from "./backends.ts";
 import { type CheckResult, type DoctorCheck, findingOf, places, runChecks } from "./check.ts";
 import { desiredChecks } from "./desired.ts";
 import { collectFacts } from "./facts.ts";
@@ -53,6 +54,7 @@ export async function examine(
     ...amongNodesChecks(facts),
     ...(await loadBalancerChecks(facts)),
     ...apiChecks(facts),
+    ...backendChecks(facts),
     ...desiredChecks(facts),
   ];
   const results = await runChecks(checks, { signal, deadlineMillis });

@@ -83,6 +83,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     applyRbac: unused,
     inspectApi: unused,
     hardening: unused,
+    probeBackends: unused,
     recordUpgrade: unused,
     upgradeAgent: unused,
     watch: unused,

@@ -57,6 +57,8 @@ export interface FakeOs extends Os {
    * have a latency of 1 ms.
    */
   readonly distant: Map<string, number | undefined>;
+  /** The failures of connections, by ADDRESS:PORT. */
+  readonly closed: Map<string, string>;
   /** Returns all changes to the machine, grouped by part, in order within each part. */
   changes(): readonly string[];
 }
@@ -122,6 +124,7 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     self: { loopback: null, lateMillis: 0, freeBytes: 3e9, memoryShare: 0.2 },
     writes: [1],
     distant: new Map(),
+    closed: new Map(),
     journal: new Map(),
     logs: {
       async *stream({ unit, lines, sinceUnixMillis, follow }, signal) {
@@ -191,6 +194,7 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
       http: async (url) => os.answers.get(url) ?? { status: 0, body: "connect ECONNREFUSED", failure: "refused" },
       listener: async (port) => os.listeners.get(port),
       writes: async () => os.writes,
+      connect: async (address, { port }) => os.closed.get(`${address}:${port}`) ?? "",
       roundTrip: async (host) => (os.distant.has(host) ? os.distant.get(host) : 1),
       waiting: async (port) => os.queues.get(port),
       self: async () => os.self,

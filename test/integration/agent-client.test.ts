@@ -276,6 +276,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     tryPrograms: unused,
     inspectApi: unused,
     hardening: unused,
+    probeBackends: unused,
     recordUpgrade: unused,
     upgradeAgent: unused,
     preflight: async () => ({
