@@ -23,7 +23,10 @@ const maxFiles = 64;
 const reserved: ReadonlySet<string> = new Set(["kube-scheduler.yaml"]);
 
 /** The names of files that the client makes from settings of their own. */
-const ofSettings: ReadonlyMap<string, string> = new Map([["audit-policy.yaml", "audit.policy"]]);
+const ofSettings: ReadonlyMap<string, string> = new Map([
+  ["audit-policy.yaml", "audit.policy"],
+  ["admission.yaml", "admission.config"],
+]);
 
 /** Parses the name of a file in khw.yaml, which must not be the name of a file that another setting makes. */
 export function parseOwnFileName(field: string, name: string): string {

@@ -115,6 +115,18 @@ export const hardening = {
     source: "https://github.com/kubernetes/kubernetes/issues/97076",
     effects: [{ kind: "plugin", plugin: "DenyServiceExternalIPs", from: 21 }],
   },
+  eventLimits: {
+    ...on,
+    help: "Limit the number of Events that an API server and a namespace accept per second. admission.config takes precedence.",
+    why: "a client that writes Events in a loop could otherwise fill etcd",
+    source: "https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#eventratelimit",
+    effects: [
+      {
+        kind: "other",
+        text: "the admission plugin `EventRateLimit`, with 200 Events per second for an API server and 50 for a namespace",
+      },
+    ],
+  },
   auditRetention: {
     ...on,
     help: "Keep ten older audit logs, instead of three.",

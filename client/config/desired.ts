@@ -34,7 +34,7 @@ export async function toDesired(
 ): Promise<ReadonlyMap<string, wire.DesiredState>> {
   const { kubernetes, cluster } = config;
   const controllers = named.toSorted((a, b) => ipv4ToNumber(a.internalIp) - ipv4ToNumber(b.internalIp));
-  const { files, flags } = await readConfigFiles(config, releases.kubernetes);
+  const { files, ...used } = await readConfigFiles(config, releases.kubernetes);
   const common = {
     kubernetesVersion: releases.kubernetes,
     binaries: {
@@ -57,7 +57,7 @@ export async function toDesired(
       nodePortRange: cluster.nodePortRange,
     },
     flags: Object.fromEntries(
-      Object.entries(withEmulation(withProfile(config, releases.kubernetes, flags), releases.emulated))
+      Object.entries(withEmulation(withProfile(config, releases.kubernetes, used), releases.emulated))
         .map(([component, changes]) => [component, toOverrides(changes)] as const)
         .filter(([, { set, remove }]) => Object.keys(set).length > 0 || remove.length > 0),
     ),

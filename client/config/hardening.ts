@@ -20,6 +20,7 @@ export const hardeningSettings = {
     strictTls: switchOf("strictTls"),
     defaultApisOnly: switchOf("defaultApisOnly"),
     denyExternalIps: switchOf("denyExternalIps"),
+    eventLimits: switchOf("eventLimits"),
     auditRetention: switchOf("auditRetention"),
     coreDumpsOff: switchOf("coreDumpsOff"),
   } satisfies Readonly<Record<HardeningKey, Setting<boolean>>>,

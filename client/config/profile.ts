@@ -2,24 +2,29 @@ import type { Component } from "../../proto/components.ts";
 import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
 import { labAdmissionPlugins, parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 import { type Effect, effectsOn, hardening, hardeningKeys, strictCipherSuites } from "../../proto/profiles.ts";
+import type { ConfigFiles } from "./files/own.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 
 type Choices = Pick<ClusterConfig, "hardening">;
 
 /**
  * Adds the flags of the profile and its switches to those of khw.yaml. A flag from khw.yaml takes precedence. The flags
- * depend on the Kubernetes release. `files` are the API server's flags for its configuration files.
+ * depend on the Kubernetes release. `files` are the API server's options for its
+ * configuration files.
  */
 export function withProfile(
   { kubernetes, hardening: chosen }: Choices & Pick<ClusterConfig, "kubernetes">,
   version: string,
-  files: FlagChanges = {},
+  files: Pick<ConfigFiles, "flags" | "plugins"> = { flags: {}, plugins: [] },
 ): ClusterConfig["kubernetes"]["flags"] {
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
-  const effects = hardeningKeys.flatMap((key) => (chosen[key] ? effectsOn(minor, hardening[key].effects) : []));
+  const effects: Effect[] = [
+    ...hardeningKeys.flatMap((key) => (chosen[key] ? effectsOn(minor, hardening[key].effects) : [])),
+    ...files.plugins.map((plugin) => ({ kind: "plugin" as const, plugin })),
+  ];
   const of = (component: Component): FlagChanges => ({
     ...flagsOf(component, effects),
-    ...(component === "kube-apiserver" && files),
+    ...(component === "kube-apiserver" && files.flags),
     ...kubernetes.flags[component],
   });
   return {

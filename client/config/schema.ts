@@ -11,6 +11,7 @@ import {
   parseUrl,
 } from "../../proto/validate.ts";
 import { parseOwnFileName } from "../../proto/config-files.ts";
+import { admission } from "./admission.ts";
 import { audit } from "./audit.ts";
 import { etcd } from "./etcd.ts";
 import { gce } from "./gce.ts";
@@ -139,6 +140,7 @@ export const schema = {
       merge: mergeRecords<string>,
     },
     audit,
+    admission,
     hardening: hardeningSettings,
     etcd,
     credentials: {

@@ -1,8 +1,8 @@
 import { show } from "../../../proto/validate.ts";
-import { boolean, entriesOf, oneOf, text } from "../parsers.ts";
+import { boolean, oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
-import { allOf, anything, type Check, listOf, shape } from "./shape.ts";
+import { allOf, anything, type Check, fieldIn, listOf, refuseEmpty, shape } from "./shape.ts";
 
 /** The policy that `audit.policy: metadata` stands for. It never records the contents of a request or an answer. */
 export const metadataPolicy = `# Written by khw (audit.policy: metadata). Records who did what and when, but no contents.
@@ -83,7 +83,7 @@ export function checkAuditPolicy(content: string, name: string, minor: number): 
     apiVersion: (value) => apiVersion(value, minor),
     kind: oneOf(["Policy"]),
     metadata: anything,
-    rules: (value) => allOf([() => listOf(checkedRule)(value), () => notEmpty(value)]),
+    rules: (value) => allOf([() => listOf(checkedRule)(value), () => refuseEmpty(value)]),
     omitStages: stages,
     omitManagedFields: boolean,
   };
@@ -95,13 +95,15 @@ export function checkAuditPolicy(content: string, name: string, minor: number): 
 }
 
 function checkedRule(value: Value): void {
-  allOf([() => rule(value), () => value.kind === "map" && oneKind(value)]);
+  allOf([() => rule(value), () => oneKind(value)]);
 }
 
 /** A rule is either about resources or about other URLs. */
 function oneKind(value: Value): void {
-  const has = (name: string): boolean =>
-    entriesOf(value).some(({ key, value }) => key === name && value.kind === "list" && value.items.length > 0);
+  const has = (name: string): boolean => {
+    const found = fieldIn(value, name);
+    return found?.kind === "list" && found.items.length > 0;
+  };
   if (has("nonResourceURLs") && (has("resources") || has("namespaces")))
     refuseAt(value.origin, "a rule with nonResourceURLs cannot have resources or namespaces", "make two rules");
 }
@@ -129,20 +131,14 @@ function nonResourceUrl(value: Value): void {
 
 function needsResources(value: Value): void {
   const size = (name: string): number => {
-    const list = entriesOf(value).find(({ key }) => key === name)?.value;
-    return list?.kind === "list" ? list.items.length : 0;
+    const found = fieldIn(value, name);
+    return found?.kind === "list" ? found.items.length : 0;
   };
-  if (value.kind === "map" && size("resourceNames") > 0 && size("resources") === 0)
-    refuseAt(value.origin, "resourceNames needs resources");
-}
-
-function notEmpty(value: Value): void {
-  if (value.kind === "list" && value.items.length === 0) refuseAt(value.origin, "the list is empty");
+  if (size("resourceNames") > 0 && size("resources") === 0) refuseAt(value.origin, "resourceNames needs resources");
 }
 
 function refuseManagedFields(policy: Value): void {
-  if (policy.kind !== "map") return;
-  const rules = policy.entries.find(({ key }) => key === "rules")?.value;
+  const rules = fieldIn(policy, "rules");
   const maps = [policy, ...(rules?.kind === "list" ? rules.items : [])];
   const found = maps
     .flatMap((map) => (map.kind === "map" ? map.entries : []))

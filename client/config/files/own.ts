@@ -1,53 +1,94 @@
 import { createHash } from "node:crypto";
+import { dirname, join } from "node:path";
 import { configFile, refuseLargeFile } from "../../../proto/config-files.ts";
+import { KhwError } from "../../../proto/errors.ts";
 import type * as wire from "../../../proto/gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
 import type { ClusterConfig, FlagChanges } from "../schema.ts";
+import { checkAdmission, eventLimits } from "./admission.ts";
+import { checkPluginFile } from "./admission-plugins.ts";
 import { checkAuditPolicy, metadataPolicy } from "./audit-policy.ts";
 import { readNamedFile } from "./read.ts";
 
-/** The configuration files for the controllers, and the flags of the API server that use them. */
+/** The configuration files for the controllers, and the API server's options that use them. */
 export interface ConfigFiles {
   readonly files: readonly wire.ConfigFile[];
   readonly flags: FlagChanges;
+  /** The admission plugins to switch on. */
+  readonly plugins: readonly string[];
 }
 
-type Settings = Pick<ClusterConfig, "files" | "audit" | "kubernetes">;
+type Settings = Pick<ClusterConfig, "files" | "audit" | "admission" | "hardening" | "kubernetes">;
+
+/** Files that belong together. If khw.yaml sets the flag itself, that flag takes precedence, and the files are left out. */
+interface OwnFiles {
+  readonly flag: string;
+  readonly main: wire.ConfigFile;
+  readonly others?: readonly wire.ConfigFile[];
+  readonly plugins?: readonly string[];
+}
 
 /**
- * Reads and checks all configuration files that khw.yaml names. Files are sorted by name. If kubernetes.flags sets the
- * flag of a file, that flag takes precedence, and the file is left out.
+ * Reads and checks all configuration files that khw.yaml names. Files are sorted by name.
  * @throws KhwError CONFIG_INVALID if a file cannot be read or contains an error, INVALID_ARGUMENT if it is too large
  */
 export async function readConfigFiles(config: Settings, version: string): Promise<ConfigFiles> {
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
-  const own = [await auditPolicy(config, minor)].filter((found) => found !== undefined);
-  const used = own.filter(({ flag }) => config.kubernetes.flags["kube-apiserver"][flag] === undefined);
-  const named = Object.entries(config.files).map(async ([name, path]) =>
-    toConfigFile(`files.${name}`, name, await readNamedFile(`files.${name}`, path)),
-  );
-  const files = [...(await Promise.all(named)), ...used.map(({ file }) => file)];
+  const all = await Promise.all([auditPolicy(config, minor), admission(config, minor)]);
+  const own = all
+    .filter((found) => found !== undefined)
+    .filter(({ flag }) => config.kubernetes.flags["kube-apiserver"][flag] === undefined);
+  const named = Object.entries(config.files).map(([name, path]) => readFileAs(`files.${name}`, path, name));
+  const files = [...(await Promise.all(named)), ...own.flatMap(({ main, others = [] }) => [main, ...others])];
+  refuseDoubles(files);
   return {
     files: files.toSorted((one, other) => (one.name < other.name ? -1 : 1)),
-    flags: Object.fromEntries(used.map(({ flag, file }) => [flag, configFile(file.name)])),
+    flags: Object.fromEntries(own.map(({ flag, main }) => [flag, configFile(main.name)])),
+    plugins: own.flatMap(({ plugins = [] }) => plugins),
   };
 }
 
-/** A file that a setting of its own names. */
-interface OwnFile {
-  readonly flag: string;
-  readonly file: wire.ConfigFile;
-}
-
-async function auditPolicy({ audit: { policy } }: Settings, minor: number): Promise<OwnFile | undefined> {
+async function auditPolicy({ audit: { policy } }: Settings, minor: number): Promise<OwnFiles | undefined> {
   if (policy === "none") return undefined;
   const setting = "audit.policy";
   const content = policy === "metadata" ? Buffer.from(metadataPolicy) : await readNamedFile(setting, policy);
   checkAuditPolicy(content.toString("utf8"), policy, minor);
-  return { flag: "audit-policy-file", file: toConfigFile(setting, "audit-policy.yaml", content) };
+  return { flag: "audit-policy-file", main: toConfigFile(setting, "audit-policy.yaml", content) };
+}
+
+async function admission({ admission, hardening }: Settings, minor: number): Promise<OwnFiles | undefined> {
+  const { config } = admission;
+  if (config === undefined && !hardening.eventLimits) return undefined;
+  const setting = "admission.config";
+  const content = config === undefined ? Buffer.from(eventLimits) : await readNamedFile(setting, config);
+  const { plugins, files } = checkAdmission(content.toString("utf8"), config ?? setting, minor);
+  const folder = dirname(config ?? "");
+  const others = files.map(async ({ plugin, path }) => {
+    const file = await readNamedFile(`${setting}: ${plugin}`, join(folder, path));
+    checkPluginFile(plugin, { name: join(folder, path), content: file.toString("utf8") }, minor);
+    return toConfigFile(setting, path, file);
+  });
+  return {
+    flag: "admission-control-config-file",
+    main: toConfigFile(setting, "admission.yaml", content),
+    others: await Promise.all(others),
+    plugins,
+  };
+}
+
+async function readFileAs(setting: string, path: string, name: string): Promise<wire.ConfigFile> {
+  return toConfigFile(setting, name, await readNamedFile(setting, path));
 }
 
 function toConfigFile(setting: string, name: string, content: Buffer): wire.ConfigFile {
   refuseLargeFile(setting, content.length);
   return { name, sha256: createHash("sha256").update(content).digest("hex"), content };
+}
+
+function refuseDoubles(files: readonly wire.ConfigFile[]): void {
+  const double = files.find(({ name }, index) => files.findIndex((other) => other.name === name) !== index);
+  if (double === undefined) return;
+  throw new KhwError("CONFIG_INVALID", `two settings write the file ${configFile(double.name)}`, {
+    hint: "rename one of the files in files or admission.config",
+  });
 }

@@ -49,4 +49,16 @@ export function allOf(checks: readonly (() => unknown)[]): void {
   if (errors.length > 0) throw joinErrors(errors);
 }
 
+/** Returns the value of a field; undefined if the value is not a map, or if the field is absent or empty. */
+export function fieldIn(value: Value, name: string): Value | undefined {
+  const entries = value.kind === "map" ? value.entries : [];
+  const found = entries.find(({ key }) => key === name)?.value;
+  return found?.kind === "empty" ? undefined : found;
+}
+
+/** Rejects an empty list. */
+export function refuseEmpty(value: Value | undefined): void {
+  if (value?.kind === "list" && value.items.length === 0) refuseAt(value.origin, "the list is empty");
+}
+
 export function anything(_value: Value): void {}

@@ -213,7 +213,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key without a similar one",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known keys: profile, nodes, kubernetes, cluster, files, audit, hardening, etcd, credentials, pki, management, enrolment, supervision, aggregation, loadBalancer, gce, timeouts",
+    "known keys: profile, nodes, kubernetes, cluster, files, audit, admission, hardening, etcd, credentials, pki, management, enrolment, supervision, aggregation, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another file of the cluster",

@@ -73,7 +73,7 @@ t.test("the production flags on 1.21", async (t) => {
   const command = componentCommand("kube-apiserver", desired).join(" ");
   t.notMatch(command, "--runtime-config");
   t.match(command, "--audit-log-maxbackup=10 ");
-  t.match(command, "ResourceQuota,DenyServiceExternalIPs ");
+  t.match(command, "ResourceQuota,DenyServiceExternalIPs,EventRateLimit ");
   t.match(renderSchedulerConfig(desired), 'enableProfiling: false\nhealthzBindAddress: "127.0.0.1:10251"\n');
   t.match(renderEtcd(desired), /--data-dir=\/var\/lib\/etcd \\\n {2}--cipher-suites=TLS_ECDHE_/);
   t.match(etcdCommand(desired).at(-1), /^--cipher-suites=/);
