@@ -71,10 +71,11 @@ export const hardening = {
   },
   insecurePortsOff: {
     ...on,
-    help: "Close the ports without TLS of the controller manager and the scheduler.",
+    help: "Close the ports without TLS of the API server, the controller manager and the scheduler.",
     why: "the ports answer everybody, without authentication. Later releases do not have them",
     source: "https://github.com/kubernetes/kubernetes/issues/109900",
     effects: [
+      { ...flag(["kube-apiserver"], "insecure-port", "0"), until: 23 },
       { ...flag(["kube-controller-manager"], "port", "0"), until: 23 },
       {
         kind: "other",

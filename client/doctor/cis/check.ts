@@ -23,6 +23,8 @@ export interface Reason {
   readonly why: string;
   /** A weaker demand that khw does meet. If a machine does not meet the demand either, the reason does not apply. */
   readonly but?: Condition;
+  /** Whether users may still want the fix. */
+  readonly optional?: true;
 }
 
 export interface NumberedCheck extends CisCheck {

@@ -1,7 +1,9 @@
-import { type CheckedProgram, type FlagCondition, type FlagRule } from "./condition.ts";
+import type { CheckedProgram, FlagCondition, FlagRule } from "./condition.ts";
 import { type Edition, valueIn } from "./edition.ts";
 import { type Evidence, flagOf } from "./evidence.ts";
+import { holds, items } from "./flag-rule.ts";
 import type { Judgement } from "./result.ts";
+import { profileFix } from "./setting-fix.ts";
 
 /** Judges a flag of a running program. The caller has made sure that the program is running. */
 export function judgeFlag(condition: FlagCondition, evidence: Evidence, edition: Edition): Judgement {
@@ -15,23 +17,18 @@ export function judgeFlag(condition: FlagCondition, evidence: Evidence, edition:
   const passes =
     value === undefined ? rule === "not set" || valueIn(orNotSet, edition) === true : holds(rule, value, edition);
   if (passes) return { outcome: "pass", evidence: shown };
-  return { outcome: "fail", evidence: shown, ...fixOf(condition, value) };
+  return { outcome: "fail", evidence: shown, ...fixOf(condition, value, edition) };
 }
 
-function holds(rule: FlagRule, value: string, edition: Edition): boolean {
-  if (rule === "set") return true;
-  if (rule === "not set") return false;
-  if ("is" in rule) return value === rule.is;
-  if ("isNot" in rule) return value !== rule.isNot;
-  if ("has" in rule) return items(value).includes(rule.has);
-  if ("lacks" in rule) return !items(value).includes(rule.lacks);
-  if ("atLeast" in rule) return /^\d+$/.test(value) && Number(value) >= rule.atLeast;
-  return items(value).every((item) => valueIn(rule.onlyFrom, edition)?.includes(item) === true);
-}
-
-/** Returns the line of khw.yaml that makes the condition hold. etcd's flags are not in khw.yaml. */
-function fixOf({ program, flag, rule, remedy }: FlagCondition, found: string | undefined): Pick<Judgement, "fix"> {
+/**
+ * Returns the line of khw.yaml that makes the condition hold: a setting of the production profile if there is one, or
+ * else a flag. etcd's flags are not in khw.yaml.
+ */
+function fixOf(condition: FlagCondition, found: string | undefined, edition: Edition): Pick<Judgement, "fix"> {
+  const { program, flag, rule, remedy } = condition;
   if (program === "etcd") return {};
+  const setting = profileFix(condition, edition);
+  if (setting !== undefined) return { fix: setting };
   const value = remedy ?? wanted(rule, found);
   if (value !== undefined) return { fix: flagLine(program, flag, value) };
   if (rule === "set") return { fix: `khw.yaml: remove ${flag} from kubernetes.flags.${program}` };
@@ -58,8 +55,4 @@ export function flagLine(program: CheckedProgram, flag: string, value: string | 
   // Commas, brackets and other special characters end a plain value in YAML's flow style.
   const text = value === null || /^[\w./+-]+$/.test(value) ? value : JSON.stringify(value);
   return `khw.yaml: kubernetes: {flags: {${program}: {${flag}: ${text}}}}`;
-}
-
-function items(list: string): string[] {
-  return list.split(",").filter((item) => item !== "");
 }

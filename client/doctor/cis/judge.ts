@@ -5,6 +5,7 @@ import { type Evidence, flagOf } from "./evidence.ts";
 import { judgeModes, judgeOwners } from "./judge-files.ts";
 import { judgeFlag } from "./judge-flag.ts";
 import type { CisResult, Judgement } from "./result.ts";
+import { settingLine } from "./setting-fix.ts";
 
 export interface JudgeOptions {
   readonly node: string;
@@ -12,17 +13,16 @@ export interface JudgeOptions {
   readonly evidence: Evidence;
 }
 
-/** Returns the result of a check on a machine. A check that fails for a reason needs no fix. */
+/** Returns the result of a check on a machine. A check that fails for a reason has a fix only if the fix is optional. */
 export function judge(check: NumberedCheck, { node, edition, evidence }: JudgeOptions): CisResult {
   const { id, title, condition, fix, reason } = check;
   const passes = (one: Condition): boolean => judgeCondition(one, evidence, edition).outcome === "pass";
   const { fix: derived, ...found } = missing(condition, evidence) ?? judgeCondition(condition, evidence, edition);
   const result = { id, title, node, ...found };
   if (found.outcome !== "fail") return result;
-  if (reason !== undefined && (reason.but === undefined || passes(reason.but)))
-    return { ...result, reason: reason.why };
-  const remedy = fix ?? derived;
-  return { ...result, ...(remedy !== undefined && { fix: remedy }) };
+  const applies = reason !== undefined && (reason.but === undefined || passes(reason.but));
+  const remedy = applies && reason.optional !== true ? undefined : (fix ?? derived);
+  return { ...result, ...(applies && { reason: reason.why }), ...(remedy !== undefined && { fix: remedy }) };
 }
 
 function judgeCondition(condition: Condition, evidence: Evidence, edition: Edition): Judgement {
@@ -87,6 +87,8 @@ function combine(kind: "all" | "any", parts: readonly Judgement[]): Judgement {
   return { outcome: "fail", evidence, ...(fix !== undefined && { fix }) };
 }
 
+const profilingFix = settingLine("hardening.profilingOff", "true");
+
 /** The agent reports the facts of these files only. */
 const encryptionFile = "/var/lib/kubernetes/encryption-config.yaml";
 const schedulerFile = "/etc/kubernetes/config/kube-scheduler.yaml";
@@ -113,7 +115,7 @@ function judgeSchedulerProfiling(evidence: Evidence, edition: Edition): Judgemen
   if (schedulerProfiling === undefined || config !== schedulerFile)
     return { outcome: "manual", evidence: `look for enableProfiling in ${config}` };
   if (!schedulerProfiling) return { outcome: "pass", evidence: `enableProfiling: false in ${config}` };
-  return { outcome: "fail", evidence: `enableProfiling is not false in ${config}` };
+  return { outcome: "fail", evidence: `enableProfiling is not false in ${config}`, fix: profilingFix };
 }
 
 /** Compares certificates and not paths, because the same CA can be in several files. */

@@ -42,7 +42,10 @@ export function resultTable(results: readonly CisResult[]): string {
       title,
       outcome,
       evidence,
-      reason ?? (fix === undefined ? "" : `\`${fix.replace(/^khw\.yaml: /, "")}\``),
+      [
+        ...(reason === undefined ? [] : [reason]),
+        ...(fix === undefined ? [] : [`\`${fix.replace(/^khw\.yaml: /, "")}\``]),
+      ].join("; "),
     ]),
   );
 }

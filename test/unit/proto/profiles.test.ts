@@ -24,7 +24,7 @@ t.test("every row is a setting with these two defaults, and every such setting h
 
 t.test("an effect applies from its first to its last release", (t) => {
   const ports = (minor: number) => effectsOn(minor, hardening.insecurePortsOff.effects).length;
-  t.strictSame([20, 22, 23, 24, 37].map(ports), [2, 2, 1, 0, 0]);
+  t.strictSame([20, 22, 23, 24, 37].map(ports), [3, 3, 2, 0, 0]);
   t.equal(effectsOn(20, hardening.denyExternalIps.effects).length, 0);
   t.end();
 });

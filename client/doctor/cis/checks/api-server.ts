@@ -28,7 +28,11 @@ export const apiServerChecks: readonly CisCheck[] = [
     { reason: { why: "nginx and the load balancer request the health endpoints without credentials" } },
   ),
   check("no file of static tokens", flag("token-auth-file", "not set")),
-  check("DenyServiceExternalIPs is off", noPlugin("DenyServiceExternalIPs"), { since: "1.23", until: "1.24" }),
+  check("DenyServiceExternalIPs is off", noPlugin("DenyServiceExternalIPs"), {
+    since: "1.23",
+    until: "1.24",
+    reason: { why: "the plugin prevents CVE-2020-8554; later editions demand the plugin", optional: true },
+  }),
   check("DenyServiceExternalIPs is on", plugin("DenyServiceExternalIPs"), { since: "1.7" }),
   check("kubelets are called over TLS", flag("kubelet-https", { is: "true" }, { orNotSet }), { until: "1.23" }),
   check("a client certificate for kubelets", both("kubelet-client-certificate", "kubelet-client-key")),
@@ -38,9 +42,12 @@ export const apiServerChecks: readonly CisCheck[] = [
   check("the RBAC authorizer is on", authorizer({ has: "RBAC" })),
   check("EventRateLimit is on", plugin("EventRateLimit"), {
     fix: "write the limits into an admission configuration, then add EventRateLimit to enable-admission-plugins",
+    reason: { why: "suitable limits depend on the cluster; events are deleted after an hour", optional: true },
   }),
   check("AlwaysAdmit is off", noPlugin("AlwaysAdmit")),
-  check("AlwaysPullImages is on", plugin("AlwaysPullImages")),
+  check("AlwaysPullImages is on", plugin("AlwaysPullImages"), {
+    reason: { why: "no pod could start while its registry does not answer", optional: true },
+  }),
   check(
     "SecurityContextDeny or PodSecurityPolicy is on",
     { kind: "any", of: [plugin("SecurityContextDeny"), plugin("PodSecurityPolicy")] },
@@ -86,5 +93,6 @@ export const apiServerChecks: readonly CisCheck[] = [
   ),
   check("tokens are not extended", flag("service-account-extend-token-expiration", { is: "false" }), {
     since: "1.11",
+    reason: { why: "pods with old client libraries would lose access after an hour", optional: true },
   }),
 ];

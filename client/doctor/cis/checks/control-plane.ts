@@ -1,4 +1,5 @@
 import type { CisCheck } from "../check.ts";
+import { settingLine } from "../setting-fix.ts";
 
 const manual = (section: CisCheck["section"], title: string, about: string): CisCheck => ({
   section,
@@ -29,7 +30,7 @@ export const controlPlaneChecks: readonly CisCheck[] = [
     section: "3.2",
     title: "an audit policy",
     condition: { kind: "flag", program: "kube-apiserver", flag: "audit-policy-file", rule: "set" },
-    fix: "send a policy with `files` in khw.yaml, and set audit-policy-file to its path in /etc/kubernetes/config",
+    fix: settingLine("audit.policy", "metadata"),
   },
   manual(
     "3.2",

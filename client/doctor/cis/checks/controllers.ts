@@ -23,6 +23,7 @@ export const controllerChecks: readonly CisCheck[] = [
     section: "1.3",
     title: "controller manager: a limit for terminated pods",
     condition: { ...manager("terminated-pod-gc-threshold", "set"), remedy: "1000" },
+    reason: { why: "without the flag, the limit is 12,500 pods", optional: true },
   },
   { section: "1.3", title: "controller manager: profiling is off", condition: manager("profiling", { is: "false" }) },
   {
