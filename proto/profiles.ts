@@ -166,6 +166,15 @@ export const profileRows: readonly ProfileRow[] = [
     ],
   },
   {
+    setting: "pki.encryptionProvider",
+    lab: "aescbc",
+    production: "secretbox",
+    help: "How the API server encrypts Secrets.",
+    why: "aescbc does not detect a changed value, and is open to padding oracle attacks. A running cluster keeps its provider: use khw-client encryption rotate --provider secretbox",
+    source: "https://kubernetes.io/docs/tasks/administer-cluster/encrypt-data/#providers",
+    effects: [{ kind: "other", text: "`secretbox` in a new `encryption-config.yaml`" }],
+  },
+  {
     ...on,
     setting: "aggregation",
     help: "Turn on the API servers' aggregation layer.",

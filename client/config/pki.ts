@@ -1,6 +1,7 @@
 import { parseServerName } from "../../proto/networks.ts";
 import { parseNodeName, refuse, show } from "../../proto/validate.ts";
 import { certificateNames } from "../pki/subjects.ts";
+import { newKinds } from "../pki/encryption/provider.ts";
 import { keyAlgorithms } from "../pki/keys.ts";
 import { boolean, checked, list, mergeRecords, oneOf, record } from "./parsers.ts";
 import type { Group, Setting } from "./setting.ts";
@@ -44,6 +45,13 @@ export const pkiSettings = {
       parse: record(parseWorkerName, addresses),
       merge: mergeRecords<readonly string[]>,
     } satisfies Setting<Readonly<Record<string, readonly string[]>>>,
+    encryptionProvider: {
+      help: "How the API server encrypts Secrets in a new encryption-config.yaml: aescbc, as in lab 06, or secretbox. To change it later, use encryption rotate --provider.",
+      default: "aescbc",
+      production: "secretbox",
+      flag: { name: "--encryption-provider", value: newKinds.join("|") },
+      parse: oneOf(newKinds),
+    },
     separateSigningCa: {
       help: "Use a separate CA, signing-ca.pem, for the certificates that Kubernetes signs. ca-key.pem then never leaves this workstation.",
       default: false,

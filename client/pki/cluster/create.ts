@@ -5,7 +5,7 @@ import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
 import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "../subjects.ts";
-import { type Key, newKey, toPlain } from "../encryption/provider.ts";
+import { type Key, type KeyedKind, newKey, toPlain } from "../encryption/provider.ts";
 import { createFrontProxy, frontProxyAuthority, frontProxyClient } from "./front-proxy.ts";
 import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
@@ -29,6 +29,8 @@ export interface ClusterPki {
   readonly separateSigningCa: boolean;
   /** Whether the cluster has an aggregation layer, with a CA of its own. */
   readonly aggregation: boolean;
+  /** How a new encryption-config.yaml encrypts Secrets. */
+  readonly encryptionProvider: KeyedKind;
 }
 
 /** Returns the names of all certificates that the cluster's CA signs: each is NAME.pem and NAME-key.pem. */
@@ -85,7 +87,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
     if (!present.has(file)) made[file] = renderLabKubeconfig(kubeconfig, pki, content);
   }
   const encryption = "encryption-config.yaml";
-  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig(newKey(keyName(now)));
+  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig(newKey(keyName(now)), pki.encryptionProvider);
   return made;
 }
 
@@ -144,14 +146,14 @@ function certificateName(name: string): CertificateName {
  * can also be read. The kind is the documented kind, which every release since 1.13 reads. The lab's kind,
  * EncryptionConfig, comes from older docs.
  */
-function renderEncryptionConfig(key: Key): string {
+function renderEncryptionConfig(key: Key, kind: KeyedKind): string {
   return stringify({
     kind: "EncryptionConfiguration",
     apiVersion: "apiserver.config.k8s.io/v1",
     resources: [
       {
         resources: ["secrets"],
-        providers: [toPlain({ kind: "aescbc", keys: [key] }), toPlain({ kind: "identity" })],
+        providers: [toPlain({ kind, keys: [key] }), toPlain({ kind: "identity" })],
       },
     ],
   });

@@ -145,6 +145,7 @@ t.test("workers in khw.yaml and on the command line, with addresses and without"
     caDays: 1825,
     extraNames: [],
     workers: {},
+    encryptionProvider: "aescbc",
     separateSigningCa: false,
   });
 });

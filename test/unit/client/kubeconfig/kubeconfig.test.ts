@@ -164,6 +164,7 @@ t.test("even if a file is unchanged, it becomes readable for its owner only", as
       caDays: 2,
       extraNames: [],
       workers: [],
+      encryptionProvider: "aescbc",
       separateSigningCa: false,
       aggregation: false,
     },

@@ -25,6 +25,7 @@ const pki: ClusterPki = {
   caDays: 1825,
   extraNames: ["api.example.com"],
   workers: [{ name: "worker-0", addresses: ["10.240.0.20", "203.0.113.20"] }],
+  encryptionProvider: "aescbc",
   separateSigningCa: false,
   aggregation: false,
 };
@@ -148,7 +149,10 @@ t.test("present files are kept, and missing ones are signed by the present CA, c
 
 t.test("an encryption key is named by its time, so a lost key is not mistaken for it", async (t) => {
   const first = await createMissing(none, { ...pki, algorithm: "ecdsa" }, new Date("2026-01-31T12:00:00Z"));
-  t.match(first["encryption-config.yaml"], /name: key-20260131T120000Z\n/);
+  t.match(first["encryption-config.yaml"], /- aescbc:\n.*\n.*name: key-20260131T120000Z\n/);
+  const safer = { ...pki, algorithm: "ecdsa", encryptionProvider: "secretbox" } as const;
+  const other = await createMissing(none, safer, new Date("2026-01-31T12:00:00Z"));
+  t.match(other["encryption-config.yaml"], /- secretbox:\n.*\n.*name: key-20260131T120000Z\n/);
   const left = new Map(Object.entries(first).filter(([name]) => name !== "encryption-config.yaml"));
   const second = await createMissing(left, { ...pki, algorithm: "ecdsa" }, new Date("2026-02-01T12:00:00Z"));
   t.strictSame(Object.keys(second), ["encryption-config.yaml"]);

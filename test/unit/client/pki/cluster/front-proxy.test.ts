@@ -16,6 +16,7 @@ const lab: ClusterPki = {
   caDays: 1825,
   extraNames: [],
   workers: [],
+  encryptionProvider: "aescbc",
   separateSigningCa: false,
   aggregation: false,
 };

@@ -18,6 +18,7 @@ const pki: ClusterPki = {
   caDays: 1825,
   extraNames: ["api.example.com"],
   workers: [],
+  encryptionProvider: "aescbc",
   separateSigningCa: false,
   aggregation: false,
 };
