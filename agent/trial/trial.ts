@@ -148,7 +148,7 @@ function toFinding({ name, version }: Candidate, desired: DesiredState, refused:
   const key = `kubernetes.flags.${name}.${flag}`;
   const isOwn = desired.flags[name]?.set[flag] !== undefined;
   const hint = isOwn
-    ? `change or remove ${key} in khw.yaml`
+    ? `change or remove ${key} in khw.yaml; if a profile sets the flag, set ${key} to null`
     : `set ${key} to null in khw.yaml, because this release no longer has this flag, which khw sets by default`;
   return new KhwError("PREFLIGHT_FAILED", message, { hint });
 }

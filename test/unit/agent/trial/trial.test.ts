@@ -104,7 +104,7 @@ t.test("every unknown flag or feature gate is an error that names the line of kh
         node: "controller-0",
         step: "kube-apiserver",
         message: "kube-apiserver v1.22.0 does not accept --bad-flag: unknown flag",
-        hint: "change or remove kubernetes.flags.kube-apiserver.bad-flag in khw.yaml",
+        hint: "change or remove kubernetes.flags.kube-apiserver.bad-flag in khw.yaml; if a profile sets the flag, set kubernetes.flags.kube-apiserver.bad-flag to null",
       },
       {
         message: "kube-apiserver v1.22.0 does not accept the feature gate Old of --feature-gates: unknown feature gate",
