@@ -1,4 +1,4 @@
-import type { WithEtcd } from "../../proto/desired.ts";
+import { ownController, type WithEtcd } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { Files } from "../os/files.ts";
@@ -23,7 +23,8 @@ export async function findConflict(desired: WithEtcd, os: Os, signal: AbortSigna
   const wanted = initialCluster(desired);
   if (isSameList(record.members, wanted)) return null;
   const own = record.members.get(desired.node);
-  if (own !== wanted.get(desired.node)) return otherMembers(record, wanted);
+  if (own === undefined) return otherMembers(record, wanted);
+  if (own !== wanted.get(desired.node)) return movedAddress(desired, own);
   switch (record.stage) {
     case "forming":
       return otherMembers(record, wanted);
@@ -89,6 +90,18 @@ function otherMembers({ stage, members: known }: MemberRecord, wanted: InitialCl
     `${what} of the cluster ${spelt(known)}, but the configured controllers are ${spelt(wanted)}`,
     {
       hint: "list all controllers of the cluster; to remove a controller, run `khw-client remove NODE`",
+    },
+  );
+}
+
+/** A member keeps its peer URL, so a machine whose address has changed cannot be the same member. */
+function movedAddress(desired: WithEtcd, before: string): KhwError {
+  const { name, internalIp } = ownController(desired);
+  return new KhwError(
+    "ETCD_CONFLICT",
+    `the internal address of ${name} is ${internalIp} now, but its etcd member is at ${before}`,
+    {
+      hint: `give the machine its old address; or create it under another name, and run \`khw-client replace ${name} --with NEW-NAME --dead\``,
     },
   );
 }

@@ -47,7 +47,7 @@ function movedAddress({ name, internalIp }: Controller, before: string): KhwErro
     `its internal address is ${internalIp} now, but its etcd member is at ${before}; a member keeps its address`,
     {
       node: name,
-      hint: `give the machine its old address; or add it under a new name, after \`khw-client remove ${name}\``,
+      hint: `give the machine its old address; or create it under another name, and run \`khw-client replace ${name} --with NEW-NAME --dead\``,
     },
   );
 }

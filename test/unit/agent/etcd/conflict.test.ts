@@ -1,7 +1,8 @@
 import t from "tap";
-import { memberStarted } from "../../../../agent/etcd/conflict.ts";
+import { findConflict, memberStarted } from "../../../../agent/etcd/conflict.ts";
+import { writeMemberRecord } from "../../../../agent/etcd/record.ts";
 import { preflight } from "../../../../agent/preflight/preflight.ts";
-import { renderEtcd } from "../../../../agent/render/etcd.ts";
+import { initialCluster, renderEtcd } from "../../../../agent/render/etcd.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
 import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
 import { applyAll, labDesiredWithEtcd, never } from "../../../fixtures/machine.ts";
@@ -82,4 +83,16 @@ t.test("a member exists if there is data, or a record with any contents", async 
     files.put(path, "spoilt");
     t.equal(await memberStarted(files), true, path);
   }
+});
+
+t.test("a machine whose internal address has changed is refused, with the command to use", async (t) => {
+  const os = createFakeOs();
+  const members = new Map([...initialCluster(desired), ["controller-0", "https://10.240.0.99:2380"]]);
+  await writeMemberRecord(os.files, { stage: "member", members, clusterId: "4711", memberId: "10" });
+  t.match(await findConflict(desired, os, never), {
+    code: "ETCD_CONFLICT",
+    message:
+      "the internal address of controller-0 is 10.240.0.10 now, but its etcd member is at https://10.240.0.99:2380",
+    hint: /khw-client replace controller-0 --with NEW-NAME --dead/,
+  });
 });
