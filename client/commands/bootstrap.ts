@@ -5,7 +5,7 @@ import { enrolWaitingAgents } from "../enrolment/enrol-waiting-agents.ts";
 import { renewDue } from "../enrolment/renew-due.ts";
 import { provideManagement } from "../pki/management/management.ts";
 import { openProgress, type Output } from "../progress/open.ts";
-import { finalNote, note, type Progress } from "../progress/progress.ts";
+import { finalNote, note, type Progress, type ProgressOptions } from "../progress/progress.ts";
 import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
 import { downloadPrograms } from "../rollout/download.ts";
@@ -27,8 +27,23 @@ export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "all
  */
 export async function bootstrap(config: ClusterConfig, context: Context, asked: BootstrapOptions): Promise<number> {
   refuseNoNodes(config);
-  const { output, noRollback, ...consent } = asked;
-  const [progress, { signal }] = [await openProgress(output, context), context];
+  const { output, ...consent } = asked;
+  const { signal } = context;
+  const progress = await openProgress(output, context);
+  const publicAddress = await bootstrapNodes(config, { progress, signal }, { ...consent, joining: "add" });
+  if (publicAddress === undefined) return 130;
+  finalNote(progress, `the control plane answers at https://${publicAddress}:6443`);
+  return 0;
+}
+
+export type BootstrapNodesOptions = Omit<BootstrapOptions, "output"> & Pick<PlanRolloutOptions, "joining">;
+
+/** Does the work of `bootstrap`. Returns the cluster's public address; undefined if Ctrl-C stopped the work. */
+export async function bootstrapNodes(
+  config: ClusterConfig,
+  { progress, signal }: ProgressOptions,
+  { noRollback, ...consent }: BootstrapNodesOptions,
+): Promise<string | undefined> {
   const options = { progress, signal };
   const created = await provideManagement(config.management);
   for (const path of created) note(progress, `${path}: created, for this client and the agents`);
@@ -39,7 +54,6 @@ export async function bootstrap(config: ClusterConfig, context: Context, asked: 
     mayCreateAddress: true,
     newCredentials: "keep",
     unreachable: "skip",
-    joining: "add",
     ...consent,
   } as const;
   const plan = await planRollout(cluster, { ...options, ...planning });
@@ -61,11 +75,9 @@ export async function bootstrap(config: ClusterConfig, context: Context, asked: 
     headline: "the bootstrap is not complete",
     hint: "correct this, then run the command again; it continues from here",
   });
-  finalNote(progress, `the control plane answers at https://${plan.publicAddress}:6443`);
-  return 0;
+  return plan.publicAddress;
 }
 
-function detached(progress: Progress): number {
+function detached(progress: Progress): undefined {
   note(progress, "detached: the agents continue; run the command again to reattach");
-  return 130;
 }

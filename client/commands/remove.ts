@@ -13,7 +13,7 @@ import { revokeAgents } from "../pki/management/revoke.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
-import { checkRemaining, type Remaining } from "../remove/membership.ts";
+import { checkRemaining, controllerAt, type Remaining } from "../remove/membership.ts";
 import { openParting, type Parting } from "../remove/open.ts";
 import { leavePool } from "../remove/pool.ts";
 import { readAuthority } from "../reset/authority.ts";
@@ -41,20 +41,23 @@ export async function remove(config: ClusterConfig, context: Context, options: R
   const { signal } = context;
   const progress = await openProgress(options.output, context);
   await using parting = await openParting(config, { node: options.node, dead: options.dead, signal });
-  return await removeController(parting, { progress, signal }, options);
+  if (!(await removeController(parting, { progress, signal }, options))) return 130;
+  const { name } = parting;
+  finalNote(progress, `${name} is removed; take ${name} out of \`nodes\` in khw.yaml and out of --nodes`);
+  return 0;
 }
 
 /**
  * Checks the quorum without the controller. Then drains the controller, takes it out of the target pool and out of the
  * other API servers' lists of etcd servers, removes its etcd member, and resets its machine. Each part is skipped if an
- * earlier run has already done it. Returns exit code 0 or 130, or throws an error.
+ * earlier run has already done it. Returns false if Ctrl-C stopped the work between two nodes.
  * @throws KhwError WOULD_INTERRUPT, before anything changes, if etcd or the API would not survive the removal
  */
 export async function removeController(
   parting: Parting,
   { progress, signal }: ProgressOptions,
-  { dead, purge, uninstall }: RemoveOptions,
-): Promise<number> {
+  { dead, purge, uninstall }: Pick<RemoveOptions, "dead" | "purge" | "uninstall">,
+): Promise<boolean> {
   const { name, rest, leaving } = parting;
   const options = { progress, signal };
   const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: name, event });
@@ -87,7 +90,7 @@ export async function removeController(
       leavePool(cloud, { name, signal }),
     );
   }
-  if (!(await updateOthers(parting, plan, options))) return 130;
+  if (!(await updateOthers(parting, plan, options))) return false;
   if (remaining !== undefined) await removeMember(parting, { remaining, emit, signal });
   let changed = 0;
   if (leaving !== undefined) {
@@ -102,8 +105,7 @@ export async function removeController(
     await verifyCluster(rest, target, { ...options, waitMillis, show: "failed" }),
     `${name} is removed, but the cluster is not working correctly`,
   );
-  finalNote(progress, `${name} is removed; take ${name} out of \`nodes\` in khw.yaml and out of --nodes`);
-  return 0;
+  return true;
 }
 
 /** Returns undefined if khw does not manage etcd. */
@@ -121,9 +123,9 @@ async function refuseLastServing({ name, all }: Parting, signal: AbortSignal): P
 
 /** Returns the controller's address from its etcd member, or else from its agent. */
 function controllerOf({ name, leaving }: Parting, remaining: Remaining | undefined): Controller | undefined {
-  const [url] = remaining?.leaving?.peerUrls ?? [];
-  const internalIp = url === undefined ? leaving?.info?.identity?.internalIp : new URL(url).hostname;
-  return internalIp !== undefined && isIPv4(internalIp) ? { name, internalIp } : undefined;
+  const internalIp = leaving?.info?.identity?.internalIp;
+  const reported = internalIp !== undefined && isIPv4(internalIp) ? { name, internalIp } : undefined;
+  return controllerAt(name, remaining?.leaving) ?? reported;
 }
 
 async function revoke({ name, rest }: Parting, { progress }: ProgressOptions): Promise<void> {

@@ -79,8 +79,14 @@ export async function toDesired(
   return new Map(states.map((state) => [state.node, state]));
 }
 
+/** The settings that determine whether khw manages etcd. */
+export interface EtcdPlace {
+  readonly etcd: Pick<ClusterConfig["etcd"], "mode">;
+  readonly cluster: Pick<ClusterConfig["cluster"], "etcdServers">;
+}
+
 /** Whether khw manages etcd. */
-export function isManaged({ etcd, cluster }: ClusterConfig): boolean {
+export function isManaged({ etcd, cluster }: EtcdPlace): boolean {
   return (etcd.mode ?? (cluster.etcdServers === undefined ? "managed" : "external")) === "managed";
 }
 

@@ -1,3 +1,4 @@
+import { isIPv4 } from "node:net";
 import { KhwError } from "../../proto/errors.ts";
 import type { EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { Controller } from "../../proto/desired.ts";
@@ -8,7 +9,9 @@ import { memberOf, type NodeEtcd } from "../etcd/overview.ts";
 export interface Remaining {
   /** The member that leaves; undefined if etcd has no such member any more. */
   readonly leaving: EtcdPeer | undefined;
-  /** The voting members that stay. */
+  /** The members that stay, including learners. */
+  readonly staying: readonly EtcdPeer[];
+  /** The number of voting members that stay. */
   readonly voters: number;
 }
 
@@ -46,9 +49,15 @@ export function checkRemaining(
   const voters = staying.filter(({ learner }) => !learner).length;
   const healthy = withLeader.filter(({ clusterId, learner }) => clusterId === first.clusterId && !learner).length;
   const needed = Math.floor(voters / 2) + 1;
-  if (healthy >= needed) return { leaving, voters };
+  if (healthy >= needed) return { leaving, staying, voters };
   const what = `${healthy} of the ${voters} remaining members ${healthy === 1 ? "is" : "are"} healthy`;
   throw new KhwError("WOULD_INTERRUPT", `etcd would lose its quorum: ${what}, but ${needed} are needed`, {
     hint: "repair the other members first; see `khw-client etcd status`",
   });
+}
+
+/** Returns the controller at the address of an etcd member; undefined if the address is unknown. */
+export function controllerAt(name: string, member: EtcdPeer | undefined): Controller | undefined {
+  const internalIp = URL.parse(member?.peerUrls[0] ?? "")?.hostname;
+  return internalIp !== undefined && isIPv4(internalIp) ? { name, internalIp } : undefined;
 }

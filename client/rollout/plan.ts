@@ -146,8 +146,11 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
    * How to handle an agent that does not answer: "refuse" stops the command, and "skip" continues with the other nodes.
    */
   readonly unreachable: "refuse" | "skip";
-  /** How to handle controllers that are not in the cluster yet. Default: "refuse". */
-  readonly joining?: "add" | "refuse";
+  /**
+   * How to handle controllers that are not in the cluster yet: "replace" adds a controller whose predecessor leaves, so
+   * an even number is no reason for a warning. Default: "refuse".
+   */
+  readonly joining?: "add" | "replace" | "refuse";
   /** Obstacles that the command itself has found; they are added to the list. */
   readonly found?: readonly KhwError[];
 }
@@ -193,7 +196,8 @@ function describeJoining({ membership }: Prepared, { joining: mode = "refuse" }:
       hint: "run `khw-client bootstrap` first, which adds new controllers; or leave them out of the list",
     });
   }
-  return [...joining.map((name) => `${name} joins the cluster`), ...warnings.map((text) => `warning: ${text}`)];
+  const cautions = mode === "replace" ? [] : warnings;
+  return [...joining.map((name) => `${name} joins the cluster`), ...cautions.map((text) => `warning: ${text}`)];
 }
 
 function stateOf(states: ReadonlyMap<string, DesiredState>, name: string): DesiredState {

@@ -1,11 +1,13 @@
 /** Removes controllers from a cluster while clients read and write through the load balancer. */
-import t, { type Test } from "tap";
+import t from "tap";
 
-import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { waitFor } from "../../proto/wait-for.ts";
+import { clusterId, etcdPids, members, pool, takenOut, underLoad } from "../fixtures/changing-members.ts";
+import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
 import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
-import { startLoad, tell } from "../fixtures/serving.ts";
 
-const load = { rate: 20, reads: "/api/v1/namespaces/default/secrets/secret-7" };
+/** The number of new connections per second. */
+const rate = 20;
 const numbers = Array.from({ length: 40 }, (_, number) => number);
 
 t.test("three controllers behind a load balancer", async (t) => {
@@ -30,7 +32,7 @@ t.test("three controllers behind a load balancer", async (t) => {
     "remove of a live controller: no request fails, also if the client is killed on the way",
     async (t) => {
       const before = await etcdPids(scene, [0, 1]);
-      await underLoad(t, scene, async () => {
+      await underLoad(t, { scene, rate }, async () => {
         const running = start("remove", "controller-2", "--nodes", "controller-0,1,2");
         await running.said(/controller-[01].*(drained|applying)/);
         running.kill();
@@ -58,7 +60,7 @@ t.test("three controllers behind a load balancer", async (t) => {
     t.strictSame(await members(scene), ["controller-0", "controller-1", "controller-2"]);
     await node(1).powerOff();
     await takenOut(scene, "controller-1");
-    await underLoad(t, scene, () =>
+    await underLoad(t, { scene, rate }, () =>
       workstation.khw(["remove", "controller-1", "--dead", "--nodes", "controller-0,1,2"], { timeoutMs: 500_000 }),
     );
     t.strictSame(await members(scene), ["controller-0", "controller-2"]);
@@ -76,82 +78,20 @@ t.test("three controllers behind a load balancer", async (t) => {
     await node(1).run(["systemctl", "stop", "etcd"]);
     await node(1).must(["rm", "-rf", "/var/lib/etcd/member"]);
     await node(1).must(["systemctl", "restart", "khw-agent"]);
-    for (;;) {
-      const { stdout } = await node(1).run(["journalctl", "-u", "khw-agent", "-o", "cat", "--no-pager"]);
-      const found = stdout.split("\n").find((line) => /was removed from the cluster/.test(line));
-      if (found !== undefined) {
-        t.comment(found);
-        break;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 500));
-    }
+    const line = await waitFor<string>({
+      what: "the agent does not report the removal",
+      check: async () => {
+        const { stdout } = await node(1).run(["journalctl", "-u", "khw-agent", "-o", "cat", "--no-pager"]);
+        const found = stdout.split("\n").find((text) => /was removed from the cluster/.test(text));
+        return found === undefined ? { seen: stdout.split("\n").at(-2) ?? "nothing" } : { reached: found };
+      },
+      deadlineMillis: 180_000,
+      intervalMillis: 500,
+      signal: new AbortController().signal,
+    });
+    t.comment(line);
     t.strictSame(await members(scene), ["controller-0", "controller-2"]);
     t.match((await node(1).run(["systemctl", "is-active", "etcd"])).stdout, /inactive|failed/);
     t.strictSame(await pool(scene), ["controller-0", "controller-2"]);
   });
 });
-
-async function underLoad(
-  t: Test,
-  { testbed }: Scene,
-  command: () => Promise<{ readonly code: number; readonly stdout: string; readonly stderr: string }>,
-): Promise<void> {
-  const running = await startLoad(testbed, load);
-  const start = performance.now();
-  const { code, stdout, stderr } = await command();
-  t.comment(`${((performance.now() - start) / 1000).toFixed(1)} s`);
-  const report = await running.stop();
-  t.equal(code, 0, stdout + stderr);
-  for (const line of stdout.split("\n")) t.comment(line);
-  t.comment(tell("new connections", report.fresh));
-  t.comment(tell("a kept connection", report.kept));
-  t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
-}
-
-const etcdctl = [
-  "etcdctl",
-  "--cacert=/etc/etcd/ca.pem",
-  "--cert=/etc/etcd/kubernetes.pem",
-  "--key=/etc/etcd/kubernetes-key.pem",
-  "--endpoints=https://127.0.0.1:2379",
-];
-
-/** Returns the names of etcd's members. */
-async function members({ node }: Scene): Promise<string[]> {
-  const text = await node(0).must(["env", "ETCDCTL_API=3", ...etcdctl, "member", "list"]);
-  return text
-    .trim()
-    .split("\n")
-    .map((line) => line.split(", ")[2] ?? "")
-    .toSorted();
-}
-
-async function clusterId({ node }: Scene): Promise<number> {
-  const text = await node(0).must(["env", "ETCDCTL_API=3", ...etcdctl, "--write-out=json", "member", "list"]);
-  const { header }: { header: { cluster_id: number } } = JSON.parse(text);
-  return header.cluster_id;
-}
-
-async function etcdPids({ node }: Scene, indexes: readonly number[]): Promise<string[]> {
-  return Promise.all(indexes.map((index) => node(index).must(["systemctl", "show", "-P", "MainPID", "etcd"])));
-}
-
-/** Returns the names of the instances in the target pool. */
-async function pool({ testbed }: Scene): Promise<string[]> {
-  const { resources } = await testbed.compute.state();
-  const found = Object.entries(resources).find(([path]) => path.includes("/targetPools/"));
-  return (
-    JSON.stringify(found?.[1]["instances"])
-      .match(/controller-\d/g)
-      ?.toSorted() ?? []
-  );
-}
-
-/** Waits until the load balancer's health check has taken the machine out. */
-async function takenOut({ testbed }: Scene, name: string): Promise<void> {
-  for (;;) {
-    const { health } = await testbed.compute.state();
-    if (health.some(({ instance, state }) => instance.includes(name) && state === "UNHEALTHY")) return;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-}

@@ -1,7 +1,7 @@
 import { Argument, Option } from "commander";
 import { components } from "../../../proto/components.ts";
 import { refuse } from "../../../proto/validate.ts";
-import type { CommandSpec } from "../command.ts";
+import type { Call, CommandSpec } from "../command.ts";
 import { journals } from "../../config/journals.ts";
 import { allowRemovedApis, noRollback } from "./options.ts";
 import { desired, reaching, rotating } from "./settings.ts";
@@ -212,10 +212,31 @@ export const nodeCommands: readonly CommandSpec[] = [
     run: async (call) => {
       const { remove } = await import("../../commands/remove.ts");
       const [node = ""] = call.arguments;
-      const [dead, purge, uninstall] = [call.flag("dead"), call.flag("purge"), call.flag("uninstall")];
-      if (dead && (purge || uninstall))
-        refuse(purge ? "--purge" : "--uninstall", "cannot be used with --dead, because the machine is not contacted");
-      return remove(await call.config(), call.context, { output: call.output, node, dead, purge, uninstall });
+      return remove(await call.config(), call.context, { output: call.output, node, ...removalOf(call) });
+    },
+  },
+  {
+    path: ["replace"],
+    summary: "replace a controller by a machine with another name",
+    details:
+      "Adds the new controller as bootstrap does, then removes the old one and resets its machine as remove does. With --dead, the old machine is not contacted, and is removed first, because etcd accepts no new member while another member is unhealthy. Everything is checked before anything changes. If the command is interrupted, run the same command again. Afterwards, list the new controller in khw.yaml and --nodes instead of the old one.",
+    examples: [
+      "khw-client replace controller-2 --with controller-3 --nodes controller-0,1,2",
+      "khw-client replace controller-2 --with controller-3 --dead",
+    ],
+    arguments: [new Argument("<node>", "a node of the cluster, for example controller-2")],
+    settings: [...desired, "timeouts"],
+    options: [
+      new Option("--with <node>", "the new controller, for example controller-3").makeOptionMandatory(),
+      new Option("--dead", "do not contact the old machine, because it will not return"),
+      new Option("--purge", "remove the old machine's logs and snapshots, too"),
+      new Option("--uninstall", "remove the agent's package from the old machine at the end"),
+    ],
+    run: async (call) => {
+      const { replace } = await import("../../commands/replace.ts");
+      const [node = ""] = call.arguments;
+      const options = { output: call.output, node, successor: call.text("with"), ...removalOf(call) };
+      return replace(await call.config(), call.context, options);
     },
   },
   {
@@ -316,3 +337,15 @@ export const nodeCommands: readonly CommandSpec[] = [
     },
   },
 ];
+
+/** Returns the options of a removal. */
+function removalOf(call: Pick<Call, "flag">): {
+  readonly dead: boolean;
+  readonly purge: boolean;
+  readonly uninstall: boolean;
+} {
+  const [dead, purge, uninstall] = [call.flag("dead"), call.flag("purge"), call.flag("uninstall")];
+  if (dead && (purge || uninstall))
+    refuse(purge ? "--purge" : "--uninstall", "cannot be used with --dead, because the machine is not contacted");
+  return { dead, purge, uninstall };
+}

@@ -50,7 +50,7 @@ t.test("the remaining members must have a quorum of their own", async (t) => {
 
 t.test("a member that has already left is no obstacle", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
-  t.strictSame(checkRemaining([answer(0, 2), answer(1, 2)], of), { leaving: undefined, voters: 2 });
+  t.match(checkRemaining([answer(0, 2), answer(1, 2)], of), { leaving: undefined, voters: 2 });
 });
 
 t.test("a foreign member, or a controller that is not listed, is refused by name", async (t) => {

@@ -1,0 +1,135 @@
+import { dirname } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import { refuseFindings } from "../cluster/combine-errors.ts";
+import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
+import type { ClusterConfig } from "../config/schema.ts";
+import { isDrained, readServingStates, serves } from "../drain/serving-state.ts";
+import { enrolWaitingAgents } from "../enrolment/enrol-waiting-agents.ts";
+import { readEtcd } from "../etcd/overview.ts";
+import { readRegister } from "../pki/management/register.ts";
+import { openProgress, type Output } from "../progress/open.ts";
+import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
+import { checkRemaining, controllerAt, type Remaining } from "../remove/membership.ts";
+import { openParting } from "../remove/open.ts";
+import { nextPart, nextPartDead } from "../replace/next-part.ts";
+import { type Pair, pairNodes } from "../replace/pair.ts";
+import { planRollout } from "../rollout/plan.ts";
+import type { Context } from "../terminal/context.ts";
+import { bootstrapNodes } from "./bootstrap.ts";
+import { removeController, type RemoveOptions } from "./remove.ts";
+
+export interface ReplaceOptions extends Pick<RemoveOptions, "node" | "dead" | "purge" | "uninstall"> {
+  readonly output: Output;
+  /** The value of --with. */
+  readonly successor: string;
+}
+
+/**
+ * Replaces a controller by another machine with another name: adds the successor, then removes the old controller. If
+ * the old machine is dead, removes it first. Both parts are those of `bootstrap` and `remove`. The same call continues
+ * after an interruption. Returns exit code 0 or 130, or throws an error.
+ */
+export async function replace(config: ClusterConfig, context: Context, options: ReplaceOptions): Promise<number> {
+  const pair = pairNodes(config, options);
+  const progress = await openProgress(options.output, context);
+  const run = { progress, signal: context.signal };
+  const isDone = await (options.dead ? replaceDead : replaceLive)(config, pair, { ...run, ...options });
+  if (!isDone) return 130;
+  const list = pair.after.map(({ name }) => name).join(", ");
+  finalNote(
+    progress,
+    `${pair.old} is replaced by ${pair.successor}; in khw.yaml and --nodes, list these controllers: ${list}`,
+  );
+  return 0;
+}
+
+type Run = ProgressOptions & ReplaceOptions;
+
+async function replaceLive(config: ClusterConfig, pair: Pair, run: Run): Promise<boolean> {
+  const both = { ...config, nodes: pair.both };
+  const part = await readLive(both, pair, run);
+  note(run.progress, `${pair.successor} is added first; then ${pair.old} is removed, and its machine is reset`);
+  if (part === "add" && !(await add(both, run))) return false;
+  return await removeOld(both, pair, run);
+}
+
+async function replaceDead(config: ClusterConfig, pair: Pair, run: Run): Promise<boolean> {
+  const after = { ...config, nodes: pair.after };
+  const part = await readDead(after, pair, run);
+  note(run.progress, `${pair.old} is removed first, because its machine is dead; then ${pair.successor} is added`);
+  const present = { ...config, nodes: pair.both.filter(({ name }) => name !== pair.successor) };
+  if (part === "remove" && !(await removeOld(present, pair, run))) return false;
+  return await add(after, run);
+}
+
+/** Returns false if Ctrl-C stopped the work. */
+async function add(config: ClusterConfig, { progress, signal }: ProgressOptions): Promise<boolean> {
+  const consent = { allowDowngrade: false, allowRemovedApis: false, noRollback: false };
+  const address = await bootstrapNodes(config, { progress, signal }, { ...consent, joining: "replace" });
+  return address !== undefined;
+}
+
+/** Returns false if Ctrl-C stopped the work. */
+async function removeOld(config: ClusterConfig, { old }: Pair, run: Run): Promise<boolean> {
+  const { dead, signal } = run;
+  await using parting = await openParting(config, { node: old, dead, signal });
+  return await removeController(parting, run, run);
+}
+
+/** Reads how far the replacement of a live controller has come. All agents must answer, but the successor may be new. */
+async function readLive(config: ClusterConfig, pair: Pair, { signal }: Run): Promise<"add" | "remove"> {
+  await using cluster = await openCluster(config, signal);
+  const { old, successor } = pair;
+  const errors = cluster.members.flatMap(({ node: { address }, error }) => {
+    if (error === undefined || (address.name === successor && error.code === "NOT_ENROLLED")) return [];
+    if (address.name !== old) return error;
+    const hint = `start the machine and its khw-agent; if the machine will not return, add --dead`;
+    return new KhwError(error.code, error.message, { node: old, hint });
+  });
+  refuseFindings(errors);
+  const states = await readServingStates(cluster, signal);
+  const standing = states.find(({ name }) => name === old);
+  const { leaving, votes } = await readMembers(cluster, pair, signal);
+  return nextPart(pair, {
+    oldIsMember: leaving !== undefined,
+    successorVotes: votes,
+    successorServes: states.some((state) => state.name === successor && serves(state)),
+    oldIsDrained: standing !== undefined && isDrained(standing),
+  });
+}
+
+/**
+ * Reads how far the replacement of a dead controller has come. Before the old member is removed, checks that the
+ * successor can join.
+ */
+async function readDead(config: ClusterConfig, pair: Pair, run: Run): Promise<"add" | "remove"> {
+  const { signal } = run;
+  await using opened = await openCluster(config, signal);
+  const cluster = await enrolWaitingAgents(opened, run);
+  refuseFindings(cluster.members.flatMap(({ error }) => error ?? []));
+  const { removedNames } = await readRegister(dirname(config.management.ca));
+  const { leaving } = await readMembers(cluster, pair, signal);
+  const isKnown = pair.isListed || removedNames.has(pair.old);
+  const part = nextPartDead(pair, { oldIsMember: leaving !== undefined, isKnown });
+  if (part === "add") return part;
+  await planRollout(cluster, {
+    ...run,
+    mayCreateAddress: false,
+    newCredentials: "imagine",
+    unreachable: "refuse",
+    joining: "replace",
+    leaving: [controllerAt(pair.old, leaving)].flatMap((controller) => controller ?? []),
+  });
+  return part;
+}
+
+/** Returns the member of the old controller, and whether the successor has a vote. */
+async function readMembers(
+  cluster: OpenCluster,
+  { old, successor }: Pair,
+  signal: AbortSignal,
+): Promise<Pick<Remaining, "leaving"> & { readonly votes: boolean }> {
+  const nodes = (await readEtcd(cluster.members, signal)).filter(({ node }) => node !== old);
+  const { leaving, staying } = checkRemaining(nodes, { name: old, controllers: controllersOf(cluster) });
+  return { leaving, votes: staying.some(({ name, learner }) => name === successor && !learner) };
+}
