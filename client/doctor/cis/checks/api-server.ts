@@ -1,5 +1,6 @@
 import type { CisCheck } from "../check.ts";
 import type { Condition, FlagCondition, FlagRule } from "../condition.ts";
+import { settingLine } from "../setting-fix.ts";
 import { acceptedCiphers, recommendedCiphers } from "./ciphers.ts";
 
 type More = Omit<CisCheck, "section" | "title" | "condition">;
@@ -41,8 +42,7 @@ export const apiServerChecks: readonly CisCheck[] = [
   check("the Node authorizer is on", authorizer({ has: "Node" })),
   check("the RBAC authorizer is on", authorizer({ has: "RBAC" })),
   check("EventRateLimit is on", plugin("EventRateLimit"), {
-    fix: "write the limits into an admission configuration, then add EventRateLimit to enable-admission-plugins",
-    reason: { why: "suitable limits depend on the cluster; events are deleted after an hour", optional: true },
+    fix: settingLine("hardening.eventLimits", "true"),
   }),
   check("AlwaysAdmit is off", noPlugin("AlwaysAdmit")),
   check("AlwaysPullImages is on", plugin("AlwaysPullImages"), {
