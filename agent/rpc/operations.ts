@@ -13,6 +13,7 @@ import { planSteps } from "../../proto/step.ts";
 import { parseUuid } from "../../proto/validate.ts";
 import { inspectApi } from "../api/inspect.ts";
 import { probeBackends } from "../api/probe-backends.ts";
+import { tryCertificate } from "../certificates/try-certificate.ts";
 import { checkLatency } from "../preflight/etcd-latency.ts";
 import type { Operations } from "../state/operations.ts";
 import { otherCluster } from "../preflight/other-cluster.ts";
@@ -42,6 +43,7 @@ export function operationHandlers(
   | "applyRbac"
   | "inspectApi"
   | "probeBackends"
+  | "tryCertificate"
 > {
   const { node, signal } = options;
   return {
@@ -110,6 +112,11 @@ export function operationHandlers(
       const { probes } = (await node()).os;
       const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: apiMillis });
       return { backends: await probeBackends({ api, probes }, signal) };
+    }),
+    tryCertificate: unary(options, async (identity) => {
+      const { os, keptState } = await node();
+      const managesEtcd = keptState.current()?.desired.etcd !== undefined;
+      return { verdicts: await tryCertificate(os, identity, { managesEtcd, signal }) };
     }),
   };
 }

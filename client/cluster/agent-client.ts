@@ -29,6 +29,8 @@ import {
   type SetMaintenanceRequest,
   type SetMaintenanceResponse,
   type StreamLogsRequest,
+  type TryCertificateRequest,
+  type TryCertificateResponse,
   type TryProgramsResponse,
   type Upgrade,
   type UpgradeAgentRequest,
@@ -80,6 +82,8 @@ export interface AgentNode {
   inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
   /** Tries, from the node's machine, to reach the backends of all webhooks and APIServices. */
   probeBackends(request: ProbeBackendsRequest, signal: AbortSignal): Promise<ApiBackend[]>;
+  /** Returns which of the node's own servers accept a client certificate. */
+  tryCertificate(request: TryCertificateRequest, signal: AbortSignal): Promise<TryCertificateResponse>;
   /** Returns how the machine differs from the desired state that its agent has saved. */
   drift(signal: AbortSignal): Promise<GetPlanResponse>;
   /** Returns the facts on which the checks of the CIS benchmark are based. */
@@ -182,6 +186,8 @@ export function connectNode(
             client.applyRbac(request, new Metadata(), options, done),
         )
       ).changed,
+    tryCertificate: (request, signal) =>
+      call(millis.rbac, signal, (options, done) => client.tryCertificate(request, new Metadata(), options, done)),
     inspectApi: (request, signal) =>
       call(millis.rbac, signal, (options, done) => client.inspectApi(request, new Metadata(), options, done)),
     probeBackends: async (request, signal) =>

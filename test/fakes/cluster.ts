@@ -84,6 +84,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     inspectApi: unused,
     hardening: unused,
     probeBackends: unused,
+    tryCertificate: unused,
     recordUpgrade: unused,
     upgradeAgent: unused,
     watch: unused,

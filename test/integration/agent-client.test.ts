@@ -277,6 +277,7 @@ function clockNode(name: string, aheadMillis: number, findings: readonly string[
     inspectApi: unused,
     hardening: unused,
     probeBackends: unused,
+    tryCertificate: unused,
     recordUpgrade: unused,
     upgradeAgent: unused,
     preflight: async () => ({
