@@ -24,7 +24,7 @@ import { dropIns } from "./steps/drop-ins.ts";
 import { configFilesOf, configFileStep, configFileSteps, otherConfigFilesAreGone } from "./steps/config-files.ts";
 import { absent, file, folder, link, presentFolder, sha256, textFile } from "./steps/files.ts";
 import { agentFolders, releaseFolders, systemFolders } from "./steps/folders.ts";
-import { frontProxyIsGone } from "./steps/front-proxy.ts";
+import { frontProxyIsGone, signingCaIsGone } from "./steps/unused-credentials.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
@@ -72,7 +72,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
-    ...(signsSeparately(desired) ? [caKeyIsGone()] : []),
+    signsSeparately(desired) ? caKeyIsGone() : signingCaIsGone(desired),
     ...(aggregates(desired) ? [] : [frontProxyIsGone(desired)]),
     otherConfigFilesAreGone(desired),
     nginxPackage(),

@@ -7,7 +7,7 @@ import { identity } from "../../../agent/steps/identity.ts";
 import { nginxPackage, nginxService } from "../../../agent/steps/nginx.ts";
 import { ready } from "../../../agent/steps/ready.ts";
 import { service } from "../../../agent/steps/service.ts";
-import { components, programs } from "../../../proto/components.ts";
+import { components, programs, signingCredentialNames } from "../../../proto/components.ts";
 import { healthChecks } from "../../../agent/health/health.ts";
 import type { Os } from "../../../agent/os/os.ts";
 import { KhwError } from "../../../proto/errors.ts";
@@ -804,6 +804,7 @@ t.test("a controller", async (t) => {
       "identity",
       "folders/system",
       "front-proxy",
+      "signing-ca",
       "config-files/removed",
       ...agentFolders.map((path) => `folder${path}`),
     ]);
@@ -851,6 +852,14 @@ t.test("a controller", async (t) => {
     t.strictSame(await planAll(separate, os), {});
     os.files.put("/var/lib/kubernetes/ca-key.pem", "back", 0o600);
     t.strictSame(await planAll(separate, os), { "credential/ca-key.pem": "it exists" });
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    for (const name of signingCredentialNames)
+      t.equal(
+        await os.files.stat(`/var/lib/kubernetes/${name}`),
+        undefined,
+        `without a signing CA, ${name} is removed`,
+      );
+    t.match(await unit("kube-controller-manager"), "--cluster-signing-cert-file=/var/lib/kubernetes/ca.pem ");
   });
 
   t.test("of a cluster with an aggregation layer has its files and flags, and loses them with the layer", async (t) => {
@@ -961,6 +970,7 @@ t.test("a controller", async (t) => {
         ...components.map((component) => `unit/${component}`),
         ...components.flatMap((component) => [`service/${component}`, `ready/${component}`]),
         "front-proxy",
+      "signing-ca",
         "config-files/removed",
         "nginx/site",
         "nginx/link",
