@@ -140,7 +140,7 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
       "INVALID_ARGUMENT",
       `pki renew: ${unknown} is a CA; a new CA would make every certificate of the cluster invalid`,
       {
-        hint: "to replace the CA, read docs/rotations.md",
+        hint: "to replace the cluster's CA, use khw-client pki rotate-ca; see docs/rotations.md",
       },
     );
   }

@@ -13,7 +13,7 @@ import {
   stageOfAll,
   writingKey,
 } from "../pki/encryption/stage.ts";
-import type { NodeDifference } from "../rollout/differences.ts";
+import { type NodeDifference, refuseDifferences } from "../rollout/differences.ts";
 import { encryptsByWildcard, outdated, describeStored, unreadableValues } from "./stored.ts";
 
 /** The parts of a rotation. Each part either completes or throws. */
@@ -109,16 +109,8 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
     parts.note("this run completes the interrupted rotation; to rotate to a new key, run the command again");
     return true;
   }
-  const [first] = differences;
-  if (first === undefined) return false;
-  throw new KhwError(
-    "NODES_DIFFER",
-    `${first.step}: ${first.what}; a rotation can start only if no node differs from its desired state`,
-    {
-      node: first.node,
-      hint: "run khw-client plan to see the differences, and khw-client bootstrap to remove them",
-    },
-  );
+  refuseDifferences(differences);
+  return false;
 }
 
 async function rewriteAll(parts: RotationParts, entries: readonly EncryptionEntry[]): Promise<void> {

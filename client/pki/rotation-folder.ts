@@ -1,9 +1,20 @@
-import { readFile, rename, rm } from "node:fs/promises";
+import { access, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { type NewFiles, syncFolder, writeWhole } from "./folder.ts";
 import { makeStaging } from "./staging.ts";
+
+/** The folder of a rotation of the cluster's CA, inside the credentials folder. */
+export const caRotationFolder = "rotation-ca";
+
+/** Whether the cluster's CA is being replaced. */
+export async function isCaRotating(credentials: string): Promise<boolean> {
+  return access(join(credentials, caRotationFolder)).then(
+    () => true,
+    () => false,
+  );
+}
 
 /**
  * Creates the folder `name` of a rotation with these files. The folder appears with all of its files at once.

@@ -35,6 +35,15 @@ export const signingAuthoritySubject: Subject = { CN: "Kubernetes signing", O: "
 export const frontProxyAuthoritySubject: Subject = { CN: "Kubernetes front proxy", O: "Kubernetes" };
 export const frontProxySubject: Subject = { CN: frontProxyUser, O: "Kubernetes" };
 
+/**
+ * Returns the subject of a CA that replaces another one. The two CAs need different subjects, because some programs find
+ * an issuer only by its subject.
+ */
+export function nextAuthoritySubject(now: Date): Subject {
+  const stamp = now.toISOString().replaceAll(/[-:]|\.\d+/g, "");
+  return { ...authoritySubject, CN: `${authoritySubject.CN} ${stamp}` };
+}
+
 /** A machine that runs a kubelet. */
 export interface Worker {
   readonly name: string;

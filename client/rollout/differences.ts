@@ -1,3 +1,4 @@
+import { KhwError } from "../../proto/errors.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
@@ -29,4 +30,17 @@ export async function nodeDifferences(cluster: OpenCluster, signal: AbortSignal)
     }),
   );
   return plans.flat();
+}
+
+/** @throws KhwError NODES_DIFFER with the first difference, because a rotation must change nothing else */
+export function refuseDifferences([first]: readonly NodeDifference[]): void {
+  if (first === undefined) return;
+  throw new KhwError(
+    "NODES_DIFFER",
+    `${first.step}: ${first.what}; a rotation can start only if no node differs from its desired state`,
+    {
+      node: first.node,
+      hint: "run khw-client plan to see the differences, and khw-client bootstrap to remove them",
+    },
+  );
 }

@@ -2,6 +2,8 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isErrno } from "../../proto/errno.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { describeStage as describeCaStage } from "../cluster-ca/describe.ts";
+import { readCaRotation } from "../cluster-ca/folder.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { parseEncryptionConfig } from "../encryption/config.ts";
 import { readManagementRotation, type Stage } from "../management/folder.ts";
@@ -9,7 +11,7 @@ import { stageOfAll } from "../pki/encryption/stage.ts";
 import { describeStage } from "../service-accounts/describe.ts";
 import { readRotation } from "../service-accounts/folder.ts";
 
-export type RotationName = "encryption-key" | "service-account-key" | "management";
+export type RotationName = "encryption-key" | "service-account-key" | "cluster-ca" | "management";
 
 /** The folders that show the rotations. */
 export interface RotationFolders {
@@ -32,6 +34,7 @@ export interface UnderWay {
 const commands: Readonly<Record<RotationName, string>> = {
   "encryption-key": "khw-client encryption rotate",
   "service-account-key": "khw-client pki rotate-service-account-key",
+  "cluster-ca": "khw-client pki rotate-ca",
   management: "khw-client pki rotate-management",
 };
 
@@ -40,7 +43,12 @@ const commands: Readonly<Record<RotationName, string>> = {
  * commands report that file.
  */
 export async function rotationsUnderWay({ credentials, management }: RotationFolders): Promise<UnderWay[]> {
-  const found = await Promise.all([encryptionStage(credentials), tokenStage(credentials), managementStage(management)]);
+  const found = await Promise.all([
+    encryptionStage(credentials),
+    tokenStage(credentials),
+    caStage(credentials),
+    managementStage(management),
+  ]);
   return found.flat();
 }
 
@@ -71,6 +79,24 @@ async function tokenStage(folder: string): Promise<UnderWay[]> {
     if (rotation === undefined) return [];
     const waits = rotation.stage === "signing" && rotation.progress.signingSince !== undefined;
     return [{ ...own, stage: waits ? "waiting" : rotation.stage, what: describeStage(rotation) }];
+  } catch (thrown) {
+    return [{ ...own, stage: "unreadable", what: toKhwError(thrown).message }];
+  }
+}
+
+async function caStage(folder: string): Promise<UnderWay[]> {
+  const own = { rotation: "cluster-ca", command: commands["cluster-ca"] } as const;
+  try {
+    const rotation = await readCaRotation(folder);
+    if (rotation === undefined) return [];
+    const { stage, progress } = rotation;
+    const waiting =
+      stage === "trusted" && progress.trustedSince !== undefined
+        ? "waiting-for-reissue"
+        : stage === "reissued" && progress.reissuedSince !== undefined
+          ? "waiting-for-drop"
+          : undefined;
+    return [{ ...own, stage: waiting ?? stage, what: describeCaStage(rotation) }];
   } catch (thrown) {
     return [{ ...own, stage: "unreadable", what: toKhwError(thrown).message }];
   }

@@ -28,18 +28,7 @@ const unauthorized = 401;
  * @throws KhwError VERIFY_FAILED if the API server issues no token
  */
 export async function probeTokens(api: KubernetesApi, otherKey: string, signal: AbortSignal): Promise<ProbeTokens> {
-  const request = {
-    apiVersion: "authentication.k8s.io/v1",
-    kind: "TokenRequest",
-    spec: { expirationSeconds: shortestSeconds },
-  };
-  const { status, body } = await api("POST", tokenPath, { signal, body: request });
-  const current = textAt(fieldOf(body, "status"), "token");
-  if (status !== 201 || current === undefined) {
-    throw new KhwError("VERIFY_FAILED", `the API server answered the request for a token with status ${status}`, {
-      hint: "check that the service account default exists in the namespace default, then run the command again",
-    });
-  }
+  const current = await requestToken(api, signal);
   const { CompactSign } = await import("jose");
   const payload = Buffer.from(current.split(".")[1] ?? "", "base64url");
   const key = createPrivateKey(otherKey);
@@ -47,6 +36,24 @@ export async function probeTokens(api: KubernetesApi, otherKey: string, signal: 
     .setProtectedHeader({ alg: algorithmOf(key), kid: keyId(key) })
     .sign(key);
   return { current, resigned };
+}
+
+/**
+ * Requests a token for the service account `default`.
+ * @throws KhwError VERIFY_FAILED if the API server issues no token
+ */
+export async function requestToken(api: KubernetesApi, signal: AbortSignal): Promise<string> {
+  const request = {
+    apiVersion: "authentication.k8s.io/v1",
+    kind: "TokenRequest",
+    spec: { expirationSeconds: shortestSeconds },
+  };
+  const { status, body } = await api("POST", tokenPath, { signal, body: request });
+  const token = textAt(fieldOf(body, "status"), "token");
+  if (status === 201 && token !== undefined) return token;
+  throw new KhwError("VERIFY_FAILED", `the API server answered the request for a token with status ${status}`, {
+    hint: "check that the service account default exists in the namespace default, then run the command again",
+  });
 }
 
 /** Returns the time at which an API server signed the token. */

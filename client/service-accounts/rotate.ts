@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { utcDay } from "../../proto/time.ts";
 import type { NewFiles } from "../pki/folder.ts";
-import type { NodeDifference } from "../rollout/differences.ts";
+import { type NodeDifference, refuseDifferences } from "../rollout/differences.ts";
 import { describeUses } from "./describe.ts";
 import type { Progress, Rotation } from "./folder.ts";
 import { addedFiles, droppedFiles, signingFiles } from "./stage.ts";
@@ -151,16 +151,4 @@ function refuseEarlyDrop(rotation: Rotation | undefined, { dropOn, now }: Rotate
       hint: `use ${utcDay(now)} (today, in UTC) or a later day`,
     });
   }
-}
-
-function refuseDifferences([first]: readonly NodeDifference[]): void {
-  if (first === undefined) return;
-  throw new KhwError(
-    "NODES_DIFFER",
-    `${first.step}: ${first.what}; a rotation can start only if no node differs from its desired state`,
-    {
-      node: first.node,
-      hint: "run khw-client plan to see the differences, and khw-client bootstrap to remove them",
-    },
-  );
 }

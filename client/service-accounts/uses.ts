@@ -2,6 +2,7 @@ import type { KeyObject } from "node:crypto";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { listObjects } from "./lists.ts";
+import { addPod, hasEnded, isOlder, type OldWorkload } from "./workloads.ts";
 
 /** A Secret with a token that the new key did not sign. */
 export interface OldSecret {
@@ -10,16 +11,6 @@ export interface OldSecret {
   readonly serviceAccount: string;
   /** The number of pods that use the Secret. */
   readonly pods: number;
-}
-
-/** The pods of a workload that may hold a token of the old key. */
-export interface OldWorkload {
-  readonly namespace: string;
-  /** For example "Deployment". */
-  readonly kind: string;
-  readonly name: string;
-  readonly pods: number;
-  readonly why: string;
 }
 
 /** The known uses of the old key. Contains only names, never a token. */
@@ -61,9 +52,7 @@ export async function findUses(api: KubernetesApi, options: FindUsesOptions): Pr
           ? `started before ${signingSince.toISOString()}`
           : undefined;
     if (why === undefined) continue;
-    const { kind, name } = workloadOf(metadata);
-    const key = [namespace, kind, name, why].join("\n");
-    workloads.set(key, { namespace, kind, name, why, pods: (workloads.get(key)?.pods ?? 0) + 1 });
+    addPod(workloads, metadata, why);
   }
   return {
     secrets: [...known.values()].map(({ secret, pods }) => ({ ...secret, pods })),
@@ -110,11 +99,6 @@ export async function isSignedBy(token: string, key: KeyObject): Promise<boolean
   }
 }
 
-function hasEnded(pod: unknown): boolean {
-  const phase = textAt(fieldOf(pod, "status"), "phase");
-  return phase === "Succeeded" || phase === "Failed";
-}
-
 /** Returns the Secrets that the pod mounts or reads into its environment. */
 function secretsOf(pod: unknown): string[] {
   const spec = fieldOf(pod, "spec");
@@ -137,20 +121,4 @@ function projectsToken(pod: unknown): boolean {
       (source) => fieldOf(source, "serviceAccountToken") !== undefined,
     ),
   );
-}
-
-function isOlder(metadata: unknown, time: Date): boolean {
-  const created = Date.parse(textAt(metadata, "creationTimestamp") ?? "");
-  return Number.isNaN(created) || created <= time.getTime();
-}
-
-/** Returns the pod's workload: its Deployment, another controller, or the pod itself. */
-function workloadOf(metadata: unknown): { readonly kind: string; readonly name: string } {
-  const owner = listOf(metadata, "ownerReferences").find((reference) => fieldOf(reference, "controller") === true);
-  const [kind, name] = [textAt(owner, "kind"), textAt(owner, "name")];
-  if (kind === undefined || name === undefined) return { kind: "Pod", name: textAt(metadata, "name") ?? "" };
-  const suffix = `-${textAt(fieldOf(metadata, "labels"), "pod-template-hash") ?? ""}`;
-  if (kind === "ReplicaSet" && suffix !== "-" && name.endsWith(suffix))
-    return { kind: "Deployment", name: name.slice(0, -suffix.length) };
-  return { kind, name };
 }

@@ -150,6 +150,28 @@ export const identityCommands: readonly CommandSpec[] = [
     },
   },
   {
+    path: ["pki", "rotate-ca"],
+    summary: "replace the cluster's CA while the cluster stays in use",
+    details:
+      "First every component trusts the old and the new CA. The command then lists the clients outside of khw that must trust both CAs, and stops. A second run with --reissue gives every component a certificate of the new CA, lists the certificates outside of khw that must be replaced, and stops. A third run with --drop-old makes every component refuse the old CA, and proves this on every API server and etcd member. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
+    examples: ["khw-client pki rotate-ca", "khw-client pki rotate-ca --reissue", "khw-client pki rotate-ca --drop-old"],
+    settings: [...desired, "pki", "timeouts"],
+    options: [
+      new Option("--reissue", "every client trusts both CAs: reissue the certificates with the new CA"),
+      new Option("--drop-old", "every certificate of the old CA is replaced: stop trusting the old CA"),
+      noRollback,
+    ],
+    run: async (call) => {
+      const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
+      return pkiRotateCa(await call.config(), call.context, {
+        output: call.output,
+        reissue: call.flag("reissue"),
+        dropOld: call.flag("dropOld"),
+        noRollback: !call.flag("rollback"),
+      });
+    },
+  },
+  {
     path: ["pki", "rotate-management"],
     summary: "replace the management CA, which signs the identities of agents and their callers",
     details:

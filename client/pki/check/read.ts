@@ -5,10 +5,12 @@ import { type CredentialName, credentialSet } from "../../../proto/components.ts
 import type { Controller, Credential } from "../../../proto/desired.ts";
 import { codeOf } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
+import { isCaRotating } from "../rotation-folder.ts";
 import { labReleases, type Releases } from "../../config/releases.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
 import { checkCredentials, type CredentialFiles } from "./check.ts";
 import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
+import { readCertificates } from "./pem.ts";
 import { collect, type Problem, formatProblem } from "./problem.ts";
 
 /** The credentials in the admin's kubeconfig, in PEM. */
@@ -89,9 +91,8 @@ export async function examineCredentials(
   );
   const read = await Promise.all([...names.map(async (name) => find(name)), find(adminName, adminKubeconfig)]);
   const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
-  const files: CredentialFiles = new Map(
-    read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])),
-  );
+  const found = new Map(read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])));
+  const files: CredentialFiles = (await isCaRotating(folder)) ? withSigner(found) : found;
   const {
     cluster: { serviceCidr },
     kubernetes,
@@ -128,10 +129,29 @@ interface ReadCredentials {
  * folder, because it is always built from the two certificates.
  */
 function bundle(files: CredentialFiles): Buffer {
-  const texts = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
-    Buffer.from(files.get(name) ?? "").toString("utf8"),
+  const [own, signing] = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
+    Buffer.from(files.get(name) ?? "")
+      .toString("utf8")
+      .trimEnd(),
   );
-  return Buffer.from(texts.map((text) => `${text.trimEnd()}\n`).join(""));
+  return Buffer.from(
+    [own, ...(own?.includes(signing ?? "") === true ? [] : [signing])].map((text) => `${text}\n`).join(""),
+  );
+}
+
+/**
+ * While the cluster's CA is being replaced, ca.pem has several certificates, but the controller manager needs a file
+ * with one. Adds the first certificate and its key under the names of a signing CA, unless the cluster has a signing CA.
+ */
+function withSigner(files: CredentialFiles): CredentialFiles {
+  const [first, second] = readCertificates(files.get("ca.pem") ?? Buffer.of());
+  const key = files.get("ca-key.pem");
+  if (first === undefined || second === undefined || key === undefined || files.has("signing-ca.pem")) return files;
+  return new Map([
+    ...files,
+    ["signing-ca.pem", Buffer.from(first.toString())] as const,
+    ["signing-ca-key.pem", key] as const,
+  ]);
 }
 
 async function readIfThere(path: string): Promise<FoundFile> {

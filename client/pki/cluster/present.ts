@@ -1,7 +1,7 @@
 import { KhwError } from "../../../proto/errors.ts";
 import type { Identity } from "../certificate.ts";
 import { authoritiesIn, endsAtRoots, keyIn } from "../check/certificate.ts";
-import { certificatesIn } from "../check/pem.ts";
+import { certificatesIn, readCertificates } from "../check/pem.ts";
 import { collect, type Findings, formatProblem } from "../check/problem.ts";
 import { createFieldsReader } from "../check/x509-fields.ts";
 
@@ -87,6 +87,9 @@ export function authorityIn(
       },
     );
   }
-  if (authority !== undefined) refuseProblems(signing(name, authority, now));
-  return authority;
+  if (authority === undefined) return undefined;
+  refuseProblems(signing(name, authority, now));
+  // While the CA is being replaced, ca.pem has several certificates. The first certificate is the one that signs.
+  const [first, second] = readCertificates(Buffer.from(authority.certificate));
+  return first === undefined || second === undefined ? authority : { ...authority, certificate: first.toString() };
 }

@@ -18,6 +18,20 @@ export function withNewIdentity(text: string, { certificate, key }: Identity): s
   return document.toString({ lineWidth: 0 });
 }
 
+/**
+ * Returns the kubeconfig with these certificates as the CA of its current context. All other text is kept. Returns
+ * undefined unless the CA is embedded.
+ */
+export function withAuthorities(text: string, authorities: string): string | undefined {
+  const document = parseDocument(text, { logLevel: "silent" });
+  if (document.errors.length > 0) return undefined;
+  const context = named(document.get("contexts"), document.get("current-context"))?.get("context");
+  const cluster = isMap(context) ? named(document.get("clusters"), context.get("cluster"))?.get("cluster") : undefined;
+  if (!(cluster instanceof YAMLMap) || !cluster.has("certificate-authority-data")) return undefined;
+  cluster.set("certificate-authority-data", Buffer.from(authorities).toString("base64"));
+  return document.toString({ lineWidth: 0 });
+}
+
 function named(list: unknown, name: unknown): YAMLMap | undefined {
   if (!isSeq(list)) return undefined;
   return list.items.find((item): item is YAMLMap => {

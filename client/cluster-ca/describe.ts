@@ -1,0 +1,58 @@
+import type { CaRotation } from "./folder.ts";
+import type { Outside } from "./outside.ts";
+import type { Stage } from "./stage.ts";
+
+const stages: Readonly<Record<Stage, string>> = {
+  started: "the new CA exists, but nothing trusts it yet",
+  trusted: "the nodes get both CAs; the old CA signs",
+  reissued: "the nodes get certificates of the new CA; both CAs are trusted",
+  dropped: "the old CA is being dropped from the nodes",
+};
+
+/** Describes the stage of a rotation. */
+export function describeStage({ stage, progress }: Pick<CaRotation, "stage" | "progress">): string {
+  if (stage === "trusted" && progress.trustedSince !== undefined)
+    return `every controller trusts both CAs since ${progress.trustedSince}; the old CA signs; waits for --reissue`;
+  if (stage === "reissued" && progress.reissuedSince !== undefined)
+    return `every controller has certificates of the new CA since ${progress.reissuedSince}; waits for --drop-old`;
+  return stages[stage];
+}
+
+/** Describes the clients outside of khw that must trust both CAs before a server gets a certificate of the new CA. */
+export function describeTrust({ nodes, workloads, objects }: Outside): string[] {
+  return [
+    "outside of khw: every kubeconfig and every other file with the old CA must get both CAs (the new ca.pem), or its program can no longer verify the API servers",
+    ...nodesLine(
+      nodes,
+      "the kubelet and kube-proxy need both CAs in their kubeconfigs and in the kubelet's clientCAFile",
+    ),
+    ...workloads.map(
+      ({ namespace, kind, name, pods, why }) =>
+        `restart: ${kind} ${namespace}/${name} (${pods} ${pods === 1 ? "pod" : "pods"}): ${why}, so it may trust only the old CA`,
+    ),
+    ...objects.filter(({ hasNew }) => !hasNew).map(({ name }) => `${name} has only the old CA: add the new CA`),
+  ];
+}
+
+/** Describes the certificates outside of khw that no server accepts after the old CA is dropped. */
+export function describeCertificates({ nodes, requests, objects }: Outside, foreign: readonly string[]): string[] {
+  return [
+    "outside of khw: every certificate of the old CA must be issued again, because no server accepts it after --drop-old: those of people and of other programs, and those that were issued through a CertificateSigningRequest",
+    ...nodesLine(nodes, "the kubelet and kube-proxy need certificates of the new CA"),
+    ...requests.map((name) => `CertificateSigningRequest ${name}: its certificate is signed by the old CA`),
+    ...objects.map(({ name }) => `${name} has the old CA: its server needs a certificate of the new CA`),
+    ...foreign.map((name) => `${name} in the credentials folder is signed by the old CA, and khw does not issue it`),
+  ];
+}
+
+/** Describes the places outside of khw where the old CA is left. */
+export function describeRest({ nodes, objects }: Outside): string[] {
+  return [
+    ...nodesLine(nodes, "remove the old CA from the kubelet's clientCAFile and the kubeconfigs"),
+    ...objects.map(({ name }) => `${name} has the old CA: remove it`),
+  ];
+}
+
+function nodesLine(nodes: readonly string[], what: string): string[] {
+  return nodes.length === 0 ? [] : [`nodes ${nodes.join(", ")}: ${what}`];
+}

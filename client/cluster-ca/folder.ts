@@ -1,0 +1,91 @@
+import { join } from "node:path";
+import { KhwError } from "../../proto/errors.ts";
+import { replaceFile } from "../files/replace.ts";
+import { textAt } from "../pki/check/yaml.ts";
+import {
+  caRotationFolder,
+  closeRotationFolder,
+  createRotationFolder,
+  readIfPresent,
+  readRotationFile,
+} from "../pki/rotation-folder.ts";
+import { type Authorities, type Stage, stageOf } from "./stage.ts";
+
+const files = {
+  oldCertificate: "old-ca.pem",
+  oldKey: "old-ca-key.pem",
+  newCertificate: "new-ca.pem",
+  newKey: "new-ca-key.pem",
+  progress: "progress.json",
+} as const;
+
+/** Facts about a rotation that ca.pem does not show. */
+export interface Progress {
+  /** The time from which every component on every controller trusts both CAs. */
+  readonly trustedSince?: string | undefined;
+  /** The time from which every component on every controller has a certificate of the new CA. */
+  readonly reissuedSince?: string | undefined;
+}
+
+/** A rotation of the cluster's CA that is under way. */
+export interface CaRotation extends Authorities {
+  readonly stage: Stage;
+  readonly progress: Progress;
+}
+
+/**
+ * Reads the rotation that is under way in the credentials folder; undefined if there is no rotation.
+ * @throws KhwError CREDENTIAL_INVALID, IO_FAILED
+ */
+export async function readCaRotation(credentials: string): Promise<CaRotation | undefined> {
+  const path = (name: string): string => join(credentials, caRotationFolder, name);
+  const text = await readIfPresent(path(files.progress));
+  if (text === undefined) return undefined;
+  const old = {
+    certificate: await readRotationFile(path(files.oldCertificate)),
+    key: await readRotationFile(path(files.oldKey)),
+  };
+  const next = {
+    certificate: await readRotationFile(path(files.newCertificate)),
+    key: await readRotationFile(path(files.newKey)),
+  };
+  const stage = stageOf(await readRotationFile(join(credentials, "ca.pem")), { old, next });
+  return { old, next, stage, progress: parseProgress(text) };
+}
+
+/**
+ * Creates the rotation's folder with both CAs. The folder appears with all of its files at once.
+ * @throws KhwError BUSY if another command has started a rotation in the meantime
+ */
+export async function beginCaRotation(credentials: string, { old, next }: Authorities): Promise<void> {
+  await createRotationFolder(credentials, caRotationFolder, {
+    [files.oldCertificate]: old.certificate,
+    [files.oldKey]: old.key,
+    [files.newCertificate]: next.certificate,
+    [files.newKey]: next.key,
+    [files.progress]: "{}\n",
+  });
+}
+
+/** Records the progress of the rotation. */
+export async function recordCaProgress(credentials: string, progress: Progress): Promise<void> {
+  const path = join(credentials, caRotationFolder, files.progress);
+  await replaceFile(path, `${JSON.stringify(progress, null, 2)}\n`, 0o600);
+}
+
+/** Ends the rotation. Returns the folder that keeps the old CA. */
+export async function endCaRotation(credentials: string, now: Date): Promise<string> {
+  return closeRotationFolder(credentials, caRotationFolder, { remove: [files.newKey, files.newCertificate], now });
+}
+
+function parseProgress(text: string): Progress {
+  try {
+    const data: unknown = JSON.parse(text);
+    return { trustedSince: textAt(data, "trustedSince"), reissuedSince: textAt(data, "reissuedSince") };
+  } catch (cause) {
+    throw new KhwError("CREDENTIAL_INVALID", `${caRotationFolder}/${files.progress} is not JSON`, {
+      hint: "restore the credentials folder from its newest copy",
+      cause,
+    });
+  }
+}

@@ -1,0 +1,66 @@
+import { KhwError } from "../../proto/errors.ts";
+import { isUnknownCall } from "../cluster/call-errors.ts";
+import type { Member } from "../cluster/open.ts";
+import { type Identity, issueIdentity } from "../pki/certificate.ts";
+import type { Verdict } from "./rotate.ts";
+import { certificatesOf } from "./certificates.ts";
+
+const probeSubject = { CN: "khw-rotation-probe", O: "khw:rotation-probe" };
+
+export interface ProveOptions {
+  /** The CA that signs the probe's certificate. */
+  readonly authority: Identity;
+  /** The CAs that the servers' certificates must come from, in PEM. */
+  readonly ca: string;
+  readonly expected: Verdict;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Creates a client certificate for this purpose, and checks on every node that its API server and its etcd member accept
+ * or refuse the certificate, as expected. Returns the servers, for example "etcd on controller-0".
+ * @throws KhwError VERIFY_FAILED that names the server; VERSION_SKEW for an agent that cannot make the check
+ */
+export async function proveOnNodes(
+  members: readonly Pick<Member, "node">[],
+  { authority, ca, expected, signal }: ProveOptions,
+): Promise<readonly string[]> {
+  const probe = await issueProbe(authority);
+  const request = { ca: Buffer.from(ca), certificate: Buffer.from(probe.certificate), key: Buffer.from(probe.key) };
+  const proven: string[] = [];
+  for (const { node } of members) {
+    const { name } = node.address;
+    const { verdicts } = await node.tryCertificate(request, signal).catch((thrown: unknown) => {
+      if (thrown instanceof KhwError && isUnknownCall(thrown)) throw tooOld(name);
+      throw thrown;
+    });
+    for (const { server, accepted } of verdicts) {
+      if (accepted !== (expected === "accepted")) throw unexpectedVerdict(name, server, expected);
+      proven.push(`${server} on ${name}`);
+    }
+  }
+  return proven;
+}
+
+async function issueProbe({ certificate, key }: Identity): Promise<Identity> {
+  const [first] = certificatesOf(certificate);
+  const authority = { certificate: first?.toString() ?? certificate, key };
+  const leaf = { subject: probeSubject, usages: ["clientAuth"], names: [], days: 1, algorithm: "ecdsa" } as const;
+  return issueIdentity(authority, leaf, { now: new Date(), daysField: "the probe" });
+}
+
+function unexpectedVerdict(node: string, server: string, expected: Verdict): KhwError {
+  const found = expected === "accepted" ? "refuses" : "accepts";
+  const message = `${server} ${found} a certificate that must be ${expected}`;
+  return new KhwError("VERIFY_FAILED", message, {
+    node,
+    hint: "run khw-client plan to see whether the node has different files; then run the command again",
+  });
+}
+
+function tooOld(node: string): KhwError {
+  return new KhwError("VERSION_SKEW", "the agent cannot check which certificates its servers accept", {
+    node,
+    hint: "upgrade it with khw-client agent upgrade, then run the command again",
+  });
+}

@@ -1,0 +1,153 @@
+import { KhwError } from "../../proto/errors.ts";
+import { type NodeDifference, refuseDifferences } from "../rollout/differences.ts";
+import { describeCertificates, describeRest, describeTrust } from "./describe.ts";
+import type { CaRotation, Progress } from "./folder.ts";
+import type { Outside } from "./outside.ts";
+import type { Stage } from "./stage.ts";
+
+/** The parts of a rotation of the cluster's CA. Each part either completes or throws. */
+export interface CaParts {
+  /** Returns the rotation that is under way; undefined if no rotation is under way. */
+  read(): Promise<CaRotation | undefined>;
+  /** Describes how the nodes differ from the files on this workstation. */
+  differences(): Promise<readonly NodeDifference[]>;
+  /** Checks everything that a rotation requires, and creates the new CA in the rotation's folder. */
+  begin(): Promise<void>;
+  /** Replaces the files in the credentials folder with those of the stage. */
+  write(stage: Exclude<Stage, "started">, rotation: CaRotation): Promise<void>;
+  record(progress: Progress): Promise<void>;
+  /** Updates the nodes; afterwards, every component uses the files. */
+  roll(): Promise<void>;
+  /** Waits until every pod gets the CAs in ca.pem. Returns the API server's time. */
+  publish(): Promise<string>;
+  /** Checks on every node that its servers accept or refuse a certificate of each CA, as expected. */
+  prove(rotation: CaRotation, expected: Readonly<Record<"old" | "next", Verdict>>): Promise<void>;
+  outside(rotation: CaRotation): Promise<Outside>;
+  /** Returns the certificates of the old CA in the credentials folder that khw does not issue. */
+  foreign(rotation: CaRotation): Promise<readonly string[]>;
+  /** Removes the old CA from the ConfigMap for aggregated API servers. */
+  forget(rotation: CaRotation): Promise<void>;
+  /** Removes the rotation's folder. */
+  end(): Promise<void>;
+  note(text: string): void;
+}
+
+export type Verdict = "accepted" | "refused";
+
+export interface RotateCaOptions {
+  /** Whether every client outside of khw trusts both CAs, so that the certificates may be reissued. */
+  readonly reissue: boolean;
+  /** Whether every certificate outside of khw has been replaced, so that the old CA may be dropped. */
+  readonly dropOld: boolean;
+}
+
+/**
+ * Replaces the cluster's CA. First every component trusts both CAs. The rotation then waits, because clients outside of
+ * khw must trust both CAs too. With `reissue`, every component gets a certificate of the new CA. The rotation waits
+ * again, because other people need new certificates. With `dropOld`, every component stops trusting the old CA. The
+ * credentials folder shows the stage, so running the rotation again continues an interrupted rotation. Returns false if
+ * the rotation waits.
+ * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
+ */
+export async function rotateCa(parts: CaParts, options: RotateCaOptions): Promise<boolean> {
+  let rotation = await parts.read();
+  refuseEarly(rotation, options);
+  if (rotation === undefined) {
+    refuseDifferences(await parts.differences());
+    await parts.begin();
+    rotation = await current(parts);
+  } else parts.note(`a rotation of the cluster's CA is already in progress (${rotation.stage}) and continues`);
+
+  if (rotation.stage === "started") {
+    await parts.write("trusted", rotation);
+    parts.note("ca.pem has both CAs; every node now gets both, to trust certificates of the new CA");
+    rotation = await current(parts);
+  }
+  if (rotation.stage === "trusted") {
+    rotation = await trust(parts, rotation);
+    if (!options.reissue) return wait(parts, "every client trusts both CAs", "--reissue");
+    await settle(parts, rotation);
+    await parts.write("reissued", rotation);
+    parts.note("the certificates are reissued by the new CA; every node now gets its new certificates");
+    rotation = await current(parts);
+  }
+  if (rotation.stage === "reissued") {
+    rotation = await reissue(parts, rotation);
+    if (!options.dropOld) return wait(parts, "every certificate of the old CA is replaced", "--drop-old");
+    await settle(parts, rotation);
+    await parts.write("dropped", rotation);
+    parts.note("ca.pem has only the new CA; every node now stops trusting the old CA");
+    rotation = await current(parts);
+  }
+  await finish(parts, rotation);
+  return true;
+}
+
+async function trust(parts: CaParts, rotation: CaRotation): Promise<CaRotation> {
+  let latest = rotation;
+  if (rotation.progress.trustedSince === undefined) {
+    await parts.roll();
+    await parts.prove(rotation, { old: "accepted", next: "accepted" });
+    await parts.record({ ...rotation.progress, trustedSince: await parts.publish() });
+    latest = await current(parts);
+    parts.note("every component trusts both CAs, and new pods get both");
+  }
+  for (const line of describeTrust(await parts.outside(latest))) parts.note(line);
+  return latest;
+}
+
+async function reissue(parts: CaParts, rotation: CaRotation): Promise<CaRotation> {
+  let latest = rotation;
+  if (rotation.progress.reissuedSince === undefined) {
+    await parts.roll();
+    await parts.record({ ...rotation.progress, reissuedSince: await parts.publish() });
+    latest = await current(parts);
+    parts.note("every component has a certificate of the new CA, and the new CA signs");
+  }
+  const lines = describeCertificates(await parts.outside(latest), await parts.foreign(latest));
+  for (const line of lines) parts.note(line);
+  return latest;
+}
+
+/** Makes sure that every node still trusts both CAs, because a node may have been replaced while the rotation waited. */
+async function settle(parts: CaParts, rotation: CaRotation): Promise<void> {
+  if ((await parts.differences()).length > 0) await parts.roll();
+  await parts.prove(rotation, { old: "accepted", next: "accepted" });
+}
+
+function wait(parts: CaParts, until: string, flag: string): false {
+  parts.note(`the rotation waits until ${until}; then run this command again with ${flag}`);
+  return false;
+}
+
+async function finish(parts: CaParts, rotation: CaRotation): Promise<void> {
+  await parts.roll();
+  await parts.publish();
+  await parts.forget(rotation);
+  await parts.prove(rotation, { old: "refused", next: "accepted" });
+  for (const line of describeRest(await parts.outside(rotation))) parts.note(line);
+  await parts.end();
+  parts.note("done: every API server and every etcd member refuses certificates of the old CA");
+}
+
+async function current(parts: CaParts): Promise<CaRotation> {
+  const rotation = await parts.read();
+  if (rotation !== undefined) return rotation;
+  throw new KhwError("BUSY", "the rotation's folder has disappeared while the rotation was running", {
+    hint: "make sure that no other command works on this credentials folder, then run the command again",
+  });
+}
+
+function refuseEarly(rotation: CaRotation | undefined, { reissue, dropOld }: RotateCaOptions): void {
+  const [stage, progress] = [rotation?.stage, rotation?.progress];
+  if (reissue && (stage === undefined || stage === "started" || progress?.trustedSince === undefined)) {
+    throw new KhwError("INVALID_ARGUMENT", "--reissue: not every component trusts the new CA yet", {
+      hint: "run the command without --reissue first; it lists the clients that must trust both CAs",
+    });
+  }
+  if (dropOld && stage !== "dropped" && progress?.reissuedSince === undefined) {
+    throw new KhwError("INVALID_ARGUMENT", "--drop-old: not every component has a certificate of the new CA yet", {
+      hint: "run the command with --reissue first; it lists the certificates that must be replaced",
+    });
+  }
+}

@@ -1,0 +1,64 @@
+import { KhwError } from "../../proto/errors.ts";
+import type { Identity } from "../pki/certificate.ts";
+import { identityFiles, type NewFiles } from "../pki/folder.ts";
+import { withAuthorities } from "../pki/cluster/renew-kubeconfig.ts";
+import type { PresentFiles } from "../pki/cluster/present.ts";
+import { digestsOf } from "./certificates.ts";
+
+/**
+ * The stage of a rotation of the cluster's CA, judged by ca.pem. The first certificate in the file is the one that signs:
+ * - "started": ca.pem has only the old CA;
+ * - "trusted": ca.pem has both CAs, and the old CA signs;
+ * - "reissued": ca.pem has both CAs, and the new CA signs;
+ * - "dropped": ca.pem has only the new CA.
+ */
+export type Stage = "started" | "trusted" | "reissued" | "dropped";
+
+/** The old CA as it was before the rotation, and the new CA. */
+export interface Authorities {
+  readonly old: Identity;
+  readonly next: Identity;
+}
+
+/** @throws KhwError CREDENTIAL_INVALID if ca.pem belongs to no stage */
+export function stageOf(ca: string, { old, next }: Authorities): Stage {
+  const [own, former] = [digestsOf(next.certificate), digestsOf(old.certificate)];
+  const present = [...digestsOf(ca)];
+  const [hasNew, hasOld] = [present.some((digest) => own.has(digest)), present.some((digest) => former.has(digest))];
+  if (hasNew && hasOld) return own.has(present[0] ?? "") ? "reissued" : "trusted";
+  if (hasNew) return "dropped";
+  if (hasOld) return "started";
+  throw new KhwError("CREDENTIAL_INVALID", "ca.pem has neither the old nor the new CA of the rotation", {
+    hint: "restore ca.pem from the newest replaced-* folder beside it",
+  });
+}
+
+/** Returns the file and the kubeconfigs for the stage "trusted". The old CA is the first and still signs. */
+export function trustedFiles(present: PresentFiles, { old, next }: Authorities): NewFiles {
+  const ca = joined(old, next);
+  return { "ca.pem": ca, ...kubeconfigsWith(ca, present) };
+}
+
+/** Returns the CA's files for the stage "reissued". The new CA is the first and signs. */
+export function signingFiles({ old, next }: Authorities): NewFiles {
+  return identityFiles("ca", { certificate: joined(next, old), key: next.key });
+}
+
+/** Returns the file and the kubeconfigs for the stage "dropped". */
+export function droppedFiles(present: PresentFiles, { next }: Pick<Authorities, "next">): NewFiles {
+  const ca = `${next.certificate.trimEnd()}\n`;
+  return { "ca.pem": ca, ...kubeconfigsWith(ca, present) };
+}
+
+/** Returns the kubeconfigs that embed a CA, with these CAs in place of it. */
+export function kubeconfigsWith(ca: string, present: PresentFiles): NewFiles {
+  const changed = [...present].flatMap(([name, content]) => {
+    const text = name.endsWith(".kubeconfig") ? withAuthorities(content, ca) : undefined;
+    return text === undefined ? [] : [[name, text] as const];
+  });
+  return Object.fromEntries(changed);
+}
+
+function joined(first: Identity, second: Identity): string {
+  return `${first.certificate.trimEnd()}\n${second.certificate.trimEnd()}\n`;
+}
