@@ -63,8 +63,9 @@ t.test("a running cluster", async (t) => {
 
   await scenario(t, "a webhook rejects objects through every API server", async (t) => {
     for (const { name, address } of testbed.nodes) {
+      const create = ["create", "secret", "generic", "--dry-run=server"];
       const secret = (called: string) =>
-        workstation.kubectl([`--server=https://${address}:6443`, "create", "secret", "generic", `${called}-${name}`]);
+        workstation.kubectl([`--server=https://${address}:6443`, ...create, `${called}-${name}`]);
       const rejected = await given("the webhook is in use", async () => {
         const answer = await secret("rejected");
         return answer.code === 0 ? undefined : answer;
