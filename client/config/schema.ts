@@ -135,7 +135,7 @@ export const schema = {
     files: {
       help: "Configuration files that the API server and the other programs use, by name. Each file is copied to /etc/kubernetes/config/NAME on the controllers. To use a file, set a flag to this path.",
       default: {},
-      flag: { name: "--file", value: "name=path", repeat: "map" },
+      flag: { name: "--kubernetes-file", value: "name=path", repeat: "map" },
       parse: record(parseOwnFileName, path),
       merge: mergeRecords<string>,
     },

@@ -1,8 +1,13 @@
 /** Keys of khw.yaml whose flags several commands accept. */
 
 export const desired = [
+  "profile",
   "nodes",
   "kubernetes",
+  "files",
+  "audit",
+  "admission",
+  "hardening",
   "etcd",
   "cluster",
   "credentials",
@@ -19,6 +24,7 @@ export const rotating = [...reaching, "timeouts.verify", "timeouts.drain"];
 export const balancing = ["nodes", "loadBalancer", "gce", "timeouts.compute"];
 
 export const addressing = [
+  "profile",
   "nodes",
   "cluster",
   "credentials.folder",

@@ -25,7 +25,7 @@ async function stateOf(text: string, flags: Readonly<Record<string, Readonly<Rec
 t.test("files are read relative to khw.yaml, and sent with their digests", async (t) => {
   await writeFile(join(folder, "policy"), "rules");
   await writeFile(join(folder, "limits"), "more");
-  const state = await stateOf("files: {b.yaml: policy}", { "--file": { "a.yaml": "limits" } });
+  const state = await stateOf("files: {b.yaml: policy}", { "--kubernetes-file": { "a.yaml": "limits" } });
   t.strictSame(state.files, [
     { name: "a.yaml", sha256: digest("more"), content: Buffer.from("more") },
     { name: "b.yaml", sha256: digest("rules"), content: Buffer.from("rules") },
