@@ -11,8 +11,8 @@ import type { Workstation } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0"];
 const release = "--kubernetes-version=v1.21.0";
-/** The programs are really those of 1.20.2, which do not have this plugin. */
-const noPlugin = "--hardening-deny-external-ips=false";
+/** The programs are really those of 1.20.2, which do not have the plugin. */
+const production = "profile: production\nhardening: {denyExternalIps: false}\n";
 
 interface Check {
   readonly id: string;
@@ -113,9 +113,9 @@ t.test("a machine with the lab's files", async (t) => {
   });
 
   await scenario(t, "with the production profile, each check that fails has a reason", async (t) => {
-    await writeFile(file, `${lab}profile: production\n`);
+    await writeFile(file, lab + production);
     await workstation.mustKhw(["pki", "create", ...all]);
-    const { code, stdout, stderr } = await bootstrap(release, noPlugin);
+    const { code, stdout, stderr } = await bootstrap(release);
     t.equal(code, 0, stdout + stderr);
     const report = await examine(workstation);
     t.strictSame(failing(report.checks), []);
@@ -136,7 +136,7 @@ t.test("a machine with the lab's files", async (t) => {
       { result: "fail", evidence: "/etc/etcd/ca.pem: daemon:daemon", fix: "khw-client bootstrap" },
       { result: "fail", evidence: "/var/lib/kubernetes/ca-key.pem: mode 640", fix: "khw-client bootstrap" },
     ]);
-    const { code, stdout, stderr } = await bootstrap(release, noPlugin);
+    const { code, stdout, stderr } = await bootstrap(release);
     t.equal(code, 0, stdout + stderr);
     const after = (await examine(workstation)).checks.filter(({ id }) => wrong.has(id));
     t.match(after, [{ result: "pass" }, { result: "pass" }, { result: "pass" }]);
