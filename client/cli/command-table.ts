@@ -7,6 +7,7 @@ import { identityCommands } from "./families/identities.ts";
 import { installCommands } from "./families/install.ts";
 import { loadBalancerCommands } from "./families/lb.ts";
 import { nodeCommands } from "./families/nodes.ts";
+import { workerCommands } from "./families/workers.ts";
 
 /** The first words of two-word commands, with their help. */
 export const families: Readonly<Record<string, string>> = {
@@ -14,6 +15,7 @@ export const families: Readonly<Record<string, string>> = {
   lb: "create, show and delete the load balancer on its own",
   encryption: "show and replace the key that encrypts Secrets in etcd",
   pki: "manage the cluster's certificates, and the identities of agents and their callers",
+  token: "create tokens with which workers join",
   config: "print the keys and defaults of khw.yaml",
   etcd: "show, snapshot, restore and defragment etcd",
 };
@@ -25,6 +27,7 @@ export const commands: readonly CommandSpec[] = [
   ...encryptionCommands,
   ...loadBalancerCommands,
   ...identityCommands,
+  ...workerCommands,
   ...installCommands,
   ...etcdCommands,
   ...clientCommands,

@@ -1,12 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { delimiter, join, resolve } from "node:path";
-import { isErrno } from "../../proto/errno.ts";
-import { KhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
-import { kubeconfigIn } from "../pki/check/kubeconfig.ts";
-import { collect, formatProblem } from "../pki/check/problem.ts";
+import { readAdmin } from "../kubeconfig/admin.ts";
 import { mergeKubeconfig } from "../kubeconfig/merge.ts";
 import { keepPrivate, readKubeconfig, writeKubeconfig } from "../kubeconfig/write.ts";
 import { findPublicAddressOf } from "../rollout/addresses.ts";
@@ -52,22 +48,4 @@ export async function kubeconfig(
 function kubeconfigPath(env: Context["env"]): string {
   const first = (env["KUBECONFIG"] ?? "").split(delimiter).find((path) => path !== "");
   return first ?? join(env["HOME"] ?? homedir(), ".kube", "config");
-}
-
-async function readAdmin({
-  credentials: { folder, adminKubeconfig = join(folder, "admin.kubeconfig") },
-}: ClusterConfig) {
-  const content = await readFile(adminKubeconfig).catch((cause: unknown) => {
-    const missing = isErrno(cause, "ENOENT");
-    throw new KhwError("CREDENTIAL_INVALID", `${adminKubeconfig}: ${missing ? "is missing" : "cannot be read"}`, {
-      hint: "create it with khw-client pki create, or specify its path with --credentials or --admin-kubeconfig",
-      cause,
-    });
-  });
-  const { problems, result } = collect(kubeconfigIn(adminKubeconfig, content));
-  if (result !== undefined) return result;
-  const [first] = problems;
-  throw new KhwError("CREDENTIAL_INVALID", first === undefined ? adminKubeconfig : formatProblem(first), {
-    hint: first?.remedy,
-  });
 }

@@ -57,7 +57,12 @@ export async function toDesired(
       nodePortRange: cluster.nodePortRange,
     },
     flags: Object.fromEntries(
-      Object.entries(withEmulation(withProfile(config, releases.kubernetes, used), releases.emulated))
+      Object.entries(
+        withTokens(
+          withEmulation(withProfile(config, releases.kubernetes, used), releases.emulated),
+          config.tlsBootstrap,
+        ),
+      )
         .map(([component, changes]) => [component, toOverrides(changes)] as const)
         .filter(([, { set, remove }]) => Object.keys(set).length > 0 || remove.length > 0),
     ),
@@ -122,6 +127,20 @@ function withEmulation(
   if (emulated === undefined) return flags;
   const all = components.map((component) => [component, { "emulated-version": emulated, ...flags[component] }]);
   return { ...flags, ...Object.fromEntries(all) };
+}
+
+/** Adds the flags with which workers join by bootstrap token. Flags from khw.yaml take precedence. */
+function withTokens(
+  flags: ClusterConfig["kubernetes"]["flags"],
+  wanted: boolean,
+): ClusterConfig["kubernetes"]["flags"] {
+  if (!wanted) return flags;
+  const manager = "kube-controller-manager";
+  return {
+    ...flags,
+    "kube-apiserver": { "enable-bootstrap-token-auth": "true", ...flags["kube-apiserver"] },
+    [manager]: { controllers: "*,bootstrapsigner,tokencleaner", ...flags[manager] },
+  };
 }
 
 function toOverrides(changes: FlagChanges): wire.FlagOverrides {

@@ -219,6 +219,12 @@ export const schema = {
       flag: { name: "--aggregation" },
       parse: boolean,
     },
+    tlsBootstrap: {
+      help: "Let workers join with a bootstrap token (khw-client token create): the API servers accept these tokens, and the controller manager removes expired tokens.",
+      default: false,
+      flag: { name: "--tls-bootstrap" },
+      parse: boolean,
+    },
     loadBalancer: {
       help: "gce sets up the lab's load balancer, none leaves load balancing to you.",
       default: "gce",

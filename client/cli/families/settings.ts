@@ -14,6 +14,7 @@ export const desired = [
   "pki",
   "supervision",
   "aggregation",
+  "tlsBootstrap",
   "management",
   "loadBalancer",
   "gce",

@@ -65,6 +65,7 @@ t.test("without a file and without flags everything is as in the lab", async (t)
     },
     gce: { network: "kubernetes-the-hard-way", address: "kubernetes-the-hard-way", createAddress: false },
     aggregation: false,
+    tlsBootstrap: false,
     loadBalancer: "gce",
   });
   t.equal(config.credentials.folder, folder);
@@ -214,7 +215,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key without a similar one",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known keys: profile, nodes, kubernetes, cluster, files, audit, admission, hardening, etcd, credentials, pki, management, enrolment, supervision, aggregation, loadBalancer, gce, timeouts",
+    "known keys: profile, nodes, kubernetes, cluster, files, audit, admission, hardening, etcd, credentials, pki, management, enrolment, supervision, aggregation, tlsBootstrap, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another file of the cluster",
@@ -471,6 +472,23 @@ t.test("an emulation adds its flag to all three components, and a flag from khw.
     "kube-controller-manager": { set: { "emulated-version": "1.31" }, remove: [] },
     "kube-scheduler": { set: { "emulated-version": "1.30", v: "4" }, remove: [] },
   });
+});
+
+t.test("tlsBootstrap adds two flags, and flags from khw.yaml take precedence", async (t) => {
+  const { credentials } = parseDesiredState(labState());
+  const { config } = await load(
+    "tlsBootstrap: true\nkubernetes: {flags: {kube-controller-manager: {controllers: '*'}, kube-apiserver: {v: 4}}}",
+  );
+  const desired = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
+  t.strictSame(desired.get("controller-0")?.flags, {
+    "kube-apiserver": { set: { "enable-bootstrap-token-auth": "true", v: "4" }, remove: [] },
+    "kube-controller-manager": { set: { controllers: "*" }, remove: [] },
+  });
+  const { config: plain } = await load("tlsBootstrap: true");
+  const flags = (await toDesired(plain, { controllers, publicAddress, releases: labReleases }, credentials)).get(
+    "controller-1",
+  )?.flags;
+  t.match(flags, { "kube-controller-manager": { set: { controllers: "*,bootstrapsigner,tokencleaner" } } });
 });
 
 t.test("khw manages etcd, unless another etcd is named or khw.yaml says so", async (t) => {
