@@ -4,20 +4,26 @@ import type { Place } from "../layout.ts";
 /** The folder with the test images in the worker's root. */
 export const imagesFolder = "/usr/local/share/images";
 
+/** The path of the kubeconfig with the bootstrap token. */
+export const bootstrapFile = "/var/lib/kubelet/bootstrap-kubeconfig";
+
 /** The units of a worker, in the order in which they start. */
 export const workerUnits = ["containerd", "kubelet", "kube-proxy"] as const;
 
+/** The way in which the kubelet gets its certificates: from the workstation, or by requests with a bootstrap token. */
+export type Joining = "certificates" | "token";
+
 /** Returns the contents of the worker's files by path. */
-export function workerFiles(worker: Place): Readonly<Record<string, string>> {
-  const { name, podCidr = "" } = worker;
+export function workerFiles(worker: Place, joining: Joining): Readonly<Record<string, string>> {
+  const { podCidr = "" } = worker;
   return {
     "/etc/cni/net.d/10-bridge.conf": json(bridge(podCidr)),
     "/etc/cni/net.d/99-loopback.conf": json({ cniVersion: "0.3.1", name: "lo", type: "loopback" }),
     "/etc/containerd/config.toml": containerdConfig,
-    "/var/lib/kubelet/kubelet-config.yaml": json(kubeletConfig(name, podCidr)),
+    "/var/lib/kubelet/kubelet-config.yaml": json(kubeletConfig(worker, joining)),
     "/var/lib/kube-proxy/kube-proxy-config.yaml": json(kubeProxyConfig),
     "/etc/systemd/system/testbed-worker.service": machineUnit,
-    "/etc/systemd/system/kubelet.service": kubeletUnit,
+    "/etc/systemd/system/kubelet.service": kubeletUnit(joining),
     "/etc/systemd/system/kube-proxy.service": kubeProxyUnit,
   };
 }
@@ -59,7 +65,11 @@ const containerdConfig = `version = 2
 `;
 
 /** The lab's kubelet configuration. The last two settings and resolvConf fit the testbed's machine. */
-function kubeletConfig(name: string, podCIDR: string): unknown {
+function kubeletConfig({ name, podCidr: podCIDR }: Place, joining: Joining): unknown {
+  const serving = {
+    tlsCertFile: `/var/lib/kubelet/${name}.pem`,
+    tlsPrivateKeyFile: `/var/lib/kubelet/${name}-key.pem`,
+  };
   return {
     kind: "KubeletConfiguration",
     apiVersion: "kubelet.config.k8s.io/v1beta1",
@@ -74,8 +84,7 @@ function kubeletConfig(name: string, podCIDR: string): unknown {
     podCIDR,
     resolvConf: "/etc/resolv.conf",
     runtimeRequestTimeout: "15m",
-    tlsCertFile: `/var/lib/kubelet/${name}.pem`,
-    tlsPrivateKeyFile: `/var/lib/kubelet/${name}-key.pem`,
+    ...(joining === "token" ? { serverTLSBootstrap: true } : serving),
     cgroupDriver: "cgroupfs",
     failSwapOn: false,
   };
@@ -104,7 +113,9 @@ ExecStart=/bin/sh /usr/local/lib/testbed-worker.sh
 WantedBy=multi-user.target
 `;
 
-const kubeletUnit = `[Unit]
+function kubeletUnit(joining: Joining): string {
+  const bootstrap = joining === "token" ? `  --bootstrap-kubeconfig=${bootstrapFile} \\\n` : "";
+  return `[Unit]
 Description=Kubernetes Kubelet
 Documentation=https://github.com/kubernetes/kubernetes
 After=containerd.service
@@ -112,7 +123,7 @@ Requires=containerd.service
 
 [Service]
 ExecStart=/usr/local/bin/kubelet \\
-  --config=/var/lib/kubelet/kubelet-config.yaml \\
+${bootstrap}  --config=/var/lib/kubelet/kubelet-config.yaml \\
   --container-runtime=remote \\
   --container-runtime-endpoint=unix:///var/run/containerd/containerd.sock \\
   --image-pull-progress-deadline=2m \\
@@ -126,6 +137,7 @@ RestartSec=5
 [Install]
 WantedBy=multi-user.target
 `;
+}
 
 const kubeProxyUnit = `[Unit]
 Description=Kubernetes Kube Proxy
