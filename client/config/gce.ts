@@ -71,7 +71,7 @@ export const gce = {
       parse: resourceName,
     },
     nodeAddresses: {
-      help: "Which address of an instance to use for a node without a host: external or internal.",
+      help: "Which address of the instance to use, external or internal, if a node has no host in khw.yaml.",
       default: "external",
       flag: { name: "--node-addresses", value: "external|internal" },
       parse: oneOf(["external", "internal"]),

@@ -25,7 +25,7 @@ const kinds: readonly (readonly [node: number, fault: string])[] = [
   [2, "kube-scheduler's unit file removed"],
   [0, "a flag of kube-controller-manager edited, reloaded and restarted"],
   [1, "kubectl removed from /usr/local/bin"],
-  [2, "kube-controller-manager replaced by the first half of itself, in both its places"],
+  [2, "kube-controller-manager truncated to half its size, in both locations"],
   [0, "nginx's link deleted, and nginx reloaded"],
   [1, "kube-scheduler.kubeconfig changed"],
   [2, "`systemctl stop` of kube-scheduler"],

@@ -69,7 +69,7 @@ export const faults: readonly Fault[] = [
   })),
   // A running program's file cannot be modified (ETXTBSY). Therefore a truncated copy is moved to the same name.
   ...programs.map((program) => ({
-    name: `${program} replaced by the first half of itself, in both its places`,
+    name: `${program} truncated to half its size, in both locations`,
     prepare: `half() { head -c 20000000 "$1" >"$1.half"; chmod 755 "$1.half"; }
       half /usr/local/bin/${program}; released=$(echo /usr/local/lib/khw/kubernetes/*/${program}); half "$released"`,
     strike: `mv "$released.half" "$released"; mv /usr/local/bin/${program}.half /usr/local/bin/${program}`,

@@ -60,7 +60,7 @@ export const identityCommands: readonly CommandSpec[] = [
   },
   {
     path: ["enrol"],
-    summary: "issue certificates to the agents without ssh, with Google's identity tokens",
+    summary: "issue certificates to the agents, based on Google's identity tokens instead of ssh",
     details:
       "The management CA is published in the instances' metadata. Each agent creates its own key. The agent's certificate is signed only after Google's identity token has proved which instance the agent is running on. The agent's package can be installed before or after the CA is published. Nodes that are already enrolled stay unchanged.",
     examples: [
