@@ -14,7 +14,7 @@ import { agentPackage, installPackage, makeBareWorkstation, useTlsMirror } from 
 import { exitOf } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
-t.test("bootstrap needs only machines with the package", async (t) => {
+t.test("bootstrap needs only machines with the khw-agent package installed", async (t) => {
   await using testbed = await startTestbed({
     withEtcd: false,
     credentials: noCredentials,

@@ -72,7 +72,7 @@ t.test("one command turns three machines into a highly available control plane",
   const workstation = await makeWorkstation(testbed);
   await installAgents(workstation, testbed.nodes, agentPackage);
 
-  await t.test("a plan prints the changes and changes nothing", async (t) => {
+  await t.test("plan prints the pending changes and changes nothing", async (t) => {
     const before = await testbed.compute.mutations();
     const { code, stdout } = await workstation.khw(["plan", ...nodes]);
     t.equal(code, 2);
@@ -90,7 +90,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
   });
 
-  await t.test("every node has the lab's files with the lab's content, flag for flag", async (t) => {
+  await t.test("every node has the unit files and configuration of the lab, identical flag for flag", async (t) => {
     for (const node of testbed.nodes) {
       const variables = { INTERNAL_IP: node.address, KUBERNETES_PUBLIC_ADDRESS: testbed.publicAddress };
       for (const component of components) {
@@ -116,7 +116,7 @@ t.test("one command turns three machines into a highly available control plane",
   });
 
   await t.test(
-    "credentials arrive unchanged, keys are readable by root only, programs are those of the release",
+    "credentials arrive unchanged, keys are readable by root only, and programs match the published digests",
     async (t) => {
       for (const node of testbed.nodes) {
         for (const name of credentialNames) {
@@ -136,7 +136,7 @@ t.test("one command turns three machines into a highly available control plane",
     },
   );
 
-  await t.test("every unit is active and enabled, and the health check answers as in the lab", async (t) => {
+  await t.test("every unit is active and enabled, and /healthz responds as in the lab", async (t) => {
     for (const node of testbed.nodes) {
       t.equal(await node.must(["systemctl", "is-active", ...units]), "active\n".repeat(units.length), node.name);
       t.equal(await node.must(["systemctl", "is-enabled", ...units]), "enabled\n".repeat(units.length), node.name);
@@ -200,7 +200,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.equal(plan.code, 0, plan.stdout);
   });
 
-  await t.test("a second run changes no file, no process and no Compute resource", async (t) => {
+  await t.test("a second bootstrap changes no file, process or Compute Engine resource", async (t) => {
     const before = await Promise.all(testbed.nodes.map(fingerprint));
     const mutations = await testbed.compute.mutations();
     const start = performance.now();
@@ -214,7 +214,7 @@ t.test("one command turns three machines into a highly available control plane",
 
   const gcloud = "/usr/bin/gcloud";
   await t.test(
-    "the real gcloud sees the load balancer",
+    "the real gcloud lists the load balancer",
     { skip: existsSync(gcloud) ? false : "there is no gcloud here" },
     async (t) => {
       const config = join(testbed.folder, "gcloud");
@@ -243,7 +243,7 @@ t.test("one command turns three machines into a highly available control plane",
     },
   );
 
-  await t.test("a changed flag restarts the component that has it, and no other component", async (t) => {
+  await t.test("a changed flag restarts only the component that it belongs to", async (t) => {
     const pids = (): Promise<string[]> =>
       Promise.all(
         testbed.nodes.map((node) =>
@@ -265,7 +265,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.strictSame(await pids(), before, "nor after the flag is reset");
   });
 
-  await t.test("after all three nodes lose power, the cluster recovers without a client", async (t) => {
+  await t.test("the cluster recovers without a client after all three nodes lose power", async (t) => {
     const files = async (): Promise<string[]> =>
       Promise.all(
         testbed.nodes.map(async (node) =>
@@ -304,7 +304,7 @@ t.test("one command turns three machines into a highly available control plane",
 });
 
 for (const count of [1, 5]) {
-  t.test(`the same with ${count} ${count === 1 ? "controller" : "controllers"}`, async (t) => {
+  t.test(`bootstrap sets up a working ${count}-controller cluster`, async (t) => {
     const testbed = await startTestbed({ nodes: count });
     t.teardown(() => testbed.stop());
     const workstation = await makeWorkstation(testbed);
@@ -338,31 +338,34 @@ for (const count of [1, 5]) {
       t.equal(await pid(), before, "the API server is the same process");
     });
 
-    await t.test("the next release is installed, and the downgrade is refused before any change", async (t) => {
-      const up = ["bootstrap", ...all, "--kubernetes-version", "v1.21.0"];
-      const forward = await workstation.khw(up);
-      t.equal(forward.code, 0, forward.stderr);
-      t.match(
-        (await workstation.kubectl(["version", "-o", "json"])).stdout,
-        /"serverVersion".*"gitVersion": "v1\.21\.0"/s,
-      );
-      await testbed.mirror.clearLog();
-      const before = await Promise.all(testbed.nodes.map(fingerprint));
-      // khw.yaml still specifies v1.20.2.
-      for (const command of ["bootstrap", "plan"]) {
-        const down = await workstation.khw([command, ...all]);
+    await t.test(
+      "bootstrap installs the next release and refuses the downgrade before changing anything",
+      async (t) => {
+        const up = ["bootstrap", ...all, "--kubernetes-version", "v1.21.0"];
+        const forward = await workstation.khw(up);
+        t.equal(forward.code, 0, forward.stderr);
         t.match(
-          down,
-          { code: 69, stderr: /Kubernetes v1\.21\.0 cannot be changed to v1\.20\.2: a lower minor release/ },
-          command,
+          (await workstation.kubectl(["version", "-o", "json"])).stdout,
+          /"serverVersion".*"gitVersion": "v1\.21\.0"/s,
         );
-      }
-      const skipped = await workstation.khw(["upgrade", "--to", "v1.23.0", "--yes", ...all]);
-      t.match(skipped, { code: 69, stderr: /Kubernetes v1\.21\.0 cannot be changed to v1\.23\.0 in one step/ });
-      t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), before, "no file changed");
-      const again = await workstation.khw(up);
-      t.equal(again.code, 0, again.stderr);
-      t.strictSame(await testbed.mirror.log(), [], "the mirror was not contacted");
-    });
+        await testbed.mirror.clearLog();
+        const before = await Promise.all(testbed.nodes.map(fingerprint));
+        // khw.yaml still specifies v1.20.2.
+        for (const command of ["bootstrap", "plan"]) {
+          const down = await workstation.khw([command, ...all]);
+          t.match(
+            down,
+            { code: 69, stderr: /Kubernetes v1\.21\.0 cannot be changed to v1\.20\.2: a lower minor release/ },
+            command,
+          );
+        }
+        const skipped = await workstation.khw(["upgrade", "--to", "v1.23.0", "--yes", ...all]);
+        t.match(skipped, { code: 69, stderr: /Kubernetes v1\.21\.0 cannot be changed to v1\.23\.0 in one step/ });
+        t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), before, "no file changed");
+        const again = await workstation.khw(up);
+        t.equal(again.code, 0, again.stderr);
+        t.strictSame(await testbed.mirror.log(), [], "the mirror was not contacted");
+      },
+    );
   });
 }

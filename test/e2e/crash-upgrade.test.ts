@@ -9,7 +9,7 @@ import { openUpgradeSuite } from "../crash/upgrade-suite.ts";
 
 const count = 4;
 
-t.test("an upgrade that is killed and run again ends with the same files as an undisturbed upgrade", async (t) => {
+t.test("an upgrade that is killed and rerun ends with the same files as an uninterrupted upgrade", async (t) => {
   await using suite = await openUpgradeSuite({ nodes: 1, starts: ["old", "new"], quick: true });
   const points = suite.points({ count, seed: 1 });
   t.equal(points.length, count);

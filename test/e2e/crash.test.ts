@@ -10,7 +10,7 @@ import { openSuite } from "../crash/suite.ts";
 const count = 6;
 const testbeds = 2;
 
-t.test("a bootstrap that is killed and run again ends with the same files as an uninterrupted bootstrap", async (t) => {
+t.test("a bootstrap that is killed and rerun ends with the same files as an uninterrupted bootstrap", async (t) => {
   const taken = new Set<number>();
   const work = async (): Promise<void> => {
     await using suite = await openSuite({ quick: true });

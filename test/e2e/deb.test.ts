@@ -50,7 +50,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
     const before = await files(node);
     const healthy = await failedUnits(node);
 
-    await t.test("a fresh install waits for the machine's identity and does not fail", async (t) => {
+    await t.test("a freshly installed agent waits for the machine's identity and does not fail", async (t) => {
       await install(node, oldDeb);
       t.match(await node.must([...agent, "--version"]), /^khw-agent \d+\.\d+\.\d+\n$/);
       t.equal(await state(node, "khw-agent.service"), "active");
@@ -70,7 +70,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.match(await node.must(["ss", "--listening", "--tcp", "--numeric"]), /:7443\b/);
     });
 
-    await t.test("its sandbox is as strict as its work allows", async (t) => {
+    await t.test("systemd rates the agent's sandbox at an exposure level of at most 2.8", async (t) => {
       const report = await node.must(["systemd-analyze", "security", "--no-pager", "khw-agent.service"]);
       const exposure = Number(/Overall exposure level for khw-agent\.service: ([\d.]+)/.exec(report)?.[1]);
       t.ok(exposure <= 2.8, `exposure ${exposure} of 10`);
@@ -105,7 +105,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.equal((await node.run(["test", "-e", "/etc/khw-agent/pki/agent-key.pem"])).code, 0);
     });
 
-    await t.test("purging removes everything that belongs to the package, and keeps the control plane", async (t) => {
+    await t.test("purging the package removes everything that belongs to it and keeps the control plane", async (t) => {
       await node.must(["apt-get", "purge", "--yes", "khw-agent"]);
       t.equal(await state(node, clusterUnit), "active");
       for (const file of clusterFiles)
@@ -130,12 +130,10 @@ t.test("lintian reports nothing, even in pedantic mode", async (t) => {
   t.equal(code, 0);
 });
 
-t.test(
-  "the same sources produce the same bytes in another place, at another time, with another umask, locale and time zone",
-  async (t) => {
-    // The checkout is mounted as an overlay at another path. Changes stay in memory and disappear with the mount
-    // namespace.
-    const rebuild = `
+t.test("the package build is reproducible regardless of folder, time, umask, locale and time zone", async (t) => {
+  // The checkout is mounted as an overlay at another path. Changes stay in memory and disappear with the mount
+  // namespace.
+  const rebuild = `
     mount -t tmpfs tmpfs "$0" && mkdir "$0/upper" "$0/work" "$0/elsewhere"
     mount -t overlay -o "lowerdir=$1,upperdir=$0/upper,workdir=$0/work" overlay "$0/elsewhere"
     cd "$0/elsewhere" && rm -rf build proto/gen && umask 077
@@ -143,16 +141,15 @@ t.test(
     unset NODE_OPTIONS
     node packaging/generate.ts && node packaging/build.ts && bash packaging/deb.sh >&2
     sha256sum <"build/deb/$2"`;
-    const again = await must(["unshare", "--mount", "bash", "-ec", rebuild, folder, checkout, basename(deb)], {
-      timeoutMs: 300_000,
-    });
-    t.equal(
-      again,
-      await must(["sh", "-c", 'sha256sum <"$0"', deb]),
-      "the same bytes (if not: is build/deb of these sources? npm run deb)",
-    );
-  },
-);
+  const again = await must(["unshare", "--mount", "bash", "-ec", rebuild, folder, checkout, basename(deb)], {
+    timeoutMs: 300_000,
+  });
+  t.equal(
+    again,
+    await must(["sh", "-c", 'sha256sum <"$0"', deb]),
+    "the same bytes (if not: is build/deb of these sources? npm run deb)",
+  );
+});
 
 async function install(node: TestbedNode, file: string): Promise<void> {
   await node.copyIn(file, "/root/khw-agent.deb");

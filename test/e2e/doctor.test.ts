@@ -35,7 +35,7 @@ t.test("three controllers", async (t) => {
     return { ...report, code };
   };
 
-  await scenario(t, "a working cluster has no errors, and every check runs", async (t) => {
+  await scenario(t, "doctor runs every check and reports no error on a working cluster", async (t) => {
     const report = await examine();
     t.strictSame(report.notRun, []);
     t.strictSame(
@@ -46,7 +46,7 @@ t.test("three controllers", async (t) => {
     t.strictSame([report.code, report.well], [0, true]);
   });
 
-  await scenario(t, "faults on a node, the load balancer and the workstation are found in one run", async (t) => {
+  await scenario(t, "doctor finds faults on a node, the load balancer and the workstation in one run", async (t) => {
     await node(2).must(["systemctl", "disable", "--now", "khw-agent.service"]);
     await node(2).must(["systemctl", "stop", "nginx.service"]);
     await workstation.mustKhw(["drain", "controller-1", ...all]);
@@ -58,7 +58,7 @@ t.test("three controllers", async (t) => {
     t.ok(notRun.length > 5, "checks that need this agent are reported as not run");
   });
 
-  await scenario(t, "the bundle has all available data, and no secret of the cluster", async (t) => {
+  await scenario(t, "the support bundle contains all available data but none of the cluster's secrets", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["support-bundle", "--file", "b.tar.gz", ...all]);
     t.equal(code, 0, stderr);
     t.comment(stdout);

@@ -133,34 +133,38 @@ async function mended(t: Test, machine: TestbedNode, { what, script, said, resta
   t.equal((await pids(machine)) === before, !restarts, restarts ? "the process is another" : "nothing was restarted");
 }
 
-t.test("a machine that was changed manually", async (t) => {
+t.test("the agent handles drift on a machine that was changed manually", async (t) => {
   await using scene = await openScene(1);
   const { bootstrap, node } = scene;
   const machine = node(0);
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
 
-  await scenario(t, "is repaired", async (t) => {
+  await scenario(t, "each manual change is repaired", async (t) => {
     for (const change of changes) await mended(t, machine, change);
   });
 
-  await scenario(t, "is repaired again after a boot, without a client", async (t) => {
-    const wanted = await state(machine);
-    await machine.powerOff();
-    await machine.powerOn();
-    const seconds = await until("everything runs as before", async () => {
-      return (await machine.run(["systemctl", "is-active", "khw-agent", ...units, "nginx"])).code === 0;
-    });
-    t.comment(`everything is active ${seconds} s after the boot`);
-    await until("the same state", async () => (await state(machine)) === wanted);
-    await mended(t, machine, {
-      what: "a flag is edited after a boot",
-      script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-controller-manager")}`,
-      said: /^unit\/kube-controller-manager: its content differs: repaired/m,
-    });
-  });
+  await scenario(
+    t,
+    "after a reboot, the agent restores the state and repairs new drift without a client",
+    async (t) => {
+      const wanted = await state(machine);
+      await machine.powerOff();
+      await machine.powerOn();
+      const seconds = await until("everything runs as before", async () => {
+        return (await machine.run(["systemctl", "is-active", "khw-agent", ...units, "nginx"])).code === 0;
+      });
+      t.comment(`everything is active ${seconds} s after the boot`);
+      await until("the same state", async () => (await state(machine)) === wanted);
+      await mended(t, machine, {
+        what: "a flag is edited after a boot",
+        script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-controller-manager")}`,
+        said: /^unit\/kube-controller-manager: its content differs: repaired/m,
+      });
+    },
+  );
 
-  await scenario(t, "is only reported, and only once, if the policy is to report", async (t) => {
+  await scenario(t, "with the policy drift: report, drift is reported exactly once and not repaired", async (t) => {
     const folder = scene.workstation.folder;
     await scene.testbed.must(["sh", "-c", `printf 'supervision:\\n  drift: report\\n' >>${folder}/khw.yaml`]);
     const again = await bootstrap();

@@ -18,7 +18,7 @@ import { agentPackage, clientProgram } from "../testbed/workstation.ts";
 const dayMillis = 86_400_000;
 const pkiFolder = "/etc/khw-agent/pki";
 
-t.test("enrol gives agents their certificates without copying files", async (t) => {
+t.test("enrol issues certificates to agents without copying files", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-enrol-e2e-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const testbed = await startTestbed({ nodes: 2, withEtcd: false });
@@ -51,7 +51,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     await node.must(["systemctl", "restart", "khw-agent.service"]);
   };
 
-  await t.test("a machine with only the package waits, and answers only enrolment calls", async (t) => {
+  await t.test("an agent with only its package waits to be enrolled and accepts only enrolment calls", async (t) => {
     for (const node of testbed.nodes) await install(node);
     for (const node of testbed.nodes) {
       t.match(await property(node, "StatusText"), /^waiting to be enrolled/);
@@ -62,26 +62,29 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.match(asked.stderr, /does not have a certificate from the management CA.*\n.*khw-client enrol/s);
   });
 
-  await t.test("a node that cannot prove its instance gets no certificate; the other nodes are enrolled", async (t) => {
-    // The machine's other metadata must be preserved.
-    const instance = `projects/${project.id}/zones/${project.zone}/instances/controller-0`;
-    const items = [{ key: "startup-script", value: "#!/bin/sh\n" }];
-    await testbed.compute.changeState({ put: { [instance]: { metadata: { fingerprint: "AAAAAAAAAAA=", items } } } });
-    await testbed.metadata.setFaults({ kind: "body", path: "identity", body: "forged.token.here", times: 1 });
-    const result = await enrol("controller-0,1");
-    await testbed.metadata.setFaults();
-    t.equal(result.code, 3, result.stdout + result.stderr);
-    t.match(
-      result.stderr,
-      /^controller-\d: the instance's identity token was rejected: .*\nhint: .*nothing was signed/m,
-    );
-    t.match(result.stdout, /^controller-\d: Google's token proves that this is instance \d+ of khw-testbed$/m);
-    t.match(result.stdout, /^controller-\d: enrolled: CN=controller-\d, O=khw:agent, valid until \d{4}-/m);
-    const { resources } = await testbed.compute.state();
-    t.match(resources[instance], { metadata: { items: [items[0], { key: "khw-management-ca" }] } });
-  });
+  await t.test(
+    "a node that cannot prove its instance identity gets no certificate; the other nodes are enrolled",
+    async (t) => {
+      // The machine's other metadata must be preserved.
+      const instance = `projects/${project.id}/zones/${project.zone}/instances/controller-0`;
+      const items = [{ key: "startup-script", value: "#!/bin/sh\n" }];
+      await testbed.compute.changeState({ put: { [instance]: { metadata: { fingerprint: "AAAAAAAAAAA=", items } } } });
+      await testbed.metadata.setFaults({ kind: "body", path: "identity", body: "forged.token.here", times: 1 });
+      const result = await enrol("controller-0,1");
+      await testbed.metadata.setFaults();
+      t.equal(result.code, 3, result.stdout + result.stderr);
+      t.match(
+        result.stderr,
+        /^controller-\d: the instance's identity token was rejected: .*\nhint: .*nothing was signed/m,
+      );
+      t.match(result.stdout, /^controller-\d: Google's token proves that this is instance \d+ of khw-testbed$/m);
+      t.match(result.stdout, /^controller-\d: enrolled: CN=controller-\d, O=khw:agent, valid until \d{4}-/m);
+      const { resources } = await testbed.compute.state();
+      t.match(resources[instance], { metadata: { items: [items[0], { key: "khw-management-ca" }] } });
+    },
+  );
 
-  await t.test("a second run enrols the remaining nodes and leaves the others unchanged", async (t) => {
+  await t.test("a second run enrols the remaining nodes and leaves enrolled nodes unchanged", async (t) => {
     const result = await enrol("controller-0,1");
     t.equal(result.code, 0, result.stdout + result.stderr);
     t.match(result.stdout, /^controller-\d: already enrolled: CN=controller-\d, O=khw:agent/m);
@@ -98,7 +101,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.equal(asked.code, 0, asked.stderr);
   });
 
-  await t.test("a certificate is renewed after two thirds of its validity, and no call is dropped", async (t) => {
+  await t.test("a certificate is renewed after two thirds of its validity without dropping a call", async (t) => {
     await putIdentity(first, new Date(Date.now() - 61 * dayMillis));
     const pid = await property(first, "MainPID");
     const before = await first.must(["cat", `${pkiFolder}/agent.pem`]);
@@ -132,7 +135,7 @@ t.test("enrol gives agents their certificates without copying files", async (t) 
     t.equal(complaints, "");
   });
 
-  await t.test("an agent with an expired certificate is enrolled again, by its own CA", async (t) => {
+  await t.test("an agent with an expired certificate is re-enrolled by its own CA", async (t) => {
     await putIdentity(second, new Date(Date.now() - 91 * dayMillis));
     t.match(await property(second, "StatusText"), /^waiting to be enrolled/);
     const result = await enrol("controller-1");

@@ -4,12 +4,12 @@ import t from "tap";
 import { controllerFiles, downloading, failsWith, openScene, scenario } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
-t.test("a controller that joins late", async (t) => {
+t.test("bootstrap completes a controller that was unreachable in the first run", async (t) => {
   await using scene = await openScene(3);
   const { testbed, bootstrap, begin, node } = scene;
   const late = node(2);
 
-  await scenario(t, "an unreachable controller is named, and the others are completed", async (t) => {
+  await scenario(t, "bootstrap names an unreachable controller and completes the other controllers", async (t) => {
     await late.disconnect();
     const result = await bootstrap();
     failsWith(t, result, "PARTIAL", [
@@ -43,7 +43,7 @@ t.test("a controller that joins late", async (t) => {
 
   await scenario(
     t,
-    "a second client with another configuration is refused with the name and start time of the running client",
+    "a second client with a different configuration is refused, and the error names the running client and its start time",
     async (t) => {
       const second = await bootstrap("--kube-scheduler-flag", "v=3");
       failsWith(t, second, "BUSY", [
@@ -55,7 +55,7 @@ t.test("a controller that joins late", async (t) => {
     },
   );
 
-  await scenario(t, "Ctrl-C detaches: the agent continues, and the same command attaches again", async (t) => {
+  await scenario(t, "Ctrl-C detaches the client, the agent continues, and the same command reattaches", async (t) => {
     first.interrupt();
     const left = await first.ended;
     t.equal(left.code, 130, left.stderr);
@@ -69,8 +69,12 @@ t.test("a controller that joins late", async (t) => {
     t.equal(asked.length, 1, "it was the same operation");
   });
 
-  await scenario(t, "in the end the machine equals the others, which were serving all the time", async (t) => {
-    t.equal(await controllerFiles(late), await controllerFiles(node(0)));
-    t.strictSame(await processes(), before);
-  });
+  await scenario(
+    t,
+    "the late controller ends with the same files as the others, which served without a restart",
+    async (t) => {
+      t.equal(await controllerFiles(late), await controllerFiles(node(0)));
+      t.strictSame(await processes(), before);
+    },
+  );
 });

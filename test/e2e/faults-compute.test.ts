@@ -12,7 +12,7 @@ const inRegion = `${inProject}/regions/us-west1`;
 const pool = `${inRegion}/targetPools/kubernetes-target-pool`;
 const healthCheck = `${inProject}/global/httpHealthChecks/kubernetes`;
 
-t.test("a Compute Engine API that fails", async (t) => {
+t.test("bootstrap handles failures of the Compute Engine API", async (t) => {
   await using scene = await openScene(1);
   const { testbed, workstation, bootstrap } = scene;
   const { compute } = testbed;
@@ -30,25 +30,29 @@ t.test("a Compute Engine API that fails", async (t) => {
     await compute.clearLog();
   };
 
-  await scenario(t, "an exhausted quota is reported in Google's words, and the node is completed", async (t) => {
-    await compute.setFaults({
-      kind: "error",
-      method: "POST",
-      path: "/forwardingRules$",
-      status: 403,
-      reason: "quotaExceeded",
-    });
-    const result = await bootstrap();
-    failsWith(t, result, "PARTIAL", [
-      /load balancer: forwarding-rule: insert forwardingRules\/kubernetes-forwarding-rule: 403 quotaExceeded: Injected/,
-      /quotas\?project=khw-testbed/,
-    ]);
-    t.match(result.stdout, nodeLine("controller-0", "done, \\d+ steps applied in \\d+ .*"));
-    t.strictSame(
-      await resources(),
-      wanted.filter((path) => !path.includes("/forwardingRules/")),
-    );
-  });
+  await scenario(
+    t,
+    "an exhausted quota is reported with Google's message, and the node is still completed",
+    async (t) => {
+      await compute.setFaults({
+        kind: "error",
+        method: "POST",
+        path: "/forwardingRules$",
+        status: 403,
+        reason: "quotaExceeded",
+      });
+      const result = await bootstrap();
+      failsWith(t, result, "PARTIAL", [
+        /load balancer: forwarding-rule: insert forwardingRules\/kubernetes-forwarding-rule: 403 quotaExceeded: Injected/,
+        /quotas\?project=khw-testbed/,
+      ]);
+      t.match(result.stdout, nodeLine("controller-0", "done, \\d+ steps applied in \\d+ .*"));
+      t.strictSame(
+        await resources(),
+        wanted.filter((path) => !path.includes("/forwardingRules/")),
+      );
+    },
+  );
 
   await scenario(t, "a second run creates only the missing resources", async (t) => {
     await compute.setFaults();
@@ -73,7 +77,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "a failed operation is reported with its code and message", async (t) => {
+  await scenario(t, "a failed Compute Engine operation is reported with its code and message", async (t) => {
     await deleteLoadBalancer();
     const error = { code: "RESOURCE_OPERATION_RATE_EXCEEDED", message: "Operation rate exceeded.", httpStatus: 403 };
     await compute.setFaults({ kind: "operation", path: "/addInstance$", ...error });
@@ -86,7 +90,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "a truncated answer is requested again with the same request id", async (t) => {
+  await scenario(t, "a request whose response is cut off is retried with the same request ID", async (t) => {
     await deleteLoadBalancer();
     await compute.setFaults({ kind: "cut", when: "after", method: "POST", path: "/firewalls$", times: 1 });
     const { code, stderr } = await bootstrap();
@@ -99,7 +103,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "409 for a resource that another client creates at the same time is handled", async (t) => {
+  await scenario(t, "on a 409, bootstrap waits for the resource that another client is creating", async (t) => {
     const made = (await compute.state()).resources[healthCheck] ?? {};
     await deleteLoadBalancer();
     await compute.setFaults({
@@ -118,7 +122,7 @@ t.test("a Compute Engine API that fails", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "a pool with other instances is reported with the remedy, and not changed", async (t) => {
+  await scenario(t, "a target pool with foreign instances is reported with the remedy and not changed", async (t) => {
     const stranger = `${inProject}/zones/us-west1-c/instances/stranger`;
     const link = (path: string): string => `https://www.googleapis.com/compute/v1/${path}`;
     const instances = [`${inProject}/zones/us-west1-c/instances/controller-0`, stranger].map(link);

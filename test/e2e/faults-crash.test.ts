@@ -7,14 +7,14 @@ import t from "tap";
 import { controllerFiles, downloading, failsWith, openScene, scenario, temporaries } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
-t.test("failures in the middle of apply", async (t) => {
+t.test("bootstrap recovers from an agent crash and a power loss during apply", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, begin, node } = scene;
   const [well, killed, unplugged] = [node(0), node(1), node(2)];
 
   await scenario(
     t,
-    "one agent is killed and one machine loses power: both are named, the third is completed",
+    "after an agent crash and a power loss, bootstrap names both nodes and completes the third",
     async (t) => {
       // The download is slow enough to be interrupted halfway, but fast enough that the third machine does not wait
       // long.
@@ -38,7 +38,7 @@ t.test("failures in the middle of apply", async (t) => {
     },
   );
 
-  await scenario(t, "no program is incomplete", async (t) => {
+  await scenario(t, "no partially downloaded program is installed on the two interrupted nodes", async (t) => {
     await unplugged.connect();
     await unplugged.powerOn();
     await unplugged.must(["systemctl", "start", "khw-agent.service", "etcd.service"]);
@@ -48,7 +48,7 @@ t.test("failures in the middle of apply", async (t) => {
     }
   });
 
-  await scenario(t, "both report the interrupted operation, and the same command completes it", async (t) => {
+  await scenario(t, "both nodes report the interrupted operation, and the same command completes it", async (t) => {
     t.match(
       (await workstation.khw(["status", "--nodes", "controller-0,1,2", "--output", "json"])).stdout,
       /INTERRUPTED|interrupted/,
@@ -67,7 +67,7 @@ t.test("failures in the middle of apply", async (t) => {
     t.match(stdout, nodeLine("controller-0", "nothing to do"));
   });
 
-  await scenario(t, "with the same files, byte for byte, and with nothing left over", async (t) => {
+  await scenario(t, "both nodes end with the same files as the third node and no temporary files", async (t) => {
     const wanted = await controllerFiles(well);
     for (const machine of [killed, unplugged]) {
       t.equal(await controllerFiles(machine), wanted, machine.name);

@@ -20,7 +20,7 @@ const bySecond = /^\/kubernetes-release\/release\//;
  */
 const underWayBytes = 128 * 1024;
 
-t.test("a mirror that fails", async (t) => {
+t.test("bootstrap handles failures of the download mirror", async (t) => {
   // The agent only reports drift. Otherwise it would restore the removed files itself before the scenarios request
   // them.
   await using scene = await openScene(1, "supervision: {drift: report}\n");
@@ -37,36 +37,40 @@ t.test("a mirror that fails", async (t) => {
   const downloads = async (): Promise<readonly LogEntry[]> =>
     (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
 
-  await scenario(t, "a tampered mirror is refused, even if it publishes a matching digest", async (t) => {
-    const recorded = (await readLock(join(workstation.folder, "khw.lock"))).find(
-      ({ program: name, version }) => name === "kube-scheduler" && version === realVersion,
-    );
-    const tampered = "0".repeat(64);
-    await testbed.mirror.setFaults(
-      { kind: "corrupt", path: program },
-      { kind: "body", body: tampered, path: "kube-scheduler\\.sha256$" },
-    );
-    failsWith(t, await bootstrap(), "DIGEST_MISMATCH", [
-      new RegExp(
-        `controller-0: release/kube-scheduler: v1\\.20\\.2/bin/linux/\\w+/kube-scheduler: .*: SHA-256 is \\w{64}, not ${recorded?.sha256}`,
-      ),
-      /another mirror.*khw\.lock/,
-    ]);
-    t.equal(
-      (await machine.run(["sh", "-c", `ls ${installed} /usr/local/lib/khw/kubernetes/*/kube-scheduler*`])).stdout,
-      "",
-    );
-    t.equal(await temporaries(machine), "");
-    // On a fresh machine, each component needs only its own program.
-    t.equal(
-      (await machine.run(["sh", "-c", "ls /etc/systemd/system/kube-*.service"])).stdout,
-      "/etc/systemd/system/kube-apiserver.service\n/etc/systemd/system/kube-controller-manager.service\n",
-      "no service uses the missing program",
-    );
-    t.equal(await machine.must(["systemctl", "is-active", "nginx"]), "active\n", "the remaining work was done");
-  });
+  await scenario(
+    t,
+    "a tampered program is refused even if the mirror's published digest is tampered with as well",
+    async (t) => {
+      const recorded = (await readLock(join(workstation.folder, "khw.lock"))).find(
+        ({ program: name, version }) => name === "kube-scheduler" && version === realVersion,
+      );
+      const tampered = "0".repeat(64);
+      await testbed.mirror.setFaults(
+        { kind: "corrupt", path: program },
+        { kind: "body", body: tampered, path: "kube-scheduler\\.sha256$" },
+      );
+      failsWith(t, await bootstrap(), "DIGEST_MISMATCH", [
+        new RegExp(
+          `controller-0: release/kube-scheduler: v1\\.20\\.2/bin/linux/\\w+/kube-scheduler: .*: SHA-256 is \\w{64}, not ${recorded?.sha256}`,
+        ),
+        /another mirror.*khw\.lock/,
+      ]);
+      t.equal(
+        (await machine.run(["sh", "-c", `ls ${installed} /usr/local/lib/khw/kubernetes/*/kube-scheduler*`])).stdout,
+        "",
+      );
+      t.equal(await temporaries(machine), "");
+      // On a fresh machine, each component needs only its own program.
+      t.equal(
+        (await machine.run(["sh", "-c", "ls /etc/systemd/system/kube-*.service"])).stdout,
+        "/etc/systemd/system/kube-apiserver.service\n/etc/systemd/system/kube-controller-manager.service\n",
+        "no service uses the missing program",
+      );
+      t.equal(await machine.must(["systemctl", "is-active", "nginx"]), "active\n", "the remaining work was done");
+    },
+  );
 
-  await scenario(t, "the same command, with a correct mirror, completes the rest", async (t) => {
+  await scenario(t, "the same command with a healthy mirror completes the remaining work", async (t) => {
     await testbed.mirror.setFaults();
     await testbed.mirror.clearLog();
     const { code, stdout, stderr } = await bootstrap();
@@ -80,7 +84,7 @@ t.test("a mirror that fails", async (t) => {
     [{ kind: "status", status: 404 }, "a mirror without the release"],
     [{ kind: "corrupt" }, "a mirror with wrong bytes"],
   ] as const) {
-    await scenario(t, `${title} is skipped, and the next mirror is used`, async (t) => {
+    await scenario(t, `${title} is skipped in favour of the next mirror`, async (t) => {
       await forget();
       const path = fault.kind === "corrupt" ? `${firstMirror}$` : firstMirror;
       await testbed.mirror.setFaults({ ...fault, path });
@@ -110,7 +114,7 @@ t.test("a mirror that fails", async (t) => {
     t.equal(await controllerFiles(machine), sound);
   });
 
-  await scenario(t, "an overloaded mirror is asked again", async (t) => {
+  await scenario(t, "a request to an overloaded mirror is retried", async (t) => {
     await forget();
     await testbed.mirror.setFaults({ kind: "status", status: 503, path: program, times: 2 });
     const { code, stderr } = await bootstrap(...both);
@@ -122,7 +126,7 @@ t.test("a mirror that fails", async (t) => {
     ]);
   });
 
-  await scenario(t, "a mirror that stalls is replaced by the next mirror", async (t) => {
+  await scenario(t, "a stalled mirror is abandoned in favour of the next mirror", async (t) => {
     await forget();
     await testbed.mirror.setFaults({ kind: "stall", after: 0, path: `${firstMirror}$` });
     const { code, stderr } = await bootstrap(...both);
@@ -131,7 +135,7 @@ t.test("a mirror that fails", async (t) => {
     t.equal(await controllerFiles(machine), sound);
   });
 
-  await scenario(t, "if no mirror delivers the file, the error contains the failure of each mirror", async (t) => {
+  await scenario(t, "if every mirror fails, the error reports the failure of each mirror", async (t) => {
     await forget();
     await testbed.mirror.setFaults(
       { kind: "status", status: 404, path: firstMirror },

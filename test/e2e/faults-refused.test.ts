@@ -14,7 +14,7 @@ import { failsWith, fingerprint, journal, openScene, scenario } from "../fixture
 import { issue, makeAuthority, makeKey, subjectAlternativeNames } from "../testbed/index.ts";
 import type { RunResult } from "../testbed/index.ts";
 
-t.test("refusals before any change", async (t) => {
+t.test("bootstrap refuses invalid input and unsuitable machines before changing anything", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, node } = scene;
 
@@ -32,7 +32,7 @@ t.test("refusals before any change", async (t) => {
     t.strictSame(await state(), fresh, "nothing was changed");
   };
 
-  await scenario(t, "invalid arguments and khw.yaml", async (t) => {
+  await scenario(t, "invalid arguments and an invalid khw.yaml are refused", async (t) => {
     const flags: readonly (readonly [string, string, ErrorCode, RegExp])[] = [
       ["--kubernetes-version", "v9.99.0", "INVALID_ARGUMENT", /--kubernetes-version: "v9\.99\.0"/],
       ["--kubernetes-version", "1.21.0; rm -rf /", "INVALID_ARGUMENT", /--kubernetes-version: "1\.21\.0; rm -rf \/"/],
@@ -52,7 +52,7 @@ t.test("refusals before any change", async (t) => {
     await refused(t, attempt, { kind: "CONFIG_INVALID", said: [/wrong\.yaml:4\b.*line break/s] });
   });
 
-  await scenario(t, "invalid credential files", async (t) => {
+  await scenario(t, "invalid credential files are refused with the file and the reason", async (t) => {
     const names = subjectAlternativeNames(testbed);
     const without = (name: string): readonly string[] => names.filter((each) => each !== `IP:${name}`);
     const spoil: readonly (readonly [(folder: string) => Promise<unknown>, RegExp])[] = [
@@ -85,7 +85,7 @@ t.test("refusals before any change", async (t) => {
     t.strictSame(await state(), fresh, "nothing was changed");
   });
 
-  await scenario(t, "a caller without permission", async (t) => {
+  await scenario(t, "callers with a missing, untrusted, expired or unprivileged certificate are refused", async (t) => {
     const pki = join(workstation.folder, "khw-pki");
     const as = (name: string): readonly string[] => [
       `--management-certificate=${join(pki, `${name}.pem`)}`,
@@ -132,39 +132,43 @@ t.test("refusals before any change", async (t) => {
     );
   });
 
-  await scenario(t, "a metadata server that is down, sends garbage, or is an impostor", async (t) => {
-    const agentOf = async (): Promise<string> =>
-      node(1).must(["systemctl", "show", "--property=MainPID,NRestarts", "khw-agent.service"]);
-    await testbed.metadata.setFaults({ kind: "drop" });
-    await Promise.all(testbed.nodes.map((each) => each.must(["systemctl", "restart", "khw-agent.service"])));
-    const agent = await agentOf();
-    const faults = [
-      [{ kind: "drop" }, /controller-1.*: metadata server: .* did not answer within 8 s; last: /],
-      [
-        { kind: "delay" },
-        /controller-1.*: metadata server: .* did not answer within 8 s; last: .*no answer within 3 s/,
-      ],
-      [{ kind: "body", body: "<html>Sign in</html>" }, /controller-1.*: metadata server: .*"<html>Sign in<\/html>" /],
-      [{ kind: "unsigned" }, /controller-1.*: metadata server: .* is not Google's: .* Metadata-Flavor: Google/],
-    ] as const;
-    for (const [fault, said] of faults) {
-      await testbed.metadata.setFaults(fault);
-      const start = performance.now();
-      failsWith(t, await bootstrap(), "METADATA_UNAVAILABLE", [said, /\(.+\)$/m]);
-      t.ok(performance.now() - start < 30_000, "in limited time");
-    }
-    t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), "this machine's identity is unknown");
+  await scenario(
+    t,
+    "a metadata server that is down, sends garbage or is an impostor is reported within 30 s",
+    async (t) => {
+      const agentOf = async (): Promise<string> =>
+        node(1).must(["systemctl", "show", "--property=MainPID,NRestarts", "khw-agent.service"]);
+      await testbed.metadata.setFaults({ kind: "drop" });
+      await Promise.all(testbed.nodes.map((each) => each.must(["systemctl", "restart", "khw-agent.service"])));
+      const agent = await agentOf();
+      const faults = [
+        [{ kind: "drop" }, /controller-1.*: metadata server: .* did not answer within 8 s; last: /],
+        [
+          { kind: "delay" },
+          /controller-1.*: metadata server: .* did not answer within 8 s; last: .*no answer within 3 s/,
+        ],
+        [{ kind: "body", body: "<html>Sign in</html>" }, /controller-1.*: metadata server: .*"<html>Sign in<\/html>" /],
+        [{ kind: "unsigned" }, /controller-1.*: metadata server: .* is not Google's: .* Metadata-Flavor: Google/],
+      ] as const;
+      for (const [fault, said] of faults) {
+        await testbed.metadata.setFaults(fault);
+        const start = performance.now();
+        failsWith(t, await bootstrap(), "METADATA_UNAVAILABLE", [said, /\(.+\)$/m]);
+        t.ok(performance.now() - start < 30_000, "in limited time");
+      }
+      t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), "this machine's identity is unknown");
 
-    await testbed.metadata.setFaults();
-    t.equal((await workstation.khw(["plan", "--nodes", "controller-0,1,2"])).code, 2);
-    t.equal(await agentOf(), agent, "the same agent serves when the metadata server is back");
-    t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), /Status: "serving"/);
-    t.strictSame(await state(), fresh, "nothing was changed");
-  });
+      await testbed.metadata.setFaults();
+      t.equal((await workstation.khw(["plan", "--nodes", "controller-0,1,2"])).code, 2);
+      t.equal(await agentOf(), agent, "the same agent serves when the metadata server is back");
+      t.match(await node(1).must(["systemctl", "status", "khw-agent.service"]), /Status: "serving"/);
+      t.strictSame(await state(), fresh, "nothing was changed");
+    },
+  );
 
   await scenario(
     t,
-    "taken ports, a full disk, a wrong clock and an etcd without a majority, all reported in one run",
+    "ports in use, a full disk, clock skew and etcd without quorum are all reported in one run",
     async (t) => {
       const [first, second, third] = [node(0), node(1), node(2)];
       const take = async (port: number): Promise<unknown> =>
@@ -205,7 +209,7 @@ t.test("refusals before any change", async (t) => {
     },
   );
 
-  await scenario(t, "after all repairs, the same command succeeds", async (t) => {
+  await scenario(t, "the same command succeeds once all problems are fixed", async (t) => {
     const { code, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
   });

@@ -49,7 +49,7 @@ t.test("the real gcloud accepts the emulator as the Compute Engine API", { skip 
   const shell = async (script: string) => (await run("bash", ["-euc", script], { env })).stdout;
   const gcloud = async (words: string): Promise<unknown> => JSON.parse(await shell(`gcloud ${words} --format json`));
 
-  await t.test("the lab's block runs, and gcloud reads the same values as REST", async (t) => {
+  await t.test("the lab's commands succeed, and gcloud reads the same values as the REST API returns", async (t) => {
     await shell(await labCommands());
     const described = {
       "http-health-checks describe kubernetes": {
@@ -82,7 +82,7 @@ t.test("the real gcloud accepts the emulator as the Compute Engine API", { skip 
     }
   });
 
-  await t.test("lists and health", async (t) => {
+  await t.test("gcloud lists resources with filters and reads the health of the target pool", async (t) => {
     t.match(await gcloud("compute forwarding-rules list"), [{ name: "kubernetes-forwarding-rule" }]);
     t.match(await gcloud("compute firewall-rules list"), [{ name: /allow-health-check$/ }]);
     t.match(await gcloud("compute instances list --filter name=controller-1"), [{ name: "controller-1" }]);
@@ -92,7 +92,7 @@ t.test("the real gcloud accepts the emulator as the Compute Engine API", { skip 
     );
   });
 
-  await t.test("gcloud understands the refusals", async (t) => {
+  await t.test("gcloud reports the emulator's errors correctly", async (t) => {
     await t.rejects(shell("gcloud compute target-pools create kubernetes-target-pool"), /already exists/);
     await t.rejects(shell("gcloud compute target-pools delete kubernetes-target-pool"), /already being used by/);
     const batch = "gcloud compute addresses delete nothing1 nothing2";

@@ -8,12 +8,12 @@ import { must } from "../testbed/command.ts";
 
 const root = join(import.meta.dirname, "../..");
 
-t.test("an agent on a machine that is not a controller yet", async (t) => {
+t.test("third-party clients can use an agent on a machine that is not yet a controller", async (t) => {
   await using scene = await openScene(1);
   const { testbed, workstation } = scene;
   const node = scene.node(0);
 
-  await t.test("a program in another language calls the agent with only the .proto files", async (t) => {
+  await t.test("a Python client can call the agent using only the .proto files", async (t) => {
     const descriptors = join(workstation.folder, "descriptors.binpb");
     t.teardown(() => rm(descriptors, { force: true }));
     const protos = ["khw/agent/v1/agent.proto", "grpc/health/v1/health.proto", "grpc/reflection/v1/reflection.proto"];
@@ -51,13 +51,13 @@ t.test("an agent on a machine that is not a controller yet", async (t) => {
     );
   });
 
-  await t.test("no process reads a journal that is no longer followed", async (t) => {
+  await t.test("journalctl exits when no client follows the journal any longer", async (t) => {
     const reading = async (): Promise<boolean> => (await node.run(["pgrep", "-x", "journalctl"])).code === 0;
     for (let look = 0; look < 50 && (await reading()); look++) await setTimeout(100);
     t.notOk(await reading());
   });
 
-  await t.test("Prometheus' own parser reads the metrics", async (t) => {
+  await t.test("Prometheus's own parser accepts the agent's metrics", async (t) => {
     const parse = `
 import json, sys
 from prometheus_client.parser import text_string_to_metric_families

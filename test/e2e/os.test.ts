@@ -71,7 +71,7 @@ const service = (lines: readonly string[]): string =>
 const unit = "khw-trial.service";
 const unitFile = `/etc/systemd/system/${unit}`;
 
-t.test("the life of a unit", async (t) => {
+t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) => {
   t.same(await journalOf(unit), []);
   t.match(await statusOf(unit), {
     loadState: "not-found",
@@ -105,7 +105,7 @@ t.test("the life of a unit", async (t) => {
   const [inode, device] = (await node.must(["stat", "-L", "-c", "%i %d", "/bin/sleep"])).trim().split(" ");
   t.match(program?.result, { inode, device, environment: { KHW_INPUTS: "sha256:1" } });
 
-  await t.test("a file changed on disk is noticed, and loaded by a reload", async (t) => {
+  await t.test("a unit file changed on disk is detected, and a daemon reload loads it", async (t) => {
     await put(unitFile, service([...lines, "Environment=KHW_INPUTS=sha256:2"]));
     t.equal((await statusOf(unit)).needsReload, true);
     await make({ ...systemd("reload"), background: true }, systemd("reload"), systemd("restart", unit));
@@ -116,7 +116,7 @@ t.test("the life of a unit", async (t) => {
     t.match(restarted?.result, { environment: { KHW_INPUTS: "sha256:2" } });
   });
 
-  await t.test("a reload of the service changes the time of its last state change, but not its process", async (t) => {
+  await t.test("reloading a service updates the time of its last state change but keeps its process", async (t) => {
     const before = await statusOf(unit);
     const [reloaded] = await make(systemd("reloadService", unit));
     t.equal(reloaded?.error, undefined);
@@ -126,14 +126,14 @@ t.test("the life of a unit", async (t) => {
     t.ok(after.stateSince > before.stateSince);
   });
 
-  await t.test("a change is reported, and the wait ends with the abort", async (t) => {
+  await t.test("a wait for a unit change ends when the unit changes or the caller aborts", async (t) => {
     const [changed] = await make({ ...systemd("changed", unit), background: true }, systemd("restart", unit));
     t.equal(changed?.error, undefined);
     const [nothing] = await make({ ...systemd("changed", unit), abortAfterMillis: 300 });
     t.match(nothing?.error, { message: /aborted/ });
   });
 
-  await t.test("its end is reported at once, after its files have been read again", async (t) => {
+  await t.test("the watch reports a killed unit within 100 ms and rereads the unit's files", async (t) => {
     const [killed, again, reloaded] = await make<{ millis: number; subState: string } & number>(
       { adapter: "watch", method: "kill", args: [unit] },
       systemd("start", unit),
@@ -146,21 +146,24 @@ t.test("the life of a unit", async (t) => {
     t.ok((reloaded?.result ?? 0) > 0);
   });
 
-  await t.test("how the unit ended is reported as in the journal, until it runs again", async (t) => {
-    await node.must(["systemctl", "kill", "--signal=KILL", unit]);
-    await written(unit, `${unit}: Failed with result 'signal'`, 2);
-    const [ended, , running] = await make<string[]>(
-      systemd("ending", unit),
-      systemd("start", unit),
-      systemd("ending", unit),
-    );
-    t.equal(ended?.result?.length, 2);
-    const said = await node.must(["journalctl", "--output=cat", "--unit", unit]);
-    for (const line of ended?.result ?? []) t.ok(said.includes(line), line);
-    t.same(running?.result, []);
-  });
+  await t.test(
+    "the reason for the unit's exit is reported in the journal's words until the unit runs again",
+    async (t) => {
+      await node.must(["systemctl", "kill", "--signal=KILL", unit]);
+      await written(unit, `${unit}: Failed with result 'signal'`, 2);
+      const [ended, , running] = await make<string[]>(
+        systemd("ending", unit),
+        systemd("start", unit),
+        systemd("ending", unit),
+      );
+      t.equal(ended?.result?.length, 2);
+      const said = await node.must(["journalctl", "--output=cat", "--unit", unit]);
+      for (const line of ended?.result ?? []) t.ok(said.includes(line), line);
+      t.same(running?.result, []);
+    },
+  );
 
-  await t.test("a process that does not react is killed with all its children, and starts again at once", async (t) => {
+  await t.test("a stopped process is killed together with its children, and the unit restarts at once", async (t) => {
     const { mainPid } = await statusOf(unit);
     await node.must(["kill", "-STOP", String(mainPid)]);
     const begun = Date.now();
@@ -173,7 +176,7 @@ t.test("the life of a unit", async (t) => {
     t.not((await statusOf(unit)).mainPid, mainPid);
   });
 
-  await t.test("a missing unit needs no kill", async (t) => {
+  await t.test("killing a unit that does not exist succeeds without doing anything", async (t) => {
     const done = await make(systemd("kill", "khw-none.service"), systemd("resetFailed", "khw-none.service"));
     t.same(
       done.map(({ error }) => error),
@@ -181,7 +184,7 @@ t.test("the life of a unit", async (t) => {
     );
   });
 
-  await t.test("it stops", async (t) => {
+  await t.test("stopping the unit leaves it inactive without a process", async (t) => {
     const [stopped] = await make(systemd("stop", unit));
     t.equal(stopped?.error, undefined);
     t.match(await statusOf(unit), { activeState: "inactive", mainPid: 0 });
@@ -220,7 +223,7 @@ t.test("a failed start is reported with the reason and only the journal of that 
   t.match((await journalOf(absent)).join("\n"), /No such file or directory/);
 });
 
-t.test("systemd's refusal is an error in systemd's words; an invalid name is not sent to systemd", async (t) => {
+t.test("a refusal by systemd is reported in systemd's words; an invalid unit name never reaches systemd", async (t) => {
   const [unknown, masked, name] = await make(
     systemd("start", "khw-none.service"),
     systemd("enable", "khw-none.service"),
@@ -231,7 +234,7 @@ t.test("systemd's refusal is an error in systemd's words; an invalid name is not
   t.match(name?.error, { code: "INVALID_ARGUMENT" });
 });
 
-t.test("many calls at once are all answered: the bus allows 128 open calls", async (t) => {
+t.test("40 concurrent calls all succeed although the bus allows only 128 open calls", async (t) => {
   const outcomes = await make<UnitStatus>(
     ...Array.from({ length: 40 }, (): Call => ({ ...systemd("unit", "dbus.service"), background: true })),
   );
@@ -241,7 +244,7 @@ t.test("many calls at once are all answered: the bus allows 128 open calls", asy
   );
 });
 
-t.test("an abort ends the wait for a start that never ends", async (t) => {
+t.test("an abort ends the wait for a unit that never finishes starting", async (t) => {
   const slow = "khw-slow.service";
   await put(`/etc/systemd/system/${slow}`, service(["Type=notify", "ExecStart=/bin/sleep infinity"]));
   const [, started] = await make(systemd("reload"), { ...systemd("start", slow), abortAfterMillis: 500 });
@@ -249,7 +252,7 @@ t.test("an abort ends the wait for a start that never ends", async (t) => {
   await make(systemd("stop", slow));
 });
 
-t.test("a restart of the bus fails the calls in progress, and later calls succeed", async (t) => {
+t.test("a restart of D-Bus fails the calls in progress, and later calls succeed", async (t) => {
   const wait: Call = { adapter: "clock", method: "delay", args: [3000] };
   const [changed, restarted, , found, started] = await make(
     { ...systemd("changed", unit), background: true },
@@ -264,7 +267,7 @@ t.test("a restart of the bus fails the calls in progress, and later calls succee
   t.equal(changed?.error, undefined, "all waiting callers look again");
 });
 
-t.test("the process that listens on a port is found", async (t) => {
+t.test("no process is reported for a port without a listener", async (t) => {
   const [nobody] = await make({ adapter: "probes", method: "listener", args: [80] });
   t.equal(nobody?.result, undefined);
 });
@@ -272,23 +275,29 @@ t.test("the process that listens on a port is found", async (t) => {
 t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
-  await t.test("waits for a held lock up to a deadline, and names its holder", async (t) => {
-    // The lock that dpkg and apt take is an fcntl lock, with the struct flock of 64-bit Linux.
-    const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
-    const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
-    const asHolder = ["systemd-run", "--quiet", "--collect", "--unit=holder"];
-    const readyFirst = ["--property=Type=notify", "--property=NotifyAccess=all"];
-    for (const file of ["/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"]) {
-      await node.must([...asHolder, ...readyFirst, "perl", "-e", hold, file]);
-      const [installed] = await make(packages("install", "nginx"));
-      await node.must(["systemctl", "stop", "holder.service"]);
-      const who = String.raw`perl \(pid \d+\), which holds ${file}`;
-      t.match(installed?.error, { code: "PACKAGE_FAILED", message: new RegExp(`still waiting for ${who} after 4 s`) });
-      t.match(installed?.said.at(-1), new RegExp(`waiting for ${who}`));
-    }
-  });
+  await t.test(
+    "an installation waits for the dpkg or apt lock until a deadline and names the lock holder",
+    async (t) => {
+      // The lock that dpkg and apt take is an fcntl lock, with the struct flock of 64-bit Linux.
+      const lock = "my $lock = pack('s s x4 q q i x4', F_WRLCK, 0, 0, 0, 0); fcntl(F, F_SETLK, $lock) or die;";
+      const hold = `use Fcntl; open(F, '+>>', $ARGV[0]); ${lock} system('systemd-notify', '--ready'); sleep 60`;
+      const asHolder = ["systemd-run", "--quiet", "--collect", "--unit=holder"];
+      const readyFirst = ["--property=Type=notify", "--property=NotifyAccess=all"];
+      for (const file of ["/var/lib/dpkg/lock-frontend", "/var/lib/apt/lists/lock"]) {
+        await node.must([...asHolder, ...readyFirst, "perl", "-e", hold, file]);
+        const [installed] = await make(packages("install", "nginx"));
+        await node.must(["systemctl", "stop", "holder.service"]);
+        const who = String.raw`perl \(pid \d+\), which holds ${file}`;
+        t.match(installed?.error, {
+          code: "PACKAGE_FAILED",
+          message: new RegExp(`still waiting for ${who} after 4 s`),
+        });
+        t.match(installed?.said.at(-1), new RegExp(`waiting for ${who}`));
+      }
+    },
+  );
 
-  await t.test("after an aborted installation no unit remains, and the package can be installed", async (t) => {
+  await t.test("an aborted installation leaves no transient unit behind", async (t) => {
     await testbed.packages.setFaults({ kind: "stall", path: String.raw`\.deb$`, after: 1000 });
     const [aborted] = await make({ ...packages("install", "nginx"), abortAfterMillis: 3000 });
     await testbed.packages.setFaults();
@@ -296,7 +305,7 @@ t.test("a package", async (t) => {
     t.equal(await node.must(["systemctl", "list-units", "--all", "--plain", "--no-legend", "khw-apt-*"]), "");
   });
 
-  await t.test("is installed, reports progress, and tests its configuration", async (t) => {
+  await t.test("installing nginx succeeds, reports progress, and leaves a valid configuration", async (t) => {
     const [installed, version, tested] = await make(
       packages("install", "nginx"),
       packages("installed", "nginx"),
@@ -314,7 +323,7 @@ t.test("a package", async (t) => {
     t.match(listener?.result, { name: "nginx" });
   });
 
-  await t.test("after an interruption, dpkg is repaired first", async (t) => {
+  await t.test("an interrupted dpkg run is repaired before the package is installed", async (t) => {
     // A killed dpkg leaves behind a status change that is not in the main file yet.
     const entry = "Package: nginx\nStatus: install ok half-configured\n";
     const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
@@ -332,14 +341,14 @@ t.test("a package", async (t) => {
     t.equal(announced.length, 2, "the packages to add are determined again after the repair");
   });
 
-  await t.test("a broken configuration is reported in nginx's words", async (t) => {
+  await t.test("a broken nginx configuration is reported in nginx's words", async (t) => {
     await put("/etc/nginx/conf.d/broken.conf", "nonsense on;\n");
     const [tested] = await make(packages("testNginx"));
     t.match(tested?.error, { code: "SERVICE_FAILED", message: /unknown directive "nonsense"/ });
     await node.must(["rm", "/etc/nginx/conf.d/broken.conf"]);
   });
 
-  await t.test("an unknown package is an error in apt's words", async (t) => {
+  await t.test("an unknown package is reported in apt's words", async (t) => {
     const [installed] = await make(packages("install", "khw-no-such-package"));
     t.match(installed?.error, { code: "PACKAGE_FAILED", message: /Unable to locate package khw-no-such-package/ });
   });

@@ -37,7 +37,7 @@ async function processes(node: TestbedNode, units: readonly string[]): Promise<s
   return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...units]);
 }
 
-t.test("the agent as a supervisor", async (t) => {
+t.test("the agent supervises the control plane", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, node } = scene;
   const bootstrapped = await scene.bootstrap();
@@ -46,7 +46,7 @@ t.test("the agent as a supervisor", async (t) => {
   const settled = (): Promise<void> => allWell(testbed.nodes, watch, deadlineMillis);
   await settled();
 
-  await scenario(t, "a fault of each kind is seen and repaired", async (t) => {
+  await scenario(t, "a fault of each kind is detected and repaired", async (t) => {
     await Promise.all(
       testbed.nodes.map(async (node, index) => {
         for (const [, name] of kinds.filter(([at]) => at === index)) {
@@ -59,7 +59,7 @@ t.test("the agent as a supervisor", async (t) => {
     await settled();
   });
 
-  await scenario(t, "etcd without quorum: no API server is restarted, and status gives the reason", async (t) => {
+  await scenario(t, "if etcd loses quorum, no API server is restarted, and status reports the reason", async (t) => {
     const stopped = [node(1), node(2)];
     const before = await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"])));
     const supervised = () =>
@@ -97,7 +97,7 @@ t.test("the agent as a supervisor", async (t) => {
     t.strictSame(supervised(), restarts, "and no restart by the agent");
   });
 
-  await scenario(t, "a node that lost its power recovers without a client", async (t) => {
+  await scenario(t, "a node recovers from a power loss without a client", async (t) => {
     const first = node(0);
     const start = performance.now();
     const lost = gone(first);
@@ -109,25 +109,21 @@ t.test("the agent as a supervisor", async (t) => {
     t.equal(await first.must(["systemctl", "is-active", ...components, "nginx", "etcd"]), "active\n".repeat(5));
   });
 
-  await scenario(
-    t,
-    "a killed agent starts again, keeps its history, and did not disturb the control plane",
-    async (t) => {
-      const first = node(1);
-      const units = [...components, "nginx", "etcd"];
-      const before = await processes(first, units);
-      const { history } = await watch.ask(first.name);
-      const lost = gone(first);
-      await first.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
-      await lost;
-      await settled();
-      t.equal(await processes(first, units), before);
-      const { history: after } = await watch.ask(first.name);
-      t.ok(history.length > 0, "there is a history");
-      t.strictSame(after.slice(0, history.length), history, "the history before the kill is unchanged");
-      t.ok(after.length > history.length, "and the agent's restart was added");
-    },
-  );
+  await scenario(t, "a killed agent restarts, keeps its history, and does not disturb the control plane", async (t) => {
+    const first = node(1);
+    const units = [...components, "nginx", "etcd"];
+    const before = await processes(first, units);
+    const { history } = await watch.ask(first.name);
+    const lost = gone(first);
+    await first.must(["systemctl", "kill", "--signal=KILL", "--kill-whom=main", "khw-agent.service"]);
+    await lost;
+    await settled();
+    t.equal(await processes(first, units), before);
+    const { history: after } = await watch.ask(first.name);
+    t.ok(history.length > 0, "there is a history");
+    t.strictSame(after.slice(0, history.length), history, "the history before the kill is unchanged");
+    t.ok(after.length > history.length, "and the agent's restart was added");
+  });
 
   function gone({ name }: TestbedNode): Promise<true> {
     const signal = AbortSignal.timeout(60_000);

@@ -50,14 +50,14 @@ async function off(node: TestbedNode): Promise<void> {
   }
 }
 
-t.test("three machines on one host", async (t) => {
+t.test("the testbed runs three machines on one host", async (t) => {
   const began = performance.now();
   const testbed = await startTestbed();
   t.teardown(() => testbed.stop());
   t.comment(`three machines and an etcd cluster: ${((performance.now() - began) / 1000).toFixed(1)} s`);
   const node = first(testbed);
 
-  await t.test("each runs systemd without a failed unit", async (t) => {
+  await t.test("each machine runs systemd without a failed unit", async (t) => {
     t.same(
       testbed.nodes.map(({ name, address }) => [name, address]),
       [
@@ -72,7 +72,7 @@ t.test("three machines on one host", async (t) => {
     }
   });
 
-  await t.test("a service may be sandboxed as on a real machine", async (t) => {
+  await t.test("a service can be sandboxed as on a real machine", async (t) => {
     const properties = ["ProtectSystem=strict", "PrivateTmp=yes", "PrivateDevices=yes", "ProtectKernelTunables=yes"];
     const more = [
       "ProtectHome=yes",
@@ -85,7 +85,7 @@ t.test("three machines on one host", async (t) => {
     t.match(await node.run(sandboxed), { code: 1, stderr: /Read-only file system/ });
   });
 
-  await t.test("the metadata server recognizes the caller", async (t) => {
+  await t.test("the metadata server gives each machine its own metadata", async (t) => {
     for (const each of testbed.nodes) {
       const { name, address, externalAddress } = each;
       const get = (path: string): Promise<string> => each.must(["curl", "-sSf", "-H", flavor, `${metadata}/${path}`]);
@@ -101,7 +101,7 @@ t.test("three machines on one host", async (t) => {
     t.match(signed, /^HTTP\/1.1 404 [^]*Metadata-Flavor: Google/);
   });
 
-  await t.test("the metadata server misbehaves as configured", async (t) => {
+  await t.test("the metadata server injects the configured faults", async (t) => {
     const get = (): ReturnType<TestbedNode["run"]> =>
       node.run(["curl", "-sSi", "--max-time", "2", "-H", flavor, `${metadata}/instance/name`]);
     t.teardown(() => testbed.metadata.setFaults());
@@ -131,7 +131,7 @@ t.test("three machines on one host", async (t) => {
     t.match(await node.must(["curl", "-sSfI", second]), /ETag/i);
   });
 
-  await t.test("the mirror misbehaves as configured", async (t) => {
+  await t.test("the mirror injects the configured faults", async (t) => {
     const url = `${testbed.mirrorUrl}/v1.21.0/bin/linux/${process.arch === "arm64" ? "arm64" : "amd64"}/kubectl`;
     const get = (to: string): ReturnType<TestbedNode["run"]> =>
       node.run(["curl", "-sSf", "--max-time", "3", "-o", to, url]);
@@ -151,7 +151,7 @@ t.test("three machines on one host", async (t) => {
     t.equal(await node.must(["curl", "-sSf", `${url}.sha256`]), "0".repeat(64));
   });
 
-  await t.test("etcd is one healthy cluster, over TLS with client certificates", async (t) => {
+  await t.test("etcd is one healthy cluster and requires client certificates over TLS", async (t) => {
     const keys = ["--cacert=/etc/etcd/ca.pem", "--cert=/etc/etcd/kubernetes.pem", "--key=/etc/etcd/kubernetes-key.pem"];
     const health = await node.run(["etcdctl", ...keys, "endpoint", "health", "--cluster"]);
     t.equal(health.code, 0);
@@ -159,7 +159,7 @@ t.test("three machines on one host", async (t) => {
     t.not((await node.run(["curl", "-sSk", "https://10.240.0.11:2379/health"])).code, 0, "not without a certificate");
   });
 
-  await t.test("the credentials are the labs', and each can be damaged", async (t) => {
+  await t.test("the credentials match those of the labs, and tests can replace them with invalid ones", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "testbed-"));
     t.teardown(() => rm(folder, { recursive: true }));
     await must(["cp", "-a", `${testbed.credentials}/.`, folder]);
@@ -192,7 +192,7 @@ t.test("three machines on one host", async (t) => {
     );
   });
 
-  await t.test("apt installs nginx", async (t) => {
+  await t.test("apt installs nginx on a machine", async (t) => {
     await node.must(["apt-get", "-qq", "update"]);
     await node.must(["apt-get", "-qq", "-y", "install", "nginx"], { env: { DEBIAN_FRONTEND: "noninteractive" } });
     t.equal(await node.must(["systemctl", "is-active", "nginx"]), "active\n");
@@ -205,13 +205,13 @@ t.test("three machines on one host", async (t) => {
     t.ok((await testbed.packages.log()).some(({ path }) => path.includes("%2b")));
   });
 
-  await t.test("the Compute Engine API serves machines and workstation", async (t) => {
+  await t.test("the Compute Engine API is reachable from the machines and the workstation", async (t) => {
     const url = `${testbed.computeUrl}projects/khw-testbed/zones/us-west1-c/instances`;
     for (const each of [node, testbed]) t.match(await each.must(["curl", "-sSf", url]), /"controller-2"/);
     t.match(await testbed.compute.log(), [{ method: "GET" }, { method: "GET" }]);
   });
 
-  await t.test("files and folders can be copied to a machine, with their modes", async (t) => {
+  await t.test("files and folders keep their modes when they are copied to a machine", async (t) => {
     const folder = await mkdtemp(join(tmpdir(), "testbed-"));
     t.teardown(() => rm(folder, { recursive: true }));
     await mkdir(join(folder, "sub"));
@@ -224,7 +224,7 @@ t.test("three machines on one host", async (t) => {
     );
   });
 
-  await t.test("a machine without its cable is unreachable, but healthy", async (t) => {
+  await t.test("a machine that is disconnected from the network is unreachable but keeps running", async (t) => {
     const ping = ["curl", "-sS", "-o", "/dev/null", "--connect-timeout", "1", `http://${node.address}/`];
     await node.disconnect();
     t.equal((await testbed.run(ping)).code, 28, "curl: timed out");
@@ -233,7 +233,7 @@ t.test("three machines on one host", async (t) => {
     t.equal((await testbed.run(ping)).code, 0);
   });
 
-  await t.test("a service's clock can be wrong", async (t) => {
+  await t.test("the clock of a single service can be skewed", async (t) => {
     const unit = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'date +%%s >/tmp/clock'\n";
     await node.must(["tee", "/run/systemd/system/clock.service"], { input: unit });
     const offset = async (): Promise<number> => {
@@ -273,27 +273,30 @@ t.test("three machines on one host", async (t) => {
     await node.must(["systemctl", "start", "etcd", "nginx"]);
   });
 
-  await t.test("all machines lose power and come back", async () => {
+  await t.test("all machines come back after a simultaneous power loss", async () => {
     await Promise.all(testbed.nodes.map((each) => each.powerOff()));
     await Promise.all(testbed.nodes.map((each) => each.powerOn()));
     await Promise.all(testbed.nodes.map((each) => each.must(["systemctl", "start", "etcd"])));
   });
 
-  await t.test("another process can find the testbed by name, and nothing remains after a stop", async (t) => {
-    const listeners = process.listenerCount("SIGTERM");
-    const found = await findTestbed(testbed.id);
-    t.equal(found?.nodes.length, 3);
-    t.equal(found && first(found).leaderPid, node.leaderPid);
-    t.not((await traces(testbed.id)).length, 0);
-    await found?.stop();
-    t.same(await traces(testbed.id), []);
-    t.equal(await findTestbed(testbed.id), undefined);
-    await testbed.stop();
-    t.equal(process.listenerCount("SIGTERM"), listeners - 1, "its owner no longer listens for the signal");
-  });
+  await t.test(
+    "another process can find the testbed by name, and stopping the testbed leaves nothing behind",
+    async (t) => {
+      const listeners = process.listenerCount("SIGTERM");
+      const found = await findTestbed(testbed.id);
+      t.equal(found?.nodes.length, 3);
+      t.equal(found && first(found).leaderPid, node.leaderPid);
+      t.not((await traces(testbed.id)).length, 0);
+      await found?.stop();
+      t.same(await traces(testbed.id), []);
+      t.equal(await findTestbed(testbed.id), undefined);
+      await testbed.stop();
+      t.equal(process.listenerCount("SIGTERM"), listeners - 1, "its owner no longer listens for the signal");
+    },
+  );
 });
 
-t.test("the next start removes the remains of a killed owner", async (t) => {
+t.test("the next start removes everything that a killed testbed process left behind", async (t) => {
   const script = `
     import { startTestbed } from ${JSON.stringify(join(import.meta.dirname, "../testbed/index.ts"))};
     const { id } = await startTestbed({ nodes: 1, withEtcd: false });
@@ -322,7 +325,7 @@ t.test("the next start removes the remains of a killed owner", async (t) => {
   t.ok((await readdir(stateRoot)).includes(testbed.id), "a testbed with a live owner stays");
 });
 
-t.test("if a machine cannot boot, the error contains its console output, and nothing remains", async (t) => {
+t.test("if a machine cannot boot, the error contains its console output, and the testbed cleans up", async (t) => {
   await t.rejects(startTestbed({ name: "Not a name" }), /not a testbed name/);
   await using testbed = await startTestbed({ nodes: 1, withEtcd: false, name: "broken-boot" });
   await t.rejects(startTestbed({ name: "broken-boot" }), /already exists/);

@@ -32,7 +32,7 @@ function changed({ kind }: WatchStatusResponse): Component | undefined {
   return kind?.$case === "change" ? kind.value.components[0] : undefined;
 }
 
-t.test("a watcher first gets the whole state, then each change at once", async (t) => {
+t.test("a status watcher first gets the full state, then each change immediately", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
@@ -49,7 +49,7 @@ t.test("a watcher first gets the whole state, then each change at once", async (
   watch.cancel();
 });
 
-t.test("a watcher that does not read gets no backlog, but only the newest state when it reads again", async (t) => {
+t.test("a watcher that pauses reading gets only the newest state, not a backlog, when it resumes", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
@@ -74,7 +74,7 @@ t.test("a watcher that does not read gets no backlog, but only the newest state 
   watch.cancel();
 });
 
-t.test("a disconnected watcher is forgotten", async (t) => {
+t.test("a watcher that disconnects is removed without logging a failure", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const leaving = clientOf(agent, await agent.identity("viewer"));
@@ -96,7 +96,7 @@ t.test("a disconnected watcher is forgotten", async (t) => {
   );
 });
 
-t.test("an agent that ends closes its watch streams and does not wait for the watchers", async (t) => {
+t.test("a stopping agent closes its watch streams without waiting for the watchers", async (t) => {
   const { agent, client } = await open(t);
   const streams = [client.watchStatus({}), client.listEvents({ ...all, follow: true })];
   const [watched, listened] = streams.map((stream) => refusal(stream));
@@ -108,7 +108,7 @@ t.test("an agent that ends closes its watch streams and does not wait for the wa
   t.ok(Date.now() - began < 1_500, "the streams ended before the listener closed them");
 });
 
-t.test("the journal is streamed line by line, only for khw's components", async (t) => {
+t.test("journals are streamed line by line, and only for khw's components", async (t) => {
   const os = labMachine();
   const line = (text: string, timeUnixMillis: number): LogEntry => ({ timeUnixMillis, text, priority: 6, pid: 7 });
   const many = Array.from({ length: 5_000 }, (_, index) => line(`${index} ${"x".repeat(500)}`, index + 1));
@@ -132,7 +132,7 @@ t.test("the journal is streamed line by line, only for khw's components", async 
   }
 });
 
-t.test("the number of open journals is limited, in total and per caller, and an ended stream makes room", async (t) => {
+t.test("open journal streams are limited in total and per caller, and an ended stream frees its slot", async (t) => {
   const os = labMachine();
   os.journal.set("nginx.service", [{ timeUnixMillis: 1, text: "started", priority: 6, pid: 7 }]);
   const { agent, client } = await open(t, os);
@@ -165,7 +165,7 @@ t.test("the number of open journals is limited, in total and per caller, and an 
   t.match(again, { text: "started" });
 });
 
-t.test("events come oldest first, from a given time on or only the newest few, and new events follow", async (t) => {
+t.test("events are listed oldest first, can be limited by time or count, and can be followed", async (t) => {
   const { agent, client, os } = await open(t);
   const { history } = await agent.node();
   const append = (message: string): void => {
@@ -203,7 +203,7 @@ t.test("events come oldest first, from a given time on or only the newest few, a
   following.cancel();
 });
 
-t.test("a viewer can read everything and change nothing; another node's agent can do neither", async (t) => {
+t.test("a viewer can read events but change nothing; another node's agent can do neither", async (t) => {
   const { agent } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   const other = clientOf(agent, await agent.identity("agent", "controller-1"));
@@ -228,7 +228,7 @@ t.test("a viewer can read everything and change nothing; another node's agent ca
 });
 
 t.test(
-  "an unknown component is not restarted, and no component is restarted while another operation holds the machine",
+  "a restart is refused for an unknown component and while another operation holds the machine lock",
   async (t) => {
     const { agent, client } = await open(t);
     for (const component of ["", "sshd", "khw-agent", "nginx.service"]) {
@@ -251,7 +251,7 @@ t.test(
   },
 );
 
-t.test("on a controller, plan finds nothing, and drain, restart and undrain are recorded", async (t) => {
+t.test("on a converged controller, plan finds no drift, and drain, restart and undrain are recorded", async (t) => {
   const { client } = await open(t);
   await collect(client.apply({ desired: labState(), operationId: id }));
   const plan = await answer<GetPlanResponse>((done) => client.getPlan({}, done));
@@ -288,7 +288,7 @@ async function standard(agent: AgentServer, role: "admin" | "viewer") {
   };
 }
 
-t.test("admins and viewers can read the agent's health through the standard service", async (t) => {
+t.test("admins and viewers can read the agent's health through the standard gRPC health service", async (t) => {
   const { agent } = await open(t);
   for (const role of ["admin", "viewer"] as const) {
     const { health, reflection } = await standard(agent, role);
@@ -308,7 +308,7 @@ t.test("admins and viewers can read the agent's health through the standard serv
   }
 });
 
-t.test("without a certificate, health and reflection are refused", async (t) => {
+t.test("health and reflection calls are refused without a client certificate", async (t) => {
   const { agent } = await open(t);
   const channel = credentials.createSsl(Buffer.from(agent.authority.certificate));
   const options = { "grpc.ssl_target_name_override": "controller-0" };
@@ -322,7 +322,7 @@ t.test("without a certificate, health and reflection are refused", async (t) => 
   t.match(describeFailure(error), unknown);
 });
 
-t.test("an agent that does not know its machine reports not serving", async (t) => {
+t.test("an agent that cannot determine its machine's identity reports NOT_SERVING", async (t) => {
   const os = labMachine();
   const agent = await startAgent(os, { identity: () => Promise.reject(new Error("the metadata server is down")) });
   const { health, reflection } = await standard(agent, "viewer");
@@ -337,7 +337,7 @@ t.test("an agent that does not know its machine reports not serving", async (t) 
   watch.cancel();
 });
 
-t.test("the agent describes its contract by reflection", async (t) => {
+t.test("the agent describes its API through gRPC reflection", async (t) => {
   const { agent } = await open(t);
   const { health, reflection } = await standard(agent, "viewer");
   t.teardown(() => [health, reflection].forEach((client) => client.close()));

@@ -63,7 +63,7 @@ async function start(t: Test, os = labMachine()): Promise<AgentServer> {
   return agent;
 }
 
-t.test("an agent answers its node's client", async (t) => {
+t.test("a client can read an agent's info, status and plan", async (t) => {
   const node = await dial(t, await start(t));
   t.match(await node.info(never), { agentVersion: "1.2.3", identity: { name: "controller-0" } });
   t.match(await node.status(never), { machine: { cpus: 2 } });
@@ -73,7 +73,7 @@ t.test("an agent answers its node's client", async (t) => {
   );
 });
 
-t.test("agents are called directly, whatever proxy the environment sets", async (t) => {
+t.test("agents are called directly, even if the environment sets a proxy", async (t) => {
   const agent = await start(t);
   for (const variable of ["https_proxy", "http_proxy", "grpc_proxy"]) process.env[variable] = "http://127.0.0.1:9";
   t.teardown(() => {
@@ -83,7 +83,7 @@ t.test("agents are called directly, whatever proxy the environment sets", async 
   t.match(await node.info(never), { agentVersion: "1.2.3" });
 });
 
-t.test("a server with another node's certificate, or with one of another CA, is refused", async (t) => {
+t.test("the client refuses a server whose certificate is for another node or from another CA", async (t) => {
   const agent = await start(t);
   const other = await dial(t, agent, { name: "controller-1" });
   await t.rejects(other.info(never), {
@@ -96,7 +96,7 @@ t.test("a server with another node's certificate, or with one of another CA, is 
   await t.rejects(stranger.info(never), { code: "WRONG_NODE", message: /is not trusted/ });
 });
 
-t.test("a port without a listener is unreachable at once", async (t) => {
+t.test("a port without a listener is reported as unreachable without delay", async (t) => {
   const agent = await start(t);
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -110,7 +110,7 @@ t.test("a port without a listener is unreachable at once", async (t) => {
   t.ok(Date.now() - began < 5_000);
 });
 
-t.test("a refused caller gets the agent's message", async (t) => {
+t.test("a refused caller gets the agent's error message and hint", async (t) => {
   const agent = await start(t);
   const now = new Date();
   const stranger = await issue(await createAuthority(now), { name: "eve", role: "admin", days: 1 }, now);
@@ -134,7 +134,7 @@ t.test("a refused caller gets the agent's message", async (t) => {
   await t.rejects(viewer.preflight(labState(), never), { code: "PERMISSION_DENIED", hint: /khw:admin/ });
 });
 
-t.test("an agent's error arrives complete, with the node's name", async (t) => {
+t.test("an agent's error reaches the client with its code, message, hint and node name", async (t) => {
   const agent = await start(t);
   const node = await dial(t, agent);
   await t.rejects(node.plan(labState({ kubernetesVersion: "v9.99.0" }), never), {
@@ -145,7 +145,7 @@ t.test("an agent's error arrives complete, with the node's name", async (t) => {
   });
 });
 
-t.test("a caller that gives up before or during a call is detached", async (t) => {
+t.test("a call that the caller aborts before or during the call ends with CANCELLED", async (t) => {
   const os = labMachine();
   const { promise: asked, resolve: ask } = Promise.withResolvers<void>();
   const agent = await start(t, {
@@ -166,7 +166,7 @@ t.test("a caller that gives up before or during a call is detached", async (t) =
   await t.rejects(call, { code: "CANCELLED" });
 });
 
-t.test("a management identity that cannot be read is named", async (t) => {
+t.test("an unreadable management identity is reported with its path", async (t) => {
   const path = "/nonexistent/admin.pem";
   await t.rejects(readManagementIdentity({ ca: path, certificate: path, key: path }), {
     code: "CREDENTIAL_INVALID",
@@ -197,7 +197,7 @@ t.test("a rollout shows every event and returns each node's outcome", async (t) 
   t.equal(sequence.filter((kind) => kind === "operationFinished").length, 2);
 });
 
-t.test("nodes to spare follow one at a time, until the first failure", async (t) => {
+t.test("nodes that are rolled out in turn are applied one at a time until the first failure", async (t) => {
   const broken = labMachine();
   broken.mirror.clear();
   const machines = [labMachine(), labMachine(), broken, labMachine()];
@@ -219,7 +219,7 @@ t.test("nodes to spare follow one at a time, until the first failure", async (t)
   t.strictSame(machines[3]?.changes(), [], "the last node is unchanged");
 });
 
-t.test("a rollout that takes too long reports the last step, and the node continues", async (t) => {
+t.test("a rollout that times out reports the last step, and the node continues", async (t) => {
   const os = labMachine();
   const nginx = os.repository.get("nginx");
   os.repository.delete("nginx");
@@ -255,7 +255,7 @@ t.test("a rollout that takes too long reports the last step, and the node contin
   t.match((await attached)[0], { error: undefined });
 });
 
-t.test("an equal desired state is the same operation, a different one is another operation", async (t) => {
+t.test("equal desired states have the same operation ID, and different ones have different IDs", async (t) => {
   t.match(operationId(labState()), /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
   t.equal(operationId(labState()), operationId(labState()));
   t.not(operationId(labState()), operationId(labState({ kubernetesVersion: "v1.21.1" })));
@@ -307,26 +307,23 @@ function workOf(nodes: readonly AgentNode[]): NodeWork[] {
   return nodes.map((node) => ({ node, desired: labState(), maintenance: undefined }));
 }
 
-t.test(
-  "clocks that differ by more than 30 s are found, compared with the first node and not the workstation",
-  async (t) => {
-    const found = async (...aheads: number[]): Promise<string[]> => {
-      const nodes = aheads.map((ahead, index) => clockNode(`controller-${index}`, ahead));
-      const { findings } = await inspect([], workOf(nodes), never);
-      return findings.map(({ code, node, message }) => `${code} ${node}: ${message}`);
-    };
-    t.strictSame(await found(0, 0, 0), []);
-    t.strictSame(await found(0, 29_000, -29_000), []);
-    t.strictSame(await found(3_600_000, 3_600_000), [], "all are wrong by the same amount");
-    t.strictSame(await found(90_000), [], "a single node");
-    t.strictSame(await found(0, 32_000, -60_000), [
-      "PREFLIGHT_FAILED controller-1: its clock is 32 s ahead of that of controller-0",
-      "PREFLIGHT_FAILED controller-2: its clock is 60 s behind that of controller-0",
-    ]);
-  },
-);
+t.test("clocks that differ by more than 30 s from the first node's clock are reported", async (t) => {
+  const found = async (...aheads: number[]): Promise<string[]> => {
+    const nodes = aheads.map((ahead, index) => clockNode(`controller-${index}`, ahead));
+    const { findings } = await inspect([], workOf(nodes), never);
+    return findings.map(({ code, node, message }) => `${code} ${node}: ${message}`);
+  };
+  t.strictSame(await found(0, 0, 0), []);
+  t.strictSame(await found(0, 29_000, -29_000), []);
+  t.strictSame(await found(3_600_000, 3_600_000), [], "all are wrong by the same amount");
+  t.strictSame(await found(90_000), [], "a single node");
+  t.strictSame(await found(0, 32_000, -60_000), [
+    "PREFLIGHT_FAILED controller-1: its clock is 32 s ahead of that of controller-0",
+    "PREFLIGHT_FAILED controller-2: its clock is 60 s behind that of controller-0",
+  ]);
+});
 
-t.test("all obstacles on all nodes are reported, by node", async (t) => {
+t.test("all preflight findings of all nodes are reported with the node's name", async (t) => {
   const nodes = [clockNode("controller-0", 0, ["a", "b"]), clockNode("controller-1", 0, ["c"])];
   const { findings } = await inspect([], workOf(nodes), never);
   t.ok(findings.every((finding) => finding instanceof KhwError));

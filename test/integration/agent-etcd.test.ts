@@ -58,7 +58,7 @@ async function* chunksOf(...texts: readonly string[]): AsyncGenerator<Uint8Array
   for (const text of texts) yield Buffer.from(text);
 }
 
-t.test("a member is reported by its own answer, with ids as etcdctl prints them", async (t) => {
+t.test("an etcd member is reported with its own data, and with IDs in etcdctl's format", async (t) => {
   const { viewer } = await open(t);
   const { member, reason, restore } = await viewer.status(never);
   t.equal(reason, "");
@@ -80,14 +80,14 @@ t.test("a member is reported by its own answer, with ids as etcdctl prints them"
   });
 });
 
-t.test("a member that does not answer does not fail the call", async (t) => {
+t.test("an etcd member that does not respond does not fail the status call", async (t) => {
   const { viewer } = await open(t, labMachine());
   const { member, reason } = await viewer.status(never);
   t.equal(member, undefined);
   t.match(reason, /ECONNREFUSED/);
 });
 
-t.test("a snapshot is taken, listed, verified, read and copied to another node", async (t) => {
+t.test("a snapshot can be taken, listed, verified, read and copied to another node", async (t) => {
   const [from, to] = [await open(t), await open(t)];
   from.os.etcdctl.content = "a snapshot";
   const taken = await from.admin.save(never);
@@ -99,7 +99,7 @@ t.test("a snapshot is taken, listed, verified, read and copied to another node",
   t.equal((await to.viewer.list(never)).snapshots.length, 1);
 });
 
-t.test("an incomplete snapshot is refused while it is still being sent", async (t) => {
+t.test("an uploaded snapshot with a wrong digest or too many bytes is refused", async (t) => {
   const { admin, viewer } = await open(t);
   const announced = Snapshot.fromPartial({ id: "x", size: 3, sha256: digest("abc") });
   await t.rejects(admin.write(announced, chunksOf("abd"), never), { code: "DIGEST_MISMATCH" });
@@ -126,7 +126,7 @@ t.test("a viewer may list snapshots, but not take, read, copy, defragment or res
   t.equal(os.etcdctl.calls.filter((call) => call === "save").length, 1);
 });
 
-t.test("a restore that also changes the release must bring a complete desired state of this machine", async (t) => {
+t.test("a restore that also changes the release requires a complete desired state for this machine", async (t) => {
   const { admin, viewer } = await open(t);
   const { id } = await admin.save(never);
   const request = {
@@ -148,7 +148,7 @@ t.test("a restore that also changes the release must bring a complete desired st
   t.equal((await viewer.status(never)).restore, undefined);
 });
 
-t.test("a defragmented member is recorded", async (t) => {
+t.test("a defragmentation is recorded in the history", async (t) => {
   const { admin, agent } = await open(t);
   t.match(await admin.defragment(never), { sizeBefore: 20480, sizeAfter: 20480 });
   const events = await (await agent.node()).history.list({ sinceUnixMillis: 0 });

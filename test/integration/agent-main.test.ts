@@ -65,14 +65,14 @@ async function outcome(...argv: string[]) {
   return { out, err, code };
 }
 
-t.test("options that work without serving", async (t) => {
+t.test("--version, --help and --check-config work without starting the server", async (t) => {
   const good = await config("good.yaml");
   t.strictSame(await outcome("--version"), { out: "khw-agent 1.2.3\n", err: "", code: 0 });
   t.match(await outcome("--help"), { out: /^usage: khw-agent /, code: 0 });
   t.strictSame(await outcome("--config", good, "--check-config"), { out: `${good}: ok\n`, err: "", code: 0 });
 });
 
-t.test("invalid input ends the agent with the reason, the remedy and an exit code by kind", async (t) => {
+t.test("invalid input ends the agent with the reason, the remedy and the matching exit code", async (t) => {
   const bad = await config("bad.yaml", { listen: { port: 0 } });
   t.match(await outcome("--config", bad, "--check-config"), {
     out: "",
@@ -89,7 +89,7 @@ t.test("invalid input ends the agent with the reason, the remedy and an exit cod
   });
 });
 
-t.test("the agent serves until a signal, and a second agent on its port is refused", async (t) => {
+t.test("the agent serves until it receives a signal, and a second agent on the same port fails", async (t) => {
   const path = await config("serve.yaml");
   const child = run("--config", path);
   t.teardown(() => child.kill("SIGKILL"));

@@ -80,26 +80,29 @@ function apiOf(url: string, identity: Identity = admin, timeoutMillis = 10_000) 
 
 const names = ["system:kube-apiserver-to-kubelet", "system:kube-apiserver"];
 
-t.test("the lab's objects are applied as the caller, by server-side apply, and only once", async (t) => {
-  const { url, requests } = await startApi(t);
-  t.strictSame(await applyRbac(apiOf(url), never), names);
-  t.match(requests, [
-    { method: "GET", caller: "admin" },
-    {
-      method: "PATCH",
-      url: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:kube-apiserver-to-kubelet?fieldManager=khw&force=true",
-      body: {
-        kind: "ClusterRole",
-        rules: [{ resources: ["nodes/proxy", "nodes/stats", "nodes/log", "nodes/spec", "nodes/metrics"] }],
+t.test(
+  "the lab's RBAC objects are applied with the caller's credentials by server-side apply, and only once",
+  async (t) => {
+    const { url, requests } = await startApi(t);
+    t.strictSame(await applyRbac(apiOf(url), never), names);
+    t.match(requests, [
+      { method: "GET", caller: "admin" },
+      {
+        method: "PATCH",
+        url: "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:kube-apiserver-to-kubelet?fieldManager=khw&force=true",
+        body: {
+          kind: "ClusterRole",
+          rules: [{ resources: ["nodes/proxy", "nodes/stats", "nodes/log", "nodes/spec", "nodes/metrics"] }],
+        },
       },
-    },
-    { method: "GET" },
-    { method: "PATCH", body: { kind: "ClusterRoleBinding", subjects: [{ kind: "User", name: "kubernetes" }] } },
-  ]);
-  t.strictSame(await applyRbac(apiOf(url), never), [], "nothing changes the second time");
-});
+      { method: "GET" },
+      { method: "PATCH", body: { kind: "ClusterRoleBinding", subjects: [{ kind: "User", name: "kubernetes" }] } },
+    ]);
+    t.strictSame(await applyRbac(apiOf(url), never), [], "nothing changes the second time");
+  },
+);
 
-t.test("a changed object is repaired and reported", async (t) => {
+t.test("a changed RBAC object is repaired and reported", async (t) => {
   const { url, objects } = await startApi(t);
   await applyRbac(apiOf(url), never);
   const [path = ""] = objects.keys();
@@ -107,7 +110,7 @@ t.test("a changed object is repaired and reported", async (t) => {
   t.strictSame(await applyRbac(apiOf(url), never), names.slice(0, 1));
 });
 
-t.test("a refusal of the API server is quoted", async (t) => {
+t.test("an error response from the API server is quoted in the error message", async (t) => {
   const body = JSON.stringify({ kind: "Status", message: 'User "bob" cannot patch\u001b[2J' });
   const { url } = await startApi(t, () => ({ status: 403, body }));
   await t.rejects(applyRbac(apiOf(url), never), {
@@ -123,22 +126,25 @@ t.test("a refusal of the API server is quoted", async (t) => {
   });
 });
 
-t.test("an API server that is away, of another cluster, silent or endless is unreachable", async (t) => {
-  await t.rejects(applyRbac(apiOf("https://127.0.0.1:1"), never), { code: "UNREACHABLE", message: /ECONNREFUSED/ });
-  const { url } = await startApi(t);
-  const other = await createAuthority(now);
-  const strange = createKubernetesApi({ server: url, ca: Buffer.from(other.certificate), timeoutMillis: 10_000 });
-  await t.rejects(strange("GET", "/version", { signal: never }), { code: "UNREACHABLE", message: /certificate/ });
-  const endless = await startApi(t, () => ({ status: 200, body: "x".repeat(5 * 1024 * 1024) }));
-  await t.rejects(apiOf(endless.url)("GET", "/", { signal: never }), {
-    code: "UNREACHABLE",
-    message: /is longer than/,
-  });
-  const stopped = AbortSignal.abort();
-  await t.rejects(apiOf(url)("GET", "/", { signal: stopped }), { code: "UNREACHABLE" });
-});
+t.test(
+  "an API server that is down, has another CA or sends an oversized response is reported as unreachable",
+  async (t) => {
+    await t.rejects(applyRbac(apiOf("https://127.0.0.1:1"), never), { code: "UNREACHABLE", message: /ECONNREFUSED/ });
+    const { url } = await startApi(t);
+    const other = await createAuthority(now);
+    const strange = createKubernetesApi({ server: url, ca: Buffer.from(other.certificate), timeoutMillis: 10_000 });
+    await t.rejects(strange("GET", "/version", { signal: never }), { code: "UNREACHABLE", message: /certificate/ });
+    const endless = await startApi(t, () => ({ status: 200, body: "x".repeat(5 * 1024 * 1024) }));
+    await t.rejects(apiOf(endless.url)("GET", "/", { signal: never }), {
+      code: "UNREACHABLE",
+      message: /is longer than/,
+    });
+    const stopped = AbortSignal.abort();
+    await t.rejects(apiOf(url)("GET", "/", { signal: stopped }), { code: "UNREACHABLE" });
+  },
+);
 
-t.test("credentials that do not match are refused before any request", async (t) => {
+t.test("a certificate and key that do not match are refused before any request", async (t) => {
   const options = { server: "https://127.0.0.1:1", timeoutMillis: 1000 };
   const [certificate, key] = [Buffer.from(admin.certificate), Buffer.from(server.key)];
   for (const wrong of [key, Buffer.from("no key")]) {
@@ -156,7 +162,7 @@ async function linesOf(url: string): Promise<string[]> {
   return all;
 }
 
-t.test("a long text is read line by line; a refusal is an error", async (t) => {
+t.test("a long response is read line by line, and an error response is reported", async (t) => {
   const long = Array.from({ length: 20_000 }, (_, index) => `sample{number="${index}"} 1`);
   const { url } = await startApi(t, () => ({ status: 200, body: `${long.join("\n")}\n` }));
   const found = await linesOf(url);
@@ -169,7 +175,7 @@ t.test("a long text is read line by line; a refusal is an error", async (t) => {
   });
 });
 
-t.test("half of a long text is an error, and does not count as all of it", async (t) => {
+t.test("a truncated response is reported as an error", async (t) => {
   const listener = createServer({ cert: server.certificate, key: server.key }, (_, response) => {
     response.writeHead(200, { "content-length": "1000" });
     response.write("half 1\n", () => response.destroy());

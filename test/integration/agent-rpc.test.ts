@@ -89,7 +89,7 @@ t.test("a connection without TLS 1.3 is refused", async (t) => {
   plain.destroy();
 });
 
-t.test("no connection resumes another: every caller shows its certificate again", async (t) => {
+t.test("TLS sessions cannot be resumed, so every connection must present a certificate", async (t) => {
   const { agent } = await open(t);
   const { certificate, key } = await agent.identity("admin");
   const dial = (session?: Buffer) =>
@@ -133,7 +133,7 @@ t.test("a caller that aborts the handshake or does not speak HTTP/2 does not dis
 });
 
 t.test(
-  "a caller without a valid certificate is refused before any call, logged with its address and the cause",
+  "a caller without a valid certificate is refused before any call and logged with its address and the cause",
   async (t) => {
     const { agent, os } = await open(t);
     const now = new Date();
@@ -171,7 +171,7 @@ t.test(
   },
 );
 
-t.test("a viewer reads and changes nothing; a certificate without a khw role does neither", async (t) => {
+t.test("a viewer can read but change nothing; a certificate without a khw role can do neither", async (t) => {
   const { agent, os } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer", "bob"));
   t.teardown(() => viewer.close());
@@ -193,7 +193,7 @@ t.test("a viewer reads and changes nothing; a certificate without a khw role doe
   t.match(await answer((done) => viewer.getInfo({}, done)), { operation: undefined });
 });
 
-t.test("a client that has only the .proto file gets the same service", async (t) => {
+t.test("a client built from only the .proto file can call the agent", async (t) => {
   const { agent } = await open(t);
   const viewer = await agent.identity("viewer");
   const definition = await load("khw/agent/v1/agent.proto", {
@@ -264,7 +264,7 @@ t.test("a client that has only the .proto file gets the same service", async (t)
   t.equal(Buffer.isBuffer(detail) && detail.subarray(2, 19).toString(), "PERMISSION_DENIED");
 });
 
-t.test("an Apply reports each step in order, and leaves the machine converged", async (t) => {
+t.test("Apply reports each step in order and leaves the machine converged", async (t) => {
   const { client, os } = await open(t);
   const events = await collect(client.apply({ desired: labState(), operationId: id }));
   t.equal(events[0]?.kind?.$case, "operationStarted");
@@ -306,7 +306,7 @@ t.test("no event, log line or record contains a credential", async (t) => {
 });
 
 t.test(
-  "an operation outlives its caller; another operation is refused, and the same operation is accepted again",
+  "an operation outlives its caller, a different operation is refused, and the same operation can be reattached",
   async (t) => {
     const { os, begun, finish } = slowMachine();
     const { agent, client } = await open(t, os);
@@ -345,7 +345,7 @@ t.test(
   },
 );
 
-t.test("a Prepare downloads, records no state, and is not an Apply", async (t) => {
+t.test("Prepare downloads the programs without installing them or recording a desired state", async (t) => {
   const { agent, client, os } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   t.teardown(() => viewer.close());
@@ -367,7 +367,7 @@ t.test("a Prepare downloads, records no state, and is not an Apply", async (t) =
   t.match(events[0]?.operationId, id);
 });
 
-t.test("a broken connection leaves the operation running", async (t) => {
+t.test("an operation continues after its caller's connection breaks", async (t) => {
   const { os, begun, finish } = slowMachine();
   const { agent, client } = await open(t, os);
   const leaving = clientOf(agent, await agent.identity("admin"));
@@ -382,7 +382,7 @@ t.test("a broken connection leaves the operation running", async (t) => {
   t.match(events.at(-1), { kind: { value: { error: undefined } } });
 });
 
-t.test("a stopped agent informs its callers before it ends", async (t) => {
+t.test("a stopping agent reports the interruption to its callers before it exits", async (t) => {
   const { os, begun, finish } = slowMachine();
   const { agent, client } = await open(t, os);
   const stream = collect(client.apply({ desired: labState(), operationId: id }));
@@ -396,7 +396,7 @@ t.test("a stopped agent informs its callers before it ends", async (t) => {
   });
 });
 
-t.test("an invalid request is refused with the field's name, and nothing is written", async (t) => {
+t.test("an invalid request is refused with the name of the field, and nothing is written", async (t) => {
   const { agent, client, os } = await open(t);
   const state = labState();
   const { cluster } = state;
@@ -448,7 +448,7 @@ t.test("an invalid request is refused with the field's name, and nothing is writ
   t.match(await answer((done) => client.getInfo({}, done)), { operation: undefined });
 });
 
-t.test("obstacles arrive complete at the client", async (t) => {
+t.test("Preflight findings reach the client with code, message, hint and node", async (t) => {
   const { client, os } = await open(t);
   os.listeners.set(80, { pid: 4, name: "apache2" });
   os.files.put("/var/lib/kubernetes/encryption-config.yaml", "keys: [{name: key1, secret: b2xk}]");
@@ -463,7 +463,7 @@ t.test("obstacles arrive complete at the client", async (t) => {
   t.equal(clockUnixMillis, os.clock.now());
 });
 
-t.test("invalid credentials for RBAC are the caller's error, and are not shown", async (t) => {
+t.test("invalid RBAC credentials are rejected as INVALID_ARGUMENT without appearing in the log", async (t) => {
   const { agent, client } = await open(t);
   const bytes = Buffer.from("my secret key");
   t.match(await failure((done) => client.applyRbac({ ca: bytes, certificate: bytes, key: bytes }, done)), {
@@ -473,7 +473,7 @@ t.test("invalid credentials for RBAC are the caller's error, and are not shown",
   t.notMatch(agent.lines.join("\n"), "secret");
 });
 
-t.test("an answer that cannot be sent fails that call, not the agent", async (t) => {
+t.test("a response that cannot be serialized fails only that call, and the agent keeps serving", async (t) => {
   const os = labMachine();
   const machine = { read: async () => ({ ...(await os.machine.read()), cpus: Number.NaN }) };
   const { client } = await open(t, { ...os, machine });
@@ -481,7 +481,7 @@ t.test("an answer that cannot be sent fails that call, not the agent", async (t)
   t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
 });
 
-t.test("a message larger than any desired state is refused, and the agent continues", async (t) => {
+t.test("an oversized message is refused, and the agent keeps serving", async (t) => {
   const { client, os } = await open(t);
   const [given, ...others] = labState().credentials;
   if (given === undefined) throw new Error("the fixture has no credentials");
@@ -493,82 +493,82 @@ t.test("a message larger than any desired state is refused, and the agent contin
   t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
 });
 
-t.test(
-  "a slow caller misses most of the progress, so that nothing piles up, but receives every step in the end",
-  async (t) => {
-    const { os, begun, finish } = slowMachine();
-    const { client } = await open(t, os);
-    const stream = client.apply({ desired: labState(), operationId: id }, new Metadata());
-    stream.pause();
-    const progress = await begun;
-    const text = "x".repeat(1000);
-    for (let round = 0; round < 100; round++) {
-      for (let line = 0; line < 500; line++) progress(`${text} ${round} ${line}`);
-      await setTimeout(1);
-    }
-    finish();
-    const events = await collect(stream);
-    t.ok(events.length < 10_000, `${events.length} events of 50000`);
-    t.strictSame(
-      new Set(kinds(events)),
-      new Set(["operationStarted", "stepStarted", "stepProgress", "stepFinished", "operationFinished"]),
-    );
-    const [started] = events;
-    const steps = started?.kind?.$case === "operationStarted" ? started.kind.value.steps.length : 0;
-    t.equal(events.filter(({ kind }) => kind?.$case === "stepFinished").length, steps);
-  },
-);
-
-t.test("the audit records who called what with which result, and refusals displace nothing", async (t) => {
-  const { agent, client } = await open(t);
-  const bob = await agent.identity("viewer", "bob");
-  const viewer = clientOf(agent, bob);
-  t.teardown(() => viewer.close());
-  await failure((done) => client.restartComponent({ component: "nonsense", reason: "secret reason" }, done));
-  await answer((done) => client.setMaintenance({ drained: true }, done));
-  await answer((done) => client.getInfo({}, done));
-  for (let time = 0; time < 50; time++) {
-    t.match(await failure((done) => viewer.setMaintenance({ drained: false }, done)), {
-      khw: { code: "PERMISSION_DENIED" },
-    });
-    t.match(await refusal(viewer.watchOperation({ operationId: id })), { khw: { code: "INVALID_ARGUMENT" } });
+t.test("a slow caller misses most progress events but receives every step, and no backlog builds up", async (t) => {
+  const { os, begun, finish } = slowMachine();
+  const { client } = await open(t, os);
+  const stream = client.apply({ desired: labState(), operationId: id }, new Metadata());
+  stream.pause();
+  const progress = await begun;
+  const text = "x".repeat(1000);
+  for (let round = 0; round < 100; round++) {
+    for (let line = 0; line < 500; line++) progress(`${text} ${round} ${line}`);
+    await setTimeout(1);
   }
-  const request = { sinceUnixMillis: 0, limit: 0 };
-  t.match(await refusal(viewer.listAuditEntries(request)), { khw: { code: "PERMISSION_DENIED" } });
-  const entries = await collect(client.listAuditEntries(request));
-  const alice = {
-    caller: "alice",
-    role: "admin",
-    serialNumber: /^[0-9A-F]{8,}$/,
-    address: /^127\.0\.0\.1:\d+$/,
-    count: 1,
-  };
-  const serialNumber = new X509Certificate(bob.certificate).serialNumber;
-  const refused = { caller: "bob", role: "viewer", serialNumber, count: 1 };
-  t.equal(entries.length, 5);
-  t.hasStrict(entries.map(({ method, result }) => `${method} ${result}`).toSorted(), [
-    "AgentService/ListAuditEntries PERMISSION_DENIED",
-    "AgentService/RestartComponent INVALID_ARGUMENT",
-    "AgentService/SetMaintenance OK",
-    "AgentService/SetMaintenance PERMISSION_DENIED",
-    "AgentService/WatchOperation INVALID_ARGUMENT",
-  ]);
-  const of = (caller: string) => entries.filter((entry) => entry.caller === caller);
-  t.match(of("alice"), [
-    { ...alice, target: "component=nonsense", message: /nonsense/ },
-    { ...alice, target: "drained=true", message: "" },
-  ]);
-  t.match(of("bob"), [refused, refused, refused]);
-  t.equal(agent.lines.filter((line) => line.startsWith('audit: "bob" (viewer, certificate ')).length, 3);
-  const files = ["audit", "audit-refused"].map((name) => agent.auditFiles.text(`/var/lib/khw-agent/${name}`));
-  t.match(files[0], "alice");
-  t.notMatch(files[0], "bob");
-  t.match(files[1], "bob");
-  t.notMatch([...files, ...agent.lines].join("\n"), "secret reason");
+  finish();
+  const events = await collect(stream);
+  t.ok(events.length < 10_000, `${events.length} events of 50000`);
+  t.strictSame(
+    new Set(kinds(events)),
+    new Set(["operationStarted", "stepStarted", "stepProgress", "stepFinished", "operationFinished"]),
+  );
+  const [started] = events;
+  const steps = started?.kind?.$case === "operationStarted" ? started.kind.value.steps.length : 0;
+  t.equal(events.filter(({ kind }) => kind?.$case === "stepFinished").length, steps);
 });
 
 t.test(
-  "an expiring certificate is refused on an open connection, and a running stream ends with that reason",
+  "the audit log records caller, method and result, and refused calls do not displace other entries",
+  async (t) => {
+    const { agent, client } = await open(t);
+    const bob = await agent.identity("viewer", "bob");
+    const viewer = clientOf(agent, bob);
+    t.teardown(() => viewer.close());
+    await failure((done) => client.restartComponent({ component: "nonsense", reason: "secret reason" }, done));
+    await answer((done) => client.setMaintenance({ drained: true }, done));
+    await answer((done) => client.getInfo({}, done));
+    for (let time = 0; time < 50; time++) {
+      t.match(await failure((done) => viewer.setMaintenance({ drained: false }, done)), {
+        khw: { code: "PERMISSION_DENIED" },
+      });
+      t.match(await refusal(viewer.watchOperation({ operationId: id })), { khw: { code: "INVALID_ARGUMENT" } });
+    }
+    const request = { sinceUnixMillis: 0, limit: 0 };
+    t.match(await refusal(viewer.listAuditEntries(request)), { khw: { code: "PERMISSION_DENIED" } });
+    const entries = await collect(client.listAuditEntries(request));
+    const alice = {
+      caller: "alice",
+      role: "admin",
+      serialNumber: /^[0-9A-F]{8,}$/,
+      address: /^127\.0\.0\.1:\d+$/,
+      count: 1,
+    };
+    const serialNumber = new X509Certificate(bob.certificate).serialNumber;
+    const refused = { caller: "bob", role: "viewer", serialNumber, count: 1 };
+    t.equal(entries.length, 5);
+    t.hasStrict(entries.map(({ method, result }) => `${method} ${result}`).toSorted(), [
+      "AgentService/ListAuditEntries PERMISSION_DENIED",
+      "AgentService/RestartComponent INVALID_ARGUMENT",
+      "AgentService/SetMaintenance OK",
+      "AgentService/SetMaintenance PERMISSION_DENIED",
+      "AgentService/WatchOperation INVALID_ARGUMENT",
+    ]);
+    const of = (caller: string) => entries.filter((entry) => entry.caller === caller);
+    t.match(of("alice"), [
+      { ...alice, target: "component=nonsense", message: /nonsense/ },
+      { ...alice, target: "drained=true", message: "" },
+    ]);
+    t.match(of("bob"), [refused, refused, refused]);
+    t.equal(agent.lines.filter((line) => line.startsWith('audit: "bob" (viewer, certificate ')).length, 3);
+    const files = ["audit", "audit-refused"].map((name) => agent.auditFiles.text(`/var/lib/khw-agent/${name}`));
+    t.match(files[0], "alice");
+    t.notMatch(files[0], "bob");
+    t.match(files[1], "bob");
+    t.notMatch([...files, ...agent.lines].join("\n"), "secret reason");
+  },
+);
+
+t.test(
+  "when a caller's certificate expires, open streams end with that reason and new calls are refused",
   async (t) => {
     const { agent } = await open(t);
     const seconds = 4;
@@ -592,7 +592,7 @@ t.test(
   },
 );
 
-t.test("unauthorized callers that do not read the answers leave nothing behind", async (t) => {
+t.test("unauthorized callers that never read responses leak no sockets", async (t) => {
   const { agent, client } = await open(t);
   await answer((done) => client.getInfo({}, done));
   const descriptors = () => readdirSync("/proc/self/fd").length;

@@ -51,7 +51,7 @@ function announce(deb: Uint8Array, options: Partial<AgentPackage> = {}): AgentPa
   return AgentPackage.fromPartial({ size: deb.length, sha256, ...options });
 }
 
-t.test("only an administrator upgrades an agent, and a damaged package changes nothing", async (t) => {
+t.test("only an administrator can upgrade an agent, and a damaged package changes nothing", async (t) => {
   const os = machine();
   const { agent, admin, viewer } = await open(t, os);
   await agent.node();
@@ -75,7 +75,7 @@ t.test("only an administrator upgrades an agent, and a damaged package changes n
 });
 
 t.test(
-  "a package larger than a message arrives in parts, and its installation appears in the status and the history",
+  "a package larger than a message is sent in parts, and its installation appears in status and history",
   async (t) => {
     const os = machine();
     const { admin } = await open(t, os);
@@ -95,7 +95,7 @@ t.test(
   },
 );
 
-t.test("a caller that goes away in the middle does not block the next one", async (t) => {
+t.test("a caller that disconnects during an upload does not block the next caller", async (t) => {
   const os = machine();
   const { admin } = await open(t, os);
   const leaving = new AbortController();
@@ -109,7 +109,7 @@ t.test("a caller that goes away in the middle does not block the next one", asyn
   t.equal(toVersion, "0.2.0");
 });
 
-t.test("a new agent confirms its upgrade by answering an administrator, not a viewer", async (t) => {
+t.test("a new agent confirms its upgrade after serving an administrator, but not after serving a viewer", async (t) => {
   const os = machine("0.2.0");
   const running = AgentUpgrade.fromPartial({
     id: "0f8fad5b-d9cb-469f-a165-70867728950e",

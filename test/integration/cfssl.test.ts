@@ -56,17 +56,17 @@ async function copy(name: string): Promise<string> {
   return folder;
 }
 
-t.test("the files of the labs' own commands pass every rule of pki check", async (t) => {
+t.test("the files that the labs' cfssl commands create pass every rule of pki check", async (t) => {
   t.same(await checked(lab), []);
 });
 
-t.test("the folder that cfssl made contains all files for pki create", async (t) => {
+t.test("pki create finds no file missing in the folder that cfssl created", async (t) => {
   const told = context();
   await pkiCreate(configOf(lab), told, { output: "text", renew: [] });
   t.equal(told.written(), `note: ${lab} has all files\n`);
 });
 
-t.test("khw issues the missing files with cfssl's CA, and cfssl and openssl accept them", async (t) => {
+t.test("khw issues missing certificates with cfssl's CA, and cfssl and openssl accept them", async (t) => {
   const folder = await copy("completed");
   for (const name of ["kubernetes", "kube-scheduler"]) {
     await rm(join(folder, `${name}.pem`));
@@ -84,7 +84,7 @@ t.test("khw issues the missing files with cfssl's CA, and cfssl and openssl acce
   t.same(info.issuer, before.issuer);
 });
 
-t.test("khw renews every certificate of the labs with the labs' CA", async (t) => {
+t.test("khw renews every lab certificate with the lab's CA", async (t) => {
   const folder = await copy("renewed");
   await pkiCreate(configOf(folder), context(), { output: "text", renew: ["all"] });
   t.same(await checked(folder), []);
@@ -93,7 +93,7 @@ t.test("khw renews every certificate of the labs with the labs' CA", async (t) =
 });
 
 for (const algorithm of ["rsa", "ecdsa"] as const) {
-  t.test(`cfssl issues with khw's CA (${algorithm}), and khw accepts it`, async (t) => {
+  t.test(`cfssl issues certificates with khw's CA (${algorithm}), and khw accepts them`, async (t) => {
     const folder = join(base, algorithm);
     const config = configOf(folder);
     await pkiCreate({ ...config, pki: { ...config.pki, algorithm } }, context(), { output: "text", renew: [] });

@@ -104,7 +104,7 @@ async function eventually<T>(look: () => Promise<T>, wanted: (seen: T) => boolea
   }
 }
 
-t.test("every resource goes from insert to delete, with the fields that Google adds", async (t) => {
+t.test("every resource can be inserted, read and deleted, and has the fields that Google adds", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const read = async (path: string) => (await lab.call("GET", path)).body;
@@ -150,7 +150,7 @@ t.test("every resource goes from insert to delete, with the fields that Google a
   t.equal(await lab.compute.control.mutations(), 10);
 });
 
-t.test("lists, aggregated lists, filters and pages", async (t) => {
+t.test("list and aggregatedList support filters and pages", async (t) => {
   const { call } = await start(t);
   const list = async (query: string) => (await call("GET", `${project}/zones/us-west1-c/instances${query}`)).body;
   const filtered = async (filter: string) =>
@@ -180,7 +180,7 @@ t.test("lists, aggregated lists, filters and pages", async (t) => {
   t.match((await call("GET", `${project}/zones/us-west1-c`)).body, { kind: "compute#zone", region: link(region) });
 });
 
-t.test("refusals use Google's wording", async (t) => {
+t.test("error responses use Google's wording", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const refusal = async (method: string, path: string, body?: object) => {
@@ -248,7 +248,7 @@ t.test("refusals use Google's wording", async (t) => {
   t.match(await malformed.json(), { error: { code: 400, errors: [{ reason: "parseError" }] } });
 });
 
-t.test("the verbs that change a resource", async (t) => {
+t.test("the methods that change a resource update it", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const read = async (path: string) => (await lab.call("GET", path)).body;
@@ -279,7 +279,7 @@ t.test("the verbs that change a resource", async (t) => {
   t.not(after.fingerprint, before.fingerprint);
 });
 
-t.test("operations pass through their states, and other changes to the resource must wait", async (t) => {
+t.test("operations pass through their states, and concurrent changes to the same resource must wait", async (t) => {
   const { compute, call } = await start(t);
   await compute.control.configure({ operationMillis: 400 });
   const checks = `${project}/global/httpHealthChecks`;
@@ -324,7 +324,7 @@ t.test("a repeated requestId is executed once", async (t) => {
   );
 });
 
-t.test("faults occur as often as configured", async (t) => {
+t.test("injected faults occur as often as configured", async (t) => {
   const { compute, call } = await start(t);
   const { control } = compute;
   const checks = `${project}/global/httpHealthChecks`;
@@ -376,7 +376,7 @@ t.test("faults occur as often as configured", async (t) => {
   t.equal(await control.mutations(), 1, "the failed one, and not the one that was cut off");
 });
 
-t.test("resources that a deleted resource was using are not ready for a while", async (t) => {
+t.test("resources that were in use by a deleted resource report resourceNotReady for a while", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   await lab.compute.control.configure({ settleMillis: 200 });
@@ -390,7 +390,7 @@ t.test("resources that a deleted resource was using are not ready for a while", 
   );
 });
 
-t.test("a token can be required", async (t) => {
+t.test("the emulator can require a bearer token", async (t) => {
   const { compute, call } = await start(t);
   await compute.control.configure({ token: "right" });
   t.equal((await call("GET", project)).status, 401);
@@ -399,7 +399,7 @@ t.test("a token can be required", async (t) => {
   t.equal((await get("right")).status, 200);
 });
 
-t.test("the state can be read and changed without the API", async (t) => {
+t.test("tests can read and change the emulator's state without the Compute Engine API", async (t) => {
   const { compute, call } = await start(t, { withAddress: false });
   const { control } = compute;
   t.equal((await call("GET", addressPath)).status, 404);
@@ -421,7 +421,7 @@ t.test("the state can be read and changed without the API", async (t) => {
   await t.rejects(control.changeState({ put: { [rulePath]: { target: "nonsense" } } }), /malformed/);
 });
 
-t.test("the schema check finds the errors", (t) => {
+t.test("the schema check finds values that violate Google's API schema", (t) => {
   const discovery = loadDiscovery();
   const problems = (value: unknown, $ref: string) =>
     checkValue(value, { $ref }, { discovery }).map(({ at, problem }) => `${at} ${problem}`);
@@ -484,7 +484,7 @@ async function greeting(): Promise<string> {
   return Buffer.isBuffer(value) ? value.toString().trim() : (value?.code ?? "");
 }
 
-t.test("the data plane probes as the health check says and forwards to healthy instances", async (t) => {
+t.test("the data plane probes as the health check specifies and forwards only to healthy instances", async (t) => {
   const lab = await start(t);
   const backends = names.map((name) => new Backend(name));
   t.teardown(() => backends.forEach((backend) => backend.close()));
@@ -543,15 +543,18 @@ t.test("the data plane probes as the health check says and forwards to healthy i
   t.equal(await greeting(), "ECONNREFUSED", "without a rule nothing listens");
 });
 
-t.test("without a health check all instances count as healthy, without a rule there is no health", async (t) => {
-  const lab = await start(t);
-  await lab.compute.control.changeState({ put: { [poolPath]: { instances: [instance("controller-0")] } } });
-  const health = async () =>
-    (await lab.call("POST", `${poolPath}/getHealth`, { instance: instance("controller-0") })).body;
-  t.notOk("healthStatus" in (await health()));
-  await lab.compute.control.changeState({
-    put: { [rulePath]: { target: poolPath, IPAddress: "kubernetes-the-hard-way", portRange: "6443-6444" } },
-  });
-  t.match(await health(), { healthStatus: [{ healthState: "HEALTHY" }] });
-  t.match((await lab.compute.control.state()).listeners, [{ port: 6443 }, { port: 6444 }]);
-});
+t.test(
+  "without a health check all instances are healthy, and without a forwarding rule no health is reported",
+  async (t) => {
+    const lab = await start(t);
+    await lab.compute.control.changeState({ put: { [poolPath]: { instances: [instance("controller-0")] } } });
+    const health = async () =>
+      (await lab.call("POST", `${poolPath}/getHealth`, { instance: instance("controller-0") })).body;
+    t.notOk("healthStatus" in (await health()));
+    await lab.compute.control.changeState({
+      put: { [rulePath]: { target: poolPath, IPAddress: "kubernetes-the-hard-way", portRange: "6443-6444" } },
+    });
+    t.match(await health(), { healthStatus: [{ healthState: "HEALTHY" }] });
+    t.match((await lab.compute.control.state()).listeners, [{ port: 6443 }, { port: 6444 }]);
+  },
+);

@@ -65,7 +65,7 @@ function about({ findings }: Report, where: string): Found[] {
   return findings.filter((found) => found.where === where && !found.message.includes("port 6443"));
 }
 
-t.test("for healthy agents, only checks that cannot run are reported", async (t) => {
+t.test("doctor reports no findings for healthy agents and lists the checks that it could not run", async (t) => {
   const cluster = await start(t);
   const report = await examine(cluster);
   for (const name of names) t.strictSame(about(report, name), [], name);
@@ -96,7 +96,7 @@ t.test("for healthy agents, only checks that cannot run are reported", async (t)
   t.match(agents, { severity: "error", message: /^1\.2\.3 on .* but this client has version / });
 });
 
-t.test("problems of nodes are found and ranked, and have a remedy", async (t) => {
+t.test("doctor finds and ranks problems on nodes and gives a remedy for each", async (t) => {
   const cluster = await start(t, {
     "controller-0": {
       components: [
@@ -171,7 +171,7 @@ t.test("problems of nodes are found and ranked, and have a remedy", async (t) =>
   );
 });
 
-t.test("keys that others can read", async (t) => {
+t.test("doctor warns about keys that other users can read", async (t) => {
   const cluster = await start(t);
   await chmod(join(credentials, "ca-key.pem"), 0o644);
   await chmod(join(cluster.folder, "admin-key.pem"), 0o640);
@@ -184,7 +184,7 @@ t.test("keys that others can read", async (t) => {
   ]);
 });
 
-t.test("credentials that do not match, and a management identity of another CA", async (t) => {
+t.test("doctor reports mismatched credentials and a management identity from another CA", async (t) => {
   const cluster = await start(t);
   const broken = join(cluster.folder, "broken");
   await mkdir(broken);
@@ -203,7 +203,7 @@ t.test("credentials that do not match, and a management identity of another CA",
   t.equal(strange.code, 1);
 });
 
-t.test("a configuration that cannot be read is the only finding", async (t) => {
+t.test("if the configuration cannot be read, doctor reports only that and runs no other check", async (t) => {
   const cluster = await start(t);
   const file = join(cluster.folder, "khw.yaml");
   await writeFile(file, "nods: x\n");
@@ -213,7 +213,7 @@ t.test("a configuration that cannot be read is the only finding", async (t) => {
   t.equal(report.code, 1);
 });
 
-t.test("a hanging agent costs its deadline, but not the others' answers; the text shows everything", async (t) => {
+t.test("doctor waits for a hanging agent only until its deadline and still reports on the other nodes", async (t) => {
   const cluster = await start(t);
   await cluster.agents[1]?.stop();
   const deaf: Server = createServer((socket) => t.teardown(() => socket.destroy())).listen(

@@ -150,7 +150,7 @@ async function askInfo(): Promise<unknown> {
 
 await pkiInit(context, { folder: pki });
 
-t.test("an agent with only its package is enrolled, and continues as the agent of its node", async (t) => {
+t.test("an agent with only its package is enrolled and then serves its node", async (t) => {
   const agent = startAgent();
   await agent.says(/until the agent is enrolled\n/);
   t.same(await readdir(own), ["agent-key.pem.next"]);
@@ -223,7 +223,7 @@ for (const [days, reason] of [
   );
 }
 
-t.test("an agent whose certificate becomes valid serves again by itself", async (t) => {
+t.test("an agent resumes serving without a restart when it gets a valid certificate", async (t) => {
   await place(30);
   const agent = startAgent();
   await agent.says(/refusing callers until the agent is enrolled\n/);
@@ -239,7 +239,7 @@ for (const [what, damage, reason] of [
   ["certificate is empty", () => writeFile(files.certificate, ""), /agent\.pem: .*: refusing callers/],
   ["key is gone", () => rm(files.key), /agent-key\.pem: ENOENT.*: refusing callers/],
 ] as const) {
-  t.test(`an agent whose ${what} continues, and refuses callers`, async (t) => {
+  t.test(`an agent whose ${what} keeps running, refuses callers and can be re-enrolled`, async (t) => {
     await place(0);
     await damage();
     const agent = startAgent();

@@ -60,7 +60,7 @@ function identityIn(folder: string) {
   return readManagementIdentity({ ca: file("ca.pem"), certificate: file("admin.pem"), key: file("admin-key.pem") });
 }
 
-t.test("an agent without a certificate is enrolled by the CA in its instance's metadata", async (t) => {
+t.test("an agent without a certificate accepts enrolment by the CA in its instance's metadata", async (t) => {
   const { agent, folder, enrol, said } = await open(t);
   t.match(await enrol(), /^enrolled: CN=controller-0, O=khw:agent, valid until \d{4}-\d\d-\d\d$/);
   t.same(said, [
@@ -77,7 +77,7 @@ t.test("an agent without a certificate is enrolled by the CA in its instance's m
   t.equal(await readFile(agent.paths.certificate, "utf8"), certificate);
 });
 
-t.test("a slow metadata server delays the enrolment, but does not stop it", async (t) => {
+t.test("a slow metadata server delays enrolment but does not make it fail", async (t) => {
   const { agent, enrol } = await open(t);
   // The delay is longer than the agent keeps connections that were opened before it knew the CA.
   agent.token = async (audience) => delay(2_500, { audience });
@@ -109,7 +109,7 @@ for (const [what, options] of forged) {
   });
 }
 
-t.test("a token that was used before, for an earlier nonce, gets no certificate", async (t) => {
+t.test("a replayed token with an earlier nonce is refused, and no certificate is issued", async (t) => {
   const scene = await open(t);
   const audiences: string[] = [];
   scene.agent.token = (audience) => ({
@@ -122,7 +122,7 @@ t.test("a token that was used before, for an earlier nonce, gets no certificate"
   await gotNothing(t, scene);
 });
 
-t.test("a token that Google did not sign gets no certificate", async (t) => {
+t.test("a token that Google did not sign is refused, and no certificate is issued", async (t) => {
   const scene = await open(t);
   const impostor = await createTokenKey();
   Object.assign(scene.agent.google, { keys: impostor.keys });
@@ -130,7 +130,7 @@ t.test("a token that Google did not sign gets no certificate", async (t) => {
   await gotNothing(t, scene);
 });
 
-t.test("an agent that is enrolled with another CA is not changed", async (t) => {
+t.test("enrol leaves an agent that is enrolled with another CA unchanged", async (t) => {
   const scene = await open(t);
   await scene.enrol();
   const other = join(t.testdirName, "other");
@@ -153,7 +153,7 @@ t.test("an agent that is enrolled with another CA is not changed", async (t) => 
   t.equal(await readFile(scene.agent.paths.certificate, "utf8"), before);
 });
 
-t.test("an agent that is waiting for another CA refuses this CA's administrator", async (t) => {
+t.test("an agent that is waiting for enrolment by another CA refuses this CA's administrator", async (t) => {
   const scene = await open(t);
   const other = join(t.testdirName, "other");
   await pkiInit(context, { folder: other });
@@ -167,39 +167,42 @@ t.test("an agent that is waiting for another CA refuses this CA's administrator"
   await gotNothing(t, scene);
 });
 
-t.test("without a known CA, or for a caller without the role of an administrator, an agent does nothing", async (t) => {
-  const { agent, folder, address } = await open(t);
-  const identity = await identityIn(folder);
-  const shown = await probeCertificate(address, { waitMillis: 5_000, signal: never });
-  const connect = (as: typeof identity) => {
-    const node = connectEnrolment(address, as, shown);
-    t.teardown(() => node.close());
-    return node;
-  };
-  await t.rejects(connect(identity).request(Buffer.alloc(32), never), { code: "UNAUTHENTICATED" });
+t.test(
+  "an agent refuses enrolment calls from an unknown CA or from a caller that is not an administrator",
+  async (t) => {
+    const { agent, folder, address } = await open(t);
+    const identity = await identityIn(folder);
+    const shown = await probeCertificate(address, { waitMillis: 5_000, signal: never });
+    const connect = (as: typeof identity) => {
+      const node = connectEnrolment(address, as, shown);
+      t.teardown(() => node.close());
+      return node;
+    };
+    await t.rejects(connect(identity).request(Buffer.alloc(32), never), { code: "UNAUTHENTICATED" });
 
-  agent.setMetadata({ fingerprint: "2", items: [{ key: "khw-management-ca", value: identity.ca.toString() }] });
-  const viewer = connect(
-    withIdentity(
-      identity.ca,
-      await issue(await readAuthority(folder), { name: "bob", role: "viewer", days: 1 }, new Date()),
-    ),
-  );
-  t.match(await viewer.enrolment(never), { enrolled: false, certificate: "" });
-  await t.rejects(viewer.request(Buffer.alloc(32), never), { code: "PERMISSION_DENIED" });
-  await t.rejects(viewer.install("", never), { code: "PERMISSION_DENIED" });
+    agent.setMetadata({ fingerprint: "2", items: [{ key: "khw-management-ca", value: identity.ca.toString() }] });
+    const viewer = connect(
+      withIdentity(
+        identity.ca,
+        await issue(await readAuthority(folder), { name: "bob", role: "viewer", days: 1 }, new Date()),
+      ),
+    );
+    t.match(await viewer.enrolment(never), { enrolled: false, certificate: "" });
+    await t.rejects(viewer.request(Buffer.alloc(32), never), { code: "PERMISSION_DENIED" });
+    await t.rejects(viewer.install("", never), { code: "PERMISSION_DENIED" });
 
-  const admin = connect(identity);
-  await t.rejects(admin.request(Buffer.alloc(5), never), { code: "INVALID_ARGUMENT", message: /nonce/ });
-  await t.rejects(admin.install("garbage", never), { code: "CREDENTIAL_INVALID" });
-  t.notOk(agent.enrolled);
-});
+    const admin = connect(identity);
+    await t.rejects(admin.request(Buffer.alloc(5), never), { code: "INVALID_ARGUMENT", message: /nonce/ });
+    await t.rejects(admin.install("garbage", never), { code: "CREDENTIAL_INVALID" });
+    t.notOk(agent.enrolled);
+  },
+);
 
 function withIdentity(ca: Buffer, { certificate, key }: Identity) {
   return { ca, certificate: Buffer.from(certificate), key: Buffer.from(key) };
 }
 
-t.test("metadata that changes meanwhile is read again, not overwritten", async (t) => {
+t.test("instance metadata that changes concurrently is read again and not overwritten", async (t) => {
   const { agent, enrol } = await open(t);
   const { setMetadata } = agent.compute;
   let changes = 0;
@@ -215,7 +218,7 @@ t.test("metadata that changes meanwhile is read again, not overwritten", async (
   t.equal(agent.metadata().items.find(({ key }) => key === "startup-script")?.value, "false");
 });
 
-t.test("a certificate is renewed after two thirds of its validity, over its own channel", async (t) => {
+t.test("a certificate is renewed after two thirds of its validity over a dedicated connection", async (t) => {
   const { agent, folder, enrol, address } = await open(t);
   await enrol();
   const signal = never;

@@ -26,14 +26,14 @@ async function start(t: Test, snapshot = good, lastRun?: ListSnapshotsResponse["
   return { agents: cluster.agents, run };
 }
 
-t.test("a snapshot is verified again on every node that has it", async (t) => {
+t.test("snapshot verify checks the snapshot on every node that has it", async (t) => {
   const { run } = await start(t);
   const { code, out } = await run("verify");
   t.equal(code, 0);
   t.match(out, /^good: verified on controller-0.*\ngood: verified on controller-1/);
 });
 
-t.test("if one node is away, the others verify the snapshot, and the exit code is 3", async (t) => {
+t.test("if one node is unreachable, the others verify the snapshot, and the exit code is 3", async (t) => {
   const { agents, run } = await start(t);
   await agents[1]?.stop();
   const { code, out, err } = await run("verify");
@@ -42,13 +42,13 @@ t.test("if one node is away, the others verify the snapshot, and the exit code i
   t.match(err, /controller-1/);
 });
 
-t.test("when no agent answers, the error says so", async (t) => {
+t.test("if no agent responds, snapshot verify fails and names every node", async (t) => {
   const { agents, run } = await start(t);
   for (const agent of agents) await agent.stop();
   await t.rejects(run("verify"), { code: "UNREACHABLE", message: /^no node answers:.*controller-0.*controller-1/s });
 });
 
-t.test("the agents' texts about snapshots are sanitized", async (t) => {
+t.test("text from agents about snapshots is sanitized before it is printed", async (t) => {
   const bell = "\u001b]0;title\u0007";
   const odd = { ...good, id: `good${bell}`, node: `controller-0${bell}`, hash: bell, uploaded: `gs://b/${bell}` };
   const { run } = await start(t, odd, { timeUnixMillis: 1, problem: `no room${bell}\nhint: make some` });

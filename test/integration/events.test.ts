@@ -37,7 +37,7 @@ async function start(t: Test, histories: Readonly<Record<string, HistoryEvent[]>
   return cluster;
 }
 
-t.test("the agents' events in order of time, problems marked", async (t) => {
+t.test("events of all agents are printed in chronological order with problems marked", async (t) => {
   const crash = {
     kind: HistoryKind.HISTORY_KIND_COMPONENT,
     message: "crashed\u{1b}[2J",
@@ -58,7 +58,7 @@ t.test("the agents' events in order of time, problems marked", async (t) => {
   t.match(cluster.agents[0]?.asked, [{ limit: 50, sinceUnixMillis: 0 }]);
 });
 
-t.test("selected nodes, since, JSON", async (t) => {
+t.test("events can be limited to nodes and by --since, and printed as JSON", async (t) => {
   const cluster = await start(t, { "controller-0": [], "controller-1": [event(1, 1), event(2, 60_000)] });
   const client = cluster.client(["events", "controller-1", "--since", "2026-11-23T12:00:30Z", "-o", "json"]);
   t.equal(await client.code, 0);
@@ -68,7 +68,7 @@ t.test("selected nodes, since, JSON", async (t) => {
   await t.rejects(cluster.client(["events", "controller-2"]).code, { code: "INVALID_ARGUMENT" });
 });
 
-t.test("a node that does not answer does not stop the others", async (t) => {
+t.test("events of reachable nodes are printed even if one node does not respond", async (t) => {
   const cluster = await start(t, { "controller-0": [event(1, 1)], "controller-1": [] });
   await cluster.agents[1]?.stop();
   const client = cluster.client(["events"]);
@@ -77,7 +77,7 @@ t.test("a node that does not answer does not stop the others", async (t) => {
   t.match(client.err(), /^controller-1: no connection/);
 });
 
-t.test("following continues after an agent's restart, with each event once", async (t) => {
+t.test("events --follow continues after an agent's restart and prints each event exactly once", async (t) => {
   const events = [event(1, 1), event(2, 1)];
   const cluster = await start(t, { "controller-0": events });
   const [agent] = cluster.agents;
@@ -98,7 +98,7 @@ t.test("following continues after an agent's restart, with each event once", asy
   t.same(client.out().match(/event \d/g), ["event 1", "event 2", "event 3", "event 4"]);
 });
 
-t.test("the agents' callers, in order of time", async (t) => {
+t.test("events --audit prints the audit entries of all agents in chronological order", async (t) => {
   const entry = (id: number, changes: Partial<AuditEntry>): AuditEntry => ({
     id,
     timeUnixMillis: began + id,

@@ -131,7 +131,7 @@ const identity = (machine: SshMachine, file: string): string => machine.path(`et
 const certificateOf = async (machine: SshMachine): Promise<X509Certificate> =>
   new X509Certificate(await readFile(identity(machine, "agent.pem")));
 
-t.test("one node is unreachable: the others are completed, and the exit code says partial", async (t) => {
+t.test("if one node is unreachable, the other nodes are completed, and install fails with PARTIAL", async (t) => {
   const watched = context();
   const nodes = "controller-0=127.0.0.2,controller-1=127.0.0.9,controller-2=127.0.0.3";
   await t.rejects(tryInstall({ nodes, context: watched }), {
@@ -150,7 +150,7 @@ t.test("one node is unreachable: the others are completed, and the exit code say
   t.notMatch(watched.said(), /PRIVATE KEY/);
 });
 
-t.test("the node has the package and its own identity, for root only, and nothing else", async (t) => {
+t.test("the node gets only the package and its own identity, readable by root only", async (t) => {
   t.equal(await readFile(first.path("usr/share/khw-agent/agent"), "utf8"), "agent\n");
   t.same((await readdir(identity(first, ""))).sort(), ["agent-key.pem", "agent.pem", "ca.pem"]);
   for (const file of await readdir(identity(first, ""))) {
@@ -194,7 +194,7 @@ async function fingerprint(machine: SshMachine): Promise<unknown> {
   );
 }
 
-t.test("a second run changes nothing", async (t) => {
+t.test("a second install changes nothing", async (t) => {
   const before = await fingerprint(first);
   const watched = context();
   t.equal(await tryInstall({ context: watched }), 0);
@@ -204,7 +204,7 @@ t.test("a second run changes nothing", async (t) => {
   t.same((await first.systemctlCalls()).slice(3), ["start khw-agent.service", "--quiet is-active khw-agent.service"]);
 });
 
-t.test("the given package is installed: newer, older, or the same version built again", async (t) => {
+t.test("the given package is installed, even if it is older or a rebuild of the same version", async (t) => {
   for (const [version, content] of [
     ["0.2.0", "newer"],
     ["0.1.0", "older"],
@@ -216,7 +216,7 @@ t.test("the given package is installed: newer, older, or the same version built 
   }
 });
 
-t.test("a normal user with sudo is enough, and a user without sudo gets a hint", async (t) => {
+t.test("install works as a normal user with sudo, and fails with a hint without sudo", async (t) => {
   const watched = context();
   t.equal(await tryInstall({ sshUser: "helper", context: watched }), 0);
   const refused = context();
@@ -227,7 +227,7 @@ t.test("a normal user with sudo is enough, and a user without sudo gets a hint",
   t.match(stranger.said(), /Permission denied \(publickey\).*\nhint: .*--ssh-user/);
 });
 
-t.test("a node with an unknown host key gets nothing, and the check cannot be switched off", async (t) => {
+t.test("install refuses a node with an unknown host key, and the check cannot be disabled", async (t) => {
   const unknown = sshOptions.filter((option) => !option.startsWith("UserKnownHostsFile"));
   const fresh = join(base, "fresh_known_hosts");
   const before = await fingerprint(first);
@@ -245,7 +245,7 @@ t.test("a node with an unknown host key gets nothing, and the check cannot be sw
   t.match(await readFile(fresh, "utf8"), /ssh-ed25519/);
 });
 
-t.test("an identity of another CA, for another name, or close to expiry is replaced", async (t) => {
+t.test("an identity from another CA, for another name, or close to expiry is replaced", async (t) => {
   const replaced = async (reason: RegExp): Promise<void> => {
     const before = await readFile(identity(first, "agent.pem"), "utf8");
     const watched = context();
@@ -278,7 +278,7 @@ t.test("an identity of another CA, for another name, or close to expiry is repla
   await replaced(/because the node has no identity yet/);
 });
 
-t.test("a revoked node gets no new identity, and keeps its present one", async (t) => {
+t.test("a revoked node gets no new identity and keeps its current one", async (t) => {
   await addToRegister(pki, { event: "revoked", at: new Date().toISOString(), name: "controller-7", serials: [] });
   const before = await fingerprint(first);
   const watched = context();
@@ -288,7 +288,7 @@ t.test("a revoked node gets no new identity, and keeps its present one", async (
   t.same(await fingerprint(first), before);
 });
 
-t.test("an identity issued beforehand is used, and the CA's key may be elsewhere", async (t) => {
+t.test("install uses an identity issued in advance and then does not need the CA's key", async (t) => {
   const apart = join(base, "apart");
   await pkiInit(context(), { folder: apart });
   await pkiIssue(context(), { folder: apart, names: ["controller-0"], role: "agent" });
@@ -349,7 +349,7 @@ t.test("a package that is not khw-agent for this machine is refused before any c
   t.same(await readdir(first.path("tmp")), []);
 });
 
-t.test("the messages of apt and the agent are reported", async (t) => {
+t.test("install reports the error messages of apt and the agent", async (t) => {
   const watched = context();
   const impossible = await buildDeb({ Version: "0.3.0", Architecture: architecture, Depends: "not-a-package" });
   await t.rejects(tryInstall({ deb: impossible, context: watched }), { code: "PACKAGE_FAILED" });
@@ -363,7 +363,7 @@ t.test("the messages of apt and the agent are reported", async (t) => {
   t.equal(await tryInstall({}), 0);
 });
 
-t.test("it ends with its caller and with its deadline", async (t) => {
+t.test("install ends when its caller aborts or its deadline passes", async (t) => {
   const interrupted = context(AbortSignal.abort(new KhwError("CANCELLED", "ended by SIGINT")));
   await t.rejects(tryInstall({ context: interrupted }), { code: "CANCELLED" });
   const late = context();
@@ -375,13 +375,15 @@ t.test("it ends with its caller and with its deadline", async (t) => {
   t.match(nowhere.said(), /ssh is not on this workstation/);
 });
 
-t.test("gcloud gets the same command, with host keys checked and no secret among its arguments", async (t) => {
-  // Google is not available here. A fake gcloud records its arguments and connects to the node over ssh, as the real
-  // gcloud does.
-  const folder = join(base, "bin");
-  await mkdir(folder);
-  const record = join(base, "gcloud.json");
-  const script = `#!${process.execPath}
+t.test(
+  "install through gcloud runs the same command, checks host keys, and passes no secrets as arguments",
+  async (t) => {
+    // Google is not available here. A fake gcloud records its arguments and connects to the node over ssh, as the real
+    // gcloud does.
+    const folder = join(base, "bin");
+    await mkdir(folder);
+    const record = join(base, "gcloud.json");
+    const script = `#!${process.execPath}
 const { spawnSync } = require("node:child_process");
 const argv = process.argv.slice(2);
 require("node:fs").writeFileSync(${JSON.stringify(record)}, JSON.stringify(argv));
@@ -390,97 +392,102 @@ const strict = "StrictHostKeyChecking=" + flag("--strict-host-key-checking")[0];
 const ssh = ["-T", "-o", strict, ...flag("--ssh-flag"), argv[2].replace("controller-0", "127.0.0.2"), "--", flag("--command")[0]];
 process.exit(spawnSync("ssh", ssh, { stdio: "inherit" }).status);
 `;
-  await writeFile(join(folder, "gcloud"), script, { mode: 0o755 });
-  await rm(identity(first, "agent.pem"));
+    await writeFile(join(folder, "gcloud"), script, { mode: 0o755 });
+    await rm(identity(first, "agent.pem"));
 
-  const watched = context(undefined, { PATH: `${folder}:${process.env["PATH"]}` });
-  const flags = [
-    ["--project", "khw-testbed"],
-    ["--zone", "us-west1-c"],
-    ["--region", "us-west1"],
-    ["--node-addresses", "internal"],
-  ] as const;
-  t.equal(await tryInstall({ nodes: "controller-0", via: "gcloud", context: watched, flags }), 0);
-  const argv: unknown = JSON.parse(await readFile(record, "utf8"));
-  if (!Array.isArray(argv)) throw new Error("no arguments");
-  const expected = ["compute", "ssh", "root@controller-0", "--quiet", "--strict-host-key-checking=yes"];
-  t.same(argv.slice(0, 5), expected);
-  for (const flag of ["--project=khw-testbed", "--zone=us-west1-c", "--internal-ip", "--ssh-flag=-oBatchMode=yes"]) {
-    t.ok(argv.includes(flag), flag);
-  }
-  const key = await readFile(identity(first, "agent-key.pem"), "utf8");
-  t.notMatch(argv.join(" "), key.split("\n")[1]);
-  t.notMatch(argv.join(" "), Buffer.from(key).toString("base64").slice(0, 64));
-});
+    const watched = context(undefined, { PATH: `${folder}:${process.env["PATH"]}` });
+    const flags = [
+      ["--project", "khw-testbed"],
+      ["--zone", "us-west1-c"],
+      ["--region", "us-west1"],
+      ["--node-addresses", "internal"],
+    ] as const;
+    t.equal(await tryInstall({ nodes: "controller-0", via: "gcloud", context: watched, flags }), 0);
+    const argv: unknown = JSON.parse(await readFile(record, "utf8"));
+    if (!Array.isArray(argv)) throw new Error("no arguments");
+    const expected = ["compute", "ssh", "root@controller-0", "--quiet", "--strict-host-key-checking=yes"];
+    t.same(argv.slice(0, 5), expected);
+    for (const flag of ["--project=khw-testbed", "--zone=us-west1-c", "--internal-ip", "--ssh-flag=-oBatchMode=yes"]) {
+      t.ok(argv.includes(flag), flag);
+    }
+    const key = await readFile(identity(first, "agent-key.pem"), "utf8");
+    t.notMatch(argv.join(" "), key.split("\n")[1]);
+    t.notMatch(argv.join(" "), Buffer.from(key).toString("base64").slice(0, 64));
+  },
+);
 
 const gcloud = await run("gcloud", ["--version"]).then(
   () => true,
   () => "gcloud is not on this machine",
 );
 
-t.test("the real gcloud accepts the command line", { skip: gcloud === true ? false : gcloud }, async (t) => {
-  // Before gcloud starts ssh, it reads two resources from the Compute API: the project, and the instance, whose
-  // metadata contains the user's key.
-  const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();
-  const instance = {
-    id: "123",
-    name: "controller-0",
-    status: "RUNNING",
-    metadata: {
-      items: [
-        { key: "block-project-ssh-keys", value: "TRUE" },
-        { key: "ssh-keys", value: `root:${publicKey}` },
+t.test(
+  "the real gcloud accepts the command line that install uses",
+  { skip: gcloud === true ? false : gcloud },
+  async (t) => {
+    // Before gcloud starts ssh, it reads two resources from the Compute API: the project, and the instance, whose
+    // metadata contains the user's key.
+    const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();
+    const instance = {
+      id: "123",
+      name: "controller-0",
+      status: "RUNNING",
+      metadata: {
+        items: [
+          { key: "block-project-ssh-keys", value: "TRUE" },
+          { key: "ssh-keys", value: `root:${publicKey}` },
+        ],
+      },
+      networkInterfaces: [{ networkIP: "127.0.0.2", accessConfigs: [{ natIP: "127.0.0.2" }] }],
+    };
+    const answers: Readonly<Record<string, unknown>> = {
+      "/compute/v1/projects/khw-testbed/zones/us-west1-c/instances/controller-0": instance,
+      "/compute/v1/projects/khw-testbed": { name: "khw-testbed" },
+    };
+    const api = createServer((request, response) => {
+      const answer = answers[new URL(request.url ?? "", "http://api").pathname];
+      response.writeHead(answer === undefined ? 404 : 200, { "content-type": "application/json" });
+      response.end(JSON.stringify(answer ?? { error: { code: 404, message: `${request.method} ${request.url}` } }));
+    });
+    t.teardown(() => api.close());
+    api.listen(0, "127.0.0.1");
+    await once(api, "listening");
+    const address = api.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+
+    // gcloud uses its own key and its own list of known hosts, in which instances are identified by number.
+    const ssh = join(base, ".ssh");
+    await mkdir(ssh, { mode: 0o700 });
+    await copyFile(setting.identityFile, join(ssh, "google_compute_engine"));
+    await copyFile(`${setting.identityFile}.pub`, join(ssh, "google_compute_engine.pub"));
+    const hostKey = (await readFile(setting.knownHosts, "utf8")).split(" ").slice(1).join(" ");
+    const knownHosts = join(ssh, "google_compute_known_hosts");
+    const watched = context(undefined, {
+      CLOUDSDK_CONFIG: join(base, "gcloud"),
+      CLOUDSDK_AUTH_DISABLE_CREDENTIALS: "true",
+      CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE: `http://127.0.0.1:${port}/compute/v1/`,
+    });
+    const attempt = {
+      nodes: "controller-0",
+      via: "gcloud",
+      context: watched,
+      sshOptions: [`Port=${setting.port}`],
+      flags: [
+        ["--project", "khw-testbed"],
+        ["--zone", "us-west1-c"],
+        ["--region", "us-west1"],
       ],
-    },
-    networkInterfaces: [{ networkIP: "127.0.0.2", accessConfigs: [{ natIP: "127.0.0.2" }] }],
-  };
-  const answers: Readonly<Record<string, unknown>> = {
-    "/compute/v1/projects/khw-testbed/zones/us-west1-c/instances/controller-0": instance,
-    "/compute/v1/projects/khw-testbed": { name: "khw-testbed" },
-  };
-  const api = createServer((request, response) => {
-    const answer = answers[new URL(request.url ?? "", "http://api").pathname];
-    response.writeHead(answer === undefined ? 404 : 200, { "content-type": "application/json" });
-    response.end(JSON.stringify(answer ?? { error: { code: 404, message: `${request.method} ${request.url}` } }));
-  });
-  t.teardown(() => api.close());
-  api.listen(0, "127.0.0.1");
-  await once(api, "listening");
-  const address = api.address();
-  const port = typeof address === "object" ? address?.port : undefined;
+    } as const;
+    await writeFile(knownHosts, "");
+    await t.rejects(tryInstall(attempt), { code: "UNREACHABLE" });
+    t.match(watched.said(), /Host key verification failed\.\nhint: .*--strict-host-key-checking=ask/);
+    await writeFile(knownHosts, `compute.123 ${hostKey}`);
+    t.equal(await tryInstall(attempt), 0, watched.said());
+    t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 is running, unchanged$/m);
+  },
+);
 
-  // gcloud uses its own key and its own list of known hosts, in which instances are identified by number.
-  const ssh = join(base, ".ssh");
-  await mkdir(ssh, { mode: 0o700 });
-  await copyFile(setting.identityFile, join(ssh, "google_compute_engine"));
-  await copyFile(`${setting.identityFile}.pub`, join(ssh, "google_compute_engine.pub"));
-  const hostKey = (await readFile(setting.knownHosts, "utf8")).split(" ").slice(1).join(" ");
-  const knownHosts = join(ssh, "google_compute_known_hosts");
-  const watched = context(undefined, {
-    CLOUDSDK_CONFIG: join(base, "gcloud"),
-    CLOUDSDK_AUTH_DISABLE_CREDENTIALS: "true",
-    CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE: `http://127.0.0.1:${port}/compute/v1/`,
-  });
-  const attempt = {
-    nodes: "controller-0",
-    via: "gcloud",
-    context: watched,
-    sshOptions: [`Port=${setting.port}`],
-    flags: [
-      ["--project", "khw-testbed"],
-      ["--zone", "us-west1-c"],
-      ["--region", "us-west1"],
-    ],
-  } as const;
-  await writeFile(knownHosts, "");
-  await t.rejects(tryInstall(attempt), { code: "UNREACHABLE" });
-  t.match(watched.said(), /Host key verification failed\.\nhint: .*--strict-host-key-checking=ask/);
-  await writeFile(knownHosts, `compute.123 ${hostKey}`);
-  t.equal(await tryInstall(attempt), 0, watched.said());
-  t.match(watched.said(), /^controller-0: khw-agent 0\.1\.0 is running, unchanged$/m);
-});
-
-t.test("nodes with addresses are reached by ssh, others through gcloud, unless --via differs", async (t) => {
+t.test("nodes with addresses are reached by ssh and others through gcloud, unless --via overrides it", async (t) => {
   const nowhere = join(base, "empty");
   for (const [nodes, program] of [
     ["controller-0=127.0.0.2", "ssh"],

@@ -46,7 +46,7 @@ t.test("the CA's certificate is added to the instance's metadata, and nothing el
   t.equal(await mutations(), count + 1, "one request, and no request for a present certificate");
 });
 
-t.test("a change based on an older state is refused as a whole", async (t) => {
+t.test("a metadata change based on an outdated fingerprint is refused and changes nothing", async (t) => {
   const before = await metadataOf("controller-1");
   const stale = { fingerprint: before?.fingerprint ?? "", items: [startup] };
   await client.setMetadata(reference("controller-1"), stale, never);
@@ -64,7 +64,7 @@ const gcloud = await run("gcloud", ["--version"]).then(
   () => "gcloud is not on this machine",
 );
 
-t.test("the real gcloud produces the same metadata, so khw has nothing to do", { skip: gcloud }, async (t) => {
+t.test("the real gcloud produces the same metadata as khw, which then changes nothing", { skip: gcloud }, async (t) => {
   const file = join(folder, "ca.pem");
   await writeFile(file, ca);
   const { fingerprint = "" } = (await metadataOf("controller-1")) ?? {};

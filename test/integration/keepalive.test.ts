@@ -34,7 +34,7 @@ const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /** The frame has type 4, length 0, no flags and stream 0. */
 const emptySettings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
 
-t.test("a peer that answers no ping is disconnected", async (t) => {
+t.test("the server disconnects a peer that does not respond to pings", async (t) => {
   const socket = connect({ ...place, ALPNProtocols: ["h2"] });
   t.teardown(() => socket.destroy());
   socket.on("error", () => {});
@@ -45,7 +45,7 @@ t.test("a peer that answers no ping is disconnected", async (t) => {
   t.pass("the server closed the connection");
 });
 
-t.test("a peer that answers pings stays", async (t) => {
+t.test("a peer that responds to pings stays connected", async (t) => {
   const session = connectHttp2(`https://127.0.0.1:${listener.port}`, place);
   t.teardown(() => session.destroy());
   let pings = 0;

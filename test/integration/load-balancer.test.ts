@@ -57,7 +57,7 @@ t.beforeEach(async () => {
   await control.clearLog();
 });
 
-t.test("from nothing to the lab's resources, then nothing more to do", async (t) => {
+t.test("lb create creates the lab's resources, and a second run changes nothing", async (t) => {
   await using compute = open();
   t.strictSame(outcomes(await create(compute)), ["unchanged", ...Array<string>(5).fill("changed")]);
   t.equal(await control.mutations(), 5);
@@ -68,7 +68,7 @@ t.test("from nothing to the lab's resources, then nothing more to do", async (t)
   t.ok(plan.every(({ drift, error }) => drift === null && error === null));
 });
 
-t.test("every mutation has its own request id", async (t) => {
+t.test("every mutation has its own request ID", async (t) => {
   await using compute = open();
   await create(compute);
   const ids = (await mutationLog()).map(({ query }) => query["requestId"] ?? "");
@@ -76,7 +76,7 @@ t.test("every mutation has its own request id", async (t) => {
   for (const id of ids) t.match(id, /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
 });
 
-t.test("the address is reserved on request", async (t) => {
+t.test("lb create reserves the address if requested", async (t) => {
   await control.changeState({ remove: [`${inRegion}/addresses/kubernetes-the-hard-way`] });
   await using compute = open();
   t.match(failures(await create(compute)), ["COMPUTE_FAILED there is no address kubernetes-the-hard-way in region"]);
@@ -111,7 +111,7 @@ t.test("drift is repaired in place where Google allows it", async (t) => {
   }
 });
 
-t.test("another health check in the pool is replaced", async (t) => {
+t.test("a wrong health check in the target pool is replaced", async (t) => {
   await using compute = open();
   await create(compute);
   const other = `projects/${project}/global/httpHealthChecks/other`;
@@ -120,7 +120,7 @@ t.test("another health check in the pool is replaced", async (t) => {
   t.match((await resources())[pool], { healthChecks: [link(healthCheck)] });
 });
 
-t.test("drift that cannot be repaired in place is reported, and nothing is changed", async (t) => {
+t.test("drift that cannot be repaired in place is reported and not changed", async (t) => {
   await using compute = open();
   await create(compute);
   const network = `projects/${project}/global/networks/default`;
@@ -145,7 +145,7 @@ t.test("drift that cannot be repaired in place is reported, and nothing is chang
   t.equal(await control.mutations(), mutations);
 });
 
-t.test("a pool with other instances is completed and reported, and never deleted", async (t) => {
+t.test("a target pool with foreign instances is completed and reported, but never deleted", async (t) => {
   await using compute = open();
   const other = `projects/${project}/zones/${zone}/instances/worker-0`;
   await control.changeState({ put: { [pool]: { healthChecks: [], instances: [link(other)] } } });
@@ -160,7 +160,7 @@ t.test("a pool with other instances is completed and reported, and never deleted
   t.equal(await control.mutations(), before, "nothing was deleted");
 });
 
-t.test("an overloaded API is asked again until it answers", async (t) => {
+t.test("requests to an overloaded API are retried until they succeed", async (t) => {
   await control.setFaults(
     { kind: "error", status: 429, reason: "rateLimitExceeded", times: 2 },
     { kind: "error", status: 503, reason: "backendError", method: "POST", times: 2 },
@@ -173,7 +173,7 @@ t.test("an overloaded API is asked again until it answers", async (t) => {
   t.equal(await control.mutations(), 5);
 });
 
-t.test("Retry-After is followed", async (t) => {
+t.test("the Retry-After header is honoured", async (t) => {
   await control.setFaults({ kind: "error", status: 429, reason: "rateLimitExceeded", retryAfterSec: 1, times: 1 });
   await using compute = open({ retry: { tries: 2, firstMillis: 1, maxMillis: 1000 } });
   const start = performance.now();
@@ -181,7 +181,7 @@ t.test("Retry-After is followed", async (t) => {
   t.ok(performance.now() - start >= 990);
 });
 
-t.test("an API that stays overloaded is reported, and a later run completes the work", async (t) => {
+t.test("an API that stays overloaded is reported as a failure, and a later run completes the work", async (t) => {
   await control.setFaults({
     kind: "error",
     status: 503,
@@ -197,7 +197,7 @@ t.test("an API that stays overloaded is reported, and a later run completes the 
   t.strictSame(failures(await create(compute)), []);
 });
 
-t.test("errors that a retry cannot solve are reported at once, in Google's words", async (t) => {
+t.test("errors that a retry cannot fix are reported immediately with Google's message", async (t) => {
   const quota = "Quota 'TARGET_POOLS' exceeded. Limit: 0.0 globally.";
   await control.setFaults(
     { kind: "error", status: 403, reason: "quotaExceeded", message: quota, method: "POST", path: "targetPools$" },
@@ -220,7 +220,7 @@ t.test("errors that a retry cannot solve are reported at once, in Google's words
   t.match(results[3], { error: { hint: /quotas\?project=lab-project/ } });
 });
 
-t.test("an operation that ends in an error is reported with its code and message", async (t) => {
+t.test("a failed operation is reported with its code and message", async (t) => {
   await control.setFaults({
     kind: "operation",
     code: "QUOTA_EXCEEDED",
@@ -236,7 +236,7 @@ t.test("an operation that ends in an error is reported with its code and message
   t.strictSame(failures(await create(compute)), [], "and a later run completes");
 });
 
-t.test("a connection that breaks, before or after the request is executed, changes nothing twice", async (t) => {
+t.test("a request is never applied twice if its connection breaks before or after execution", async (t) => {
   for (const when of ["before", "after"] as const) {
     await control.changeState({ reset: true });
     await control.clearLog();
@@ -254,7 +254,7 @@ t.test("a connection that breaks, before or after the request is executed, chang
   }
 });
 
-t.test("409: the client waits for a resource that another client creates at the same time", async (t) => {
+t.test("on a 409, the client waits for the resource that another client is creating", async (t) => {
   const exists = { kind: "error", status: 409, reason: "alreadyExists", message: "exists", method: "POST" } as const;
   await using compute = open();
   await create(compute);
@@ -266,7 +266,7 @@ t.test("409: the client waits for a resource that another client creates at the 
   t.strictSame(failures(await running), []);
 });
 
-t.test("two clients at once create one load balancer", async (t) => {
+t.test("two concurrent clients create only one load balancer", async (t) => {
   await using one = open();
   await using two = open();
   const [first, second] = await Promise.all([create(one), create(two)]);
@@ -274,7 +274,7 @@ t.test("two clients at once create one load balancer", async (t) => {
   t.match((await resources())[pool], { instances: { length: 3 } });
 });
 
-t.test("a wait that returns early is repeated without a busy loop", async (t) => {
+t.test("a wait call that returns early is repeated without busy-looping", async (t) => {
   await control.configure({ operationMillis: 700 });
   await control.setFaults({ kind: "earlyWait", path: "operations/.*/wait$" });
   await using compute = open();
@@ -283,7 +283,7 @@ t.test("a wait that returns early is repeated without a busy loop", async (t) =>
   t.ok(waits.length >= 10 && waits.length <= 30, `${waits.length} waits for 5 operations of 700 ms`);
 });
 
-t.test("an operation that does not end is abandoned at the deadline, with its last state", async (t) => {
+t.test("an operation that never finishes times out, and the error contains its last state", async (t) => {
   await control.setFaults({ kind: "slow", millis: 60_000, path: "firewalls" }, { kind: "earlyWait" });
   await using compute = open({ operationMillis: 600 });
   const [failure] = failures(await create(compute));
@@ -293,7 +293,7 @@ t.test("an operation that does not end is abandoned at the deadline, with its la
   );
 });
 
-t.test("Ctrl-C ends every wait with its own reason", async (t) => {
+t.test("Ctrl-C ends every wait with the reason of the abort", async (t) => {
   await control.configure({ operationMillis: 60_000 });
   await using compute = open();
   const abort = new AbortController();
@@ -303,7 +303,7 @@ t.test("Ctrl-C ends every wait with its own reason", async (t) => {
   t.match(failures(results), [/detached/, /detached/]);
 });
 
-t.test("a project that does not exist is an error, not an empty list", async (t) => {
+t.test("a project that does not exist is reported as an error, not as an empty list", async (t) => {
   await using compute = open();
   const elsewhere = { ...config, project: "no-such-project" };
   const results = await create(compute, elsewhere);
@@ -311,7 +311,7 @@ t.test("a project that does not exist is an error, not an empty list", async (t)
   t.match(failures(results)[0], /404 notFound: .*no-such-project/);
 });
 
-t.test("an endpoint of another service is reported as such", async (t) => {
+t.test("an endpoint that is unreachable or not a URL is reported as an error", async (t) => {
   await using compute = open({
     endpoint: `http://127.0.0.1:${await freePort()}/`,
     retry: { tries: 2, firstMillis: 1, maxMillis: 1 },
@@ -323,7 +323,7 @@ t.test("an endpoint of another service is reported as such", async (t) => {
   t.throws(() => open({ endpoint: "compute.googleapis.com" }), { code: "INVALID_ARGUMENT", message: /gce\.endpoint/ });
 });
 
-t.test("credentials are sent with every request, but not over plain HTTP to another machine", async (t) => {
+t.test("credentials are sent with every request, but never over plain HTTP to another machine", async (t) => {
   await control.configure({ token: "good" });
   const bearer = (token: string) => ({ credentials: async () => ({ authorization: `Bearer ${token}` }) });
   await using signedIn = open(bearer("good"));
@@ -334,7 +334,7 @@ t.test("credentials are sent with every request, but not over plain HTTP to anot
   await t.rejects(publicAddress(exposed, config, signal), { code: "INVALID_ARGUMENT", message: /without TLS/ });
 });
 
-t.test("deleting removes only the load balancer, and waits for resources that are not ready", async (t) => {
+t.test("lb delete removes only the load balancer and waits for resources that are not ready", async (t) => {
   await control.configure({ settleMillis: 150 });
   await using compute = open();
   const before = Object.keys(await resources());
@@ -346,7 +346,7 @@ t.test("deleting removes only the load balancer, and waits for resources that ar
   t.notOk(Object.keys(await resources()).some((path) => path.includes("/addresses/")));
 });
 
-t.test("deleting a resource that Google still reports as in use is tried again", async (t) => {
+t.test("lb delete retries a resource that Google still reports as in use", async (t) => {
   const inUse = { kind: "error", status: 400, reason: "resourceInUseByAnotherResource", method: "DELETE" } as const;
   await using compute = open();
   await create(compute);
@@ -357,7 +357,7 @@ t.test("deleting a resource that Google still reports as in use is tried again",
   t.strictSame(failures(await remove(compute)), []);
 });
 
-t.test("health comes from the load balancer's probes, and needs the firewall rule", async (t) => {
+t.test("backend health comes from the load balancer's probes, which require the firewall rule", async (t) => {
   const server = createServer((socket) => {
     socket.on("error", () => {});
     socket.once("data", () => socket.end("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
@@ -429,7 +429,7 @@ t.test("lb create, status and delete report their work", async (t) => {
   t.match(JSON.parse(deleted.out()), { steps: [{ id: "instances", outcome: "unchanged" }, { outcome: "changed" }] });
 });
 
-t.test("lb create reports every failure, and fails with the first", async (t) => {
+t.test("lb create reports every failure and fails with the first one", async (t) => {
   await control.setFaults(
     { kind: "error", status: 403, reason: "quotaExceeded", message: "firewalls", method: "POST", path: "firewalls$" },
     { kind: "error", status: 403, reason: "quotaExceeded", message: "checks", method: "POST", path: "HealthChecks$" },
@@ -445,7 +445,7 @@ t.test("lb create reports every failure, and fails with the first", async (t) =>
   await t.rejects(lbCreate(await clusterConfig({ "--nodes": [] }), told, { output: "text" }), { message: /no nodes/ });
 });
 
-t.test("lb delete needs no machines: the pool has their zones", async (t) => {
+t.test("lb delete succeeds even if the instances no longer exist", async (t) => {
   await lbCreate(await clusterConfig(), context(), { output: "text" });
   await control.changeState({
     remove: config.instances.map(({ name }) => `projects/${project}/zones/${zone}/instances/${name}`),
@@ -454,7 +454,7 @@ t.test("lb delete needs no machines: the pool has their zones", async (t) => {
 });
 
 const skip = (await has("gcloud")) ? false : "gcloud is not installed here";
-t.test("the lab's own commands leave the same resources, field by field", { skip }, async (t) => {
+t.test("lb create produces the same resources as the lab's commands, field by field", { skip }, async (t) => {
   const lab = await readFile(fileURLToPath(new URL("../lab/lab-08.md", import.meta.url)), "utf8");
   const block =
     /```(?:sh)?\n(\{\n {2}KUBERNETES_PUBLIC_ADDRESS=[^`]*?forwarding-rules create[^`]*?\n\})\n```/.exec(lab)?.[1] ??

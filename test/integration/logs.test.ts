@@ -26,7 +26,7 @@ const of =
   (request) =>
     request.component === component ? lines : [];
 
-t.test("the lines of several nodes and components are merged by time, each with its origin", async (t) => {
+t.test("log lines of all nodes and components are merged by time, each with its node and component", async (t) => {
   const cluster = await start(t, {
     "controller-0": (request) =>
       request.component === "etcd"
@@ -50,7 +50,7 @@ t.test("the lines of several nodes and components are merged by time, each with 
   t.match(asked[0], { lines: 100, sinceUnixMillis: 0, follow: false });
 });
 
-t.test("nodes and component as arguments, since and lines as options", async (t) => {
+t.test("logs accepts nodes and a component as arguments, and --since and --lines as options", async (t) => {
   const cluster = await start(t, { "controller-0": undefined, "controller-1": undefined });
   const [first, second] = cluster.agents;
   t.equal(await cluster.client(["logs", "controller-1", "nginx", "--since", "10m"]).code, 0);
@@ -71,7 +71,7 @@ t.test("nodes and component as arguments, since and lines as options", async (t)
   await t.rejects(cluster.client(["logs", "--lines", "-1"]).code, { code: "INVALID_ARGUMENT" });
 });
 
-t.test("a line is sanitized; only terminals get colours", async (t) => {
+t.test("log lines are sanitized, and only terminals get colours", async (t) => {
   const evil = line(1, "\u{1b}[2Jgone\u{7}\u{9b}31m\rover\u{202e}txt", { priority: 3 });
   const cluster = await start(t, { "controller-0": of("nginx", evil) });
   const argv = ["logs", "nginx"];
@@ -87,21 +87,18 @@ t.test("a line is sanitized; only terminals get colours", async (t) => {
   t.equal(without.out(), plain.out());
 });
 
-t.test(
-  "a node that does not answer is reported and does not stop the others: exit code 3; all away: an error",
-  async (t) => {
-    const cluster = await start(t, { "controller-0": of("nginx", line(1, "here")), "controller-1": undefined });
-    await cluster.agents[1]?.stop();
-    const client = cluster.client(["logs", "nginx"]);
-    t.equal(await client.code, 3);
-    t.match(client.out(), /here\n$/);
-    t.match(client.err(), /^controller-1: no connection to the agent at .*\nhint: /);
-    await cluster.agents[0]?.stop();
-    await t.rejects(cluster.client(["logs"]).code, { code: "UNREACHABLE", message: /controller-0: no connection/ });
-  },
-);
+t.test("logs reports an unreachable node with exit code 3, and fails only if no node responds", async (t) => {
+  const cluster = await start(t, { "controller-0": of("nginx", line(1, "here")), "controller-1": undefined });
+  await cluster.agents[1]?.stop();
+  const client = cluster.client(["logs", "nginx"]);
+  t.equal(await client.code, 3);
+  t.match(client.out(), /here\n$/);
+  t.match(client.err(), /^controller-1: no connection to the agent at .*\nhint: /);
+  await cluster.agents[0]?.stop();
+  await t.rejects(cluster.client(["logs"]).code, { code: "UNREACHABLE", message: /controller-0: no connection/ });
+});
 
-t.test("following continues after an agent's restart, without repeating or losing a line", async (t) => {
+t.test("logs --follow continues after an agent's restart without repeating or losing a line", async (t) => {
   const written = [line(1, "one"), line(2, "two a"), line(2, "two b")];
   const cluster = await start(t, {
     "controller-0": (request) =>
@@ -137,7 +134,7 @@ t.test("following continues after an agent's restart, without repeating or losin
   await eventually("no stream stays open", () => agent?.open() === 0);
 });
 
-t.test("JSON: an object per line", async (t) => {
+t.test("logs as JSON prints one object per line", async (t) => {
   const cluster = await start(t, { "controller-0": of("etcd", line(1, "one")) });
   const client = cluster.client(["logs", "etcd", "-o", "json"]);
   t.equal(await client.code, 0);

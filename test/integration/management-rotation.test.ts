@@ -55,7 +55,7 @@ async function open(t: Test) {
   return { agent, folder, rotate, identityOf, address, lines, stages };
 }
 
-t.test("both CAs are trusted, then only the new CA; the old CA is refused at the end", async (t) => {
+t.test("the agent trusts both CAs during the rotation and only the new CA afterwards", async (t) => {
   const { agent, folder, rotate, identityOf, address, lines, stages } = await open(t);
   const oldAdmin = await identityOf("admin");
   await t.rejects(rotate(true), { code: "INVALID_ARGUMENT", message: /do not trust the new management CA yet/ });
@@ -84,7 +84,7 @@ t.test("both CAs are trusted, then only the new CA; the old CA is refused at the
   t.ok((await readdir(folder)).every((name) => !name.startsWith("rotation")));
 });
 
-t.test("killed at every write of the client, the same commands end in the same state", async (t) => {
+t.test("a rotation whose client is killed at any stage completes when the commands are run again", async (t) => {
   for (const stop of ["begin", "trusted", "moved"] as const) {
     const { agent, folder, rotate, identityOf, address, lines, stages } = await open(t);
     const ending = new AbortController();
@@ -109,7 +109,7 @@ t.test("killed at every write of the client, the same commands end in the same s
   }
 });
 
-t.test("an agent that does not answer is refused, and nothing changes", async (t) => {
+t.test("the rotation is refused if an agent does not respond, and nothing changes", async (t) => {
   const { agent, folder, rotate } = await open(t);
   const before = await readdir(folder);
   await agent.stop(new Error("stopped"));

@@ -47,7 +47,7 @@ t.test("a full disk ends every command with exit code 74 and a message", async (
   }
 });
 
-t.test("a disk that fills up in the middle of a text ends the command with 74", async (t) => {
+t.test("a disk that fills up during output ends the command with exit code 74", async (t) => {
   const path = join(root, "limited");
   const [program, main] = [process.execPath, client[0] ?? ""];
   // A limit on file size simulates a full disk. The kernel writes as much as fits, then the next write fails.
@@ -61,7 +61,7 @@ t.test("a disk that fills up in the middle of a text ends the command with 74", 
   t.match(stderr, /^standard output cannot be written: EFBIG/);
 });
 
-t.test("a reader that closes the pipe ends the command quietly, like SIGPIPE", async (t) => {
+t.test("a reader that closes the pipe ends the command silently, like SIGPIPE", async (t) => {
   const child = spawn(process.execPath, [...client, "config", "reference"], { cwd: root });
   child.stdout.destroy();
   let err = "";
@@ -71,17 +71,20 @@ t.test("a reader that closes the pipe ends the command quietly, like SIGPIPE", a
   t.equal(err, "");
 });
 
-t.test("standard error on a full disk ends with 74, whether the command itself succeeded or not", async (t) => {
-  const full = openSync("/dev/full", "w");
-  t.teardown(() => closeSync(full));
-  const { status } = spawnSync(process.execPath, [...client, "nosuch"], {
-    cwd: root,
-    stdio: ["ignore", "ignore", full],
-  });
-  t.equal(status, 74);
-});
+t.test(
+  "a full disk on standard error ends the command with exit code 74, whether it succeeded or failed",
+  async (t) => {
+    const full = openSync("/dev/full", "w");
+    t.teardown(() => closeSync(full));
+    const { status } = spawnSync(process.execPath, [...client, "nosuch"], {
+      cwd: root,
+      stdio: ["ignore", "ignore", full],
+    });
+    t.equal(status, 74);
+  },
+);
 
-t.test("a closed standard output ends the command with 74", async (t) => {
+t.test("a closed standard output ends the command with exit code 74", async (t) => {
   const script = join(import.meta.dirname, "../../packaging/khw-client.sh");
   for (const shell of ["sh", "bash"]) {
     const { status, stderr } = spawnSync(shell, ["-c", `exec ${shell} "$0" --version >&-`, script], {

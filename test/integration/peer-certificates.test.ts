@@ -37,14 +37,14 @@ async function make(name: string, { key, subject, by }: { key: string[]; subject
 const brainpool = ["ecparam", "-name", "brainpoolP256r1", "-genkey", "-noout"];
 const rsa = ["genpkey", "-algorithm", "rsa"];
 
-t.test("without the guard this Node version crashes: when it no longer does, remove the guard", async (t) => {
+t.test("Node.js still crashes on brainpool certificates without the guard; if not, remove the guard", async (t) => {
   await make("crash", { key: brainpool, subject: "/CN=crash" });
   const program = `new (require("crypto").X509Certificate)(require("fs").readFileSync(process.argv[1])).toLegacyObject()`;
   const { code } = await run([process.execPath, "-e", program, path("crash.pem")]);
   t.equal(code, 128 + 11);
 });
 
-t.test("an agent answers a caller with a brainpool key according to its role, and continues", async (t) => {
+t.test("an agent enforces the role of a caller with a brainpool key and keeps running", async (t) => {
   guardPeerCertificates();
   const { agent } = await open(t);
   await writeFile(path("management.pem"), agent.authority.certificate);
@@ -65,7 +65,7 @@ t.test("an agent answers a caller with a brainpool key according to its role, an
   );
 });
 
-t.test("an agent accepts no brainpool certificate that is not for its key, and reports the reason", async (t) => {
+t.test("an agent refuses a brainpool certificate that does not match its key and reports the reason", async (t) => {
   const ca = await make("ca", { key: rsa, subject: "/CN=management" });
   const { certificate } = await make("agent", { key: brainpool, subject: "/CN=controller-0/O=khw:agent", by: "ca" });
   const paths = { ca: path("own-ca.pem"), certificate: path("own.pem"), key: path("own-key.pem") };
@@ -77,7 +77,7 @@ t.test("an agent accepts no brainpool certificate that is not for its key, and r
   t.type(whyNew("controller-0", present, ca.certificate) ?? "", "string", "and so does the client that installs it");
 });
 
-t.test("a client always reads the server's own certificate, not the next one in the chain", async (t) => {
+t.test("a client always reads the server's own certificate and not the next one in the chain", async (t) => {
   guardPeerCertificates();
   await make("issuer", { key: rsa, subject: "/CN=issuer" });
   const leaf = await make("served", { key: rsa, subject: "/CN=controller-0", by: "issuer" });
@@ -96,7 +96,7 @@ t.test("a client always reads the server's own certificate, not the next one in 
   }
 });
 
-t.test("a client calls a stranger with a brainpool certificate or chain, and continues", async (t) => {
+t.test("a client survives a call to an unknown server with a brainpool certificate or chain", async (t) => {
   guardPeerCertificates();
   const authority = await make("authority", { key: rsa, subject: "/CN=management" });
   const identity = {

@@ -120,7 +120,7 @@ const kinds: readonly [kind: string, auth: string, credentials: string | undefin
 ];
 for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   const variable = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY"][index % 3] ?? "";
-  t.test(`${kind}: token and API are requested through ${variable}`, async (t) => {
+  t.test(`${kind}: token and API requests use the proxy in ${variable}`, async (t) => {
     const file = credentials === undefined ? {} : { GOOGLE_APPLICATION_CREDENTIALS: join(folder, credentials) };
     const { code, stderr } = await lbStatus(auth, { [variable]: proxyUrl, ...file });
     t.equal(stderr, "");
@@ -148,7 +148,7 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   });
 }
 
-t.test("a proxy that does not answer is named, without its password", async (t) => {
+t.test("an unreachable proxy is reported by URL without its password", async (t) => {
   const env = { HTTPS_PROXY: "http://someone:s3cret@127.0.0.1:9" };
   for (const auth of ["auto", "none"]) {
     const { code, stderr } = await lbStatus(auth, {
@@ -162,7 +162,7 @@ t.test("a proxy that does not answer is named, without its password", async (t) 
   }
 });
 
-t.test("the refusal of a proxy without a scheme shows the right form, and not the password", async (t) => {
+t.test("a proxy URL without a scheme is refused with the correct form and without the password", async (t) => {
   const { code, stderr } = await lbStatus("auto", { https_proxy: "someone:s3cret@proxy.example:3128" });
   t.equal(code, 64);
   t.match(stderr, /https_proxy: "proxy\.example:3128" is not a proxy URL\nhint: .*https_proxy=http:\/\/HOST:PORT/);

@@ -175,7 +175,7 @@ function stringsOf(data: unknown): string[] {
 }
 
 t.test(
-  "no text of an agent controls a terminal or forges a line, whatever the field, the command and the output format",
+  "no text from an agent can control the terminal or forge a line in any command or output format",
   { timeout },
   async (t) => {
     let answers = evilAnswers;
@@ -230,7 +230,7 @@ function jsonIn(text: string): unknown[] {
   }
 }
 
-t.test("the files of a support bundle are sanitized as well", { timeout }, async (t) => {
+t.test("text from agents is sanitized in the files of a support bundle", { timeout }, async (t) => {
   const run = await start(t, () => evilAnswers);
   const folder = await mkdtemp(join(tmpdir(), "khw-bundle-"));
   t.teardown(() => rm(folder, { recursive: true }));
@@ -251,7 +251,7 @@ t.test("the files of a support bundle are sanitized as well", { timeout }, async
   for (const text of texts) isClean(t, { out: text, err: "" }, "entry");
 });
 
-t.test("a watch, as lines and as documents, is sanitized as well", { timeout }, async (t) => {
+t.test("text from agents is sanitized in status --watch, both as text and as JSON", { timeout }, async (t) => {
   const run = await start(t, () => evilAnswers);
   for (const form of ["text", "json", "yaml"]) {
     const ending = new AbortController();
@@ -268,7 +268,7 @@ t.test("a watch, as lines and as documents, is sanitized as well", { timeout }, 
 });
 
 t.test(
-  "absurd numbers of one agent affect only that agent: the other node is shown, and no error is a bug",
+  "absurd numbers from one agent neither hide the other node nor cause an INTERNAL error",
   { timeout },
   async (t) => {
     const isTime = (field: string): boolean => field.endsWith("unix_millis");
@@ -321,7 +321,7 @@ t.test(
 );
 
 t.test(
-  "an absurd time fails the call, names the field, and hides no other node's snapshots",
+  "an absurd time from one agent is reported by field and does not hide other nodes' snapshots",
   { timeout },
   async (t) => {
     const answers: Answers = {

@@ -31,7 +31,7 @@ const crashing = component("kube-apiserver", {
   },
 });
 
-t.test("a healthy cluster: short, exit code 0, etcd among the components", async (t) => {
+t.test("status of a healthy cluster is short, includes etcd, and has exit code 0", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status"]);
   t.equal(await client.code, 0);
@@ -46,7 +46,7 @@ t.test("a healthy cluster: short, exit code 0, etcd among the components", async
   );
 });
 
-t.test("a program that emulates another release is shown as such, as text and as JSON", async (t) => {
+t.test("status shows the emulated release of a component as text and as JSON", async (t) => {
   const emulating = component("kube-apiserver", { version: "v1.32.1", emulatedVersion: "1.31" });
   const cluster = await start(t, { "controller-0": { components: [emulating] } });
   const text = cluster.client(["status"]);
@@ -57,7 +57,7 @@ t.test("a program that emulates another release is shown as such, as text and as
   t.match(JSON.parse(json.out()), { nodes: [{ components: [{ version: "v1.32.1", emulatedVersion: "1.31" }] }] });
 });
 
-t.test("problems are reported with their remedies, and the exit code is 1", async (t) => {
+t.test("status reports problems with their remedies and exits with code 1", async (t) => {
   const cluster = await start(t, {
     "controller-0": { components: [crashing, component("nginx", { enabled: false })] },
     "controller-1": {
@@ -122,14 +122,14 @@ const verdicts: readonly [what: string, changes: Partial<GetStatusResponse>, cod
 ];
 
 for (const [what, changes, code] of verdicts) {
-  t.test(`${what}: exit code ${code}`, async (t) => {
+  t.test(`status exits with code ${code} for ${what}`, async (t) => {
     const cluster = await start(t, { "controller-1": changes });
     t.equal(await cluster.client(["status"]).code, code);
     t.equal(await cluster.client(["status", "controller-0,2"]).code, 0, "the others are healthy");
   });
 }
 
-t.test("JSON and YAML have the same content, with words for states", async (t) => {
+t.test("status prints the same content as JSON and YAML, with states as words", async (t) => {
   const cluster = await start(t, { "controller-0": { components: [crashing] } });
   const json = cluster.client(["status", "-o", "json"]);
   t.equal(await json.code, 1);
@@ -154,7 +154,7 @@ t.test("JSON and YAML have the same content, with words for states", async (t) =
   t.same(parse(yaml.out()), document);
 });
 
-t.test("wide shows more", async (t) => {
+t.test("status -o wide adds the columns PID and SINCE", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status", "-o", "wide", "controller-2"]);
   t.equal(await client.code, 0);
@@ -163,7 +163,7 @@ t.test("wide shows more", async (t) => {
   t.notMatch(client.out(), "controller-1");
 });
 
-t.test("a node that is not a controller of the cluster is refused", async (t) => {
+t.test("status refuses a node that is not a controller of the cluster", async (t) => {
   const cluster = await start(t);
   await t.rejects(cluster.client(["status", "controller-7"]).code, {
     code: "INVALID_ARGUMENT",
@@ -175,13 +175,13 @@ t.test("a node that is not a controller of the cluster is refused", async (t) =>
   });
 });
 
-t.test("Ctrl-C detaches from a status", async (t) => {
+t.test("Ctrl-C cancels a running status", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status"], { signal: AbortSignal.abort(new KhwError("CANCELLED", "ended")) });
   await t.rejects(client.code, { code: "CANCELLED" });
 });
 
-t.test("a watch without a terminal: a line per change, and Ctrl-C ends it with 0", async (t) => {
+t.test("status --watch without a terminal prints a line per change and exits with code 0 on Ctrl-C", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status", "--watch"]);
   const shows = (text: string | RegExp) =>
@@ -206,7 +206,7 @@ t.test("a watch without a terminal: a line per change, and Ctrl-C ends it with 0
   await eventually("no stream stays open", () => cluster.agents.every((agent) => agent.open() === 0));
 });
 
-t.test("a watch in JSON: an object per line", async (t) => {
+t.test("status --watch as JSON prints one object per line", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status", "-w", "-o", "json", "controller-0"]);
   await eventually("the first document", () => client.out().endsWith("\n"));
@@ -230,30 +230,33 @@ t.test("a watch in JSON: an object per line", async (t) => {
   });
 });
 
-t.test("a watch on a terminal is redrawn in place, worst first, no higher than the terminal", async (t) => {
-  const cluster = await start(t);
-  let frames: string[] = [];
-  const client = cluster.client(["status", "--watch"], {
-    terminal: true,
-    size: () => ({ rows: 12, columns: 60 }),
-    write: (text) => void frames.push(text),
-  });
-  const last = () => stripVTControlCharacters(frames.at(-1) ?? "");
-  await eventually("all rows", () => last().includes("3 healthy"), last);
-  frames = [];
-  cluster.agents[2]?.change({ components: [crashing] });
-  await eventually("the change", () => last().includes("1 unhealthy"), last);
-  const lines = last().trimEnd().split("\n");
-  t.ok(lines.length < 12 && lines.every((line) => line.length <= 60), last());
-  t.match(lines[2], /^✖ controller-2 {2}4 of 5 healthy/);
-  t.match(lines[3], /^ {4}kube-apiserver: its port 6443/);
-  const esc = "\u{1b}";
-  t.ok(
-    frames.every((frame) => !frame.includes(`${esc}[2J`)),
-    "never cleared",
-  );
-  t.ok(frames[0]?.includes(`${esc}[`), "moves back to its first line");
-  client.interrupt();
-  t.equal(await client.code, 0);
-  t.equal(frames.at(-1), `${esc}[?25h`, "the cursor is back");
-});
+t.test(
+  "status --watch on a terminal redraws in place, lists the worst first, and fits the terminal's height",
+  async (t) => {
+    const cluster = await start(t);
+    let frames: string[] = [];
+    const client = cluster.client(["status", "--watch"], {
+      terminal: true,
+      size: () => ({ rows: 12, columns: 60 }),
+      write: (text) => void frames.push(text),
+    });
+    const last = () => stripVTControlCharacters(frames.at(-1) ?? "");
+    await eventually("all rows", () => last().includes("3 healthy"), last);
+    frames = [];
+    cluster.agents[2]?.change({ components: [crashing] });
+    await eventually("the change", () => last().includes("1 unhealthy"), last);
+    const lines = last().trimEnd().split("\n");
+    t.ok(lines.length < 12 && lines.every((line) => line.length <= 60), last());
+    t.match(lines[2], /^✖ controller-2 {2}4 of 5 healthy/);
+    t.match(lines[3], /^ {4}kube-apiserver: its port 6443/);
+    const esc = "\u{1b}";
+    t.ok(
+      frames.every((frame) => !frame.includes(`${esc}[2J`)),
+      "never cleared",
+    );
+    t.ok(frames[0]?.includes(`${esc}[`), "moves back to its first line");
+    client.interrupt();
+    t.equal(await client.code, 0);
+    t.equal(frames.at(-1), `${esc}[?25h`, "the cursor is back");
+  },
+);

@@ -55,7 +55,7 @@ async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   return { url: `https://localhost:${port}`, pages, read };
 }
 
-t.test("values are counted by resource and key, over all pages, but only below the prefix", async (t) => {
+t.test("stored values below the prefix are counted by resource and key over all pages", async (t) => {
   const secrets = Array.from({ length: 60 }, (_, index) => [
     `/registry/secrets/default/s${index}`,
     "k8s:enc:aescbc:v1:key1:x",
@@ -86,7 +86,7 @@ t.test("values are counted by resource and key, over all pages, but only below t
   t.strictSame(pages, [25, 25, 15]);
 });
 
-t.test("a server that does not answer is skipped; if no server answers, the error says so", async (t) => {
+t.test("an etcd server that does not respond is skipped, and the count fails only if none responds", async (t) => {
   const { url } = await startEtcd(t, { "/registry/secrets/default/a": "x" });
   const away = "https://127.0.0.1:1";
   const options = { files, prefix: "/registry/", signal: never };
@@ -101,7 +101,7 @@ function protobufValue(apiVersion: string, kind: string): string {
   return `k8s\0${field(0x0a, field(0x0a, apiVersion) + field(0x12, kind))}${field(0x12, "the object")}`;
 }
 
-t.test("stored versions are counted over all pages, with names, and other resources are not read", async (t) => {
+t.test("stored versions of the requested resources are counted over all pages with example names", async (t) => {
   const old = Array.from({ length: 30 }, (_, index) => [
     `/registry/cronjobs/default/old${String(index).padStart(2, "0")}`,
     protobufValue("batch/v2alpha1", "CronJob"),
@@ -137,7 +137,7 @@ t.test("stored versions are counted over all pages, with names, and other resour
   t.notOk(read.some((key) => /secrets|example\.com/.test(key)));
 });
 
-t.test("the call accepts only an administrator and names of resources", async (t) => {
+t.test("the call is limited to administrators and accepts only resource names", async (t) => {
   const { agent } = await open(t);
   const refused = async (role: "admin" | "viewer", resources: string[]) => {
     const { key, certificate } = await agent.identity(role, "alice");

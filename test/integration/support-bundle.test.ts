@@ -69,7 +69,7 @@ async function unpack(file: string): Promise<Map<string, string>> {
   );
 }
 
-t.test("the bundle has the agents' data, and none of the secrets in it", async (t) => {
+t.test("the support bundle contains the agents' data but none of their secrets", async (t) => {
   await using cluster = await startScripted({
     "controller-0": { status: wellStatus("controller-0") },
     "controller-1": { status: wellStatus("controller-1") },
@@ -135,7 +135,7 @@ t.test("the bundle has the agents' data, and none of the secrets in it", async (
   t.match(files.get("one/nodes/controller-1/unreachable.txt"), /no connection/);
 });
 
-t.test("an existing file stays, except with --force, and no partial file remains", async (t) => {
+t.test("an existing file is overwritten only with --force, and no partial file is left behind", async (t) => {
   await using cluster = await startScripted({ "controller-0": { status: wellStatus("controller-0") } });
   const file = join(folder, "two.tar.gz");
   await writeFile(file, "mine");

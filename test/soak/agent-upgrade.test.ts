@@ -120,7 +120,7 @@ async function status({ workstation }: Scene): Promise<NodeStatus[]> {
   return document.nodes;
 }
 
-t.test("the agents of three machines", async (t) => {
+t.test("agent upgrade on three machines upgrades all agents and rolls back failed ones", async (t) => {
   await using scene = await openScene(count);
   const { testbed, workstation } = scene;
   const { nodes } = testbed;
@@ -136,7 +136,7 @@ t.test("the agents of three machines", async (t) => {
   const etcd = await pids(nodes, "etcd.service");
   const agents = await pids(nodes, "khw-agent.service");
 
-  await scenario(t, "refusals change nothing", async (t) => {
+  await scenario(t, "a refused agent upgrade changes nothing", async (t) => {
     await status(scene);
     const facts = () => Promise.all(nodes.map(agentFiles));
     const before = await facts();
@@ -157,11 +157,15 @@ t.test("the agents of three machines", async (t) => {
     t.equal(await pids(nodes, "khw-agent.service"), agents);
   });
 
-  await scenario(t, "the running version's package is kept for a rollback, without a restart", async (t) => {
-    const kept = await upgrade(agentPackage);
-    t.equal(kept.code, 0, kept.stdout + kept.stderr);
-    t.equal(await pids(nodes, "khw-agent.service"), agents);
-  });
+  await scenario(
+    t,
+    "the package of the running version is kept for a rollback without restarting the agent",
+    async (t) => {
+      const kept = await upgrade(agentPackage);
+      t.equal(kept.code, 0, kept.stdout + kept.stderr);
+      t.equal(await pids(nodes, "khw-agent.service"), agents);
+    },
+  );
 
   await scenario(t, "three agents are upgraded, and etcd keeps running", async (t) => {
     const done = await upgrade(next);
@@ -190,31 +194,27 @@ t.test("the agents of three machines", async (t) => {
     }
   });
 
-  await scenario(
-    t,
-    "an agent that does not start is replaced by the previous one, and the other nodes are not touched",
-    async (t) => {
-      const running = await pids(others, "khw-agent.service");
-      const broken = await pack(folder, { version: "0.3.0", broken: true });
-      const start = performance.now();
-      const result = await upgrade(broken);
-      t.comment(`${seconds(performance.now() - start)}: ${result.stdout}${result.stderr}`);
-      failsWith(t, result, "PARTIAL", [
-        /0\.2\.0 is installed again: .*this agent is broken/,
-        /skipped because controller-0 failed/,
-      ]);
-      t.strictSame(await versions(nodes), every("0.2.0"));
-      t.match(await status(scene), [
-        { agentVersion: "0.2.0", agentUpgrade: { state: "rolled-back" } },
-        { agentUpgrade: { state: "done" } },
-      ]);
-      t.equal(await pids(others, "khw-agent.service"), running);
-      t.equal(await pids(nodes, "etcd.service"), etcd);
-      t.equal(await first.must(["sh", "-c", "ls /etc/systemd/system | grep rollback; true"]), "");
-    },
-  );
+  await scenario(t, "an agent that does not start is rolled back, and the other nodes are not touched", async (t) => {
+    const running = await pids(others, "khw-agent.service");
+    const broken = await pack(folder, { version: "0.3.0", broken: true });
+    const start = performance.now();
+    const result = await upgrade(broken);
+    t.comment(`${seconds(performance.now() - start)}: ${result.stdout}${result.stderr}`);
+    failsWith(t, result, "PARTIAL", [
+      /0\.2\.0 is installed again: .*this agent is broken/,
+      /skipped because controller-0 failed/,
+    ]);
+    t.strictSame(await versions(nodes), every("0.2.0"));
+    t.match(await status(scene), [
+      { agentVersion: "0.2.0", agentUpgrade: { state: "rolled-back" } },
+      { agentUpgrade: { state: "done" } },
+    ]);
+    t.equal(await pids(others, "khw-agent.service"), running);
+    t.equal(await pids(nodes, "etcd.service"), etcd);
+    t.equal(await first.must(["sh", "-c", "ls /etc/systemd/system | grep rollback; true"]), "");
+  });
 
-  await scenario(t, "a healthy agent that nobody calls is rolled back too: the client was killed", async (t) => {
+  await scenario(t, "a healthy new agent is rolled back if the client is killed before calling it", async (t) => {
     const good = await pack(folder, { version: "0.4.0" });
     const client = scene.start("agent", "upgrade", ...all, "--deb", good);
     await begins(first, "0.4.0");
@@ -233,7 +233,7 @@ t.test("the agents of three machines", async (t) => {
     t.equal(await pids(nodes, "etcd.service"), etcd);
   });
 
-  await scenario(t, "after a power loss, the previous agent comes back as well", async (t) => {
+  await scenario(t, "a power loss during an upgrade also ends with the previous agent", async (t) => {
     const broken = await pack(folder, { version: "0.5.0", broken: true });
     const client = scene.start("agent", "upgrade", last.name, ...all, "--deb", broken);
     const [before = ""] = await versions([last]);

@@ -32,7 +32,7 @@ for (const [index, { name, cause, component, line, says }] of mistakes.entries()
   });
 }
 
-t.test("at least 24 causes are provoked", (t) => {
+t.test("the mistakes provoke at least 24 different causes", (t) => {
   t.ok(new Set(mistakes.map(({ cause }) => cause)).size >= 24);
   t.end();
 });

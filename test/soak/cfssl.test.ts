@@ -14,12 +14,12 @@ import { agentPackage, installAgents, makeWorkstation, realVersion } from "../te
 
 const nodes = ["--nodes", "controller-0,1"];
 
-t.test("a cluster with cfssl's certificates, and with cfssl's and khw's together", async (t) => {
+t.test("a cluster works with cfssl's certificates, alone or mixed with khw's", async (t) => {
   const testbed = await startTestbed({ nodes: 2, credentials: makeByTheLabs });
   t.teardown(() => testbed.stop());
   const workstation = await makeWorkstation(testbed);
 
-  await t.test("pki check finds nothing", async (t) => {
+  await t.test("pki check reports no findings for cfssl's files", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["pki", "check", ...nodes]);
     t.equal(code, 0, stdout + stderr);
     t.match(stdout, /no findings\n$/);
@@ -28,7 +28,7 @@ t.test("a cluster with cfssl's certificates, and with cfssl's and khw's together
 
   await installAgents(workstation, testbed.nodes, agentPackage);
   const empty = join(workstation.folder, "empty");
-  await t.test("a plan with an empty folder plans all files, and writes none", async (t) => {
+  await t.test("plan with an empty credentials folder lists all files and writes none", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["plan", ...nodes, "--credentials", empty]);
     t.equal(code, 2, stderr);
     t.match(stdout, `workstation: credentials: ${empty} has no credentials: 19 files would be created\n`);
@@ -36,25 +36,28 @@ t.test("a cluster with cfssl's certificates, and with cfssl's and khw's together
     await t.rejects(stat(empty), { code: "ENOENT" });
   });
 
-  await t.test("bootstrap creates a control plane with them", async (t) => {
+  await t.test("bootstrap creates a control plane with cfssl's certificates", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.equal(code, 0, stderr);
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
   });
 
-  await t.test("with an empty folder it creates no second CA for the existing cluster", async (t) => {
-    const { code, stderr } = await workstation.khw(["bootstrap", ...nodes, "--credentials", empty]);
-    t.equal(code, exitOf("CREDENTIAL_INVALID"));
-    t.match(stderr, /the folder has no files, but controller-\d was set up with credentials/);
-    await t.rejects(stat(empty), { code: "ENOENT" });
-  });
+  await t.test(
+    "bootstrap with an empty credentials folder refuses to create a second CA for the existing cluster",
+    async (t) => {
+      const { code, stderr } = await workstation.khw(["bootstrap", ...nodes, "--credentials", empty]);
+      t.equal(code, exitOf("CREDENTIAL_INVALID"));
+      t.match(stderr, /the folder has no files, but controller-\d was set up with credentials/);
+      await t.rejects(stat(empty), { code: "ENOENT" });
+    },
+  );
 
   const create = ["create", "secret", "generic", "proof", "--from-literal=key=value"];
   const created = await workstation.kubectl(create);
   t.equal(created.code, 0, created.stderr);
 
   await t.test(
-    "khw renews some certificates with cfssl's CA; the others, and etcd's, stay cfssl's, and the cluster keeps serving",
+    "khw renews only the selected certificates with cfssl's CA, and the cluster keeps serving",
     async (t) => {
       const renew = ["--renew", "kubernetes,kube-scheduler,admin", "--separate-signing-ca"];
       const told = await workstation.mustKhw(["pki", "create", ...nodes, ...renew]);
@@ -76,7 +79,7 @@ t.test("a cluster with cfssl's certificates, and with cfssl's and khw's together
   );
 
   await t.test(
-    "with the signing CA no controller has the CA's key, and a certificate that Kubernetes signs is accepted",
+    "with a separate signing CA, no controller has the CA's key, and Kubernetes-signed certificates are accepted",
     async (t) => {
       for (const node of testbed.nodes) {
         const files = (await node.must(["ls", "/var/lib/kubernetes"])).split("\n");

@@ -15,18 +15,18 @@ const disk = "/srv/disk";
 const wanted = "--etcd-dedicated-disk";
 const nodes = ["--nodes", "controller-0,1,2"];
 
-t.test("etcd on a dedicated disk", async (t) => {
+t.test("etcd runs only on its dedicated disk", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node } = scene;
   const second = node(1);
 
-  await scenario(t, "without the disk, nothing starts", async (t) => {
+  await scenario(t, "bootstrap is refused if the dedicated disk is not mounted, and nothing starts", async (t) => {
     const refused = await bootstrap(wanted);
     failsWith(t, refused, "DISK_MISSING", [/controller-2: preflight: no disk is mounted at \/var\/lib\/etcd/]);
     for (const machine of testbed.nodes) t.not((await machine.run(["test", "-e", data])).code, 0, machine.name);
   });
 
-  await scenario(t, "with the disk, the members' data is on it, and the unit waits for it at every boot", async (t) => {
+  await scenario(t, "with the disk mounted, etcd stores its data there, and its unit requires the mount", async (t) => {
     for (const machine of testbed.nodes) await attach(machine);
     const { code, stdout, stderr } = await bootstrap(wanted);
     t.equal(code, 0, stdout + stderr);
@@ -40,7 +40,7 @@ t.test("etcd on a dedicated disk", async (t) => {
 
   await scenario(
     t,
-    "while the disk is away, the member is not replaced and the reason is reported; then the member continues",
+    "a member whose disk is unmounted is reported but not replaced, and continues after remounting",
     async (t) => {
       const before = await wellMember(second);
       await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
@@ -66,7 +66,7 @@ t.test("etcd on a dedicated disk", async (t) => {
     },
   );
 
-  await scenario(t, "old data below the mount point, left by a move, starts nothing", async (t) => {
+  await scenario(t, "etcd does not start with old data below the unmounted mount point", async (t) => {
     await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
     await second.must(["umount", data]);
     await second.must(["cp", "-a", `${disk}/member`, data]);
@@ -79,19 +79,23 @@ t.test("etcd on a dedicated disk", async (t) => {
     await allWell();
   });
 
-  await scenario(t, "with an empty disk in its place, the member has no data and joins again", async (t) => {
-    const before = await wellMember(second);
-    await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
-    await second.must(["umount", data, disk]);
-    await attach(second);
-    await second.must(["systemctl", "start", "khw-agent"]);
-    await allWell();
-    const after = await wellMember(second);
-    t.equal(after.clusterId, before.clusterId);
-    t.not(after.memberId, before.memberId);
-    t.equal(after.members.length, 3);
-    await second.must(["test", "-d", `${disk}/member`]);
-  });
+  await scenario(
+    t,
+    "a member whose disk is replaced by an empty one rejoins the cluster as a new member",
+    async (t) => {
+      const before = await wellMember(second);
+      await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
+      await second.must(["umount", data, disk]);
+      await attach(second);
+      await second.must(["systemctl", "start", "khw-agent"]);
+      await allWell();
+      const after = await wellMember(second);
+      t.equal(after.clusterId, before.clusterId);
+      t.not(after.memberId, before.memberId);
+      t.equal(after.members.length, 3);
+      await second.must(["test", "-d", `${disk}/member`]);
+    },
+  );
 
   async function allWell(): Promise<void> {
     await given("all is well", async () => {

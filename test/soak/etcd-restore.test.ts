@@ -95,22 +95,26 @@ await installAgents(workstation, nodes, agentPackage);
 const bootstrapped = await workstation.khw(["bootstrap"]);
 t.equal(bootstrapped.code, 0, `${bootstrapped.stdout}${bootstrapped.stderr}`);
 
-await scenario(t, "every member is reported, and each controller has taken a first snapshot by itself", async (t) => {
-  const { code, stdout } = await khw(t, "etcd", "status");
-  t.equal(code, 0);
-  t.match(stdout, /leader/);
-  t.equal((await clusterIds()).size, 1);
-  const all = async (): Promise<boolean> => {
-    const { stdout } = await workstation.khw(["etcd", "snapshot", "list"]);
-    return nodes.every(({ name }) => stdout.includes(`-${name} `));
-  };
-  await until("a snapshot of each controller", all, 90);
-  await khw(t, "etcd", "snapshot", "list");
-  const files = await first.must(["sh", "-c", "find /var/lib/khw-agent/snapshots -printf '%M %f\\n'"]);
-  t.match(files, /^drwx------ snapshots$/m);
-  t.notMatch(files, /^-(?!rw-------)/m, "for root only");
-  t.notMatch(files, /scratch|draft/, "nothing is left of the verification");
-});
+await scenario(
+  t,
+  "etcd status reports every member, and each controller takes its first snapshot by itself",
+  async (t) => {
+    const { code, stdout } = await khw(t, "etcd", "status");
+    t.equal(code, 0);
+    t.match(stdout, /leader/);
+    t.equal((await clusterIds()).size, 1);
+    const all = async (): Promise<boolean> => {
+      const { stdout } = await workstation.khw(["etcd", "snapshot", "list"]);
+      return nodes.every(({ name }) => stdout.includes(`-${name} `));
+    };
+    await until("a snapshot of each controller", all, 90);
+    await khw(t, "etcd", "snapshot", "list");
+    const files = await first.must(["sh", "-c", "find /var/lib/khw-agent/snapshots -printf '%M %f\\n'"]);
+    t.match(files, /^drwx------ snapshots$/m);
+    t.notMatch(files, /^-(?!rw-------)/m, "for root only");
+    t.notMatch(files, /scratch|draft/, "nothing is left of the verification");
+  },
+);
 
 await scenario(t, "members are defragmented one after the other, the leader last", async (t) => {
   const { code, stdout } = await khw(t, "etcd", "defrag", "--threshold", "0");
@@ -119,49 +123,57 @@ await scenario(t, "members are defragmented one after the other, the leader last
   t.equal((await status()).healthy, true);
 });
 
-await scenario(t, "a snapshot that was changed on the disk is reported and no longer counts", async (t) => {
-  const saved = await khw(t, "etcd", "snapshot", "save", third.name);
-  t.equal(saved.code, 0);
-  const [id = ""] = saved.stdout.split(":");
-  t.equal((await khw(t, "etcd", "snapshot", "verify", id)).code, 0);
-  const spoil = `printf X | dd of=/var/lib/khw-agent/snapshots/${id}.db bs=1 seek=9000 conv=notrunc`;
-  await third.must(["sh", "-c", spoil]);
-  const verified = await khw(t, "etcd", "snapshot", "verify", id);
-  t.equal(verified.code, 65);
-  t.match(verified.stderr, /SHA-256/);
-  t.notMatch((await khw(t, "etcd", "snapshot", "list")).stdout, id);
-});
-
-await scenario(t, "two of three disks are lost: one command restores the data of the last snapshot", async (t) => {
-  await write("before");
-  t.equal((await khw(t, "etcd", "snapshot", "save", first.name)).code, 0);
-  const old = await clusterIds();
-  await wipe([second, third]);
-  await until("the agents answer again", agentsAnswer, 60);
-  t.equal((await khw(t, "etcd", "status")).code, 1);
-  const asked = await khw(t, "etcd", "restore");
-  t.equal(asked.code, 64, "refused without --yes");
-  t.match(asked.stderr, /--yes/);
-
-  const restored = await khw(t, "etcd", "restore", "latest", "--yes");
-  t.equal(restored.code, 0);
-  t.match(await stored(), /configmap\/before$/m, "the data from before the snapshot exists");
-  t.equal((await khw(t, "etcd", "status")).code, 0);
-  const now = await clusterIds();
-  t.equal(now.size, 1);
-  t.notOk(
-    [...now].some((id) => old.has(id)),
-    "it is a new cluster",
-  );
-  const kept = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*/wal"]);
-  t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's data is kept aside");
-  await write("since");
-  await until("everything is healthy", async () => (await workstation.khw(["status"])).code === 0, 120);
-});
+await scenario(
+  t,
+  "snapshot verify reports a snapshot that was changed on disk, which is then no longer listed",
+  async (t) => {
+    const saved = await khw(t, "etcd", "snapshot", "save", third.name);
+    t.equal(saved.code, 0);
+    const [id = ""] = saved.stdout.split(":");
+    t.equal((await khw(t, "etcd", "snapshot", "verify", id)).code, 0);
+    const spoil = `printf X | dd of=/var/lib/khw-agent/snapshots/${id}.db bs=1 seek=9000 conv=notrunc`;
+    await third.must(["sh", "-c", spoil]);
+    const verified = await khw(t, "etcd", "snapshot", "verify", id);
+    t.equal(verified.code, 65);
+    t.match(verified.stderr, /SHA-256/);
+    t.notMatch((await khw(t, "etcd", "snapshot", "list")).stdout, id);
+  },
+);
 
 await scenario(
   t,
-  "after killed clients, a killed agent and a power loss, running the command again results in one cluster",
+  "after two of three disks are lost, one command restores the data of the last snapshot",
+  async (t) => {
+    await write("before");
+    t.equal((await khw(t, "etcd", "snapshot", "save", first.name)).code, 0);
+    const old = await clusterIds();
+    await wipe([second, third]);
+    await until("the agents answer again", agentsAnswer, 60);
+    t.equal((await khw(t, "etcd", "status")).code, 1);
+    const asked = await khw(t, "etcd", "restore");
+    t.equal(asked.code, 64, "refused without --yes");
+    t.match(asked.stderr, /--yes/);
+
+    const restored = await khw(t, "etcd", "restore", "latest", "--yes");
+    t.equal(restored.code, 0);
+    t.match(await stored(), /configmap\/before$/m, "the data from before the snapshot exists");
+    t.equal((await khw(t, "etcd", "status")).code, 0);
+    const now = await clusterIds();
+    t.equal(now.size, 1);
+    t.notOk(
+      [...now].some((id) => old.has(id)),
+      "it is a new cluster",
+    );
+    const kept = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*/wal"]);
+    t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's data is kept aside");
+    await write("since");
+    await until("everything is healthy", async () => (await workstation.khw(["status"])).code === 0, 120);
+  },
+);
+
+await scenario(
+  t,
+  "a restore interrupted by killed clients, a killed agent and a power loss completes when rerun",
   async (t) => {
     await write("kept");
     const saved = await khw(t, "etcd", "snapshot", "save", second.name);

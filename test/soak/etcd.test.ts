@@ -21,7 +21,7 @@ const rounds = 10;
  */
 const momentMillis = 6_000;
 
-t.test("etcd on bare machines", async (t) => {
+t.test("khw installs and maintains etcd on bare machines", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, begin, node } = scene;
   const all = testbed.nodes;
@@ -29,7 +29,7 @@ t.test("etcd on bare machines", async (t) => {
 
   await scenario(
     t,
-    "client and agents killed at ten random moments while etcd forms: one cluster, one ID",
+    "killing client and agents at ten random moments during bootstrap still results in one etcd cluster",
     async (t) => {
       for (let round = 1; round <= rounds; round++) {
         const victim = node(round % all.length);
@@ -50,12 +50,12 @@ t.test("etcd on bare machines", async (t) => {
     },
   );
 
-  await scenario(t, "a second run changes nothing", async (t) => {
+  await scenario(t, "a second bootstrap changes nothing", async (t) => {
     const { stdout } = await bootstrap();
     for (const { name } of all) t.match(stdout, nodeLine(name, "nothing to do"));
   });
 
-  await scenario(t, "renewed certificates are served without a restart", async (t) => {
+  await scenario(t, "etcd serves renewed certificates without a restart", async (t) => {
     const before = await Promise.all(all.map(etcdPid));
     const names = subjectAlternativeNames({ nodes: all, publicAddress: testbed.publicAddress });
     await issue(testbed.credentials, "kubernetes", { names });
@@ -73,44 +73,35 @@ t.test("etcd on bare machines", async (t) => {
     t.strictSame(await Promise.all(all.map(etcdPid)), before);
   });
 
-  await scenario(
-    t,
-    "a member's disk is wiped while its machine is off: it recovers by itself, and no data is lost",
-    async (t) => {
-      const made = await workstation.kubectl(["create", "configmap", "kept", "--from-literal=a=b"]);
-      t.equal(made.code, 0, made.stderr);
-      const before = await memberStatus(second);
-      await second.powerOff();
-      await rm(join(second.root, "var/lib/etcd"), { recursive: true });
-      await second.powerOn();
-      const after = await given("three members that vote", async () => {
-        const status = await memberStatus(second);
-        return status?.members.length === 3 && status.members.every((line) => line.endsWith("false"))
-          ? status
-          : undefined;
-      });
-      t.equal(after.clusterId, before?.clusterId);
-      t.not(after.memberId, before?.memberId, "as a new member");
-      const read = await etcdctl(second, [
-        "get",
-        "/registry/configmaps/default/kept",
-        "--consistency=s",
-        "--keys-only",
-      ]);
-      t.match(read.stdout, "/registry/configmaps/default/kept");
-      await given("all is well", async () => {
-        const { code } = await workstation.khw(["status", "--nodes", nodes]);
-        return code === 0 ? code : undefined;
-      });
-      t.equal(
-        (await workstation.khw(["diff", "--nodes", nodes])).code,
-        0,
-        "nothing differs, and the joining mode is off",
-      );
-    },
-  );
+  await scenario(t, "a member whose disk is wiped while its machine is off rejoins without data loss", async (t) => {
+    const made = await workstation.kubectl(["create", "configmap", "kept", "--from-literal=a=b"]);
+    t.equal(made.code, 0, made.stderr);
+    const before = await memberStatus(second);
+    await second.powerOff();
+    await rm(join(second.root, "var/lib/etcd"), { recursive: true });
+    await second.powerOn();
+    const after = await given("three members that vote", async () => {
+      const status = await memberStatus(second);
+      return status?.members.length === 3 && status.members.every((line) => line.endsWith("false"))
+        ? status
+        : undefined;
+    });
+    t.equal(after.clusterId, before?.clusterId);
+    t.not(after.memberId, before?.memberId, "as a new member");
+    const read = await etcdctl(second, ["get", "/registry/configmaps/default/kept", "--consistency=s", "--keys-only"]);
+    t.match(read.stdout, "/registry/configmaps/default/kept");
+    await given("all is well", async () => {
+      const { code } = await workstation.khw(["status", "--nodes", nodes]);
+      return code === 0 ? code : undefined;
+    });
+    t.equal(
+      (await workstation.khw(["diff", "--nodes", nodes])).code,
+      0,
+      "nothing differs, and the joining mode is off",
+    );
+  });
 
-  await scenario(t, "fewer controllers than at the start are refused", async (t) => {
+  await scenario(t, "bootstrap with fewer controllers than before is refused", async (t) => {
     const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
     failsWith(t, refused, "ETCD_CONFLICT", [/controller-2 is a controller of this cluster/]);
     t.match(await memberStatus(first), { members: { length: 3 } });

@@ -31,7 +31,7 @@ async function processes(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "show", "-p", "Id,MainPID,NRestarts,ExecMainStartTimestampMonotonic", ...kept]);
 }
 
-t.test("an expired certificate of API servers and etcd", async (t) => {
+t.test("an expired certificate of the API servers and etcd is reported and can be renewed", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap } = scene;
   const first = await bootstrap();
@@ -45,7 +45,7 @@ t.test("an expired certificate of API servers and etcd", async (t) => {
   const before = await Promise.all(testbed.nodes.map(processes));
   const journalsBefore = await Promise.all(testbed.nodes.map(journal));
 
-  await scenario(t, "no agent restarts anything for two minutes after the expiry", async (t) => {
+  await scenario(t, "no agent restarts a component in the two minutes after the expiry", async (t) => {
     await sleep(Math.max(0, until - Date.now()) + expiredMillis);
     t.strictSame(
       await Promise.all(testbed.nodes.map(processes)),
@@ -96,7 +96,7 @@ t.test("an expired certificate of API servers and etcd", async (t) => {
     for (const line of `${status.stdout}\n${doctor.stdout}`.split("\n")) t.comment(line);
   });
 
-  await scenario(t, "pki renew repairs it", async (t) => {
+  await scenario(t, "pki renew restores a healthy cluster", async (t) => {
     const renewed = await workstation.khw(["pki", "renew", "kubernetes", "--nodes", nodes], { timeoutMs: 600_000 });
     t.equal(renewed.code, 0, renewed.stdout + renewed.stderr);
     await given("the cluster is healthy", async () => {

@@ -14,12 +14,12 @@ const all = ["--nodes", "controller-0,1,2"];
 /** The number of new connections per second, which a busy two-processor machine can handle. */
 const rate = 5;
 
-t.test("one controller becomes three under load", async (t) => {
+t.test("a cluster grows from one controller to three under load", async (t) => {
   await using scene = await openAlone(t);
   const { testbed, workstation, node, bootstrap } = scene;
   const before = await memberStatus(node(0));
 
-  await scenario(t, "the plan names the controllers that join, and warns about an even number", async (t) => {
+  await scenario(t, "plan names the controllers that will join and warns about an even number", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["plan", ...all]);
     t.equal(code, 2, stdout + stderr);
     for (const name of ["controller-1", "controller-2"]) t.match(stdout, `${name} joins the cluster`);
@@ -30,7 +30,7 @@ t.test("one controller becomes three under load", async (t) => {
     t.strictSame(await memberStatus(node(0)), before);
   });
 
-  await scenario(t, "no request fails", async (t) => {
+  await scenario(t, "no request fails while two controllers join", async (t) => {
     const load = await startLoad(testbed, { rate });
     const { code, stdout, stderr } = await bootstrap();
     const report = await load.stop();
@@ -53,12 +53,16 @@ t.test("one controller becomes three under load", async (t) => {
     for (const { address } of testbed.nodes) t.match(names, `IP Address:${address}`);
   });
 
-  await scenario(t, "a shorter list is refused, with the command to use", async (t) => {
-    const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
-    failsWith(t, refused, "ETCD_CONFLICT", [
-      /controller-2 is a controller of this cluster/,
-      /khw-client remove controller-2/,
-    ]);
-    t.match(await memberStatus(node(0)), { members: { length: 3 } });
-  });
+  await scenario(
+    t,
+    "bootstrap with a shorter list of controllers is refused with the command to use instead",
+    async (t) => {
+      const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
+      failsWith(t, refused, "ETCD_CONFLICT", [
+        /controller-2 is a controller of this cluster/,
+        /khw-client remove controller-2/,
+      ]);
+      t.match(await memberStatus(node(0)), { members: { length: 3 } });
+    },
+  );
 });

@@ -71,7 +71,7 @@ await scenario(t, "an API server whose etcd is stopped is alive, but not ready",
   await untilFound("it is healthy with etcd", ({ reason }) => reason === null);
 });
 
-await scenario(t, "a stopped API server process is dead, and a continued one is alive", async (t) => {
+await scenario(t, "an API server process is reported dead after SIGSTOP and alive after SIGCONT", async (t) => {
   const pid = (await node.must(["systemctl", "show", "--property=MainPID", "--value", "kube-apiserver"])).trim();
   await node.must(["kill", "-STOP", pid]);
   const found = await findings(0);
@@ -113,7 +113,7 @@ const ailing = [
 ] as const;
 
 for (const { what, component, script, expected } of ailing) {
-  await scenario(t, `a ${component} ${what} reports itself healthy, and its cause is found`, async (t) => {
+  await scenario(t, `a ${component} ${what} reports itself healthy, but the agent diagnoses the cause`, async (t) => {
     const own = `/var/lib/kubernetes/${component}.kubeconfig`;
     await node.must(["sh", "-ec", `cp ${own} /root/own\n${script}\nsystemctl start ${component}`]);
     const found = await untilFound(what, ({ ailment }) => ailment !== undefined, component);

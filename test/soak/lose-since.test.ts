@@ -13,7 +13,7 @@ const all = ["--nodes", "controller-0,1,2"];
 const [older, newer] = ["v1.20.2", "v1.21.0"];
 const otherTime = "2026-01-31T12:00:00.000Z";
 
-t.test("three machines go back from a finished minor upgrade", async (t) => {
+t.test("upgrade --back --lose-since reverts a finished minor upgrade on three machines", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, start, node } = scene;
   const { nodes } = testbed;
@@ -107,7 +107,7 @@ t.test("three machines go back from a finished minor upgrade", async (t) => {
   t.match(await bootstrap("--kubernetes-version", older), { code: 0 });
   await write("a");
 
-  await scenario(t, "the snapshot and the older programs come back with one command", async (t) => {
+  await scenario(t, "one command restores the snapshot and the older programs", async (t) => {
     const time = await upgraded(t);
     await write("b");
     const before = await states("kube-apiserver");
@@ -134,7 +134,7 @@ t.test("three machines go back from a finished minor upgrade", async (t) => {
     t.match(events, /upgrade of the cluster from v1\.21\.0 to v1\.20\.2 finished/);
   });
 
-  await scenario(t, "a killed client, a killed agent and a power loss: the same command continues", async (t) => {
+  await scenario(t, "the same command completes after a killed client, a killed agent and a power loss", async (t) => {
     const time = await upgraded(t);
     await write("c");
     const command = ["upgrade", "--back", "--lose-since", time, "--yes"];

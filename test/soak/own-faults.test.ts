@@ -148,7 +148,7 @@ const processesOf = (node: TestbedNode, units: readonly string[]): Promise<strin
 const pidOf = (node: TestbedNode, unit: string): Promise<string> => shell(node, `systemctl show -P MainPID ${unit}`);
 const digestOf = (node: TestbedNode, path: string): Promise<string> => shell(node, `sha256sum ${path}`);
 
-t.test("an agent whose own view is wrong", async (t) => {
+t.test("an agent with a fault of its own does not restart healthy components", async (t) => {
   await using scene = await openScene(1, "", { withEtcd: false });
   const { testbed, workstation } = scene;
   const node = scene.node(0);
@@ -195,7 +195,7 @@ t.test("an agent whose own view is wrong", async (t) => {
     });
   }
 
-  await scenario(t, "a stopped process", async (t) => {
+  await scenario(t, "no component is restarted because the agent's own process was stopped", async (t) => {
     const [before, scheduler] = [await processesOf(node, spared), await pidOf(node, "kube-scheduler")];
     const own = await pidOf(node, agent);
     await shell(node, `kill -STOP ${own} ${scheduler}`);

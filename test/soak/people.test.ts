@@ -46,7 +46,7 @@ function remedy(text: string, words: string): string {
   return command;
 }
 
-t.test("without IPv6, before nginx is installed", async (t) => {
+t.test("a machine without IPv6 is refused before nginx is installed, and the printed remedy works", async (t) => {
   await sh(`mkdir -p ${dropIn.replace(/\/[^/]+$/, "")}
     printf '[Service]\\nRestrictAddressFamilies=AF_UNIX AF_INET AF_NETLINK\\n' >${dropIn}; systemctl daemon-reload`);
   const said = await refusal(t);
@@ -56,7 +56,7 @@ t.test("without IPv6, before nginx is installed", async (t) => {
   t.equal((await sh("systemctl is-active nginx")).trim(), "active");
 });
 
-t.test("nginx was removed, and its folder deleted", async (t) => {
+t.test("a deleted nginx configuration is refused, and the printed remedy works", async (t) => {
   await sh("apt-get remove -y nginx nginx-common; rm -rf /etc/nginx");
   const said = await refusal(t);
   t.match(said, "/etc/nginx/nginx.conf has been deleted");
@@ -64,21 +64,21 @@ t.test("nginx was removed, and its folder deleted", async (t) => {
   await sh("test -s /etc/nginx/nginx.conf");
 });
 
-t.test("without IPv6, with the default site of Debian's nginx", async (t) => {
+t.test("Debian's default nginx site is refused on a machine without IPv6, and the printed remedy works", async (t) => {
   const said = await refusal(t);
   t.match(said, `remove the line \`listen [::]:80\` from ${defaultSite}`);
   await sh(`sed -i '/listen \\[::\\]:80/d' ${defaultSite}`);
   await sh(remedy(said, "dpkg --configure"));
 });
 
-t.test("nginx.service is masked", async (t) => {
+t.test("a masked nginx.service is refused, and the printed remedy works", async (t) => {
   await sh("systemctl mask nginx.service");
   const said = await refusal(t);
   t.match(said, "nginx.service is masked");
   await sh(remedy(said, "unmask"));
 });
 
-t.test("apt speaks German, and another program holds dpkg's lock", async (t) => {
+t.test("bootstrap waits for the holder of dpkg's lock even if apt's messages are German", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-locale-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const english = "Could not get lock %s. It is held by process %d (%s)";
@@ -146,7 +146,7 @@ const deaths = [
   },
 ] as const;
 
-t.test("a kube-apiserver that crashes", async (t) => {
+t.test("a kube-apiserver that crashes or hangs is diagnosed correctly", async (t) => {
   await using watch = watchNodes(testbed, workstation);
   await allWell(testbed.nodes, watch, 120_000);
   const diagnosisNow = (pid: string) =>
@@ -158,7 +158,7 @@ t.test("a kube-apiserver that crashes", async (t) => {
     (await sh("systemctl show --property=MainPID --value kube-apiserver")).trim();
 
   for (const { signal, watches, cause, line, says } of deaths) {
-    await t.test(`by SIG${signal}, with ${watches} watches`, async (t) => {
+    await t.test(`a crash by SIG${signal} with ${watches} open watches is diagnosed`, async (t) => {
       const open = await openWatches(watches);
       const pid = await mainPid();
       await sh(`kill -${signal} ${pid}`);
@@ -179,7 +179,7 @@ t.test("a kube-apiserver that crashes", async (t) => {
     });
   }
 
-  await t.test("that hangs is restarted by the agent, and its program is not blamed", async (t) => {
+  await t.test("a hanging kube-apiserver is restarted by the agent and not reported as crashed", async (t) => {
     const pid = await mainPid();
     await sh(`kill -STOP ${pid}`);
     const client = scene.start("events", "--follow", ...nodes);

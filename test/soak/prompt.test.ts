@@ -30,7 +30,7 @@ function spread(values: readonly number[]): { readonly min: number; readonly med
   return { min: at(0), median: at(Math.floor(sorted.length / 2)), max: at(sorted.length - 1) };
 }
 
-t.test("a watching client learns of a stop and of a start within 100 ms", async (t) => {
+t.test("a watching client is notified of a component's stop and start within 100 ms", async (t) => {
   await using scene = await openScene(1);
   const { testbed, workstation, node, bootstrap } = scene;
   const machine = node(0);

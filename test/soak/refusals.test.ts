@@ -10,7 +10,7 @@ import { readFacts } from "../fixtures/untouched.ts";
 const all = ["--nodes", "controller-0,1,2"];
 const [running, next] = ["v1.21.0", "v1.22.0"];
 
-t.test("refusals on three machines", async (t) => {
+t.test("an unsafe upgrade of three machines is refused and changes nothing", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node } = scene;
   // khw.yaml has v1.20.2, as if nobody had recorded an upgrade by flag there.
@@ -39,18 +39,22 @@ t.test("refusals on three machines", async (t) => {
   };
   const upgrade = ["upgrade", "--to", next, "--yes", "--mirror", folderMirror];
 
-  await scenario(t, "the path", async (t) => {
-    await isGreen();
-    await refuses(t, ["upgrade", "--to", "v1.23.0", "--yes"], [/in one step/, /go to the newest patch of v1\.22/]);
-    // A plain bootstrap uses the release of khw.yaml.
-    await refuses(t, ["bootstrap"], [/Kubernetes v1\.21\.0 cannot be changed to v1\.20\.2: a lower minor release/]);
-    const etcd = ["bootstrap", "--kubernetes-version", running, "--etcd-version"];
-    await refuses(t, [...etcd, "v3.6.11"], [/etcd v3\.4\.23 cannot be changed to v3\.6\.11 in one step/]);
-    await refuses(t, [...etcd, "v3.4.15"], [/etcd v3\.4\.23 runs, and v3\.4\.15 is older/]);
-    await refuses(t, ["upgrade", "--back", "--yes"], [/no upgrade is recorded/]);
-  });
+  await scenario(
+    t,
+    "upgrade refuses skipped minor releases, downgrades and a rollback without a recorded upgrade",
+    async (t) => {
+      await isGreen();
+      await refuses(t, ["upgrade", "--to", "v1.23.0", "--yes"], [/in one step/, /go to the newest patch of v1\.22/]);
+      // A plain bootstrap uses the release of khw.yaml.
+      await refuses(t, ["bootstrap"], [/Kubernetes v1\.21\.0 cannot be changed to v1\.20\.2: a lower minor release/]);
+      const etcd = ["bootstrap", "--kubernetes-version", running, "--etcd-version"];
+      await refuses(t, [...etcd, "v3.6.11"], [/etcd v3\.4\.23 cannot be changed to v3\.6\.11 in one step/]);
+      await refuses(t, [...etcd, "v3.4.15"], [/etcd v3\.4\.23 runs, and v3\.4\.15 is older/]);
+      await refuses(t, ["upgrade", "--back", "--yes"], [/no upgrade is recorded/]);
+    },
+  );
 
-  await scenario(t, "kubelets", async (t) => {
+  await scenario(t, "upgrade refuses kubelets that are too new or too old", async (t) => {
     for (const [version, word] of [
       ["v1.22.0", /worker-0.*newer/],
       ["v1.19.0", /worker-0.*too old/],
@@ -65,7 +69,7 @@ t.test("refusals on three machines", async (t) => {
     }
   });
 
-  await scenario(t, "a webhook and an APIService without a backend", async (t) => {
+  await scenario(t, "upgrade refuses a webhook or an APIService without a working backend", async (t) => {
     const service = { namespace: "default", name: "absent" };
     const clientConfig = { service: { ...service, path: "/" } };
     const rules = [{ apiGroups: ["example.com"], apiVersions: ["v1"], operations: ["CREATE"], resources: ["things"] }];
@@ -108,7 +112,7 @@ t.test("refusals on three machines", async (t) => {
     await kubectl("delete", "apiservice", "v1.example.com");
   });
 
-  await scenario(t, "a node that a person drained, and a node whose agent does not answer", async (t) => {
+  await scenario(t, "upgrade refuses a manually drained node and a node whose agent does not respond", async (t) => {
     await isGreen();
     await workstation.mustKhw(["drain", "controller-1"]);
     await refuses(t, upgrade, [/controller-1.*drained/]);
@@ -119,7 +123,7 @@ t.test("refusals on three machines", async (t) => {
     await node(2).must(["systemctl", "start", "khw-agent"]);
   });
 
-  await scenario(t, "a removed API that a client requests", async (t) => {
+  await scenario(t, "upgrade refuses if clients still request an API that the new release removes", async (t) => {
     await kubectl("get", "--raw", "/apis/networking.k8s.io/v1beta1/ingresses");
     await isGreen();
     await refuses(t, upgrade, [/networking\.k8s\.io\/v1beta1 ingresses/, /--allow-removed-apis/]);

@@ -32,7 +32,7 @@ const exceptions: readonly Exception[] = [
 const all = ["--nodes", "controller-0,1,2"];
 const digests: Digests = new Map();
 
-t.test("three machines on which khw installs etcd", async (t) => {
+t.test("reset reverts machines on which khw installed etcd", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node, start } = scene;
   const before = await listings(scene);
@@ -47,7 +47,7 @@ t.test("three machines on which khw installs etcd", async (t) => {
     t.equal(code, 0, stdout + stderr);
   };
 
-  await scenario(t, "reset --all after a bootstrap leaves the machines as before", async (t) => {
+  await scenario(t, "reset --all leaves the machines as they were before the bootstrap", async (t) => {
     const first = await bootstrap();
     t.equal(first.code, 0, first.stderr);
     failsWith(t, await workstation.khw(["reset", "--all", "--yes", "prod", ...all]), "INVALID_ARGUMENT", [
@@ -83,7 +83,7 @@ t.test("three machines on which khw installs etcd", async (t) => {
 
   await scenario(
     t,
-    "reset of one node: refused without a quorum, otherwise undone, and bootstrap brings the node back",
+    "reset of one node is refused if etcd would lose quorum, and bootstrap brings a reset node back",
     async (t) => {
       await node(1).must(["systemctl", "kill", "--signal=STOP", "etcd.service"]);
       failsWith(t, await workstation.khw(["reset", "controller-2", ...all]), "WOULD_INTERRUPT", [/needs 2 of 3/]);
@@ -98,23 +98,27 @@ t.test("three machines on which khw installs etcd", async (t) => {
     },
   );
 
-  await scenario(t, "a reset whose agents and client are killed continues with the same command", async (t) => {
-    for (const delay of [300, 1500, 4000]) {
-      const running = start("reset", "--all", "--yes", "kubernetes", "--purge", ...all);
-      await running.said(/is being reset/);
-      await new Promise((resolve) => setTimeout(resolve, delay));
-      running.kill();
-      for (const node of testbed.nodes) await node.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
-      await running.ended;
-      const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...all];
-      const { code, stdout, stderr } = await workstation.khw(args);
-      t.equal(code, 0, `${delay} ms: ${stdout}${stderr}`);
-      await isAsBefore(t);
-      const again = await bootstrap();
-      t.equal(again.code, 0, again.stdout + again.stderr);
-    }
-    await isHealthy(t);
-  });
+  await scenario(
+    t,
+    "a reset whose agents and client are killed completes when the same command is run again",
+    async (t) => {
+      for (const delay of [300, 1500, 4000]) {
+        const running = start("reset", "--all", "--yes", "kubernetes", "--purge", ...all);
+        await running.said(/is being reset/);
+        await new Promise((resolve) => setTimeout(resolve, delay));
+        running.kill();
+        for (const node of testbed.nodes) await node.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+        await running.ended;
+        const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...all];
+        const { code, stdout, stderr } = await workstation.khw(args);
+        t.equal(code, 0, `${delay} ms: ${stdout}${stderr}`);
+        await isAsBefore(t);
+        const again = await bootstrap();
+        t.equal(again.code, 0, again.stdout + again.stderr);
+      }
+      await isHealthy(t);
+    },
+  );
 
   await scenario(t, "--uninstall removes the agent's package last", async (t) => {
     const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--uninstall", ...all];

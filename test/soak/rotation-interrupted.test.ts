@@ -15,7 +15,7 @@ import { storedKeys, storedSecret } from "../fixtures/stored-keys.ts";
 const all = ["--nodes", "controller-0"];
 const numbers = [0, 1, 2, 3, 4, 5];
 
-t.test("a control plane with one node", async (t) => {
+t.test("key rotation and certificate renewal work on a single-node control plane", async (t) => {
   await using scene = await openScene(1);
   const { testbed, workstation, bootstrap, node, start } = scene;
   const file = join(testbed.credentials, "encryption-config.yaml");
@@ -23,30 +23,34 @@ t.test("a control plane with one node", async (t) => {
   t.equal(first.code, 0, first.stderr);
   await makeSecrets(workstation, numbers.length);
 
-  await scenario(t, "a client killed while the new key is distributed; the same command continues", async (t) => {
-    const killed = start("encryption", "rotate", ...all);
-    await killed.said(/service\/kube-apiserver: its inputs have changed/);
-    killed.kill();
-    await killed.ended;
-    t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 2, "the new key is beside the old key");
-    t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"], "which encrypts everything");
+  await scenario(
+    t,
+    "an encryption rotation killed while the new key is distributed completes when rerun",
+    async (t) => {
+      const killed = start("encryption", "rotate", ...all);
+      await killed.said(/service\/kube-apiserver: its inputs have changed/);
+      killed.kill();
+      await killed.ended;
+      t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 2, "the new key is beside the old key");
+      t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"], "which encrypts everything");
 
-    const { code, stdout, stderr } = await workstation.khw(["encryption", "rotate", ...all]);
-    t.equal(code, 0, stdout + stderr);
-    t.match(stdout, /^a rotation is already in progress; this run continues it$/m);
-    t.match(stdout, /^there is no other API server/m, "and it reports that the API is unavailable");
-    t.match(stdout, /^done: \d+ secrets encrypted with aescbc key-\w+; no other key is in use$/m);
-    const [key = "", ...others] = await storedKeys(node(0));
-    t.match(key, /^aescbc:v1:key-\d{8}T\d{6}Z$/);
-    t.strictSame(others, []);
-    t.match(await storedSecret(node(0), "secret-3"), new RegExp(`^k8s:enc:${key}:`));
-    t.strictSame(await readSecrets(workstation), numbers);
-    const status = await workstation.mustKhw(["encryption", "status", ...all]);
-    t.match(status, new RegExp(`secrets +${key.replace(":v1:", " ")} +\\d+`));
-    t.match(status, /^no rotation is in progress$/m);
-  });
+      const { code, stdout, stderr } = await workstation.khw(["encryption", "rotate", ...all]);
+      t.equal(code, 0, stdout + stderr);
+      t.match(stdout, /^a rotation is already in progress; this run continues it$/m);
+      t.match(stdout, /^there is no other API server/m, "and it reports that the API is unavailable");
+      t.match(stdout, /^done: \d+ secrets encrypted with aescbc key-\w+; no other key is in use$/m);
+      const [key = "", ...others] = await storedKeys(node(0));
+      t.match(key, /^aescbc:v1:key-\d{8}T\d{6}Z$/);
+      t.strictSame(others, []);
+      t.match(await storedSecret(node(0), "secret-3"), new RegExp(`^k8s:enc:${key}:`));
+      t.strictSame(await readSecrets(workstation), numbers);
+      const status = await workstation.mustKhw(["encryption", "status", ...all]);
+      t.match(status, new RegExp(`secrets +${key.replace(":v1:", " ")} +\\d+`));
+      t.match(status, /^no rotation is in progress$/m);
+    },
+  );
 
-  await scenario(t, "an older file than the cluster's is refused before any change", async (t) => {
+  await scenario(t, "an outdated encryption-config.yaml is refused before any change", async (t) => {
     const backups = (await readdir(testbed.credentials)).filter((name) => name.startsWith("replaced-")).toSorted();
     t.equal(backups.length, 3, "each version of the file is kept");
     const current = await readFile(file, "utf8");
@@ -59,25 +63,29 @@ t.test("a control plane with one node", async (t) => {
     t.equal((await workstation.khw(["plan", ...all])).code, 0, "the nodes run with the current one");
   });
 
-  await scenario(t, "pki renew of one certificate", async (t) => {
-    const before = await servedCertificate(testbed, node(0));
-    const refused = await workstation.khw(["pki", "renew", "ca", ...all]);
-    failsWith(t, refused, "INVALID_ARGUMENT", [/ca is a CA/]);
-    const { code, stdout, stderr } = await workstation.khw(["pki", "renew", "kubernetes", ...all]);
-    t.equal(code, 0, stdout + stderr);
-    t.match(stdout, /^kubernetes.pem is reissued: CN=kubernetes, O=Kubernetes, valid until \d{4}-/m);
-    t.notMatch(
-      stdout,
-      /kube-scheduler: .*restart|service\/kube-scheduler: its inputs/,
-      "components that do not use it are not restarted",
-    );
-    const after = await servedCertificate(testbed, node(0));
-    t.not(after.serialNumber, before.serialNumber);
-    t.strictSame(
-      namesOf(before).filter((name) => !namesOf(after).includes(name)),
-      [],
-      "it keeps the names of the earlier certificate",
-    );
-    t.strictSame(await readSecrets(workstation), numbers);
-  });
+  await scenario(
+    t,
+    "pki renew of one certificate keeps its names and restarts only components that use it",
+    async (t) => {
+      const before = await servedCertificate(testbed, node(0));
+      const refused = await workstation.khw(["pki", "renew", "ca", ...all]);
+      failsWith(t, refused, "INVALID_ARGUMENT", [/ca is a CA/]);
+      const { code, stdout, stderr } = await workstation.khw(["pki", "renew", "kubernetes", ...all]);
+      t.equal(code, 0, stdout + stderr);
+      t.match(stdout, /^kubernetes.pem is reissued: CN=kubernetes, O=Kubernetes, valid until \d{4}-/m);
+      t.notMatch(
+        stdout,
+        /kube-scheduler: .*restart|service\/kube-scheduler: its inputs/,
+        "components that do not use it are not restarted",
+      );
+      const after = await servedCertificate(testbed, node(0));
+      t.not(after.serialNumber, before.serialNumber);
+      t.strictSame(
+        namesOf(before).filter((name) => !namesOf(after).includes(name)),
+        [],
+        "it keeps the names of the earlier certificate",
+      );
+      t.strictSame(await readSecrets(workstation), numbers);
+    },
+  );
 });

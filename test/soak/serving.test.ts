@@ -7,13 +7,13 @@ import { loseApiServer, startLoad, tell } from "../fixtures/serving.ts";
 const all = ["--nodes", "controller-0,1,2"];
 const rate = 20;
 
-t.test("three API servers behind a load balancer", async (t) => {
+t.test("three API servers keep serving during drains, restarts and the loss of one server", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, bootstrap, node } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
 
-  await scenario(t, "nothing is done if no node would be left to serve traffic", async (t) => {
+  await scenario(t, "drain is refused if no node would be left to serve traffic", async (t) => {
     const refused = await workstation.khw(["drain", "controller-0,1,2", ...all]);
     t.equal(refused.code, 69, refused.stdout);
     t.match(refused.stderr, /no other node would be left to serve traffic: the cluster has no other node/);
@@ -21,7 +21,7 @@ t.test("three API servers behind a load balancer", async (t) => {
     t.strictSame([code, stdout], [0, ""], stderr);
   });
 
-  await scenario(t, "restart drains each node first: no write fails", async (t) => {
+  await scenario(t, "restart drains each node first, so that no write fails", async (t) => {
     const pid = (): Promise<string> => node(1).must(["systemctl", "show", "-P", "MainPID", "kube-apiserver"]);
     const before = await pid();
     const load = await startLoad(testbed, { rate });
@@ -41,7 +41,7 @@ t.test("three API servers behind a load balancer", async (t) => {
 
   await scenario(
     t,
-    "a lost API server fails requests until the health check notices, and none afterwards",
+    "requests fail after the loss of an API server only until the health check detects it",
     async (t) => {
       const loss = await loseApiServer(testbed, node(1), { rate: 25 });
       t.comment(

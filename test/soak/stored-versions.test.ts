@@ -31,7 +31,7 @@ const cronJob = JSON.stringify({
 });
 const key = "/registry/cronjobs/default/old";
 
-t.test("a stored version that the new release drops", async (t) => {
+t.test("an upgrade that drops a stored API version is refused until the object is rewritten", async (t) => {
   await using scene = await openScene(1);
   const { workstation, bootstrap, node } = scene;
   const first = await bootstrap();
@@ -39,7 +39,7 @@ t.test("a stored version that the new release drops", async (t) => {
   const stored = async (): Promise<string> => (await etcdctl(node(0), ["get", key, "--print-value-only"])).stdout;
   const plan = () => workstation.khw(["plan", "--nodes", "controller-0", "--kubernetes-version", "v1.21.0"]);
 
-  await scenario(t, "the update is refused, and names the object", async (t) => {
+  await scenario(t, "the upgrade is refused, and the error names the object", async (t) => {
     const put = await etcdctl(node(0), ["put", key, cronJob]);
     t.equal(put.code, 0, put.stderr);
     const processes = () => node(0).must(["systemctl", "show", "-P", "MainPID", "kube-apiserver", "etcd"]);
@@ -56,17 +56,21 @@ t.test("a stored version that the new release drops", async (t) => {
     t.equal(await processes(), before);
   });
 
-  await scenario(t, "the printed remedy stores the object in a current version, and the update succeeds", async (t) => {
-    const list = await workstation.kubectl(["get", "cronjobs.batch", "--all-namespaces", "-o", "yaml"]);
-    t.equal(list.code, 0, list.stderr);
-    const file = join(workstation.folder, "cronjobs.yaml");
-    await writeFile(file, list.stdout);
-    const replaced = await workstation.kubectl(["replace", "-f", file]);
-    t.equal(replaced.code, 0, replaced.stderr);
-    t.match(await stored(), /batch\/v1beta1/);
-    const planned = await plan();
-    t.notMatch(planned.stdout + planned.stderr, /stored version/);
-    const updated = await bootstrap("--kubernetes-version", "v1.21.0");
-    t.equal(updated.code, 0, updated.stdout + updated.stderr);
-  });
+  await scenario(
+    t,
+    "the printed remedy rewrites the object in a current version, and the upgrade succeeds",
+    async (t) => {
+      const list = await workstation.kubectl(["get", "cronjobs.batch", "--all-namespaces", "-o", "yaml"]);
+      t.equal(list.code, 0, list.stderr);
+      const file = join(workstation.folder, "cronjobs.yaml");
+      await writeFile(file, list.stdout);
+      const replaced = await workstation.kubectl(["replace", "-f", file]);
+      t.equal(replaced.code, 0, replaced.stderr);
+      t.match(await stored(), /batch\/v1beta1/);
+      const planned = await plan();
+      t.notMatch(planned.stdout + planned.stderr, /stored version/);
+      const updated = await bootstrap("--kubernetes-version", "v1.21.0");
+      t.equal(updated.code, 0, updated.stdout + updated.stderr);
+    },
+  );
 });

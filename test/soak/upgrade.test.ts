@@ -45,7 +45,7 @@ async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease):
   return sums.slice(0, 64);
 }
 
-t.test("three machines, upgraded under load", async (t) => {
+t.test("three machines are upgraded under load", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap } = scene;
   const { nodes } = testbed;
@@ -65,7 +65,7 @@ t.test("three machines, upgraded under load", async (t) => {
     return answers.map((text) => /"gitVersion": "(.*?)"/.exec(text)?.[1]).join(" ");
   };
 
-  await scenario(t, "refusals touch nothing", async (t) => {
+  await scenario(t, "a refused upgrade changes nothing", async (t) => {
     const before = await readFacts(testbed);
     const skipped = await upgrade("--to", "v1.22.0", "--yes");
     t.equal(skipped.code, 69, skipped.stdout + skipped.stderr);
@@ -82,27 +82,31 @@ t.test("three machines, upgraded under load", async (t) => {
 
   const load = await startLoad(testbed, { rate });
 
-  await scenario(t, "a gate that fails stops after the first node; the same command continues", async (t) => {
-    const stopped = await upgrade("--to", "v1.21.0", "--yes", "--gate", "echo too slow; exit 3");
-    t.equal(stopped.code, 3, stopped.stdout + stopped.stderr);
-    t.match(stopped.stderr, /the gate ended with 3: too slow/);
-    t.equal(await versions(), "v1.21.0 v1.20.2 v1.20.2");
-    t.match(await statusOf(), { state: "stopped", next: "controller-1" });
-    const finished = await upgrade("--to", "v1.21.0", "--yes", "--gate", 'echo "$KHW_NODE is fine"');
-    t.equal(finished.code, 0, finished.stdout + finished.stderr);
-    t.comment(finished.stdout);
-    t.equal(await versions(), "v1.21.0 v1.21.0 v1.21.0");
-    t.match(await statusOf(), { state: undefined });
-    const snapshots = await workstation.mustKhw(["etcd", "snapshot", "list", "-o", "json", ...all]);
-    t.match(snapshots, /"purpose": "upgrade from v1\.20\.2 to v1\.21\.0"/);
-    const back = await upgrade("--back", "--yes");
-    t.match(back.stderr, /is finished .* everything written since then would be lost/);
-  });
+  await scenario(
+    t,
+    "a failed gate stops the upgrade after the first node, and the same command completes it",
+    async (t) => {
+      const stopped = await upgrade("--to", "v1.21.0", "--yes", "--gate", "echo too slow; exit 3");
+      t.equal(stopped.code, 3, stopped.stdout + stopped.stderr);
+      t.match(stopped.stderr, /the gate ended with 3: too slow/);
+      t.equal(await versions(), "v1.21.0 v1.20.2 v1.20.2");
+      t.match(await statusOf(), { state: "stopped", next: "controller-1" });
+      const finished = await upgrade("--to", "v1.21.0", "--yes", "--gate", 'echo "$KHW_NODE is fine"');
+      t.equal(finished.code, 0, finished.stdout + finished.stderr);
+      t.comment(finished.stdout);
+      t.equal(await versions(), "v1.21.0 v1.21.0 v1.21.0");
+      t.match(await statusOf(), { state: undefined });
+      const snapshots = await workstation.mustKhw(["etcd", "snapshot", "list", "-o", "json", ...all]);
+      t.match(snapshots, /"purpose": "upgrade from v1\.20\.2 to v1\.21\.0"/);
+      const back = await upgrade("--back", "--yes");
+      t.match(back.stderr, /is finished .* everything written since then would be lost/);
+    },
+  );
 
   // A folder that serves as the mirror needs no digest, unlike the testbed's mirror, which has no TLS.
   const mirrors = ["--mirror", folderMirror];
 
-  await scenario(t, "a patch pauses after the first node, and goes back", async (t) => {
+  await scenario(t, "a patch upgrade pauses after the first node and can be reverted", async (t) => {
     const paused = await upgrade("--to", "v1.21.1", "--yes", "--pause-after", "1", ...mirrors);
     t.equal(paused.code, 0, paused.stdout + paused.stderr);
     t.match(paused.stdout, /paused after controller-0/);
@@ -112,7 +116,7 @@ t.test("three machines, upgraded under load", async (t) => {
     t.equal(await versions(), "v1.21.0 v1.21.0 v1.21.0");
   });
 
-  await scenario(t, "a patch, and the next minor release", async (t) => {
+  await scenario(t, "the cluster is upgraded to a patch release and then to the next minor release", async (t) => {
     for (const version of ["v1.21.1", "v1.22.0"]) {
       const { code, stdout, stderr } = await upgrade("--to", version, "--yes", ...mirrors);
       t.equal(code, 0, stdout + stderr);
@@ -121,7 +125,7 @@ t.test("three machines, upgraded under load", async (t) => {
     }
   });
 
-  await scenario(t, "etcd goes to the next minor release, and to a patch of it", async (t) => {
+  await scenario(t, "etcd is upgraded to the next minor release and then to a patch release of it", async (t) => {
     // khw.yaml still has the first release.
     const running = ["--kubernetes-version", "v1.22.0", ...mirrors];
     const etcds = async (): Promise<string> => {

@@ -32,14 +32,14 @@ const defaults = {
   metricsPort: 7444,
 };
 
-t.test("without a file, or with an empty file, all keys have their defaults", async (t) => {
+t.test("all keys have their defaults if the config file is missing or empty", async (t) => {
   t.strictSame(await loadConfig(join(base, "none.yaml")), defaults);
   for (const text of ["", "# nothing\n", "listen:\nmachine:\n", "machine: {}\n"]) {
     t.strictSame(await load(text), defaults, JSON.stringify(text));
   }
 });
 
-t.test("every key is read", async (t) => {
+t.test("every key of the config file is read", async (t) => {
   const text = `
 listen: { host: "::1", port: 8443 }
 identity: { ca: /pki/ca.pem, certificate: /pki/me.pem, key: /pki/me-key.pem }
@@ -62,7 +62,7 @@ metricsPort: 0
   });
 });
 
-t.test("an invalid file is refused with file, key and reason", async (t) => {
+t.test("an invalid config file is refused with its path, the key and the reason", async (t) => {
   for (const [text, message] of [
     ["- a list", "the file: is not a mapping"],
     ["listen: 7443", "listen: is not a mapping"],
@@ -107,7 +107,7 @@ t.test("an invalid file is refused with file, key and reason", async (t) => {
   await t.rejects(loadConfig(base), { code: "CONFIG_INVALID", message: /EISDIR/ });
 });
 
-t.test("the agent's identity", async (t) => {
+t.test("an agent identity that is mismatched, expired, unreadable or too widely readable is refused", async (t) => {
   const now = new Date();
   const day = 86_400_000;
   const paths = { ca: join(base, "ca.pem"), certificate: join(base, "agent.pem"), key: join(base, "agent-key.pem") };
@@ -161,7 +161,7 @@ t.test("the agent's identity", async (t) => {
   await refused(t, paths.key, /ENOENT/);
 });
 
-t.test("without systemd, no notification is sent", async (t) => {
+t.test("no notification is sent if the agent does not run under systemd", async (t) => {
   const lines: string[] = [];
   const signal = new AbortController().signal;
   const { ready, status, stopping } = createNotifier({ env: {}, log: (line) => lines.push(line), signal });

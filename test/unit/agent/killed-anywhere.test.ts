@@ -47,7 +47,7 @@ for (const [given, desired] of [
 ] as const) {
   const steps = controllerSteps(desired, { drained: false });
 
-  t.test(`killed after each change, the same steps produce the same machine, with ${given}`, async (t) => {
+  t.test(`steps that are killed after any change and rerun produce the same machine, with ${given}`, async (t) => {
     const machine = bareMachine();
     t.strictSame((await applyAll(steps, machine)).errors, []);
     const wanted = await allFiles(machine.files);

@@ -3,7 +3,7 @@ import { controllerSteps } from "../../../agent/steps.ts";
 import { largestDownload } from "../../../agent/steps/largest-download.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine } from "../../fixtures/machine.ts";
 
-t.test("every download is limited to the largest size of its own program", async (t) => {
+t.test("every download is limited to the maximum size for its program", async (t) => {
   const machine = labMachine();
   etcdRelease(machine, "v3.4.99");
   const asked = new Map<string, number>();

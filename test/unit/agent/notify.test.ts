@@ -3,7 +3,7 @@ import { keepAlive } from "../../../agent/notify.ts";
 import { createProgress } from "../../../agent/reconcile/progress.ts";
 import { createFakeClock } from "../../fakes/os.ts";
 
-t.test("the keep-alive stops while the reconciler hangs, and the reason is logged once", async (t) => {
+t.test("watchdog notifications stop while the reconciler hangs, and the reason is logged only once", async (t) => {
   const clock = createFakeClock(0);
   const progress = createProgress(
     () => clock.monotonic(),

@@ -71,7 +71,7 @@ t.test("downloads change only the releases' folders, and the next apply has noth
   t.strictSame(Object.keys(await planAll(downloadSteps(desired), os)), []);
 });
 
-t.test("every folder that khw creates gets its mode and owner back", async (t) => {
+t.test("the mode and owner of every folder that khw creates are restored", async (t) => {
   const os = labMachine();
   const steps = controllerSteps(labDesired(), { drained: false });
   await applyAll(steps, os);
@@ -122,20 +122,23 @@ t.test("a system folder that others can write to is reported by name, and not ch
   t.match(await os.files.stat("/etc/systemd/system"), { mode: 0o777 });
 });
 
-t.test("a system folder behind a link is checked at its target, with the folders above it", async (t) => {
-  const os = labMachine();
-  os.files.put("/srv/local/bin/kubectl", "");
-  await os.files.mkdir("/usr", 0o755);
-  await os.files.symlink("../srv/local", "/usr/local");
-  await os.files.chmod("/srv/local", 0o775);
-  await os.files.chown("/srv/local", 0, 50);
-  await os.files.chmod("/srv", 0o1777);
-  const { summary = "" } = (await systemFolders().check(os, never)) ?? {};
-  t.match(summary, "/srv/local: group 50 can write to it (its mode is 0775)");
-  t.match(summary, "/srv: anybody can write to it (its mode is 1777)");
-});
+t.test(
+  "a system folder that is a symlink is checked at its target, including the target's parent folders",
+  async (t) => {
+    const os = labMachine();
+    os.files.put("/srv/local/bin/kubectl", "");
+    await os.files.mkdir("/usr", 0o755);
+    await os.files.symlink("../srv/local", "/usr/local");
+    await os.files.chmod("/srv/local", 0o775);
+    await os.files.chown("/srv/local", 0, 50);
+    await os.files.chmod("/srv", 0o1777);
+    const { summary = "" } = (await systemFolders().check(os, never)) ?? {};
+    t.match(summary, "/srv/local: group 50 can write to it (its mode is 0775)");
+    t.match(summary, "/srv: anybody can write to it (its mode is 1777)");
+  },
+);
 
-t.test("Debian's group staff may write to /usr/local", async (t) => {
+t.test("Debian's staff group may have write access to /usr/local", async (t) => {
   const os = labMachine();
   await os.files.mkdir("/usr/local/bin", 0o755);
   await os.files.chmod("/usr/local/bin", 0o2775);
@@ -145,7 +148,7 @@ t.test("Debian's group staff may write to /usr/local", async (t) => {
   t.match(await systemFolders().check(os, never), { summary: /group 51 can write to it/ });
 });
 
-t.test("somebody else's drop-in of khw's unit is reported by name, and not changed", async (t) => {
+t.test("a foreign drop-in for one of khw's units is reported by name and not changed", async (t) => {
   const os = labMachine();
   const steps = controllerSteps(labDesired(), { drained: false });
   await applyAll(steps, os);
@@ -194,7 +197,7 @@ t.test("a file's content, mode, owner and kind are checked and repaired", async 
   t.match(await os.files.stat("/etc/other"), { mode: 0o644 });
 });
 
-t.test("a file with only a wrong mode is not written again", async (t) => {
+t.test("a file with the right content but the wrong mode is repaired without being rewritten", async (t) => {
   const os = createFakeOs();
   os.files.put("/etc/f", "wanted", 0o644);
   await repair(t, textFile({ id: "f", path: "/etc/f", mode: 0o600, content: "wanted", needs: [] }), os);
@@ -209,7 +212,7 @@ t.test("a file known only by its digest can be planned, but not written", async 
   t.strictSame(os.files.changes, []);
 });
 
-t.test("a link gets its target, whatever was there before", async (t) => {
+t.test("a link gets the desired target, even if another link or a file is in its place", async (t) => {
   const os = createFakeOs();
   await os.files.mkdir("/etc/enabled", 0o755);
   const step = link({ id: "l", path: "/etc/enabled/site", target: "/etc/available/site", needs: [] });
@@ -220,7 +223,7 @@ t.test("a link gets its target, whatever was there before", async (t) => {
   t.equal(await repair(t, step, os), "points to nothing: it is not a link");
 });
 
-t.test("on a machine other than the wanted one nothing is changed", async (t) => {
+t.test("on a machine with the wrong name or address, nothing is changed", async (t) => {
   for (const [changes, summary] of [
     [{ name: "controller-1" }, "this machine is controller-1, not controller-0"],
     [{ internalIp: "10.240.0.11" }, "its address is 10.240.0.11, not 10.240.0.10"],
@@ -265,7 +268,7 @@ t.test("a program", async (t) => {
     t.strictSame([await download.check(os, never), await step.check(os, never)], [null, null], "without a mirror");
   });
 
-  t.test("that exists already with the right digest is used without a download", async (t) => {
+  t.test("that already exists with the right digest is used without a download", async (t) => {
     const os = labMachine();
     os.files.put(path, content, 0o700);
     t.strictSame(await repairBoth(t, os), ["v1.21.0 is not downloaded", "v1.21.0 is not installed"]);
@@ -273,7 +276,7 @@ t.test("a program", async (t) => {
     t.match(await os.files.stat(path), { mode: 0o755, inode: (await os.files.stat(released))?.inode });
   });
 
-  t.test("that is a link to a correct program becomes a file", async (t) => {
+  t.test("that is a symlink to a correct program is replaced by a regular file", async (t) => {
     const os = labMachine();
     os.files.put("/opt/kubectl", content, 0o755);
     await os.files.symlink("/opt/kubectl", path);
@@ -281,7 +284,7 @@ t.test("a program", async (t) => {
     t.match(await os.files.stat(path), { kind: "file" });
   });
 
-  t.test("that was damaged in place, replaced or made unexecutable is repaired", async (t) => {
+  t.test("that was damaged in place, replaced or made non-executable is repaired", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     os.files.put(path, "something else", 0o755);
@@ -302,7 +305,7 @@ t.test("a program", async (t) => {
     t.equal(downloads(os), 2);
   });
 
-  t.test("whose copy in the release's folder is gone is copied back from its place", async (t) => {
+  t.test("whose copy in the release folder is missing is restored from the installed copy", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     await os.files.remove(released);
@@ -311,7 +314,7 @@ t.test("a program", async (t) => {
     t.equal(await step.check(os, never), null);
   });
 
-  t.test("whose record is damaged is requested again", async (t) => {
+  t.test("whose digest record is damaged is downloaded again", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     os.files.put(record, "");
@@ -319,7 +322,7 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(record), `${digest(content)}\n`);
   });
 
-  t.test("of an earlier release stays, so that going back needs no download", async (t) => {
+  t.test("of an earlier release is kept, so that going back needs no download", async (t) => {
     const os = labMachine();
     release(os, "v1.22.0");
     await repairBoth(t, os);
@@ -331,7 +334,7 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(path), content);
   });
 
-  t.test("with a pinned digest must have that digest, also if a later state leaves the digest open", async (t) => {
+  t.test("with a pinned digest must match that digest, even if a later state no longer pins it", async (t) => {
     const os = labMachine();
     const own = "a build of one's own";
     const pinned = (sha256: string) =>
@@ -355,7 +358,7 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(record), `${digest(content)}\n`);
   });
 
-  t.test("whose published digest is invalid, or not that of the bytes, is never kept", async (t) => {
+  t.test("whose published digest is invalid or does not match its content is never kept", async (t) => {
     const os = labMachine();
     for (const text of ["<html>404</html>", "", "d".repeat(63), digest(content).toUpperCase()]) {
       os.mirror.set(`${published}.sha256`, text);
@@ -392,13 +395,13 @@ t.test("a service", async (t) => {
   const restarts = (os: ReturnType<typeof fresh>): number =>
     os.systemd.changes.filter((change) => /^(start|restart) /.test(change)).length - 1;
 
-  t.test("is enabled and started from its inputs", async (t) => {
+  t.test("that has never run is enabled and started", async (t) => {
     const os = fresh();
     t.equal(await repair(t, step, os), "its inputs have changed");
     t.strictSame(os.systemd.changes, ["daemon-reload", `enable ${unit}`, `start ${unit}`]);
   });
 
-  t.test("restarts if an input differs, and only then", async (t) => {
+  t.test("is restarted only if one of its inputs differs", async (t) => {
     const { os, pid } = await running(t);
     t.equal(await service(wanted).check(os, never), null, "the same inputs are the same service");
     t.equal(
@@ -427,7 +430,7 @@ t.test("a service", async (t) => {
     t.equal((await os.systemd.unit(unit)).mainPid, pid);
   });
 
-  t.test("that was started from other inputs before a crash is restarted after it", async (t) => {
+  t.test("that was not restarted with new inputs because of a crash is restarted afterwards", async (t) => {
     const { os } = await running(t);
     const next = service({ ...wanted, inputs: ["v1.22.0"] });
     const crashing = { ...os, systemd: { ...os.systemd, restart: () => Promise.reject(new Error("power lost")) } };
@@ -438,14 +441,14 @@ t.test("a service", async (t) => {
     );
   });
 
-  t.test("whose program was replaced under it is restarted", async (t) => {
+  t.test("whose program was replaced while it was running is restarted", async (t) => {
     const { os } = await running(t);
     await os.files.write(program, "scheduler", 0o755);
     t.equal(await repair(t, step, os), `it is running a program other than ${program}`);
     t.equal(restarts(os), 1);
   });
 
-  t.test("whose unit changed on disk in a part that its process does not show is loaded, not restarted", async (t) => {
+  t.test("whose unit file changed without affecting its process is reloaded by systemd, not restarted", async (t) => {
     const { os } = await running(t);
     os.files.put(`/etc/systemd/system/${unit}`, `[Service]\nExecStart=${program} --v=2\nRestartSec=1\n`);
     t.equal(await repair(t, step, os), "systemd has not loaded the current version of the unit");
@@ -453,7 +456,7 @@ t.test("a service", async (t) => {
   });
 
   t.test(
-    "that was restarted with an edited flag is restarted when the unit is correct again, loaded or not",
+    "that runs with an edited flag is restarted once its unit is correct, whether or not systemd has reloaded",
     async (t) => {
       for (const loaded of [false, true]) {
         const { os } = await running(t);
@@ -470,7 +473,7 @@ t.test("a service", async (t) => {
     },
   );
 
-  t.test("whose flags somebody's own drop-in changes is not restarted in vain", async (t) => {
+  t.test("whose flags are changed by a foreign drop-in is not restarted, because this would not help", async (t) => {
     const { os } = await running(t);
     const own = `/etc/systemd/system/${unit}.d/override.conf`;
     os.clock.advance(1000);
@@ -497,35 +500,38 @@ t.test("a service", async (t) => {
     t.equal(await repair(t, step, os), "it is failed (failed)");
   });
 
-  t.test("whose files were changed around a manual restart, and put back, is restarted; and only then", async (t) => {
-    const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
-    const reads = [{ path: key, sha256: digest("own") }];
-    const reading = service({ ...wanted, reads });
-    const os = fresh();
-    os.files.put(key, "own", 0o600);
-    await repair(t, reading, os);
-    const quietly = async (what: string): Promise<void> => void t.equal(await reading.check(os, never), null, what);
+  t.test(
+    "is restarted if it was started while one of its files had different content, and not otherwise",
+    async (t) => {
+      const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
+      const reads = [{ path: key, sha256: digest("own") }];
+      const reading = service({ ...wanted, reads });
+      const os = fresh();
+      os.files.put(key, "own", 0o600);
+      await repair(t, reading, os);
+      const quietly = async (what: string): Promise<void> => void t.equal(await reading.check(os, never), null, what);
 
-    os.clock.advance(1000);
-    await os.files.chmod(key, 0o600);
-    await quietly("another mode is no other content");
-    os.files.put(key, "another's", 0o600);
-    os.files.put(key, "own", 0o600);
-    await quietly("nobody started it meanwhile");
+      os.clock.advance(1000);
+      await os.files.chmod(key, 0o600);
+      await quietly("another mode is no other content");
+      os.files.put(key, "another's", 0o600);
+      os.files.put(key, "own", 0o600);
+      await quietly("nobody started it meanwhile");
 
-    os.files.put(key, "another's", 0o600);
-    await os.systemd.restart(unit, never);
-    os.files.put(key, "own", 0o600);
-    const override = `/etc/systemd/system/${unit}.d/override.conf`;
-    os.files.put(override, "[Service]\nLimitNOFILE=65536\n");
-    await os.systemd.reload();
-    os.clock.advance(1000);
-    t.match(await reading.check(os, never), { process: "restart" });
-    t.equal(await repair(t, reading, os), `it was started while ${key} had different content`);
-    t.equal(restarts(os), 2, "once manually, and once by the repair; somebody's own drop-in is not the cause");
-  });
+      os.files.put(key, "another's", 0o600);
+      await os.systemd.restart(unit, never);
+      os.files.put(key, "own", 0o600);
+      const override = `/etc/systemd/system/${unit}.d/override.conf`;
+      os.files.put(override, "[Service]\nLimitNOFILE=65536\n");
+      await os.systemd.reload();
+      os.clock.advance(1000);
+      t.match(await reading.check(os, never), { process: "restart" });
+      t.equal(await repair(t, reading, os), `it was started while ${key} had different content`);
+      t.equal(restarts(os), 2, "once manually, and once by the repair; somebody's own drop-in is not the cause");
+    },
+  );
 
-  t.test("that was started before its unit recorded its files is not restarted", async (t) => {
+  t.test("that was started before its unit listed its files is not restarted", async (t) => {
     const { os } = await running(t);
     const path = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
     os.files.put(path, "own", 0o600);
@@ -534,7 +540,7 @@ t.test("a service", async (t) => {
     t.equal(restarts(os), 0);
   });
 
-  t.test("that does not start fails its step with systemd's words", async (t) => {
+  t.test("that does not start makes its step fail with systemd's error message", async (t) => {
     const os = fresh();
     os.systemd.failing.set(unit, "exit-code");
     await t.rejects(step.apply(os, quiet), { code: "SERVICE_FAILED", message: /exit-code/ });
@@ -543,43 +549,46 @@ t.test("a service", async (t) => {
   });
 });
 
-t.test("a service whose program ends at each start fails with the diagnosis, not with its state", async (t) => {
-  const refused =
-    "/usr/local/bin/etcd: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /usr/local/bin/etcd)";
-  const wanted = {
-    unit: "kube-scheduler.service",
-    command: ["/usr/local/bin/kube-scheduler"],
-    inputs: ["unit"],
-    needs: [],
-  } as const;
-  const run = async (os: FakeOs) => {
-    os.files.put(`/etc/systemd/system/${wanted.unit}`, "[Service]\nExecStart=/usr/local/bin/kube-scheduler\n");
-    os.files.put("/usr/local/bin/kube-scheduler", "program");
-    os.systemd.journals.set(wanted.unit, [refused]);
-    const [result] = await applySteps([service(wanted)], os, { signal: never, emit: () => {} });
-    return result;
-  };
-  const failed = {
-    outcome: "failed",
-    error: {
-      code: "SERVICE_FAILED",
-      message: /does not stay up.*needs GLIBC_2\.34.*\(library-too-old\)/s,
-      hint: /build of/,
-    },
-  };
-  const atOnce = createFakeOs();
-  atOnce.systemd.failing.set(wanted.unit, "exit-code");
-  t.match(await run(atOnce), failed, "its start fails");
+t.test(
+  "a service whose program exits at every start fails with the diagnosis instead of the unit's state",
+  async (t) => {
+    const refused =
+      "/usr/local/bin/etcd: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /usr/local/bin/etcd)";
+    const wanted = {
+      unit: "kube-scheduler.service",
+      command: ["/usr/local/bin/kube-scheduler"],
+      inputs: ["unit"],
+      needs: [],
+    } as const;
+    const run = async (os: FakeOs) => {
+      os.files.put(`/etc/systemd/system/${wanted.unit}`, "[Service]\nExecStart=/usr/local/bin/kube-scheduler\n");
+      os.files.put("/usr/local/bin/kube-scheduler", "program");
+      os.systemd.journals.set(wanted.unit, [refused]);
+      const [result] = await applySteps([service(wanted)], os, { signal: never, emit: () => {} });
+      return result;
+    };
+    const failed = {
+      outcome: "failed",
+      error: {
+        code: "SERVICE_FAILED",
+        message: /does not stay up.*needs GLIBC_2\.34.*\(library-too-old\)/s,
+        hint: /build of/,
+      },
+    };
+    const atOnce = createFakeOs();
+    atOnce.systemd.failing.set(wanted.unit, "exit-code");
+    t.match(await run(atOnce), failed, "its start fails");
 
-  const later = createFakeOs();
-  const begin = createFakeSystemd(later.files, () => later.clock.now());
-  const ends = async (name: string, signal: AbortSignal): Promise<void> => {
-    await begin.start(name, signal);
-    begin.crash(name, "exit-code", "auto-restart");
-  };
-  Object.assign(later, { systemd: { ...begin, start: ends, restart: ends } });
-  t.match(await run(later), failed, "it ends after its start");
-});
+    const later = createFakeOs();
+    const begin = createFakeSystemd(later.files, () => later.clock.now());
+    const ends = async (name: string, signal: AbortSignal): Promise<void> => {
+      await begin.start(name, signal);
+      begin.crash(name, "exit-code", "auto-restart");
+    };
+    Object.assign(later, { systemd: { ...begin, start: ends, restart: ends } });
+    t.match(await run(later), failed, "it ends after its start");
+  },
+);
 
 t.test("nginx", async (t) => {
   const site = "/etc/nginx/sites-available/site";
@@ -604,7 +613,7 @@ t.test("nginx", async (t) => {
     t.notOk(os.systemd.changes.includes("restart nginx.service"));
   });
 
-  t.test("is not changed if its configuration is refused", async (t) => {
+  t.test("is not reloaded if its configuration is invalid", async (t) => {
     const os = await installed(t);
     os.nginxComplaint = "unknown directive";
     const before = os.systemd.changes.length;
@@ -612,20 +621,20 @@ t.test("nginx", async (t) => {
     t.equal(os.systemd.changes.length, before);
   });
 
-  t.test("that ended is started", async (t) => {
+  t.test("that has exited is started", async (t) => {
     const os = await installed(t);
     await repair(t, step, os);
     os.systemd.crash("nginx.service", "signal");
     t.equal(await repair(t, step, os), "it is failed (failed)");
   });
 
-  t.test("whose site is missing has not read it", async (t) => {
+  t.test("whose site file is missing is reported as not having loaded its current site", async (t) => {
     const os = await installed(t);
     await os.files.remove(site);
     t.match(await step.check(os, never), { summary: "it has not loaded its current site" });
   });
 
-  t.test("that apt cannot install fails with apt's words", async (t) => {
+  t.test("that apt cannot install makes the step fail with apt's error message", async (t) => {
     await t.rejects(nginxPackage().apply(createFakeOs(), quiet), {
       code: "PACKAGE_FAILED",
       message: /Unable to locate package nginx/,
@@ -644,7 +653,7 @@ t.test("readiness", async (t) => {
     return os;
   };
 
-  t.test("is awaited, and reports what it waits for", async (t) => {
+  t.test("is awaited, and the progress says which checks are still failing", async (t) => {
     const os = await bootstrapped();
     const texts: string[] = [];
     let asked = 0;
@@ -657,7 +666,7 @@ t.test("readiness", async (t) => {
     t.strictSame([...new Set(texts)], ["/readyz answers 500, failing: etcd, poststarthook/x"]);
   });
 
-  t.test("that does not pass fails at its deadline with the failing checks and the journal's end", async (t) => {
+  t.test("that is not reached fails at its deadline with the failing checks and the end of the journal", async (t) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
     os.systemd.journals.set(
@@ -675,7 +684,7 @@ t.test("readiness", async (t) => {
     t.notMatch(String(error), "line 11");
   });
 
-  t.test("is abandoned early if the service ended or crashes again and again", async (t) => {
+  t.test("is given up early if the service has exited or keeps crashing", async (t) => {
     const os = await bootstrapped();
     os.answers.delete(apiserver.url);
     const start = os.clock.now();
@@ -716,14 +725,14 @@ t.test("readiness", async (t) => {
     return { result, texts };
   };
 
-  t.test("that is lost again right after the first answer is awaited again", async (t) => {
+  t.test("that is lost right after the first good response is awaited again", async (t) => {
     // The first check fails, the apply receives one good answer, and the check after the apply fails.
     const { result, texts } = await applyFlapping((asked) => asked === 2 || asked > 3);
     t.equal(result?.outcome, "changed");
     t.match(texts, ["again: /readyz answers 500, failing: etcd, poststarthook/x"]);
   });
 
-  t.test("that is lost again after each answer fails, with the journal's end", async (t) => {
+  t.test("that is lost again after every good response fails with the end of the journal", async (t) => {
     const { result } = await applyFlapping((asked) => asked % 2 === 0);
     t.match(result, {
       outcome: "failed",
@@ -744,7 +753,7 @@ t.test("readiness", async (t) => {
     await t.rejects(step.apply(os, { signal: ending.signal, progress: () => ending.abort(reason) }), reason);
   });
 
-  t.test("of the API server is never accepted without the CA that proves who answers", async (t) => {
+  t.test("of the API server is never accepted without the CA that verifies the server's identity", async (t) => {
     t.match(await step.check(labMachine(), never), { summary: "/readyz cannot be verified: ca.pem is missing" });
   });
 });
@@ -753,48 +762,45 @@ t.test("a controller", async (t) => {
   const steps = controllerSteps(labDesired(), { drained: false });
   const restarted = (changes: readonly string[]) => changes.filter((change) => /^(start|restart|reload) /.test(change));
 
-  t.test(
-    "has every file of the lab, and every service, in steps that come after the steps that they need",
-    async (t) => {
-      const ids = steps.map(({ id }) => id);
-      for (const [index, { needs }] of steps.entries()) {
-        for (const need of needs) t.ok(ids.indexOf(need) >= 0 && ids.indexOf(need) < index);
-      }
-      const os = labMachine();
-      t.strictSame((await applyAll(steps, os)).errors, []);
-      for (const [path, mode] of Object.entries({
-        "/usr/local/bin/kube-apiserver": 0o755,
-        "/usr/local/bin/kube-controller-manager": 0o755,
-        "/usr/local/bin/kube-scheduler": 0o755,
-        "/usr/local/bin/kubectl": 0o755,
-        "/var/lib/kubernetes/ca.pem": 0o644,
-        "/var/lib/kubernetes/ca-key.pem": 0o600,
-        "/var/lib/kubernetes/kubernetes.pem": 0o644,
-        "/var/lib/kubernetes/kubernetes-key.pem": 0o600,
-        "/var/lib/kubernetes/service-account.pem": 0o644,
-        "/var/lib/kubernetes/service-account-key.pem": 0o600,
-        "/var/lib/kubernetes/encryption-config.yaml": 0o600,
-        "/var/lib/kubernetes/kube-controller-manager.kubeconfig": 0o600,
-        "/var/lib/kubernetes/kube-scheduler.kubeconfig": 0o600,
-        "/etc/kubernetes/config/kube-scheduler.yaml": 0o644,
-        "/etc/systemd/system/kube-apiserver.service": 0o644,
-        "/etc/systemd/system/kube-controller-manager.service": 0o644,
-        "/etc/systemd/system/kube-scheduler.service": 0o644,
-        "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local": 0o644,
-      })) {
-        t.match(await os.files.stat(path), { kind: "file", mode, uid: 0, gid: 0 }, path);
-      }
-      t.match(await os.files.stat("/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local"), {
-        target: "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local",
-      });
-      for (const unit of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"]) {
-        const status = await os.systemd.unit(`${unit}.service`);
-        t.match(status, { activeState: "active", unitFileState: "enabled", needsReload: false }, unit);
-      }
-    },
-  );
+  t.test("gets every file and service of the lab, in steps ordered after the steps that they need", async (t) => {
+    const ids = steps.map(({ id }) => id);
+    for (const [index, { needs }] of steps.entries()) {
+      for (const need of needs) t.ok(ids.indexOf(need) >= 0 && ids.indexOf(need) < index);
+    }
+    const os = labMachine();
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    for (const [path, mode] of Object.entries({
+      "/usr/local/bin/kube-apiserver": 0o755,
+      "/usr/local/bin/kube-controller-manager": 0o755,
+      "/usr/local/bin/kube-scheduler": 0o755,
+      "/usr/local/bin/kubectl": 0o755,
+      "/var/lib/kubernetes/ca.pem": 0o644,
+      "/var/lib/kubernetes/ca-key.pem": 0o600,
+      "/var/lib/kubernetes/kubernetes.pem": 0o644,
+      "/var/lib/kubernetes/kubernetes-key.pem": 0o600,
+      "/var/lib/kubernetes/service-account.pem": 0o644,
+      "/var/lib/kubernetes/service-account-key.pem": 0o600,
+      "/var/lib/kubernetes/encryption-config.yaml": 0o600,
+      "/var/lib/kubernetes/kube-controller-manager.kubeconfig": 0o600,
+      "/var/lib/kubernetes/kube-scheduler.kubeconfig": 0o600,
+      "/etc/kubernetes/config/kube-scheduler.yaml": 0o644,
+      "/etc/systemd/system/kube-apiserver.service": 0o644,
+      "/etc/systemd/system/kube-controller-manager.service": 0o644,
+      "/etc/systemd/system/kube-scheduler.service": 0o644,
+      "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local": 0o644,
+    })) {
+      t.match(await os.files.stat(path), { kind: "file", mode, uid: 0, gid: 0 }, path);
+    }
+    t.match(await os.files.stat("/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local"), {
+      target: "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local",
+    });
+    for (const unit of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"]) {
+      const status = await os.systemd.unit(`${unit}.service`);
+      t.match(status, { activeState: "active", unitFileState: "enabled", needsReload: false }, unit);
+    }
+  });
 
-  t.test("is planned in full on an empty machine, and not at all on a converged one", async (t) => {
+  t.test("has a complete plan if the machine is empty, and an empty plan if it has converged", async (t) => {
     const os = createFakeOs();
     /**
      * These steps find no difference on a new machine. Steps for drop-ins check only folders that exist, so they find
@@ -862,30 +868,33 @@ t.test("a controller", async (t) => {
     t.match(await unit("kube-controller-manager"), "--cluster-signing-cert-file=/var/lib/kubernetes/ca.pem ");
   });
 
-  t.test("of a cluster with an aggregation layer has its files and flags, and loses them with the layer", async (t) => {
-    const os = labMachine();
-    await applyAll(steps, os);
-    const unit = async () => String(await os.files.read("/etc/systemd/system/kube-apiserver.service"));
-    const lab = await unit();
-    const aggregated = controllerSteps(labDesired({ credentials: credentialsOf(false, true) }), { drained: false });
-    const apply = async (wanted: typeof steps): Promise<string[]> => {
-      const before = os.systemd.changes.length;
-      t.strictSame((await applyAll(wanted, os)).errors, []);
-      t.strictSame(await planAll(wanted, os), {});
-      return restarted(os.systemd.changes.slice(before));
-    };
-    t.strictSame(await apply(aggregated), ["restart kube-apiserver.service"]);
-    t.match(await os.files.stat("/var/lib/kubernetes/front-proxy-ca.pem"), { kind: "file", mode: 0o644 });
-    t.match(await os.files.stat("/var/lib/kubernetes/front-proxy-client-key.pem"), { kind: "file", mode: 0o600 });
-    t.match(await unit(), "--requestheader-client-ca-file=/var/lib/kubernetes/front-proxy-ca.pem ");
-    os.files.put("/var/lib/kubernetes/front-proxy-client-key.pem", "changed", 0o600);
-    t.match(Object.keys(await planAll(aggregated, os)), ["credential/front-proxy-client-key.pem"]);
+  t.test(
+    "of a cluster with an aggregation layer has its files and flags, and loses them when the layer is removed",
+    async (t) => {
+      const os = labMachine();
+      await applyAll(steps, os);
+      const unit = async () => String(await os.files.read("/etc/systemd/system/kube-apiserver.service"));
+      const lab = await unit();
+      const aggregated = controllerSteps(labDesired({ credentials: credentialsOf(false, true) }), { drained: false });
+      const apply = async (wanted: typeof steps): Promise<string[]> => {
+        const before = os.systemd.changes.length;
+        t.strictSame((await applyAll(wanted, os)).errors, []);
+        t.strictSame(await planAll(wanted, os), {});
+        return restarted(os.systemd.changes.slice(before));
+      };
+      t.strictSame(await apply(aggregated), ["restart kube-apiserver.service"]);
+      t.match(await os.files.stat("/var/lib/kubernetes/front-proxy-ca.pem"), { kind: "file", mode: 0o644 });
+      t.match(await os.files.stat("/var/lib/kubernetes/front-proxy-client-key.pem"), { kind: "file", mode: 0o600 });
+      t.match(await unit(), "--requestheader-client-ca-file=/var/lib/kubernetes/front-proxy-ca.pem ");
+      os.files.put("/var/lib/kubernetes/front-proxy-client-key.pem", "changed", 0o600);
+      t.match(Object.keys(await planAll(aggregated, os)), ["credential/front-proxy-client-key.pem"]);
 
-    t.strictSame(await apply(steps), ["restart kube-apiserver.service"]);
-    t.equal(await unit(), lab, "the unit is the lab's again");
-    const left = (await os.files.list("/var/lib/kubernetes")).filter((name) => name.startsWith("front-proxy"));
-    t.strictSame(left, []);
-  });
+      t.strictSame(await apply(steps), ["restart kube-apiserver.service"]);
+      t.equal(await unit(), lab, "the unit is the lab's again");
+      const left = (await os.files.list("/var/lib/kubernetes")).filter((name) => name.startsWith("front-proxy"));
+      t.strictSame(left, []);
+    },
+  );
 
   t.test("keeps a front-proxy file that a flag of khw.yaml names", async (t) => {
     const os = labMachine();
@@ -927,7 +936,7 @@ t.test("a controller", async (t) => {
     }
   });
 
-  t.test("restarts only the component whose flags changed, and all three for a new release", async (t) => {
+  t.test("restarts only the component whose flags changed, but all three components for a new release", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     let before = os.systemd.changes.length;
@@ -984,19 +993,22 @@ t.test("a controller", async (t) => {
     t.strictSame(await planAll(steps, os), {});
   });
 
-  t.test("without the new release keeps units and configuration as the running release reads them", async (t) => {
-    const os = labMachine();
-    await applyAll(steps, os);
-    const before = os.files.changes.length;
-    const { errors } = await applyAll(
-      controllerSteps(labDesired({ kubernetesVersion: "v1.25.0" }), { drained: false }),
-      os,
-    );
-    t.match(errors[0], { code: "DOWNLOAD_FAILED" });
-    t.notMatch(os.files.changes.slice(before).join(), /kube-scheduler\.yaml|\.service|usr\/local\/bin/);
-  });
+  t.test(
+    "keeps the units and configuration of the running release if the new release cannot be downloaded",
+    async (t) => {
+      const os = labMachine();
+      await applyAll(steps, os);
+      const before = os.files.changes.length;
+      const { errors } = await applyAll(
+        controllerSteps(labDesired({ kubernetesVersion: "v1.25.0" }), { drained: false }),
+        os,
+      );
+      t.match(errors[0], { code: "DOWNLOAD_FAILED" });
+      t.notMatch(os.files.changes.slice(before).join(), /kube-scheduler\.yaml|\.service|usr\/local\/bin/);
+    },
+  );
 
-  t.test("shows no key in any text", async (t) => {
+  t.test("shows no key in its plan, results or errors", async (t) => {
     const os = labMachine();
     os.files.put("/var/lib/kubernetes/ca-key.pem", "an older secret", 0o644);
     const secrets = ["content of ca-key.pem", "content of encryption-config.yaml", "an older secret"];

@@ -13,7 +13,7 @@ function line(state: number, failure: { readonly Message?: string; readonly Forw
   })}\n`;
 }
 
-t.test("a line has the name as upstream spells it, the group, the state and the time", async (t) => {
+t.test("a result line has the upstream name of the test, its group, its state and its time", async (t) => {
   t.strictSame(parseOutcomes(line(3)), [
     {
       name: "[sig-network] Services should be  found  [Conformance]",
@@ -25,7 +25,7 @@ t.test("a line has the name as upstream spells it, the group, the state and the 
   ]);
 });
 
-t.test("a failure, a panic, a timeout and an unknown state are failures", async (t) => {
+t.test("a failed, panicked, timed-out or unknown state counts as a failure", async (t) => {
   const dump = line(4, { Message: "no" }) + line(5, { Message: "Test Panicked", ForwardedPanic: "nil map" }) + line(6);
   t.strictSame(
     parseOutcomes(dump + line(0) + line(9)).map(({ state }) => state),

@@ -28,7 +28,7 @@ t.test("tests are counted by group, excluded tests by reason", async (t) => {
   );
 });
 
-t.test("a run without problems", async (t) => {
+t.test("a run in which all tests pass reports no problems", async (t) => {
   t.strictSame(problems(["a: 1"], [outcome("a: 1")], same), []);
 });
 

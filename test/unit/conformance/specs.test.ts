@@ -18,7 +18,7 @@ const text = `# A comment.
 `;
 const real = ["[a] one [Conformance]", "[a] two  [Conformance]", "[b] three [Conformance]", "[c] four [Conformance]"];
 
-t.test("each heading starts a group", async (t) => {
+t.test("each heading in the list of tests starts a new group", async (t) => {
   t.strictSame(parseSpecs(text), {
     run: ["[a] one [Conformance]", "[a] two [Conformance]"],
     leftOut: [
@@ -33,7 +33,7 @@ t.test("a test outside of a group and an unknown heading are errors that name th
   t.throws(() => parseSpecs("== run ==\n== perhaps ==\n"), /line 2: not a heading: perhaps/);
 });
 
-t.test("a matching list has no mismatches", async (t) => {
+t.test("a list that matches the upstream tests has no mismatches", async (t) => {
   t.strictSame(findMisfits(parseSpecs(text), real), []);
 });
 

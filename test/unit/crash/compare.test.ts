@@ -18,7 +18,7 @@ t.test("equal trees have no differences", async (t) => {
   t.strictSame(compareTrees(tree({ a: file() }), tree({ a: file() })), []);
 });
 
-t.test("kind, mode, owner, content, a shared inode and presence all count", async (t) => {
+t.test("a difference in type, mode, owner, content, shared inode or presence is reported", async (t) => {
   const others: Partial<Entry>[] = [
     { kind: "d" },
     { mode: "600" },
@@ -33,7 +33,7 @@ t.test("kind, mode, owner, content, a shared inode and presence all count", asyn
   t.equal(compareTrees(tree({}), tree({ a: file() })).length, 1, "an additional file");
 });
 
-t.test("an exception covers the contents of a file, or everything about it", async (t) => {
+t.test("an exception ignores either the content of a file or the file as a whole", async (t) => {
   const content = [{ path: /^a$/, free: "content", why: "" }] as const;
   t.strictSame(compareTrees(tree({ a: file() }), tree({ a: file({ content: "sha256:2" }) }), content), []);
   t.equal(compareTrees(tree({ a: file() }), tree({ a: file({ mode: "600" }) }), content).length, 1, "not its mode");

@@ -19,11 +19,11 @@ t.test("the name of a client's event contains no time", async (t) => {
   t.equal(nameOf({ kind: "check", title: "it answers" }), "check it answers");
 });
 
-t.test("progress within a step is not counted", async (t) => {
+t.test("progress events within a step are ignored", async (t) => {
   t.equal(nameOf({ kind: "loadBalancer", event: { kind: "progress", step: "address", text: "half" } }), undefined);
 });
 
-t.test("a run that finds its certificates starts with the nodes' work", async (t) => {
+t.test("the recorded events of a run with existing certificates start with the work on the nodes", async (t) => {
   const events = [
     { name: "note a CA was made", at: 400 },
     { name: "begin", at: 1_000 },

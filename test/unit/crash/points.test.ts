@@ -16,12 +16,12 @@ const both = { bare: events, enrolled: events };
 const choose = (count: number, seed = 1): Point[] => choosePoints({ count, seed, events: both });
 const momentOf = ({ after, delay }: Point): number => (after === 0 ? 0 : (events[after - 1]?.at ?? NaN)) + delay;
 
-t.test("a point depends only on its number and the seed", async (t) => {
+t.test("a crash point depends only on its number and the seed", async (t) => {
   t.strictSame(choose(20), choose(200).slice(0, 20));
   t.notSame(choose(20), choose(20, 2));
 });
 
-t.test("every victim is killed, and 200 points include every event", async (t) => {
+t.test("with 200 crash points, every victim is killed after every possible event", async (t) => {
   const points = choose(200).filter(({ start }) => start === "enrolled");
   for (const victim of victims) {
     const after = new Set(points.filter((point) => point.victim === victim).map((point) => point.after));
@@ -34,13 +34,13 @@ t.test("every victim is killed, and 200 points include every event", async (t) =
   }
 });
 
-t.test("six points are spread over the run", async (t) => {
+t.test("even six crash points are spread over most of the run and include every victim", async (t) => {
   const after = choose(6).map((point) => point.after);
   t.ok(new Set(after).size >= 4, after.join());
   t.strictSame([...new Set(choose(6).map(({ victim }) => victim))].toSorted(), [...victims].toSorted());
 });
 
-t.test("half of the points are spread over the time", async (t) => {
+t.test("half of the crash points are spread evenly over time, so that long gaps are covered", async (t) => {
   const long = choose(200).filter(
     ({ victim, start, after }) => victim === "agent" && start === "enrolled" && after === 5,
   );
@@ -50,7 +50,7 @@ t.test("half of the points are spread over the time", async (t) => {
   t.ok(Math.max(...gaps) < 2_000, `at most ${Math.max(...gaps)} ms apart`);
 });
 
-t.test("a bare start ends before the nodes' work; etcd is killed only once it is running", async (t) => {
+t.test("crash points of a bare start end before the nodes' work, and etcd is killed only while it runs", async (t) => {
   for (const point of choose(200)) {
     if (point.start === "bare") t.ok(point.after <= 2 && point.victim !== "etcd", JSON.stringify(point));
     if (point.victim === "etcd") t.ok(point.after >= 5, JSON.stringify(point));
@@ -58,7 +58,7 @@ t.test("a bare start ends before the nodes' work; etcd is killed only once it is
   }
 });
 
-t.test("a run without the etcd event is an error, not a run without points", async (t) => {
+t.test("a recording without the etcd event is an error instead of a run without crash points", async (t) => {
   const none = { bare: events, enrolled: events.slice(0, 4) };
   t.throws(() => choosePoints({ count: 10, seed: 1, events: none }), /no such event/);
 });
@@ -67,22 +67,25 @@ const nodes = ["controller-0", "controller-1", "controller-2"];
 const steps = ["begin", ...nodes.flatMap((node) => [`node ${node} drain`, `node ${node} changed`]), "note verified"];
 const rolled = steps.map((name, index) => ({ name, at: 1_000 * (index + 1) }));
 
-t.test("45 points of an upgrade: 30 there, 15 back, each spread over the roll and over the nodes", async (t) => {
-  const points = chooseRunningPoints({
-    count: 45,
-    seed: 1,
-    events: { old: rolled, new: rolled },
-    nodes,
-    starts: ["old", "new", "old"],
-  });
-  for (const [start, count] of [["old", 30] as const, ["new", 15] as const]) {
-    const own = points.filter((point) => point.start === start);
-    t.equal(own.length, count);
-    t.strictSame([...new Set(own.map(({ node }) => node))].toSorted(), nodes, start);
-    t.strictSame([...new Set(own.map(({ victim }) => victim))].toSorted(), ["agent", "client", "machine"], start);
-    t.ok(new Set(own.map(({ after }) => after)).size >= 6, "most events");
-  }
-  t.strictSame(new Set(points.slice(0, 4).map(({ victim }) => victim)).size, 3, "four points have all victims");
-  const changed = points.filter(({ event, node }) => event.includes(node));
-  t.ok(changed.length > 15, `${changed.length} points hit the node that changes`);
-});
+t.test(
+  "of 45 crash points in an upgrade, 30 go forward and 15 back, spread over the rollout and the nodes",
+  async (t) => {
+    const points = chooseRunningPoints({
+      count: 45,
+      seed: 1,
+      events: { old: rolled, new: rolled },
+      nodes,
+      starts: ["old", "new", "old"],
+    });
+    for (const [start, count] of [["old", 30] as const, ["new", 15] as const]) {
+      const own = points.filter((point) => point.start === start);
+      t.equal(own.length, count);
+      t.strictSame([...new Set(own.map(({ node }) => node))].toSorted(), nodes, start);
+      t.strictSame([...new Set(own.map(({ victim }) => victim))].toSorted(), ["agent", "client", "machine"], start);
+      t.ok(new Set(own.map(({ after }) => after)).size >= 6, "most events");
+    }
+    t.strictSame(new Set(points.slice(0, 4).map(({ victim }) => victim)).size, 3, "four points have all victims");
+    const changed = points.filter(({ event, node }) => event.includes(node));
+    t.ok(changed.length > 15, `${changed.length} points hit the node that changes`);
+  },
+);

@@ -26,7 +26,7 @@ const result = (changes: Partial<Result> = {}): Result => ({
   ...changes,
 });
 
-t.test("a missing file has no results; the last result of a point counts", async (t) => {
+t.test("a missing results file gives no results, and the last result of each crash point is used", async (t) => {
   const path = join(t.testdir(), "build/crash.jsonl");
   t.strictSame(await readResults(path), []);
   for (const each of [result({ verdict: "differs" }), result({ seed: 2, verdict: "failed" }), result()]) {
@@ -52,7 +52,7 @@ Points by commit: abc 1, def 1.
   );
 });
 
-t.test("a point with differences shows the details", async (t) => {
+t.test("a crash point with differences is shown with the details", async (t) => {
   const differing = result({ verdict: "differs", found: ["@@ /etc\n-d 755\n+d 700\n"] });
   t.equal(
     describe(differing),

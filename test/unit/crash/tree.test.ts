@@ -4,7 +4,7 @@ import t from "tap";
 
 import { readTree } from "../../crash/tree.ts";
 
-t.test("a tree has every name with its kind, mode and content", async (t) => {
+t.test("the tree contains every path with its type, mode and content", async (t) => {
   const root = t.testdir({ "a file": "content" });
   await chmod(root, 0o755);
   await chmod(join(root, "a file"), 0o640);

@@ -6,12 +6,12 @@ import { replaceGenerated, table } from "../../faults/report.ts";
 
 const outcome = (node: string, seen: number, healthy: number) => ({ fault: "a plug pulled", node, seen, healthy });
 
-t.test("a row has the median and the longest over the nodes", async (t) => {
+t.test("each row has the medians and the longest times over all nodes", async (t) => {
   const outcomes = [outcome("a", 90, 2400), outcome("b", 1500, 2000), outcome("c", 100, 9960)];
   t.match(table(["a plug pulled"], outcomes), "| a plug pulled | 3 | 100 ms | 1.5 s | 2.4 s | 10.0 s |\n");
 });
 
-t.test("rows are in the order of the faults; unmeasured faults have no row", async (t) => {
+t.test("rows are in the order of the faults, and faults without measurements are omitted", async (t) => {
   const other = { ...outcome("a", 1, 2), fault: "a key lost" };
   const rows = table(["a key lost", "a fire", "a plug pulled"], [outcome("a", 1, 2), other])
     .split("\n")

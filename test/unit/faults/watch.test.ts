@@ -11,7 +11,7 @@ const component = (name: string, change: Partial<Component> = {}): [string, Comp
 const well: View = { components: new Map([component("nginx")]), drift: undefined, at: 0 };
 
 t.test(
-  "a node is healthy only if it answers, every component is healthy and enabled, and nothing differs",
+  "a node is healthy only if it responds, all components are healthy and enabled, and there is no drift",
   async (t) => {
     t.strictSame(ailments(well), []);
     t.match(ailments({ ...well, lost: "no connection" }), [/no connection/]);
@@ -26,7 +26,7 @@ t.test(
   },
 );
 
-t.test("every fault has a unique name, and a sign to detect it", async (t) => {
+t.test("every fault has a unique name and at least one component or step by which it is detected", async (t) => {
   t.equal(new Set(faults.map(({ name }) => name)).size, faults.length);
   t.ok(faults.every(({ about }) => about.length > 0));
 });

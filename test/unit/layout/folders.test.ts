@@ -1,7 +1,7 @@
 import t from "tap";
 import { crowdedRoots, importsOf, mutualFolders } from "../../layout/folders.ts";
 
-t.test("imports of values and types, and imports at run time, are found", async (t) => {
+t.test("value imports, type imports and dynamic imports are found", async (t) => {
   const text =
     'import a from "../b/a.ts";\nimport type { B } from "./c.ts";\nawait import("../d/e.ts"); import fs from "node:fs";';
   t.strictSame(
@@ -21,7 +21,7 @@ t.test("two folders that import each other are reported once, with both imports"
   ]);
 });
 
-t.test("a folder and the folder inside it may import each other", async (t) => {
+t.test("a folder and its subfolder may import each other", async (t) => {
   const found = mutualFolders([
     { from: "agent/a/one.ts", to: "agent/a/b/two.ts" },
     { from: "agent/a/b/two.ts", to: "agent/a/three.ts" },
@@ -29,7 +29,7 @@ t.test("a folder and the folder inside it may import each other", async (t) => {
   t.strictSame(found, []);
 });
 
-t.test("a root with too many files is reported", async (t) => {
+t.test("a root folder with too many files is reported", async (t) => {
   const files = ["agent/a.ts", "agent/b.ts", "agent/c/d.ts", "client/a.ts"];
   t.strictSame(crowdedRoots(files, 1), ["agent/ has 2 files at its root, and 1 are allowed"]);
   t.strictSame(crowdedRoots(files, 2), []);

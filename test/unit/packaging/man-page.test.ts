@@ -28,29 +28,35 @@ function partOf(path: readonly string[]): string {
   return start < 0 ? "" : text.slice(start, text.indexOf("\n.S", start + 1));
 }
 
-t.test("the page has every command with its summary, arguments, options, flags and examples", async (t) => {
-  for (const { path, summary, options = [], arguments: names = [], settings = [], examples = [] } of commands) {
-    const part = partOf(path);
-    t.match(part.toLowerCase(), summary.toLowerCase(), path.join(" "));
-    const flags = [...flagNames(settings), ...options.flatMap(({ long }) => long ?? [])];
-    for (const flag of flags) t.match(part, new RegExp(`${flag}\\b`), `${path.join(" ")} ${flag}`);
-    for (const argument of names) t.match(part, `.TP\n${argument.name()}\n`, `${path.join(" ")} ${argument.name()}`);
-    for (const example of examples) t.match(part, example);
-  }
-  t.equal(page.split("\n.SS ").length - 1, commands.length, "and no other");
-  t.ok(commands.every(({ path: [first, second] }) => second === undefined || first in families));
-});
+t.test(
+  "the man page of the client lists every command with its summary, arguments, options, flags and examples",
+  async (t) => {
+    for (const { path, summary, options = [], arguments: names = [], settings = [], examples = [] } of commands) {
+      const part = partOf(path);
+      t.match(part.toLowerCase(), summary.toLowerCase(), path.join(" "));
+      const flags = [...flagNames(settings), ...options.flatMap(({ long }) => long ?? [])];
+      for (const flag of flags) t.match(part, new RegExp(`${flag}\\b`), `${path.join(" ")} ${flag}`);
+      for (const argument of names) t.match(part, `.TP\n${argument.name()}\n`, `${path.join(" ")} ${argument.name()}`);
+      for (const example of examples) t.match(part, example);
+    }
+    t.equal(page.split("\n.SS ").length - 1, commands.length, "and no other");
+    t.ok(commands.every(({ path: [first, second] }) => second === undefined || first in families));
+  },
+);
 
-t.test("the page has every setting with its key in khw.yaml, and every global option", async (t) => {
-  const text = plain(page);
-  for (const { path, setting } of settingsOf(schema)) {
-    t.match(text, new RegExp(`^${setting.flag.name}\\b.* \\(${path.join(".")}\\)$`, "m"), path.join("."));
-  }
-  for (const flag of ["--config", "--output", "--debug", "--version", "--help"])
-    t.match(text, new RegExp(`\\.TP\n.*${flag}`), flag);
-});
+t.test(
+  "the man page of the client lists every setting with its key in khw.yaml, and every global option",
+  async (t) => {
+    const text = plain(page);
+    for (const { path, setting } of settingsOf(schema)) {
+      t.match(text, new RegExp(`^${setting.flag.name}\\b.* \\(${path.join(".")}\\)$`, "m"), path.join("."));
+    }
+    for (const flag of ["--config", "--output", "--debug", "--version", "--help"])
+      t.match(text, new RegExp(`\\.TP\n.*${flag}`), flag);
+  },
+);
 
-t.test("no text of the program is read as a roff command", async (t) => {
+t.test("no text in the man page is interpreted as a roff command by mistake", async (t) => {
   const macros = new Set(page.split("\n").flatMap((line) => /^[.'](\S+)/.exec(line)?.[1] ?? []));
   const known = new Set(['\\"', "TH", "SH", "SS", "TP", "PP", "EX", "EE", "B", "I", "BR", "RI", "IR"]);
   t.strictSame(
@@ -60,14 +66,14 @@ t.test("no text of the program is read as a roff command", async (t) => {
   t.notMatch(page, /@[A-Z]+@/, "every placeholder is replaced");
 });
 
-t.test("the agent's page has every option of khw-agent --help", async (t) => {
+t.test("the man page of the agent lists every option of khw-agent --help", async (t) => {
   const usage = execFileSync(process.execPath, [join(root, "agent/main.ts"), "--help"], { encoding: "utf8" });
   const options = [...usage.matchAll(/--[a-z-]+/g)].map(([option]) => option).filter((option) => option !== "--help");
   t.ok(options.length > 3, usage);
   for (const option of options) t.match(plain(agentPage), option);
 });
 
-t.test("the agent's page has every key of the agent's configuration", async (t) => {
+t.test("the man page of the agent lists every key of the agent's configuration", async (t) => {
   const groups: string[] = [];
   for (const line of readFileSync(join(root, "packaging/config.yaml"), "utf8").split("\n")) {
     const [, indent, key] = /^#? ?( *)([A-Za-z]+):/.exec(line) ?? [];
@@ -79,12 +85,16 @@ t.test("the agent's page has every key of the agent's configuration", async (t) 
 });
 
 const groff = "/usr/bin/groff";
-t.test("groff reports no problem", { skip: existsSync(groff) ? false : "groff is not installed" }, async (t) => {
-  for (const [name, text] of [
-    ["khw-client.1", page],
-    ["khw-agent.8", agentPage],
-  ] as const) {
-    const { status, stderr } = spawnSync(groff, ["-ww", "-man", "-Tutf8"], { input: text, encoding: "utf8" });
-    t.strictSame([status, stderr], [0, ""], name);
-  }
-});
+t.test(
+  "groff reports no problem in the man pages",
+  { skip: existsSync(groff) ? false : "groff is not installed" },
+  async (t) => {
+    for (const [name, text] of [
+      ["khw-client.1", page],
+      ["khw-agent.8", agentPage],
+    ] as const) {
+      const { status, stderr } = spawnSync(groff, ["-ww", "-man", "-Tutf8"], { input: text, encoding: "utf8" });
+      t.strictSame([status, stderr], [0, ""], name);
+    }
+  },
+);

@@ -4,7 +4,7 @@ import { breaches, readRules, whatsPerThousand } from "../../prose/rules.ts";
 
 const rules = readRules();
 
-t.test("comments, adjacent line comments and messages are found with their lines", async (t) => {
+t.test("comments, adjacent line comments and messages are extracted with their line numbers", async (t) => {
   const source = [
     "/** Returns the name. */",
     "export const name = 1;",
@@ -22,7 +22,7 @@ t.test("comments, adjacent line comments and messages are found with their lines
   ]);
 });
 
-t.test("a page is read by paragraph, item and cell, without its code", async (t) => {
+t.test("a page is split into paragraphs, list items and cells, without its code", async (t) => {
   const page = "# A title\n\nOne line\nand the next.\n\n```\nWhat a command\n```\n\n- an item\n- `what` in code\n";
   t.same(
     passagesOfPage(page).map(({ line, text }) => [line, text]),
@@ -35,7 +35,7 @@ t.test("a page is read by paragraph, item and cell, without its code", async (t)
   );
 });
 
-t.test("each rule finds its own breach", async (t) => {
+t.test("each language rule detects a text that breaks it", async (t) => {
   const found = (text: string): number => breaches({ kind: "comment", line: 1, text }, rules).length;
   for (const { word } of rules.openings) t.ok(found(`${word} the agent does`) > 0, word);
   for (const text of [

@@ -3,7 +3,7 @@ import { backoffMillis } from "../../../proto/backoff.ts";
 
 const backoff = { firstMillis: 100, maxMillis: 1000 };
 
-t.test("delays double up to the limit, however many failures there were", async (t) => {
+t.test("delays double up to the limit, even after very many failures", async (t) => {
   t.strictSame(
     [0, 1, 2, 3, 4, 5, 6, 5000].map((failures) => backoffMillis(failures, backoff, 0.5)),
     [0, 100, 200, 400, 800, 1000, 1000, 1000],

@@ -7,7 +7,7 @@ import { digest } from "../../fixtures/machine.ts";
 const parse = (...files: ConfigFile[]) => parseDesiredState(labState({ files })).files;
 const named = (name: string, text = "x"): ConfigFile => ({ name, sha256: digest(text), content: Buffer.from(text) });
 
-t.test("files are sorted by name, with or without content", async (t) => {
+t.test("files are sorted by name, whether or not they have content", async (t) => {
   const bare = { name: "a", sha256: digest("a") };
   t.strictSame(
     parse(named("b"), bare).map(({ name }) => name),
@@ -25,7 +25,7 @@ for (const name of ["", ".", "..", ".hidden", "../x", "a/b", "a b", "a\n", "a;b"
   });
 }
 
-t.test("other invalid files are refused by name", async (t) => {
+t.test("files that are invalid for other reasons are refused by name", async (t) => {
   t.throws(() => parse(named("kube-scheduler.yaml")), { message: /^files: khw itself writes .*kube-scheduler\.yaml/ });
   t.throws(() => parse({ ...named("a"), sha256: "0".repeat(64) }), {
     message: /^files\.a: the content does not match/,

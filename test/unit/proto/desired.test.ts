@@ -21,14 +21,14 @@ function withBinaries(changes: Partial<NonNullable<DesiredState["binaries"]>>): 
   });
 }
 
-t.test("the lab's state is valid, and unchanged", async (t) => {
+t.test("the desired state of the lab is valid and parsed unchanged", async (t) => {
   const { supervision: _, ...state } = labState();
   const desired = parseDesiredState(labState());
   t.strictSame(desired, { ...state, driftPolicy: "repair", etcd: undefined, hardening: noHardening });
   t.strictSame(ownController(desired), controllers[0]);
 });
 
-t.test("credentials have a fixed order, with or without content", async (t) => {
+t.test("credentials are put in a fixed order, whether or not they have content", async (t) => {
   const { credentials } = labState();
   const bare = credentials.map(({ name, sha256 }) => ({ name, sha256 }));
   t.strictSame(
@@ -37,7 +37,7 @@ t.test("credentials have a fixed order, with or without content", async (t) => {
   );
 });
 
-t.test("mirrors can be of any supported kind; a trailing slash makes no difference", async (t) => {
+t.test("mirrors of every supported kind are accepted, and a trailing slash is removed", async (t) => {
   const mirrors = ["https://dl.k8s.io/release/", "http://mirror:8080/k8s", "file:///srv/k8s", "/srv/k8s"];
   t.strictSame(parseDesiredState(withBinaries({ mirrors, proxy: "http://proxy:3128" })).binaries.mirrors, [
     "https://dl.k8s.io/release",
@@ -191,7 +191,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ],
 ];
 
-t.test("the key of the cluster's CA and a signing CA's files exclude each other", async (t) => {
+t.test("the key of the cluster CA and the files of a signing CA are mutually exclusive", async (t) => {
   const separate = credentialsOf(true);
   t.ok(signsSeparately(parseDesiredState(labState({ credentials: separate }))));
   t.notOk(signsSeparately(parseDesiredState(labState())));
@@ -213,7 +213,7 @@ t.test("the key of the cluster's CA and a signing CA's files exclude each other"
   }
 });
 
-t.test("the aggregation layer has all of its files, or none of them", async (t) => {
+t.test("a desired state with only some of the aggregation layer's files is refused", async (t) => {
   const [lab, all] = [credentialsOf(false), credentialsOf(false, true)];
   t.ok(aggregates(parseDesiredState(labState({ credentials: all }))));
   t.ok(aggregates(parseDesiredState(labState({ credentials: credentialsOf(true, true) }))));
@@ -236,7 +236,7 @@ t.test("invalid values are refused with the field's name", async (t) => {
   }
 });
 
-t.test("a refusal neither repeats a long value nor shows a credential's content", async (t) => {
+t.test("an error neither repeats a long value nor shows the content of a credential", async (t) => {
   const long = withFlag("event-ttl", `${"x".repeat(5000)}\n`);
   const content = Buffer.from("-----BEGIN PRIVATE KEY-----");
   for (const state of [long, labState({ credentials: [{ ...first, content }] })]) {
@@ -251,7 +251,7 @@ t.test("a refusal neither repeats a long value nor shows a credential's content"
   }
 });
 
-t.test("releases and release candidates are versions; their minor can be read", async (t) => {
+t.test("releases and release candidates are accepted as versions, and their minor version is parsed", async (t) => {
   for (const [text, minor] of [
     ["v1.20.2", 20],
     ["v1.21.0", 21],

@@ -77,7 +77,7 @@ function received(failure: KhwError): ServiceError {
   return Object.assign(new Error(details), { code, details, metadata });
 }
 
-t.test("every code has its exit code and its gRPC status, and neither means success", async (t) => {
+t.test("every error code maps to its exit code and its gRPC status, and neither means success", async (t) => {
   for (const [code, [exit, grpc]] of Object.entries(contract)) {
     const failure = fromDetail({ code, message: "m", hint: "", node: "", step: "" });
     t.equal(failure.code, code);
@@ -99,7 +99,7 @@ t.test("an absent hint, node or step stays absent", async (t) => {
   t.strictSame([there.hint, there.node, there.step], [undefined, undefined, undefined]);
 });
 
-t.test("a code from a newer peer becomes INTERNAL and keeps its message", async (t) => {
+t.test("an unknown code from a newer peer becomes INTERNAL, and the message is kept", async (t) => {
   for (const code of ["SOMETHING_NEW", "", "toString", "__proto__"]) {
     t.match(fromDetail({ code, message: "what happened", hint: "", node: "", step: "" }), {
       code: "INTERNAL",
@@ -117,7 +117,7 @@ t.test("a call that failed without a trailer has no KhwError in it", async (t) =
   t.equal(fromServiceError(bare), undefined);
 });
 
-t.test("an error prints the place, the problem and the remedy", async (t) => {
+t.test("an error is printed with its place, the problem and the remedy", async (t) => {
   t.equal(formatError(error), "controller-1: binary/kubectl: the bytes differ\nhint: try another mirror");
   t.equal(formatError(new KhwError("BUSY", "another operation runs")), "another operation runs");
 });
@@ -137,7 +137,7 @@ t.test("a missing place is added, and everything else is kept", async (t) => {
   t.equal(located.stack, bare.stack, "the stack shows the origin");
 });
 
-t.test("any other error is reported as a bug, and keeps its cause", async (t) => {
+t.test("any other exception is reported as a bug and kept as the cause", async (t) => {
   t.equal(toKhwError(error), error);
   for (const [thrown, message] of [
     [new TypeError("x is undefined"), "unexpected: x is undefined"],
@@ -149,7 +149,7 @@ t.test("any other error is reported as a bug, and keeps its cause", async (t) =>
   }
 });
 
-t.test("an exhausted machine is reported as such, not as a bug", async (t) => {
+t.test("an error caused by exhausted system resources is reported as such and not as a bug", async (t) => {
   const cause = Object.assign(new Error("EMFILE: too many open files, open '/proc/net/tcp'"), { code: "EMFILE" });
   const error = toKhwError(cause);
   t.match(error, { code: "IO_FAILED", message: cause.message, hint: /too many open files: .*raise the limit/ });

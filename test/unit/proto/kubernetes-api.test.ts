@@ -15,7 +15,7 @@ const [server, client, stranger] = await Promise.all([
   createAuthority(now),
 ]);
 
-t.test("each request has a connection of its own, and checks the server's certificate again", async (t) => {
+t.test("each request uses a new connection and verifies the server's certificate again", async (t) => {
   const sockets: TLSSocket[] = [];
   const tls = { cert: server.certificate, key: server.key, ca: authority.certificate, requestCert: true };
   const listener = createServer(tls, (_, response) => response.end('{"gitVersion":"v1.21.0"}'));

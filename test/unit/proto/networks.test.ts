@@ -3,7 +3,7 @@ import { clusterPki } from "../../../client/config/cluster-pki.ts";
 import { parseConfig } from "../../../client/config/load.ts";
 import { parseServerName, parseServiceCidr, parseUsableCidr, refuseInside } from "../../../proto/networks.ts";
 
-t.test("a network of services must be one that kube-apiserver accepts", (t) => {
+t.test("a service network that kube-apiserver would not accept is refused", (t) => {
   for (const good of [
     "10.32.0.0/24",
     "10.32.0.0/29",
@@ -34,7 +34,7 @@ t.test("a network of services must be one that kube-apiserver accepts", (t) => {
   t.end();
 });
 
-t.test("no machine can be in a network of services or pods", (t) => {
+t.test("a machine whose address is in the service or pod network is refused", (t) => {
   const networks = { services: "10.240.0.0/24", pods: "10.200.0.0/16" };
   const inside = (address: string) => () => refuseInside(networks, [{ address, holder: "controller-0" }]);
   t.throws(inside("10.240.0.10"), {
@@ -47,7 +47,7 @@ t.test("no machine can be in a network of services or pods", (t) => {
   t.end();
 });
 
-t.test("no files are created for a cluster whose services would get the machines' addresses", (t) => {
+t.test("no files are created if a machine's address is in the service or pod network", (t) => {
   const pki = (settings: Record<string, string>, publicAddress = "203.0.113.10") => {
     const origin = { label: "", code: "CONFIG_INVALID", folder: "/" } as const;
     const config = parseConfig({ kind: "empty", origin }, { flags: new Map(Object.entries(settings)), folder: "/" });
@@ -64,7 +64,7 @@ t.test("no files are created for a cluster whose services would get the machines
   t.end();
 });
 
-t.test("an additional name must be one that a client can ask for", (t) => {
+t.test("an additional server name that no client can use is refused", (t) => {
   for (const good of ["api.example.com", "api", "10.0.0.1", "fd00::1", "xn--bcher-kva.example", "1password.example"]) {
     t.equal(parseServerName("f", good), good);
   }

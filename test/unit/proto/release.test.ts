@@ -1,13 +1,13 @@
 import t from "tap";
 import { parseRelease } from "../../../proto/release.ts";
 
-t.test("a release is parsed as Kubernetes and etcd write it", async (t) => {
+t.test("releases are parsed in the formats that Kubernetes and etcd use", async (t) => {
   t.match(parseRelease("v1.21.0"), { major: 1, minor: 21 });
   t.match(parseRelease("v3.6.0-rc.3"), { major: 3, minor: 6 });
   t.match(parseRelease("v1.22.0-alpha.1"), { major: 1, minor: 22 });
 });
 
-t.test("any other text is not a release", async (t) => {
+t.test("a text in any other format is not a release", async (t) => {
   const others = [
     "",
     "1.21.0",

@@ -41,7 +41,7 @@ t.test("text in any script, and emoji, are kept", async (t) => {
   for (const clean of [oneLine, paragraph, keepLines]) t.equal(clean(text), text);
 });
 
-t.test("line breaks are replaced, indented or kept", async (t) => {
+t.test("line breaks are replaced, indented or kept, depending on the function", async (t) => {
   t.equal(oneLine("not all is well:\n  a\n\n\tb\r\n"), "not all is well: a / b");
   t.equal(oneLine("  indented\tonce"), "  indented once");
   t.equal(oneLine("\n\n"), "");
@@ -49,21 +49,21 @@ t.test("line breaks are replaced, indented or kept", async (t) => {
   t.equal(keepLines("a:\n\tb\r\n"), "a:\n\tb\u{fffd}\n");
 });
 
-t.test("sanitizing twice changes nothing", async (t) => {
+t.test("sanitizing a text twice gives the same result as sanitizing it once", async (t) => {
   const texts = ["a\nb:\nc\td\u{1b}", "x:\r\n\r\n  y", " \n "];
   for (const clean of [oneLine, paragraph, keepLines]) {
     for (const text of texts) t.equal(clean(clean(text)), clean(text));
   }
 });
 
-t.test("long runs of blanks take little time", async (t) => {
+t.test("long runs of blanks are sanitized in little time", async (t) => {
   const start = process.cpuUsage();
   oneLine(`${" ".repeat(2_000_000)}x\n${" \n".repeat(500_000)}`);
   const { user, system } = process.cpuUsage(start);
   t.ok((user + system) / 1e6 < 5, "linear");
 });
 
-t.test("all strings of a value are changed, and nothing else", async (t) => {
+t.test("all strings in a value are sanitized, and everything else is unchanged", async (t) => {
   const bytes = Buffer.from("a\u{1b}");
   const date = new Date(0);
   const data = { a: "x\u{1b}", b: [{ c: "\u{9b}" }, 3, null, true], bytes, date, none: undefined };

@@ -55,7 +55,7 @@ t.test("a step is checked, applied if it differs, and checked again", async (t) 
   );
 });
 
-t.test("a step that still differs after its apply gives the reason if it can", async (t) => {
+t.test("a step that still differs after its apply reports its reason, if it provides one", async (t) => {
   const apply = async (): Promise<void> => {};
   const why = new KhwError("SERVICE_FAILED", "it ends by itself");
   const explained = step("a", [], { apply, explain: async () => why });
@@ -68,7 +68,7 @@ t.test("a step that still differs after its apply gives the reason if it can", a
   t.match(results[1], { outcome: "failed", error: { code: "POSTCONDITION_FAILED" } });
 });
 
-t.test("a condition that is lost again is awaited again, as often as allowed", async (t) => {
+t.test("a condition that is lost again is awaited again up to the allowed number of attempts", async (t) => {
   for (const { attempts, outcome, applied } of [
     { attempts: 2, outcome: "failed", applied: 2 },
     { attempts: 3, outcome: "changed", applied: 3 },
@@ -88,7 +88,7 @@ t.test("a condition that is lost again is awaited again, as often as allowed", a
   }
 });
 
-t.test("a second run changes nothing", async (t) => {
+t.test("a second run of the steps changes nothing", async (t) => {
   const steps = [step("a"), step("b", ["a"])];
   const os = machine();
   await run(steps, os);
@@ -97,7 +97,7 @@ t.test("a second run changes nothing", async (t) => {
   t.strictSame(os.calls, ["check a", "check b"]);
 });
 
-t.test("an apply that leaves a difference has failed", async (t) => {
+t.test("a step that still differs after its apply has failed", async (t) => {
   const { results } = await run([step("a", [], { apply: async () => undefined })], machine());
   t.match(results[0], {
     outcome: "failed",
@@ -115,7 +115,7 @@ t.test("steps that need a failed step are skipped; the others continue", async (
   t.notOk(os.calls.some((call) => call.endsWith("b") || call.endsWith("c")));
 });
 
-t.test("a check that throws fails its step, and a bug is marked as one", async (t) => {
+t.test("a step whose check throws fails, and an unexpected exception is marked as a bug", async (t) => {
   const broken = step("a", [], {
     check: async () => {
       throw new TypeError("undefined is not a function");
@@ -179,7 +179,7 @@ t.test("after a cancellation, nothing new starts, and every step reports the rea
   t.notOk(os.holds.has("b"));
 });
 
-t.test("a list in the wrong order, or with a duplicate id, is refused before anything runs", async (t) => {
+t.test("a list of steps in the wrong order or with a duplicate id is refused before any step runs", async (t) => {
   for (const [steps, message] of [
     [[step("a"), step("b", ["c"]), step("c")], "step b needs c, which is not an earlier step"],
     [[step("a"), step("a")], "two steps have the id a"],
@@ -191,7 +191,7 @@ t.test("a list in the wrong order, or with a duplicate id, is refused before any
   }
 });
 
-t.test("a plan checks every step, whatever it needs, and applies none", async (t) => {
+t.test("a plan checks every step, regardless of the steps it needs, and applies no step", async (t) => {
   const os = machine("b");
   const broken = step("c", [], {
     check: async () => {
@@ -207,7 +207,7 @@ t.test("a plan checks every step, whatever it needs, and applies none", async (t
   t.notOk(os.calls.some((call) => call.startsWith("apply")));
 });
 
-t.test("steps are selected from a list together with the steps that they need, and nothing else", async (t) => {
+t.test("selected steps include the steps that they need, and no others", async (t) => {
   const list = [step("a"), step("b"), step("c", ["a"]), step("d", ["c"]), step("e", ["b", "d"])];
   const ids = (wanted: string) => withNeeds(list, (id) => id === wanted).map(({ id }) => id);
   t.strictSame(ids("d"), ["a", "c", "d"]);

@@ -1,7 +1,7 @@
 import t from "tap";
 import { parseFlagName, parseFlagValue, parseMirror, parseUrl, show } from "../../../proto/validate.ts";
 
-t.test("a value that cannot be printed is refused, and the error names the character", async (t) => {
+t.test("a value with an unprintable character is refused, and the error names the character", async (t) => {
   const refused = [
     ["\n", "U+000A"],
     ["\u{85}", "U+0085"],
@@ -24,7 +24,7 @@ t.test("a value that cannot be printed is refused, and the error names the chara
   t.equal(parseFlagValue("f", "ünïcödé 漢字 \u{1F600}"), "ünïcödé 漢字 \u{1F600}");
 });
 
-t.test("a value has at most 4 KiB, counted in bytes", async (t) => {
+t.test("a value of more than 4 KiB, counted in bytes, is refused", async (t) => {
   t.equal(parseFlagValue("f", "ä".repeat(2048)).length, 2048);
   const message = /^f: the value has 4098 bytes; khw accepts at most 4096$/;
   t.throws(() => parseFlagValue("f", "ä".repeat(2049)), { code: "INVALID_ARGUMENT", message });
@@ -32,6 +32,6 @@ t.test("a value has at most 4 KiB, counted in bytes", async (t) => {
   t.throws(() => parseFlagName("f", "a".repeat(129)), { message: /cannot be a flag name/ });
 });
 
-t.test("a value in a message contains no character that controls a terminal", async (t) => {
+t.test("a value shown in a message contains no terminal control characters", async (t) => {
   t.equal(show("a\u{1b}\u{9b}\u{202e}\n"), '"a\\u001b\u{fffd}\u{fffd}\\n"');
 });

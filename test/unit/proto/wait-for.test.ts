@@ -18,7 +18,7 @@ function fastClock(): WaitClock {
 
 const wait = { what: "etcd has no leader", deadlineMillis: 1_000, intervalMillis: 400 };
 
-t.test("the value is returned at once, and the state before each pause is reported", async (t) => {
+t.test("the value is returned as soon as it is reached, and the state before each pause is reported", async (t) => {
   const looks = ["asking", "voting"];
   const progress: string[] = [];
   const value = await waitFor({
@@ -35,7 +35,7 @@ t.test("the value is returned at once, and the state before each pause is report
   t.strictSame(progress, ["asking", "voting"]);
 });
 
-t.test("a timeout names the awaited state, the time and the last state", async (t) => {
+t.test("a timeout error names the awaited condition, the time and the last state", async (t) => {
   let count = 0;
   const check = async () => ({ seen: `look ${++count}` });
   await t.rejects(waitFor({ ...wait, clock: fastClock(), signal: never, check }), {
@@ -44,7 +44,7 @@ t.test("a timeout names the awaited state, the time and the last state", async (
   });
 });
 
-t.test("the caller's own timeout error gets the same values", async (t) => {
+t.test("the caller's own timeout error gets the same information", async (t) => {
   const cause = new Error("refused");
   const late = async ({ message, seen, cause: last }: { message: string; seen: string; cause?: unknown }) =>
     new KhwError("NOT_READY", `${message} (${seen})`, { cause: last });
@@ -56,7 +56,7 @@ t.test("the caller's own timeout error gets the same values", async (t) => {
   });
 });
 
-t.test("an error of the check ends the wait, and so does the signal, with its reason", async (t) => {
+t.test("an error in the check ends the wait, and so does the abort signal with its reason", async (t) => {
   const failing = async (): Promise<never> => {
     throw new KhwError("IO_FAILED", "the disk is gone");
   };

@@ -29,21 +29,21 @@ async function ended(body: string, signal: NodeJS.Signals): Promise<{ readonly s
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  t.test(`${signal} ends the process after the task`, async (t) => {
+  t.test(`${signal} ends the process after the cleanup task`, async (t) => {
     t.same(await ended('onSignal(() => say("cleaned up"));', signal), { said: "ready cleaned up", by: signal });
   });
 }
 
-t.test("a failing task does not stop the process from ending", async (t) => {
+t.test("the process still ends if the cleanup task fails", async (t) => {
   const failing = 'onSignal(() => Promise.reject(new Error("no"))); process.on("unhandledRejection", () => {});';
   t.match(await ended(failing, "SIGTERM"), { by: "SIGTERM" });
 });
 
-t.test("a released task does not run", async (t) => {
+t.test("a released cleanup task does not run", async (t) => {
   t.same(await ended('onSignal(() => say("cleaned up")).release();', "SIGTERM"), { said: "ready ", by: "SIGTERM" });
 });
 
-t.test("released tasks leave no listener behind", (t) => {
+t.test("released cleanup tasks leave no signal listeners behind", (t) => {
   const count = (): number => process.listenerCount("SIGINT") + process.listenerCount("SIGTERM");
   const before = count();
   const guards = Array.from({ length: 4 }, () => onSignal(async () => {}));

@@ -88,7 +88,7 @@ interface Refusal {
   readonly hint?: RegExp;
 }
 
-t.test("an unsuitable package is refused, and nothing is changed", async (t) => {
+t.test("an unsuitable package is refused and changes nothing", async (t) => {
   const refused: readonly (readonly [string, Uint8Array, Partial<AgentPackage>, Refusal])[] = [
     ["a wrong digest", newDeb, { sha256: "0".repeat(64) }, { code: "DIGEST_MISMATCH" }],
     ["not a digest", newDeb, { sha256: "x" }, { code: "INVALID_ARGUMENT" }],
@@ -128,7 +128,7 @@ t.test("an unsuitable package is refused, and nothing is changed", async (t) => 
   }
 });
 
-t.test("without the package of the installed version, only --no-rollback continues", async (t) => {
+t.test("without a kept package of the installed version, an upgrade requires --no-rollback", async (t) => {
   for (const kept of [
     undefined,
     fakeDeb({ version: "0.0.9" }),
@@ -161,7 +161,7 @@ t.test("the package of the installed version is kept for a rollback", async (t) 
   });
 });
 
-t.test("a checked package is not sent twice", async (t) => {
+t.test("a package that was already sent for a check is not read again for the upgrade", async (t) => {
   const os = machine();
   const { upgrades, statusStore } = await start(os);
   await send(upgrades, newDeb, { checkOnly: true });
@@ -176,7 +176,7 @@ t.test("a checked package is not sent twice", async (t) => {
   t.equal(outcome, UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED);
 });
 
-t.test("the new process confirms the upgrade only when it has answered an administrator", async (t) => {
+t.test("the new process confirms the upgrade only after it has served an administrator", async (t) => {
   const os = machine();
   const old = await start(os);
   const { outcome, upgrade, fromVersion, toVersion } = await send(old.upgrades, newDeb);
@@ -209,7 +209,7 @@ t.test("the new process confirms the upgrade only when it has answered an admini
   t.match(await send(upgrades, fakeDeb({ version: "0.3.0" }), { checkOnly: true }), { fromVersion: "0.2.0" });
 });
 
-t.test("a call during the installation confirms the upgrade as soon as apt has exited", async (t) => {
+t.test("a call served during the installation confirms the upgrade once apt has exited", async (t) => {
   const os = machine();
   const old = await start(os);
   await send(old.upgrades, newDeb);
@@ -223,7 +223,7 @@ t.test("a call during the installation confirms the upgrade as soon as apt has e
   await becomes(statusStore, states.AGENT_UPGRADE_STATE_DONE);
 });
 
-t.test("a reinstalled package is reported with the new agent's last journal lines", async (t) => {
+t.test("a rollback is reported with the last journal lines of the failed new agent", async (t) => {
   const os = machine();
   const old = await start(os);
   await send(old.upgrades, newDeb);
@@ -254,7 +254,7 @@ t.test("a reinstalled package is reported with the new agent's last journal line
   t.match((await events()).at(-1), { message: /rolled back/, problem: true });
 });
 
-t.test("if apt fails, the same process reports the failure and is free again", async (t) => {
+t.test("if apt fails, the running agent reports the failure and releases the machine lock", async (t) => {
   const os = machine();
   const { upgrades, statusStore, machineLock } = await start(os);
   os.systemd.journals.set(installUnit, ["E: Held packages were changed"]);
@@ -293,7 +293,7 @@ function withLostReply(meanwhile: () => void): FakeOs {
   return { ...os, packageFiles };
 }
 
-t.test("if apt runs although its start was reported as an error, the rollback stays armed", async (t) => {
+t.test("the rollback stays armed if apt runs although starting it reported an error", async (t) => {
   const os = withLostReply(() => {});
   const { upgrades, statusStore } = await start(os);
   t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
@@ -305,7 +305,7 @@ t.test("if apt runs although its start was reported as an error, the rollback st
   t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
 });
 
-t.test("if apt stops this process during the start, the rollback stays armed for the next process", async (t) => {
+t.test("the rollback stays armed for the next process if apt stops this process while starting", async (t) => {
   let end = (): void => {};
   const os = withLostReply(() => end());
   const process = await start(os);
@@ -317,7 +317,7 @@ t.test("if apt stops this process during the start, the rollback stays armed for
   await becomes(next.statusStore, states.AGENT_UPGRADE_STATE_DONE);
 });
 
-t.test("an agent that was killed before apt began reports a failure and cleans up", async (t) => {
+t.test("an agent killed before apt started reports the failed upgrade and cleans up after restarting", async (t) => {
   const os = machine();
   const old = await start(os);
   await send(old.upgrades, newDeb);
@@ -329,7 +329,7 @@ t.test("an agent that was killed before apt began reports a failure and cleans u
   t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
 });
 
-t.test("while an operation is running, an upgrade is refused", async (t) => {
+t.test("an upgrade is refused while an operation is running", async (t) => {
   const { upgrades, machineLock, statusStore } = await start(machine());
   const work = Promise.withResolvers<void>();
   const running = machineLock.lock("an Apply of bob", () => work.promise);
@@ -339,7 +339,7 @@ t.test("while an operation is running, an upgrade is refused", async (t) => {
   await running;
 });
 
-t.test("without a readable record, the rollback is left to systemd", async (t) => {
+t.test("if the upgrade record is unreadable, the agent leaves the rollback timer to systemd", async (t) => {
   const os = machine();
   os.files.put(`${folder}/agent-upgrade`, Buffer.from([0x0a, 0x7f]));
   os.files.put(unitFile(rollbackTimer), "[Timer]\n");

@@ -16,14 +16,14 @@ const view: UpgradeView = {
 
 const verdict = (change: Partial<UpgradeView>): string => decide({ ...view, ...change }).kind;
 
-t.test("an upgrade is done when the new process has answered an administrator", async (t) => {
+t.test("an upgrade is done once the new process has served an administrator", async (t) => {
   t.equal(verdict({}), "wait");
   t.equal(verdict({ answered: true }), "done");
   t.equal(verdict({ answered: true, noRollback: true }), "done");
   t.equal(verdict({ answered: true, restarted: false }), "wait", "the old code still answers");
 });
 
-t.test("nothing is decided while apt is running", async (t) => {
+t.test("no verdict is reached while apt is running", async (t) => {
   for (const installed of ["0.1.0", "0.2.0", undefined]) {
     for (const answered of [true, false]) {
       t.equal(verdict({ installed, answered, installing: true }), "wait");
@@ -32,14 +32,14 @@ t.test("nothing is decided while apt is running", async (t) => {
   }
 });
 
-t.test("without the new version, the upgrade has failed, or was rolled back", async (t) => {
+t.test("an upgrade counts as failed or rolled back if the new version is not installed", async (t) => {
   t.equal(verdict({ installed: "0.1.0" }), "failed");
   t.equal(verdict({ installed: "0.1.0", restarted: false }), "failed");
   t.equal(verdict({ installed: "0.1.0", rolledBack: true, answered: true }), "rolled-back");
   t.match(decide({ ...view, installed: "0.9.0", answered: true }), { kind: "failed", why: /0\.9\.0/ });
 });
 
-t.test("an unfinished installation waits for the rollback, and fails if there is no rollback", async (t) => {
+t.test("an unfinished installation waits for the rollback, or fails if rollback is disabled", async (t) => {
   t.equal(verdict({ installed: undefined, answered: true }), "wait");
   t.equal(verdict({ installed: undefined, answered: true, noRollback: true }), "failed");
   t.equal(verdict({ restarted: false, noRollback: true }), "failed", "nothing else would end it");

@@ -33,7 +33,7 @@ const node = (name: string, kubeletVersion?: string): unknown => ({
   status: { nodeInfo: kubeletVersion === undefined ? undefined : { kubeletVersion } },
 });
 
-t.test("the kubelets on all pages are reported", async (t) => {
+t.test("kubelets are reported from all pages of the node list", async (t) => {
   const { kubelets } = await inspected({
     [nodes]: { items: [node("worker-0", "v1.20.2"), node("worker-1")], metadata: { continue: "a/b" } },
     [`${nodes}?limit=100&continue=a%2Fb`]: { items: [node("worker-2", "v1.19.0")] },
@@ -45,14 +45,14 @@ t.test("the kubelets on all pages are reported", async (t) => {
   ]);
 });
 
-t.test("an API server that refuses is quoted", async (t) => {
+t.test("an error response from the API server is quoted", async (t) => {
   await t.rejects(inspected({ [nodes]: undefined }), {
     code: "VERIFY_FAILED",
     message: 'the API server answered 404 to GET /api/v1/nodes: "not found"',
   });
 });
 
-t.test("the deprecated APIs that were requested, and the failed requests, are read from the metrics", async (t) => {
+t.test("requested deprecated APIs and failed requests are read from the API server's metrics", async (t) => {
   const { deprecatedApis, requests, serverErrors } = await inspected({}, [
     "# HELP apiserver_requested_deprecated_apis [ALPHA] Gauge of deprecated APIs that have been requested",
     'apiserver_requested_deprecated_apis{group="extensions",removed_release="1.22",resource="ingresses",subresource="",version="v1beta1"} 1',
@@ -70,7 +70,7 @@ t.test("the deprecated APIs that were requested, and the failed requests, are re
 });
 
 t.test(
-  "a webhook without a ready endpoint is dead; a webhook that may be ignored or has a URL is not inspected",
+  "a webhook without a ready endpoint is reported; webhooks with failurePolicy Ignore or a URL are skipped",
   async (t) => {
     const hook = (name: string, more: object): object => ({
       name,
@@ -116,7 +116,7 @@ t.test(
   },
 );
 
-t.test("an APIService with an unavailable service is dead; a local APIService is not", async (t) => {
+t.test("an APIService with an unavailable service is reported as dead; a local APIService is not", async (t) => {
   const service = (name: string, conditions?: readonly unknown[]): unknown => ({
     metadata: { name },
     spec: { service: { namespace: "kube-system", name: "metrics-server" } },

@@ -22,7 +22,7 @@ const {
 const [healthy] = judgeCertificates(path, pem, issued.getTime() + day);
 const end = healthy?.expiresUnixMillis ?? 0;
 
-t.test("a certificate is judged by its remaining validity", async (t) => {
+t.test("a certificate's state depends on its remaining validity", async (t) => {
   t.match(healthy, { path, subject: /CN=controller-0/, state: ok, reason: "" });
   for (const [now, state, reason] of [
     [end - 31 * day, ok, ""],
@@ -51,7 +51,7 @@ t.test("an unreadable file is reported without its contents", async (t) => {
   }
 });
 
-t.test("both certificates of a kubeconfig are found", async (t) => {
+t.test("both certificates in a kubeconfig are checked", async (t) => {
   const data = (text: string): string => Buffer.from(text).toString("base64");
   const kubeconfig = `clusters:
 - cluster: { certificate-authority-data: ${data(authority.certificate)} }
@@ -65,95 +65,95 @@ users:
   t.match(found, [{ state: ok }, { subject: /CN=controller-0/, state: ok }]);
 });
 
-t.test("keys are not opened", async (t) => {
+t.test("key files are not read for certificates", async (t) => {
   const names = ["ca.pem", "ca-key.pem", "kube-scheduler.kubeconfig", "encryption-config.yaml", "kubernetes-key.pem"];
   t.strictSame(names.filter(holdsCertificates), ["ca.pem", "kube-scheduler.kubeconfig"]);
 });
 
-t.test("a certificate that becomes worse or is replaced is reported once, even after the agent restarts", async (t) => {
-  const os = createFakeOs();
-  os.clock.advance(end - 40 * day - os.clock.now());
-  const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
-  for (const file of [path, own]) os.files.put(file, pem);
-  os.files.put(ca, authority.certificate);
-  const lines: string[] = [];
-  const log = (line: string): void => void lines.push(line);
-  const ending = new AbortController();
-  t.teardown(() => ending.abort());
-  const start = async () => {
-    const { files, clock } = os;
-    const history = await openHistory({ files, clock, folder: "/var/lib/khw-agent", log });
-    const statusStore = createStatusStore(undefined);
-    const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
-    await look();
-    return { history, statusStore, look };
-  };
-  const { history, statusStore, look } = await start();
-  const told = async () => (await history.list({ sinceUnixMillis: 0 })).map(({ subject }) => subject);
-  t.match(statusStore.read().certificates, [
-    { path, state: ok },
-    { path: own, state: ok },
-    { path: ca, state: ok },
-  ]);
-  t.strictSame(await told(), []);
-
-  os.clock.advance(15 * day);
-  await look();
-  t.match(statusStore.read().certificates, [
-    { path, state: warning },
-    { path: own, state: warning },
-    { path: ca, state: ok },
-  ]);
-  await look();
-  t.strictSame(await told(), [path, own]);
-  t.equal(lines.filter((line) => line.includes(own)).length, 1, "the agent's own certificate is in the log as well");
-  const later = await start();
-  t.equal(later.history.newest(), 2, "a restarted agent does not report it again");
-
-  const { certificate: renewed } = await issue(authority, { name: "controller-0", role: "agent", days: 200 }, issued);
-  os.files.put(path, renewed);
-  await look();
-  t.match((await history.list({ sinceUnixMillis: 0 })).at(-1), {
-    subject: path,
-    message: /was replaced by a certificate that expires/,
-  });
-});
-
 t.test(
-  "an agent that is waiting to be enrolled has no problem; an agent whose certificate is missing has one",
+  "a certificate that nears expiry or is replaced is reported only once, even after an agent restart",
   async (t) => {
     const os = createFakeOs();
     os.clock.advance(end - 40 * day - os.clock.now());
     const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
+    for (const file of [path, own]) os.files.put(file, pem);
+    os.files.put(ca, authority.certificate);
     const lines: string[] = [];
     const log = (line: string): void => void lines.push(line);
     const ending = new AbortController();
     t.teardown(() => ending.abort());
-    const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
-    const statusStore = createStatusStore(undefined);
-    const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
-    await look();
-    os.files.put(ca, authority.certificate);
-    await look();
-    t.strictSame([statusStore.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
-
-    os.files.put(own, pem);
-    await look();
+    const start = async () => {
+      const { files, clock } = os;
+      const history = await openHistory({ files, clock, folder: "/var/lib/khw-agent", log });
+      const statusStore = createStatusStore(undefined);
+      const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
+      await look();
+      return { history, statusStore, look };
+    };
+    const { history, statusStore, look } = await start();
+    const told = async () => (await history.list({ sinceUnixMillis: 0 })).map(({ subject }) => subject);
     t.match(statusStore.read().certificates, [
+      { path, state: ok },
       { path: own, state: ok },
       { path: ca, state: ok },
     ]);
-    t.strictSame(await history.list({ sinceUnixMillis: 0 }), []);
+    t.strictSame(await told(), []);
 
-    await os.files.remove(own);
+    os.clock.advance(15 * day);
     await look();
-    t.match(await history.list({ sinceUnixMillis: 0 }), [
-      { subject: own, problem: true, message: /the file does not exist/ },
+    t.match(statusStore.read().certificates, [
+      { path, state: warning },
+      { path: own, state: warning },
+      { path: ca, state: ok },
     ]);
+    await look();
+    t.strictSame(await told(), [path, own]);
+    t.equal(lines.filter((line) => line.includes(own)).length, 1, "the agent's own certificate is in the log as well");
+    const later = await start();
+    t.equal(later.history.newest(), 2, "a restarted agent does not report it again");
+
+    const { certificate: renewed } = await issue(authority, { name: "controller-0", role: "agent", days: 200 }, issued);
+    os.files.put(path, renewed);
+    await look();
+    t.match((await history.list({ sinceUnixMillis: 0 })).at(-1), {
+      subject: path,
+      message: /was replaced by a certificate that expires/,
+    });
   },
 );
 
-t.test("an expiry and a corrected clock are noticed at the next check, even if no file changes", async (t) => {
+t.test("a missing agent certificate is a problem only if the agent is not waiting for enrolment", async (t) => {
+  const os = createFakeOs();
+  os.clock.advance(end - 40 * day - os.clock.now());
+  const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
+  const lines: string[] = [];
+  const log = (line: string): void => void lines.push(line);
+  const ending = new AbortController();
+  t.teardown(() => ending.abort());
+  const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
+  const statusStore = createStatusStore(undefined);
+  const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
+  await look();
+  os.files.put(ca, authority.certificate);
+  await look();
+  t.strictSame([statusStore.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
+
+  os.files.put(own, pem);
+  await look();
+  t.match(statusStore.read().certificates, [
+    { path: own, state: ok },
+    { path: ca, state: ok },
+  ]);
+  t.strictSame(await history.list({ sinceUnixMillis: 0 }), []);
+
+  await os.files.remove(own);
+  await look();
+  t.match(await history.list({ sinceUnixMillis: 0 }), [
+    { subject: own, problem: true, message: /the file does not exist/ },
+  ]);
+});
+
+t.test("an expiry or a corrected clock is detected at the next check even if no file changes", async (t) => {
   const os = createFakeOs();
   os.files.put(path, pem);
   const ending = new AbortController();
@@ -183,7 +183,7 @@ t.test("an expiry and a corrected clock are noticed at the next check, even if n
   t.equal(await at(issued.getTime() + 60_000), "ok ", "the certificate is valid now");
 });
 
-t.test("a file that could not be read is read again at the next check, even if it has not changed", async (t) => {
+t.test("an unreadable file is read again at the next check even if it has not changed", async (t) => {
   const os = createFakeOs();
   os.files.put(path, pem);
   os.clock.advance(issued.getTime() + day - os.clock.now());

@@ -20,7 +20,7 @@ function machine(...journal: readonly string[]): FakeOs {
   return os;
 }
 
-t.test("a taken port is reported with the process that has it", async (t) => {
+t.test("a port conflict is reported with the process that holds the port", async (t) => {
   const os = machine("Error: failed to create listener: listen tcp 0.0.0.0:6443: bind: address already in use");
   os.listeners.set(6443, { pid: 77, name: "haproxy" });
   t.match(await diagnose("kube-apiserver", unit, os), {
@@ -38,7 +38,7 @@ t.test("a missing file is reported with the flag that names it", async (t) => {
   });
 });
 
-t.test("flags are read from the unit as khw writes it, and from lab 07's etcd unit", async (t) => {
+t.test("flags are read from units that khw writes and from lab 07's etcd unit", async (t) => {
   const os = machine();
   const { flags } = await look("kube-apiserver", unit, os);
   t.equal(flags.get("service-cluster-ip-range"), "10.32.0.0/24");
@@ -50,7 +50,7 @@ t.test("flags are read from the unit as khw writes it, and from lab 07's etcd un
   t.strictSame(Object.fromEntries(etcd.flags), { name: "controller-0", "data-dir": "/var/lib/etcd", x: "a b" });
 });
 
-t.test("etcd is probed, and its certificate is read, only if the API server's journal blames etcd", async (t) => {
+t.test("etcd and its client certificate are checked only if the API server's journal blames etcd", async (t) => {
   const folder = t.testdir();
   const key = join(folder, "key.pem");
   const certificate = join(folder, "certificate.pem");
@@ -82,7 +82,7 @@ t.test("a full disk is reported even if the program logs nothing", async (t) => 
 });
 
 t.test(
-  "an exit that the journal missed is reported from systemd's properties, and an exit in the journal is reported once",
+  "an exit missing from the journal is taken from systemd's properties, without duplicating one in the journal",
   async (t) => {
     const killed = `${unit}: Main process exited, code=killed, status=9/KILL`;
     for (const journal of [["Started kube-apiserver.service."], ["Started kube-apiserver.service.", killed], []]) {
@@ -94,7 +94,7 @@ t.test(
   },
 );
 
-t.test("an unreadable journal is reported, and is not a failure", async (t) => {
+t.test("an unreadable journal is reported in the diagnosis and does not make it fail", async (t) => {
   const os = machine();
   const starts = async (): Promise<string[][]> => {
     throw new KhwError("IO_FAILED", "journalctl: not found");
@@ -103,7 +103,7 @@ t.test("an unreadable journal is reported, and is not a failure", async (t) => {
   t.match(await diagnose("kube-apiserver", unit, broken), { cause: "unknown", message: /journalctl: not found/ });
 });
 
-t.test("a step that waits in vain for a component reports the cause, the line and the remedy", async (t) => {
+t.test("a step that times out waiting for a component reports the cause, log line and remedy", async (t) => {
   const os = machine("Started kube-apiserver.service.", "Error: unknown flag: --old");
   const signal = AbortSignal.timeout(10_000);
   await t.rejects(ready(healthCheckOf("kube-apiserver"), []).apply(os, { signal, progress: () => {} }), {

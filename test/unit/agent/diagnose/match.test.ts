@@ -25,7 +25,7 @@ const evidenceOf = (component: string, starts: readonly (readonly string[])[]): 
 });
 const causeOf = (component: string, ...lines: readonly string[]): string => match(evidenceOf(component, [lines])).cause;
 
-t.test("real programs' output after a mistake leads to the right cause", (t) => {
+t.test("the recorded output of real programs leads to the right cause", (t) => {
   for (const { name, cause, line, says } of mistakes) {
     const record = recorded[name ?? cause];
     t.ok(record, `${name ?? cause} is recorded`);
@@ -40,7 +40,7 @@ t.test("real programs' output after a mistake leads to the right cause", (t) => 
   t.end();
 });
 
-t.test("a crash before a start that was stopped on purpose does not explain a later start", (t) => {
+t.test("a crash is not the cause of a later start if a deliberate stop came in between", (t) => {
   const crashed = [
     "panic: this release is broken",
     "kube-apiserver.service: Main process exited, code=exited, status=2/INVALIDARGUMENT",
@@ -56,7 +56,7 @@ t.test("a crash before a start that was stopped on purpose does not explain a la
   t.end();
 });
 
-t.test("causes that cannot be provoked in a container are found from systemd's wording", (t) => {
+t.test("causes that cannot be provoked in a container are recognized from systemd's messages", (t) => {
   const killed = "kube-apiserver.service: Main process exited, code=killed, status=9/KILL";
   const oom = "kube-apiserver.service: A process of this unit has been killed by the OOM killer.";
   t.equal(causeOf("kube-apiserver", oom, killed), "out-of-memory");
@@ -65,7 +65,7 @@ t.test("causes that cannot be provoked in a container are found from systemd's w
   t.end();
 });
 
-t.test("if the dynamic loader or the kernel refuses a program, that is the cause", (t) => {
+t.test("a program that the dynamic loader or the kernel refuses to run is diagnosed with that cause", (t) => {
   const systemd = "etcd.service: ";
   const cases: readonly [cause: string, line: string, says: RegExp][] = [
     [
@@ -135,7 +135,7 @@ t.test("if the dynamic loader or the kernel refuses a program, that is the cause
   t.end();
 });
 
-t.test("a crashed Go program is reported with its first words, whatever stacks and lines follow", (t) => {
+t.test("a crashed Go program is reported with its panic line, not with the stack traces that follow", (t) => {
   const after = [
     "rax    0x0",
     "E1128 02:00:01.000000     812 reflector.go:138] late",
@@ -168,7 +168,7 @@ t.test("a crashed Go program is reported with its first words, whatever stacks a
   t.end();
 });
 
-t.test("an unknown cause first shows the line with which the program gave up", (t) => {
+t.test("for an unknown cause, the program's fatal log line is shown first", (t) => {
   const late = Array.from({ length: 30 }, (_, index) => `E1128 02:00:01.0000${index}     812 x.go:1] late ${index}`);
   for (const fatal of [
     "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase",
@@ -185,7 +185,7 @@ t.test("an unknown cause first shows the line with which the program gave up", (
   t.end();
 });
 
-t.test("a start that failed with unknown words is not explained by an older start or by the running one", (t) => {
+t.test("a start that failed for an unknown cause is not explained by an earlier or the current start", (t) => {
   const fatal = "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase";
   const older = ["Error: unknown flag: --old", "kube-scheduler.service: Failed with result 'exit-code'."];
   const running = [
@@ -211,14 +211,14 @@ t.test("a start that failed with unknown words is not explained by an older star
   t.end();
 });
 
-t.test("a cause applies only to its own components", (t) => {
+t.test("a cause is matched only for the components it applies to", (t) => {
   const line = "Error: context deadline exceeded";
   t.equal(causeOf("kube-apiserver", line), "etcd-no-quorum");
   t.equal(causeOf("kube-scheduler", line), "unknown");
   t.end();
 });
 
-t.test("the newest start with a message counts", (t) => {
+t.test("the cause is taken from the newest start that logged an error", (t) => {
   const began = ["Started kube-apiserver.service - Kubernetes API Server."];
   const flag = ["Error: unknown flag: --old"];
   const port = ["Error: failed to create listener: listen tcp 0.0.0.0:6443: bind: address already in use"];
@@ -227,7 +227,7 @@ t.test("the newest start with a message counts", (t) => {
   t.end();
 });
 
-t.test("an API server without etcd is reported with that cause, not with its effects", (t) => {
+t.test("an API server without etcd is diagnosed with the etcd failure, not with its consequences", (t) => {
   const dialing =
     'W1123 22:56:50.046037    1143 clientconn.go:1223] grpc: addrConn.createTransport failed to connect to {https://10.240.0.10:2379  <nil> 0 <nil>}. Err :connection error: desc = "transport: Error while dialing dial tcp 10.240.0.10:2379: connect: connection refused". Reconnecting...';
   const lines = [dialing, "Error: context deadline exceeded"];
@@ -245,7 +245,7 @@ t.test("an API server without etcd is reported with that cause, not with its eff
   t.end();
 });
 
-t.test("an unknown cause shows the complaint, not the last line", (t) => {
+t.test("for an unknown cause, the error line is shown instead of the last line", (t) => {
   const fatal = "F1123 22:58:03.150858    1756 main.go:1] the moon is in the wrong phase";
   const after = "kube-scheduler.service: Failed with result 'exit-code'.";
   const diagnosis = match(evidenceOf("kube-scheduler", [["I1123 begun", fatal, "I1123 ended", after]]));
@@ -263,7 +263,7 @@ t.test("an unknown cause shows the complaint, not the last line", (t) => {
   t.end();
 });
 
-t.test("if a client exits because the API server's certificate has expired, that is the cause", (t) => {
+t.test("a client that exits because the API server's certificate has expired is diagnosed with that cause", (t) => {
   const get = `Get "https://127.0.0.1:6443/api?timeout=32s": x509: certificate has expired or is not yet valid: current time 2026-11-28T07:33:17Z is after 2026-11-28T07:31:33Z`;
   const starting = `F1128 07:33:17.134044     506 controllermanager.go:250] error starting controllers: failed to discover resources: ${get}`;
   const retrieving = `E1128 07:33:25.742496     739 leaderelection.go:325] error retrieving resource lock kube-system/kube-scheduler: ${get}`;
@@ -276,7 +276,7 @@ t.test("if a client exits because the API server's certificate has expired, that
   t.end();
 });
 
-t.test("every cause is in the documentation, with its exact words", async (t) => {
+t.test("every cause is documented with its exact wording", async (t) => {
   const text = await readFile(join(root, "docs/crash-loops.md"), "utf8");
   t.ok(text.includes(causeTable(causes)), `docs/crash-loops.md must have this table: ${causeTable(causes)}`);
 });

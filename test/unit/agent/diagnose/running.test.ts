@@ -40,7 +40,7 @@ async function causeOf(component: string, situation: Situation) {
 
 const withoutEtcd = "/readyz answers 500, failing: etcd";
 
-t.test("an API server without etcd is explained by the answers of etcd's servers", async (t) => {
+t.test("an API server without etcd is diagnosed from the responses of the etcd servers", async (t) => {
   const dialing = `W1125 1 clientconn.go:1223] grpc: Err :connection error: desc = "transport: Error while dialing dial tcp 10.240.0.10:2379: connect: connection refused". Reconnecting...`;
   const away = await causeOf("kube-apiserver", {
     reason: withoutEtcd,
@@ -75,7 +75,7 @@ t.test("an API server without etcd is explained by the answers of etcd's servers
 
 const lock = "E1125 22:57:44.020021    1755 leaderelection.go:325] error retrieving resource lock kube-system";
 
-t.test("a client of the API server that cannot work is explained, although it reports itself healthy", async (t) => {
+t.test("an API server client that cannot work is diagnosed even though it reports itself healthy", async (t) => {
   const cases = [
     [
       "kube-controller-manager",
@@ -148,7 +148,7 @@ t.test("a server with a certificate that fails verification is reported with the
   }
 });
 
-t.test("every degraded cause is in the documentation, with its exact words", async (t) => {
+t.test("every cause of a degraded component is documented with its exact wording", async (t) => {
   const text = await readFile(join(import.meta.dirname, "../../../../docs/crash-loops.md"), "utf8");
   t.ok(
     text.includes(causeTable(degradedCauses)),

@@ -35,7 +35,7 @@ async function sign(request: string, options: Signing = {}): Promise<string> {
 
 const names = async ({ ca }: IdentityPaths): Promise<string[]> => (await readdir(join(ca, ".."))).sort();
 
-t.test("the key is created on the node, for root only, and a second request uses the same key", async (t) => {
+t.test("the key is created on the node, readable by root only, and reused for a second request", async (t) => {
   const paths = await newFolder();
   const [one, another] = await Promise.all([proveKey(paths, "controller-0"), proveKey(paths, "controller-0")]);
   t.same(await names(paths), ["agent-key.pem.next"]);
@@ -48,7 +48,7 @@ t.test("the key is created on the node, for root only, and a second request uses
   }
 });
 
-t.test("the remains of a killed process are removed, even while others create keys", async (t) => {
+t.test("files left by a killed process are removed even while other processes create keys", async (t) => {
   const paths = await newFolder();
   for (const name of ["one", "two"]) await writeFile(`${nextOf(paths).key}.${name}`, "half a key");
   const proofs = await Promise.all(Array.from({ length: 6 }, () => proveKey(paths, "controller-0")));
@@ -57,7 +57,7 @@ t.test("the remains of a killed process are removed, even while others create ke
   for (const { provisional } of proofs) t.ok(new X509Certificate(provisional).checkPrivateKey(key));
 });
 
-t.test("the certificate for the request becomes the identity, and nothing else remains", async (t) => {
+t.test("the issued certificate and its key become the identity, and no other file remains", async (t) => {
   const paths = await newFolder();
   const { request } = await proveKey(paths, "controller-0");
   await adoptCertificate(paths, { ca, certificate: await sign(request), name: "controller-0" });
@@ -73,7 +73,7 @@ t.test("the certificate for the request becomes the identity, and nothing else r
   await checkIdentity(paths);
 });
 
-t.test("a certificate that does not match is refused, and nothing changes", async (t) => {
+t.test("a certificate that does not match the request is refused and changes nothing", async (t) => {
   const paths = await newFolder();
   const none = adoptCertificate(paths, { ca, certificate: ca, name: "controller-0" });
   await t.rejects(none, { code: "CREDENTIAL_INVALID", message: /no key on this node is waiting/ });
@@ -98,7 +98,7 @@ t.test("a certificate that does not match is refused, and nothing changes", asyn
   }
 });
 
-t.test("after a crash at any moment, either the old or the new identity is complete", async (t) => {
+t.test("after a crash at any point, either the old or the new identity is complete", async (t) => {
   const paths = await newFolder();
   const next = nextOf(paths);
   const first = await proveKey(paths, "controller-0");

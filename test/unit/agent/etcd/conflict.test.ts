@@ -16,11 +16,11 @@ async function findings(os: FakeOs): Promise<string[]> {
   return found.map(({ message }) => message);
 }
 
-t.test("a new machine does not need an etcd that answers", async (t) =>
+t.test("a new machine passes the check without a running etcd", async (t) =>
   t.strictSame(await findings(createFakeOs()), []),
 );
 
-t.test("an etcd that khw did not set up is refused, with the way to keep it", async (t) => {
+t.test("an etcd that khw did not set up is refused with a hint on how to keep it", async (t) => {
   for (const [what, path, content] of [
     [unit, unit, renderEtcd(desired).replace("--name controller-0", "--name etcd0")],
     ["data in /var/lib/etcd/member", "/var/lib/etcd/member/wal/0.wal", "data"],
@@ -38,7 +38,7 @@ t.test("an etcd that khw did not set up is refused, with the way to keep it", as
   }
 });
 
-t.test("an etcd that is equal to khw's own is taken over, however its unit is formatted", async (t) => {
+t.test("an existing etcd whose unit differs from khw's only in formatting is adopted", async (t) => {
   for (const text of [
     renderEtcd(desired),
     renderEtcd(desired).replaceAll(" \\\n  ", " "),
@@ -52,7 +52,7 @@ t.test("an etcd that is equal to khw's own is taken over, however its unit is fo
   }
 });
 
-t.test("a required dedicated disk that is not mounted is an obstacle", async (t) => {
+t.test("a required dedicated disk that is not mounted is a preflight finding", async (t) => {
   const wanted = labDesiredWithEtcd({}, { dedicatedDisk: true });
   const os = createFakeOs();
   const found = async () => (await preflight(wanted, os, never)).map(({ message }) => message);
@@ -63,20 +63,20 @@ t.test("a required dedicated disk that is not mounted is an obstacle", async (t)
   t.strictSame(await found(), []);
 });
 
-t.test("another program holds etcd's ports", async (t) => {
+t.test("etcd ports held by another program are preflight findings", async (t) => {
   const os = createFakeOs();
   os.listeners.set(2379, { pid: 7, name: "consul" });
   os.listeners.set(2380, { pid: 8, name: "nc" });
   t.strictSame(await findings(os), ["port 2379 is in use by consul (pid 7)", "port 2380 is in use by nc (pid 8)"]);
 });
 
-t.test("an unreadable record is an obstacle", async (t) => {
+t.test("an unreadable etcd member record is a preflight finding", async (t) => {
   const os = createFakeOs();
   os.files.put("/var/lib/khw-agent/etcd-member", "spoilt");
   t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member is not a valid record of an etcd member"]);
 });
 
-t.test("a member exists if there is data, or a record with any contents", async (t) => {
+t.test("an etcd member counts as started if data or a record with any content exists", async (t) => {
   t.equal(await memberStarted(createFakeOs().files), false);
   for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
     const { files } = createFakeOs();

@@ -56,7 +56,7 @@ async function machine(t: Pick<Test, "testdir">, { etcdutl = false } = {}) {
   return { folder, data, etcdctl, restoring, launched, text, snapshot: join(folder, "s.db") };
 }
 
-t.test("a member's data is replaced, and the old data is kept aside", async (t) => {
+t.test("a restore replaces the member's data and keeps the old data as a backup", async (t) => {
   const { data, etcdctl, restoring, text, snapshot } = await machine(t);
   await mkdir(join(data, "member/snap"), { recursive: true });
   await writeFile(join(data, "member/snap/db"), "of before");
@@ -71,14 +71,14 @@ t.test("a member's data is replaced, and the old data is kept aside", async (t) 
   t.same((await readdir(data)).toSorted(), ["before-restore-1", "member"]);
 });
 
-t.test("without old data, nothing is kept", async (t) => {
+t.test("a restore without old data creates no backup", async (t) => {
   const { data, etcdctl, restoring, text, snapshot } = await machine(t);
   await etcdctl.replaceData(snapshot, restoring);
   t.equal(await text("member/snap/db"), "restored");
   t.notOk((await readdir(data)).includes("before-restore-1"));
 });
 
-t.test("a run that was interrupted at any point is completed by the next", async (t) => {
+t.test("a restore that was interrupted at any point is completed by the next run", async (t) => {
   const points: Readonly<Record<string, (data: string) => Promise<void>>> = {
     "while it was restored": async (data) => {
       await mkdir(join(data, ".khw-restore-1.partial/member/snap"), { recursive: true });
@@ -115,12 +115,12 @@ t.test("a run that was interrupted at any point is completed by the next", async
   }
 });
 
-t.test("etcdctl's answer about a snapshot is found among its log lines", async (t) => {
+t.test("etcdctl's snapshot status is parsed even among log lines", async (t) => {
   const { etcdctl, snapshot } = await machine(t);
   t.same(await etcdctl.inspect(snapshot, never), { hash: "000000ff", revision: 7, keys: 3 });
 });
 
-t.test("a failure is reported in etcdctl's own words, a missing program by name", async (t) => {
+t.test("a failure is reported in etcdctl's own words, and a missing program is reported by name", async (t) => {
   const { folder, etcdctl, snapshot } = await machine(t);
   const save = etcdctl.save(join(folder, "x.db"), {
     server: "https://127.0.0.1:2379",
@@ -134,7 +134,7 @@ t.test("a failure is reported in etcdctl's own words, a missing program by name"
   await t.rejects(etcdctl.inspect(snapshot, never), { code: "PROGRAM_MISSING", message: /is not installed/ });
 });
 
-t.test("keys are named by their files", async (t) => {
+t.test("etcdctl gets keys as file paths, not as content", async (t) => {
   const { etcdctl, launched, folder } = await machine(t);
   const key = "/etc/etcd/kubernetes-key.pem";
   const tls = { ca: "/etc/etcd/ca.pem", certificate: "/etc/etcd/kubernetes.pem", key };
@@ -142,7 +142,7 @@ t.test("keys are named by their files", async (t) => {
   t.ok(launched[0]?.includes(`--key=${key}`));
 });
 
-t.test("a release that has etcdutl uses it to read and restore", async (t) => {
+t.test("etcdutl is used to inspect and restore snapshots if the release contains it", async (t) => {
   const { etcdctl, folder, restoring, text, snapshot } = await machine(t, { etcdutl: true });
   t.strictSame(await etcdctl.inspect(snapshot, never), { revision: 7, keys: 3, hash: "000000ff" });
   await etcdctl.restore(snapshot, join(folder, "scratch"), restoring);

@@ -35,12 +35,12 @@ async function serve(t: Test, options: ServerOptions): Promise<string> {
 const ask = (server: string) =>
   openGateway(server, { ca: authority.certificate, cert: caller.certificate, key: caller.key }).post("/", {}, signal);
 
-t.test("a server that can be verified answers", async (t) => {
+t.test("a request to a server with a valid certificate succeeds", async (t) => {
   const { certificate: cert, key } = await identityOf("localhost", "agent", new Date());
   t.same(await ask(await serve(t, { cert, key })), {});
 });
 
-t.test("a server whose certificate has expired is alive, but cannot be verified", async (t) => {
+t.test("a server with an expired certificate is reported as unverifiable, not as down", async (t) => {
   const { certificate: cert, key } = await identityOf("localhost", "agent", past);
   await t.rejects(ask(await serve(t, { cert, key })), {
     code: "CREDENTIAL_INVALID",
@@ -48,7 +48,7 @@ t.test("a server whose certificate has expired is alive, but cannot be verified"
   });
 });
 
-t.test("a server that does not accept the caller's certificate is alive", async (t) => {
+t.test("a server that rejects the client certificate is reported as such, not as down", async (t) => {
   // The server is openssl, which rejects the certificate with an alert, as Go does. Node's own server only closes the
   // connection.
   const folder = t.testdir();
@@ -74,7 +74,7 @@ t.test("a server that does not accept the caller's certificate is alive", async 
   });
 });
 
-t.test("a server without a listener is not ready", async (t) => {
+t.test("a server without a listener is reported as NOT_READY", async (t) => {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -68,7 +68,7 @@ t.test("a new machine becomes a learner, restarts with its final flags, and is t
   t.strictSame(await planAll(steps, os), {}, "the same call does nothing");
 });
 
-t.test("a member is added when etcd's members have been connected long enough", async (t) => {
+t.test("adding a member is retried until etcd accepts it, and fails if etcd keeps refusing", async (t) => {
   const os = newMachine();
   const post = os.etcd.post.bind(os.etcd);
   let refusals = 3;
@@ -90,8 +90,8 @@ t.test("a member is added when etcd's members have been connected long enough", 
   t.strictSame(other.etcd.changes, []);
 });
 
-t.test("an interrupted join continues with the same learner", async (t) => {
-  t.test("before the learner was recorded", async (t) => {
+t.test("an interrupted join resumes with the same learner", async (t) => {
+  t.test("a join interrupted before the learner is recorded resumes with the same learner", async (t) => {
     const os = newMachine();
     const write = os.files.write.bind(os.files);
     os.files.write = async (path, content, mode) => {
@@ -105,7 +105,7 @@ t.test("an interrupted join continues with the same learner", async (t) => {
     t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
   });
 
-  t.test("before the learner was promoted", async (t) => {
+  t.test("a join interrupted before the learner is promoted resumes with the same learner", async (t) => {
     const os = newMachine();
     os.etcd.behind = Infinity;
     t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", step: "etcd/promoted" }]);
@@ -116,7 +116,7 @@ t.test("an interrupted join continues with the same learner", async (t) => {
   });
 });
 
-t.test("a machine that must not join changes nothing in etcd", async (t) => {
+t.test("a machine that is not allowed to join changes nothing in etcd", async (t) => {
   const refusals: readonly (readonly [string, (os: FakeOs) => Promise<void> | void, object])[] = [
     [
       "another member uses its address",
@@ -172,7 +172,7 @@ t.test("a machine that must not join changes nothing in etcd", async (t) => {
   }
 });
 
-t.test("an etcd release that loses promotions is refused", async (t) => {
+t.test("a join is refused for etcd releases that can lose promotions", async (t) => {
   for (const [version, refused] of [
     ["v3.5.1", true],
     ["v3.5.25", true],
@@ -188,7 +188,7 @@ t.test("an etcd release that loses promotions is refused", async (t) => {
   }
 });
 
-t.test("without a request to join, a machine neither joins nor creates a second cluster", async (t) => {
+t.test("without a join request, a machine neither joins nor creates a second cluster", async (t) => {
   const os = newMachine();
   const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
   const own = errors.find(({ step }) => step === "etcd/begun");
@@ -212,7 +212,7 @@ async function firstOf(t: Test, addresses: readonly string[]): Promise<FakeOs> {
   return os;
 }
 
-t.test("a present member accepts a longer list once every controller in the list is a member", async (t) => {
+t.test("an existing member accepts a longer controller list once every listed controller is a member", async (t) => {
   const begun = (os: FakeOs) => planAll(controllerSteps(desired, { drained: false }), os);
   const early = await firstOf(t, ["10.240.0.10"]);
   t.equal(await findConflict(desired, early, never), null, "a plan is possible");
@@ -230,17 +230,20 @@ t.test("a present member accepts a longer list once every controller in the list
   t.strictSame((await readMemberRecord(os.files))?.members, initialCluster(desired));
 });
 
-t.test("a list without a present member is refused; so is any new list while etcd does not answer", async (t) => {
-  const { cluster } = labState();
-  if (cluster === undefined) throw new TypeError("the lab has a cluster");
-  const two = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
-  const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
-  t.match(await findConflict(two, os, never), { code: "ETCD_CONFLICT", hint: /khw-client remove NODE/ });
-  os.etcd.up.clear();
-  t.match(await findConflict(desired, os, never), { code: "ETCD_CONFLICT" });
-});
+t.test(
+  "a controller list without an existing member is refused, as is any change while etcd is unreachable",
+  async (t) => {
+    const { cluster } = labState();
+    if (cluster === undefined) throw new TypeError("the lab has a cluster");
+    const two = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
+    const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
+    t.match(await findConflict(two, os, never), { code: "ETCD_CONFLICT", hint: /khw-client remove NODE/ });
+    os.etcd.up.clear();
+    t.match(await findConflict(desired, os, never), { code: "ETCD_CONFLICT" });
+  },
+);
 
-t.test("the quorum is that of etcd's members, not of an outdated list of controllers", async (t) => {
+t.test("the quorum is computed from etcd's members, not from an outdated list of controllers", async (t) => {
   const os = await firstOf(t, ["10.240.0.10", "10.240.0.11"]);
   os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
   for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"])

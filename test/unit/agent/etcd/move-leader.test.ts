@@ -11,7 +11,7 @@ async function move(os: FakeOs): Promise<string[]> {
   return lines;
 }
 
-t.test("a leader makes a healthy other member the leader", async (t) => {
+t.test("an etcd leader transfers leadership to another healthy member", async (t) => {
   const os = labMachine();
   os.etcd.up.delete("10.240.0.11");
   t.strictSame(await move(os), ["controller-2 is now the etcd leader"]);
@@ -19,23 +19,26 @@ t.test("a leader makes a healthy other member the leader", async (t) => {
   t.strictSame(await move(os), [], "it is no leader any more");
 });
 
-t.test("a learner, a member that does not answer and a single member get no leadership", async (t) => {
-  const os = labMachine();
-  os.etcd.up.delete("10.240.0.11");
-  for (const member of os.etcd.members.slice(2)) member.learner = true;
-  t.strictSame(await move(os), []);
-  os.etcd.members.splice(1);
-  t.strictSame(await move(os), []);
-  t.strictSame(os.etcd.changes, []);
-});
+t.test(
+  "leadership is not transferred to a learner or an unreachable member, or in a single-member cluster",
+  async (t) => {
+    const os = labMachine();
+    os.etcd.up.delete("10.240.0.11");
+    for (const member of os.etcd.members.slice(2)) member.learner = true;
+    t.strictSame(await move(os), []);
+    os.etcd.members.splice(1);
+    t.strictSame(await move(os), []);
+    t.strictSame(os.etcd.changes, []);
+  },
+);
 
-t.test("a failure is reported, but is not an error", async (t) => {
+t.test("a failed leadership transfer is reported but is not an error", async (t) => {
   const os = labMachine();
   os.etcd.up.delete("10.240.0.10");
   t.match(await move(os), [/^no other etcd member could be made the leader: .*ECONNREFUSED/]);
 });
 
-t.test("the leadership moves before an upgrade restarts etcd", async (t) => {
+t.test("leadership is transferred before an upgrade restarts etcd", async (t) => {
   const os = labMachine();
   os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
   for (const member of os.etcd.members) member.started = false;

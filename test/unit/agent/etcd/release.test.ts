@@ -45,7 +45,7 @@ t.test("a program that was damaged in place is repaired", async (t) => {
   t.equal(await repair(binary, os), "is missing");
 });
 
-t.test("an archive that differs from the published one is never installed", async (t) => {
+t.test("an archive that does not match the published digest is never installed", async (t) => {
   const os = machine();
   os.mirror.set("v3.4.99/etcd-v3.4.99-linux-amd64.tar.gz", "something else");
   await t.rejects(released.apply(os, quiet), { code: "DIGEST_MISMATCH" });
@@ -56,7 +56,7 @@ t.test("an archive that differs from the published one is never installed", asyn
   t.equal(os.files.text(`${folder}/etcd`), undefined);
 });
 
-t.test("a digest in khw.yaml replaces the published one; khw has the digest of the lab's release", async (t) => {
+t.test("a digest in khw.yaml overrides the published one, and khw has the lab release's digest built in", async (t) => {
   const os = machine();
   os.mirror.delete("v3.4.99/SHA256SUMS");
   const etcd = {

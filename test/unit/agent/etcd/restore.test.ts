@@ -94,7 +94,7 @@ async function controller() {
   return { os, agent, running, barred, joined, member, missing, removals };
 }
 
-t.test("a machine is restored phase by phase, and stays locked meanwhile", async (t) => {
+t.test("a machine is restored phase by phase and stays locked until the last phase", async (t) => {
   const { os, agent, running, barred, joined } = await controller();
   const { machineLock, advance } = await agent();
 
@@ -127,7 +127,7 @@ t.test("a machine is restored phase by phase, and stays locked meanwhile", async
 });
 
 t.test(
-  "an agent that is killed after any phase locks the machine again, and the same calls complete the restore",
+  "an agent killed after any phase locks the machine again, and the same calls complete the restore",
   async (t) => {
     for (let killed = 1; killed <= inOrder.length; killed++) {
       const { os, agent, running } = await controller();
@@ -163,7 +163,7 @@ t.test("a phase out of order is refused", async (t) => {
   t.same(await running(), ["etcd"]);
 });
 
-t.test("a restore can be abandoned only as long as the machine is merely locked", async (t) => {
+t.test("a restore can be abandoned only while the machine is locked and no service has stopped", async (t) => {
   const { agent, running } = await controller();
   const { advance, machineLock } = await agent();
   const abandon = () => advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
@@ -181,7 +181,7 @@ t.test("a restore can be abandoned only as long as the machine is merely locked"
   t.same(await running(), ["etcd"]);
 });
 
-t.test("another restore replaces an unfinished one", async (t) => {
+t.test("a new restore replaces an unfinished one", async (t) => {
   const { os, agent } = await controller();
   const { advance, mark } = await agent();
   for (const reached of inOrder.slice(0, 4)) await advance(request(reached));
@@ -193,7 +193,7 @@ t.test("another restore replaces an unfinished one", async (t) => {
   t.equal((await os.files.list("/var/lib/etcd")).filter((name) => name.startsWith("before-restore")).length, 2);
 });
 
-t.test("a restore that replaced another restore with stopped services is not abandoned", async (t) => {
+t.test("a restore that replaced one with stopped services cannot be abandoned", async (t) => {
   const { agent, barred } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder.slice(0, 3)) await advance(request(reached));
@@ -208,7 +208,7 @@ t.test("a restore that replaced another restore with stopped services is not aba
   t.same(barred(), []);
 });
 
-t.test("a restore that was abandoned only here is locked again, and ends with the others", async (t) => {
+t.test("a machine that abandoned a restore can rejoin the same restore and complete it", async (t) => {
   const { agent, running } = await controller();
   const { advance, machineLock } = await agent();
   await advance(request(phase.held));
@@ -220,7 +220,7 @@ t.test("a restore that was abandoned only here is locked again, and ends with th
   t.same(await running(), units);
 });
 
-t.test("nothing starts if the restore does not match the machine", async (t) => {
+t.test("a restore that does not match the machine is refused before it begins", async (t) => {
   const { os, agent, running } = await controller();
   const { advance, machineLock } = await agent();
   const first = (changes: Partial<AdvanceRestoreRequest>) => advance(request(phase.held, changes));
@@ -241,7 +241,7 @@ t.test("nothing starts if the restore does not match the machine", async (t) => 
   t.same(await running(), units);
 });
 
-t.test("nothing starts, and no data is replaced, while etcd's dedicated disk is away", async (t) => {
+t.test("a restore neither begins nor replaces data while etcd's dedicated disk is not mounted", async (t) => {
   const { os, agent, running, missing } = await controller();
   const { mark, advance } = await agent();
   missing.disk = new KhwError("DISK_MISSING", "no disk");
@@ -259,7 +259,7 @@ t.test("nothing starts, and no data is replaced, while etcd's dedicated disk is 
   t.equal(os.files.text("/var/lib/etcd/member/snap/db"), "restored");
 });
 
-t.test("a machine that is held by another operation is refused", async (t) => {
+t.test("a restore is refused while another operation holds the machine", async (t) => {
   const { agent, running } = await controller();
   const { machineLock, advance } = await agent();
   let end = (): void => {};
@@ -271,7 +271,7 @@ t.test("a machine that is held by another operation is refused", async (t) => {
   await advance(request(phase.held));
 });
 
-t.test("a machine whose API server is unhealthy for another reason is not delayed", async (t) => {
+t.test("a restore finishes even if the API server is unhealthy for another reason", async (t) => {
   const { os, agent, running } = await controller();
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]poststarthook failed" });
   const { advance, machineLock } = await agent();
@@ -281,7 +281,7 @@ t.test("a machine whose API server is unhealthy for another reason is not delaye
   t.equal(machineLock.holder(), undefined);
 });
 
-t.test("an etcd with an older revision than the snapshot is a failure", async (t) => {
+t.test("the start phase fails if etcd's revision is older than the snapshot's", async (t) => {
   const { agent, member } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder.slice(0, 4)) await advance(request(reached));
@@ -292,7 +292,7 @@ t.test("an etcd with an older revision than the snapshot is a failure", async (t
 });
 
 t.test(
-  "a guard without a record is a restore in progress: nothing starts, and the restore can begin again",
+  "a guard without a record counts as a restore in progress, which blocks services and can be restarted",
   async (t) => {
     for (const damaged of [undefined, "", "no record"]) {
       const { os, agent, barred, running, removals } = await controller();

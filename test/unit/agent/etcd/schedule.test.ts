@@ -46,7 +46,7 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
   return { clock, snapshotStore, told, uploaded, faults, ...made };
 }
 
-t.test("the first snapshot is taken at once, then one per interval", async (t) => {
+t.test("the first snapshot is taken immediately, and then one per interval", async (t) => {
   const { clock, snapshotStore, beat } = schedule();
   await beat();
   await beat();
@@ -60,7 +60,7 @@ t.test("the first snapshot is taken at once, then one per interval", async (t) =
   t.equal(snapshotStore[1]?.origin, SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED);
 });
 
-t.test("three controllers take turns: each has its own part of the interval", async (t) => {
+t.test("three controllers take snapshots in turn, each in its own part of the interval", async (t) => {
   const due = (index: number, last: number, now: number): boolean =>
     isDue(last, now, { intervalMillis: hour, index, count: 3 });
   const [first, second, third] = [100 * hour, 100 * hour + hour / 3, 100 * hour + (2 * hour) / 3];
@@ -78,7 +78,7 @@ t.test("three controllers take turns: each has its own part of the interval", as
   );
 });
 
-t.test("a restarted agent continues with the same turns", async (t) => {
+t.test("a restarted agent keeps the snapshot schedule", async (t) => {
   const clock = createFakeClock();
   const earlier = Snapshot.fromPartial({
     origin: SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED,
@@ -91,7 +91,7 @@ t.test("a restarted agent continues with the same turns", async (t) => {
   t.equal(snapshotStore.length, 1);
 });
 
-t.test("no snapshot is taken without a policy, nor during a restore", async (t) => {
+t.test("no snapshot is taken without a policy or during a restore", async (t) => {
   for (const change of [{ policy: () => undefined }, { paused: () => true }]) {
     const { snapshotStore, beat } = schedule(change);
     await beat();
@@ -99,7 +99,7 @@ t.test("no snapshot is taken without a policy, nor during a restore", async (t) 
   }
 });
 
-t.test("a failure is reported and retried, at growing intervals", async (t) => {
+t.test("a failed snapshot is reported and retried at growing intervals", async (t) => {
   const { clock, snapshotStore, told, faults, beat, lastRun } = schedule();
   faults.save = "etcd does not answer";
   await beat();
@@ -136,7 +136,7 @@ t.test("a snapshot that could not be uploaded is kept, reported, and uploaded wi
   );
 });
 
-t.test("a refused upload does not block others, and is reported", async (t) => {
+t.test("a refused upload is reported and does not block later uploads", async (t) => {
   const { clock, told, uploaded, faults, beat, lastRun } = schedule();
   faults.refused = "s0";
   await beat();
@@ -147,7 +147,7 @@ t.test("a refused upload does not block others, and is reported", async (t) => {
   t.match(lastRun(), { problem: /exists already/ });
 });
 
-t.test("several refused uploads are reported once; a general failure is tried only once", async (t) => {
+t.test("several refused uploads are reported together, and a general failure stops further attempts", async (t) => {
   const { clock, snapshotStore, told, faults, beat } = schedule();
   faults.upload = "403";
   await beat();

@@ -28,7 +28,7 @@ async function* bytes(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
 }
 
-t.test("a snapshot is kept with its verified revision, for root only", async (t) => {
+t.test("a snapshot is stored with its verified revision and is readable by root only", async (t) => {
   const { os, snapshots, reopen } = await machine();
   os.etcdctl.content = "content";
   const taken = await snapshots.save(requested, never);
@@ -46,7 +46,7 @@ t.test("a snapshot is kept with its verified revision, for root only", async (t)
   t.equal(snapshots.newest()?.id, taken.id);
 });
 
-t.test("a snapshot that cannot be verified is reported, and not kept", async (t) => {
+t.test("a snapshot that cannot be verified is reported and discarded", async (t) => {
   const cases = [
     ["the restored data has another revision", { restoring: (content: string) => `${content}+` }, 1],
     ["it ends before the member's revision", {}, 99],
@@ -59,7 +59,7 @@ t.test("a snapshot that cannot be verified is reported, and not kept", async (t)
   }
 });
 
-t.test("a save that fails leaves nothing behind, and the next save works", async (t) => {
+t.test("a failed save leaves nothing behind, and the next save succeeds", async (t) => {
   const { os, snapshots } = await machine();
   os.etcdctl.complaint = "etcdctl exited with 5: Error: context deadline exceeded";
   await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED" });
@@ -68,14 +68,14 @@ t.test("a save that fails leaves nothing behind, and the next save works", async
   t.equal((await snapshots.list()).length, 1);
 });
 
-t.test("without space for the verification, nothing starts", async (t) => {
+t.test("a save is refused if there is not enough disk space for the verification", async (t) => {
   const { os, snapshots } = await machine();
   os.files.free = 5;
   await t.rejects(snapshots.save(requested, never), { code: "IO_FAILED", message: /need/ });
   t.same(os.etcdctl.calls, []);
 });
 
-t.test("a snapshot that was changed on the disk no longer counts as verified", async (t) => {
+t.test("a snapshot that was changed on disk no longer counts as verified", async (t) => {
   const { os, snapshots } = await machine();
   const { id } = await snapshots.save(requested, never);
   t.equal((await snapshots.verify(id, never)).id, id);
@@ -86,7 +86,7 @@ t.test("a snapshot that was changed on the disk no longer counts as verified", a
   t.equal(os.files.text(`${folder}/${id}.db`), "tampered", "its bytes stay");
 });
 
-t.test("a second verification that fails because of the tools keeps the record", async (t) => {
+t.test("a verification that fails because of its tools keeps the snapshot's record", async (t) => {
   const { os, snapshots } = await machine();
   const { id } = await snapshots.save(requested, never);
   os.etcdctl.restore = async () => {
@@ -96,7 +96,7 @@ t.test("a second verification that fails because of the tools keeps the record",
   t.equal((await snapshots.list()).length, 1);
 });
 
-t.test("a received snapshot must equal the announced one, or it is not kept", async (t) => {
+t.test("a received snapshot that differs from the announced one is discarded", async (t) => {
   const { os, snapshots } = await machine();
   const announced = Snapshot.fromPartial({ id: "from-afar", size: 6, sha256: digest("abcdef"), node: "controller-2" });
   await t.rejects(snapshots.receive(announced, bytes("abc", "deX"), never), { code: "DIGEST_MISMATCH" });
@@ -108,7 +108,7 @@ t.test("a received snapshot must equal the announced one, or it is not kept", as
   t.equal(snapshots.newest(), undefined, "a copy does not count as this machine's own");
 });
 
-t.test("a name with a path is refused", async (t) => {
+t.test("a snapshot name that contains a path is refused", async (t) => {
   const { snapshots } = await machine();
   for (const id of ["../target", ".hidden", "", "a/b"]) {
     const announced = Snapshot.fromPartial({ id, size: 1, sha256: digest("a") });
@@ -118,7 +118,7 @@ t.test("a name with a path is refused", async (t) => {
   }
 });
 
-t.test("the newest snapshots of each origin are kept, and those in use", async (t) => {
+t.test("pruning keeps the newest snapshots of each origin and those in use", async (t) => {
   const inUse: string[] = [];
   const { os, snapshots } = await machine({ inUse });
   const ids: string[] = [];
@@ -134,7 +134,7 @@ t.test("the newest snapshots of each origin are kept, and those in use", async (
   );
 });
 
-t.test("a damaged record is reported by name, once, and the other snapshots are listed", async (t) => {
+t.test("a damaged snapshot record is reported only once by name, and the other snapshots are listed", async (t) => {
   const { os, snapshots, reports } = await machine();
   const good = await snapshots.save(requested, never);
   os.clock.advance(60_000);
@@ -174,7 +174,7 @@ t.test("a damaged record is reported by name, once, and the other snapshots are 
   t.strictSame(reports, [`${file} is missing: the snapshot ${bad.id} is not listed, and will never be deleted`]);
 });
 
-t.test("the remains of a killed agent are removed, and a file without a record is ignored", async (t) => {
+t.test("files left by a killed agent are removed, and a snapshot file without a record is ignored", async (t) => {
   const { os, reopen } = await machine();
   os.files.put(`${folder}/.x.db.draft`, "half");
   os.files.put(`${folder}/.x.scratch/member/snap/db`, "half");
@@ -184,26 +184,29 @@ t.test("the remains of a killed agent are removed, and a file without a record i
   t.same((await os.files.list(folder)).toSorted(), ["y.db", "z.json"]);
 });
 
-t.test("clusters with the same name have separate places in a bucket", (t) => {
+t.test("clusters with the same name use different object names in a bucket", (t) => {
   const snapshot = { id: "20240101T000000Z-controller-0", clusterId: "c1" };
   t.equal(objectName("kubernetes", snapshot), "kubernetes/c1/20240101T000000Z-controller-0.db");
   t.not(objectName("kubernetes", snapshot), objectName("kubernetes", { ...snapshot, clusterId: "c2" }));
   t.end();
 });
 
-t.test("snapshots with a purpose are counted separately, so that others do not displace them", async (t) => {
-  const { os, snapshots } = await machine();
-  const names: string[] = [];
-  for (const purpose of ["upgrade from v1.20.2 to v1.21.0", "", ""]) {
-    const { id } = await snapshots.save(requested, never, purpose);
-    names.push(id);
-    os.clock.advance(1_000);
-  }
-  await snapshots.prune(1);
-  const left = await snapshots.list();
-  t.strictSame(
-    left.map(({ id }) => id),
-    [names[0], names[2]],
-  );
-  t.equal(left[0]?.purpose, "upgrade from v1.20.2 to v1.21.0", "the purpose is kept on disk");
-});
+t.test(
+  "pruning counts snapshots with a purpose separately, so that other snapshots do not displace them",
+  async (t) => {
+    const { os, snapshots } = await machine();
+    const names: string[] = [];
+    for (const purpose of ["upgrade from v1.20.2 to v1.21.0", "", ""]) {
+      const { id } = await snapshots.save(requested, never, purpose);
+      names.push(id);
+      os.clock.advance(1_000);
+    }
+    await snapshots.prune(1);
+    const left = await snapshots.list();
+    t.strictSame(
+      left.map(({ id }) => id),
+      [names[0], names[2]],
+    );
+    t.equal(left[0]?.purpose, "upgrade from v1.20.2 to v1.21.0", "the purpose is kept on disk");
+  },
+);

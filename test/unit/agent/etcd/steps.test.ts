@@ -18,21 +18,18 @@ const [record, guard, joinDropIn] = [
   "/etc/systemd/system/etcd.service.d/60-khw-join.conf",
 ];
 
-t.test(
-  "the disk is tested before a member is created or changed, but not if nothing about etcd would change",
-  async (t) => {
-    const bare = bareMachine();
-    bare.writes = [50];
-    t.match(await checkLatency(desired, bare, never), [{ message: /a small write to \/var\/lib\/etcd/ }]);
-    const os = await member(t);
-    os.probes.writes = async () => Promise.reject(new Error("the disk was tested"));
-    t.strictSame(await checkLatency(desired, os, never), []);
-    os.files.put("/etc/systemd/system/etcd.service", "another unit");
-    await t.rejects(checkLatency(desired, os, never), /the disk was tested/);
-  },
-);
+t.test("disk latency is tested only before an etcd member is created or changed", async (t) => {
+  const bare = bareMachine();
+  bare.writes = [50];
+  t.match(await checkLatency(desired, bare, never), [{ message: /a small write to \/var\/lib\/etcd/ }]);
+  const os = await member(t);
+  os.probes.writes = async () => Promise.reject(new Error("the disk was tested"));
+  t.strictSame(await checkLatency(desired, os, never), []);
+  os.files.put("/etc/systemd/system/etcd.service", "another unit");
+  await t.rejects(checkLatency(desired, os, never), /the disk was tested/);
+});
 
-t.test("a bare machine becomes a member, which is recorded before the API server stores anything", async (t) => {
+t.test("a bare machine becomes an etcd member, which is recorded before the API server starts", async (t) => {
   const os = await member(t);
   t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "10" });
   t.match(await os.files.stat(record), { mode: 0o600 });
@@ -47,7 +44,7 @@ t.test("a bare machine becomes a member, which is recorded before the API server
   t.match(await os.systemd.unit("etcd.service"), { unitFileState: "enabled", activeState: "active" });
 });
 
-t.test("a rebuilt machine is not mistaken for a new one by its old cluster", async (t) => {
+t.test("a rebuilt machine rejoins its old cluster instead of forming a new one", async (t) => {
   const os = bareMachine();
   for (const one of os.etcd.members) one.started = true;
   os.etcd.up.delete("10.240.0.10");
@@ -61,7 +58,7 @@ t.test("a rebuilt machine is not mistaken for a new one by its old cluster", asy
   t.match(await readMemberRecord(os.files), { stage: "member", memberId: "21" });
 });
 
-t.test("an API server does not start for an unhealthy member", async (t) => {
+t.test("the API server does not start if the etcd member is unhealthy", async (t) => {
   const os = bareMachine();
   os.answers.delete("https://127.0.0.1:2379/health");
   const { errors } = await applyAll(steps, os);
@@ -70,7 +67,7 @@ t.test("an API server does not start for an unhealthy member", async (t) => {
   t.match(await readMemberRecord(os.files), { stage: "forming" });
 });
 
-t.test("etcd's certificates are repaired without a restart; another CA needs a restart", async (t) => {
+t.test("etcd's certificates are repaired without a restart, but a changed CA requires one", async (t) => {
   const os = await member(t);
   const before = (await os.systemd.unit("etcd.service")).mainPid;
   const replaced = (...names: readonly string[]) =>
@@ -89,7 +86,7 @@ t.test("etcd's certificates are repaired without a restart; another CA needs a r
   t.not((await os.systemd.unit("etcd.service")).mainPid, before);
 });
 
-t.test("a member without data is removed, joins as a learner, and is promoted when it has caught up", async (t) => {
+t.test("a member that lost its data is removed, rejoins as a learner, and is promoted once caught up", async (t) => {
   const os = await wiped(t);
   t.match(await planAll(steps, os), {
     "etcd/member": /^the member a has lost its data/,
@@ -107,7 +104,7 @@ t.test("a member without data is removed, joins as a learner, and is promoted wh
   t.strictSame(await planAll(steps, os), {});
 });
 
-t.test("a member whose disk is away is not replaced, because its data is on the disk", async (t) => {
+t.test("a member whose dedicated disk is not mounted is not replaced", async (t) => {
   const os = bareMachine();
   const wanted = controllerSteps(labDesiredWithEtcd({}, { dedicatedDisk: true }), { drained: false });
   t.match((await applyAll(wanted, os)).errors, [{ code: "DISK_MISSING", step: "etcd/disk" }]);
@@ -142,7 +139,7 @@ t.test("a member whose disk is away is not replaced, because its data is on the 
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("while joining, the member starts with the cluster's present members", async (t) => {
+t.test("a joining member starts with the cluster's current member list", async (t) => {
   const os = await wiped(t);
   const seen: string[] = [];
   const restart = os.systemd.restart.bind(os.systemd);
@@ -162,7 +159,7 @@ t.test("while joining, the member starts with the cluster's present members", as
   );
 });
 
-t.test("names from etcd do not get into the unit of a joining member", async (t) => {
+t.test("member names from etcd cannot inject directives into the unit of a joining member", async (t) => {
   const os = await wiped(t);
   const other = os.etcd.members.find(({ id }) => id === "11");
   if (other === undefined) throw new TypeError("there is such a member");
@@ -178,7 +175,7 @@ t.test("names from etcd do not get into the unit of a joining member", async (t)
   t.notMatch(seen[0], "ExecStartPre");
 });
 
-t.test("a member that is not a controller is reported before anything is removed", async (t) => {
+t.test("an etcd member that is not a controller is reported, and no member is removed", async (t) => {
   const os = await wiped(t);
   const peerUrl = "https://10.240.0.99:2380";
   os.etcd.members.push({ id: "13", name: "stranger", peerUrl, learner: true, started: true });
@@ -190,7 +187,7 @@ t.test("a member that is not a controller is reported before anything is removed
   t.equal(os.files.text(joinDropIn), undefined);
 });
 
-t.test("an agent that cannot trust its own view removes nothing and does not join", async (t) => {
+t.test("an agent that cannot trust its own observations removes no member and does not join", async (t) => {
   const os = await wiped(t);
   const sound = os.self;
   for (const doubt of [{ loopback: "connect EMFILE" }, { lateMillis: 5000 }, { freeBytes: 0 }, { memoryShare: 1 }]) {
@@ -204,7 +201,7 @@ t.test("an agent that cannot trust its own view removes nothing and does not joi
   t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
 });
 
-t.test("without a quorum of the other members, nothing is removed", async (t) => {
+t.test("no member is removed if the other members have no quorum", async (t) => {
   for (const [what, spoil] of [
     ["1 other etcd members are healthy, but the quorum needs 2 of 3", (os: FakeOs) => os.etcd.up.delete("10.240.0.12")],
     ["no other etcd member can be reached", (os: FakeOs) => os.etcd.up.clear()],
@@ -221,26 +218,18 @@ t.test("without a quorum of the other members, nothing is removed", async (t) =>
   }
 });
 
-t.test(
-  "while the other members cannot be verified nothing is removed: the agent's clock or CA may be wrong",
-  async (t) => {
-    const os = await wiped(t);
-    const post = os.etcd.post.bind(os.etcd);
-    os.etcd.post = async (server) => {
-      throw new KhwError(
-        "CREDENTIAL_INVALID",
-        `${server}: its certificate cannot be verified: certificate has expired`,
-      );
-    };
-    const { errors } = await applyAll(steps, os);
-    t.match(errors, [
-      { code: "NOT_READY", step: "etcd/member", message: /cannot be verified: certificate has expired/ },
-    ]);
-    t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined]);
-    os.etcd.post = post;
-    t.strictSame((await applyAll(steps, os)).errors, []);
-  },
-);
+t.test("no member is removed while the other members' certificates cannot be verified", async (t) => {
+  const os = await wiped(t);
+  const post = os.etcd.post.bind(os.etcd);
+  os.etcd.post = async (server) => {
+    throw new KhwError("CREDENTIAL_INVALID", `${server}: its certificate cannot be verified: certificate has expired`);
+  };
+  const { errors } = await applyAll(steps, os);
+  t.match(errors, [{ code: "NOT_READY", step: "etcd/member", message: /cannot be verified: certificate has expired/ }]);
+  t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined]);
+  os.etcd.post = post;
+  t.strictSame((await applyAll(steps, os)).errors, []);
+});
 
 t.test("a member on a full disk is not removed from the cluster", async (t) => {
   const os = await wiped(t);
@@ -256,7 +245,7 @@ t.test("a member on a full disk is not removed from the cluster", async (t) => {
   t.strictSame((await applyAll(steps, os)).errors, []);
 });
 
-t.test("one member joins at a time", async (t) => {
+t.test("only one member can join at a time", async (t) => {
   const os = await wiped(t);
   os.etcd.keys.set(Buffer.from("/khw/etcd/join").toString("base64"), Buffer.from("controller-2").toString("base64"));
   const { errors } = await applyAll(steps, os);
@@ -264,8 +253,8 @@ t.test("one member joins at a time", async (t) => {
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("an interrupted join continues, wherever it stopped", async (t) => {
-  t.test("before it started", async (t) => {
+t.test("a join resumes from wherever it was interrupted", async (t) => {
+  t.test("a join interrupted before etcd starts resumes without adding a second member", async (t) => {
     const os = await wiped(t);
     os.systemd.restart = async () => Promise.reject(new Error("the plug was pulled"));
     await applyAll(steps, os);
@@ -279,7 +268,7 @@ t.test("an interrupted join continues, wherever it stopped", async (t) => {
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], "and no second member is added");
   });
 
-  t.test("after it started, and its data was lost again", async (t) => {
+  t.test("a join whose data is lost again after etcd starts replaces the learner", async (t) => {
     const os = await wiped(t);
     os.etcd.behind = Infinity;
     t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", message: /has not caught up/ }]);
@@ -289,7 +278,7 @@ t.test("an interrupted join continues, wherever it stopped", async (t) => {
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "remove 21", "add 23", "promote 23"]);
   });
 
-  t.test("after it was promoted", async (t) => {
+  t.test("a join interrupted after the promotion removes the leftover drop-in", async (t) => {
     const os = await wiped(t);
     await applyAll(steps, os);
     os.files.put(joinDropIn, "left there");
@@ -300,7 +289,7 @@ t.test("an interrupted join continues, wherever it stopped", async (t) => {
   });
 });
 
-t.test("controllers other than the initial ones are refused, whether half or all of them have joined", async (t) => {
+t.test("a changed list of initial controllers is refused, before and after the cluster has formed", async (t) => {
   const { cluster } = labState();
   if (cluster === undefined) throw new Error("the lab has a cluster");
   const fewer = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
@@ -318,7 +307,7 @@ t.test("controllers other than the initial ones are refused, whether half or all
   }
 });
 
-t.test("a member that answers with another ID than the recorded one is reported", async (t) => {
+t.test("a member that reports a different ID than the recorded one is reported as drift", async (t) => {
   const os = await member(t);
   Object.assign(os.etcd, { clusterId: "4712" });
   t.match(await planAll(steps, os), {
@@ -328,7 +317,7 @@ t.test("a member that answers with another ID than the recorded one is reported"
   t.strictSame(await planAll(steps, os), {}, "a silent member is left to the supervisor");
 });
 
-t.test("an invalid record does not count as a new machine", async (t) => {
+t.test("a machine with an invalid member record is refused instead of treated as new", async (t) => {
   const os = await member(t);
   for (const text of ["", "{}", '{"stage":"member","members":{}}', "[]", '{"stage":"other","members":{}}']) {
     os.files.put(record, text);
@@ -337,7 +326,7 @@ t.test("an invalid record does not count as a new machine", async (t) => {
   }
 });
 
-t.test("another list of members is written to the unit, but does not restart etcd", async (t) => {
+t.test("a changed member list is written to the unit without restarting etcd", async (t) => {
   const os = await member(t);
   const smaller = labDesiredWithEtcd({
     cluster: Cluster.fromPartial({ ...labState().cluster, controllers: controllers.slice(0, 2) }),

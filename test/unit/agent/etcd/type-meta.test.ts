@@ -19,7 +19,7 @@ const cronJob = Buffer.from(
 
 const read = (value: string): ReturnType<typeof readTypeMeta> => readTypeMeta(Buffer.from(value));
 
-t.test("the API version and kind of a value in protobuf", (t) => {
+t.test("the API version and kind are read from a protobuf value", (t) => {
   t.strictSame(readTypeMeta(cronJob), { apiVersion: "batch/v2alpha1", kind: "CronJob" });
   t.strictSame(readTypeMeta(cronJob.subarray(0, 31)), { apiVersion: "batch/v2alpha1", kind: "CronJob" });
   const unknownFieldFirst = Buffer.concat([cronJob.subarray(0, 4), Buffer.from("7801", "hex"), cronJob.subarray(4)]);
@@ -27,14 +27,14 @@ t.test("the API version and kind of a value in protobuf", (t) => {
   t.end();
 });
 
-t.test("the API version and kind of a value in JSON, in any order of fields", (t) => {
+t.test("the API version and kind are read from a JSON value with fields in any order", (t) => {
   const expected = { apiVersion: "example.com/v1", kind: "Widget" };
   t.strictSame(read('{"kind":"Widget","apiVersion":"example.com/v1","metadata":{"name":"a"}}\n'), expected);
   t.strictSame(read('{"metadata":{"kind":"Other"},"apiVersion":"example.com/v1","kind":"Widget"}'), expected);
   t.end();
 });
 
-t.test("a damaged value, and a value of another form, have no version", (t) => {
+t.test("no API version is read from a damaged value or an unknown format", (t) => {
   for (let length = 0; length < 31; length += 1) {
     t.equal(readTypeMeta(cronJob.subarray(0, length)), undefined, `the first ${length} bytes`);
   }

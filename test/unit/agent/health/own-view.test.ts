@@ -5,7 +5,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const sound = { loopback: null, lateMillis: 3, freeBytes: 1e9, memoryShare: 0.3 };
 
-t.test("each of the agent's own faults is a reason to distrust its view", async (t) => {
+t.test("each fault of the agent itself makes it distrust its own observations", async (t) => {
   t.equal(doubtOf(sound), null);
   t.match(doubtOf({ ...sound, loopback: "connect EMFILE" }), /its own listener: connect EMFILE/);
   t.match(doubtOf({ ...sound, lateMillis: 2500 }), /2500 ms late/);
@@ -13,7 +13,7 @@ t.test("each of the agent's own faults is a reason to distrust its view", async 
   t.match(doubtOf({ ...sound, memoryShare: 0.99 }), /memory limit of its unit/);
 });
 
-t.test("the facts come from the machine", async (t) => {
+t.test("the agent's own faults are read from the machine", async (t) => {
   const os = createFakeOs();
   t.equal(await doubtOwnView(os, never), null);
   os.self = { ...sound, loopback: "connect ENETUNREACH 127.0.0.1:4711" };

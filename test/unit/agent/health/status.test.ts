@@ -32,7 +32,7 @@ async function read(t: Test, os: FakeOs): Promise<Component[]> {
   return supervisor.read();
 }
 
-t.test("a new machine has no components, and reports so", async (t) => {
+t.test("status reports every component of a new machine as not installed", async (t) => {
   const components = await read(t, createFakeOs());
   t.strictSame(
     components.map(({ name, activeState, version, health, reason }) => [name, activeState, version, health, reason]),
@@ -46,7 +46,7 @@ t.test("a new machine has no components, and reports so", async (t) => {
   );
 });
 
-t.test("a controller's components with their versions, start times and health", async (t) => {
+t.test("status reports each component's version, start time and health", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   const since = os.clock.now();
@@ -77,7 +77,7 @@ t.test("a controller's components with their versions, start times and health", 
   ]);
 });
 
-t.test("an etcd that does not answer has the version of its installed release", async (t) => {
+t.test("if etcd does not respond, its version is that of the installed release", async (t) => {
   const os = labMachine();
   os.files.put("/usr/local/lib/khw/etcd/v3.5.16/etcd", "the program", 0o755);
   os.files.put("/usr/local/lib/khw/etcd/v3.4.15/etcd", "an older program", 0o755);

@@ -30,7 +30,7 @@ async function all(history: History): Promise<HistoryEvent[]> {
   }
 }
 
-t.test("appended events survive the agent, in order, and ids continue", async (t) => {
+t.test("events survive an agent restart in order, and event IDs continue", async (t) => {
   const { history, again, path } = await open(t);
   t.strictSame(await all(history), []);
   for (let number = 1; number <= 300; number++) history.append(entry(`${number}`));
@@ -62,7 +62,7 @@ t.test("if a power loss truncates a record, only that record is lost", async (t)
   t.equal((await all(await again())).length, 3, "a line that is not an event is skipped");
 });
 
-t.test("the disk has a limit: the oldest events are deleted first", async (t) => {
+t.test("the history's size on disk is limited, and the oldest events are deleted first", async (t) => {
   const { history, again, path, older } = await open(t);
   const text = "x".repeat(3_000);
   for (let number = 1; number <= 1_000; number++) {
@@ -84,7 +84,7 @@ t.test("the disk has a limit: the oldest events are deleted first", async (t) =>
   t.ok(((await all(later)).at(-1)?.message.length ?? 0) < 5_000, "and a large event does not displace the others");
 });
 
-t.test("a failing disk is reported once, and nothing waits for it", async (t) => {
+t.test("a failing disk is reported only once and does not block the history", async (t) => {
   let full = true;
   const files = createFiles();
   const { history, lines, path } = await open(t, {
@@ -112,7 +112,7 @@ t.test("a failing disk is reported once, and nothing waits for it", async (t) =>
   t.equal((await readFile(path, "utf8")).trim().split("\n").length, 2);
 });
 
-t.test("a file that is not a history is no obstacle", async (t) => {
+t.test("a corrupt history file does not prevent recording new events", async (t) => {
   const { history, again, path } = await open(t);
   history.append(entry("1"));
   await history.settled();

@@ -71,12 +71,12 @@ t.test("the metrics show the values of the status store and the history", async 
   }
 });
 
-t.test("labels cannot break out of their quotes", async (t) => {
+t.test("label values are escaped", async (t) => {
   const text = render([{ name: "a", help: "h\\\n", type: "gauge", samples: [[{ path: 'x"\\\ny' }, 1]] }]);
   t.equal(text, '# HELP a h\\\\\\n\n# TYPE a gauge\na{path="x\\"\\\\\\ny"} 1\n');
 });
 
-t.test("the metrics are served on loopback, at one path, read-only, until the agent ends", async (t) => {
+t.test("metrics are served read-only on loopback at /metrics until the agent stops", async (t) => {
   const ending = new AbortController();
   const port = await serveMetrics({
     port: 0,
@@ -94,7 +94,7 @@ t.test("the metrics are served on loopback, at one path, read-only, until the ag
   await t.rejects(fetch(`${url}/metrics`));
 });
 
-t.test("an agent whose metrics port is taken runs without metrics, and reports so", async (t) => {
+t.test("an agent whose metrics port is in use runs without metrics and logs the reason", async (t) => {
   const taken = createServer().listen(0, "127.0.0.1");
   await once(taken, "listening");
   t.teardown(() => taken.close());

@@ -16,7 +16,7 @@ import { listening } from "../../../fakes/mirror.ts";
 
 const never = new AbortController().signal;
 
-t.test("a delay passes, or ends with the reason of the abort", async (t) => {
+t.test("a delay elapses, or rejects with the reason of the abort", async (t) => {
   const clock = createClock();
   const start = clock.now();
   await clock.delay(20, never);
@@ -28,7 +28,7 @@ t.test("a delay passes, or ends with the reason of the abort", async (t) => {
   await t.rejects(delay, reason);
 });
 
-t.test("calls made during an operation share the next run, never the running one", async (t) => {
+t.test("coalesced calls made during a run share the next run, never the current one", async (t) => {
   let runs = 0;
   let atOnce = 0;
   const once = coalesce(async () => {
@@ -48,7 +48,7 @@ t.test("calls made during an operation share the next run, never the running one
   t.equal(runs, 3);
 });
 
-t.test("a program runs without a shell, in a clean environment, and its last lines are kept", async (t) => {
+t.test("a program runs without a shell in a clean environment, and its last output lines are kept", async (t) => {
   process.env["KHW_SECRET"] = "hunter2";
   // tap adds its own variables to every process that a test starts. One of these variables has a line for each test
   // file.
@@ -72,7 +72,7 @@ t.test("a program is killed when the signal aborts", async (t) => {
   await t.rejects(sleeping, reason);
 });
 
-t.test("a process is shown with the environment and the inode it was started with", async (t) => {
+t.test("a process is reported with the environment and the inode it was started with", async (t) => {
   const child = spawn("/bin/sleep", ["60"], { env: { KHW_INPUTS: "sha256:1=2" } });
   t.teardown(() => child.kill("SIGKILL"));
   await once(child, "spawn");
@@ -98,7 +98,7 @@ for (const address of ["127.0.0.1", "::1", "::"]) {
   });
 }
 
-t.test("the machine's facts are those of this machine", async (t) => {
+t.test("machine facts are plausible, and the second read starts no program", async (t) => {
   let processes = 0;
   const count = (): void => void (processes += 1);
   subscribe("child_process", count);
@@ -116,7 +116,7 @@ t.test("the machine's facts are those of this machine", async (t) => {
   t.equal(processes, 0, "the second read starts no program");
 });
 
-t.test("a unit's name cannot be interpreted as anything else", async (t) => {
+t.test("invalid unit names are refused", async (t) => {
   t.equal(parseUnitName("kube-apiserver.service"), "kube-apiserver.service");
   t.equal(parseUnitName("getty@tty1.service"), "getty@tty1.service");
   for (const name of ["", "nginx", "-x.service", "../a.service", "a b.service", "a'.service", "a.service\nb.service"]) {

@@ -16,7 +16,7 @@ t.test("only the requested files are unpacked, without their folder", async (t) 
   t.equal(await readFile(join(to, "etcd"), "utf8"), "server");
 });
 
-t.test("an invalid archive, or one without a file, is an error that says so", async (t) => {
+t.test("an invalid archive, or one that lacks a requested file, is reported as such", async (t) => {
   const folder = t.testdir({ inside: { etcd: "server" } });
   const to = join(folder, "to");
   await mkdir(to);

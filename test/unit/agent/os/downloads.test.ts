@@ -74,7 +74,7 @@ async function nothingStays(t: Test, { to }: Tried): Promise<void> {
   t.same(await readdir(dirname(to)), []);
 }
 
-t.test("a file arrives complete, with its mode, and with progress reports", async (t) => {
+t.test("a file is downloaded completely, with its mode and with progress reports", async (t) => {
   const { url, requests } = await mirror(t, good);
   const tried = await download(t, [url]);
   await arrived(t, tried);
@@ -83,7 +83,7 @@ t.test("a file arrives complete, with its mode, and with progress reports", asyn
   t.match(tried.said[0], /^[0-3] of 3 MB$/);
 });
 
-t.test("a file that is longer than any program is refused, announced or not, also from a folder", async (t) => {
+t.test("an oversized file is refused with or without Content-Length, and also from a folder", async (t) => {
   const folder = await temporaryFolder(t);
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), content);
@@ -113,7 +113,7 @@ t.test("a download that would fill the disk does not start", async (t) => {
   await nothingStays(t, tried);
 });
 
-t.test("a disk that fills up during a download is noticed", async (t) => {
+t.test("a disk that fills up during a download is reported", async (t) => {
   const { url } = await mirror(t, (_, response) => {
     for (let count = 0; count < 12; count++) response.write(content);
     response.end();
@@ -135,7 +135,7 @@ t.test("an interrupted transfer resumes where it stopped", async (t) => {
   t.match(requests[1]?.headers, { range: /^bytes=[1-9]\d+-$/, "if-range": etag });
 });
 
-t.test("a mirror that cuts every answer short still delivers, piece by piece", async (t) => {
+t.test("a file is completed piece by piece from a mirror that truncates every response", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     const from = Number(/\d+/.exec(request.headers.range ?? "0")?.[0]);
     const rest = content.subarray(from);
@@ -156,7 +156,7 @@ for (const [name, headers] of [
   ["the mirror gives no validator", {}],
   ["the validator is weak", { etag: 'W/"one"' }],
 ] as const) {
-  t.test(`an interrupted transfer starts again if ${name}`, async (t) => {
+  t.test(`an interrupted transfer starts from the beginning if ${name}`, async (t) => {
     const { url, requests } = await mirror(t, (_request, response, n) => {
       if (n === 1) begin(response, 1_000_000, () => response.destroy(), headers);
       else response.writeHead(200, headers).end(content);
@@ -167,7 +167,7 @@ for (const [name, headers] of [
   });
 }
 
-t.test("a file that changed meanwhile is not assembled from two versions", async (t) => {
+t.test("a file that changes during a download is not assembled from two versions", async (t) => {
   const { url } = await mirror(t, (request, response, n) => {
     if (n === 1) begin(response, 1_000_000, () => response.destroy(), { etag: '"older"' });
     else good(request, response);
@@ -175,7 +175,7 @@ t.test("a file that changed meanwhile is not assembled from two versions", async
   await arrived(t, await download(t, [url]));
 });
 
-t.test("an answer with another range than requested is rejected", async (t) => {
+t.test("a response with a different range than requested is rejected", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     if (n === 1) begin(response, 1_000_000, () => response.destroy());
     else if (n === 2) {
@@ -196,7 +196,7 @@ t.test("5xx and 429 are retried", async (t) => {
   t.equal(requests.length, 3);
 });
 
-t.test("a mirror that stalls is abandoned, and the next one is asked", async (t) => {
+t.test("a stalled mirror is abandoned in favour of the next mirror", async (t) => {
   const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined, {}));
   const silent = await mirror(t, () => undefined);
   const last = await mirror(t, good);
@@ -205,14 +205,14 @@ t.test("a mirror that stalls is abandoned, and the next one is asked", async (t)
   t.equal(silent.requests.length, 3);
 });
 
-t.test("a file that a mirror lacks comes from the next mirror", async (t) => {
+t.test("a file that is missing on one mirror is downloaded from the next mirror", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const last = await mirror(t, good);
   await arrived(t, await download(t, [none.url, last.url]));
   t.equal(none.requests.length, 1, "a 404 is not retried");
 });
 
-t.test("wrong bytes are discarded, and the next mirror is asked", async (t) => {
+t.test("a file with a wrong digest is discarded and downloaded from the next mirror", async (t) => {
   const wrong = Buffer.from(content);
   wrong.writeUInt8(wrong.readUInt8(17) ^ 1, 17);
   const bad = await mirror(t, (request, response) => send(wrong, request, response));
@@ -223,7 +223,7 @@ t.test("wrong bytes are discarded, and the next mirror is asked", async (t) => {
   await nothingStays(t, tried);
 });
 
-t.test("if no mirror delivers the file, the error contains each mirror's failure, without passwords", async (t) => {
+t.test("if every mirror fails, the error reports each mirror's failure without passwords", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const down = await mirror(t, (_request, response) => response.writeHead(503).end());
   const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined));
@@ -245,7 +245,7 @@ t.test("if no mirror delivers the file, the error contains each mirror's failure
   await nothingStays(t, tried);
 });
 
-t.test("redirects are followed, but never from https to http, nor in circles", async (t) => {
+t.test("redirects are followed, but never from https to http or in a loop", async (t) => {
   const real = await mirror(t, good);
   const pointing = await mirror(t, (request, response) =>
     response.writeHead(302, { location: `${real.url}${request.url?.replace("/release", "")}` }).end(),
@@ -257,7 +257,7 @@ t.test("redirects are followed, but never from https to http, nor in circles", a
   t.match((await download(t, [tls.url], { caPem: tls.caPem })).outcome, { message: /which is not encrypted/ });
 });
 
-t.test("file URLs and folders are copied, and verified like any other source", async (t) => {
+t.test("files from file URLs and folders are copied and verified like any other source", async (t) => {
   const folder = await temporaryFolder(t);
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), content);
@@ -269,7 +269,7 @@ t.test("file URLs and folders are copied, and verified like any other source", a
   await nothingStays(t, tried);
 });
 
-t.test("a short text comes from the first mirror that has it; a long one is refused", async (t) => {
+t.test("a short text is read from the first mirror that has it, and a long text is refused", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const long = await mirror(t, (_request, response) => response.end("a".repeat(5000)));
   const last = await mirror(t, (_request, response) => response.end(`${sha256}\n`));
@@ -296,7 +296,7 @@ t.test("an abort ends the download with its reason, and nothing remains", async 
   await nothingStays(t, tried);
 });
 
-t.test("a full disk is an error of the disk, not of the mirror", async (t) => {
+t.test("a full disk is reported as a disk error and not as a mirror failure", async (t) => {
   const { url, requests } = await mirror(t, good);
   const folder = await temporaryFolder(t);
   await promisify(execFile)("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]);
@@ -312,16 +312,13 @@ t.test("a full disk is an error of the disk, not of the mirror", async (t) => {
   t.same(await readdir(folder), []);
 });
 
-t.test(
-  "a mirror with a private CA's certificate is trusted only if configured, and otherwise not retried",
-  async (t) => {
-    const { url, requests, caPem } = await tlsMirror(t, good);
-    await arrived(t, await download(t, [url], { caPem }));
-    t.equal(requests.length, 1);
-    const { outcome } = await download(t, [url]);
-    t.match(outcome, { code: "DOWNLOAD_FAILED", message: /its certificate is not trusted: self-signed certificate$/ });
-  },
-);
+t.test("a mirror with a private CA is trusted only if the CA is configured, and is not retried", async (t) => {
+  const { url, requests, caPem } = await tlsMirror(t, good);
+  await arrived(t, await download(t, [url], { caPem }));
+  t.equal(requests.length, 1);
+  const { outcome } = await download(t, [url]);
+  t.match(outcome, { code: "DOWNLOAD_FAILED", message: /its certificate is not trusted: self-signed certificate$/ });
+});
 
 t.test("a proxy from the request or the environment is used", async (t) => {
   const seen: string[] = [];

@@ -1,7 +1,7 @@
 import t from "tap";
 import { describeEnding } from "../../../../agent/os/ending.ts";
 
-t.test("an end is reported in systemd's own words", async (t) => {
+t.test("the reason for a unit's exit is reported in systemd's own words", async (t) => {
   const end = (properties: Record<string, unknown>) => describeEnding("a.service", { MainPID: 0, ...properties });
   const killed = { Result: "signal", ExecMainCode: 2, ExecMainStatus: 9 };
   t.strictSame(end(killed), [

@@ -21,29 +21,32 @@ async function folderFor(t: Test): Promise<string> {
 
 const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
-t.test("a write replaces the whole file, sets the mode whatever the umask, and leaves no temporary file", async (t) => {
-  const folder = await folderFor(t);
-  const path = join(folder, "a.txt");
-  const files = createFiles();
-  await files.write(path, "one", 0o666);
-  const before = await files.stat(path);
-  await files.write(path, Buffer.from("two"), 0o600);
-  const after = await files.stat(path);
-  t.equal(before?.mode, 0o666);
-  t.match(after, { kind: "file", mode: 0o600, size: 3, uid: 0, gid: 0 });
-  t.not(after?.inode, before?.inode, "readers of the old file keep it");
-  t.equal((await files.read(path))?.toString(), "two");
-  t.same(await readdir(folder), ["a.txt"]);
-});
+t.test(
+  "a write replaces the whole file, sets the mode regardless of the umask, and leaves no temporary file",
+  async (t) => {
+    const folder = await folderFor(t);
+    const path = join(folder, "a.txt");
+    const files = createFiles();
+    await files.write(path, "one", 0o666);
+    const before = await files.stat(path);
+    await files.write(path, Buffer.from("two"), 0o600);
+    const after = await files.stat(path);
+    t.equal(before?.mode, 0o666);
+    t.match(after, { kind: "file", mode: 0o600, size: 3, uid: 0, gid: 0 });
+    t.not(after?.inode, before?.inode, "readers of the old file keep it");
+    t.equal((await files.read(path))?.toString(), "two");
+    t.same(await readdir(folder), ["a.txt"]);
+  },
+);
 
-t.test("temporary files from a crash do no harm", async (t) => {
+t.test("a write succeeds despite temporary files left by a crash", async (t) => {
   const folder = await folderFor(t);
   await writeFile(join(folder, ".a.txt.khw-new"), "half");
   await createFiles().write(join(folder, "a.txt"), "whole", 0o644);
   t.same(await readdir(folder), ["a.txt"]);
 });
 
-t.test("a missing file is undefined or empty, and not an error", async (t) => {
+t.test("reading, listing or removing a missing file is not an error", async (t) => {
   const files = createFiles();
   const path = join(await folderFor(t), "none", "at all");
   t.equal(await files.stat(path), undefined);
@@ -54,7 +57,7 @@ t.test("a missing file is undefined or empty, and not an error", async (t) => {
   t.ok((await files.available(path)) > 0, "free space is that of the nearest existing folder");
 });
 
-t.test("failures name the requested path and the remedy", async (t) => {
+t.test("a failed write is reported with the requested path", async (t) => {
   const files = createFiles();
   const path = join(await folderFor(t), "none", "a.txt");
   await t.rejects(files.write(path, "x", 0o644), {
@@ -83,7 +86,7 @@ t.test("a full disk is reported as such, and no partial file remains", async (t)
   await t.rejects(files.write(path, "x", 0o644), { code: "IO_FAILED", hint: /read-only/ });
 });
 
-t.test("the digest follows every change, even a change that keeps the size", async (t) => {
+t.test("the digest reflects every change, even one that keeps the size and modification time", async (t) => {
   const path = join(await folderFor(t), "a.txt");
   const files = createFiles();
   await writeFile(path, "one");
@@ -100,7 +103,7 @@ t.test("the digest follows every change, even a change that keeps the size", asy
   t.equal(await files.sha256(path), sha256("sixteen"));
 });
 
-t.test("a file that is read often is read again after it is changed or replaced", async (t) => {
+t.test("a cached file is read again after it is changed or replaced", async (t) => {
   const folder = await folderFor(t);
   const path = join(folder, "ca.pem");
   const files = createFiles();
@@ -118,7 +121,7 @@ t.test("a file that is read often is read again after it is changed or replaced"
   t.equal(await files.readOften(path), undefined);
 });
 
-t.test("a digest is not computed again while the file stays the same, under any of its names", async (t) => {
+t.test("the digest of an unchanged file is cached across all its hard links", async (t) => {
   const folder = await folderFor(t);
   const [path, other] = [join(folder, "a"), join(folder, "b")];
   const files = createFiles();
@@ -167,7 +170,7 @@ const observer = `
   parentPort.postMessage(modes);
 `;
 
-t.test("a folder never has a mode other than the requested mode, whatever the umask", async (t) => {
+t.test("a folder has the requested mode from the moment it appears, regardless of the umask", async (t) => {
   const folder = await folderFor(t);
   const files = createFiles();
   const paths = Array.from({ length: 100 }, (_, index) => join(folder, `${index}`, "below"));
@@ -182,7 +185,7 @@ t.test("a folder never has a mode other than the requested mode, whatever the um
   t.strictSame([...new Set<unknown>(modes)], [0o755]);
 });
 
-t.test("steps that run in parallel create the same parents, and a crash's leftover does no harm", async (t) => {
+t.test("parallel steps can create the same parent folders despite files left by a crash", async (t) => {
   const folder = await folderFor(t);
   const files = createFiles();
   await writeFile(join(folder, ".lib.khw-new"), "half a file");
@@ -192,7 +195,7 @@ t.test("steps that run in parallel create the same parents, and a crash's leftov
   t.strictSame((await readdir(join(folder, "lib", "khw"))).toSorted(), ["one", "three", "two"]);
 });
 
-t.test("a file in a folder's place is named, and not changed", async (t) => {
+t.test("a file in the place of a folder is reported by path and not changed", async (t) => {
   const folder = await folderFor(t);
   const path = join(folder, "a");
   await writeFile(path, "a file");
@@ -203,21 +206,18 @@ t.test("a file in a folder's place is named, and not changed", async (t) => {
   t.strictSame(await readdir(folder), ["a"]);
 });
 
-t.test(
-  "folders are created with their parents; files, links and empty folders are removed, full folders are not",
-  async (t) => {
-    const folder = await folderFor(t);
-    const files = createFiles();
-    const deep = join(folder, "a", "b");
-    await files.mkdir(deep, 0o700);
-    await files.mkdir(deep, 0o755);
-    t.equal((await files.stat(join(folder, "a")))?.mode, 0o700, "a folder in between has the same mode");
-    t.equal((await files.stat(deep))?.mode, 0o700, "an existing folder keeps its mode");
-    await files.write(join(deep, "x"), "", 0o644);
-    await t.rejects(files.remove(deep), { code: "IO_FAILED", message: /not empty/ });
-    await files.rename(join(deep, "x"), join(folder, "y"));
-    await files.remove(deep);
-    await files.remove(join(folder, "y"));
-    t.same(await files.list(folder), ["a"]);
-  },
-);
+t.test("folders are created with their parents, and everything except non-empty folders can be removed", async (t) => {
+  const folder = await folderFor(t);
+  const files = createFiles();
+  const deep = join(folder, "a", "b");
+  await files.mkdir(deep, 0o700);
+  await files.mkdir(deep, 0o755);
+  t.equal((await files.stat(join(folder, "a")))?.mode, 0o700, "a folder in between has the same mode");
+  t.equal((await files.stat(deep))?.mode, 0o700, "an existing folder keeps its mode");
+  await files.write(join(deep, "x"), "", 0o644);
+  await t.rejects(files.remove(deep), { code: "IO_FAILED", message: /not empty/ });
+  await files.rename(join(deep, "x"), join(folder, "y"));
+  await files.remove(deep);
+  await files.remove(join(folder, "y"));
+  t.same(await files.list(folder), ["a"]);
+});

@@ -17,7 +17,7 @@ function stacks(goroutines: number): string[] {
   return Array.from({ length: goroutines }, () => one).flat();
 }
 
-t.test("the line with which a program gave up is kept, whatever follows, for each start", (t) => {
+t.test("the fatal log line of each start is kept regardless of the lines that follow", (t) => {
   const { starts, take } = collectStarts();
   for (const invocation of ["a", "b"]) {
     take({ invocation, message: "Started etcd.service." });
@@ -36,7 +36,7 @@ t.test("the line with which a program gave up is kept, whatever follows, for eac
   t.end();
 });
 
-t.test("stacks and registers are left out", (t) => {
+t.test("stack traces and registers of a crash are omitted", (t) => {
   const { starts, take } = collectStarts();
   for (const message of ["SIGABRT: abort", "PC=0x46a5e1 m=0 sigcode=0", ...stacks(300)])
     take({ invocation: "a", message });

@@ -46,7 +46,7 @@ const controller0 = {
   project: "khw-testbed",
 };
 
-t.test("returns the name and place of the instance", async (t) => {
+t.test("returns the instance's name, addresses, zone, region and project", async (t) => {
   t.same(await ask(t, google()), controller0);
 });
 
@@ -61,7 +61,7 @@ t.test("uses the zone's region if the project has no default region", async (t) 
   t.equal(identity.region, "europe-north1");
 });
 
-t.test("retries after 503 and silence", async (t) => {
+t.test("retries after a 503 and after a timeout", async (t) => {
   let requests = 0;
   const identity = await ask(t, (request, response) => {
     requests += 1;
@@ -72,7 +72,7 @@ t.test("retries after 503 and silence", async (t) => {
   t.same(identity, controller0);
 });
 
-t.test("refuses an impostor that does not send the header, and follows no redirect", async (t) => {
+t.test("refuses a server that does not send Metadata-Flavor and does not follow redirects", async (t) => {
   await t.rejects(
     ask(t, (_, response) => response.end("10.240.0.10")),
     { code: "METADATA_UNAVAILABLE", message: /lacks the header Metadata-Flavor/ },
@@ -101,7 +101,7 @@ for (const [name, garbage] of [
   });
 }
 
-t.test("refuses an endless value", async (t) => {
+t.test("refuses an oversized value", async (t) => {
   await t.rejects(ask(t, google({ "instance/name": "a".repeat(100_000) })), {
     code: "METADATA_UNAVAILABLE",
     message: /longer than 4096 bytes/,

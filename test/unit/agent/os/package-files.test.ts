@@ -23,7 +23,7 @@ async function pack(t: Test, control: string, sums?: string): Promise<string> {
   return deb;
 }
 
-t.test("dpkg-deb reads the facts of a package", async (t) => {
+t.test("dpkg-deb reads the fields of a package", async (t) => {
   const control = "Package: khw-agent\nVersion: 1:0.2.0~rc1-1\nArchitecture: arm64";
   const deb = await pack(t, control, "ab  usr/x\ncd  usr/y with a blank\n");
   t.strictSame(await packages.inspect(deb, never), {
@@ -35,7 +35,7 @@ t.test("dpkg-deb reads the facts of a package", async (t) => {
   t.match(await packages.inspect(await pack(t, control), never), { version: "1:0.2.0~rc1-1", sums: "" });
 });
 
-t.test("the digests of a package equal those that dpkg keeps after its installation", async (t) => {
+t.test("the file digests of a package equal those that dpkg records after installation", async (t) => {
   const deb = await pack(t, "Package: khw-agent\nVersion: 0.2.0\nArchitecture: all", "ab  usr/x\n");
   const { sums } = await packages.inspect(deb, never);
   t.equal(sums, await packages.installedSums("khw-agent"));
@@ -64,7 +64,7 @@ t.test("versions are compared by Debian's rules", async (t) => {
   t.equal(await older("1:0.1.0", "0.9.0"), false);
 });
 
-t.test("apt is allowed to install only the file, and asks no questions", async (t) => {
+t.test("apt can install only the given file and runs non-interactively", async (t) => {
   const command = aptCommand("/x/a.deb", ["--allow-downgrades"]);
   t.strictSame(command.slice(-2), ["install", "/x/a.deb"]);
   t.ok(["--yes", "--no-remove", "--allow-downgrades"].every((option) => command.includes(option)));

@@ -43,7 +43,7 @@ async function serverUntil(t: Test, leftMillis: number) {
 }
 
 t.test(
-  "a server with an expired certificate is alive: the certificate and the server's time are reported",
+  "a server with an expired certificate is reported as unverified with its certificate and its time",
   async (t) => {
     const { url, caPem } = await serverUntil(t, -dayMillis);
     for (const keepAlive of [false, true]) {
@@ -57,7 +57,7 @@ t.test(
   },
 );
 
-t.test("a certificate that expires during a connection is noticed on that connection", async (t) => {
+t.test("a certificate that expires during a kept-alive connection is detected on that connection", async (t) => {
   // On a busy machine, it can take a long time to make keys and certificates.
   const { url, caPem, server, validTo } = await serverUntil(t, 30_000);
   server.keepAliveTimeout = 120_000;
@@ -70,7 +70,7 @@ t.test("a certificate that expires during a connection is noticed on that connec
   t.match(result, { status: 0, failure: "unverified", certificate: { subject: /CN=localhost/ } });
 });
 
-t.test("a server that rejects the caller's certificate is alive, and so is a server without TLS", async (t) => {
+t.test("a server that rejects the client certificate or lacks TLS is reported as rejected or closed", async (t) => {
   const authority = await createAuthority(new Date());
   const { certificate: cert, key } = await issue(authority, { name: "localhost", role: "agent", days: 1 }, new Date());
   const choosy = createTlsServer({ cert, key, ca: authority.certificate, requestCert: true });
@@ -81,7 +81,7 @@ t.test("a server that rejects the caller's certificate is alive, and so is a ser
   t.match(await probes.http(`https://localhost:${await listen(t, plain)}/`, options), { failure: "rejected" });
 });
 
-t.test("how a server without an answer is reported", async (t) => {
+t.test("a server that closes or refuses the connection is reported as such", async (t) => {
   const closing = createServer((socket) => socket.on("error", () => {}).end());
   t.match(await probes.http(`http://127.0.0.1:${await listen(t, closing)}/`, options), { failure: "closed" });
   const babbling = createServer((socket) => socket.on("error", () => {}).end("this is no HTTP\r\n\r\n"));
@@ -89,13 +89,13 @@ t.test("how a server without an answer is reported", async (t) => {
   t.match(await probes.http("http://127.0.0.1:9/", options), { failure: "refused" });
 });
 
-t.test("invalid certificate files, and an address without a route, are the caller's own failures", async (t) => {
+t.test("invalid certificate files and unroutable addresses are reported as the caller's own failures", async (t) => {
   const { url, caPem } = await serverUntil(t, dayMillis);
   t.match(await probes.http(url, { ...options, caPem, certPem: "?", keyPem: "?" }), { failure: "own" });
   t.match(await probes.http("http://255.255.255.255:80/", options), { failure: "own" });
 });
 
-t.test("a probe by a busy process is no evidence", async (t) => {
+t.test("a probe that times out while the agent itself is busy is not counted against the server", async (t) => {
   const silent = createServer(() => {});
   const url = `http://127.0.0.1:${await listen(t, silent)}/`;
   t.match(await probes.http(url, { ...options, timeoutMillis: 100 }), { failure: "silent" });
@@ -105,7 +105,7 @@ t.test("a probe by a busy process is no evidence", async (t) => {
   t.match(await probe, { failure: "own", body: /busy or stopped/ });
 });
 
-t.test("the kernel reports the listener and the number of waiting connections", async (t) => {
+t.test("the number of waiting connections is zero for an idle listener and undefined without a listener", async (t) => {
   const server = createServer(() => {});
   const port = await listen(t, server);
   t.equal(await probes.waiting(port), 0);
@@ -114,7 +114,7 @@ t.test("the kernel reports the listener and the number of waiting connections", 
   t.equal(await probes.waiting(port), undefined);
 });
 
-t.test("the agent's own condition", async (t) => {
+t.test("the self-check reports loopback, event-loop delay and memory", async (t) => {
   const facts = await probes.self(options.signal);
   t.match(facts, { loopback: null });
   t.ok(facts.lateMillis >= 0 && facts.freeBytes > 0 && facts.memoryShare >= 0 && facts.memoryShare <= 1);
@@ -124,7 +124,7 @@ t.test("the agent's own condition", async (t) => {
   await t.rejects(probes.self(AbortSignal.abort(new Error("stop"))), { message: "stop" });
 });
 
-t.test("connections that are not accepted wait", async (t) => {
+t.test("waiting connections are counted while a connection is not yet accepted", async (t) => {
   // This process runs no other code between the kernel's handshake and the check. Therefore the connection has not been
   // accepted yet.
   const server = createServer(() => {});

@@ -12,7 +12,7 @@ import { listening, selfSigned } from "../../../fakes/mirror.ts";
 const probes = createProbes({ now: Date.now });
 const options = { signal: new AbortController().signal, timeoutMillis: 2000 };
 
-t.test("returns the status and the start of the answer, whatever the status is", async (t) => {
+t.test("returns the status and the start of the response body for any status", async (t) => {
   const server = createServer((request, response) => {
     response.writeHead(500);
     response.end(`[-]etcd failed for ${request.headers.host}\n${"x".repeat(100_000)}`);
@@ -24,7 +24,7 @@ t.test("returns the status and the start of the answer, whatever the status is",
   t.equal(body.length, 4096);
 });
 
-t.test("a failed connection, or silence, is a result", async (t) => {
+t.test("a failed connection or a timeout is returned as a result and not thrown", async (t) => {
   const silent = createServer(() => undefined);
   const trickling = createServer((_request, response) => {
     response.writeHead(200);
@@ -55,7 +55,7 @@ t.test("a failed connection, or silence, is a result", async (t) => {
   await t.rejects(probe, reason);
 });
 
-t.test("a connection is kept for the next probe on request, and replaced if the server ended it", async (t) => {
+t.test("a kept-alive connection is reused for the next probe, and replaced if the server closed it", async (t) => {
   const sockets = new Set<Socket>();
   const server = createServer((request, response) => {
     sockets.add(request.socket);
@@ -86,7 +86,7 @@ const server = require("node:https").createServer(workerData, (request, response
 server.on("secureConnection", () => connections++).listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
 `;
 
-t.test("all probes use one connection", async (t) => {
+t.test("all kept-alive probes use the same connection", async (t) => {
   const { cert, key } = await selfSigned(t);
   const worker = new Worker(separate, { eval: true, workerData: { cert, key } });
   t.teardown(() => worker.terminate());

@@ -29,7 +29,7 @@ async function download(t: Test, answer: RequestListener, downloads = createChil
   return { controller, downloads, outcome, said, source, to };
 }
 
-t.test("texts and files come through one process, which ends after the last one", async (t) => {
+t.test("texts and files are downloaded by one process, which exits after the last one", async (t) => {
   const { downloads, outcome, said, source, to } = await download(t, good);
   const { url } = await mirror(t, (_request, response) => void response.end(`${sha256}\n`));
   t.match(await downloads.text({ ...source, mirrors: [url] }), { text: `${sha256}\n` });
@@ -57,7 +57,7 @@ t.test("an abort ends the download with its reason, and nothing remains", async 
   t.same(await readdir(dirname(to)), []);
 });
 
-t.test("a killed downloader is an error, and the next download has a new one", async (t) => {
+t.test("a killed downloader is reported as an error, and the next download starts a new one", async (t) => {
   const before = children();
   const { downloads, outcome, to } = await download(t, (_request, response) => {
     begin(response, 1_000_000, () => {

@@ -29,14 +29,14 @@ function upload(t: Pick<Test, "testdir">, server: StorageServer, content = small
   return storage.upload({ bucket: "b", name, file, size: content.length, signal: never });
 }
 
-t.test("a file is sent in parts, and arrives complete", async (t) => {
+t.test("a file is uploaded completely in parts", async (t) => {
   await using server = await startStorageServer();
   await upload(t, server, large);
   t.ok(server.objects.get("b/kubernetes/s.db")?.equals(large));
   t.equal(server.log.filter((line) => line.startsWith("PUT")).length, 3);
 });
 
-t.test("after an interruption the upload continues at the server's position", async (t) => {
+t.test("an interrupted upload resumes at the server's position", async (t) => {
   await using server = await startStorageServer();
   server.faults.cutAfter = 1_000_000;
   await upload(t, server, large);
@@ -46,7 +46,7 @@ t.test("after an interruption the upload continues at the server's position", as
   t.notMatch(server.log[3], /^PUT bytes 0-/);
 });
 
-t.test("a snapshot is sent only to Google's hosts, and over TLS", async (t) => {
+t.test("a snapshot is uploaded only to Google's hosts and only over TLS", async (t) => {
   await using server = await startStorageServer();
   for (const elsewhere of ["http://192.0.2.1/s", "https://googleapis.com.example/s", "http://www.googleapis.com/s"]) {
     server.faults.elsewhere = elsewhere;
@@ -57,7 +57,7 @@ t.test("a snapshot is sent only to Google's hosts, and over TLS", async (t) => {
   t.notOk(server.log.some((line) => line.startsWith("PUT")));
 });
 
-t.test("a server that never accepts a part is abandoned", async (t) => {
+t.test("an upload fails after six attempts if the server never accepts a part", async (t) => {
   await using server = await startStorageServer();
   server.faults.dead = true;
   await t.rejects(upload(t, server), { code: "IO_FAILED", message: /gs:\/\/b\/kubernetes\/s\.db/ });
@@ -75,13 +75,13 @@ t.test("an existing identical object is kept, and a different one is never repla
   t.equal(server.objects.get("b/kubernetes/s.db")?.toString(), "somebody else's");
 });
 
-t.test("an object that differs after the upload is found", async (t) => {
+t.test("an object that differs after the upload is reported", async (t) => {
   await using server = await startStorageServer();
   server.faults.corrupt = true;
   await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object in the bucket differs/ });
 });
 
-t.test("a refusal is reported with the remedy and without the token, and not retried", async (t) => {
+t.test("a refused upload is reported with the remedy and without the token, and is not retried", async (t) => {
   await using server = await startStorageServer();
   server.faults.refuse = 403;
   const error = toKhwError(
@@ -99,7 +99,7 @@ t.test("a refusal is reported with the remedy and without the token, and not ret
   t.equal(server.log.length, 1);
 });
 
-t.test("an access token comes from the metadata server, and is in no error", async (t) => {
+t.test("the access token is read from the metadata server and never appears in an error", async (t) => {
   const answers = ['{"access_token":"ya29.secret","expires_in":3599}', "not JSON ya29.secret", undefined];
   const metadata = createServer((request, response) => {
     t.equal(request.headers["metadata-flavor"], "Google");

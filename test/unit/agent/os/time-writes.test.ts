@@ -7,7 +7,7 @@ import { listening } from "../../../fakes/mirror.ts";
 
 const signal = AbortSignal.timeout(30_000);
 
-t.test("the given number of writes is timed, in an existing or future folder, and nothing remains", async (t) => {
+t.test("the write test times the given number of writes and leaves no files behind", async (t) => {
   const folder = t.testdir({});
   const times = await writes(join(folder, "not/yet"), { count: 20, signal });
   t.equal(times.length, 20);
@@ -15,7 +15,7 @@ t.test("the given number of writes is timed, in an existing or future folder, an
   t.strictSame(await readdir(folder), []);
 });
 
-t.test("both an accepted and a refused connection are an answer", async (t) => {
+t.test("a round trip is measured for both an accepted and a refused connection", async (t) => {
   const server = createServer();
   const port = await listening(t, server);
   const to = { port, timeoutMillis: 5_000, signal };
@@ -24,7 +24,7 @@ t.test("both an accepted and a refused connection are an answer", async (t) => {
   t.type(await roundTrip("127.0.0.1", to), "number");
 });
 
-t.test("an abort is not an answer", async (t) => {
+t.test("an aborted round trip rejects with the reason of the abort", async (t) => {
   const ended = AbortSignal.abort(new Error("enough"));
   await t.rejects(roundTrip("127.0.0.1", { port: 9, timeoutMillis: 5_000, signal: ended }), { message: "enough" });
 });

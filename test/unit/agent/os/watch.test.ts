@@ -53,7 +53,7 @@ t.test("reports a folder that is missing, appears, disappears, and appears again
   await after(() => writeFile(join(folder, "file"), "content"));
 });
 
-t.test("reports many simultaneous changes like a few, and reports nothing after its end", async (t) => {
+t.test("merges many simultaneous changes into few reports, and reports nothing after it is stopped", async (t) => {
   const { root, after, told, stop } = watching(t, ".");
   await delay(200);
   const before = told();

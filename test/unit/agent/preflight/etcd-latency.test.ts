@@ -5,11 +5,11 @@ import { labDesiredWithEtcd, never } from "../../../fixtures/machine.ts";
 
 const desired = labDesiredWithEtcd();
 
-t.test("a fast disk and near controllers are not reported", async (t) => {
+t.test("a fast disk and nearby controllers produce no finding", async (t) => {
   t.strictSame(await checkLatency(desired, createFakeOs(), never), []);
 });
 
-t.test("the second slowest of a hundred writes counts", async (t) => {
+t.test("disk latency is judged by the second slowest of 100 writes", async (t) => {
   const os = createFakeOs();
   os.writes = [...Array.from({ length: 99 }, () => 9.9), 500];
   t.strictSame(await checkLatency(desired, os, never), []);
@@ -23,7 +23,7 @@ t.test("the second slowest of a hundred writes counts", async (t) => {
   ]);
 });
 
-t.test("each controller that is far away, or does not answer, is reported", async (t) => {
+t.test("each controller that is too distant or does not respond is reported", async (t) => {
   const os = createFakeOs();
   os.distant.set("10.240.0.11", 140);
   os.distant.set("10.240.0.12", undefined);

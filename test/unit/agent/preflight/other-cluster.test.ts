@@ -38,7 +38,7 @@ async function findings(os: FakeOs, desired: DesiredState, kept?: DesiredState):
   return found.map(({ message }) => message);
 }
 
-t.test("a new machine, and a machine with exactly these files, belong to no other cluster", async (t) => {
+t.test("a new machine or a machine with the same CA does not belong to another cluster", async (t) => {
   t.strictSame(await findings(machine({}), wanted()), []);
   const same = machine({
     "/var/lib/kubernetes/ca.pem": ours,
@@ -48,7 +48,7 @@ t.test("a new machine, and a machine with exactly these files, belong to no othe
   t.strictSame(await findings(same, wanted()), [], "certificates other than the CA may change");
 });
 
-t.test("another CA is not overwritten, whether khw or somebody else created it", async (t) => {
+t.test("the CA of another cluster is not overwritten, regardless of who created it", async (t) => {
   const os = machine({ "/var/lib/kubernetes/ca.pem": theirs });
   t.strictSame(await findings(os, wanted()), ["/var/lib/kubernetes/ca.pem is the CA of another cluster"]);
   t.strictSame(await findings(os, wanted(), wanted({ "ca.pem": theirs })), [
@@ -63,26 +63,23 @@ t.test("another CA is not overwritten, whether khw or somebody else created it",
   t.strictSame(await findings(machine({ "/var/lib/kubernetes/ca.pem": "spoilt" }), wanted()), []);
 });
 
-t.test("etcd's own copy counts if khw runs etcd", async (t) => {
+t.test("etcd's copy of the CA is checked only if khw manages etcd", async (t) => {
   const os = machine({ "/etc/etcd/ca.pem": theirs });
   t.strictSame(await findings(os, wanted()), []);
   const managed = labDesiredWithEtcd({ credentials: credentials({ "ca.pem": ours }) });
   t.strictSame(await findings(os, managed), ["/etc/etcd/ca.pem is the CA of another cluster"]);
 });
 
-t.test(
-  "encryption keys are not overwritten with a file that lacks them, unless the agent has a desired state",
-  async (t) => {
-    const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
-    t.strictSame(await findings(os, wanted()), [
-      "the new configuration lacks 1 of the encryption keys in /var/lib/kubernetes/encryption-config.yaml",
-    ]);
-    t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
-    const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };
-    t.strictSame(await findings(os, wanted(more)), [], "an added key removes no other key");
-    const json = machine({
-      "/var/lib/kubernetes/encryption-config.yaml": '{"keys":[{"name":"key1","secret":"b2xk"}]}',
-    });
-    t.match(await findings(json, wanted()), [/lacks 1 of the encryption keys/]);
-  },
-);
+t.test("a file that lacks existing encryption keys is refused unless the agent has a desired state", async (t) => {
+  const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
+  t.strictSame(await findings(os, wanted()), [
+    "the new configuration lacks 1 of the encryption keys in /var/lib/kubernetes/encryption-config.yaml",
+  ]);
+  t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
+  const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };
+  t.strictSame(await findings(os, wanted(more)), [], "an added key removes no other key");
+  const json = machine({
+    "/var/lib/kubernetes/encryption-config.yaml": '{"keys":[{"name":"key1","secret":"b2xk"}]}',
+  });
+  t.match(await findings(json, wanted()), [/lacks 1 of the encryption keys/]);
+});

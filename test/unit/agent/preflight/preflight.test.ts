@@ -21,9 +21,9 @@ async function findings(os: FakeOs, desired = labDesired()): Promise<string[]> {
   return found.map(({ code, message }) => `${code}: ${message}`);
 }
 
-t.test("a new machine has no obstacle", async (t) => t.strictSame(await findings(ready()), []));
+t.test("a suitable new machine has no preflight findings", async (t) => t.strictSame(await findings(ready()), []));
 
-t.test("a machine other than the wanted one", async (t) => {
+t.test("a machine with a different name or address than expected is reported", async (t) => {
   for (const identity of [
     { ...fakeIdentity, name: "controller-1" },
     { ...fakeIdentity, internalIp: "10.240.0.99" },
@@ -35,7 +35,7 @@ t.test("a machine other than the wanted one", async (t) => {
   }
 });
 
-t.test("an API server that would lose members of etcd", async (t) => {
+t.test("an API server that would lose some of its etcd servers is reported", async (t) => {
   const os = ready();
   os.files.put("/etc/systemd/system/kube-apiserver.service", renderKubeApiserver(labDesired()));
   t.strictSame(await findings(os), []);
@@ -53,7 +53,7 @@ t.test("an API server that would lose members of etcd", async (t) => {
   t.strictSame(await findings(os, labDesired({ cluster: elsewhere })), [], "another etcd is a different case");
 });
 
-t.test("a port that another program holds, but not a port that the component itself holds", async (t) => {
+t.test("a port held by another program is reported, but not a port held by the component itself", async (t) => {
   const os = ready();
   os.listeners.set(6443, { pid: 7, name: "haproxy" });
   os.listeners.set(10257, { pid: 8, name: "kube-controller" });
@@ -66,7 +66,7 @@ t.test("a port that another program holds, but not a port that the component its
   ]);
 });
 
-t.test("a disk without space for a release, or for the files of an installed one", async (t) => {
+t.test("a disk without enough space for a release, or for the files of an installed one, is reported", async (t) => {
   const os = ready();
   os.files.free = 699.9 * mebibyte;
   t.strictSame(await findings(os), [
@@ -84,7 +84,7 @@ t.test("a disk without space for a release, or for the files of an installed one
   ]);
 });
 
-t.test("an etcd without a healthy majority, with the reason for each member", async (t) => {
+t.test("an etcd without quorum is reported with the reason for each member", async (t) => {
   const [one = "", two = "", three = ""] = etcd;
   const os = ready();
   os.answers.delete(one);
@@ -122,7 +122,7 @@ t.test("etcd is queried with the API server's own certificate, and never without
   t.strictSame(await findings(createFakeOs(), labDesired({ credentials })), []);
 });
 
-t.test("all obstacles are reported in one run, without any key", async (t) => {
+t.test("all preflight findings are reported in one run and contain no key", async (t) => {
   const os = createFakeOs();
   os.listeners.set(80, { pid: 10, name: "apache2" });
   os.files.free = 0;

@@ -15,7 +15,7 @@ import {
 const version = "v1.21.0";
 const url = (program: string): string => `https://dl.k8s.io/release/${version}/bin/linux/amd64/${program}`;
 
-t.test("a bare machine reports the mirrors' digests, and changes nothing", async (t) => {
+t.test("a bare machine reports the mirrors' digests and changes nothing", async (t) => {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
   const { digests, findings } = await programDigests(labDesiredWithEtcd(), os, never);
@@ -39,7 +39,7 @@ t.test("a bare machine reports the mirrors' digests, and changes nothing", async
   t.strictSame(os.changes(), []);
 });
 
-t.test("a machine that has the release reports its own record, whatever a mirror publishes now", async (t) => {
+t.test("a machine with the release installed reports its recorded digests without asking a mirror", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   os.mirror.clear();
@@ -59,14 +59,14 @@ t.test("a digest in the desired state is not looked up", async (t) => {
   t.strictSame(await programDigests(labDesired({ binaries }), os, never), { digests: [], findings: [] });
 });
 
-t.test("khw's own list is reported without asking a mirror", async (t) => {
+t.test("digests built into khw are reported without asking a mirror", async (t) => {
   const os = labMachine();
   const etcd = { version: "v3.4.15", mirrors: ["https://m"], sha256: {}, strict: false, dedicatedDisk: false };
   const { digests } = await programDigests(labDesired({ etcd }), os, never);
   t.match(digests.at(-1), { program: "etcd", sha256: /^3bd00836/, source: "" });
 });
 
-t.test("a mirror that publishes no digest is a finding of the node, once", async (t) => {
+t.test("a mirror that publishes no digest is reported as one finding of the node", async (t) => {
   const os = labMachine();
   os.mirror.clear();
   const { findings } = await programDigests(labDesiredWithEtcd(), os, never);

@@ -14,7 +14,7 @@ function masked(os: FakeOs, unit: string): FakeOs {
   return { ...os, systemd: { ...os.systemd, unit: unitOf } };
 }
 
-t.test("a masked unit of each component is named, with the command to unmask it", async (t) => {
+t.test("a masked unit of any component is reported with the command to unmask it", async (t) => {
   for (const name of ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"]) {
     const unit = `${name}.service`;
     const found = await text(masked(createFakeOs(), unit));
@@ -23,7 +23,7 @@ t.test("a masked unit of each component is named, with the command to unmask it"
   t.equal(await text(masked(createFakeOs(), "etcd.service")), "", "an external etcd is not managed by khw");
 });
 
-t.test("deleted configuration of nginx is named with its package", async (t) => {
+t.test("a deleted nginx configuration file is reported with its package", async (t) => {
   const os = createFakeOs();
   const stanza = (name: string, file: string): string =>
     `Package: ${name}\nStatus: deinstall ok config-files\nConffiles:\n ${file} 0123456789abcdef\n`;
@@ -36,7 +36,7 @@ t.test("deleted configuration of nginx is named with its package", async (t) => 
   t.equal(await text(os), "");
 });
 
-t.test("a machine without IPv6 needs another default site of nginx", async (t) => {
+t.test("nginx's default site is reported on a machine without IPv6 if it listens on IPv6", async (t) => {
   const site = "/etc/nginx/sites-available/default";
   const dropIn = "/etc/systemd/system/nginx.service.d/families.conf";
   const cases: readonly [path: string, content: string, why: RegExp | undefined][] = [

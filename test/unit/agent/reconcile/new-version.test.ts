@@ -5,7 +5,7 @@ import { createFakeFiles, type FakeFiles } from "../../../fakes/files.ts";
 const folder = "/var/lib/khw-agent";
 const open = (files: FakeFiles, version: string) => openNewVersion({ files, folder, version, log: () => {} });
 
-t.test("a new version changes nothing until it agrees with the machine, even across restarts", async (t) => {
+t.test("a new agent version repairs nothing until it agrees with the machine, even across restarts", async (t) => {
   const files = createFakeFiles(() => 0);
   const first = await open(files, "0.1.0");
   t.equal(first.holdsBack(), false, "no version was there before");
@@ -20,7 +20,7 @@ t.test("a new version changes nothing until it agrees with the machine, even acr
   t.equal((await open(files, "0.2.0")).holdsBack(), false);
 });
 
-t.test("a record that cannot be written is only logged", async (t) => {
+t.test("a version record that cannot be written is only logged", async (t) => {
   const files = createFakeFiles(() => 0);
   files.put(`${folder}/agreed-version`, "0.1.0\n");
   const lines: string[] = [];

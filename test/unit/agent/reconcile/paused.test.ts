@@ -9,7 +9,7 @@ function operation(id: string, state: OperationState): Operation {
   return { id, holder: "admin", startedUnixMillis: 0, state, error: undefined };
 }
 
-t.test("drift is checked if there is a desired state and nothing casts doubt on it", async (t) => {
+t.test("drift is checked if the desired state is known and no other operation has failed", async (t) => {
   for (const [id, state] of [
     ["kept", OperationState.OPERATION_STATE_SUCCEEDED],
     ["kept", OperationState.OPERATION_STATE_FAILED],

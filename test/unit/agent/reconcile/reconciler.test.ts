@@ -130,7 +130,7 @@ t.test("a machine without drift is not changed", async (t) => {
   t.ok(os.files.watched().includes("/etc/systemd/system/multi-user.target.wants"));
 });
 
-t.test("drift is repaired and reported, without restarting services that run correctly", async (t) => {
+t.test("drift is repaired and reported without restarting services that run correctly", async (t) => {
   const { os, told, after } = await kept(t);
   const { mainPid } = await os.systemd.unit("kube-scheduler.service");
   const wanted = os.files.text(schedulerUnit);
@@ -149,7 +149,7 @@ t.test("drift is repaired and reported, without restarting services that run cor
   ]);
 });
 
-t.test("a new version of the agent only reports differences until it agrees with the machine", async (t) => {
+t.test("a new agent version only reports drift until it agrees with the machine", async (t) => {
   const change = (os: FakeOs): void => os.files.put(schedulerUnit, handEdit);
   const { statusStore, newVersion, after, os } = await kept(t, {}, { before: "0.1.0", change });
   t.match(statusStore.read().drift, {
@@ -163,7 +163,7 @@ t.test("a new version of the agent only reports differences until it agrees with
   t.not(os.files.text(schedulerUnit), handEdit);
 });
 
-t.test("a new version that finds no difference repairs later ones", async (t) => {
+t.test("a new agent version that finds no drift at first repairs later drift", async (t) => {
   const { after, os, newVersion } = await kept(t, {}, { before: "0.1.0" });
   t.equal(newVersion.holdsBack(), false);
   await after(() => os.files.put(schedulerUnit, handEdit), standing);
@@ -171,14 +171,14 @@ t.test("a new version that finds no difference repairs later ones", async (t) =>
   t.not(os.files.text(schedulerUnit), handEdit);
 });
 
-t.test("a stopped process is not drift", async (t) => {
+t.test("a crashed component is not reported as drift", async (t) => {
   const { os, told, after } = await kept(t);
   await after(() => os.systemd.crash("kube-scheduler.service", "exit-code"), settled);
   t.strictSame(told, []);
   t.match(await os.systemd.unit("kube-scheduler.service"), { activeState: "failed" });
 });
 
-t.test("drift that khw does not repair is reported once with the remedy, and blocks no other repair", async (t) => {
+t.test("drift that khw cannot repair is reported only once with the remedy and blocks no other repair", async (t) => {
   const { os, told, after, statusStore } = await kept(t);
   const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
   const wanted = os.files.text(schedulerUnit);
@@ -211,29 +211,26 @@ t.test("drift that khw does not repair is reported once with the remedy, and blo
   );
 });
 
-t.test(
-  "if the policy is to report, drift stays, and is reported once when it starts and once when it ends",
-  async (t) => {
-    const { os, told, after, statusStore } = await kept(t, report);
-    const wanted = os.files.text(schedulerUnit) ?? "";
-    await after(() => os.files.put(schedulerUnit, handEdit), standing);
-    await after(() => {}, standing);
-    t.equal(os.files.text(schedulerUnit), handEdit);
-    t.match(statusStore.read().drift.steps, [
-      { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
-      { id: "service/kube-scheduler" },
-    ]);
-    await after(() => os.files.put(schedulerUnit, wanted), settled);
-    const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
-    t.match(unit, [
-      { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
-      { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is in the desired state again" },
-    ]);
-    t.equal(unit.length, 2);
-  },
-);
+t.test("with the report policy, drift is not repaired, and only its start and its end are reported", async (t) => {
+  const { os, told, after, statusStore } = await kept(t, report);
+  const wanted = os.files.text(schedulerUnit) ?? "";
+  await after(() => os.files.put(schedulerUnit, handEdit), standing);
+  await after(() => {}, standing);
+  t.equal(os.files.text(schedulerUnit), handEdit);
+  t.match(statusStore.read().drift.steps, [
+    { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
+    { id: "service/kube-scheduler" },
+  ]);
+  await after(() => os.files.put(schedulerUnit, wanted), settled);
+  const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
+  t.match(unit, [
+    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
+    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is in the desired state again" },
+  ]);
+  t.equal(unit.length, 2);
+});
 
-t.test("a failed repair is reported with its reason, is shown in the status, and waits", async (t) => {
+t.test("a failed repair is reported with its reason, shown in the status, and retried only later", async (t) => {
   const { os, told, after, lines } = await kept(t);
   os.nginxComplaint = "unknown directive";
   const site = "/etc/nginx/sites-available/kubernetes.default.svc.cluster.local";
@@ -256,7 +253,7 @@ t.test("a failed repair is reported with its reason, is shown in the status, and
   await after(() => {}, settled);
 });
 
-t.test("an agent that cannot trust its own view repairs nothing, reports why, and repairs later", async (t) => {
+t.test("an agent that cannot trust its own observations reports why and postpones repairs", async (t) => {
   const { os, after, lines, leases } = await kept(t);
   const sound = os.self;
   const doubts = [
@@ -293,7 +290,7 @@ t.test("an agent that cannot trust its own view repairs nothing, reports why, an
   t.equal(leases.taken, 0);
 });
 
-t.test("a repair that is undone again and again is delayed, and the delay is reported", async (t) => {
+t.test("a repair that is undone repeatedly is delayed, and the delay is reported", async (t) => {
   const { os, told, after } = await kept(t);
   for (let time = 0; time < 3; time++) {
     await after(() => os.files.put(schedulerUnit, handEdit), settled);
@@ -309,7 +306,7 @@ t.test("a repair that is undone again and again is delayed, and the delay is rep
   );
 });
 
-t.test("an API server that needs a restart waits for the other API servers of the cluster", async (t) => {
+t.test("an API server restart waits while another API server of the cluster is restarting", async (t) => {
   const { os, leases, after } = await kept(t);
   const { mainPid } = await os.systemd.unit("kube-apiserver.service");
   const unit = "/etc/systemd/system/kube-apiserver.service";
@@ -331,7 +328,7 @@ t.test("an API server that needs a restart waits for the other API servers of th
   t.equal(leases.taken, 1);
 });
 
-t.test("the check is paused while an operation holds the machine, and runs right afterwards", async (t) => {
+t.test("the drift check pauses while an operation holds the machine and runs immediately afterwards", async (t) => {
   const { os, machineLock, after, drift, told } = await kept(t);
   let free = (): void => {};
   const held = machineLock.lock("admin from 10.240.0.1", () => new Promise<void>((resolve) => (free = resolve)));
@@ -348,7 +345,7 @@ t.test("the check is paused while an operation holds the machine, and runs right
   t.ok(told.some(({ subject }) => subject === "unit/kube-scheduler"));
 });
 
-t.test("the check is paused after an operation other than the kept one has failed, and changes nothing", async (t) => {
+t.test("the drift check pauses after an operation with a different desired state has failed", async (t) => {
   const { os, statusStore, after } = await kept(t);
   const operation = {
     id: "operation-2",
@@ -365,7 +362,7 @@ t.test("the check is paused after an operation other than the kept one has faile
   t.equal(os.files.text(schedulerUnit), handEdit);
 });
 
-t.test("a plan shows the texts that differ, and no secret", async (t) => {
+t.test("a plan shows the text differences but no secrets", async (t) => {
   const { os, reconciler } = await kept(t, report);
   os.files.put(schedulerUnit, handEdit);
   os.files.put("/var/lib/kubernetes/ca-key.pem", "somebody's key", 0o644);

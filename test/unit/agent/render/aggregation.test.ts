@@ -13,7 +13,7 @@ t.test("without the aggregation layer, the API server has the lab's flags", asyn
   );
 });
 
-t.test("the aggregation layer adds flags after the lab's flags", async (t) => {
+t.test("the aggregation layer appends its flags to the lab's flags", async (t) => {
   const flags = kubeApiserverFlags(parseDesiredState(aggregated));
   t.strictSame(flags.slice(0, lab.length), lab);
   t.strictSame(flags.slice(lab.length), [
@@ -28,7 +28,7 @@ t.test("the aggregation layer adds flags after the lab's flags", async (t) => {
   ]);
 });
 
-t.test("a flag of khw.yaml takes precedence", async (t) => {
+t.test("a flag in khw.yaml overrides the aggregation layer's flag", async (t) => {
   const overrides = { set: { "requestheader-allowed-names": "other" }, remove: ["enable-aggregator-routing"] };
   const flags = new Map(
     kubeApiserverFlags(parseDesiredState({ ...aggregated, flags: { "kube-apiserver": overrides } })),

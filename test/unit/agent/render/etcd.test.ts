@@ -36,14 +36,14 @@ WantedBy=multi-user.target
 
 const desired = labDesiredWithEtcd({ node: "controller-1" });
 
-t.test("etcd.service is lab 07's, byte for byte", async (t) => t.equal(renderEtcd(desired), lab07));
+t.test("etcd.service is byte-for-byte identical to lab 07", async (t) => t.equal(renderEtcd(desired), lab07));
 
-t.test("its process has exactly the arguments of its unit", async (t) => {
+t.test("the expected etcd command has exactly the arguments of the unit", async (t) => {
   const start = lab07.slice(lab07.indexOf("ExecStart=") + "ExecStart=".length, lab07.indexOf("\nRestart="));
   t.strictSame(etcdCommand(desired), start.replaceAll("\\\n", " ").split(/\s+/));
 });
 
-t.test("the guard is a condition that the drop-in of a join removes", async (t) => {
+t.test("the guard drop-in requires etcd's data, and the join drop-in removes that condition", async (t) => {
   t.equal(renderEtcdGuard(), "[Unit]\nConditionPathExists=/var/lib/etcd/member\n");
   const join = renderEtcdJoin(desired, new Map([["a", "https://192.0.2.1:2380"]]));
   t.match(join, "[Unit]\nConditionPathExists=\n\n[Service]\nType=exec\nExecStart=\nExecStart=/usr/local/bin/etcd \\\n");

@@ -12,7 +12,7 @@ function flagsOf(unit: string): string[] {
   return unit.split("\n").filter((line) => line.startsWith("  --"));
 }
 
-t.test("the three units are the lab's, flag for flag and byte for byte, on each controller", async (t) => {
+t.test("the three units are byte-for-byte identical to the lab's on each controller", async (t) => {
   for (const { name, internalIp } of controllers) {
     const desired = parseDesiredState(labState({ node: name }));
     const variables = { INTERNAL_IP: internalIp, KUBERNETES_PUBLIC_ADDRESS: publicAddress };
@@ -29,12 +29,12 @@ t.test("the three units are the lab's, flag for flag and byte for byte, on each 
   }
 });
 
-t.test("kube-scheduler.yaml is the lab's", async (t) => {
+t.test("kube-scheduler.yaml is identical to the lab's", async (t) => {
   const text = renderSchedulerConfig(parseDesiredState(labState()));
   t.equal(text, labFile("/etc/kubernetes/config/kube-scheduler.yaml"));
 });
 
-t.test("nginx's site is the lab's with exactly the verification added", async (t) => {
+t.test("nginx's site differs from the lab's only in the added upstream verification", async (t) => {
   const expected = labFile("kubernetes.default.svc.cluster.local").split("\n");
   const lines = renderNginxSite({ drained: false }).split("\n");
   const added = lines.filter((line) => !expected.includes(line));
@@ -48,7 +48,7 @@ t.test("nginx's site is the lab's with exactly the verification added", async (t
   );
 });
 
-t.test("values that differ between clusters follow the desired state", async (t) => {
+t.test("cluster-specific flag values are taken from the desired state", async (t) => {
   const cluster = {
     name: "blue",
     publicAddress: "198.51.100.7",
@@ -73,7 +73,7 @@ t.test("values that differ between clusters follow the desired state", async (t)
   t.match(manager, "--service-cluster-ip-range=10.96.0.0/16 ");
 });
 
-t.test("khw.yaml's flags replace the lab's in place, are added in order of name, or are removed", async (t) => {
+t.test("flags in khw.yaml replace lab flags in place, are added sorted by name, or are removed", async (t) => {
   const lab = flagsOf(renderKubeApiserver(parseDesiredState(labState()))).map((line) => line.replace(/ \\$/, ""));
   const flags = {
     "kube-apiserver": {
@@ -99,7 +99,7 @@ t.test("khw.yaml's flags replace the lab's in place, are added in order of name,
   );
 });
 
-t.test("a component may have no flags at all", async (t) => {
+t.test("a component without any flags is rendered correctly", async (t) => {
   const flags = { "kube-scheduler": { set: {}, remove: ["config", "v"] } };
   t.match(
     renderKubeScheduler(parseDesiredState(labState({ flags }))),
@@ -107,7 +107,7 @@ t.test("a component may have no flags at all", async (t) => {
   );
 });
 
-t.test("later releases get the scheduler config that they support, and no flag that they removed", async (t) => {
+t.test("later releases get a scheduler config version that they support and no removed flag", async (t) => {
   const apiVersions = Object.fromEntries(
     Array.from({ length: 18 }, (_, index) => {
       const desired = parseDesiredState(labState({ kubernetesVersion: `v1.${20 + index}.3` }));
@@ -126,17 +126,17 @@ t.test("later releases get the scheduler config that they support, and no flag t
   });
 });
 
-t.test("a removed flag can still be configured", async (t) => {
+t.test("a flag that khw omits for newer releases can still be set in khw.yaml", async (t) => {
   const flags = { "kube-apiserver": { set: { "apiserver-count": "5" }, remove: [] } };
   const desired = parseDesiredState(labState({ kubernetesVersion: "v1.30.0", flags }));
   t.match(renderKubeApiserver(desired), "\n  --v=2 \\\n  --apiserver-count=5\nRestart=");
 });
 
-t.test("the drop-in has the digest of the inputs", async (t) => {
+t.test("the inputs drop-in contains the digest of the inputs", async (t) => {
   t.equal(renderInputsDropIn("ab12"), "[Service]\nType=exec\nTimeoutStopSec=15\nEnvironment=KHW_INPUTS=sha256:ab12\n");
 });
 
-t.test("at each start, the drop-in records the files that the service reads", async (t) => {
+t.test("the inputs drop-in records the digests of the files that the service reads at each start", async (t) => {
   const record = { files: ["/etc/a.service", "/var/lib/b.pem"], folder: "khw/a", file: "started-from" };
   t.equal(
     renderInputsDropIn("ab12", { record }).split("\n").slice(4).join("\n"),

@@ -54,7 +54,7 @@ async function isUntouched({ files, systemd }: FakeOs): Promise<boolean> {
   return activeState === "active" && (await files.stat("/var/lib/kubernetes/ca.pem")) !== undefined;
 }
 
-t.test("a reset undoes everything, restarts the agent, and the next start clears the agent's state", async (t) => {
+t.test("a reset undoes everything and restarts the agent, which then clears its state", async (t) => {
   const os = await controller(t);
   os.files.put(`${folder}/snapshots/a.db`, "snapshot");
   os.files.put(`${folder}/packages/kept.deb`, "package");
@@ -78,7 +78,7 @@ t.test("a reset undoes everything, restarts the agent, and the next start clears
   t.strictSame(again.restarts, []);
 });
 
-t.test("--purge clears the snapshots and the history, too", async (t) => {
+t.test("--purge also clears the snapshots and the history", async (t) => {
   const os = await controller(t);
   os.files.put(`${folder}/snapshots/a.db`, "snapshot");
   const { resetter, history } = await open(os);
@@ -88,7 +88,7 @@ t.test("--purge clears the snapshots and the history, too", async (t) => {
   t.strictSame(await os.files.list(folder), []);
 });
 
-t.test("a folder that others can use is not cleared", async (t) => {
+t.test("a state folder that is accessible to other users is not cleared", async (t) => {
   const os = await controller(t);
   await (await open(os)).resetter.reset(request, "alice");
   await os.files.chmod(folder, 0o755);
@@ -116,7 +116,7 @@ t.test("a request for another machine or another cluster changes nothing", async
   await resetter.reset({ ...request, caPem: pem("AAAA") }, "alice");
 });
 
-t.test("a check changes nothing", async (t) => {
+t.test("a reset with checkOnly changes nothing", async (t) => {
   const os = await controller(t);
   const { resetter, machineLock } = await open(os);
   t.strictSame(await resetter.reset({ ...request, checkOnly: true }, "alice"), { changes: [], left: [] });
@@ -125,7 +125,7 @@ t.test("a check changes nothing", async (t) => {
   await t.rejects(resetter.reset({ ...request, checkOnly: true, node: "controller-1" }, "alice"));
 });
 
-t.test("a reset that would cost etcd its quorum is refused with the numbers", async (t) => {
+t.test("a reset that would cost etcd its quorum is refused with the member counts", async (t) => {
   const os = await controller(t);
   os.etcd.up.delete("10.240.0.12");
   const { resetter, machineLock } = await open(os);
@@ -140,7 +140,7 @@ t.test("a reset that would cost etcd its quorum is refused with the numbers", as
   t.notOk(await isUntouched(os));
 });
 
-t.test("a machine that is no member any more can be reset, even if the others have no quorum to spare", async (t) => {
+t.test("a machine that is no longer an etcd member can be reset even if the others lack quorum", async (t) => {
   const os = await controller(t);
   os.etcd.members.splice(0, 1);
   os.etcd.up.delete("10.240.0.12");
@@ -148,7 +148,7 @@ t.test("a machine that is no member any more can be reset, even if the others ha
   t.notOk(await isUntouched(os));
 });
 
-t.test("an interrupted reset holds the machine until the same command has finished it", async (t) => {
+t.test("an interrupted reset keeps the machine locked until the same command completes it", async (t) => {
   const os = await controller(t);
   const broken = { ...os.largeFiles, removeTree: async () => Promise.reject(new KhwError("IO_FAILED", "it failed")) };
   const first = await open({ ...os, largeFiles: broken });
@@ -167,7 +167,7 @@ t.test("an interrupted reset holds the machine until the same command has finish
   t.match(found, { holder: "alice", ownsEtcd: true, undone: true });
 });
 
-t.test("a reset during an operation is refused, and a second call waits for the running reset", async (t) => {
+t.test("a reset is refused during another operation, and concurrent reset calls share one reset", async (t) => {
   const os = await controller(t);
   const { resetter, machineLock, restarts } = await open(os);
   const work = Promise.withResolvers<void>();
@@ -181,7 +181,7 @@ t.test("a reset during an operation is refused, and a second call waits for the 
   t.strictSame(restarts, ["the machine was reset"]);
 });
 
-t.test("the agent's package is removed only after a reset", async (t) => {
+t.test("the agent's package can be removed only after a reset", async (t) => {
   const os = await controller(t);
   const { resetter } = await open(os);
   await t.rejects(resetter.uninstall({ purge: false }), {

@@ -75,7 +75,7 @@ function labDesiredWithEtcdWire() {
 }
 
 for (const [title, states] of clusters) {
-  t.test(`a reset leaves the machine as before the bootstrap: ${title}`, async (t) => {
+  t.test(`a reset restores the machine's state from before the bootstrap: ${title}`, async (t) => {
     const os = await packagedMachine();
     release(os, "v1.22.0");
     const before = await listMachine(os, others);
@@ -100,7 +100,7 @@ t.test("a machine without traces of khw is not changed", async (t) => {
   t.strictSame(await planAll(resetSteps(all), os), {});
 });
 
-t.test("the clients of the API server stop first, and etcd stops last", async (t) => {
+t.test("a reset stops the API server's clients first and etcd last", async (t) => {
   const os = await packagedMachine();
   await setUp(t, os, labDesiredWithEtcd());
   const count = os.systemd.changes.length;
@@ -116,7 +116,7 @@ t.test("the clients of the API server stop first, and etcd stops last", async (t
   );
 });
 
-t.test("an etcd that khw does not manage stays, and so do logs without --purge", async (t) => {
+t.test("a reset keeps an etcd that khw does not manage, and keeps logs without --purge", async (t) => {
   const os = await packagedMachine();
   for (const [path, text] of [
     ["/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/local/bin/etcd\n"],
@@ -145,7 +145,7 @@ t.test("an nginx that was installed before khw keeps running without khw's site"
   t.ok(os.systemd.changes.at(-1)?.includes("nginx") || os.systemd.changes.includes("reload nginx.service"));
 });
 
-t.test("nginx stays if another site uses it, and the reset says so", async (t) => {
+t.test("a reset keeps nginx if another site uses it and reports the reason", async (t) => {
   const os = await packagedMachine();
   await setUp(t, os, labDesired());
   os.files.put("/etc/nginx/sites-enabled/shop", "server {}");
@@ -159,7 +159,7 @@ t.test("nginx stays if another site uses it, and the reset says so", async (t) =
   t.equal(await os.files.stat("/etc/nginx/sites-enabled/kubernetes.default.svc.cluster.local"), undefined);
 });
 
-t.test("a page that was changed stays, and so does a folder that existed before", async (t) => {
+t.test("a reset keeps a modified nginx page and a folder that existed before khw", async (t) => {
   const os = await packagedMachine();
   await os.files.mkdir("/var/www", 0o755);
   await setUp(t, os, labDesired());
@@ -174,7 +174,7 @@ t.test("a page that was changed stays, and so does a folder that existed before"
 });
 
 t.test(
-  "files of others stay: a drop-in, a file in etcd's folder, and the mount point of a dedicated disk",
+  "a reset keeps foreign drop-ins, foreign files in etcd's folder, and a dedicated disk's mount point",
   async (t) => {
     const os = await packagedMachine();
     await setUp(t, os, labDesiredWithEtcd());

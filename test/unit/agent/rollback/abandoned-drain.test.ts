@@ -3,22 +3,19 @@ import t from "tap";
 import { DrainReason } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { older, newer, rollingUpdate, scene, crashWhenNewer, type Scene } from "../../../fixtures/rollback-scene.ts";
 
-t.test(
-  "after a rollback the agent undrains a node that a rolling update drained, if the client does not",
-  async (t) => {
-    const { os, node, apply } = await scene(t);
-    const undrained = Promise.withResolvers<void>();
-    node.statusStore.listen(({ maintenance }) => {
-      if (maintenance?.drained === false) undrained.resolve();
-    });
-    await node.maintenance.set({ drained: true, holder: "alice", reason: rollingUpdate });
-    os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
-    crashWhenNewer(os, "kube-apiserver");
-    t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
-    await undrained.promise;
-    t.match(node.maintenance.current(), { drained: false, holder: "the agent, after its rollback" });
-  },
-);
+t.test("after a rollback, the agent undrains a node drained by a rolling update if the client does not", async (t) => {
+  const { os, node, apply } = await scene(t);
+  const undrained = Promise.withResolvers<void>();
+  node.statusStore.listen(({ maintenance }) => {
+    if (maintenance?.drained === false) undrained.resolve();
+  });
+  await node.maintenance.set({ drained: true, holder: "alice", reason: rollingUpdate });
+  os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
+  crashWhenNewer(os, "kube-apiserver");
+  t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
+  await undrained.promise;
+  t.match(node.maintenance.current(), { drained: false, holder: "the agent, after its rollback" });
+});
 
 t.test("an agent that restarts after a rollback still undrains the node", async (t) => {
   const { os, node, apply, ending } = await scene(t);
@@ -41,34 +38,37 @@ t.test("an agent that restarts after a rollback still undrains the node", async 
   t.notOk(again.maintenance.current().drained);
 });
 
-t.test("while a node is abandoned, another drain or another operation keeps it drained", async (t) => {
-  const drain = { drained: true, holder: "bob", reason: rollingUpdate };
-  const others: readonly ((scene: Scene) => Promise<unknown>)[] = [
-    ({ node }) => node.maintenance.set(drain),
-    ({ node }) => node.maintenance.set({ ...drain, reason: DrainReason.DRAIN_REASON_PERSON }),
-    ({ apply }) => apply(older),
-  ];
-  for (const other of others) {
-    const made = await scene(t);
-    const { os, node, apply } = made;
-    await node.maintenance.set({ drained: true, holder: "alice", reason: rollingUpdate });
-    os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
-    crashWhenNewer(os, "kube-apiserver");
-    const minute = Promise.withResolvers<void>();
-    const waits: Promise<void>[] = [];
-    Object.assign(os.clock, {
-      delay: (millis: number) => {
-        if (millis !== 60_000) return Promise.resolve();
-        waits.push(minute.promise);
-        return minute.promise;
-      },
-    });
-    t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
-    t.equal(waits.length, 1, "the agent waits for the client");
-    await other(made);
-    minute.resolve();
-    await setImmediate();
-    await node.operations.idle();
-    t.match(node.maintenance.current(), { drained: true });
-  }
-});
+t.test(
+  "a node abandoned by its client stays drained if another drain or operation starts before the agent undrains it",
+  async (t) => {
+    const drain = { drained: true, holder: "bob", reason: rollingUpdate };
+    const others: readonly ((scene: Scene) => Promise<unknown>)[] = [
+      ({ node }) => node.maintenance.set(drain),
+      ({ node }) => node.maintenance.set({ ...drain, reason: DrainReason.DRAIN_REASON_PERSON }),
+      ({ apply }) => apply(older),
+    ];
+    for (const other of others) {
+      const made = await scene(t);
+      const { os, node, apply } = made;
+      await node.maintenance.set({ drained: true, holder: "alice", reason: rollingUpdate });
+      os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
+      crashWhenNewer(os, "kube-apiserver");
+      const minute = Promise.withResolvers<void>();
+      const waits: Promise<void>[] = [];
+      Object.assign(os.clock, {
+        delay: (millis: number) => {
+          if (millis !== 60_000) return Promise.resolve();
+          waits.push(minute.promise);
+          return minute.promise;
+        },
+      });
+      t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
+      t.equal(waits.length, 1, "the agent waits for the client");
+      await other(made);
+      minute.resolve();
+      await setImmediate();
+      await node.operations.idle();
+      t.match(node.maintenance.current(), { drained: true });
+    }
+  },
+);

@@ -26,7 +26,7 @@ const withEtcd = (version: string, kubernetesVersion = "v1.21.0") => {
   return { ...state, etcd: { ...state.etcd, version } };
 };
 
-t.test("etcd is rolled back with the node if its cluster version is the old one", async (t) => {
+t.test("etcd is rolled back with the node if the etcd cluster version is still the old one", async (t) => {
   const { os, apply, runs } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });
   clusterVersion(os, "3.4.0");
   crashWhenNewer(os, "kube-apiserver");
@@ -37,7 +37,7 @@ t.test("etcd is rolled back with the node if its cluster version is the old one"
   t.strictSame(order, ["restart etcd.service", "stop etcd.service", "start etcd.service"]);
 });
 
-t.test("etcd is not rolled back if its cluster version is the new one, or unknown", async (t) => {
+t.test("etcd is not rolled back if the etcd cluster version is the new one or unknown", async (t) => {
   for (const [version, why] of [
     ["3.5.0", /the cluster version of etcd is already 3\.5\.0/],
     [undefined, /only 0 of 3 etcd members report the cluster version/],
@@ -52,7 +52,7 @@ t.test("etcd is not rolled back if its cluster version is the new one, or unknow
   }
 });
 
-t.test("a cluster version that changes while the newer etcd stops keeps the newer one", async (t) => {
+t.test("if the cluster version changes while the newer etcd stops, the newer etcd is kept", async (t) => {
   const { os, apply, runs } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });
   clusterVersion(os, "3.4.0");
   crashWhenNewer(os, "kube-apiserver");
@@ -69,7 +69,7 @@ t.test("a cluster version that changes while the newer etcd stops keeps the newe
   t.match(await os.systemd.unit("etcd.service"), { activeState: "active" });
 });
 
-t.test("etcd is not stopped for a rollback while the other members have no quorum", async (t) => {
+t.test("a rollback does not stop etcd if the other members have no quorum", async (t) => {
   const { os, apply, runs } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });
   clusterVersion(os, "3.4.0");
   crashWhenNewer(os, "kube-apiserver");

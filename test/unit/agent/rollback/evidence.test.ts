@@ -11,7 +11,7 @@ import {
   answerWhenNewer,
 } from "../../../fixtures/rollback-scene.ts";
 
-t.test("an agent that cannot trust its own view does not go back, and says so", async (t) => {
+t.test("an agent that cannot reach its own loopback address does not roll back, and the error says why", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   os.self = { ...os.self, loopback: "connect ETIMEDOUT" };
@@ -23,7 +23,7 @@ t.test("an agent that cannot trust its own view does not go back, and says so", 
   t.ok(isNewer(os));
 });
 
-t.test("a failed TLS handshake is no evidence: the agent's clock may be wrong", async (t) => {
+t.test("a failed TLS handshake does not cause a rollback, because the agent's clock may be wrong", async (t) => {
   for (const failure of ["unverified", "rejected", "closed", "own"] as const) {
     const { os, apply } = await scene(t);
     answerWhenNewer(os, { status: 0, body: "certificate is not yet valid", failure });
@@ -37,7 +37,7 @@ t.test("a failed TLS handshake is no evidence: the agent's clock may be wrong", 
   }
 });
 
-t.test("a component that has become healthy in the meantime is left alone", async (t) => {
+t.test("a component that has become healthy again is not rolled back", async (t) => {
   const { os, apply } = await scene(t);
   const usual = new Map(os.answers);
   answerWhenNewer(os, { status: 500, body: "" });
@@ -48,7 +48,7 @@ t.test("a component that has become healthy in the meantime is left alone", asyn
   t.match(operation, { rolledBack: undefined, error: { code: "NOT_READY", hint: /it is healthy now/ } });
 });
 
-t.test("without a server of etcd that answers verifiably, an API server that crashes is no evidence", async (t) => {
+t.test("a crashing API server causes no rollback if no etcd server can be verified as healthy", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   for (const server of etcdServers) {

@@ -7,7 +7,7 @@ import { labDesired } from "../../../fixtures/machine.ts";
 import { allFiles, mortal } from "../../../fixtures/mortal.ts";
 import { older, newer, scene, isNewer, crashWhenNewer } from "../../../fixtures/rollback-scene.ts";
 
-t.test("an operation that a stopping agent interrupts is not rolled back", async (t) => {
+t.test("an operation interrupted by the agent's shutdown is not rolled back", async (t) => {
   const { os, apply, ending } = await scene(t);
   os.systemd.failing.get = (name) => {
     if (name !== "kube-apiserver.service" || !isNewer(os)) return undefined;
@@ -19,7 +19,7 @@ t.test("an operation that a stopping agent interrupts is not rolled back", async
   t.match(operation, { rolledBack: undefined });
 });
 
-t.test("an operation that a stopping agent interrupted is rolled back if the same command fails again", async (t) => {
+t.test("an operation interrupted by the agent's shutdown is rolled back if a rerun of the command fails", async (t) => {
   const id = randomUUID();
   const begin = async (t: Test) => {
     const { os, apply, ending } = await scene(t);
@@ -43,7 +43,7 @@ t.test("an operation that a stopping agent interrupted is rolled back if the sam
 });
 
 t.test(
-  "if the agent is killed at any point of a change and its rollback, the same command ends with the same files",
+  "if the agent is killed at any point of a change or its rollback, a rerun produces the same files",
   async (t) => {
     const id = randomUUID();
     const begin = async (last: number) => {

@@ -15,7 +15,7 @@ import {
   answerWhenNewer,
 } from "../../../fixtures/rollback-scene.ts";
 
-t.test("an API server that crashes in its new release is rolled back to the old release", async (t) => {
+t.test("an API server that crashes after an upgrade is rolled back to the old release", async (t) => {
   const { os, node, apply, runs } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   const { operation, kinds, events } = await apply(newer);
@@ -58,7 +58,7 @@ t.test("a failed download changes nothing, and nothing is rolled back", async (t
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("from the state that the agent keeps, there is no other state to roll back to", async (t) => {
+t.test("a failed apply of the recorded state is not rolled back, because no other state is recorded", async (t) => {
   const { os, apply } = await scene(t);
   await os.systemd.stop("kube-apiserver.service", new AbortController().signal);
   os.systemd.failing.set("kube-apiserver.service", "exit-code");
@@ -67,13 +67,13 @@ t.test("from the state that the agent keeps, there is no other state to roll bac
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("a new machine has no state to roll back to", async (t) => {
+t.test("a failed apply on a new machine is not rolled back, because no earlier state is recorded", async (t) => {
   const { os, apply } = await scene(t, { kept: null });
   crashWhenNewer(os, "kube-apiserver");
   t.match(await apply(newer), { operation: { error: { code: "SERVICE_FAILED" }, rolledBack: undefined } });
 });
 
-t.test("a machine whose kept state cannot be read is not rolled back", async (t) => {
+t.test("a machine is not rolled back if its recorded state cannot be read", async (t) => {
   const { os, ending } = await scene(t);
   ending.abort();
   os.files.put("/var/lib/khw-agent/target", "");
@@ -95,7 +95,7 @@ t.test("a machine that was not healthy before the change is not rolled back, and
   t.ok(isNewer(os));
 });
 
-t.test("with no_rollback, the machine stays as it is", async (t) => {
+t.test("with no_rollback, a failed change is left in place", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   const { operation, kinds } = await apply(newer, { noRollback: true });
@@ -120,18 +120,21 @@ t.test("if the rollback fails too, the error says why", async (t) => {
   t.strictSame(node.keptState.current()?.desired, older);
 });
 
-t.test("changed flags are rolled back without a stop, because the release stays the same", async (t) => {
-  const { os, apply } = await scene(t);
-  const flags = { "kube-scheduler": { set: { v: "4" }, remove: [] } };
-  const changed = (): boolean =>
-    os.files.text("/etc/systemd/system/kube-scheduler.service")?.includes("--v=4") === true;
-  crashWhen(os, "kube-scheduler", changed);
-  t.match(await apply(labDesired({ flags })), { operation: { rolledBack: { error: undefined } } });
-  t.notOk(changed());
-  t.notOk(os.systemd.changes.some((change) => change.startsWith("stop kube-")));
-});
+t.test(
+  "changed flags are rolled back without stopping the components first, because the release stays the same",
+  async (t) => {
+    const { os, apply } = await scene(t);
+    const flags = { "kube-scheduler": { set: { v: "4" }, remove: [] } };
+    const changed = (): boolean =>
+      os.files.text("/etc/systemd/system/kube-scheduler.service")?.includes("--v=4") === true;
+    crashWhen(os, "kube-scheduler", changed);
+    t.match(await apply(labDesired({ flags })), { operation: { rolledBack: { error: undefined } } });
+    t.notOk(changed());
+    t.notOk(os.systemd.changes.some((change) => change.startsWith("stop kube-")));
+  },
+);
 
-t.test("files that all controllers share are not rolled back on one of them", async (t) => {
+t.test("files shared by all controllers are not rolled back on a single controller", async (t) => {
   const credentials = labState().credentials;
   const changed = (wanted: string) =>
     credentials.map(({ name, ...rest }) => {
@@ -175,7 +178,7 @@ t.test("a certificate that belongs only to the node is rolled back", async (t) =
   t.equal(os.files.text("/var/lib/kubernetes/kubernetes.pem"), before);
 });
 
-t.test("on a full disk nothing goes back, and the reason is reported", async (t) => {
+t.test("with a full disk, nothing is rolled back and the reason is reported", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   os.files.free = 1024 * 1024;
@@ -200,7 +203,7 @@ t.test("nothing is rolled back if the record of the rollback cannot be written",
   t.notOk(kinds.includes("rollbackStarted"));
 });
 
-t.test("deleted programs of the previous release are downloaded before anything stops", async (t) => {
+t.test("deleted programs of the previous release are downloaded again before anything is stopped", async (t) => {
   for (const there of [true, false]) {
     const { os, apply, runs } = await scene(t);
     crashWhenNewer(os, "kube-scheduler");

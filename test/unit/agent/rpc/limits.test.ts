@@ -19,7 +19,7 @@ const few: ConnectionBounds = {
 const socket = (name: string, destroyed: string[]) => ({ destroy: () => destroyed.push(name) });
 
 t.test(
-  "with too many handshakes, the oldest one is closed: first from the same address, then from any address",
+  "with too many handshakes, the oldest one from the same address is closed first, then the oldest overall",
   (t) => {
     const destroyed: string[] = [];
     const limits = limitConnections(few, () => 0);
@@ -34,7 +34,7 @@ t.test(
   },
 );
 
-t.test("an address with too many handshakes waits, and another does not", (t) => {
+t.test("an address that starts too many handshakes is refused for a while, and other addresses are not", (t) => {
   let now = 0;
   const limits = limitConnections(few, () => now);
   const begin = (address: string): boolean => {
@@ -95,7 +95,7 @@ t.test("calls are counted by caller, by method and in total", (t) => {
   t.end();
 });
 
-t.test("refusals are one line, then a count per minute; many addresses are one line", async (t) => {
+t.test("repeated refusals are logged once and then counted per minute, and many addresses share a line", async (t) => {
   const lines: string[] = [];
   const refused = countRefusedPeers((line) => lines.push(line));
   for (let time = 0; time < 1_000; time++) refused.add("192.0.2.1", "no certificate");
@@ -112,7 +112,7 @@ t.test("refusals are one line, then a count per minute; many addresses are one l
   t.match(lines.at(-1), /^refused 47\d\d more connections from other addresses within a minute/);
 });
 
-t.test("a refusal arrives complete, and no other error is mistaken for one", (t) => {
+t.test("a refusal reaches the caller complete, and no other error is mistaken for a refusal", (t) => {
   const error = new KhwError("UNAUTHENTICATED", "the caller presents\n no certificate", { hint: "pki issue" });
   t.match(decodeRefusal(encodeRefusal(error)), {
     code: "UNAUTHENTICATED",

@@ -6,7 +6,7 @@ import { digest, labDesired } from "../../../fixtures/machine.ts";
 
 const folder = "/var/lib/khw-agent";
 
-t.test("the desired state of an operation exists after a restart, complete, and for root only", async (t) => {
+t.test("the desired state of an operation survives a restart unchanged, in a file only root can read", async (t) => {
   const { files } = createFakeOs();
   const first = await openKeptState(files, { folder });
   t.equal(first.current(), undefined);
@@ -22,7 +22,7 @@ t.test("the desired state of an operation exists after a restart, complete, and 
   t.same(JSON.parse(JSON.stringify(kept)), JSON.parse(JSON.stringify(desired)));
 });
 
-t.test("an unreadable record counts as absent, is reported without its content, and is kept aside", async (t) => {
+t.test("an unreadable record counts as missing, is reported without its content, and is set aside", async (t) => {
   for (const content of ["a secret that is no record", ""]) {
     const { files } = createFakeOs();
     files.put(`${folder}/target`, content);

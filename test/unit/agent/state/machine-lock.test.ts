@@ -13,7 +13,7 @@ function gate() {
   return { open, passed };
 }
 
-t.test("one operation holds the machine; another is refused with the holder's name and start time", async (t) => {
+t.test("while an operation holds the lock, another is refused with the holder's name and start time", async (t) => {
   const { own } = machineLock();
   let frees = 0;
   own.whenFree(() => frees++);
@@ -29,7 +29,7 @@ t.test("one operation holds the machine; another is refused with the holder's na
 });
 
 t.test(
-  "the agent's own work runs one after the other, yields to an operation, and does not start during one",
+  "the agent's own tasks run one at a time, yield to an operation, and never start during an operation",
   async (t) => {
     const { own } = machineLock();
     const order: string[] = [];
@@ -48,12 +48,15 @@ t.test(
   },
 );
 
-t.test("its failure goes to its own caller, not to the next", async (t) => {
-  const { own, ending } = machineLock();
-  const failing = own.whenIdle(async () => Promise.reject(new Error("disk full")));
-  const next = own.whenIdle(async () => 7);
-  await t.rejects(failing, { message: "disk full" });
-  t.equal(await next, 7);
-  ending.abort();
-  t.equal(await own.whenIdle(async () => 7), undefined);
-});
+t.test(
+  "a failure of the agent's own task is reported only to its caller and does not affect the next task",
+  async (t) => {
+    const { own, ending } = machineLock();
+    const failing = own.whenIdle(async () => Promise.reject(new Error("disk full")));
+    const next = own.whenIdle(async () => 7);
+    await t.rejects(failing, { message: "disk full" });
+    t.equal(await next, 7);
+    ending.abort();
+    t.equal(await own.whenIdle(async () => 7), undefined);
+  },
+);

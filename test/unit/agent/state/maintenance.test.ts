@@ -29,7 +29,7 @@ async function open(os: FakeOs, apply: () => Promise<void> = async () => {}) {
   return { maintenance, statusStore, told, machineLock };
 }
 
-t.test("a drain is stored on disk, appears in the status, is reported once, and survives the agent", async (t) => {
+t.test("a drain is stored on disk, shown in the status, reported once, and kept across an agent restart", async (t) => {
   const os = createFakeOs();
   let applied = 0;
   const { maintenance, statusStore, told } = await open(os, async () => void applied++);
@@ -57,7 +57,7 @@ t.test("a drain is stored on disk, appears in the status, is reported once, and 
   t.match((await open(os)).maintenance.current(), { drained: false });
 });
 
-t.test("a drain stays although nginx failed, and nothing is recorded during another operation", async (t) => {
+t.test("a drain is kept if nginx fails, and no drain or undrain is recorded during another operation", async (t) => {
   const os = createFakeOs();
   const failing = async (): Promise<void> => Promise.reject(new KhwError("SERVICE_FAILED", "nginx is not there"));
   const { maintenance, machineLock } = await open(os, failing);
@@ -75,7 +75,7 @@ t.test("a drain stays although nginx failed, and nothing is recorded during anot
   await held;
 });
 
-t.test("a node with an unreadable record counts as drained until a drain or undrain", async (t) => {
+t.test("a node with an unreadable maintenance record counts as drained until the next drain or undrain", async (t) => {
   for (const content of [new Uint8Array([0xff, 0xff, 0xff]), new Uint8Array(), new Uint8Array([0x08, 0x01])]) {
     for (const wanted of [true, false]) {
       const os = createFakeOs();
@@ -91,20 +91,23 @@ t.test("a node with an unreadable record counts as drained until a drain or undr
   }
 });
 
-t.test("a drained node answers 503, an operation keeps this and succeeds, and it is not drift", async (t) => {
-  const os = labMachine();
-  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
-  os.clock.advance(1000);
-  os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
-  const drained = controllerSteps(labDesired(), { drained: true });
-  const { errors, changed } = await applyAll(drained, os);
-  t.strictSame([errors, changed], [[], ["nginx/site", "service/nginx"]]);
-  t.strictSame(await planAll(drained, os), {});
-  const back = await planAll(controllerSteps(labDesired(), { drained: false }), os);
-  t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
-});
+t.test(
+  "a drained node returns 503, an operation succeeds and keeps it drained, and the drain is not drift",
+  async (t) => {
+    const os = labMachine();
+    await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+    os.clock.advance(1000);
+    os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
+    const drained = controllerSteps(labDesired(), { drained: true });
+    const { errors, changed } = await applyAll(drained, os);
+    t.strictSame([errors, changed], [[], ["nginx/site", "service/nginx"]]);
+    t.strictSame(await planAll(drained, os), {});
+    const back = await planAll(controllerSteps(labDesired(), { drained: false }), os);
+    t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
+  },
+);
 
-t.test("nginx's reload is complete when no old worker accepts connections any more", async (t) => {
+t.test("nginx's reload is complete when no old worker accepts connections any longer", async (t) => {
   const site = "/etc/nginx/sites-available/site";
   const machine = async () => {
     const os = labMachine();
@@ -119,7 +122,7 @@ t.test("nginx's reload is complete when no old worker accepts connections any mo
   };
   const step = nginxService([site], []);
 
-  await t.test("the old worker finishes only its open connections", async (t) => {
+  await t.test("the reload is complete when the old worker only finishes its open connections", async (t) => {
     const { os, titles, children } = await machine();
     let looks = 0;
     const clock = {
@@ -134,14 +137,14 @@ t.test("nginx's reload is complete when no old worker accepts connections any mo
     t.equal(looks, 3);
   });
 
-  await t.test("an old worker that continues serves the old site, which is an error", async (t) => {
+  await t.test("the reload fails if an old worker keeps accepting connections and serving the old site", async (t) => {
     const { os } = await machine();
     const failure = { code: "SERVICE_FAILED", message: /old site/ };
     await t.rejects(step.apply(os, { signal: never, progress: () => {} }), failure);
   });
 });
 
-t.test("a person's drain replaces a rolling update's, and only a person ends it", async (t) => {
+t.test("a person's drain replaces a rolling update's drain, and only a person can end it", async (t) => {
   const os = createFakeOs();
   const { maintenance, told } = await open(os);
   const { DRAIN_REASON_PERSON: person, DRAIN_REASON_ROLLING_UPDATE: update } = DrainReason;
@@ -162,7 +165,7 @@ t.test("a person's drain replaces a rolling update's, and only a person ends it"
   );
 });
 
-t.test("only a drain of a rolling update is undone by the agent, and only if it is still the same one", async (t) => {
+t.test("the agent undoes only a rolling update's drain, and only if the node has not been drained again", async (t) => {
   const { maintenance } = await open(createFakeOs());
   const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
   const first = await maintenance.set({ drained: true, holder: "update", reason });

@@ -98,7 +98,7 @@ t.test("an operation runs its steps, reports each, and records its outcome on di
   t.strictSame(lines, [`operation ${first}: started by alice`, `operation ${first}: done, 1 steps applied`]);
 });
 
-t.test("before the first change, the disk records whether the previous state was healthy", async (t) => {
+t.test("before the first change, the health of the previous state is recorded on disk", async (t) => {
   for (const healthy of [true, false]) {
     const a = slowStep("a");
     const to = labDesired({ kubernetesVersion: "v1.20.2" });
@@ -115,7 +115,7 @@ t.test("before the first change, the disk records whether the previous state was
   }
 });
 
-t.test("the reason for a rollback is on disk before the rollback changes anything", async (t) => {
+t.test("the reason for a rollback is recorded on disk before the rollback changes anything", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
   const rollback: OperationsOptions["rollback"] = {
     wayBack: async () => ({ to: desired, healthy: true, obstacle: null }),
@@ -136,7 +136,7 @@ t.test("the reason for a rollback is on disk before the rollback changes anythin
 });
 
 t.test(
-  "a second operation is refused with the holder and start time of the first; the same operation attaches",
+  "a second operation is refused with the first one's holder and start time, but the same operation attaches to it",
   async (t) => {
     const a = slowStep("a");
     const { operations, os } = operationsOf([a.step]);
@@ -196,7 +196,7 @@ t.test("an interrupted Apply stays interrupted when a Prepare succeeds after it"
   t.strictSame(operations.current(), last);
 });
 
-t.test("no other operation starts before the last record has been written", async (t) => {
+t.test("no operation starts until the record of the previous operation has been written", async (t) => {
   const writing = Promise.withResolvers<void>();
   const saved: OperationState[] = [];
   const store = {
@@ -217,7 +217,7 @@ t.test("no other operation starts before the last record has been written", asyn
   await operations.idle();
 });
 
-t.test("a late listener receives everything in order, but only the newest progress of each step", async (t) => {
+t.test("a late listener receives all events in order, but only the newest progress of each step", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b")];
   const { operations } = operationsOf([a.step, b.step]);
   start(operations);
@@ -261,7 +261,7 @@ t.test("an operation continues when its listeners leave", async (t) => {
   t.match(operations.current(), { state: OperationState.OPERATION_STATE_SUCCEEDED });
 });
 
-t.test("nobody can listen to an unknown operation", async (t) => {
+t.test("listening to an unknown operation is refused", async (t) => {
   const { operations } = operationsOf([]);
   t.throws(() => listen(operations, ""), { code: "INVALID_ARGUMENT", message: "this agent has no operation yet" });
   start(operations);
@@ -272,7 +272,7 @@ t.test("nobody can listen to an unknown operation", async (t) => {
   });
 });
 
-t.test("the first step's error is the operation's error, and can be queried later", async (t) => {
+t.test("the error of the first failed step becomes the operation's error and can be queried later", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b", ["a"])];
   const { operations, store } = operationsOf([a.step, b.step]);
   start(operations);
@@ -287,7 +287,7 @@ t.test("the first step's error is the operation's error, and can be queried late
   });
 });
 
-t.test("a stopping agent interrupts the operation, and the error says so", async (t) => {
+t.test("stopping the agent interrupts the operation, and the error says so", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b", ["a"])];
   const ending = new AbortController();
   const { operations, store } = operationsOf([a.step, b.step], { signal: ending.signal });
@@ -303,7 +303,7 @@ t.test("a stopping agent interrupts the operation, and the error says so", async
 });
 
 t.test(
-  "a disk without space for the record fails the operation before any change, and releases the node",
+  "if the disk has no space for the record, the operation fails before any change and releases the node",
   async (t) => {
     const a = slowStep("a");
     let full = true;
@@ -330,17 +330,20 @@ t.test(
   },
 );
 
-t.test("a bug while the steps are created is the operation's error, and the agent continues", async (t) => {
-  const steps = async () => {
-    throw new TypeError("undefined is not a function");
-  };
-  const { operations } = operationsOf([], { steps });
-  start(operations);
-  await operations.idle();
-  t.match(operations.current(), { error: { code: "INTERNAL", message: "unexpected: undefined is not a function" } });
-});
+t.test(
+  "an exception while creating the steps becomes the operation's error, and the agent keeps running",
+  async (t) => {
+    const steps = async () => {
+      throw new TypeError("undefined is not a function");
+    };
+    const { operations } = operationsOf([], { steps });
+    start(operations);
+    await operations.idle();
+    t.match(operations.current(), { error: { code: "INTERNAL", message: "unexpected: undefined is not a function" } });
+  },
+);
 
-t.test("an operation that a power loss interrupted is found, and reported once to the next one", async (t) => {
+t.test("an operation interrupted by a power loss is detected and reported once to the next operation", async (t) => {
   const a = slowStep("a");
   const before = operationsOf([a.step]);
   start(before.operations);
@@ -375,31 +378,34 @@ t.test("neither a finished operation nor a damaged record is mistaken for an int
   }
 });
 
-t.test("the machine is identified on the first call, again after a failure, and never again after that", async (t) => {
-  const os = createFakeOs();
-  let asked = 0;
-  const failures: string[] = [];
-  const node = nodeOpener({
-    identity: async () => {
-      if (++asked === 1) throw new KhwError("METADATA_UNAVAILABLE", "no answer");
-      return fakeIdentity;
-    },
-    open: (identity): FakeOs => ({ ...os, identity }),
-    stateFolder: folder,
-    version: "1.2.3",
-    storage: { upload: async () => {} },
-    supervision: { probeMillis: 3_600_000, reconcileMillis: 3_600_000 },
-    status: () => {},
-    log: () => {},
-    failed: ({ message }) => failures.push(message),
-    restart: () => {},
-    signal: never,
-  });
-  await Promise.all([t.rejects(node(), { code: "METADATA_UNAVAILABLE" }), t.rejects(node())]);
-  t.equal(asked, 1, "simultaneous calls share one answer");
-  const [one, other] = await Promise.all([node(), node()]);
-  t.equal(one, other, "there is one writer");
-  t.equal(await node(), one);
-  t.equal(asked, 2);
-  t.strictSame(failures, ["no answer"]);
-});
+t.test(
+  "the machine is identified on the first call, retried after a failure, and then never identified again",
+  async (t) => {
+    const os = createFakeOs();
+    let asked = 0;
+    const failures: string[] = [];
+    const node = nodeOpener({
+      identity: async () => {
+        if (++asked === 1) throw new KhwError("METADATA_UNAVAILABLE", "no answer");
+        return fakeIdentity;
+      },
+      open: (identity): FakeOs => ({ ...os, identity }),
+      stateFolder: folder,
+      version: "1.2.3",
+      storage: { upload: async () => {} },
+      supervision: { probeMillis: 3_600_000, reconcileMillis: 3_600_000 },
+      status: () => {},
+      log: () => {},
+      failed: ({ message }) => failures.push(message),
+      restart: () => {},
+      signal: never,
+    });
+    await Promise.all([t.rejects(node(), { code: "METADATA_UNAVAILABLE" }), t.rejects(node())]);
+    t.equal(asked, 1, "simultaneous calls share one answer");
+    const [one, other] = await Promise.all([node(), node()]);
+    t.equal(one, other, "there is one writer");
+    t.equal(await node(), one);
+    t.equal(asked, 2);
+    t.strictSame(failures, ["no answer"]);
+  },
+);

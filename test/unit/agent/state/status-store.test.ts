@@ -42,7 +42,7 @@ const certificate = {
   reason: "",
 };
 
-t.test("a component's change is reported in full, the other components are not", async (t) => {
+t.test("a change to a component is reported in full, without the unchanged components", async (t) => {
   const statusStore = createStatusStore(undefined);
   statusStore.publish({ components: [component("nginx"), component("etcd")] });
   const heard: StatusChange[] = [];
@@ -58,7 +58,7 @@ t.test("a component's change is reported in full, the other components are not",
   t.equal(heard.length, 1, "a former listener gets nothing more");
 });
 
-t.test("components have a fixed order, whichever is published first", async (t) => {
+t.test("components are listed in a fixed order, regardless of the order of publication", async (t) => {
   const statusStore = createStatusStore(undefined);
   for (const name of ["nginx", "kube-scheduler", "etcd", "kube-apiserver", "kube-controller-manager"]) {
     statusStore.publish({ components: [component(name)] });
@@ -69,7 +69,7 @@ t.test("components have a fixed order, whichever is published first", async (t) 
   );
 });
 
-t.test("a part that stays equal is not a change, whichever part it is", async (t) => {
+t.test("publishing an equal value is not reported as a change, for every part of the status", async (t) => {
   const statusStore = createStatusStore(operation(OperationState.OPERATION_STATE_SUCCEEDED));
   const drift = { policy: DriftPolicy.DRIFT_POLICY_REPAIR, checkedUnixMillis: 5, steps: [], paused: "" };
   const maintenance = { drained: true, holder: "alice", sinceUnixMillis: 3 };
@@ -86,7 +86,7 @@ t.test("a part that stays equal is not a change, whichever part it is", async (t
   t.equal(heard, 4);
 });
 
-t.test("consecutive changes become one with the newest of each part", async (t) => {
+t.test("consecutive changes are merged into a single change with the newest value of each part", async (t) => {
   const statusStore = createStatusStore(undefined);
   const heard: StatusChange[] = [];
   statusStore.listen((change) => heard.push(change));

@@ -22,7 +22,7 @@ async function open(os: FakeOs = createFakeOs()) {
   return { os, record, statusStore, history };
 }
 
-t.test("the agent keeps who began an upgrade, and when, also across a restart", async (t) => {
+t.test("the agent records who started an upgrade and when, and keeps this across a restart", async (t) => {
   const { os, record, statusStore } = await open();
   await record.save(begun, "alice");
   const first = statusStore.read().upgrade;
@@ -36,7 +36,7 @@ t.test("the agent keeps who began an upgrade, and when, also across a restart", 
   t.equal(saved.changedUnixMillis, (first?.changedUnixMillis ?? 0) + 60_000);
 });
 
-t.test("anything other than an upgrade is refused, and nothing is written", async (t) => {
+t.test("an invalid upgrade record is refused, and nothing is written", async (t) => {
   const { os, record } = await open();
   const before = os.changes().length;
   for (const wrong of [

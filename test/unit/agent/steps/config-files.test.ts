@@ -18,7 +18,7 @@ function stepsWith(files: readonly ConfigFile[], flags: Readonly<Record<string, 
 const auditFlag = { "audit-policy-file": `${folder}/audit.yaml` };
 const restarts = (changes: readonly string[]) => changes.filter((change) => /^(re)?start /.test(change));
 
-t.test("a named file is written for root only, and without files nothing is added to the machine", async (t) => {
+t.test("a configured file is readable by root only, and without configured files nothing is added", async (t) => {
   const os = labMachine();
   await applyAll(stepsWith([]), os);
   t.equal(await os.files.stat("/var/lib/khw-agent/config-files"), undefined);
@@ -28,7 +28,7 @@ t.test("a named file is written for root only, and without files nothing is adde
   t.match(await os.files.stat(`${folder}/audit.yaml`), { mode: 0o600, uid: 0, gid: 0 });
 });
 
-t.test("a change restarts only the component that uses the file", async (t) => {
+t.test("a change to a file restarts only the component that uses it", async (t) => {
   const os = labMachine();
   const flags = { "kube-controller-manager": { set: { "node-eviction-config": `${folder}/one` }, remove: [] } };
   const steps = (text: string) =>
@@ -39,15 +39,18 @@ t.test("a change restarts only the component that uses the file", async (t) => {
   t.strictSame(restarts(os.systemd.changes.slice(before)), ["restart kube-controller-manager.service"]);
 });
 
-t.test("a file that no flag names is an input of the API server, because another file may name it", async (t) => {
-  const os = labMachine();
-  await applyAll(stepsWith([named("limits.yaml", "a")]), os);
-  const before = os.systemd.changes.length;
-  await applyAll(stepsWith([named("limits.yaml", "b")]), os);
-  t.strictSame(restarts(os.systemd.changes.slice(before)), ["restart kube-apiserver.service"]);
-});
+t.test(
+  "a change to a file that no flag names restarts the API server, because another file may refer to it",
+  async (t) => {
+    const os = labMachine();
+    await applyAll(stepsWith([named("limits.yaml", "a")]), os);
+    const before = os.systemd.changes.length;
+    await applyAll(stepsWith([named("limits.yaml", "b")]), os);
+    t.strictSame(restarts(os.systemd.changes.slice(before)), ["restart kube-apiserver.service"]);
+  },
+);
 
-t.test("a changed or missing file is found and repaired, and no text of the file is shown", async (t) => {
+t.test("a changed or missing file is detected and repaired, and its content is never shown", async (t) => {
   const os = labMachine();
   const steps = stepsWith([named("audit.yaml", "rules")], auditFlag);
   await applyAll(steps, os);
@@ -61,7 +64,7 @@ t.test("a changed or missing file is found and repaired, and no text of the file
   t.notOk("text" in (steps.find(({ id }) => id === "config/audit.yaml") ?? { text: "" }));
 });
 
-t.test("a file that is no longer named is removed after the restart; files of others stay", async (t) => {
+t.test("a file that is no longer configured is removed after the restart, and foreign files are kept", async (t) => {
   const os = labMachine();
   os.files.put(`${folder}/own.yaml`, "somebody else's");
   await applyAll(stepsWith([named("audit.yaml", "a"), named("more.yaml", "b")], auditFlag), os);
@@ -74,7 +77,7 @@ t.test("a file that is no longer named is removed after the restart; files of ot
   t.strictSame((await os.files.list(folder)).toSorted(), ["kube-scheduler.yaml", "own.yaml"]);
 });
 
-t.test("a file stays while its component does not start without it", async (t) => {
+t.test("a file that is no longer configured is kept if its component cannot be restarted without it", async (t) => {
   const os = labMachine();
   await applyAll(stepsWith([named("audit.yaml", "a")], auditFlag), os);
   const restart: typeof os.systemd.restart = async (unit, signal) => {

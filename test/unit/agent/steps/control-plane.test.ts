@@ -33,7 +33,7 @@ function starts({ systemd }: FakeOs): string[] {
   return systemd.changes.filter((change) => /^(start|restart) kube-/.test(change));
 }
 
-t.test("a machine with any part of a control plane has one", async (t) => {
+t.test("a machine with any program or unit of a control plane counts as having a control plane", async (t) => {
   t.equal(await hasControlPlane(labMachine()), false);
   const unit = "[Service]\nExecStart=/opt/kube\n";
   const paths = [
@@ -48,7 +48,7 @@ t.test("a machine with any part of a control plane has one", async (t) => {
   }
 });
 
-t.test("a service whose files are gone is still a control plane", async (t) => {
+t.test("a service whose files are missing still counts as a control plane", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), fresh), os);
   for (const program of programs) os.files.drop(`/usr/local/bin/${program}`);
@@ -56,7 +56,7 @@ t.test("a service whose files are gone is still a control plane", async (t) => {
   t.equal(await hasControlPlane(os), true);
 });
 
-t.test("etcd and downloaded programs are not a control plane", async (t) => {
+t.test("etcd and downloaded programs do not count as a control plane", async (t) => {
   const os = labMachine();
   os.files.put("/usr/local/bin/etcd", "etcd");
   os.files.put("/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/local/bin/etcd\n");
@@ -64,14 +64,14 @@ t.test("etcd and downloaded programs are not a control plane", async (t) => {
   t.equal(await hasControlPlane(os), false);
 });
 
-t.test("a machine that cannot be examined counts as one with a control plane", async (t) => {
+t.test("a machine that cannot be inspected counts as having a control plane", async (t) => {
   const os = labMachine();
   const fails = () => Promise.reject(new Error("I/O error"));
   t.equal(await hasControlPlane({ ...os, files: { ...os.files, stat: fails } }), true);
   t.equal(await hasControlPlane({ ...os, systemd: { ...os.systemd, unit: fails } }), true);
 });
 
-t.test("the first API server starts before the other programs are downloaded", async (t) => {
+t.test("on a new machine, the API server starts before the other programs are downloaded", async (t) => {
   const machine = labMachine();
   etcdRelease(machine, "v3.4.99");
   for (const member of machine.etcd.members) member.started = false;
@@ -98,7 +98,7 @@ t.test("the first API server starts before the other programs are downloaded", a
   t.strictSame(list(fresh), list({ drained: false }), "the list itself is the same");
 });
 
-t.test("without a control plane, a failed download stops only the components that need it", async (t) => {
+t.test("on a machine without a control plane, a failed download stops only the components that need it", async (t) => {
   const machine = labMachine();
   const broken = withDownloads(machine, async (path) => {
     if (path === pathOf("kube-scheduler")) throw new Error("no route to the mirror");
@@ -117,7 +117,7 @@ t.test("without a control plane, a failed download stops only the components tha
   t.strictSame(await planAll(steps, machine), {});
 });
 
-t.test("without the API server's program, nothing is installed or started", async (t) => {
+t.test("without the API server's program, no component is installed or started", async (t) => {
   const machine = labMachine();
   machine.mirror.set(pathOf("kube-apiserver"), "tampered");
   const { errors } = await applyAll(controllerSteps(labDesired(), fresh), machine);
@@ -126,7 +126,7 @@ t.test("without the API server's program, nothing is installed or started", asyn
   t.equal(await hasControlPlane(machine), false);
 });
 
-t.test("with a control plane, nothing changes until every program is downloaded", async (t) => {
+t.test("on a machine with a control plane, nothing changes until every program is downloaded", async (t) => {
   const machine = labMachine();
   await applyAll(controllerSteps(labDesired(), fresh), machine);
   const [before, files] = [starts(machine), machine.files.text("/usr/local/bin/kube-apiserver")];

@@ -12,19 +12,16 @@ import { type Evidence, livenessOf } from "../../../../agent/supervise/life.ts";
 import { countFailure, noFailures } from "../../../../agent/supervise/failures.ts";
 import { turnAfter } from "../../../../agent/supervise/restart-lease.ts";
 
-t.test(
-  "restarts in a row have growing delays of up to five minutes, and never happen at the same moment",
-  async (t) => {
-    t.strictSame(
-      [0, 1, 2, 3, 4, 5, 6, 7, 5000].map((attempts) => backoffMillis(attempts, restartBackoff, 0.5)),
-      [0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000, 300_000],
-    );
-    t.strictSame([backoffMillis(1, restartBackoff, 0), backoffMillis(1, restartBackoff, 1)], [8000, 12_000]);
-    t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isReported), [1, 2, 4, 8, 16]);
-  },
-);
+t.test("delays between consecutive restarts grow to at most five minutes and are randomized", async (t) => {
+  t.strictSame(
+    [0, 1, 2, 3, 4, 5, 6, 7, 5000].map((attempts) => backoffMillis(attempts, restartBackoff, 0.5)),
+    [0, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000, 300_000, 300_000],
+  );
+  t.strictSame([backoffMillis(1, restartBackoff, 0), backoffMillis(1, restartBackoff, 1)], [8000, 12_000]);
+  t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isReported), [1, 2, 4, 8, 16]);
+});
 
-t.test("according to the clock, no two controllers start within the duration of a restart", async (t) => {
+t.test("without a lease, clock-based turns keep the restarts of different controllers apart", async (t) => {
   const count = 3;
   const start = Date.UTC(2024, 0, 1, 12, 34, 56);
   const turns = Array.from({ length: 3000 }, (_, second) => start + second * 1000).map((now) =>
@@ -48,7 +45,7 @@ const answers = (status: number, ...failing: readonly string[]): ProbeResult => 
   body: failing.map((name) => `[-]${name} failed: reason withheld\n`).join(""),
 });
 
-t.test("whether a component is alive", async (t) => {
+t.test("each combination of health check results is classified as alive, dead or unknown", async (t) => {
   const life = (component: string, health: ProbeResult, evidence: Partial<Omit<Evidence, "health">> = {}) => {
     const sound = { second: undefined, apiServerWell: true, waiting: undefined, doubt: null };
     return livenessOf(healthCheckOf(component), { ...sound, ...evidence, health });
@@ -83,7 +80,7 @@ t.test("whether a component is alive", async (t) => {
   t.match(life("etcd", silent, { second: silent }), hung);
 });
 
-t.test("a missing answer is evidence only if nothing on the agent's side explains it", async (t) => {
+t.test("a missing response counts against a component only if nothing on the agent's side explains it", async (t) => {
   const components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx", "etcd"];
   const doubt = "the agent's own timers are 2000 ms late";
   const rows: readonly (readonly [ProbeFailure, Partial<Evidence>, "alive" | "unknown" | "hung" | "gone"])[] = [
@@ -123,27 +120,24 @@ t.test("a missing answer is evidence only if nothing on the agent's side explain
   }
 });
 
-t.test(
-  "failures count if they are consecutive, and if the same process has been alive or has had time to start",
-  async (t) => {
-    const dead = { kind: "dead", reason: "", silent: false } as const;
-    const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
-      beats.reduce(
-        (record, beat) => countFailure(record, { ...beat, liveness: beat.life === "dead" ? dead : { kind: "alive" } }),
-        noFailures,
-      ).failures;
-    const young = { pid: 7, life: "dead", activeMillis: 5000 } as const;
-    const lived = { ...young, life: "alive" } as const;
-    t.equal(row(young, young, young), 0);
-    t.equal(row(lived, young, young), 2);
-    t.equal(row(lived, young, lived, young), 1);
-    t.equal(row(lived, young, { ...young, pid: 8 }), 0);
-    t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
-    const record = { pid: 7, answeredOnce: false, failures: 2 };
-    const unknown = { kind: "unknown", reason: "the agent could not probe" } as const;
-    t.match(countFailure(record, { liveness: unknown, pid: 7, activeMillis: 1 }), { answeredOnce: false, failures: 0 });
-  },
-);
+t.test("only consecutive failures of a process that has been alive or has had time to start are counted", async (t) => {
+  const dead = { kind: "dead", reason: "", silent: false } as const;
+  const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
+    beats.reduce(
+      (record, beat) => countFailure(record, { ...beat, liveness: beat.life === "dead" ? dead : { kind: "alive" } }),
+      noFailures,
+    ).failures;
+  const young = { pid: 7, life: "dead", activeMillis: 5000 } as const;
+  const lived = { ...young, life: "alive" } as const;
+  t.equal(row(young, young, young), 0);
+  t.equal(row(lived, young, young), 2);
+  t.equal(row(lived, young, lived, young), 1);
+  t.equal(row(lived, young, { ...young, pid: 8 }), 0);
+  t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
+  const record = { pid: 7, answeredOnce: false, failures: 2 };
+  const unknown = { kind: "unknown", reason: "the agent could not probe" } as const;
+  t.match(countFailure(record, { liveness: unknown, pid: 7, activeMillis: 1 }), { answeredOnce: false, failures: 0 });
+});
 
 const running: UnitStatus = {
   loadState: "loaded",
@@ -159,7 +153,7 @@ const running: UnitStatus = {
   restarts: 0,
 };
 
-t.test("a component that ended by itself is distinguished from a stopped one", async (t) => {
+t.test("a component that exits by itself is distinguished from one that was stopped", async (t) => {
   const stopped = { ...running, activeState: "inactive", subState: "dead", mainPid: 0 };
   const failed = { ...stopped, activeState: "failed", subState: "failed", result: "exit-code" };
   const waiting = { ...stopped, activeState: "activating", subState: "auto-restart", result: "signal" };
@@ -181,7 +175,7 @@ t.test("a component that ended by itself is distinguished from a stopped one", a
   t.equal(crashed(undefined, running, byItself), false);
 });
 
-t.test("a crash every five seconds for a week causes a few lines, not a flood", async (t) => {
+t.test("a component that crashes every five seconds for a week causes only a few log lines", async (t) => {
   let [episode, told, now] = [noCrashes, 0, 1];
   for (let count = 0; count < (7 * 86_400) / 5; count++) {
     for (const after of [afterCrash, afterRecovery]) {

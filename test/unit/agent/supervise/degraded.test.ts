@@ -35,7 +35,7 @@ function looking(component: string) {
   };
 }
 
-t.test("a client of the API server is inspected some time after its start, and then rarely", async (t) => {
+t.test("the log of an API server client is inspected some time after its start, and then only rarely", async (t) => {
   const { after, reads } = looking("kube-scheduler");
   await after(10);
   t.equal(reads(), 0, "it may wait for others that were started at the same time");
@@ -45,7 +45,7 @@ t.test("a client of the API server is inspected some time after its start, and t
   t.equal(reads(), 2);
 });
 
-t.test("the cause is reported until the component no longer logs it", async (t) => {
+t.test("the cause of a degraded component is reported until the component no longer logs it", async (t) => {
   const { after, writes } = looking("kube-scheduler");
   writes(unauthorized);
   t.equal(await after(25), undefined, "a healthy component's cause must be confirmed");
@@ -56,7 +56,7 @@ t.test("the cause is reported until the component no longer logs it", async (t) 
   t.equal(await after(10), undefined);
 });
 
-t.test("a refusal that an API server returns only while it is starting is not reported", async (t) => {
+t.test("an authorization error that a client logs only during startup is not reported", async (t) => {
   const { after, writes } = looking("kube-scheduler");
   writes(unauthorized);
   t.equal(await after(15), undefined);
@@ -64,7 +64,7 @@ t.test("a refusal that an API server returns only while it is starting is not re
   for (let minute = 0; minute < 20; minute++) t.equal(await after(60), undefined);
 });
 
-t.test("an API server is inspected while it is unhealthy, and never while it is healthy", async (t) => {
+t.test("the log of an API server is inspected only while the API server is unhealthy", async (t) => {
   const { after, reads } = looking("kube-apiserver");
   await after(3600);
   t.equal(reads(), 0);
@@ -73,7 +73,7 @@ t.test("an API server is inspected while it is unhealthy, and never while it is 
   t.equal(await after(5), undefined, "as it reports itself");
 });
 
-t.test("nginx has no known cause of this kind, and is not inspected", async (t) => {
+t.test("nginx is not inspected, because no known cause of this kind applies to it", async (t) => {
   const { after, reads } = looking("nginx");
   await after(60, "/healthz answers 502");
   t.equal(reads(), 0);

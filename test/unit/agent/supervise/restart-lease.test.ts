@@ -28,7 +28,7 @@ function fakeEtcd(answering: (server: string) => boolean) {
   return { etcd, holders, asked };
 }
 
-t.test("the lease comes from the first server that answers, and is released", async (t) => {
+t.test("the lease is granted by the first etcd server that responds, and is released after use", async (t) => {
   const { etcd, holders, asked } = fakeEtcd((server) => server.includes("10.240.0.12"));
   const lease = createRestartLease({ os: createFakeOs(), keptState, etcd });
   {
@@ -41,7 +41,7 @@ t.test("the lease comes from the first server that answers, and is released", as
   t.strictSame(asked.slice(0, 3), ["https://10.240.0.10:2379", "https://10.240.0.11:2379", "https://10.240.0.12:2379"]);
 });
 
-t.test("without etcd, the agent waits for its controller's turn, but a person does not wait", async (t) => {
+t.test("without etcd, the agent waits for its controller's turn, but a requested restart does not wait", async (t) => {
   const { etcd } = fakeEtcd(() => false);
   const os = createFakeOs();
   os.clock.advance(30_000);
@@ -55,17 +55,23 @@ t.test("without etcd, the agent waits for its controller's turn, but a person do
   t.match(lines[0], /^no etcd server granted the lease .*ECONNREFUSED/);
 });
 
-t.test("an etcd that answers and cannot be verified gives the agent no turn, whatever its clock says", async (t) => {
-  const unverified = new KhwError("CREDENTIAL_INVALID", "its certificate cannot be verified: certificate has expired");
-  const etcd: EtcdLock = {
-    acquire: async (server) => {
-      throw server.includes("10.240.0.11") ? unverified : away;
-    },
-  };
-  const os = createFakeOs();
-  const before = os.clock.now();
-  const lease = createRestartLease({ os, keptState, etcd });
-  await t.rejects(lease.take(never), unverified);
-  await lease.take(never, { asked: true });
-  t.equal(os.clock.now(), before, "a person does not wait");
-});
+t.test(
+  "if an etcd server cannot be verified, the agent gets no lease, but a requested restart does not wait",
+  async (t) => {
+    const unverified = new KhwError(
+      "CREDENTIAL_INVALID",
+      "its certificate cannot be verified: certificate has expired",
+    );
+    const etcd: EtcdLock = {
+      acquire: async (server) => {
+        throw server.includes("10.240.0.11") ? unverified : away;
+      },
+    };
+    const os = createFakeOs();
+    const before = os.clock.now();
+    const lease = createRestartLease({ os, keptState, etcd });
+    await t.rejects(lease.take(never), unverified);
+    await lease.take(never, { asked: true });
+    t.equal(os.clock.now(), before, "a person does not wait");
+  },
+);

@@ -81,7 +81,7 @@ async function eventually(what: string, holds: () => boolean | Promise<boolean>)
   }
 }
 
-t.test("a crash appears in the status at once, with its cause, and is reported; so is its end", async (t) => {
+t.test("a crash is shown in the status at once with its cause, and both crash and recovery are reported", async (t) => {
   const { os, component, told } = await supervised(t);
   os.systemd.journals.set("kube-scheduler.service", ["F1 it broke"]);
   os.systemd.crash("kube-scheduler.service", "exit-code", "auto-restart");
@@ -100,7 +100,7 @@ t.test("a crash appears in the status at once, with its cause, and is reported; 
 });
 
 t.test(
-  "a component that misses three answers in a row is killed and restarted, which does not count as a crash",
+  "a component that misses three health checks in a row is killed and restarted, without counting as a crash",
   async (t) => {
     const { os, component, told, restarts } = await supervised(t);
     os.answers.set("http://127.0.0.1:80/healthz", silent);
@@ -117,7 +117,7 @@ t.test(
   },
 );
 
-t.test("an API server without etcd is not restarted", async (t) => {
+t.test("an API server that is not ready because of etcd is not restarted", async (t) => {
   const { os, component, restarts } = await supervised(t);
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
   os.answers.set(livez, { status: 200, body: "ok" });
@@ -156,7 +156,7 @@ t.test(
   },
 );
 
-t.test("a client that reports itself healthy but is rejected by the API server is unhealthy", async (t) => {
+t.test("a component that reports itself healthy but is rejected by the API server is unhealthy", async (t) => {
   const { os, component, restarts } = await supervised(t);
   const pid = component("kube-scheduler")?.pid ?? 0;
   const complain = (): void => {
@@ -181,7 +181,7 @@ t.test("a client that reports itself healthy but is rejected by the API server i
   await eventually("it is healthy", () => component("kube-scheduler")?.health === Health.HEALTH_HEALTHY);
 });
 
-t.test("one of two API servers waits, because it is not restarted without the lease", async (t) => {
+t.test("an API server is not restarted while another controller holds the restart lease", async (t) => {
   let asked = 0;
   const take = async (): Promise<AsyncDisposable> => {
     asked += 1;
@@ -210,7 +210,7 @@ t.test("nothing is restarted while an operation is running", async (t) => {
   await held;
 });
 
-t.test("a component that systemd has given up on is started again", async (t) => {
+t.test("a component that systemd no longer restarts is started again", async (t) => {
   const { os, component, restarts } = await supervised(t);
   os.systemd.crash("kube-scheduler.service", "start-limit-hit");
   await eventually("its next start is planned", () => (component("kube-scheduler")?.nextRestartUnixMillis ?? 0) > 0);
@@ -219,21 +219,24 @@ t.test("a component that systemd has given up on is started again", async (t) =>
   t.match(component("kube-scheduler"), { supervisedRestarts: 1, nextRestartUnixMillis: 0 });
 });
 
-t.test("a stopped component is started again, but not on a drained node nor with the policy to report", async (t) => {
-  for (const [change, starts] of [
-    [{}, 1],
-    [{ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } }, 0],
-    [{ drift: { policy: DriftPolicy.DRIFT_POLICY_REPORT, checkedUnixMillis: 0, steps: [], paused: "" } }, 0],
-  ] satisfies [Partial<StatusChange>, number][]) {
-    const { os, statusStore, restarts, signal } = await supervised(t);
-    statusStore.publish(change);
-    await os.systemd.stop("kube-scheduler.service", signal);
-    await setTimeout(1500);
-    t.equal(restarts().filter((done) => done.startsWith("restart")).length, starts);
-  }
-});
+t.test(
+  "a stopped component is started again unless the node is drained or the drift policy is to report only",
+  async (t) => {
+    for (const [change, starts] of [
+      [{}, 1],
+      [{ maintenance: { drained: true, holder: "alice", sinceUnixMillis: 1 } }, 0],
+      [{ drift: { policy: DriftPolicy.DRIFT_POLICY_REPORT, checkedUnixMillis: 0, steps: [], paused: "" } }, 0],
+    ] satisfies [Partial<StatusChange>, number][]) {
+      const { os, statusStore, restarts, signal } = await supervised(t);
+      statusStore.publish(change);
+      await os.systemd.stop("kube-scheduler.service", signal);
+      await setTimeout(1500);
+      t.equal(restarts().filter((done) => done.startsWith("restart")).length, starts);
+    }
+  },
+);
 
-t.test("a requested restart waits until the component answers, and is reported with the caller", async (t) => {
+t.test("a requested restart waits until the component is healthy, and is reported with the caller", async (t) => {
   const { supervisor, told, restarts, signal } = await supervised(t);
   const millis = await supervisor.restart("kube-controller-manager", { reason: "alice: new flags", signal });
   t.ok(millis >= 0);
@@ -243,7 +246,7 @@ t.test("a requested restart waits until the component answers, and is reported w
   await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
 });
 
-t.test("the status has the results of supervision, and the response times", async (t) => {
+t.test("supervision provides the health and the response time of each component on the machine", async (t) => {
   const { supervisor } = await supervised(t);
   const components = await supervisor.read();
   t.strictSame(

@@ -2,7 +2,7 @@ import t from "tap";
 import { deprecations, refusedArgument } from "../../../../agent/trial/output.ts";
 
 // The lines were printed by kube-apiserver 1.20.2 and etcd 3.4.23.
-t.test("an unknown flag is found above the usage", (t) => {
+t.test("an unknown flag is found in the output above the usage text", (t) => {
   const flag = { kind: "flag", flag: "foo", reason: "unknown flag" };
   t.strictSame(refusedArgument(["Error: unknown flag: --foo", "Usage:", "  kube-apiserver [flags]"]), flag);
   t.strictSame(refusedArgument(["flag provided but not defined: -foo", "Usage:"]), flag);
@@ -10,7 +10,7 @@ t.test("an unknown flag is found above the usage", (t) => {
   t.end();
 });
 
-t.test("an unknown or locked feature gate is named with its flag", (t) => {
+t.test("an unknown or locked feature gate is reported with the flag that sets it", (t) => {
   const prefix = 'Error: invalid argument "Foo=true,Bar=true" for "--feature-gates" flag:';
   t.strictSame(refusedArgument([`${prefix} unrecognized feature gate: Foo`]), {
     kind: "gate",
@@ -26,7 +26,7 @@ t.test("an unknown or locked feature gate is named with its flag", (t) => {
   t.end();
 });
 
-t.test("a value that cannot be read is named with its flag", (t) => {
+t.test("a value that cannot be parsed is reported with its flag", (t) => {
   const shorthand = 'Error: invalid argument "abc" for "-v, --v" flag: strconv.ParseInt: parsing "abc": invalid syntax';
   t.match(refusedArgument([shorthand]), { kind: "flag", flag: "v", reason: /^invalid value: strconv/ });
   t.match(refusedArgument(['invalid value "abc" for flag -heartbeat-interval: parse error']), {

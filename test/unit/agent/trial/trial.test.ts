@@ -43,7 +43,7 @@ function refusing(os: FakeOs, refused: Readonly<Record<string, string>>) {
   return runs;
 }
 
-t.test("each new program reads its own flags, and the scheduler its configuration", async (t) => {
+t.test("a trial runs each new program with its flags, and the scheduler with its configuration", async (t) => {
   const { os, desired } = await upgrading();
   const texts: string[] = [];
   const runs: string[] = [];
@@ -67,19 +67,16 @@ t.test("each new program reads its own flags, and the scheduler its configuratio
   );
 });
 
-t.test(
-  "a program that already runs as desired is not tried, and neither is a program that is not downloaded yet",
-  async (t) => {
-    const os = labMachine();
-    await applyAll(controllerSteps(labDesired(), { drained: false }), os);
-    const runs = refusing(os, {});
-    await tryPrograms(labDesired(), os, never);
-    await tryPrograms(labDesired({ kubernetesVersion: "v1.22.0" }), os, never);
-    t.strictSame(runs, []);
-  },
-);
+t.test("a trial skips programs that already run as desired and programs that are not downloaded yet", async (t) => {
+  const os = labMachine();
+  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+  const runs = refusing(os, {});
+  await tryPrograms(labDesired(), os, never);
+  await tryPrograms(labDesired({ kubernetesVersion: "v1.22.0" }), os, never);
+  t.strictSame(runs, []);
+});
 
-t.test("a changed flag of the running release is tried too", async (t) => {
+t.test("a trial also runs when only a flag of the running release changes", async (t) => {
   const os = labMachine();
   await applyAll(controllerSteps(labDesired(), { drained: false }), os);
   const runs = refusing(os, {});
@@ -117,7 +114,7 @@ t.test("every unknown flag or feature gate is an error that names the line of kh
   );
 });
 
-t.test("a program that does not run at all, and a configuration that is not accepted, are errors", async (t) => {
+t.test("a program that cannot run, and a configuration that is rejected, are errors", async (t) => {
   const { os, desired } = await upgrading();
   os.trial = (argv) => {
     if (argv[0]?.endsWith("kube-apiserver")) return { code: 126, lines: ["exec format error"] };
@@ -134,7 +131,7 @@ t.test("a program that does not run at all, and a configuration that is not acce
   );
 });
 
-t.test("deprecated flags are warnings", async (t) => {
+t.test("deprecated flags cause warnings", async (t) => {
   const { os, desired } = await upgrading();
   const said = "Flag --insecure-port has been deprecated, This flag has no effect now";
   os.trial = () => ({ code: 0, lines: [said] });
@@ -143,7 +140,7 @@ t.test("deprecated flags are warnings", async (t) => {
   t.match(warnings[0], { node: "controller-0", step: "kube-apiserver", message: `v1.22.0: ${said}` });
 });
 
-t.test("a new etcd reads its flags", async (t) => {
+t.test("a trial runs a new etcd with its flags", async (t) => {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
   const desired = labDesiredWithEtcd();

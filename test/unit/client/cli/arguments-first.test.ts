@@ -23,24 +23,27 @@ const configOf = (nodes?: string) =>
   loadConfig({ flags: new Map(nodes === undefined ? [] : [["--nodes", nodes]]), folder, env: {} });
 const config = await configOf("controller-0=192.0.2.1");
 
-t.test("bootstrap without nodes creates nothing", async (t) => {
+t.test("bootstrap without nodes is refused before any file is created", async (t) => {
   const options = { output, allowDowngrade: false, allowRemovedApis: false, noRollback: false } as const;
   const refused = bootstrap(await configOf(), silent, options);
   await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes given" });
   t.same(await readdir(folder), []);
 });
 
-t.test("pki renew with no name, an authority, an unknown name, or both --all and names", async (t) => {
-  const renew = (all: boolean, ...names: readonly string[]) =>
-    pkiRenew(config, silent, { output, names, all, noRollback: false });
-  const code = "INVALID_ARGUMENT";
-  await t.rejects(renew(false), { code, message: "pki renew: no certificate given" });
-  await t.rejects(renew(false, "ca"), { code, message: /ca is a CA/ });
-  await t.rejects(renew(false, "admin"), { code, message: /folder has no certificate admin\.pem/ });
-  await t.rejects(renew(true, "admin"), { code, message: /--all cannot be combined with names \(admin\)/ });
-});
+t.test(
+  "pki renew without names, with a CA, with an unknown name, or with both --all and names is refused",
+  async (t) => {
+    const renew = (all: boolean, ...names: readonly string[]) =>
+      pkiRenew(config, silent, { output, names, all, noRollback: false });
+    const code = "INVALID_ARGUMENT";
+    await t.rejects(renew(false), { code, message: "pki renew: no certificate given" });
+    await t.rejects(renew(false, "ca"), { code, message: /ca is a CA/ });
+    await t.rejects(renew(false, "admin"), { code, message: /folder has no certificate admin\.pem/ });
+    await t.rejects(renew(true, "admin"), { code, message: /--all cannot be combined with names \(admin\)/ });
+  },
+);
 
-t.test("etcd defrag with a value that is not a percentage, or only blanks", async (t) => {
+t.test("etcd defrag refuses a threshold that is not a percentage or is blank", async (t) => {
   for (const threshold of ["much", "", " ", "101"]) {
     const refused = etcdDefrag(config, silent, { output, threshold });
     await t.rejects(refused, { code: "INVALID_ARGUMENT", message: /^--threshold: / }, threshold);
@@ -48,7 +51,7 @@ t.test("etcd defrag with a value that is not a percentage, or only blanks", asyn
   await t.rejects(etcdDefrag(config, silent, { output, threshold: "0" }), { code: "CREDENTIAL_INVALID" });
 });
 
-t.test("etcd restore with a missing file", async (t) => {
+t.test("etcd restore refuses a snapshot file that does not exist", async (t) => {
   const restore = (snapshot: string) => etcdRestore(config, silent, { output, snapshot, yes: true });
   const path = join(folder, "nosuch.db");
   await t.rejects(restore(path), { code: "INVALID_ARGUMENT", message: /nosuch\.db/ });

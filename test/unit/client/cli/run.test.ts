@@ -31,7 +31,7 @@ async function client(...argv: string[]) {
   return { code: await run(argv, context), out, err };
 }
 
-t.test("--lose-since needs --back", async (t) => {
+t.test("--lose-since is refused without --back or together with --pause-after", async (t) => {
   const { code, message } = await refusal("upgrade", "--lose-since", "2026-01-31T12:00:00.123Z");
   t.equal(code, "INVALID_ARGUMENT");
   t.equal(message, "--lose-since needs --back");
@@ -50,13 +50,13 @@ async function refusal(...argv: string[]): Promise<KhwError> {
   throw new Error("the arguments were accepted");
 }
 
-t.test("--version, alone or with others", async (t) => {
+t.test("--version prints the version, alone or with other options", async (t) => {
   t.match(await client("--version"), { code: 0, out: /^khw-client \d+\.\d+\.\d+\n$/, err: "" });
   t.match(await client("-V"), { code: 0, out: /^khw-client / });
   t.match(await client("--debug", "--version"), { code: 0, out: /^khw-client \d+\.\d+\.\d+\n$/ });
 });
 
-t.test("--version loads nothing unnecessary", async (t) => {
+t.test("--version loads no modules that it does not need", async (t) => {
   const main = new URL("../../../../client/cli/run.ts", import.meta.url).href;
   const script = `
     import { registerHooks } from "node:module";
@@ -95,7 +95,7 @@ function listedFlags(help: string): string[] {
   return [...options.matchAll(/^ {2}(?:-., )?(--[\w-]+)/gm)].map(([, flag = ""]) => flag);
 }
 
-t.test("only the commands in the command line get their options", async (t) => {
+t.test("options are created only for the commands on the command line", async (t) => {
   const program = (argv?: readonly string[]) => {
     const made = createProgram(
       { write: () => {}, warn: () => {}, terminal: false, env: {}, signal: new AbortController().signal },
@@ -114,7 +114,7 @@ t.test("only the commands in the command line get their options", async (t) => {
   }
 });
 
-t.test("bootstrap --help shows few options on one screen, --help-all shows every one", async (t) => {
+t.test("bootstrap --help shows few options on a single screen, and --help-all shows every option", async (t) => {
   const { out: short } = await client("bootstrap", "--help");
   t.strictSame(listedFlags(short), [
     "--allow-downgrade",
@@ -161,7 +161,7 @@ t.test(
   },
 );
 
-t.test("--help-all needs no arguments that the command needs", async (t) => {
+t.test("--help-all works without the arguments that a command requires", async (t) => {
   t.match(await client("restart", "--help-all"), { code: 0, out: /^Usage: khw-client restart/ });
   t.match(await client("pki", "issue", "--help-all"), { code: 0, out: /--role <role>/ });
 });
@@ -193,7 +193,7 @@ t.test("unknown arguments are refused, with a suggestion", async (t) => {
   }
 });
 
-t.test("flags reach the configuration", async (t) => {
+t.test("flags on the command line are checked and reach the configuration", async (t) => {
   t.match(await refusal("plan", "--nodes", "controller-0,,2"), {
     code: "INVALID_ARGUMENT",
     message: /^--nodes: a name is missing here\n {2}controller-0,,2\n {15}\^$/,
@@ -209,7 +209,7 @@ t.test("flags reach the configuration", async (t) => {
   });
 });
 
-t.test("--config names the file", async (t) => {
+t.test("--config selects the configuration file, and errors name that file", async (t) => {
   const file = join(root, "other.yaml");
   await writeFile(file, "cluster: {nmae: a}\n");
   t.match(await refusal("plan", "--config", file), {
@@ -219,7 +219,7 @@ t.test("--config names the file", async (t) => {
   });
 });
 
-t.test("lists, maps and switches on the command line", async (t) => {
+t.test("lists, maps and switches on the command line are parsed", async (t) => {
   const command = new Command();
   addFlags(command, ["gce.createAddress", "kubernetes"]);
   const given = (...argv: string[]) => givenFlags(command.parse(argv, { from: "user" }));
@@ -280,7 +280,7 @@ t.test("bash completes the names of nodes where they are expected", async (t) =>
   t.equal(stdout, "controller-0 controller-1\n");
 });
 
-t.test("the scripts for zsh and fish name every command", async (t) => {
+t.test("the completion scripts for zsh and fish contain every command", async (t) => {
   const [zsh, fish] = await Promise.all([client("completion", "zsh"), client("completion", "fish")]);
   for (const { path, summary } of commands) {
     const quoted = summary.replaceAll("'", "'\\''");

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import t from "tap";
 import { readManagementIdentity } from "../../../../client/cluster/channel.ts";
 
-t.test("if several files cannot be read, the error is about the first", async (t) => {
+t.test("if several files cannot be read, the error names the first one", async (t) => {
   const folder = t.testdir();
   const paths = { ca: join(folder, "ca.pem"), certificate: join(folder, "a.pem"), key: join(folder, "a-key.pem") };
   const failed = (message: RegExp) => ({ code: "CREDENTIAL_INVALID", message });

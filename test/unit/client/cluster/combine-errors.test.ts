@@ -10,12 +10,12 @@ t.test("without errors, nothing is thrown", async (t) => {
   t.doesNotThrow(() => refuseFindings([]));
 });
 
-t.test("the only error of a run that did nothing is thrown as it is", async (t) => {
+t.test("if nothing was done and there is a single error, it is thrown unchanged", async (t) => {
   t.throws(() => conclude([busy], { done: 0, headline: "not done" }), busy);
   t.throws(() => refuseFindings([busy]), busy);
 });
 
-t.test("errors together with completed nodes make the run a partial success", async (t) => {
+t.test("errors on some nodes after others have succeeded are reported as a partial success", async (t) => {
   t.throws(() => conclude([busy], { done: 1, headline: "not done", hint: "again" }), {
     code: "PARTIAL",
     message: "not done:\n  controller-0: jane is at it (wait)",
@@ -23,7 +23,7 @@ t.test("errors together with completed nodes make the run a partial success", as
   });
 });
 
-t.test("nodes with the same error share a line", async (t) => {
+t.test("nodes with the same error are listed on a single line", async (t) => {
   const others = ["controller-1", "controller-2"].map(
     (node) => new KhwError("BUSY", busy.message, { node, hint: "wait" }),
   );
@@ -33,7 +33,7 @@ t.test("nodes with the same error share a line", async (t) => {
   });
 });
 
-t.test("every finding is in one error, with the code of the first", async (t) => {
+t.test("all findings are reported in a single error with the code of the first one", async (t) => {
   t.throws(() => refuseFindings([busy, absent]), {
     code: "BUSY",
     message: "nothing was changed:\n  controller-0: jane is at it (wait)\n  controller-1: no answer",

@@ -15,13 +15,13 @@ async function answer(agentVersion: string) {
   return found;
 }
 
-t.test("agents one minor version apart are used, in both directions", async (t) => {
+t.test("agents that are at most one minor version older or newer than the client are used", async (t) => {
   for (const version of [packageJson.version, `${major}.${minor + 1}.7`, `${major}.${Math.max(minor - 1, 0)}.0`]) {
     t.match(await answer(version), { info: { agentVersion: version }, error: undefined });
   }
 });
 
-t.test("an agent further apart is an error that names the node and the remedy", async (t) => {
+t.test("an agent that differs by more than one minor version is an error with the node and the remedy", async (t) => {
   const found = await answer(`${major}.${minor + 2}.0`);
   t.match(found, { error: { code: "VERSION_SKEW", node: "controller-0", hint: /^upgrade this client/ } });
   t.equal(found?.info, undefined);

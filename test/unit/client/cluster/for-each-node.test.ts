@@ -13,7 +13,7 @@ const member = (index: number): Member => ({
 });
 const members = Array.from({ length: 7 }, (_, index) => member(index));
 
-t.test("nodes are called in parallel up to the limit, and the answers are in the order of the members", async (t) => {
+t.test("nodes are called in parallel up to the limit, and the results are in the order of the members", async (t) => {
   let [running, most] = [0, 0];
   const answers = await forEachNode(members, 3, async ({ address: { name } }) => {
     most = Math.max(most, ++running);
@@ -28,7 +28,7 @@ t.test("nodes are called in parallel up to the limit, and the answers are in the
   );
 });
 
-t.test("a failed or absent member does not affect the others' answers", async (t) => {
+t.test("a failed or missing member does not affect the results of the others", async (t) => {
   const away = new KhwError("UNREACHABLE", "away");
   const [first, second, third] = members;
   if (first === undefined || second === undefined || third === undefined) throw new Error("no members");

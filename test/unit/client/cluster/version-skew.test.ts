@@ -3,7 +3,7 @@ import { versionSkew } from "../../../../client/cluster/version-skew.ts";
 
 const skew = (client: string, agent: string) => versionSkew({ client, agent });
 
-t.test("a difference of one minor version works in both directions, and so do patches", async (t) => {
+t.test("a difference of one minor version, or of any number of patches, is accepted in both directions", async (t) => {
   for (const [a, b] of [
     ["0.1.0", "0.1.0"],
     ["0.1.0", "0.1.9"],
@@ -18,7 +18,7 @@ t.test("a difference of one minor version works in both directions, and so do pa
   }
 });
 
-t.test("for a larger difference, the error says what to upgrade", async (t) => {
+t.test("for a difference of more than one minor version, the error says which side to upgrade", async (t) => {
   const code = "VERSION_SKEW";
   t.match(skew("0.3.0", "0.1.0"), {
     code,
@@ -30,7 +30,7 @@ t.test("for a larger difference, the error says what to upgrade", async (t) => {
   t.match(skew("0.9.0", "2.0.0"), { code, hint: "upgrade this client to version 2.0" });
 });
 
-t.test("a version that is not a release is accepted", async (t) => {
+t.test("a version string that is not a release is accepted", async (t) => {
   t.equal(skew("0.1.0", ""), undefined);
   t.equal(skew("dev", "9.0.0"), undefined);
 });

@@ -79,7 +79,7 @@ t.test("if one agent refuses the package, no agent is upgraded, and every refusa
   t.notOk(log.some((line) => line.endsWith("begins")));
 });
 
-t.test("the first failure stops the command", async (t) => {
+t.test("the first failed upgrade stops the command", async (t) => {
   const { members, log } = await cluster({
     "controller-1": { end: AgentUpgradeState.AGENT_UPGRADE_STATE_ROLLED_BACK },
   });
@@ -89,7 +89,7 @@ t.test("the first failure stops the command", async (t) => {
   t.notOk(log.includes("controller-2 begins"));
 });
 
-t.test("an agent that already has the package is left alone", async (t) => {
+t.test("an agent that already has the package is not upgraded again", async (t) => {
   const { members, log } = await cluster({ "controller-0": { check: UPGRADE_AGENT_OUTCOME_UNCHANGED } });
   const { code, out } = await run(members);
   t.equal(code, 0);
@@ -107,7 +107,7 @@ t.test("only the given nodes are upgraded", async (t) => {
   await t.rejects(run(members, ["controller-9"]), { code: "INVALID_ARGUMENT" });
 });
 
-t.test("an agent of an older version is reported, with instructions to upgrade it", async (t) => {
+t.test("an agent that is too old for this call is reported with instructions to upgrade it", async (t) => {
   // The error is that of a call that the server does not know.
   const cause = Object.assign(new Error("unknown method"), { code: 12, details: "", metadata: {} });
   const check = new KhwError("INTERNAL", "the agent does not know this call", { cause });

@@ -32,12 +32,10 @@ t.test("without drift nothing is printed, and the exit code is 0", async (t) => 
   t.match(await run("text"), { code: 0, text: "" });
 });
 
-t.test(
-  "drift is described, and texts are shown as a unified diff from the present to the desired text; exit code 1",
-  async (t) => {
-    t.match(await run("text", edited), {
-      code: 1,
-      text: `controller-1: unit/kube-scheduler: its text differs
+t.test("drift is shown as a unified diff from the current to the desired text, with exit code 1", async (t) => {
+  t.match(await run("text", edited), {
+    code: 1,
+    text: `controller-1: unit/kube-scheduler: its text differs
 --- ${path}\ton controller-1
 +++ ${path}\tdesired
 @@ -1,3 +1,3 @@
@@ -47,11 +45,10 @@ t.test(
  c
 controller-1: credential/ca-key.pem: mode is 0644, not 0600
 `,
-    });
-  },
-);
+  });
+});
 
-t.test("JSON is a single document", async (t) => {
+t.test("the JSON output is a single document", async (t) => {
   const { code, text } = await run("json", edited);
   t.equal(code, 1);
   t.match(JSON.parse(text), {
@@ -62,25 +59,25 @@ t.test("JSON is a single document", async (t) => {
   });
 });
 
-t.test("only terminals get colours", async (t) => {
+t.test("colours are used only on terminals", async (t) => {
   t.match((await run("text", edited, true)).text, "\u001b[31m-b\u001b[39m");
   t.notMatch((await run("text", edited)).text, "\u001b");
 });
 
-t.test("a check that failed, or an agent that is away, is an error after everything else was shown", async (t) => {
+t.test("a failed check or an unreachable agent is an error after the other differences have been shown", async (t) => {
   const failed = GetPlanResponse.fromPartial({
     steps: [{ id: "package/nginx", title: "", error: { code: "PACKAGE_FAILED", message: "dpkg does not answer" } }],
   });
   await t.rejects(run("text", failed), { code: "PACKAGE_FAILED", node: "controller-1" });
 });
 
-t.test("a missing file, and a last line without an end", async (t) => {
+t.test("the diff marks a missing file as /dev/null and a missing newline at the end of a file", async (t) => {
   const options = { node: "controller-0", colours: false };
   t.match(unifiedDiff({ path, wanted: "a\n" }, options), /^--- \/dev\/null\t.*\n\+\+\+ .*\n@@ -0,0 \+1,1 @@\n\+a\n$/);
   t.match(unifiedDiff({ path, found: "a", wanted: "a\n" }, options), "\\ No newline at end of file");
 });
 
-t.test("texts with nothing in common are not compared without limit", async (t) => {
+t.test("texts that have nothing in common are not compared line by line without limit", async (t) => {
   const long = (word: string): string => Array.from({ length: 20_000 }, (_, index) => `${word} ${index}\n`).join("");
   t.equal(
     unifiedDiff({ path, found: long("a"), wanted: long("b") }, { node: "controller-0", colours: false }),

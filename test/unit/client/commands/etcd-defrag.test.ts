@@ -35,13 +35,13 @@ async function cluster(changes: Readonly<Record<string, Partial<EtcdMember>>> = 
   return { done, run };
 }
 
-t.test("one member after the other, the leader last", async (t) => {
+t.test("members are defragmented one at a time, with the leader last", async (t) => {
   const { done, run } = await cluster();
   t.equal(await run(), 0);
   t.same(done, ["controller-1", "controller-2", "controller-0"]);
 });
 
-t.test("only members with enough unused space", async (t) => {
+t.test("only members with enough unused space are defragmented", async (t) => {
   const { done, run } = await cluster({ "controller-1": { dbSizeInUse: 60 } });
   t.equal(await run(), 0);
   t.same(done, ["controller-2", "controller-0"]);
@@ -49,7 +49,7 @@ t.test("only members with enough unused space", async (t) => {
   t.equal(done.length, 2);
 });
 
-t.test("no member while one is unhealthy, except for lack of space", async (t) => {
+t.test("no member is defragmented while one is unhealthy, unless it is only out of space", async (t) => {
   const ill = await cluster({ "controller-2": { errors: ["memberID:1 alarm:CORRUPT"] } });
   await t.rejects(ill.run(), { code: "ETCD_UNHEALTHY", message: /CORRUPT/ });
   t.same(ill.done, []);
@@ -58,7 +58,7 @@ t.test("no member while one is unhealthy, except for lack of space", async (t) =
   t.equal(full.done.length, 3);
 });
 
-t.test("Ctrl-C skips the members whose turn has not come", async (t) => {
+t.test("Ctrl-C skips the members that have not been defragmented yet", async (t) => {
   const { done, run } = await cluster();
   t.equal(await run(50, AbortSignal.abort()), 130);
   t.same(done, []);

@@ -1,7 +1,7 @@
 import t from "tap";
 import { refuseOtherOptions } from "../../../../client/commands/upgrade-lose-since.ts";
 
-t.test("--lose-since needs --back, and no option of a rolling update", (t) => {
+t.test("--lose-since is refused without --back, or with an option of a rolling update", (t) => {
   const none = { "--to": false, "--gate": false };
   t.throws(() => refuseOtherOptions({ back: false, others: none }), {
     code: "INVALID_ARGUMENT",

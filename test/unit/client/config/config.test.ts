@@ -49,7 +49,7 @@ async function refusal(text?: string, flags: Readonly<Record<string, Data>> = {}
   throw new Error("the configuration was accepted");
 }
 
-t.test("without a file and without flags everything is as in the lab", async (t) => {
+t.test("without a file and flags, the configuration is the same as in the lab", async (t) => {
   const { config, folder } = await load();
   t.match(config, {
     nodes: [],
@@ -72,7 +72,7 @@ t.test("without a file and without flags everything is as in the lab", async (t)
   t.equal(config.management.key, join(folder, "khw-pki", "admin-key.pem"));
 });
 
-t.test("`config default` is parsed as exactly the defaults", async (t) => {
+t.test("the output of config default is parsed to exactly the defaults", async (t) => {
   const bare = await load();
   const printed = await load(defaultYaml());
   t.same(relocated(printed.config, printed.folder), relocated(bare.config, bare.folder));
@@ -104,7 +104,7 @@ t.test("khw.yaml overrides the defaults, and flags override khw.yaml", async (t)
   t.same(config.kubernetes.mirrors, ["https://a.example", "file:///b"]);
 });
 
-t.test("scalars are used as written", async (t) => {
+t.test("scalar values of flags are kept exactly as written", async (t) => {
   const flags =
     "kubernetes: {flags: {kube-apiserver: {v: 4, allow-privileged: false, event-ttl: 1_0h, profiling: 010}}}";
   const { config } = await load(flags);
@@ -116,7 +116,7 @@ t.test("scalars are used as written", async (t) => {
   });
 });
 
-t.test("null removes a program's flag, and the command line adds to khw.yaml's", async (t) => {
+t.test("null removes a program's flag, and flags on the command line are added to those in khw.yaml", async (t) => {
   const text = "kubernetes: {flags: {kube-apiserver: {v: 4, audit-log-path: null, event-ttl: ~}}}";
   const { config } = await load(text, {
     "--kube-apiserver-flag": { "event-ttl": "2h", "service-account-issuer": null },
@@ -129,7 +129,7 @@ t.test("null removes a program's flag, and the command line adds to khw.yaml's",
   });
 });
 
-t.test("workers in khw.yaml and on the command line, with addresses and without", async (t) => {
+t.test("workers are read from khw.yaml and the command line, with or without addresses", async (t) => {
   const text =
     "pki: {workers: {worker-0: [10.0.0.1, worker-0.example], worker-1: 10.0.0.2, worker-2: }, extraNames: api.example.com}";
   const { config } = await load(text, { "--worker": { "worker-1": "10.0.0.3, 10.0.0.4", "worker-3": null } });
@@ -151,7 +151,7 @@ t.test("workers in khw.yaml and on the command line, with addresses and without"
   });
 });
 
-t.test("nodes as a shorthand, as a list, as maps", async (t) => {
+t.test("nodes are accepted as a shorthand string, as a list, and as maps", async (t) => {
   const short = await load("nodes: controller-0,1,2");
   t.same(
     short.config.nodes.map(({ name }) => name),
@@ -168,7 +168,7 @@ t.test("nodes as a shorthand, as a list, as maps", async (t) => {
   ]);
 });
 
-t.test("values that --nodes omits about a node come from khw.yaml", async (t) => {
+t.test("values of a node that --nodes omits are taken from khw.yaml", async (t) => {
   const text =
     "nodes: [{name: a, host: a.example, internalIp: 10.0.0.1}, {name: b, host: b.example, internalIp: 10.0.0.2}]";
   const { config } = await load(text, { "--nodes": "b,a=other:8443,c" });
@@ -179,7 +179,7 @@ t.test("values that --nodes omits about a node come from khw.yaml", async (t) =>
   ]);
 });
 
-t.test("relative paths are relative to the file, and to the current folder for flags", async (t) => {
+t.test("relative paths in khw.yaml are relative to the file, and those in flags to the current folder", async (t) => {
   const folder = await mkdtemp(join(root, "paths-"));
   await mkdir(join(folder, "clusters"));
   await writeFile(join(folder, "clusters", "one.yaml"), "credentials: {folder: certs}\ngce: {auth: key.json}\n");
@@ -191,7 +191,7 @@ t.test("relative paths are relative to the file, and to the current folder for f
   t.equal(config.gce.auth, join(folder, "clusters", "key.json"));
 });
 
-t.test("durations are milliseconds", async (t) => {
+t.test("durations are converted to milliseconds", async (t) => {
   const { config } = await load("timeouts: {node: 90s, compute: 2m, verify: 1h}");
   t.match(config.timeouts, { node: 90_000, compute: 120_000, verify: 3_600_000 });
 });
@@ -395,20 +395,20 @@ t.test("all errors are reported at once, including those in flags", async (t) =>
   ]);
 });
 
-t.test("an invalid value of a flag is refused as an argument", async (t) => {
+t.test("an invalid value of a command-line flag is reported as an invalid argument", async (t) => {
   const error = await refusal(undefined, { "--kubernetes-version": "v1.2" });
   t.equal(error.code, "INVALID_ARGUMENT");
   t.match(error.message, /^--kubernetes-version: "v1\.2" is not/);
 });
 
-t.test("a file that --config names must exist", async (t) => {
+t.test("a missing file named by --config is an error", async (t) => {
   await t.rejects(load(undefined, {}, { file: "nowhere.yaml" }), {
     code: "CONFIG_INVALID",
     message: /^nowhere\.yaml cannot be read: ENOENT/,
   });
 });
 
-t.test("project, region and zone default to gcloud's", async (t) => {
+t.test("project, region and zone default to the values from gcloud", async (t) => {
   const home = await mkdtemp(join(root, "gcloud-"));
   const gcloud = join(home, ".config", "gcloud");
   await mkdir(join(gcloud, "configurations"), { recursive: true });
@@ -425,7 +425,7 @@ t.test("project, region and zone default to gcloud's", async (t) => {
   t.match(await place("gce: {project: from-khw}", env), { project: "from-khw", region: "europe-west1" });
 });
 
-t.test("the load balancer is the lab's, with the configuration's names", async (t) => {
+t.test("the load balancer is configured as in the lab, with the names from khw.yaml", async (t) => {
   const { config } = await load("gce: {project: my-project, region: us-west1, targetPool: mine, createAddress: true}");
   const instances = [{ name: "controller-0", zone: "us-west1-c" }];
   t.same(loadBalancerConfig(config, instances), {
@@ -491,7 +491,7 @@ t.test("tlsBootstrap adds two flags, and flags from khw.yaml take precedence", a
   t.match(flags, { "kube-controller-manager": { set: { controllers: "*,bootstrapsigner,tokencleaner" } } });
 });
 
-t.test("khw manages etcd, unless another etcd is named or khw.yaml says so", async (t) => {
+t.test("khw manages etcd unless the configuration names another etcd or says that etcd is external", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const etcdOf = async (text: string) => {
     const { config } = await load(text);
@@ -521,7 +521,7 @@ t.test("khw manages etcd, unless another etcd is named or khw.yaml says so", asy
   await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is not an architecture/ });
 });
 
-t.test("the order of the nodes does not change the result", async (t) => {
+t.test("the order of the nodes does not change the desired state of any node", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load();
   const one = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
@@ -533,7 +533,7 @@ t.test("the order of the nodes does not change the result", async (t) => {
   for (const [node, state] of one) t.same(other.get(node), state);
 });
 
-t.test("a state that an agent would refuse is refused here", async (t) => {
+t.test("a desired state that an agent would refuse is refused by the client", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load();
   const inServices = [{ name: "controller-0", internalIp: "10.32.0.7" }];
@@ -543,7 +543,7 @@ t.test("a state that an agent would refuse is refused here", async (t) => {
   });
 });
 
-t.test("certificates for downloads are passed on unchanged", async (t) => {
+t.test("the CA certificates for downloads are passed on unchanged", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config, folder } = await load("kubernetes: {caFile: ca.crt}");
   await t.rejects(toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials), {

@@ -42,46 +42,49 @@ function refusal(run: () => unknown): KhwError {
   throw new Error("it was accepted");
 }
 
-t.test("gcloud's order: its variables, then its active configuration, then GOOGLE_CLOUD_PROJECT", async (t) => {
-  const CLOUDSDK_CONFIG = await gcloudFolder({ lab, other: "[core]\nproject = my-other-1\n", empty: "" }, "lab");
-  const cases: readonly [env: Environment, gce: object, contradiction: RegExp | undefined][] = [
-    [{}, { project: "my-lab-123", region: "us-west1", zone: "us-west1-c" }, undefined],
-    [
-      { GOOGLE_CLOUD_PROJECT: "some-app-456" },
-      { project: "my-lab-123" },
-      /project is my-lab-123 \(gcloud's configuration lab\); GOOGLE_CLOUD_PROJECT is "some-app-456"/,
-    ],
-    [{ GOOGLE_CLOUD_PROJECT: "my-lab-123" }, { project: "my-lab-123" }, undefined],
-    [{ CLOUDSDK_CORE_PROJECT: "my-env-1" }, { project: "my-env-1" }, undefined],
-    [
-      { CLOUDSDK_CORE_PROJECT: "my-env-1", GOOGLE_CLOUD_PROJECT: "some-app-456" },
-      { project: "my-env-1" },
-      /my-env-1 \(CLOUDSDK_CORE_PROJECT\)/,
-    ],
-    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "other" }, { project: "my-other-1", region: undefined }, undefined],
-    [
-      { CLOUDSDK_ACTIVE_CONFIG_NAME: "empty", GOOGLE_CLOUD_PROJECT: "some-app-456" },
-      { project: "some-app-456" },
-      undefined,
-    ],
-    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "NONE" }, { project: undefined }, undefined],
-    [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "" }, { project: "my-lab-123" }, undefined],
-    [
-      { CLOUDSDK_COMPUTE_ZONE: "europe-west1-b", CLOUDSDK_ACTIVE_CONFIG_NAME: "other" },
-      { region: "europe-west1" },
-      undefined,
-    ],
-  ];
-  for (const [env, gce, contradiction] of cases) {
-    const config = await load({ CLOUDSDK_CONFIG, ...env });
-    t.match(config.gce, gce, JSON.stringify(env));
-    if (contradiction === undefined) t.equal(config.place?.contradiction, undefined);
-    else t.match(config.place?.contradiction, contradiction);
-  }
-  const own = await load({ CLOUDSDK_CONFIG, GOOGLE_CLOUD_PROJECT: "some-app-456" }, "gce: {project: my-own-1}");
-  t.equal(own.gce.project, "my-own-1");
-  t.equal(own.place?.contradiction, undefined);
-});
+t.test(
+  "gcloud's variables take precedence over its active configuration, which takes precedence over GOOGLE_CLOUD_PROJECT",
+  async (t) => {
+    const CLOUDSDK_CONFIG = await gcloudFolder({ lab, other: "[core]\nproject = my-other-1\n", empty: "" }, "lab");
+    const cases: readonly [env: Environment, gce: object, contradiction: RegExp | undefined][] = [
+      [{}, { project: "my-lab-123", region: "us-west1", zone: "us-west1-c" }, undefined],
+      [
+        { GOOGLE_CLOUD_PROJECT: "some-app-456" },
+        { project: "my-lab-123" },
+        /project is my-lab-123 \(gcloud's configuration lab\); GOOGLE_CLOUD_PROJECT is "some-app-456"/,
+      ],
+      [{ GOOGLE_CLOUD_PROJECT: "my-lab-123" }, { project: "my-lab-123" }, undefined],
+      [{ CLOUDSDK_CORE_PROJECT: "my-env-1" }, { project: "my-env-1" }, undefined],
+      [
+        { CLOUDSDK_CORE_PROJECT: "my-env-1", GOOGLE_CLOUD_PROJECT: "some-app-456" },
+        { project: "my-env-1" },
+        /my-env-1 \(CLOUDSDK_CORE_PROJECT\)/,
+      ],
+      [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "other" }, { project: "my-other-1", region: undefined }, undefined],
+      [
+        { CLOUDSDK_ACTIVE_CONFIG_NAME: "empty", GOOGLE_CLOUD_PROJECT: "some-app-456" },
+        { project: "some-app-456" },
+        undefined,
+      ],
+      [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "NONE" }, { project: undefined }, undefined],
+      [{ CLOUDSDK_ACTIVE_CONFIG_NAME: "" }, { project: "my-lab-123" }, undefined],
+      [
+        { CLOUDSDK_COMPUTE_ZONE: "europe-west1-b", CLOUDSDK_ACTIVE_CONFIG_NAME: "other" },
+        { region: "europe-west1" },
+        undefined,
+      ],
+    ];
+    for (const [env, gce, contradiction] of cases) {
+      const config = await load({ CLOUDSDK_CONFIG, ...env });
+      t.match(config.gce, gce, JSON.stringify(env));
+      if (contradiction === undefined) t.equal(config.place?.contradiction, undefined);
+      else t.match(config.place?.contradiction, contradiction);
+    }
+    const own = await load({ CLOUDSDK_CONFIG, GOOGLE_CLOUD_PROJECT: "some-app-456" }, "gce: {project: my-own-1}");
+    t.equal(own.gce.project, "my-own-1");
+    t.equal(own.place?.contradiction, undefined);
+  },
+);
 
 t.test("a missing configuration is an error that names it, and no other project is used", async (t) => {
   const CLOUDSDK_CONFIG = await gcloudFolder({ lab }, "gone");
@@ -108,7 +111,7 @@ t.test("a missing configuration is an error that names it, and no other project 
   t.equal(fresh.gce.project, "some-app-456", "gcloud was never set up");
 });
 
-t.test("an invalid value, and a zone outside the region, are named with their sources", async (t) => {
+t.test("an invalid value, and a zone outside the region, are reported with their sources", async (t) => {
   const CLOUDSDK_CONFIG = await gcloudFolder({ lab }, "lab");
   const bad = await load({ CLOUDSDK_CONFIG, CLOUDSDK_CORE_PROJECT: "my lab" });
   t.match(
@@ -141,7 +144,7 @@ const refusedForms: readonly [text: string, message: RegExp][] = [
   ["[core]\n[compute]\n[core]\n", /:3: the section \[core\] is repeated/],
 ];
 
-t.test("gcloud's files are read as Python's configparser reads them", async (t) => {
+t.test("gcloud's files are parsed in the same way as by Python's configparser", async (t) => {
   const [first, second, third] = forms.map((text) => parseProperties(text, "file"));
   for (const properties of [first, second, third]) {
     t.equal(properties?.get("core/project"), "my-lab-123");
@@ -172,7 +175,7 @@ const python = ["/usr/bin/python3", "/usr/lib/google-cloud-sdk/platform/bundledp
 );
 const skip = python === undefined ? "python3 is not installed here" : false;
 
-t.test("Python's configparser reads the same from each form", { skip }, async (t) => {
+t.test("Python's configparser gives the same result for each form of the file", { skip }, async (t) => {
   const texts = [...forms, ...refusedForms.map(([text]) => text)];
   const run = promisify(execFile)(python ?? "", ["-c", judge]);
   run.child.stdin?.end(JSON.stringify(texts));

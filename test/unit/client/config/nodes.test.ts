@@ -4,7 +4,7 @@ import { KhwError } from "../../../../proto/errors.ts";
 
 const names = (text: string): string[] => parseNodes("--nodes", text).map(({ name }) => name);
 
-t.test("every way to write the nodes", async (t) => {
+t.test("every notation for the list of nodes is accepted", async (t) => {
   const controllers = ["controller-0", "controller-1", "controller-2"];
   t.same(names("controller-0,1,2"), controllers);
   t.same(names("controller-0,controller-1,controller-2"), controllers);
@@ -18,7 +18,7 @@ t.test("every way to write the nodes", async (t) => {
   t.same(names("lonely"), ["lonely"]);
 });
 
-t.test("a node's address and port", async (t) => {
+t.test("a node's address and port are parsed, with the default port if it is omitted", async (t) => {
   t.same(parseNodes("--nodes", "a=10.240.0.10,b=host.example:8443,c=[fd00::1]:9000,d"), [
     { name: "a", host: "10.240.0.10", port: 7443 },
     { name: "b", host: "host.example", port: 8443 },
@@ -28,7 +28,7 @@ t.test("a node's address and port", async (t) => {
   t.same(parseNodes("--nodes", "a-0=10.0.0.1,1=10.0.0.2").at(1), { name: "a-1", host: "10.0.0.2", port: 7443 });
 });
 
-t.test("the error points at an empty, repeated or impossible name", async (t) => {
+t.test("the error points at an empty, duplicate or invalid name", async (t) => {
   const cases: readonly [text: string, message: string, caret: string][] = [
     ["", "a name is missing here", "  ^"],
     ["controller-0,,2", "a name is missing here", "               ^"],
@@ -68,7 +68,7 @@ t.test("the error points at an empty, repeated or impossible name", async (t) =>
   }
 });
 
-t.test("a long text is cut around the position", async (t) => {
+t.test("in an error, a long list of nodes is shortened around the position", async (t) => {
   const text = `${Array.from({ length: 40 }, (_, index) => `node-${index}`).join(",")},node-7`;
   try {
     parseNodes("--nodes", text);
@@ -81,6 +81,6 @@ t.test("a long text is cut around the position", async (t) => {
   }
 });
 
-t.test("more nodes than any cluster has are refused", async (t) => {
+t.test("a list of more nodes than the supported maximum is refused", async (t) => {
   t.throws(() => parseNodes("--nodes", "a-{0..60},b-{0..60}"), { message: /more than 99 nodes/ });
 });

@@ -28,7 +28,7 @@ t.test("a file is trusted if it belongs to the caller or root, and nobody else c
   }
 });
 
-t.test("root trusts the file of the user who called sudo, and nobody else's", async (t) => {
+t.test("root trusts files of the user who called sudo, but of no other user", async (t) => {
   const facts = { uid: 1000, mode: 0o100644 };
   t.doesNotThrow(() => refuseForeign("khw.yaml", facts, { uid: 0, env: { SUDO_UID: "1000" } }));
   for (const [uid, env] of [
@@ -40,7 +40,7 @@ t.test("root trusts the file of the user who called sudo, and nobody else's", as
   }
 });
 
-t.test("khw.yaml is checked at the target of a link, and not read if it is not trusted", async (t) => {
+t.test("if khw.yaml is a symlink, its target is checked and is not read if it is not trusted", async (t) => {
   const [file, link] = [join(root, "real.yaml"), join(root, "khw.yaml")];
   await writeFile(file, "cluster: {name: mine}\n");
   await symlink(file, link);

@@ -19,34 +19,37 @@ function check(title: string, run: DoctorCheck["run"]): DoctorCheck {
   return { where: "controller-0", title, run };
 }
 
-t.test("findings are ranked; a check that fails or hangs gives the reason and does not delay the others", async (t) => {
-  const began = performance.now();
-  const results = await runChecks(
-    [
-      check("one", async () => [finding("note", "a"), finding("error", "b")]),
-      check("two", async () => []),
-      check("three", async () => {
-        throw new KhwError("UNREACHABLE", "no server is there");
-      }),
-      check("four", () => new Promise(() => {})),
-      check("five", async () => [finding("warning", "c"), finding("error", "d")]),
-    ],
-    { signal, deadlineMillis: 100 },
-  );
-  t.ok(performance.now() - began < 5_000);
-  t.strictSame(
-    ranked(results).map(({ message }) => message),
-    ["b", "d", "c", "a"],
-  );
-  const text = reportText(results, { paint: (_, plain) => plain, verbose: true });
-  t.match(text, "error    controller-0: nginx: b\n         remedy: mend it\n");
-  t.match(text, "not run  controller-0: three: no server is there\n");
-  t.match(text, "not run  controller-0: four: it did not finish within 0.1 s\n");
-  t.match(text, "passed   controller-0: two\n");
-  t.match(text, /5 checks: 1 passed; 2 errors, 1 warning, 1 note; 2 checks could not run\n$/);
-});
+t.test(
+  "findings are sorted by severity, and a check that fails or hangs is reported without delaying the others",
+  async (t) => {
+    const began = performance.now();
+    const results = await runChecks(
+      [
+        check("one", async () => [finding("note", "a"), finding("error", "b")]),
+        check("two", async () => []),
+        check("three", async () => {
+          throw new KhwError("UNREACHABLE", "no server is there");
+        }),
+        check("four", () => new Promise(() => {})),
+        check("five", async () => [finding("warning", "c"), finding("error", "d")]),
+      ],
+      { signal, deadlineMillis: 100 },
+    );
+    t.ok(performance.now() - began < 5_000);
+    t.strictSame(
+      ranked(results).map(({ message }) => message),
+      ["b", "d", "c", "a"],
+    );
+    const text = reportText(results, { paint: (_, plain) => plain, verbose: true });
+    t.match(text, "error    controller-0: nginx: b\n         remedy: mend it\n");
+    t.match(text, "not run  controller-0: three: no server is there\n");
+    t.match(text, "not run  controller-0: four: it did not finish within 0.1 s\n");
+    t.match(text, "passed   controller-0: two\n");
+    t.match(text, /5 checks: 1 passed; 2 errors, 1 warning, 1 note; 2 checks could not run\n$/);
+  },
+);
 
-t.test("a report is sound without errors and without checks that could not run", async (t) => {
+t.test("a report is sound if it has no errors and every check could run", async (t) => {
   const run = async (work: DoctorCheck["run"]) =>
     isSound(await runChecks([check("one", work)], { signal, deadlineMillis: 100 }));
   t.equal(await run(async () => []), true);
@@ -97,7 +100,7 @@ function nodes(...versions: readonly (readonly [agent: string, apiserver: string
   });
 }
 
-t.test("agents of several versions, or of a version other than the client's", async (t) => {
+t.test("agent versions that differ from each other or from the client are reported", async (t) => {
   t.strictSame(agentVersions(nodes(["1.0.0", "v1"], ["1.0.0", "v1"]), "1.0.0"), []);
   t.match(agentVersions(nodes(["1.0.0", "v1"], ["1.1.0", "v1"]), "1.0.0"), [
     { message: "differ among the nodes: 1.0.0 on controller-0; 1.1.0 on controller-1" },
@@ -105,14 +108,14 @@ t.test("agents of several versions, or of a version other than the client's", as
   ]);
 });
 
-t.test("components of several versions", async (t) => {
+t.test("component versions that differ between nodes are reported", async (t) => {
   t.strictSame(componentVersions(nodes(["1", "v1.21.0"], ["1", "v1.21.0"])), []);
   t.match(componentVersions(nodes(["1", "v1.21.0"], ["1", "v1.20.0"])), [
     { subject: "kube-apiserver", message: /v1\.21\.0 on controller-0; v1\.20\.0 on controller-1/ },
   ]);
 });
 
-t.test("etcd's quorum counts unknown members as unhealthy", async (t) => {
+t.test("etcd members of unknown health count as unhealthy for the quorum", async (t) => {
   const member = (name: string, health: Health) => ({
     name,
     status: wellStatus(name, { components: [component("etcd", { health })] }),

@@ -32,7 +32,7 @@ function node({ nodes }: FakeCluster, index: number) {
   return found;
 }
 
-t.test("a node is drained until the health check agrees, and undrained; both can be repeated", async (t) => {
+t.test("drain waits until the health check agrees, and both drain and undrain can be repeated", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, lines } = terminal();
   for (const _ of [1, 2]) {
@@ -63,7 +63,7 @@ t.test("a drain that would leave no serving node is refused with the reasons, un
   t.equal(await drainNodes(cluster, context, options), 0, "it is drained already: nothing changes");
 });
 
-t.test("a node that the agent or the load balancer does not report as healthy is not serving", async (t) => {
+t.test("a node that the agent or the load balancer does not report as healthy does not count as serving", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).reachable = false;
   node(cluster, 2).stuck = "UNHEALTHY";
@@ -73,7 +73,7 @@ t.test("a node that the agent or the load balancer does not report as healthy is
   });
 });
 
-t.test("a health check that does not agree in time is an error with its last state", async (t) => {
+t.test("if the health check does not change in time, the drain fails with the last state", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).stuck = "HEALTHY";
   await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-1"], force: false }), {
@@ -84,14 +84,14 @@ t.test("a health check that does not agree in time is an error with its last sta
   });
 });
 
-t.test("without a load balancer no health check is awaited, and a note says so", async (t) => {
+t.test("without a load balancer, a drain does not wait for a health check, and a note says so", async (t) => {
   const cluster = await createFakeCluster(names, false);
   const { context, lines } = terminal();
   t.equal(await drainNodes(cluster, context, { output, nodes: ["controller-0,1"], force: false }), 0);
   t.match(lines.at(-1), /answer the health check with 503; .* so no load balancer was checked/);
 });
 
-t.test("a name that is not a controller of the cluster is refused with the known names", async (t) => {
+t.test("a name that is not a controller of the cluster is refused, and the error lists the known names", async (t) => {
   const cluster = await createFakeCluster(names);
   await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-7"], force: false }), {
     code: "INVALID_ARGUMENT",
@@ -100,7 +100,7 @@ t.test("a name that is not a controller of the cluster is refused with the known
   });
 });
 
-t.test("restart drains one node after the other, and undrains it before the next", async (t) => {
+t.test("restart drains, restarts and undrains each node before it continues with the next", async (t) => {
   const cluster = await createFakeCluster(names);
   t.equal(await restartNodes(cluster, terminal().context, every), 0);
   t.strictSame(
@@ -109,7 +109,7 @@ t.test("restart drains one node after the other, and undrains it before the next
   );
 });
 
-t.test("a component that no client of the load balancer uses restarts without a drain", async (t) => {
+t.test("a component that does not serve the load balancer is restarted without a drain", async (t) => {
   const cluster = await createFakeCluster(names);
   t.equal(await restartNodes(cluster, terminal().context, { ...every, component: "kube-scheduler" }), 0);
   t.strictSame(
@@ -118,7 +118,7 @@ t.test("a component that no client of the load balancer uses restarts without a 
   );
 });
 
-t.test("a node that was drained before stays drained, and is reported", async (t) => {
+t.test("a node that was drained before the restart stays drained, and this is reported", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).drained = true;
   const { context, lines } = terminal();
@@ -183,13 +183,13 @@ t.test("a restart that would leave no healthy API server is refused, unless forc
   t.strictSame(alone.log, ["controller-0 kube-apiserver restarted"], "and there is no other node for its clients");
 });
 
-t.test("restarting an unhealthy component reduces no capacity", async (t) => {
+t.test("restarting an unhealthy component is allowed, because it does not reduce the capacity", async (t) => {
   const alone = await createFakeCluster(["controller-0"]);
   node(alone, 0).well = false;
   t.equal(await restartNodes(alone, terminal().context, { ...every, nodes: "controller-0" }), 0);
 });
 
-t.test("etcd is not restarted when its quorum would be lost", async (t) => {
+t.test("etcd is not restarted if this would lose its quorum", async (t) => {
   const cluster = await createFakeCluster(names);
   const etcd = { ...every, nodes: "controller-0", component: "etcd" };
   t.equal(await restartNodes(cluster, terminal().context, etcd), 0);
@@ -199,7 +199,7 @@ t.test("etcd is not restarted when its quorum would be lost", async (t) => {
   });
 });
 
-t.test("Ctrl-C finishes the current node, undrains it, and starts no other", async (t) => {
+t.test("Ctrl-C finishes and undrains the current node, and no other node is restarted", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, lines, ctrlC } = terminal();
   node(cluster, 0).restart = async () => ctrlC();
@@ -217,7 +217,7 @@ t.test("Ctrl-C finishes the current node, undrains it, and starts no other", asy
   t.match(lines.at(-1), "controller-2: skipped because the command was interrupted before this node's turn");
 });
 
-t.test("Ctrl-C while a node is being drained undrains it, and restarts nothing", async (t) => {
+t.test("Ctrl-C during a drain undrains the node, and nothing is restarted", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, ctrlC } = terminal();
   node(cluster, 0).stuck = "HEALTHY";
@@ -265,7 +265,7 @@ function desiredOf(node: string): DesiredState {
   };
 }
 
-t.test("a rollout drains only nodes that are serving and would restart", async (t) => {
+t.test("a rollout drains only the nodes that are serving and need a restart", async (t) => {
   const cluster = await createFakeCluster(names);
   const outcomes = await rollOver(cluster, undefined, ["controller-1"]);
   t.strictSame(

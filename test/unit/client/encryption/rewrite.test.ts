@@ -49,14 +49,14 @@ t.test("every object of every page is written once", async (t) => {
   );
 });
 
-t.test("an object that is deleted meanwhile is skipped; a conflict and a broken connection are retried", async (t) => {
+t.test("an object deleted in the meantime is skipped, and a conflict or a broken connection is retried", async (t) => {
   const answers = [404, 409, 0, 200];
   const { api, touched } = fakeApi(["a", "b"], () => answers.shift() ?? 200);
   t.equal(await rewrite(api, secrets, { ...options, atOnce: 1 }), 2);
   t.equal(touched.length, 4);
 });
 
-t.test("a refused object is reported by name, and the others are written", async (t) => {
+t.test("an object that cannot be written is reported by name, and the other objects are written", async (t) => {
   const { api, touched } = fakeApi(["a", "b", "c"], (path) => (path.endsWith("/b") ? 403 : 200));
   await t.rejects(rewrite(api, secrets, options), {
     code: "VERIFY_FAILED",
@@ -65,7 +65,7 @@ t.test("a refused object is reported by name, and the others are written", async
   t.equal(touched.length, 3);
 });
 
-t.test("resources are found by the API's own names, by name and by wildcard", async (t) => {
+t.test("resources are matched by the names that the API uses, either exactly or by wildcard", async (t) => {
   const verbs = ["list", "patch"];
   const { api } = fakeApi([], () => 200, {
     "/api/v1": {

@@ -34,7 +34,7 @@ const starts = {
 };
 
 for (const [what, start] of Object.entries(starts)) {
-  t.test(`a configuration ${what}`, async (t) => {
+  t.test(`a key rotation that is killed at any point can be completed (configuration: ${what})`, async (t) => {
     const whole = encryptedCluster(start);
     await rotate(whole.parts(), { now });
     checkEnd(t, whole, "key-20260131T120000Z");
@@ -77,13 +77,13 @@ t.test("a rotation that stopped in its last rollout is completed, and no further
   }
 });
 
-t.test("a key with a name from a clock in the future is replaced by a newer one as well", async (t) => {
+t.test("a key whose name has a future date is also replaced by a newer key", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key-20260601T235959Z"), "identity: {}"));
   await rotate(cluster.parts(), { now });
   checkEnd(t, cluster, "key-20260602T000000Z");
 });
 
-t.test("resources of a wildcard are stored again, even if the count cannot include them", async (t) => {
+t.test("resources matched by a wildcard are rewritten even if they cannot be counted", async (t) => {
   const everything = config("identity: {}", keys("aescbc", "key1")).replace("[secrets]", '["*.*"]');
   for (const resource of ["secrets", "configmaps"]) {
     const cluster = encryptedCluster(everything);
@@ -94,7 +94,7 @@ t.test("resources of a wildcard are stored again, even if the count cannot inclu
   }
 });
 
-t.test("if nothing is encrypted in the end, a message says so", async (t) => {
+t.test("if etcd contains no encrypted values after the rotation, a message says so", async (t) => {
   const notes: string[] = [];
   const parts = { ...encryptedCluster(starts.unencrypted).parts(), stored: async () => [] };
   await rotate({ ...parts, note: (text) => void notes.push(text) }, { now });
@@ -111,7 +111,7 @@ t.test("a file that lacks a key used in etcd is refused, and nothing changes", a
   t.strictSame(cluster.log, []);
 });
 
-t.test("if nodes have a different file that does not come from a rotation, nothing starts", async (t) => {
+t.test("if a node has a different file that does not result from a rotation, nothing is started", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
@@ -122,14 +122,14 @@ t.test("if nodes have a different file that does not come from a rotation, nothi
   t.strictSame(cluster.log, []);
 });
 
-t.test("old keys are kept as long as values are stored under them", async (t) => {
+t.test("old keys are kept as long as etcd contains values encrypted with them", async (t) => {
   const cluster = encryptedCluster(starts["the lab's"]);
   const parts = { ...cluster.parts(), rewrite: async () => {} };
   await t.rejects(rotate(parts, { now }), { code: "VERIFY_FAILED", message: /1 secrets encrypted with aescbc key1/ });
   t.match(cluster.file, "name: key1");
 });
 
-t.test("a key of another provider replaces the old key in the same way", async (t) => {
+t.test("an old key can be replaced by a key of a different provider in the same way", async (t) => {
   const cluster = encryptedCluster(starts["the lab's"]);
   await rotate(cluster.parts(), { now, kind: "secretbox" });
   t.strictSame(new Set(cluster.values), new Set(["secretbox key-20260131T120000Z"]));

@@ -18,13 +18,13 @@ const entries: readonly EncryptionEntry[] = [
 ];
 const stored = (resource: string, provider: string, name: string) => ({ resource, provider, key: name, count: 1 });
 
-t.test("values under a key that the configuration lacks cannot be read with it", async (t) => {
+t.test("values encrypted with a key that the configuration lacks are reported as unreadable", async (t) => {
   const lost = [stored("secrets", "aescbc", "other"), stored("secrets", "secretbox", "old"), stored("x", "kms", "p")];
   const known = [stored("secrets", "aescbc", "old"), stored("secrets", "aescbc", "new"), stored("pods", "", "")];
   t.strictSame(unreadableValues([...known, ...lost], entries), lost);
 });
 
-t.test("values that would now be stored differently are outdated, wherever etcd keeps them", async (t) => {
+t.test("values that would be stored differently today are outdated, regardless of their path in etcd", async (t) => {
   const old = [
     stored("secrets", "aescbc", "old"),
     stored("configmaps", "aescbc", "old"),
@@ -42,12 +42,12 @@ t.test("values that would now be stored differently are outdated, wherever etcd 
   t.equal(outdated(current, entries).length, 1, "a key of another kind is another key");
 });
 
-t.test("without encryption, unencrypted values are not outdated", async (t) => {
+t.test("if the configuration does not encrypt, unencrypted values are not outdated", async (t) => {
   const clear: readonly EncryptionEntry[] = [{ index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] }];
   t.strictSame(outdated([stored("secrets", "", "")], clear), []);
 });
 
-t.test("a wildcard's Secrets are outdated if unencrypted, unless an earlier entry excludes them", async (t) => {
+t.test("unencrypted Secrets that match a wildcard are outdated unless an earlier entry exempts them", async (t) => {
   const clear = [stored("secrets", "", ""), stored("ranges/serviceips", "", "")];
   const providers = [{ kind: "aescbc", keys: [key("new")] }] as const;
   const kept: EncryptionEntry = { index: 0, resources: ["secrets"], providers: [{ kind: "identity" }] };
@@ -64,7 +64,7 @@ t.test("a wildcard's Secrets are outdated if unencrypted, unless an earlier entr
   t.notOk(encryptsByWildcard([{ ...apps, providers: [{ kind: "identity" }] }]));
 });
 
-t.test("outdated values are described in words", async (t) => {
+t.test("outdated values are described by count, resource and key", async (t) => {
   t.equal(
     describeStored([stored("secrets", "aescbc", "old"), stored("pods", "", "")]),
     "1 secrets encrypted with aescbc old, 1 pods not encrypted",

@@ -13,7 +13,7 @@ const google = await createTokenKey();
 const audience = "urn:khw:enrol:v1:00";
 const folder = t.testdir();
 
-t.test("the keys come from a URL or from a file", async (t) => {
+t.test("the identity keys are read from a URL or a file", async (t) => {
   let status = 200;
   let body = JSON.stringify(google.jwks);
   const server = createServer((_, response) => response.writeHead(status).end(body)).listen(0, "127.0.0.1");
@@ -36,7 +36,7 @@ t.test("the keys come from a URL or from a file", async (t) => {
   await t.rejects(readKeySet(join(folder, "none"), never), { code: "IO_FAILED" });
 });
 
-t.test("a URL that others on the way could answer for is refused", async (t) => {
+t.test("a URL for the identity keys is refused if it is not an https URL", async (t) => {
   const load = (source: string) =>
     loadConfig({ flags: new Map([["--identity-jwks", source]]), folder, env: {}, file: undefined });
   for (const source of ["http://keys.example.com/certs", "ftp://keys.example.com", "http://127.0.0.1.example.com/"]) {

@@ -32,7 +32,7 @@ async function refuses(t: Test, identityToken: string | Promise<string>, message
   await t.rejects(refused, { code: "IDENTITY_MISMATCH", message, hint: /nothing was signed/ });
 }
 
-t.test("the instance's own answer to this question is accepted", async (t) => {
+t.test("a response from the instance itself to the current challenge is accepted", async (t) => {
   t.match(await verify({}), { der: derOf(request) });
 });
 
@@ -52,7 +52,7 @@ t.test("a token of an earlier instance of the same name is refused", async (t) =
   await refuses(t, token({ engine: { instance_id: "4710" } }), /its instance's number is "4710" instead of 4711/);
 });
 
-t.test("a token without the instance's claims (format standard) is refused", async (t) => {
+t.test("a token without the claims about the instance (format standard) is refused", async (t) => {
   await refuses(t, token({ engine: { project_id: undefined } }), /its project is missing/);
 });
 
@@ -64,7 +64,7 @@ t.test("a token for this audience and others is refused", async (t) => {
   await refuses(t, token({ audience: [audience, "https://vault.example.com"] }), /also for other audiences/);
 });
 
-t.test("a stale token is refused, although it has not expired", async (t) => {
+t.test("a token that was issued too long ago is refused, even if it has not expired", async (t) => {
   await refuses(t, token({ issuedIn: -600 }), /"iat" claim timestamp check failed \(too far in the past\)/);
 });
 
@@ -76,11 +76,11 @@ t.test("a token from the future is refused", async (t) => {
   await refuses(t, token({ issuedIn: 600 }), /"iat" claim timestamp check failed \(it should be in the past\)/);
 });
 
-t.test("clocks may differ by less than a minute", async (t) => {
+t.test("a clock difference of less than a minute is accepted", async (t) => {
   t.ok(await verify({ identityToken: await token({ issuedIn: 40 }) }));
 });
 
-t.test("a replayed answer, to an earlier nonce, is refused", async (t) => {
+t.test("a replayed response to an earlier nonce is refused", async (t) => {
   const replayed = verify({}, Buffer.alloc(32, 8));
   await t.rejects(replayed, { code: "IDENTITY_MISMATCH", message: /unexpected "aud" claim value/ });
 });
@@ -94,12 +94,12 @@ t.test("a token of another issuer is refused", async (t) => {
   await refuses(t, token({ issuer: "https://accounts.example.com" }), /unexpected "iss" claim value/);
 });
 
-t.test("a token signed with another key of the same name is refused", async (t) => {
+t.test("a token signed with a different key under the same key ID is refused", async (t) => {
   const impostor = await createTokenKey();
   await refuses(t, impostor.sign({ audience }), /signature verification failed/);
 });
 
-t.test("a token signed with a key that Google does not have is refused", async (t) => {
+t.test("a token signed with a key that Google has not published is refused", async (t) => {
   const impostor = await createTokenKey("impostor-1");
   await refuses(t, impostor.sign({ audience }), /no applicable key found/);
 });
@@ -122,11 +122,11 @@ t.test("a token signed with the public key as a shared secret (alg HS256) is ref
   await refuses(t, `${signed}.${mac}`, /"alg" \(Algorithm\) Header Parameter value not allowed/);
 });
 
-t.test("an invalid token is refused", async (t) => {
+t.test("a malformed token is refused", async (t) => {
   for (const garbage of ["", "garbage", "a.b.c"]) await refuses(t, garbage, /Invalid Compact JWS|JWS/);
 });
 
-t.test("an answer from another machine, on a connection with another key, is refused", async (t) => {
+t.test("a response from another machine, over a connection with another key, is refused", async (t) => {
   const elsewhere = { ca: `${paths.ca}2`, certificate: `${paths.certificate}2`, key: `${paths.key}2` };
   const between = new X509Certificate((await proveKey(elsewhere, "controller-0")).provisional);
   await t.rejects(verify({ peer: between }), {
@@ -136,7 +136,7 @@ t.test("an answer from another machine, on a connection with another key, is ref
   });
 });
 
-t.test("a request that was changed on the way is refused", async (t) => {
+t.test("a request that was changed in transit is refused", async (t) => {
   const der = derOf(request);
   der.writeUInt8((der.at(-1) ?? 0) ^ 1, der.length - 1);
   const changed = `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString("base64")}\n-----END CERTIFICATE REQUEST-----\n`;

@@ -20,11 +20,11 @@ const node = (index: number, changes: Partial<EtcdMember> = {}): NodeEtcd => ({
 });
 const three = (...changes: Partial<EtcdMember>[]): NodeEtcd[] => [0, 1, 2].map((index) => node(index, changes[index]));
 
-t.test("three members of one cluster with one leader are healthy", async (t) => {
+t.test("three members of the same cluster with a common leader are healthy", async (t) => {
   t.same(etcdProblems(three()), []);
 });
 
-t.test("every problem is reported, with the node", async (t) => {
+t.test("every problem of a member is reported with its node", async (t) => {
   const unfinished = Restore.fromPartial({ id: "r", snapshotId: "s", phase: RestorePhase.RESTORE_PHASE_RESTORED });
   const cases: readonly (readonly [NodeEtcd[], RegExp])[] = [
     [three({}, { leaderId: "" }), /controller-1: it has no leader/],
@@ -57,7 +57,7 @@ const taken = (id: string, minute: number, changes: Partial<Snapshot> = {}): Sna
   });
 const on = (name: string, ...snapshots: Snapshot[]) => ({ name, value: { snapshots, lastRun: undefined } });
 
-t.test("a snapshot on several nodes is shown once, with the node that took it", async (t) => {
+t.test("a snapshot that exists on several nodes is listed once, with the origin of the original", async (t) => {
   const copy = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED });
   const original = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED });
   const held = nodeSnapshots([on("controller-0", copy), on("controller-1", original, taken("b", 2))]);
@@ -78,7 +78,7 @@ t.test('"latest" selects the newest snapshot, and a name selects the snapshot wi
   t.throws(() => chooseSnapshot([], "latest"), { code: "INVALID_ARGUMENT" });
 });
 
-t.test("a file that was copied to a node is never the latest", async (t) => {
+t.test("a snapshot file that was copied to a node is never selected as the latest", async (t) => {
   const file = taken("file-old", 900, { node: "", clusterId: "" });
   const held = nodeSnapshots([on("controller-0", taken("a", 1), file)]);
   t.equal(chooseSnapshot(held, "latest").snapshot.id, "a");
@@ -87,7 +87,7 @@ t.test("a file that was copied to a node is never the latest", async (t) => {
   t.throws(() => chooseSnapshot(files, "latest"), { code: "INVALID_ARGUMENT", message: /come from files/ });
 });
 
-t.test("the newest snapshot is not restored if etcd was emptied before it was taken", async (t) => {
+t.test("if the newest snapshot was taken after etcd was emptied, it is not selected as the latest", async (t) => {
   const emptied = nodeSnapshots([on("controller-0", taken("full", 900), taken("empty", 901, { revision: 3 }))]);
   t.throws(() => chooseSnapshot(emptied, "latest"), { code: "INVALID_ARGUMENT", hint: /restore full/ });
   t.equal(chooseSnapshot(emptied, "empty").snapshot.id, "empty");

@@ -60,7 +60,7 @@ async function cluster(
 }
 
 t.test(
-  "all nodes have verified the snapshot before anything stops, and no phase starts before all have finished the last one",
+  "all nodes verify the snapshot before anything stops, and finish each phase before the next one starts",
   async (t) => {
     const { log, run } = await cluster();
     t.equal(await runRestore(run, { progress, signal: never }), true);
@@ -85,7 +85,7 @@ t.test("when one node fails, no node starts the next phase, and the error says w
   t.notOk(log.some((line) => line.endsWith("phase 5")));
 });
 
-t.test("Ctrl-C finishes the current phase and starts no other", async (t) => {
+t.test("Ctrl-C finishes the current phase and does not start the next one", async (t) => {
   const interrupted = new AbortController();
   const { log, run } = await cluster((_, phase) => {
     if (phase === RestorePhase.RESTORE_PHASE_ETCD_STOPPED) interrupted.abort();
@@ -96,7 +96,7 @@ t.test("Ctrl-C finishes the current phase and starts no other", async (t) => {
   t.notOk(log.some((line) => line.endsWith("phase 4")));
 });
 
-t.test("while one node is busy, no node stops, and the others are released", async (t) => {
+t.test("if a node is busy, nothing is stopped, and the locks on the other nodes are released", async (t) => {
   const busy = (node: string, phase: RestorePhase) =>
     node === "controller-2" && phase === RestorePhase.RESTORE_PHASE_HELD
       ? new KhwError("BUSY", "the node is busy: somebody has held the machine lock since noon")
@@ -107,7 +107,7 @@ t.test("while one node is busy, no node stops, and the others are released", asy
   t.same([...new Set(phases)], [1, RestorePhase.RESTORE_PHASE_ABANDONED]);
 });
 
-t.test("a node that cannot store the snapshot stops the restore before any change", async (t) => {
+t.test("if a node cannot store the snapshot, the restore ends before any change", async (t) => {
   const { log, members, run } = await cluster();
   const [first, second, third] = members;
   if (first === undefined || second === undefined || third === undefined) throw new TypeError("they are three");
@@ -133,7 +133,7 @@ t.test("a restore that a node has started is continued, a finished one is not", 
   t.match(restoreIdFor("good", []), /^[0-9a-f-]{36}$/);
 });
 
-t.test("the confirmation names the losses, and that old Secrets need their old key", async (t) => {
+t.test("the confirmation names the data that is lost, and says that old Secrets need their old key", async (t) => {
   const { run } = await cluster();
   const { message, hint } = confirmation(run);
   t.match(message, /controller-0, controller-1, controller-2 with good/);
@@ -148,7 +148,7 @@ const release = (held: () => Promise<void> = async () => {}) => ({
 });
 
 t.test(
-  "the older release is sent with the first phase only; the record is written before anything stops",
+  "the older release is sent only in the first phase, and the restore is recorded before anything stops",
   async (t) => {
     const { log, run } = await cluster();
     const held = async (): Promise<void> => void log.push("held");
@@ -164,7 +164,7 @@ t.test(
   },
 );
 
-t.test("an agent that does not know about the release stops the restore before anything stops", async (t) => {
+t.test("an agent that does not support restoring a release ends the restore before anything stops", async (t) => {
   const { log, run } = await cluster(undefined, ["controller-1"]);
   await t.rejects(runRestore({ ...run, release: release() }, { progress, signal: never }), {
     message: /controller-1.*cannot install Kubernetes v1\.20\.2.*agent upgrade/s,

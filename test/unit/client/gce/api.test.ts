@@ -20,16 +20,19 @@ import { pause } from "../../../../proto/wait-for.ts";
 
 const place = { project: "lab", region: "us-west1" };
 
-t.test("references are paths; links are read from projects/ on, whatever their host", async (t) => {
-  const pool = regionalReference(place, "targetPools", "pool");
-  t.equal(pool.path, "projects/lab/regions/us-west1/targetPools/pool");
-  t.equal(pathOf(`https://www.googleapis.com/compute/v1/${pool.path}`), pool.path);
-  t.equal(pathOf(`https://compute.googleapis.com/compute/v1/${pool.path}`), pool.path);
-  t.equal(pathOf(pool.path), pool.path);
-  t.equal(nameInLink(pool.path), "pool");
-});
+t.test(
+  "resource references are paths, and links are read from projects/ onwards, regardless of their host",
+  async (t) => {
+    const pool = regionalReference(place, "targetPools", "pool");
+    t.equal(pool.path, "projects/lab/regions/us-west1/targetPools/pool");
+    t.equal(pathOf(`https://www.googleapis.com/compute/v1/${pool.path}`), pool.path);
+    t.equal(pathOf(`https://compute.googleapis.com/compute/v1/${pool.path}`), pool.path);
+    t.equal(pathOf(pool.path), pool.path);
+    t.equal(nameInLink(pool.path), "pool");
+  },
+);
 
-t.test("a name that would lead to another URL is refused", async (t) => {
+t.test("a resource name that would change the URL is refused", async (t) => {
   const badly = { code: "INVALID_ARGUMENT" };
   for (const name of ["", "a/b", "../x", "a?b", "a b", "A", "-a", "a-", "%2e"]) {
     t.throws(() => globalReference(place, "firewalls", name), badly, JSON.stringify(name));
@@ -39,23 +42,26 @@ t.test("a name that would lead to another URL is refused", async (t) => {
   t.equal(globalReference({ ...place, project: "example.com:lab" }, "firewalls", "a").name, "a");
 });
 
-t.test("answers are read with the fields that Google omits, and other answers are refused", async (t) => {
-  t.strictSame(readers.targetPools({}), { healthChecks: [], instances: [] });
-  t.match(readers.firewalls({ allowed: [{ IPProtocol: "tcp" }] }), {
-    allowed: [{ IPProtocol: "tcp", ports: [] }],
-    disabled: false,
-  });
-  t.equal(readers.httpHealthChecks({ host: "h" }).port, 80);
-  for (const wrong of [{ instances: "x" }, { instances: [1] }])
-    t.throws(() => readers.targetPools(wrong), { code: "COMPUTE_FAILED", message: /instances is not a list/ });
-  t.throws(() => readers.addresses({ address: 7 }), { message: /address is not a string/ });
-  t.throws(() => readers.httpHealthChecks({ port: "80" }), { message: /port is not a number/ });
-  t.throws(() => readers.instances({ networkInterfaces: [7] }), {
-    message: /networkInterfaces is not a list of objects/,
-  });
-});
+t.test(
+  "responses are read with defaults for fields that Google omits, and invalid responses are refused",
+  async (t) => {
+    t.strictSame(readers.targetPools({}), { healthChecks: [], instances: [] });
+    t.match(readers.firewalls({ allowed: [{ IPProtocol: "tcp" }] }), {
+      allowed: [{ IPProtocol: "tcp", ports: [] }],
+      disabled: false,
+    });
+    t.equal(readers.httpHealthChecks({ host: "h" }).port, 80);
+    for (const wrong of [{ instances: "x" }, { instances: [1] }])
+      t.throws(() => readers.targetPools(wrong), { code: "COMPUTE_FAILED", message: /instances is not a list/ });
+    t.throws(() => readers.addresses({ address: 7 }), { message: /address is not a string/ });
+    t.throws(() => readers.httpHealthChecks({ port: "80" }), { message: /port is not a number/ });
+    t.throws(() => readers.instances({ networkInterfaces: [7] }), {
+      message: /networkInterfaces is not a list of objects/,
+    });
+  },
+);
 
-t.test("refusals are reported in Google's words, with the remedy for the common ones", async (t) => {
+t.test("Google's errors are reported verbatim, with a remedy for the common ones", async (t) => {
   const cases: [status: number, reason: string, path: string, hint: RegExp | undefined][] = [
     [401, "authError", "projects/lab/global/firewalls", /gcloud auth application-default login/],
     [403, "forbidden", "projects/lab/global/firewalls", /roles\/compute\.securityAdmin in project lab/],
@@ -77,7 +83,7 @@ t.test("refusals are reported in Google's words, with the remedy for the common 
   }
 });
 
-t.test("a refusal is recognized in both of Google's spellings, also with a place added", async (t) => {
+t.test("an error is recognized in both of Google's spellings, even after its place was added", async (t) => {
   const operation = {
     status: "DONE",
     httpErrorStatusCode: 409,
@@ -113,7 +119,7 @@ t.test("temporary errors are retried, others are not", async (t) => {
   t.notOk(isTransient("text"));
 });
 
-t.test("pauses double up to a limit, vary, and follow Retry-After", async (t) => {
+t.test("pauses double up to a limit, are randomized, and honour Retry-After", async (t) => {
   const policy = { tries: 9, firstMillis: 100, maxMillis: 1000 };
   for (let failures = 1; failures <= 9; failures++) {
     const middle = Math.min(1000, 100 * 2 ** (failures - 1));
@@ -124,7 +130,7 @@ t.test("pauses double up to a limit, vary, and follow Retry-After", async (t) =>
   t.equal(pauseMillis(1, readRefusal(429, {}, "3600"), policy), 4000);
 });
 
-t.test("a pause ends with the signal's own reason", async (t) => {
+t.test("an aborted pause rejects with the signal's reason", async (t) => {
   const abort = new AbortController();
   const reason = new KhwError("CANCELLED", "Ctrl-C");
   setImmediate(() => abort.abort(reason));

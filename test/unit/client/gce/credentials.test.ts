@@ -27,11 +27,11 @@ t.afterEach(() => {
   process.env["METADATA_SERVER_DETECTION"] = "none";
 });
 
-t.test("none: no headers", async (t) => {
+t.test("with credentials set to none, no authorization header is sent", async (t) => {
   t.strictSame(await openCredentials("none", "lab")(signal), {});
 });
 
-t.test("gcloud's token is requested once, and never passed to a program", async (t) => {
+t.test("gcloud's token is requested only once and never passed to another program", async (t) => {
   await installGcloud("echo ya29.secret");
   const credentials = openCredentials("gcloud", "lab");
   for (const _ of [1, 2]) t.strictSame(await credentials(signal), { authorization: "Bearer ya29.secret" });
@@ -48,12 +48,12 @@ t.test("a gcloud without login, or a missing gcloud, is reported with the remedy
   await t.rejects(openCredentials("gcloud", "lab")(signal), { ...expected, message: /ENOENT/ });
 });
 
-t.test("auto: without application default credentials, gcloud's token", async (t) => {
+t.test("with auto, gcloud's token is used if there are no application default credentials", async (t) => {
   await installGcloud("echo ya29.gcloud");
   t.strictSame(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.gcloud" });
 });
 
-t.test("auto: application default credentials, here those of a machine", async (t) => {
+t.test("with auto, application default credentials are used, such as those of the machine", async (t) => {
   const metadata = createServer((request, response) => {
     const granted = request.headers["metadata-flavor"] === "Google" && request.url?.includes("/token");
     response.writeHead(granted ? 200 : 404, { "metadata-flavor": "Google", "content-type": "application/json" });
@@ -68,7 +68,7 @@ t.test("auto: application default credentials, here those of a machine", async (
   t.match(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.machine" });
 });
 
-t.test("a service account's key file must be valid; nothing of it is shown", async (t) => {
+t.test("an invalid service account key file is refused without showing its content", async (t) => {
   const key = { type: "service_account", client_email: "khw@lab.iam.gserviceaccount.com", private_key: "s3cret" };
   const cases: [content: string, message: RegExp][] = [
     ['{"private_key": "s3cret', /key\.json: it is not JSON/],
@@ -86,7 +86,7 @@ t.test("a service account's key file must be valid; nothing of it is shown", asy
   }
 });
 
-t.test("a lookup ends with the signal", async (t) => {
+t.test("a token request is aborted by the signal", async (t) => {
   await installGcloud("exec sleep 60");
   const abort = new AbortController();
   setTimeout(() => abort.abort(new Error("detached")), 100);

@@ -16,7 +16,7 @@ async function serve(t: Test, listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${portOf(server)}/`;
 }
 
-t.test("a redirect is an error: the token goes nowhere else", async (t) => {
+t.test("a redirect is an error, so that the token is never sent to another host", async (t) => {
   const asked: string[] = [];
   const other = await serve(t, (asking, response) => {
     asked.push(asking.headers.authorization ?? "");

@@ -123,7 +123,7 @@ t.test("a plan lists the missing resources and changes nothing", async (t) => {
   t.strictSame(compute.mutations, []);
 });
 
-t.test("a second run changes nothing", async (t) => {
+t.test("a second run of the load balancer steps changes nothing", async (t) => {
   const compute = new FakeCompute();
   t.strictSame(outcomes(await create(compute)), ["unchanged", ...Array<string>(5).fill("changed")]);
   compute.mutations.length = 0;
@@ -131,7 +131,7 @@ t.test("a second run changes nothing", async (t) => {
   t.strictSame(compute.mutations, []);
 });
 
-t.test("only a resource that uses another one waits for it", async (t) => {
+t.test("a step waits only for the resources that its own resource uses", async (t) => {
   const needs = Object.fromEntries(loadBalancerSteps(config).map((step) => [step.id, step.needs]));
   t.strictSame(needs, {
     address: [],
@@ -143,17 +143,20 @@ t.test("only a resource that uses another one waits for it", async (t) => {
   });
 });
 
-t.test("an address is reserved only on request; without one everything but the rule is created", async (t) => {
-  const compute = new FakeCompute();
-  compute.resources.delete(addressPath);
-  const results = await create(compute);
-  t.strictSame(outcomes(results), ["failed", "changed", "changed", "changed", "changed", "skipped"]);
-  t.match(messages(results), [/COMPUTE_FAILED there is no address kubernetes-the-hard-way in region us-west1/]);
-  await create(compute, { ...config, createAddress: true });
-  t.ok(compute.mutations.includes("insert addresses/kubernetes-the-hard-way"));
-});
+t.test(
+  "without an address, only the forwarding rule is not created; an address is reserved only on request",
+  async (t) => {
+    const compute = new FakeCompute();
+    compute.resources.delete(addressPath);
+    const results = await create(compute);
+    t.strictSame(outcomes(results), ["failed", "changed", "changed", "changed", "changed", "skipped"]);
+    t.match(messages(results), [/COMPUTE_FAILED there is no address kubernetes-the-hard-way in region us-west1/]);
+    await create(compute, { ...config, createAddress: true });
+    t.ok(compute.mutations.includes("insert addresses/kubernetes-the-hard-way"));
+  },
+);
 
-t.test("a resource that appears between check and insert is used, or repaired", async (t) => {
+t.test("a resource that appears between check and insert is reused, and repaired if necessary", async (t) => {
   const compute = new FakeCompute();
   const path = "projects/lab/global/httpHealthChecks/kubernetes";
   compute.beforeInsert = () => compute.resources.set(path, { host: "elsewhere", requestPath: "/healthz", port: 80 });
@@ -161,7 +164,7 @@ t.test("a resource that appears between check and insert is used, or repaired", 
   t.match(compute.resources.get(path), { host: "kubernetes.default.svc.cluster.local" });
 });
 
-t.test("a pool's health check is replaced by verbs, the wrong one first", async (t) => {
+t.test("the wrong health check of a pool is removed before the right one is added", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   merge(compute, poolPath, { healthChecks: ["projects/lab/global/httpHealthChecks/other"] });
@@ -170,7 +173,7 @@ t.test("a pool's health check is replaced by verbs, the wrong one first", async 
   t.strictSame(compute.mutations, ["removeHealthCheck other", "addHealthCheck kubernetes"]);
 });
 
-t.test("values that the lab does not set are the owner's", async (t) => {
+t.test("settings that the lab does not specify are left unchanged", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   merge(compute, "projects/lab/global/httpHealthChecks/kubernetes", { checkIntervalSec: 30, description: "ours" });
@@ -178,7 +181,7 @@ t.test("values that the lab does not set are the owner's", async (t) => {
   t.strictSame(outcomes(await create(compute)), Array<string>(6).fill("unchanged"));
 });
 
-t.test("a difference that Google cannot change in place is named with both values, already in the plan", async (t) => {
+t.test("a difference that cannot be changed in place is reported with both values, even in the plan", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   merge(compute, rulePath, { IPAddress: "203.0.113.77", portRange: "443-443", target: "" });
@@ -192,7 +195,7 @@ t.test("a difference that Google cannot change in place is named with both value
   t.strictSame(compute.mutations, []);
 });
 
-t.test("other instances in the pool are reported, but the missing controllers are added all the same", async (t) => {
+t.test("foreign instances in the pool are reported, and the missing controllers are still added", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const other = "projects/lab/zones/us-west1-a/instances/worker-0";
@@ -206,7 +209,7 @@ t.test("other instances in the pool are reported, but the missing controllers ar
 });
 
 t.test(
-  "deleting starts with resources that use others, and keeps the address unless its deletion is requested",
+  "resources that use others are deleted first, and the address is kept unless its deletion is requested",
   async (t) => {
     const compute = new FakeCompute();
     await create(compute);
@@ -226,37 +229,45 @@ t.test(
   },
 );
 
-t.test("nothing is deleted while the pool has other instances, nor a rule with another target", async (t) => {
-  const compute = new FakeCompute();
-  await create(compute);
-  const held = { ...compute.resources.get(poolPath) };
-  merge(compute, poolPath, { instances: ["projects/lab/zones/us-west1-c/instances/worker-0"] });
-  compute.mutations.length = 0;
-  const steps = deleteLoadBalancerSteps(config, { address: true });
-  const shared = await applySteps(steps, compute, { signal, emit: () => {} });
-  t.strictSame(outcomes(shared), ["failed", ...Array<string>(5).fill("skipped")]);
-  t.strictSame(compute.mutations, []);
+t.test(
+  "nothing is deleted while the pool has foreign instances, and no rule with a different target is deleted",
+  async (t) => {
+    const compute = new FakeCompute();
+    await create(compute);
+    const held = { ...compute.resources.get(poolPath) };
+    merge(compute, poolPath, { instances: ["projects/lab/zones/us-west1-c/instances/worker-0"] });
+    compute.mutations.length = 0;
+    const steps = deleteLoadBalancerSteps(config, { address: true });
+    const shared = await applySteps(steps, compute, { signal, emit: () => {} });
+    t.strictSame(outcomes(shared), ["failed", ...Array<string>(5).fill("skipped")]);
+    t.strictSame(compute.mutations, []);
 
-  compute.resources.set(poolPath, held);
-  merge(compute, rulePath, { target: `${host}projects/lab/regions/us-west1/targetPools/theirs` });
-  const elsewhere = await applySteps(steps, compute, { signal, emit: () => {} });
-  t.match(messages(elsewhere), [/COMPUTE_DRIFT forwardingRules\/.* points to .*theirs, not .*kubernetes-target-pool/]);
-  t.strictSame(compute.mutations, ["delete firewalls/kubernetes-the-hard-way-allow-health-check"]);
-});
+    compute.resources.set(poolPath, held);
+    merge(compute, rulePath, { target: `${host}projects/lab/regions/us-west1/targetPools/theirs` });
+    const elsewhere = await applySteps(steps, compute, { signal, emit: () => {} });
+    t.match(messages(elsewhere), [
+      /COMPUTE_DRIFT forwardingRules\/.* points to .*theirs, not .*kubernetes-target-pool/,
+    ]);
+    t.strictSame(compute.mutations, ["delete firewalls/kubernetes-the-hard-way-allow-health-check"]);
+  },
+);
 
-t.test("health: by instance, unknown before a rule points to the pool, missing outside of it", async (t) => {
-  const compute = new FakeCompute();
-  const states = async () => (await poolHealth(compute, config, signal)).map(({ state }) => state);
-  t.strictSame(await states(), ["MISSING", "MISSING"]);
-  await create(compute);
-  t.strictSame(await states(), ["HEALTHY", "HEALTHY"]);
-  compute.healthState = "UNHEALTHY";
-  t.match(await poolHealth(compute, config, signal), [
-    { name: "controller-0", state: "UNHEALTHY", address: "203.0.113.9" },
-  ]);
-  compute.resources.delete(rulePath);
-  t.strictSame(await states(), ["UNKNOWN", "UNKNOWN"]);
-});
+t.test(
+  "health is reported per instance, as unknown before a rule uses the pool and missing outside the pool",
+  async (t) => {
+    const compute = new FakeCompute();
+    const states = async () => (await poolHealth(compute, config, signal)).map(({ state }) => state);
+    t.strictSame(await states(), ["MISSING", "MISSING"]);
+    await create(compute);
+    t.strictSame(await states(), ["HEALTHY", "HEALTHY"]);
+    compute.healthState = "UNHEALTHY";
+    t.match(await poolHealth(compute, config, signal), [
+      { name: "controller-0", state: "UNHEALTHY", address: "203.0.113.9" },
+    ]);
+    compute.resources.delete(rulePath);
+    t.strictSame(await states(), ["UNKNOWN", "UNKNOWN"]);
+  },
+);
 
 t.test("instances are found by name in the region, and all problems are reported at once", async (t) => {
   const compute = new FakeCompute();
@@ -293,7 +304,7 @@ t.test("instances are found by name in the region, and all problems are reported
   ]);
 });
 
-t.test("members of a pool are found by name, even those without a machine", async (t) => {
+t.test("members of the pool are found by name, even if their machine no longer exists", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const options = { names: ["controller-1", "controller-9"], signal };

@@ -42,7 +42,7 @@ users:
   user: {token: abc}
 `;
 
-t.test("a missing file is created with the cluster as current context", (t) => {
+t.test("a missing kubeconfig is created with the cluster as the current context", (t) => {
   t.same(parse(merged("")), {
     apiVersion: "v1",
     kind: "Config",
@@ -54,7 +54,7 @@ t.test("a missing file is created with the cluster as current context", (t) => {
   t.end();
 });
 
-t.test("everything else in the file is kept, with its comments, and so is the current context", (t) => {
+t.test("other entries, comments and the current context of the file are kept", (t) => {
   const text = merged(others);
   t.match(text, /^# mine\n/);
   t.match(text, "# the old one");
@@ -68,7 +68,7 @@ t.test("everything else in the file is kept, with its comments, and so is the cu
   t.end();
 });
 
-t.test("a second run replaces the same entries", (t) => {
+t.test("a second run replaces its own entries instead of adding new ones", (t) => {
   const once = merged(others);
   t.equal(merged(once), once, "nothing changes");
   const renewed = parse(merged(once, { certificate: "bmV3" }));
@@ -77,7 +77,7 @@ t.test("a second run replaces the same entries", (t) => {
   t.end();
 });
 
-t.test("the user's own settings in it are kept", (t) => {
+t.test("the user's own settings in the cluster's entries are kept", (t) => {
   const mine = parse(merged(""));
   mine.contexts[0].context.namespace = "work";
   Object.assign(mine.clusters[0].cluster, { "proxy-url": "http://proxy:3128", "tls-server-name": "kubernetes" });
@@ -91,7 +91,7 @@ t.test("the user's own settings in it are kept", (t) => {
   t.end();
 });
 
-t.test("lists that kubectl left empty are filled", (t) => {
+t.test("empty lists in a kubeconfig written by kubectl are filled", (t) => {
   const text = "apiVersion: v1\nkind: Config\nclusters: null\ncontexts: []\nusers:\ncurrent-context: ''\n";
   t.same(parse(merged(text)), parse(merged("")));
   t.end();
@@ -102,7 +102,7 @@ for (const [title, text] of [
   ["another context with that name", others.replace("  name: other\ncurrent", "  name: kubernetes\ncurrent")],
   ["another user with that name", others.replace("- name: admin", "- name: kubernetes-admin")],
 ] as const) {
-  t.test(`${title} is refused, and never replaced`, (t) => {
+  t.test(`${title} is refused and never overwritten`, (t) => {
     t.throws(() => merged(text), {
       code: "CONFIG_INVALID",
       message: /^config already has a different .* named kubernetes/,
@@ -118,7 +118,7 @@ t.test("a file that is not a kubeconfig is refused", (t) => {
   t.end();
 });
 
-t.test("a killed client's temporary file is removed; a running client's is not", async (t) => {
+t.test("a temporary file left by a killed client is removed, but not that of a running client", async (t) => {
   const folder = t.testdir({ config: "one" });
   const ended = spawnSync("true").pid;
   const beside = [`config.khw-${ended}`, "config.khw-1", "config.khw-old", "config.bak"];
@@ -127,7 +127,7 @@ t.test("a killed client's temporary file is removed; a running client's is not",
   t.same((await readdir(folder)).sort(), ["config", "config.bak", "config.khw-1", "config.khw-old"]);
 });
 
-t.test("only the owner can read the file, it is replaced as a whole, and a link stays a link", async (t) => {
+t.test("the file is readable only by its owner and replaced atomically, and a symlink is kept", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const path = join(folder, "made", "config");
@@ -151,7 +151,7 @@ t.test("only the owner can read the file, it is replaced as a whole, and a link 
   await t.rejects(readKubeconfig(folder), { code: "IO_FAILED" });
 });
 
-t.test("even if a file is unchanged, it becomes readable for its owner only", async (t) => {
+t.test("a file with unchanged content is still made readable by its owner only", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const files = await createMissing(
@@ -185,7 +185,7 @@ t.test("even if a file is unchanged, it becomes readable for its owner only", as
   t.equal((await stat(file)).mode & 0o777, 0o600);
 });
 
-t.test("a kubeconfig without kind and apiVersion is accepted, as by kubectl", (t) => {
+t.test("a kubeconfig without kind and apiVersion is accepted, as it is by kubectl", (t) => {
   const texts = [
     "",
     "# mine\n",

@@ -63,7 +63,7 @@ t.test("another digest for a recorded program is refused, and the file is unchan
   t.equal(await readFile(path, "utf8"), before);
 });
 
-t.test("a damaged file is refused by name, with the place", async (t) => {
+t.test("a damaged lock file is refused with its name and the position of the error", async (t) => {
   const good = entry("kubectl");
   const lock = (...programs: unknown[]): string => JSON.stringify({ version: 1, programs });
   for (const [written, message] of [
@@ -90,14 +90,14 @@ t.test("a damaged file is refused by name, with the place", async (t) => {
   await t.rejects(readLock(root), { code: "CONFIG_INVALID", message: /cannot be (read|used)/ }, "a folder");
 });
 
-t.test("the signatures of an entry stay when others are added", async (t) => {
+t.test("the signatures of an entry are kept when other entries are added", async (t) => {
   const signed = { ...entry("kubectl"), signatures: [{ kind: "cosign", value: "MEUC" }] };
   const path = await lockPath(JSON.stringify({ version: 1, programs: [signed] }));
   await addToLock(path, [entry("kube-scheduler")]);
   t.strictSame((await readLock(path))[1], signed);
 });
 
-t.test("a file that others can write to, or another user's file, is refused like khw.yaml", async (t) => {
+t.test("a file that is writable by others or belongs to another user is refused, as for khw.yaml", async (t) => {
   const path = await lockPath();
   await addToLock(path, [entry("kubectl")]);
   for (const mode of [0o664, 0o646]) {
@@ -110,7 +110,7 @@ t.test("a file that others can write to, or another user's file, is refused like
   await t.rejects(readLock(path), { code: "CONFIG_INVALID", message: /belongs to user 65534/ });
 });
 
-t.test("a link stays a link, and its target gets the entries", async (t) => {
+t.test("a symlink is kept, and its target gets the entries", async (t) => {
   const [target, path] = [await lockPath(), await lockPath()];
   await symlink(target, path);
   await addToLock(path, [entry("kubectl")]);
@@ -139,14 +139,14 @@ t.test("clients that run at the same time lose none of each other's entries", as
   t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "nothing else remains");
 });
 
-t.test("a client that was killed while writing blocks nobody", async (t) => {
+t.test("a client that was killed while writing does not block other clients", async (t) => {
   const path = await lockPath();
   await writeFile(`${path}.busy`, "4194305");
   await addToLock(path, [entry("kubectl")]);
   t.strictSame(await readLock(path), [entry("kubectl")]);
 });
 
-t.test("a folder that cannot be written is named", async (t) => {
+t.test("if a folder is not writable, the error names it", async (t) => {
   const path = "/proc/khw.lock";
   await t.rejects(addToLock(path, [entry("kubectl")]), {
     code: "IO_FAILED",

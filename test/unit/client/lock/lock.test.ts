@@ -97,7 +97,7 @@ function entry(program: string, content = program): LockEntry {
 const everything = [...programs, "etcd"].map((program) => entry(program));
 const digests = Object.fromEntries(programs.map((program) => [program, digest(program)]));
 
-t.test("first use records the digest of every program, and every node gets the digests", async (t) => {
+t.test("the first use records the digest of every program, and every node gets the digests", async (t) => {
   const { record, lockFile, notes } = await scene();
   for (const { desired } of await record()) {
     t.strictSame(desired.binaries?.sha256, digests);
@@ -108,7 +108,7 @@ t.test("first use records the digest of every program, and every node gets the d
   t.match(notes, [/khw\.lock: recorded the digests of 5 programs; commit this file/]);
 });
 
-t.test("later the digests come only from the file, and the state is the same", async (t) => {
+t.test("later runs take the digests only from khw.lock and produce the same desired state", async (t) => {
   const first = await scene();
   const states = (await first.record()).map(({ desired }) => JSON.stringify(desired));
   const later = await scene(everything);
@@ -121,32 +121,38 @@ t.test("later the digests come only from the file, and the state is the same", a
   t.strictSame(later.notes, []);
 });
 
-t.test("one of three controllers that differs is named with both digests, and nothing is recorded", async (t) => {
-  const { record, lockFile } = await scene();
-  const tampered = digest("tampered");
-  await t.rejects(
-    record((answer, node) =>
-      node === "controller-2" && answer.program === "kubectl" ? { ...answer, sha256: tampered } : answer,
-    ),
-    {
-      code: "DIGEST_MISMATCH",
-      message: `kubectl v1.21.0 (amd64): the controllers report different SHA-256 digests: ${digest("kubectl")} for controller-0, controller-1 (https://mirror/kubectl); ${tampered} for controller-2 (https://mirror/kubectl)`,
-      hint: /kubernetes\.sha256/,
-    },
-  );
-  t.strictSame(await readLock(lockFile), []);
-});
+t.test(
+  "if one of three controllers reports a different digest, the error names both and nothing is recorded",
+  async (t) => {
+    const { record, lockFile } = await scene();
+    const tampered = digest("tampered");
+    await t.rejects(
+      record((answer, node) =>
+        node === "controller-2" && answer.program === "kubectl" ? { ...answer, sha256: tampered } : answer,
+      ),
+      {
+        code: "DIGEST_MISMATCH",
+        message: `kubectl v1.21.0 (amd64): the controllers report different SHA-256 digests: ${digest("kubectl")} for controller-0, controller-1 (https://mirror/kubectl); ${tampered} for controller-2 (https://mirror/kubectl)`,
+        hint: /kubernetes\.sha256/,
+      },
+    );
+    t.strictSame(await readLock(lockFile), []);
+  },
+);
 
-t.test("a digest from a machine is recorded as such, and a mirror's URL is preferred", async (t) => {
-  const { record, lockFile } = await scene();
-  await record((answer, node) =>
-    node === "controller-0" || answer.program === "kubectl" ? { ...answer, source: "" } : answer,
-  );
-  const sources = Object.fromEntries((await readLock(lockFile)).map(({ program, source }) => [program, source]));
-  t.match(sources, { kubectl: "already on controller-0", etcd: "https://mirror/etcd" });
-});
+t.test(
+  "a digest reported by a machine is recorded as such, but a mirror's URL is preferred as the source",
+  async (t) => {
+    const { record, lockFile } = await scene();
+    await record((answer, node) =>
+      node === "controller-0" || answer.program === "kubectl" ? { ...answer, source: "" } : answer,
+    );
+    const sources = Object.fromEntries((await readLock(lockFile)).map(({ program, source }) => [program, source]));
+    t.match(sources, { kubectl: "already on controller-0", etcd: "https://mirror/etcd" });
+  },
+);
 
-t.test("an agent that reports no digest, or an invalid one, is refused by name", async (t) => {
+t.test("an agent that reports no digest or an invalid one is refused, and the error names it", async (t) => {
   for (const [change, message] of [
     [() => undefined, /reports no digest for kube-apiserver v1\.21\.0 \(amd64\)/],
     [(answer: ProgramDigest) => ({ ...answer, version: "v1.22.0" }), /reports no digest/],
@@ -161,7 +167,7 @@ t.test("an agent that reports no digest, or an invalid one, is refused by name",
   }
 });
 
-t.test("khw.yaml's digest is used and not recorded; if it contradicts khw.lock, the error has both", async (t) => {
+t.test("a digest in khw.yaml is used but not recorded, and a conflict with khw.lock names both digests", async (t) => {
   const given = digest("a build of one's own");
   const binaries = { mirrors: ["https://m"], proxy: "", caPem: "", sha256: { kubectl: given } };
   const fresh = await scene([], { binaries });
@@ -182,13 +188,13 @@ t.test("khw.yaml's digest is used and not recorded; if it contradicts khw.lock, 
   await t.rejects(pinPrograms(store.cluster, store.work), { message: /etcd v3\.4\.99 .*etcd\.sha256\.amd64/ });
 });
 
-t.test("khw's own list contradicts khw.lock", async (t) => {
+t.test("a conflict between khw's built-in digests and khw.lock is an error", async (t) => {
   const lab = { ...entry("etcd", "tampered"), version: "v3.4.15" };
   const { cluster, work } = await scene([lab], { etcd: { ...etcd, version: "v3.4.15" } });
   await t.rejects(pinPrograms(cluster, work), { code: "CONFIG_INVALID", message: /khw's own list has 3bd00836/ });
 });
 
-t.test("entries of another release or architecture do not count for this one", async (t) => {
+t.test("entries for another release or architecture are ignored", async (t) => {
   const others = everything.flatMap((each) => [
     { ...each, version: "v1.22.0", sha256: digest("another") },
     { ...each, arch: "arm64", sha256: digest("another") },
@@ -197,7 +203,7 @@ t.test("entries of another release or architecture do not count for this one", a
   for (const { desired } of await record()) t.strictSame(desired.binaries?.sha256, digests);
 });
 
-t.test("controllers of two architectures have their own digests", async (t) => {
+t.test("controllers of different architectures get the digests of their own architecture", async (t) => {
   const arm = everything.map((each) => ({ ...each, arch: "arm64", sha256: digest(`arm64 ${each.program}`) }));
   const { record, architectures } = await scene([...everything, ...arm]);
   architectures["controller-1"] = "arm64";
@@ -209,7 +215,7 @@ t.test("controllers of two architectures have their own digests", async (t) => {
   await t.rejects(record(), { code: "INVALID_RESPONSE", node: "controller-1", message: /riscv64/ });
 });
 
-t.test("a mirror without TLS is refused while a digest is unknown", async (t) => {
+t.test("a mirror without TLS is refused if the digest of any program is unknown", async (t) => {
   const binaries = { mirrors: ["https://m", "http://me:secret@10.0.0.1/release"], proxy: "", caPem: "", sha256: {} };
   const plain = await scene([], { binaries });
   await t.rejects(pinPrograms(plain.cluster, plain.work), {

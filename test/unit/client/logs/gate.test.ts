@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import t from "tap";
 import { createGate } from "../../../../client/logs/gate.ts";
 
-t.test("a limited number enters at once, the others follow in order, and leaving twice counts once", async (t) => {
+t.test("a limited number may enter at once, the others follow in order, and leaving twice counts once", async (t) => {
   const gate = createGate(2);
   const [first, second] = await Promise.all([gate.enter(), gate.enter()]);
   const entered: string[] = [];

@@ -14,7 +14,7 @@ async function collect(merged: AsyncIterable<number>): Promise<number[]> {
   return all;
 }
 
-t.test("sources of any speed are merged by time", async (t) => {
+t.test("log sources of different speeds are merged by time", async (t) => {
   async function* slow(): AsyncGenerator<number> {
     for (const time of [2, 5, 8]) {
       await setTimeout(5);
@@ -24,7 +24,7 @@ t.test("sources of any speed are merged by time", async (t) => {
   t.same(await collect(mergeByTime([from(1, 4, 7), slow(), from(3, 6, 9)], options)), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
 });
 
-t.test("equal times, no sources, and sources without messages", async (t) => {
+t.test("messages with equal times, an empty list of sources, and sources without messages are handled", async (t) => {
   t.same(await collect(mergeByTime([from(1, 1), from(1), from()], options)), [1, 1, 1]);
   t.same(await collect(mergeByTime([], options)), []);
 });
@@ -42,7 +42,7 @@ t.test("a silent source delays the others only for a limited time", async (t) =>
   t.same(await collect(merged), [1], "a late message comes late");
 });
 
-t.test("each source is read only up to its next message", async (t) => {
+t.test("no source is read further than its next message", async (t) => {
   let read = 0;
   async function* endless(): AsyncGenerator<number> {
     for (;;) yield ++read;
@@ -53,7 +53,7 @@ t.test("each source is read only up to its next message", async (t) => {
   await merged.return();
 });
 
-t.test("a reader that stops ends the sources", async (t) => {
+t.test("the sources are closed when the reader stops", async (t) => {
   let ended = false;
   async function* source(): AsyncGenerator<number> {
     try {

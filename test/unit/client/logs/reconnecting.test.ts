@@ -38,7 +38,7 @@ t.test("a permanent error is thrown", async (t) => {
   await t.rejects(stream.next(), { code: "PERMISSION_DENIED" });
 });
 
-t.test("a stream without its first message in time is abandoned", async (t) => {
+t.test("a stream whose first message does not arrive in time is abandoned", async (t) => {
   const ending = new AbortController();
   async function* open(signal: AbortSignal): AsyncGenerator<number> {
     await new Promise<void>((_, reject) => signal.addEventListener("abort", () => reject(broken)));

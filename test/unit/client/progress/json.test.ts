@@ -4,7 +4,7 @@ import type { ProgressEvent } from "../../../../client/progress/progress.ts";
 import { createTally } from "../../../../client/progress/tally.ts";
 import { Event, StepOutcome } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 
-t.test("each event is one line with the time, and a track's events have its counts", async (t) => {
+t.test("each event is printed as one line with its time, and the events of a track include its counts", async (t) => {
   let millis = 0;
   let out = "";
   const tally = createTally(() => millis);

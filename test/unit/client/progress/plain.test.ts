@@ -74,7 +74,7 @@ t.test("with one node, each line is printed at once, with count and time", async
   t.equal(held(), 0);
 });
 
-t.test("three nodes with the same lines: each line is printed once", async (t) => {
+t.test("lines that are the same on three nodes are printed once", async (t) => {
   const { show, pass, lines } = display();
   show({ kind: "begin", tracks: three }, ...three.map(operation));
   show(...three.map((name) => started(name, "unit/etcd")));
@@ -89,13 +89,13 @@ t.test("three nodes with the same lines: each line is printed once", async (t) =
   ]);
 });
 
-t.test("three nodes with nothing to do end in one line", async (t) => {
+t.test("three nodes with nothing to do share a single final line", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: three }, ...three.map((track) => ({ kind: "end", track, changed: 0 }) as const));
   t.strictSame(lines(), ["a, b, c: nothing to do"]);
 });
 
-t.test("three nodes that differ: equal lines share one, different lines stay apart", async (t) => {
+t.test("on three nodes, equal lines are merged and different lines are printed separately", async (t) => {
   const { show, lines, holdPasses } = display();
   show({ kind: "begin", tracks: three }, started("a", "unit/etcd"), started("b", "unit/etcd", "differs"));
   show(started("c", "unit/etcd"));
@@ -104,7 +104,7 @@ t.test("three nodes that differ: equal lines share one, different lines stay apa
   t.strictSame(lines(), ["a, c: unit/etcd: does not exist", "b: unit/etcd: differs"]);
 });
 
-t.test("the nodes of a line are named in the order of the nodes, whichever was first", async (t) => {
+t.test("the nodes of a merged line are listed in node order, regardless of which one was first", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: ["b", "a", "c"] });
   for (const name of ["c", "a", "b"]) show(started(name, "unit/etcd"));
@@ -121,20 +121,20 @@ t.test("a slow node does not delay the lines of the others", async (t) => {
   t.strictSame(lines(), ["a, b: unit/etcd: does not exist", "c: unit/etcd: does not exist"]);
 });
 
-t.test("the lines of a node about one step keep their order", async (t) => {
+t.test("lines of the same node about the same step keep their order", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: three }, started("a", "unit/etcd"), changed("a", "unit/etcd"));
   t.strictSame(lines(), ["a: unit/etcd: does not exist"]);
 });
 
-t.test("phases of a node that follow each other keep their order", async (t) => {
+t.test("consecutive phases of the same node keep their order", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: three }, started("a", "drain"), changed("a", "drain"), started("a", "restart"));
   show(changed("a", "restart"));
   t.strictSame(lines(), ["a: drain: does not exist", "a: drain: done in 0.3 s", "a: restart: does not exist"]);
 });
 
-t.test("nothing waits for a finished node; its error is printed at once, after its own lines", async (t) => {
+t.test("a finished node delays no other node, and its error is printed at once, after its own lines", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: three }, started("a", "unit/etcd"), started("b", "package/nginx", "missing"));
   show({ kind: "end", track: "a", changed: 0, error: new KhwError("IO_FAILED", "disk full", { step: "unit/etcd" }) });
@@ -143,7 +143,7 @@ t.test("nothing waits for a finished node; its error is printed at once, after i
   t.equal(lines().at(-1), "b, c: package/nginx: missing");
 });
 
-t.test("the load balancer and notes are not delayed; notes come after the lines before them", async (t) => {
+t.test("lines of the load balancer and notes are not delayed, and notes come after all earlier lines", async (t) => {
   const { show, lines, settle } = display();
   const event: StepEvent = { kind: "started", step: "target-pool", drift: { summary: "does not exist" } };
   show({ kind: "begin", tracks: [...three, "load balancer"] }, { kind: "steps", track: "load balancer", total: 8 });

@@ -5,7 +5,7 @@ const minute = { finishedSteps: 12, totalSteps: 43, elapsedMillis: 64_000 };
 const working = new Map([["binary/etcd", "63 of 118 MB"]]);
 const names = { nameWidth: 12, columns: 77 };
 
-t.test("a row shows name, count, time and step", async (t) => {
+t.test("a row shows the node's name, the count, the time and the step", async (t) => {
   t.equal(
     describeRow({ track: "controller-0", progress: minute, working }, names),
     "controller-0  12 of 43  1 min 4 s  binary/etcd: 63 of 118 MB",
@@ -20,7 +20,7 @@ t.test("a row with several steps shows the newest one and the number of the othe
   );
 });
 
-t.test("a row before the first event waits, and a row without a number of steps shows no count", async (t) => {
+t.test("a row shows waiting before the first event, and no count if the number of steps is unknown", async (t) => {
   t.equal(
     describeRow({ track: "controller-1", progress: undefined, working: new Map() }, names),
     "controller-1  waiting",
@@ -32,14 +32,14 @@ t.test("a row before the first event waits, and a row without a number of steps 
   );
 });
 
-t.test("names of different lengths align", async (t) => {
+t.test("rows for names of different lengths are aligned", async (t) => {
   const rows = ["a", "load balancer"].map((track) =>
     describeRow({ track, progress: minute, working: new Map() }, { nameWidth: 13, columns: 77 }),
   );
   t.strictSame(rows, ["a              12 of 43  1 min 4 s", "load balancer  12 of 43  1 min 4 s"]);
 });
 
-t.test("a narrow terminal keeps the count of a long name, and no row is wider than the terminal", async (t) => {
+t.test("on a narrow terminal, a row with a long name keeps its count, and no row exceeds the width", async (t) => {
   const track = "controller-0-in-the-third-zone-of-the-first-region";
   for (let columns = 20; columns <= 120; columns++) {
     const row = describeRow({ track, progress: minute, working }, { nameWidth: track.length, columns });

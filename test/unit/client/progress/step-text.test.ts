@@ -21,7 +21,7 @@ t.test("a rollback is shown from its start to its end", async (t) => {
   t.equal(finished(), undefined);
 });
 
-t.test("the steps of a rollback and of a second phase are counted from zero", async (t) => {
+t.test("the step counts of a rollback and of a second phase start from zero", async (t) => {
   const tally = createTally(() => 0);
   const count = (kind: DeepPartial<Event>["kind"]): void =>
     tally.count({ kind: "node", node: "a", event: event(kind) });

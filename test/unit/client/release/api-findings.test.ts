@@ -54,7 +54,7 @@ t.test("if the release changes, every API server is queried; otherwise no API se
   t.strictSame((await found("v1.21.0", { fresh: {} })).asked, [], "a new cluster has no API server");
 });
 
-t.test("an API server that does not answer is a warning if another one answers", async (t) => {
+t.test("an API server that does not respond causes only a warning if another one responds", async (t) => {
   const nodes = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.20.2" } };
   const { obstacles, warnings } = await found("v1.21.0", nodes);
   t.strictSame(obstacles, []);
@@ -62,7 +62,7 @@ t.test("an API server that does not answer is a warning if another one answers",
 });
 
 t.test(
-  "without any answer, another release is refused, but an unfinished update can be continued or reverted",
+  "if no API server responds, a new update is refused, but an unfinished one can be continued or reverted",
   async (t) => {
     const down = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.21.0", answer: silent } };
     t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [
@@ -73,31 +73,34 @@ t.test(
   },
 );
 
-t.test("an agent that is older than this client counts like a silent API server, with its own remedy", async (t) => {
-  const cause = Object.assign(new Error("12 UNIMPLEMENTED"), {
-    code: status.UNIMPLEMENTED,
-    details: "",
-    metadata: new Metadata(),
-  });
-  const answer = new KhwError("INTERNAL", "the agent does not know this call", {
-    cause,
-    hint: "install the newest one",
-  });
-  const { obstacles, warnings } = await found("v1.21.0", {
-    a: { release: "v1.20.2", answer },
-    b: { release: "v1.20.2" },
-  });
-  t.strictSame(obstacles, []);
-  t.match(warnings, [/^a: .* the agent does not know this call$/]);
-});
+t.test(
+  "an agent that is older than the client counts as an unresponsive API server, with its own remedy",
+  async (t) => {
+    const cause = Object.assign(new Error("12 UNIMPLEMENTED"), {
+      code: status.UNIMPLEMENTED,
+      details: "",
+      metadata: new Metadata(),
+    });
+    const answer = new KhwError("INTERNAL", "the agent does not know this call", {
+      cause,
+      hint: "install the newest one",
+    });
+    const { obstacles, warnings } = await found("v1.21.0", {
+      a: { release: "v1.20.2", answer },
+      b: { release: "v1.20.2" },
+    });
+    t.strictSame(obstacles, []);
+    t.match(warnings, [/^a: .* the agent does not know this call$/]);
+  },
+);
 
-t.test("an API server that refuses is an obstacle", async (t) => {
+t.test("an API server that rejects the query is an obstacle", async (t) => {
   const answer = new KhwError("VERIFY_FAILED", "the API server answers 403");
   const nodes = { a: { release: "v1.20.2", answer }, b: { release: "v1.20.2" } };
   t.strictSame((await found("v1.21.0", nodes)).obstacles, ["a: the API server answers 403"]);
 });
 
-t.test("the answers of all API servers are combined, and each fact is named once", (t) => {
+t.test("the responses of all API servers are combined, and each finding is reported once", (t) => {
   const kubelets = [{ node: "worker-0", version: "v1.22.0" }];
   const dead = { kind: "ValidatingWebhookConfiguration", name: "policy/check.example.com", reason: "no endpoint" };
   const api = { group: "batch", version: "v1beta1", resource: "cronjobs", subresource: "", removedRelease: "1.22" };

@@ -4,7 +4,7 @@ import { droppedBetween, droppedVersions } from "../../../../client/release/drop
 const names = (oldest: string, wanted: string): string[] =>
   droppedBetween(oldest, wanted).map(({ group, version }) => `${group}/${version}`);
 
-t.test("only the versions that the change of the release drops are found", (t) => {
+t.test("only the versions dropped between the two releases are found", (t) => {
   t.strictSame(names("v1.20.2", "v1.21.0"), ["batch/v2alpha1", "discovery.k8s.io/v1alpha1"]);
   t.strictSame(names("v1.21.0", "v1.21.14"), []);
   t.strictSame(names("v1.21.0", "v1.22.3"), []);
@@ -13,7 +13,7 @@ t.test("only the versions that the change of the release drops are found", (t) =
   t.end();
 });
 
-t.test("the table is in the order of releases, names each kind once per version, and has sources", (t) => {
+t.test("the table is sorted by release, lists each kind once per version, and gives sources", (t) => {
   const releases = droppedVersions.map(({ from }) => from);
   t.strictSame(
     releases,
@@ -31,9 +31,12 @@ t.test("the table is in the order of releases, names each kind once per version,
   t.end();
 });
 
-t.test("no stable version is dropped, and the only beta version is of a resource that no longer exists", (t) => {
-  const beta = droppedVersions.filter(({ version }) => !version.includes("alpha"));
-  t.match(beta, [{ group: "policy", version: "v1beta1", remedy: "delete" }]);
-  t.equal(beta.length, 1);
-  t.end();
-});
+t.test(
+  "the table contains no stable version, and its only beta version is of a resource that no longer exists",
+  (t) => {
+    const beta = droppedVersions.filter(({ version }) => !version.includes("alpha"));
+    t.match(beta, [{ group: "policy", version: "v1beta1", remedy: "delete" }]);
+    t.equal(beta.length, 1);
+    t.end();
+  },
+);

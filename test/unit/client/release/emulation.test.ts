@@ -32,13 +32,13 @@ async function obstacles(nodes: readonly Node[], version: string, options: { emu
   return emulationObstacles(config, { running, wanted, emulation });
 }
 
-t.test("a new emulation is of the minor release before", (t) => {
+t.test("a new emulation always emulates the previous minor release", (t) => {
   t.equal(wantedEmulation(nodesOf("v1.31.4"), "v1.32.1", "begin"), "1.31");
   t.equal(wantedEmulation(nodesOf("v1.32.1 as 1.31"), "v1.32.1", "end"), undefined);
   t.end();
 });
 
-t.test("bootstrap keeps an emulation, and never begins an ended one again", (t) => {
+t.test("bootstrap keeps an active emulation and never restarts one that has been ended", (t) => {
   const kept = (wanted: string, ...nodes: readonly Node[]) => wantedEmulation(nodesOf(...nodes), wanted, "keep");
   t.equal(kept("v1.32.1", "v1.32.1 as 1.31", "v1.32.1 as 1.31"), "1.31");
   t.equal(kept("v1.32.2", "v1.32.1 as 1.31"), "1.31", "a patch");
@@ -62,7 +62,7 @@ t.test("an emulation begins only before the new release has written anything", a
   ]);
 });
 
-t.test("alpha APIs and features exclude an emulation; the lab's default enables them", async (t) => {
+t.test("alpha APIs and features rule out an emulation, and the lab's default setting enables them", async (t) => {
   const one = async (flags: Flags, emulation: Emulation = "begin") =>
     (await obstacles(["v1.31.4"], "v1.32.1", { flags, emulation })).map(({ message, hint }) => `${message}; ${hint}`);
   const [lab = "", ...more] = await one({});
@@ -83,7 +83,7 @@ t.test("alpha APIs and features exclude an emulation; the lab's default enables 
   t.match(kept, [{ message: /excludes alpha APIs/ }], "a later bootstrap must not enable alpha APIs either");
 });
 
-t.test("the value of --runtime-config, as the API server reads it", (t) => {
+t.test("the value of --runtime-config is interpreted in the same way as by the API server", (t) => {
   const values: readonly (readonly [string, boolean])[] = [
     ["", false],
     ["api/all=true", true],
@@ -103,7 +103,7 @@ t.test("the value of --runtime-config, as the API server reads it", (t) => {
   t.end();
 });
 
-t.test("the next minor release needs the end of the emulation first", async (t) => {
+t.test("an update to the next minor release is refused until the emulation is ended", async (t) => {
   t.match(await obstacles(["v1.32.1 as 1.31"], "v1.33.0", { emulation: "end" }), [
     {
       message: "Kubernetes v1.32.1 emulates 1.31, so it cannot be updated to v1.33.0",
@@ -113,7 +113,7 @@ t.test("the next minor release needs the end of the emulation first", async (t) 
   t.strictSame(await obstacles(["v1.32.1 as 1.31"], "v1.32.2", { emulation: "end" }), []);
 });
 
-t.test("the way back to the emulated minor release needs the caller's word, and every program's emulation", (t) => {
+t.test("going back to the emulated minor release requires consent, and every program must still emulate it", (t) => {
   const found = (wanted: string, allowEmulated: boolean, ...nodes: readonly Node[]) =>
     pathObstacles(nodesOf(...nodes), { program: "Kubernetes", wanted, allowDowngrade: true, allowEmulated }).map(
       ({ message }) => message,
@@ -126,7 +126,7 @@ t.test("the way back to the emulated minor release needs the caller's word, and 
   t.end();
 });
 
-t.test("the emulation is read from the agents, and bootstrap's note names it", async (t) => {
+t.test("the emulated release is read from the agents and shown in bootstrap's note", async (t) => {
   const config = await loadConfig({ flags: new Map(), folder: "/", env: {} });
   const status = GetStatusResponse.fromPartial({
     components: [

@@ -25,7 +25,7 @@ t.test("a kubelet before 1.25 may be two minor releases older than the newest AP
   t.end();
 });
 
-t.test("a kubelet of 1.25 or later may be three minor releases older", (t) => {
+t.test("a kubelet of 1.25 or later may be three minor releases older than the newest API server", (t) => {
   t.strictSame(judged(["v1.25.0"], "v1.27.0", "v1.28.0"), []);
   t.strictSame(judged(["v1.25.0"], "v1.28.0", "v1.29.0"), [
     "worker-0: its kubelet v1.25.0 is too old for kube-apiserver v1.29.0",
@@ -33,7 +33,7 @@ t.test("a kubelet of 1.25 or later may be three minor releases older", (t) => {
   t.end();
 });
 
-t.test("versions of distributions count; a kubelet that never reported is skipped; any other text is reported", (t) => {
+t.test("kubelet versions of distributions are accepted, missing ones skipped, and unreadable ones reported", (t) => {
   t.strictSame(judged(["v1.21.5-eks-bc4871b", "v1.21.3+k3s1", ""], "v1.21.0"), []);
   t.strictSame(judged(["latest"], "v1.21.0"), ["worker-0: the version of its kubelet cannot be read: latest"]);
   t.end();

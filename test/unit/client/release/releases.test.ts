@@ -32,20 +32,26 @@ function running(...nodes: readonly (readonly [kubernetes: string, etcd: string]
   );
 }
 
-t.test("without a setting, the running release stays; a new cluster gets the lab's release", async (t) => {
-  const config = await configured({});
-  const nodes = running(["v1.20.2", "3.4.23"], ["v1.20.2", "3.4.23"]);
-  t.strictSame(wantedReleases(config, nodes), { kubernetes: "v1.20.2", etcd: "v3.4.23" });
-  t.equal(
-    describeReleases(config, nodes, wantedReleases(config, nodes)),
-    "Kubernetes v1.20.2 (currently running), etcd v3.4.23 (currently running)",
-  );
-  const none = running(["", ""]);
-  t.strictSame(wantedReleases(config, none), { kubernetes: "v1.21.0", etcd: "v3.4.15" });
-  t.match(describeReleases(config, none, wantedReleases(config, none)), /v1\.21\.0 \(the default for a new cluster\)/);
-});
+t.test(
+  "without a configured release, the running release is kept, and a new cluster gets the lab's release",
+  async (t) => {
+    const config = await configured({});
+    const nodes = running(["v1.20.2", "3.4.23"], ["v1.20.2", "3.4.23"]);
+    t.strictSame(wantedReleases(config, nodes), { kubernetes: "v1.20.2", etcd: "v3.4.23" });
+    t.equal(
+      describeReleases(config, nodes, wantedReleases(config, nodes)),
+      "Kubernetes v1.20.2 (currently running), etcd v3.4.23 (currently running)",
+    );
+    const none = running(["", ""]);
+    t.strictSame(wantedReleases(config, none), { kubernetes: "v1.21.0", etcd: "v3.4.15" });
+    t.match(
+      describeReleases(config, none, wantedReleases(config, none)),
+      /v1\.21\.0 \(the default for a new cluster\)/,
+    );
+  },
+);
 
-t.test("without a setting, an unfinished update continues", async (t) => {
+t.test("without a configured release, an unfinished update is continued", async (t) => {
   const config = await configured({});
   const nodes = running(["v1.21.0", "3.4.23"], ["v1.20.2", "3.4.23"]);
   const wanted = wantedReleases(config, nodes);
@@ -64,18 +70,21 @@ t.test("a configured release that is older than the running one is refused", asy
   );
 });
 
-t.test("an older minor release is allowed if its data is restored too; an older etcd is not", async (t) => {
-  const config = await configured({ "--kubernetes-version": "v1.20.2", "--etcd-version": "v3.4.15" });
-  const nodes = running(["v1.21.0", "3.5.16"]);
-  const wanted = wantedReleases(config, nodes);
-  const found = releaseObstacles(config, nodes, { wanted, allowDowngrade: true, restoresData: true });
-  t.match(
-    found.map(({ message }) => message),
-    [/etcd v3\.5\.16 cannot be changed to v3\.4\.15/],
-  );
-});
+t.test(
+  "an older minor release is allowed if its data is also restored, but an older etcd release is not",
+  async (t) => {
+    const config = await configured({ "--kubernetes-version": "v1.20.2", "--etcd-version": "v3.4.15" });
+    const nodes = running(["v1.21.0", "3.5.16"]);
+    const wanted = wantedReleases(config, nodes);
+    const found = releaseObstacles(config, nodes, { wanted, allowDowngrade: true, restoresData: true });
+    t.match(
+      found.map(({ message }) => message),
+      [/etcd v3\.5\.16 cannot be changed to v3\.4\.15/],
+    );
+  },
+);
 
-t.test("khw does not change an external etcd", async (t) => {
+t.test("the release of an external etcd is neither checked nor changed", async (t) => {
   const config = await configured({ "--etcd": "external", "--etcd-version": "v3.4.15" });
   const nodes = running(["v1.21.0", "3.5.16"]);
   const wanted = wantedReleases(config, nodes);
@@ -83,7 +92,7 @@ t.test("khw does not change an external etcd", async (t) => {
   t.notMatch(describeReleases(config, nodes, wanted), /etcd/);
 });
 
-t.test("an installed program of an unknown release does not get the release of a new cluster", async (t) => {
+t.test("if the release of an installed program is unknown, the default for new clusters is not applied", async (t) => {
   const foreign = GetStatusResponse.fromPartial({
     components: [
       { name: "kube-apiserver", version: "", activeState: "active" },
@@ -104,7 +113,7 @@ t.test("an installed program of an unknown release does not get the release of a
   t.strictSame(await obstaclesOf({ "--kubernetes-version": "v1.21.0", "--etcd": "external" }), []);
 });
 
-t.test("a machine without programs is a new controller", async (t) => {
+t.test("a machine without programs counts as a new controller", async (t) => {
   const bare = GetStatusResponse.fromPartial({ components: [{ name: "kube-apiserver", activeState: "not-found" }] });
   const config = await configured({});
   const nodes = releasesIn([{ node: "controller-0", status: bare }]);
@@ -112,22 +121,25 @@ t.test("a machine without programs is a new controller", async (t) => {
   t.strictSame(releaseObstacles(config, nodes, { wanted, allowDowngrade: false }), []);
 });
 
-t.test("a node that answers, but not with its status, is an obstacle; an unreachable node is not called", async (t) => {
-  const config = await configured({});
-  const { members } = await createFakeCluster(["controller-0", "controller-1"]);
-  const [silent, away] = members;
-  if (silent === undefined || away === undefined) throw new Error("the cluster has two nodes");
-  const status = async (): Promise<never> => {
-    throw new KhwError("TIMEOUT", "no answer within 30 s");
-  };
-  const { running: nodes } = await readReleases(
-    [
-      { ...silent, node: { ...silent.node, status } },
-      { node: { ...away.node, status }, error: new KhwError("UNREACHABLE", "no connection") },
-    ],
-    never,
-  );
-  const found = releaseObstacles(config, nodes, { wanted: wantedReleases(config, nodes), allowDowngrade: false });
-  t.match(found, [{ node: "controller-0", message: "its release is not known: no answer within 30 s" }]);
-  t.equal(found.length, 1);
-});
+t.test(
+  "a reachable node that does not return its status is an obstacle, and an unreachable node is not called",
+  async (t) => {
+    const config = await configured({});
+    const { members } = await createFakeCluster(["controller-0", "controller-1"]);
+    const [silent, away] = members;
+    if (silent === undefined || away === undefined) throw new Error("the cluster has two nodes");
+    const status = async (): Promise<never> => {
+      throw new KhwError("TIMEOUT", "no answer within 30 s");
+    };
+    const { running: nodes } = await readReleases(
+      [
+        { ...silent, node: { ...silent.node, status } },
+        { node: { ...away.node, status }, error: new KhwError("UNREACHABLE", "no connection") },
+      ],
+      never,
+    );
+    const found = releaseObstacles(config, nodes, { wanted: wantedReleases(config, nodes), allowDowngrade: false });
+    t.match(found, [{ node: "controller-0", message: "its release is not known: no answer within 30 s" }]);
+    t.equal(found.length, 1);
+  },
+);

@@ -12,7 +12,7 @@ const ingresses = {
 };
 const messages = (errors: readonly KhwError[]): string[] => errors.map(({ message }) => message);
 
-t.test("a requested API that the wanted release does not have is an obstacle, named once", (t) => {
+t.test("an API in use that the new release does not have is an obstacle and is reported only once", (t) => {
   const { obstacles, warnings } = removedApiFindings([cronJobs, cronJobs], { wanted: "v1.25.0", allowed: false });
   t.strictSame(messages(obstacles), [
     "batch/v1beta1 cronjobs was requested, but Kubernetes v1.25.0 no longer has it (removed in 1.25)",
@@ -22,14 +22,14 @@ t.test("a requested API that the wanted release does not have is an obstacle, na
   t.end();
 });
 
-t.test("an API that a later release removes, or that no release removes, is no finding", (t) => {
+t.test("an API that only a later release removes, or that no release removes, is not reported", (t) => {
   const custom = { ...cronJobs, group: "example.com", resource: "widgets", removedRelease: "" };
   const { obstacles, warnings } = removedApiFindings([cronJobs, custom], { wanted: "v1.24.9", allowed: false });
   t.strictSame([...obstacles, ...warnings], []);
   t.end();
 });
 
-t.test("with consent an obstacle becomes a warning", (t) => {
+t.test("with --allow-removed-apis, a removed API in use is only a warning", (t) => {
   const status = { ...cronJobs, subresource: "status" };
   const { obstacles, warnings } = removedApiFindings([status], { wanted: "v1.25.0", allowed: true });
   t.strictSame(obstacles, []);
@@ -37,7 +37,7 @@ t.test("with consent an obstacle becomes a warning", (t) => {
   t.end();
 });
 
-t.test("an API that Kubernetes itself requests is a warning", (t) => {
+t.test("a removed API that Kubernetes itself requests is only a warning", (t) => {
   const { obstacles, warnings } = removedApiFindings([ingresses], { wanted: "v1.22.3", allowed: false });
   t.strictSame(obstacles, []);
   t.match(messages(warnings), [/extensions\/v1beta1 ingresses .*; Kubernetes itself always requests it/]);

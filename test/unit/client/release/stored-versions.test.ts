@@ -34,14 +34,14 @@ t.test("objects that the new release cannot read are an error with counts, names
   t.end();
 });
 
-t.test("with --allow-removed-apis the same text is a warning", (t) => {
+t.test("with --allow-removed-apis, objects that the new release cannot read are only a warning", (t) => {
   const { obstacles, warnings } = judge([cronJobs], "v1.21.0", { allowed: true });
   t.strictSame(obstacles, []);
   t.match(warnings, [{ message: /^batch\/v2alpha1 CronJob is the stored version of 5 objects/ }]);
   t.end();
 });
 
-t.test("if the running release stores the dropped version, the objects must be recreated", (t) => {
+t.test("if the running release still stores the dropped version, the remedy is to recreate the objects", (t) => {
   const lease = {
     ...cronJobs,
     resource: "leasecandidates",
@@ -72,7 +72,7 @@ t.test("objects of a resource that the new release does not have are a warning",
   t.end();
 });
 
-t.test("values that cannot be read are counted in a warning", (t) => {
+t.test("values that cannot be read are counted and reported in a warning", (t) => {
   const unread = { ...cronJobs, apiVersion: "", kind: "" };
   const { obstacles, warnings } = judge([{ ...unread, encrypted: true }, unread], "v1.21.0");
   t.strictSame(obstacles, []);
@@ -108,7 +108,7 @@ async function found(wanted: string, answers: Readonly<Record<string, Answer>>, 
   return { asked, obstacles: findings.obstacles.map(text), warnings: findings.warnings.map(text) };
 }
 
-t.test("the first agent that answers counts only the resources with dropped versions", async (t) => {
+t.test("the first agent that responds counts the objects, but only for resources with dropped versions", async (t) => {
   const away = new KhwError("NOT_READY", "etcd does not answer");
   const { asked, obstacles } = await found("v1.21.0", { a: away, b: [cronJobs], c: [] }, ["v1.20.2"]);
   const resources = ["cronjobs", "endpointslices"];
@@ -119,19 +119,19 @@ t.test("the first agent that answers counts only the resources with dropped vers
   t.match(obstacles, [/^: batch\/v2alpha1 CronJob/]);
 });
 
-t.test("no agent is asked if no version is dropped, or if no release runs", async (t) => {
+t.test("no agent is queried if the update drops no version or if no release is running", async (t) => {
   t.strictSame((await found("v1.22.0", { a: [] }, ["v1.21.0"])).asked, []);
   t.strictSame((await found("v1.21.0", { a: [] }, [])).asked, []);
 });
 
-t.test("without an answer a new update is refused, but an unfinished one can continue", async (t) => {
+t.test("if no agent responds, a new update is refused, but an unfinished one can be continued", async (t) => {
   const a = new KhwError("NOT_READY", "etcd does not answer");
   const text = "a: the stored objects were not counted by version: etcd does not answer";
   t.strictSame((await found("v1.21.0", { a }, ["v1.20.2"])).obstacles, [text]);
   t.match(await found("v1.21.0", { a }, ["v1.20.2", "v1.21.0"]), { obstacles: [], warnings: [text] });
 });
 
-t.test("an agent that is too old to count is a warning", async (t) => {
+t.test("an agent that is too old to count stored objects causes a warning", async (t) => {
   const cause = Object.assign(new Error("12 UNIMPLEMENTED"), {
     code: status.UNIMPLEMENTED,
     details: "",

@@ -30,7 +30,7 @@ function silent(index: number): NodeEtcd {
   return { node: controllers[index]?.name ?? "", status: GetEtcdStatusResponse.fromPartial({ reason: "refused" }) };
 }
 
-t.test("the remaining members must have a quorum of their own", async (t) => {
+t.test("a removal is refused unless the remaining members have a quorum by themselves", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
   t.match(checkRemaining([answer(0, 3), answer(1, 3)], of), { leaving: { name: "controller-2" }, voters: 2 });
   t.throws(() => checkRemaining([answer(0, 3), silent(1)], of), {
@@ -48,7 +48,7 @@ t.test("the remaining members must have a quorum of their own", async (t) => {
   });
 });
 
-t.test("a member that has already left is no obstacle", async (t) => {
+t.test("a member that has already left etcd does not prevent its removal", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
   t.match(checkRemaining([answer(0, 2), answer(1, 2)], of), { leaving: undefined, voters: 2 });
 });
@@ -61,7 +61,7 @@ t.test("a foreign member, or a controller that is not listed, is refused by name
   });
 });
 
-t.test("the node may be listed or not, but another node must stay", async (t) => {
+t.test("the removed node need not be in the list of nodes, but another node must remain", async (t) => {
   const nodes = parseNodes("nodes", "controller-0,1,2=192.0.2.7");
   t.match(splitNodes({ nodes }, "controller-2"), { leaving: { host: "192.0.2.7" }, rest: { length: 2 } });
   t.match(splitNodes({ nodes }, "controller-3=192.0.2.8"), { leaving: { host: "192.0.2.8" }, rest: { length: 3 } });

@@ -60,7 +60,7 @@ async function withEtcd({ leaderId = "a", sent = bytes, taken = [snapshot] } = {
   }));
 }
 
-t.test("a snapshot is taken, copied and verified", async (t) => {
+t.test("before a reset, a snapshot is taken, copied and verified", async (t) => {
   const folder = t.testdir();
   const saved = await saveSnapshot(await withEtcd(), { folder, signal: never });
   t.equal(saved?.path, join(folder, `khw-snapshot-${snapshot.id}.db`));
@@ -68,14 +68,14 @@ t.test("a snapshot is taken, copied and verified", async (t) => {
   t.equal((await stat(saved?.path ?? "")).mode & 0o777, 0o600);
 });
 
-t.test("a damaged copy is refused and removed", async (t) => {
+t.test("a damaged copy of the snapshot is refused and removed", async (t) => {
   const folder = t.testdir();
   const members = await withEtcd({ sent: Buffer.from("another file") });
   await t.rejects(saveSnapshot(members, { folder, signal: never }), { code: "DIGEST_MISMATCH" });
   t.strictSame(await readdir(folder), []);
 });
 
-t.test("if etcd is down, the newest snapshot is copied; without a snapshot, the command stops", async (t) => {
+t.test("if etcd is down, the newest snapshot is copied, and without a snapshot the command stops", async (t) => {
   const folder = t.testdir();
   t.match(await saveSnapshot(await withEtcd({ leaderId: "" }), { folder, signal: never }), { snapshot });
   await t.rejects(saveSnapshot(await withEtcd({ leaderId: "", taken: [] }), { folder, signal: never }), {
@@ -84,7 +84,7 @@ t.test("if etcd is down, the newest snapshot is copied; without a snapshot, the 
   });
 });
 
-t.test("nothing is saved if no node has had an etcd member", async (t) => {
+t.test("no snapshot is saved if no node has ever been an etcd member", async (t) => {
   const members = (await withEtcd()).map((member) => ({ ...member, info: GetInfoResponse.fromPartial({}) }));
   t.equal(await saveSnapshot(members, { folder: t.testdir(), signal: never }), undefined);
 });
@@ -117,7 +117,7 @@ function resettable(cluster: FakeCluster, { calls = 2, error }: { calls?: number
 
 const options = { caPem: "", purge: true, uninstall: false, progress: silent, signal: never };
 
-t.test("a node that serves is drained, reset, and awaited", async (t) => {
+t.test("a serving node is drained before its reset, and the command waits until the reset has finished", async (t) => {
   const cluster = await createFakeCluster(["controller-0", "controller-1"]);
   const { node, requests } = resettable(cluster);
   const outcome = await resetNode(node, { ...options, cluster, wholeCluster: false });
@@ -133,7 +133,7 @@ t.test("a node whose reset is refused is not drained", async (t) => {
   t.strictSame(cluster.log, ["controller-1 checked"]);
 });
 
-t.test("a whole cluster is not drained, and a refusal is passed on", async (t) => {
+t.test("a reset of the whole cluster does not drain nodes, and an agent's refusal is passed on", async (t) => {
   const cluster = await createFakeCluster(["controller-0", "controller-1"]);
   const { node } = resettable(cluster, { error: new KhwError("IDENTITY_MISMATCH", "another cluster") });
   await t.rejects(resetNode(node, { ...options, cluster, wholeCluster: true }), { code: "IDENTITY_MISMATCH" });

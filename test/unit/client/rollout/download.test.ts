@@ -86,7 +86,7 @@ function assertInfo(): never {
   throw new TypeError("a fake node has no info");
 }
 
-t.test("all nodes that restart download at once, and no other node", async (t) => {
+t.test("all nodes that need a restart download in parallel, and no other node downloads", async (t) => {
   const { download, prepared, shown } = await scene({ restarting: names.slice(1) });
   await download();
   t.strictSame(prepared, names.slice(1));
@@ -97,19 +97,19 @@ t.test("all nodes that restart download at once, and no other node", async (t) =
   );
 });
 
-t.test("without a node that restarts, no node is called and nothing is shown", async (t) => {
+t.test("if no node needs a restart, no node is called and nothing is shown", async (t) => {
   const { download, shown } = await scene({ restarting: [] });
   await download();
   t.strictSame(shown, []);
 });
 
-t.test("a node that already applies the state is skipped", async (t) => {
+t.test("a node that is already applying the state is skipped", async (t) => {
   const { download, prepared } = await scene({ applying: ["controller-1"] });
   await download();
   t.strictSame(prepared, ["controller-0", "controller-2"]);
 });
 
-t.test("if one node fails, the error names it and says that nothing was changed", async (t) => {
+t.test("if a node cannot download, the error names it and says that nothing was changed", async (t) => {
   const { download, shown } = await scene({
     result: (name) =>
       name === "controller-2"
@@ -125,7 +125,7 @@ t.test("if one node fails, the error names it and says that nothing was changed"
   t.equal(shown.filter((event) => event.kind === "end" && event.error === undefined).length, 2);
 });
 
-t.test("an older agent, which lacks the call, is skipped with a note", async (t) => {
+t.test("an agent that is too old for the download call is skipped with a note", async (t) => {
   const unknown = Object.assign(new Error("unknown method"), {
     code: status.UNIMPLEMENTED,
     details: "unknown method Prepare",
@@ -141,7 +141,7 @@ t.test("an older agent, which lacks the call, is skipped with a note", async (t)
   t.match(lines(), [/^controller-0: the agent is older than this client and downloads/]);
 });
 
-t.test("Ctrl-C ends the wait without an error", async (t) => {
+t.test("Ctrl-C ends the wait for downloads without an error", async (t) => {
   const { download, interrupt } = await scene({ begun: () => interrupt.abort() });
   await download();
   t.ok(interrupt.signal.aborted);

@@ -74,7 +74,7 @@ function maintenanceOf({ drainedFor: reason }: Node): Maintenance {
 }
 
 t.test(
-  "for nodes without an obstacle, the result says which are serving and which API servers would restart",
+  "without obstacles, the result lists the nodes that are serving and those whose API server would restart",
   async (t) => {
     const { findings, restarting, serving } = await inspected(
       { differ: ["service/kube-apiserver"] },
@@ -88,7 +88,7 @@ t.test(
   },
 );
 
-t.test("a node that a person drained is distinguished from a node that a rolling update left drained", async (t) => {
+t.test("a node drained by a person is distinguished from a node left drained by a rolling update", async (t) => {
   const { drained, left } = await inspected(
     { drainedFor: DrainReason.DRAIN_REASON_PERSON },
     { drainedFor: DrainReason.DRAIN_REASON_ROLLING_UPDATE },
@@ -99,7 +99,7 @@ t.test("a node that a person drained is distinguished from a node that a rolling
   t.strictSame(left, ["controller-1", "controller-2"]);
 });
 
-t.test("obstacles of different kinds on different nodes are in one list", async (t) => {
+t.test("obstacles of different kinds on different nodes are reported in a single list", async (t) => {
   const { findings, asked } = await inspected({ busy: true }, { findings: ["a", "b"] }, { planFails: true });
   t.strictSame(findings, [
     "controller-0 BUSY: the node is busy: jane has held the machine lock since 1970-01-01T00:00:00.000Z",
@@ -110,12 +110,12 @@ t.test("obstacles of different kinds on different nodes are in one list", async 
   t.strictSame(asked, ["controller-1", "controller-2"], "a busy node is not asked");
 });
 
-t.test("preflight's findings replace the failure of the same node's plan", async (t) => {
+t.test("if preflight has findings, the failure of the same node's plan is not reported", async (t) => {
   const { findings } = await inspected({ findings: ["a"], planFails: true });
   t.strictSame(findings, ["controller-0 PREFLIGHT_FAILED: a"]);
 });
 
-t.test("without an agent that answers there is no plan, and each node's reason is in one error", async (t) => {
+t.test("if no agent responds, no plan is made, and a single error has the reason for each node", async (t) => {
   const cluster = await createFakeCluster(["controller-0", "controller-1"]);
   const members = cluster.members.map(({ node }) => ({
     node,

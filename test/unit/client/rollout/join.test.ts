@@ -56,7 +56,7 @@ t.test("new controllers join one at a time, in the given order", async (t) => {
   ]);
 });
 
-t.test("if one does not join, the next one does not begin", async (t) => {
+t.test("if a controller fails to join, the next one is not started", async (t) => {
   const { log, join } = await scene({ failing: "controller-1" });
   await t.rejects(join(["controller-1", "controller-2"]), {
     code: "PARTIAL",
@@ -65,13 +65,13 @@ t.test("if one does not join, the next one does not begin", async (t) => {
   t.strictSame(log, ["controller-1 begins to join c1", "controller-1 ends"]);
 });
 
-t.test("after Ctrl-C, no further controller begins", async (t) => {
+t.test("after Ctrl-C, no further controller starts to join", async (t) => {
   const { log, interrupt, join } = await scene({ joined: () => interrupt.abort() });
   await join(["controller-1", "controller-2"]);
   t.strictSame(log, ["controller-1 begins to join c1"]);
 });
 
-t.test("the only serving node is drained once the load balancer uses the new ones", async (t) => {
+t.test("the only serving node is drained once the load balancer uses the new controllers", async (t) => {
   const cluster = await createFakeCluster(names);
   const { log, nodes } = cluster;
   const fresh = nodes.slice(1);

@@ -52,14 +52,17 @@ if (first === undefined || second === undefined || third === undefined) throw ne
 const compare = (controllers: readonly number[], nodes: readonly NodeEtcd[], release = version) =>
   compareMembership({ controllers: machines(...controllers), nodes, version: release });
 
-t.test("nothing joins a new cluster, a complete cluster, or one whose first bootstrap was interrupted", async (t) => {
-  t.strictSame(compare([0, 1, 2], [0, 1, 2].map(empty)), { clusterId: "", joining: [], obstacles: [], warnings: [] });
-  t.match(compare([0, 1, 2], [first, second, third]), { clusterId: "c1", joining: [], obstacles: [] });
-  const forming = member(1, { stage: MemberStage.MEMBER_STAGE_FORMING });
-  t.match(compare([0, 1, 2], [first, forming, empty(2)]), { joining: [], obstacles: [] });
-});
+t.test(
+  "no controller joins a new cluster, a complete cluster, or one whose first bootstrap was interrupted",
+  async (t) => {
+    t.strictSame(compare([0, 1, 2], [0, 1, 2].map(empty)), { clusterId: "", joining: [], obstacles: [], warnings: [] });
+    t.match(compare([0, 1, 2], [first, second, third]), { clusterId: "c1", joining: [], obstacles: [] });
+    const forming = member(1, { stage: MemberStage.MEMBER_STAGE_FORMING });
+    t.match(compare([0, 1, 2], [first, forming, empty(2)]), { joining: [], obstacles: [] });
+  },
+);
 
-t.test("one becomes three, and three become five", async (t) => {
+t.test("a cluster can grow from one to three controllers and from three to five", async (t) => {
   const alone = member(0, { members: [peer(0)], recorded: [0] });
   t.match(compare([0, 1, 2], [alone, empty(1), empty(2)]), {
     clusterId: "c1",
@@ -71,7 +74,7 @@ t.test("one becomes three, and three become five", async (t) => {
   t.match(five, { joining: ["controller-3", "controller-4"], obstacles: [] });
 });
 
-t.test("a learner that an interrupted run has added comes first", async (t) => {
+t.test("a learner that an interrupted run has added is the first to join", async (t) => {
   const alone = member(0, { members: [peer(0), peer(2, { learner: true, name: "" })], recorded: [0] });
   const joining = member(2, { stage: MemberStage.MEMBER_STAGE_JOINING });
   const { joining: order, obstacles } = compare([0, 1, 2], [alone, empty(1), joining]);
@@ -81,7 +84,7 @@ t.test("a learner that an interrupted run has added comes first", async (t) => {
   t.strictSame(compare([0, 1], [member(0, { members: [peer(0)], recorded: [0] }), adding]).obstacles, []);
 });
 
-t.test("an even number gets a warning with its cost", async (t) => {
+t.test("an even number of controllers causes a warning about its cost", async (t) => {
   const four = compare([0, 1, 2, 3], [first, second, third, empty(3)]);
   t.match(four.warnings, [
     /^4 controllers tolerate 1 failure, the same as 3 controllers, but each write needs 3 .* of 2/,
@@ -92,7 +95,7 @@ t.test("an even number gets a warning with its cost", async (t) => {
   ]);
 });
 
-t.test("what cannot be changed is refused, with the command to use", async (t) => {
+t.test("a change of membership that bootstrap cannot make is refused with the command to use instead", async (t) => {
   const away: NodeEtcd = { node: "controller-2", error: new KhwError("UNREACHABLE", "no answer") };
   const refused = (controllers: readonly number[], nodes: readonly NodeEtcd[], release?: string) =>
     compare(controllers, nodes, release).obstacles;
@@ -160,7 +163,7 @@ t.test("what cannot be changed is refused, with the command to use", async (t) =
   t.strictSame(refused([0, 1, 2], [first, second, third], "v3.5.9"), [], "without a new member, the release is fine");
 });
 
-t.test("while etcd does not answer, only the recorded list is accepted", async (t) => {
+t.test("while etcd does not respond, only the recorded list of controllers is accepted", async (t) => {
   const silent = [0, 1, 2].map((index) => member(index));
   t.strictSame(compare([0, 1, 2], silent).obstacles, []);
   t.match(compare([0, 1, 2, 3], [...silent, empty(3)]).obstacles, [

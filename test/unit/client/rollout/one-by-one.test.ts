@@ -47,7 +47,7 @@ t.test("each node is done before the next one starts", async (t) => {
   t.match(outcomes, [{ changed: 1 }, { changed: 1 }, { changed: 1 }]);
 });
 
-t.test("a thrown error names its node, and skips the nodes after it", async (t) => {
+t.test("an error is attributed to its node, and the remaining nodes are skipped", async (t) => {
   const work = async (name: string): Promise<void> => {
     if (name === "controller-1") throw new KhwError("NOT_READY", "no answer");
   };
@@ -60,7 +60,7 @@ t.test("a thrown error names its node, and skips the nodes after it", async (t) 
   });
 });
 
-t.test("a failure before the first node skips all", async (t) => {
+t.test("a failure before the first node skips all nodes", async (t) => {
   const { members } = await createFakeCluster(["controller-9"]);
   const earlier = members.map(({ node }) => ({ node, changed: 0, error: new KhwError("NOT_READY", "no answer") }));
   const { worked, outcomes } = await run(never, { earlier });
@@ -68,7 +68,7 @@ t.test("a failure before the first node skips all", async (t) => {
   t.match(outcomes[0]?.error?.message, /controller-9 failed/);
 });
 
-t.test("Ctrl-C lets the current node finish, says so once, and starts no other", async (t) => {
+t.test("Ctrl-C lets the current node finish, is reported once, and no other node is started", async (t) => {
   const interrupt = new AbortController();
   const { worked, printed } = await run(interrupt.signal, {
     work: async () => interrupt.abort(),
@@ -83,23 +83,20 @@ t.test("Ctrl-C lets the current node finish, says so once, and starts no other",
   ]);
 });
 
-t.test(
-  "a stop between two nodes leaves the others unchanged; after the last node, there is nothing to stop",
-  async (t) => {
-    const counts: number[] = [];
-    const between = async (_: NodeOutcome, count: number): Promise<void> => {
-      counts.push(count);
-      if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
-    };
-    const { worked, outcomes } = await run(never, { between });
-    t.strictSame(worked, ["controller-0", "controller-1"]);
-    t.match(outcomes[2]?.error, {
-      code: "SKIPPED",
-      node: "controller-2",
-      message: "skipped: the gate ended with 1; this node is unchanged",
-    });
-    counts.length = 0;
-    await run(never, { between: async (_, count) => void counts.push(count) });
-    t.strictSame(counts, [1, 2]);
-  },
-);
+t.test("a stop between two nodes leaves the rest unchanged, and nothing is checked after the last node", async (t) => {
+  const counts: number[] = [];
+  const between = async (_: NodeOutcome, count: number): Promise<void> => {
+    counts.push(count);
+    if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
+  };
+  const { worked, outcomes } = await run(never, { between });
+  t.strictSame(worked, ["controller-0", "controller-1"]);
+  t.match(outcomes[2]?.error, {
+    code: "SKIPPED",
+    node: "controller-2",
+    message: "skipped: the gate ended with 1; this node is unchanged",
+  });
+  counts.length = 0;
+  await run(never, { between: async (_, count) => void counts.push(count) });
+  t.strictSame(counts, [1, 2]);
+});

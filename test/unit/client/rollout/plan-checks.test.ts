@@ -70,7 +70,7 @@ async function planned({ isAdministrator = true, finding, refused }: Options = {
   return { ...result, findings: result.findings.map(text), warnings: result.warnings.map(text), calls };
 }
 
-t.test("an administrator's plan runs every check, the trial runs last", async (t) => {
+t.test("an administrator's plan runs every check, with the trial runs last", async (t) => {
   const { findings, warnings, skipped, calls } = await planned({ refused: "--b is unknown" });
   t.strictSame(findings, ["controller-0: --b is unknown", "controller-1: --b is unknown"]);
   t.strictSame(warnings, ["controller-0: Flag --a has been deprecated", "controller-1: Flag --a has been deprecated"]);
@@ -80,7 +80,7 @@ t.test("an administrator's plan runs every check, the trial runs last", async (t
   t.equal(calls.filter((call) => call.endsWith("storedVersions")).length, 1, "all agents read the same etcd");
 });
 
-t.test("after a finding, nothing is downloaded, and the plan says which checks it left out", async (t) => {
+t.test("after a finding, nothing is downloaded, and the plan lists the skipped checks", async (t) => {
   const { findings, skipped, calls } = await planned({ finding: "the disk is full" });
   t.strictSame(findings, ["controller-0: the disk is full", "controller-1: the disk is full"]);
   t.match(skipped, [/^the flags of new programs were not checked/]);
@@ -93,7 +93,7 @@ t.test("a viewer's plan makes no call that the agents must refuse", async (t) =>
   t.strictSame(calls, []);
 });
 
-t.test("an agent that fails its trial runs is a finding", async (t) => {
+t.test("a failure to perform the trial runs on an agent is reported as a finding", async (t) => {
   const { members } = await createFakeCluster(["controller-0"]);
   const work = members.map(({ node }) => ({
     node: {

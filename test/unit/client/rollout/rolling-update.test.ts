@@ -82,7 +82,7 @@ t.test("each serving node is drained, changed and undrained before the next one 
   );
 });
 
-t.test("nodes that are not serving come first, and are not drained", async (t) => {
+t.test("nodes that are not serving are updated first and without a drain", async (t) => {
   const { log, roll } = await scene({ down: ["controller-1", "controller-2"] });
   await roll();
   t.strictSame(log.slice(0, 2), ["controller-1 applied", "controller-2 applied"]);
@@ -96,7 +96,7 @@ t.test("the first failure stops the update, and each of the other nodes is repor
   t.strictSame(ended, ["controller-0 done", "controller-1 NOT_READY", "controller-2 SKIPPED"]);
 });
 
-t.test("Ctrl-C finishes the current node, undrains it, and starts no other", async (t) => {
+t.test("Ctrl-C finishes and undrains the current node, and no other node is started", async (t) => {
   const options = { applied: () => interrupt.abort() };
   const { log, ended, roll, interrupt } = await scene(options);
   await roll();
@@ -104,7 +104,7 @@ t.test("Ctrl-C finishes the current node, undrains it, and starts no other", asy
   t.strictSame(ended, ["controller-0 done", "controller-1 CANCELLED", "controller-2 CANCELLED"]);
 });
 
-t.test("a node that an earlier rolling update left drained is undrained after its work", async (t) => {
+t.test("a node left drained by an earlier rolling update is undrained after its update", async (t) => {
   const { log, nodes, roll } = await scene({ left: ["controller-1"] });
   t.match(await roll(), [{ error: undefined }, { error: undefined }, { error: undefined }]);
   t.strictSame(
@@ -124,7 +124,7 @@ t.test("a node that a person drained is updated, and stays drained", async (t) =
   t.ok(nodes[1]?.drained);
 });
 
-t.test("a node that a person drains during its work stays drained, and the error says so at once", async (t) => {
+t.test("a node that a person drains during its update stays drained, and the error is reported at once", async (t) => {
   const options = {
     applied: (name: string) => {
       const [first] = nodes;

@@ -33,32 +33,35 @@ function member(name: string, id: string, state: OperationState): Member {
   };
 }
 
-t.test("another running operation on a node is a finding; the same operation or a finished one is not", async (t) => {
-  const desired = DesiredState.fromPartial({ node: "controller-0" });
-  const { OPERATION_STATE_RUNNING: running, OPERATION_STATE_SUCCEEDED: succeeded } = OperationState;
-  const members = [
-    member("controller-0", "another", running),
-    member("controller-1", operationId(desired), running),
-    member("controller-2", "another", succeeded),
-    member("controller-3", operationId(desired, "prepare"), running),
-  ];
-  const findings = runningOperationFindings(
-    members,
-    members.map(({ node }) => ({ node, desired, maintenance: undefined })),
-  );
-  t.strictSame(
-    findings.map((finding) => [exitCode(finding), formatError(finding)]),
-    [
+t.test(
+  "a different running operation on a node is reported, but the same or a finished operation is not",
+  async (t) => {
+    const desired = DesiredState.fromPartial({ node: "controller-0" });
+    const { OPERATION_STATE_RUNNING: running, OPERATION_STATE_SUCCEEDED: succeeded } = OperationState;
+    const members = [
+      member("controller-0", "another", running),
+      member("controller-1", operationId(desired), running),
+      member("controller-2", "another", succeeded),
+      member("controller-3", operationId(desired, "prepare"), running),
+    ];
+    const findings = runningOperationFindings(
+      members,
+      members.map(({ node }) => ({ node, desired, maintenance: undefined })),
+    );
+    t.strictSame(
+      findings.map((finding) => [exitCode(finding), formatError(finding)]),
       [
-        75,
-        "controller-0: the node is busy: jane from 192.0.2.1:50000 has held the machine lock since 1970-01-01T00:00:00.000Z\n" +
-          "hint: wait for that operation to end, then run the command again",
+        [
+          75,
+          "controller-0: the node is busy: jane from 192.0.2.1:50000 has held the machine lock since 1970-01-01T00:00:00.000Z\n" +
+            "hint: wait for that operation to end, then run the command again",
+        ],
       ],
-    ],
-  );
-});
+    );
+  },
+);
 
-t.test("running and interrupted operations are reported", async (t) => {
+t.test("running and interrupted operations are described, and failed ones are not", async (t) => {
   const told = describeRunningOperations([
     member("controller-0", "a", OperationState.OPERATION_STATE_RUNNING),
     member("controller-1", "b", OperationState.OPERATION_STATE_INTERRUPTED),
@@ -71,7 +74,7 @@ t.test("running and interrupted operations are reported", async (t) => {
   ]);
 });
 
-t.test("several errors are reported as one, each with its place and its remedy", async (t) => {
+t.test("several errors are combined into a single error, each with its place and remedy", async (t) => {
   const errors = [
     new KhwError("UNREACHABLE", "no answer", { node: "controller-0", hint: "is it up?" }),
     new KhwError("NOT_READY", "not ready", { node: "controller-1", step: "ready/nginx" }),

@@ -23,7 +23,7 @@ async function credentials(folder: string): Promise<string> {
   return folder;
 }
 
-t.test("the folder shows the rotation, its progress and its end", async (t) => {
+t.test("the folder records the start, the progress and the end of a rotation", async (t) => {
   const folder = await credentials(t.testdir());
   t.equal(await readRotation(folder), undefined);
   t.strictSame(await rotationsUnderWay(folders(folder)), []);
@@ -45,7 +45,7 @@ t.test("the folder shows the rotation, its progress and its end", async (t) => {
   t.strictSame((await readdir(kept)).toSorted(), ["old-key.pem", "progress.json"]);
 });
 
-t.test("a second rotation is refused", async (t) => {
+t.test("a second rotation is refused while one is in progress", async (t) => {
   const folder = await credentials(t.testdir());
   await beginRotation(folder, begun);
   await t.rejects(beginRotation(folder, begun), { code: "BUSY" });
@@ -61,27 +61,30 @@ t.test("a second rotation is refused", async (t) => {
   await t.resolves(refuseOtherRotation(folders(folder), "service-account-key"));
 });
 
-t.test("an encryption rotation that is under way refuses a rotation of the service accounts' key", async (t) => {
-  const folder = await credentials(t.testdir());
-  const keys = ["key1", "key-20260131T120000Z"].map((name) => `{name: ${name}, secret: ${"A".repeat(43)}=}`);
-  const lines = [
-    "kind: EncryptionConfig",
-    "apiVersion: v1",
-    "resources:",
-    "  - resources: [secrets]",
-    `    providers: [{aescbc: {keys: [${keys.join(", ")}]}}]`,
-  ];
-  await writeFile(join(folder, "encryption-config.yaml"), lines.join("\n"));
-  const [found] = await rotationsUnderWay(folders(folder));
-  t.match(found, { rotation: "encryption-key", stage: "added" });
-  t.match(found && describeRotation(found), /Continue with khw-client encryption rotate$/);
-  await t.rejects(refuseOtherRotation(folders(folder), "service-account-key"), {
-    code: "BUSY",
-    message: /encryption-key/,
-  });
-});
+t.test(
+  "the rotation of the service account key is refused while an encryption key rotation is in progress",
+  async (t) => {
+    const folder = await credentials(t.testdir());
+    const keys = ["key1", "key-20260131T120000Z"].map((name) => `{name: ${name}, secret: ${"A".repeat(43)}=}`);
+    const lines = [
+      "kind: EncryptionConfig",
+      "apiVersion: v1",
+      "resources:",
+      "  - resources: [secrets]",
+      `    providers: [{aescbc: {keys: [${keys.join(", ")}]}}]`,
+    ];
+    await writeFile(join(folder, "encryption-config.yaml"), lines.join("\n"));
+    const [found] = await rotationsUnderWay(folders(folder));
+    t.match(found, { rotation: "encryption-key", stage: "added" });
+    t.match(found && describeRotation(found), /Continue with khw-client encryption rotate$/);
+    await t.rejects(refuseOtherRotation(folders(folder), "service-account-key"), {
+      code: "BUSY",
+      message: /encryption-key/,
+    });
+  },
+);
 
-t.test("a damaged folder is reported", async (t) => {
+t.test("a damaged rotation folder is reported", async (t) => {
   const folder = await credentials(t.testdir());
   await mkdir(join(folder, "rotation-service-account-key"));
   await writeFile(join(folder, "rotation-service-account-key", "progress.json"), "{}");

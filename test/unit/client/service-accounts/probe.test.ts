@@ -27,7 +27,7 @@ t.test("the two tokens differ only in their signature", async (t) => {
   t.equal(signedAt(current).toISOString(), "2026-01-31T12:00:00.000Z");
 });
 
-t.test("a server that accepts or refuses the wrong token is named", async (t) => {
+t.test("a server that wrongly accepts or rejects a token is reported by name", async (t) => {
   const tokens = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, signal);
   const [both, fresh, stale] = [
     server("both", old.privateKey, next.privateKey),

@@ -41,7 +41,7 @@ function addPod({ objects }: TokenApi, text: string): void {
 const projected = { volumes: [{ projected: { sources: [{ serviceAccountToken: {} }] } }] };
 const mounts = (secretName: string): object => ({ volumes: [{ secret: { secretName } }] });
 
-t.test("Secrets of the old key and pods with possible old tokens are found", async (t) => {
+t.test("Secrets signed with the old key, and pods that may use old tokens, are found", async (t) => {
   const server = await scene();
   const before = "2026-01-31T11:59:59Z";
   const owner = { kind: "ReplicaSet", name: "web-6d4c", controller: true };
@@ -94,7 +94,7 @@ t.test("a service account gets a new Secret, and the old Secret stays", async (t
   t.strictSame(server.changes, []);
 });
 
-t.test("a conflict that does not end is an error", async (t) => {
+t.test("a conflict that persists after retries is an error", async (t) => {
   const server = await scene();
   server.conflicts = 100;
   await t.rejects(reissueTokens(server.api, { newKey, before: async () => {}, signal }), { code: "VERIFY_FAILED" });

@@ -11,7 +11,7 @@ const later = new Date("2026-02-28T12:00:00Z");
 const plain = { now, reissueTokens: false };
 const dropping = { now: later, reissueTokens: false, dropOn: "2026-02-28" };
 
-t.test("a rotation waits with both keys, then drops the old key", async (t) => {
+t.test("a rotation keeps both keys until the drop is requested, and then drops the old key", async (t) => {
   const cluster = tokenCluster();
   const old = cluster.files[privateFile];
   t.equal(await rotate(cluster.parts(), plain), false);
@@ -22,29 +22,32 @@ t.test("a rotation waits with both keys, then drops the old key", async (t) => {
   checkEnd(t, cluster, old);
 });
 
-t.test("killed before any action, the same commands end in the same state", async (t) => {
-  const whole = tokenCluster();
-  await rotate(whole.parts(), plain);
-  const first = whole.log.length;
-  await rotate(whole.parts(), dropping);
-  t.comment(`${first} and ${whole.log.length - first} actions`);
-  for (let action = 0; action < first; action++) {
-    const cluster = tokenCluster();
-    const old = cluster.files[privateFile];
-    await t.rejects(rotate(cluster.parts(action), plain), { name: "Killed" }, `killed before action ${action}`);
-    t.equal(await rotate(cluster.parts(), plain), false);
-    t.equal(await rotate(cluster.parts(), dropping), true);
-    checkEnd(t, cluster, old);
-  }
-  for (let action = 0; action < whole.log.length - first; action++) {
-    const cluster = tokenCluster();
-    const old = cluster.files[privateFile];
-    await rotate(cluster.parts(), plain);
-    await rotate(cluster.parts(action), dropping).catch((error: unknown) => t.match(error, { name: "Killed" }));
-    if (cluster.rotation !== undefined) t.equal(await rotate(cluster.parts(), dropping), true);
-    checkEnd(t, cluster, old);
-  }
-});
+t.test(
+  "a rotation that is killed before any action ends in the same state when the commands are repeated",
+  async (t) => {
+    const whole = tokenCluster();
+    await rotate(whole.parts(), plain);
+    const first = whole.log.length;
+    await rotate(whole.parts(), dropping);
+    t.comment(`${first} and ${whole.log.length - first} actions`);
+    for (let action = 0; action < first; action++) {
+      const cluster = tokenCluster();
+      const old = cluster.files[privateFile];
+      await t.rejects(rotate(cluster.parts(action), plain), { name: "Killed" }, `killed before action ${action}`);
+      t.equal(await rotate(cluster.parts(), plain), false);
+      t.equal(await rotate(cluster.parts(), dropping), true);
+      checkEnd(t, cluster, old);
+    }
+    for (let action = 0; action < whole.log.length - first; action++) {
+      const cluster = tokenCluster();
+      const old = cluster.files[privateFile];
+      await rotate(cluster.parts(), plain);
+      await rotate(cluster.parts(action), dropping).catch((error: unknown) => t.match(error, { name: "Killed" }));
+      if (cluster.rotation !== undefined) t.equal(await rotate(cluster.parts(), dropping), true);
+      checkEnd(t, cluster, old);
+    }
+  },
+);
 
 function checkEnd(t: Test, { files, nodes, rotation, log }: TokenCluster, old: string): void {
   t.equal(rotation, undefined, "no rotation is under way");
@@ -56,7 +59,7 @@ function checkEnd(t: Test, { files, nodes, rotation, log }: TokenCluster, old: s
   t.ok(log.lastIndexOf("prove refused") > log.indexOf("prove accepted"), "and is refused at the end");
 }
 
-t.test("with replaced Secrets, the old Secrets are deleted only after the old key is worthless", async (t) => {
+t.test("with --reissue-tokens, old Secrets are deleted only after the old key is no longer accepted", async (t) => {
   const cluster = tokenCluster();
   t.equal(await rotate(cluster.parts(), { ...plain, reissueTokens: true }), false);
   t.strictSame(cluster.rotation?.progress.replaced, ["default/old-token"]);
@@ -65,7 +68,7 @@ t.test("with replaced Secrets, the old Secrets are deleted only after the old ke
   t.ok(cluster.log.indexOf("delete default/old-token") > cluster.log.lastIndexOf("prove refused"));
 });
 
-t.test("the old key is kept until the given day, and the day is remembered", async (t) => {
+t.test("the old key is kept until the given date, and the date is remembered", async (t) => {
   const cluster = tokenCluster();
   await rotate(cluster.parts(), plain);
   t.equal(await rotate(cluster.parts(), { ...plain, dropOn: "2026-02-28" }), false);
@@ -91,7 +94,7 @@ t.test("the uses of the old key are listed by name", async (t) => {
   );
 });
 
-t.test("a day is refused before the list, and in the past; nothing changes", async (t) => {
+t.test("a drop date is refused before the uses are listed or if it is in the past, and nothing changes", async (t) => {
   const cluster = tokenCluster();
   await t.rejects(rotate(cluster.parts(), dropping), { code: "INVALID_ARGUMENT", message: /not been listed yet/ });
   t.strictSame(cluster.log, []);
@@ -104,14 +107,14 @@ t.test("a day is refused before the list, and in the past; nothing changes", asy
   t.equal(cluster.log.length, before);
 });
 
-t.test("if a node differs from its desired state, nothing starts", async (t) => {
+t.test("if a node has other keys than the folder, the rotation does not start", async (t) => {
   const cluster = tokenCluster();
   cluster.nodes[1] = tokenCluster().files;
   await t.rejects(rotate(cluster.parts(), plain), { code: "NODES_DIFFER", node: "controller-1" });
   t.strictSame(cluster.log, []);
 });
 
-t.test("a node that differs while the rotation waits gets the keys before the old key is dropped", async (t) => {
+t.test("a node whose keys differ while the rotation waits is updated before the old key is dropped", async (t) => {
   const cluster = tokenCluster();
   const before = cluster.nodes[1];
   await rotate(cluster.parts(), plain);

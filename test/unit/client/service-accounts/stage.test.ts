@@ -20,7 +20,7 @@ const start = {
   newKey: next.privateKey,
 };
 
-t.test("each stage follows from the keys in the files", async (t) => {
+t.test("the stage of a rotation is derived from the keys in the files", async (t) => {
   t.equal(stageOf(start), "started");
   const added = { ...start, certificates: addedFiles(start)[publicFile] ?? "" };
   t.equal(stageOf(added), "added");

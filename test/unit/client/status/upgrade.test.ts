@@ -28,7 +28,7 @@ const states = (...nodes: readonly Node[]) =>
     }),
   }));
 
-t.test("an upgrade under way names who began it, each node's release, and the next node", (t) => {
+t.test("for an upgrade in progress, its initiator, each node's release and the next node are shown", (t) => {
   const progress = upgradeProgress(
     states({ versions: ["v1.21.0", "v1.21.0"] }, { versions: ["v1.21.0", "v1.20.2"] }, { versions: ["v1.20.2"] }),
   );
@@ -40,7 +40,7 @@ t.test("an upgrade under way names who began it, each node's release, and the ne
   t.end();
 });
 
-t.test("a stopped upgrade is over when all nodes run the same release", (t) => {
+t.test("a stopped upgrade is no longer in progress when all nodes run the same release", (t) => {
   const state = UpgradeState.UPGRADE_STATE_STOPPED;
   const [old, now] = [
     { versions: ["v1.20.2"], state },
@@ -52,14 +52,14 @@ t.test("a stopped upgrade is over when all nodes run the same release", (t) => {
   t.end();
 });
 
-t.test("the newest record counts; a finished upgrade is not under way", (t) => {
+t.test("the newest upgrade record is used, and a finished upgrade is not in progress", (t) => {
   const done = { versions: ["v1.21.0"], state: UpgradeState.UPGRADE_STATE_DONE, changed: 3 };
   t.equal(upgradeProgress(states({ versions: ["v1.21.0"] }, done)), undefined);
   t.equal(upgradeProgress([{ node: "controller-0", status: GetStatusResponse.fromPartial({}) }]), undefined);
   t.end();
 });
 
-t.test("the end of an emulation is in progress until no node emulates", (t) => {
+t.test("ending an emulation is in progress until no node emulates a release", (t) => {
   const node = (index: number, emulatedVersion: string, state: UpgradeState) => ({
     node: `controller-${index}`,
     status: GetStatusResponse.fromPartial({

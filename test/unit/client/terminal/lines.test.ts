@@ -2,7 +2,7 @@ import t from "tap";
 import { groupLines } from "../../../../client/terminal/group-lines.ts";
 import { elapsed } from "../../../../client/terminal/time.ts";
 
-t.test("equal lines from several places are merged into one, in the order of their first places", async (t) => {
+t.test("equal lines from several places are merged, in the order of their first occurrence", async (t) => {
   const lines = [
     { place: "a", text: "unit/etcd: does not exist" },
     { place: "a", text: "unit/nginx: differs" },

@@ -6,7 +6,7 @@ function terminal(size: Pick<Sized, "rows" | "columns">): Sized {
   return Object.assign(new EventEmitter(), { isTTY: true, ...size });
 }
 
-t.test("a terminal with an unknown or absurd size has 80 columns and 24 rows", async (t) => {
+t.test("a terminal with an unknown or implausible size is assumed to have 80 columns and 24 rows", async (t) => {
   for (const columns of [undefined, 0, 1, 19]) {
     const stream = terminal(columns === undefined ? {} : { columns, rows: columns });
     assumeSize(stream);
@@ -15,13 +15,13 @@ t.test("a terminal with an unknown or absurd size has 80 columns and 24 rows", a
   }
 });
 
-t.test("a narrow terminal keeps its size", async (t) => {
+t.test("the size of a narrow terminal is not changed", async (t) => {
   const stream = terminal({ rows: 10, columns: 40 });
   assumeSize(stream);
   t.match(stream, { rows: 10, columns: 40 });
 });
 
-t.test("a change of size is checked before others see it", async (t) => {
+t.test("a changed terminal size is corrected before other listeners see it", async (t) => {
   const stream = terminal({ rows: 10, columns: 40 });
   let seen: number | undefined;
   stream.on("resize", () => {

@@ -55,13 +55,13 @@ const restoreOn = (node: string, changes: Partial<Restore> = {}) => ({
   },
 });
 
-t.test("a finished minor upgrade is undone with its own snapshot, and etcd stays", (t) => {
+t.test("a finished minor upgrade is undone with its own snapshot, and etcd keeps its release", (t) => {
   t.match(choose(), { from: "v1.21.0", to: "v1.20.2", etcd: "v3.4.15", stage: "begin" });
   t.match(choose(), { snapshot: { snapshot: { id: "marked" } }, restoreId: /^[0-9a-f-]{36}$/ });
   t.end();
 });
 
-t.test("any other time is refused with both times", (t) => {
+t.test("a --lose-since time other than that of the snapshot is refused with both times", (t) => {
   for (const other of ["2026-01-31T12:00:00.124Z", "2026-01-31T12:00:00Z", "2026-01-31T13:00:00.123+01:00", "now"]) {
     t.throws(() => choose({ time: other }), {
       code: "INVALID_ARGUMENT",
@@ -71,7 +71,7 @@ t.test("any other time is refused with both times", (t) => {
   t.end();
 });
 
-t.test("only the marked snapshot of the last upgrade counts", (t) => {
+t.test("only the snapshot marked for the last upgrade is accepted", (t) => {
   const refused = { code: "RELEASE_REFUSED" };
   t.throws(() => choose({ last: undefined }), refused);
   t.throws(() => choose({ snapshots: [] }), { ...refused, message: /no node has the snapshot/ });
@@ -86,7 +86,7 @@ t.test("only the marked snapshot of the last upgrade counts", (t) => {
   t.end();
 });
 
-t.test("an unfinished upgrade, and a release that the upgrade did not install, are refused", (t) => {
+t.test("undoing an unfinished upgrade, or a release that the upgrade did not install, is refused", (t) => {
   const refused = { code: "RELEASE_REFUSED" };
   t.throws(() => choose({}, ["v1.21.0", "v1.20.2"]), { ...refused, hint: "run khw-client upgrade --back" });
   t.throws(() => choose({}, ["v1.21.1"]), { ...refused, message: /the nodes run v1\.21\.1/ });
@@ -94,7 +94,7 @@ t.test("an unfinished upgrade, and a release that the upgrade did not install, a
   t.end();
 });
 
-t.test("a restore that has begun on any node continues, whatever the nodes run", (t) => {
+t.test("a restore that has begun on any node continues, regardless of the releases on the nodes", (t) => {
   for (const versions of [["v1.21.0"], ["v1.21.0", "v1.20.2"], ["v1.20.2"]]) {
     const course = choose({ last: restoring, etcd: [restoreOn("controller-2")] }, versions);
     t.match(course, { stage: "continue", restoreId: "begun", from: "v1.21.0", to: "v1.20.2" });
@@ -107,7 +107,7 @@ t.test("a restore that has begun on any node continues, whatever the nodes run",
   t.end();
 });
 
-t.test("a restore that was recorded but is on no node begins again, and a finished one is not repeated", (t) => {
+t.test("a recorded restore that no node has begun is started again, and a finished restore is not repeated", (t) => {
   t.equal(choose({ last: restoring }).stage, "begin");
   t.equal(choose({ last: restoring }, ["v1.21.0", "v1.20.2"]).stage, "begin");
   t.equal(choose({ last: restoring }, ["v1.20.2"]).stage, "done");
@@ -119,7 +119,7 @@ t.test("a restore that was recorded but is on no node begins again, and a finish
   t.end();
 });
 
-t.test("etcd must be able to read the snapshot", (t) => {
+t.test("an etcd release that cannot restore the snapshot is refused", (t) => {
   const newerData = [marked({ etcdVersion: "3.5.16" })];
   t.throws(() => choose({ snapshots: newerData }), {
     code: "RELEASE_REFUSED",

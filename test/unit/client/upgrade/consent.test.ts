@@ -4,7 +4,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const context = { write: () => {}, warn: () => {}, terminal: true, env: {}, signal: never };
 
-t.test("an upgrade asks at a terminal, and needs --yes elsewhere", async (t) => {
+t.test("an upgrade asks for confirmation at a terminal, and requires --yes otherwise", async (t) => {
   const questions: string[] = [];
   const answering = (answer: boolean) => ({
     ...context,

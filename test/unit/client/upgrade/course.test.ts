@@ -36,14 +36,14 @@ t.test("an upgrade begins at the oldest running release", (t) => {
   t.end();
 });
 
-t.test("an upgrade that stopped goes on under its id; one that is done does not", (t) => {
+t.test("a stopped upgrade continues with its ID, but a finished one does not", (t) => {
   const last = recorded("v1.20.2", "v1.21.0", stopped);
   t.match(forward("v1.21.0", ["v1.21.0", "v1.20.2"], last), { from: "v1.20.2", unfinished: { id: "u" } });
   t.equal(forward("v1.21.1", ["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)).unfinished, undefined);
   t.end();
 });
 
-t.test("either --to or --back is wanted, and a running control plane", (t) => {
+t.test("upgrade requires either --to or --back, and a running control plane", (t) => {
   const all = { running: running("v1.21.0"), last: undefined, snapshots };
   t.throws(() => chooseCourse({ to: "", back: false, ...all }), { code: "INVALID_ARGUMENT", message: /either --to/ });
   t.throws(() => chooseCourse({ to: "v1.22.0", back: true, ...all }), { code: "INVALID_ARGUMENT" });
@@ -52,37 +52,34 @@ t.test("either --to or --back is wanted, and a running control plane", (t) => {
   t.end();
 });
 
-t.test("the way back from an unfinished minor, recorded or not", (t) => {
+t.test("upgrade --back reverts an unfinished minor upgrade, whether or not it is recorded", (t) => {
   const last = recorded("v1.20.2", "v1.21.0", stopped);
   t.match(back(["v1.21.0", "v1.20.2"], last), { from: "v1.21.0", to: "v1.20.2", direction: "back" });
   t.match(back(["v1.21.0", "v1.20.2"]), { from: "v1.21.0", to: "v1.20.2" });
   t.end();
 });
 
-t.test("the way back from a finished patch; nothing is left to do after it", (t) => {
+t.test("upgrade --back reverts a finished patch upgrade, and can be repeated afterwards", (t) => {
   const last = recorded("v1.21.0", "v1.21.1", done);
   t.match(back(["v1.21.1", "v1.21.1"], last), { from: "v1.21.1", to: "v1.21.0", direction: "back" });
   t.match(back(["v1.21.0", "v1.21.0"], last), { to: "v1.21.0" });
   t.end();
 });
 
-t.test(
-  "a way back that was interrupted continues, before the first node, between two nodes, and after the last",
-  (t) => {
-    const last = recorded("v1.21.1", "v1.21.0", stopped);
-    for (const versions of [
-      ["v1.21.1", "v1.21.1"],
-      ["v1.21.0", "v1.21.1"],
-      ["v1.21.0", "v1.21.0"],
-    ]) {
-      const course = back(versions, last);
-      t.strictSame(course, { from: "v1.21.1", to: "v1.21.0", direction: "back", unfinished: last }, versions.join());
-    }
-    t.end();
-  },
-);
+t.test("an interrupted upgrade --back continues before the first node, between two nodes and after the last", (t) => {
+  const last = recorded("v1.21.1", "v1.21.0", stopped);
+  for (const versions of [
+    ["v1.21.1", "v1.21.1"],
+    ["v1.21.0", "v1.21.1"],
+    ["v1.21.0", "v1.21.0"],
+  ]) {
+    const course = back(versions, last);
+    t.strictSame(course, { from: "v1.21.1", to: "v1.21.0", direction: "back", unfinished: last }, versions.join());
+  }
+  t.end();
+});
 
-t.test("after a finished minor, the error names the snapshot, the loss and the exact command", (t) => {
+t.test("after a finished minor upgrade, --back names the snapshot, the loss and the exact command to use", (t) => {
   t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)), {
     code: "RELEASE_REFUSED",
     message:
@@ -96,14 +93,14 @@ t.test("after a finished minor, the error names the snapshot, the loss and the e
   t.end();
 });
 
-t.test("a way back that stopped goes on in the same direction", (t) => {
+t.test("a stopped upgrade --back continues in the same direction", (t) => {
   const last = recorded("v1.21.0", "v1.20.2", stopped);
   t.match(back(["v1.21.0", "v1.20.2"], last), { from: "v1.21.0", to: "v1.20.2" });
   t.match(back(["v1.21.1", "v1.21.0"], recorded("v1.21.1", "v1.21.0", stopped)), { to: "v1.21.0" });
   t.end();
 });
 
-t.test("a restore that has begun is never undone by a rolling update", (t) => {
+t.test("upgrade --back never reverts a restore that has begun", (t) => {
   const restoring = { ...recorded("v1.21.0", "v1.20.2", stopped), restoresSnapshot: true };
   for (const versions of [["v1.21.0"], ["v1.21.0", "v1.20.2"]]) {
     t.throws(() => back(versions, restoring), { code: "RELEASE_REFUSED", hint: /--lose-since 2026-01-31T12/ });
@@ -114,7 +111,7 @@ t.test("a restore that has begun is never undone by a rolling update", (t) => {
   t.end();
 });
 
-t.test("without a record, and after another change of the release, there is no way back", (t) => {
+t.test("upgrade --back is refused without a record, or if the release was changed by another command", (t) => {
   t.throws(() => back(["v1.21.0"]), { code: "RELEASE_REFUSED", message: /no upgrade is recorded/ });
   t.throws(() => back(["v1.22.0"], recorded("v1.20.2", "v1.21.0", done)), {
     message: /the last upgrade was to v1\.21\.0/,
@@ -125,13 +122,13 @@ t.test("without a record, and after another change of the release, there is no w
   t.end();
 });
 
-t.test("an interrupted way back goes on in its direction", (t) => {
+t.test("an upgrade --back that was interrupted between two nodes keeps its direction", (t) => {
   const last = recorded("v1.21.1", "v1.21.0", stopped);
   t.match(back(["v1.21.0", "v1.21.1"], last), { from: "v1.21.1", to: "v1.21.0", direction: "back" });
   t.end();
 });
 
-t.test("after a finished minor that is still emulated, the way back is open", (t) => {
+t.test("upgrade --back reverts a finished minor upgrade as long as all nodes still emulate the old release", (t) => {
   const last = { ...recorded("v1.31.4", "v1.32.1", done), emulatedVersion: "1.31" };
   const emulating = ["v1.32.1 as 1.31", "v1.32.1 as 1.31"];
   t.match(back(emulating, last), { from: "v1.32.1", to: "v1.31.4", direction: "back" });
@@ -141,7 +138,7 @@ t.test("after a finished minor that is still emulated, the way back is open", (t
   t.end();
 });
 
-t.test("the end of an emulation has no way back", (t) => {
+t.test("upgrade --back cannot revert the end of an emulation", (t) => {
   const last = recorded("v1.32.1", "v1.32.1", stopped);
   t.throws(() => back(["v1.32.1 as 1.31", "v1.32.1"], last), {
     code: "RELEASE_REFUSED",

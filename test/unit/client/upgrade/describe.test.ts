@@ -6,7 +6,7 @@ import { describeLoss, describePath, otherReleaseNote, secondsPerNode } from "..
 const nodes = ["controller-0", "controller-1", "controller-2"];
 const course = { from: "v1.22.3", to: "v1.23.0", direction: "forward", unfinished: undefined } as const;
 
-t.test("the path names the order, the changes with the release, and the expected time", (t) => {
+t.test("the description lists the order of the nodes, the changes in the release, and the expected time", (t) => {
   t.match(describePath(course, { nodes, done: [], etcd: { from: "v3.5.30", to: "v3.5.30" } }), [
     "upgrade from v1.22.3 to v1.23.0: controller-0, then controller-1, controller-2",
     /^changes with the release: kube-scheduler\.yaml uses v1beta3/,
@@ -17,7 +17,7 @@ t.test("the path names the order, the changes with the release, and the expected
   t.end();
 });
 
-t.test("nodes that are done are left out, and the way back is named as such", (t) => {
+t.test("finished nodes are omitted, and an upgrade --back is described as going back", (t) => {
   const back = { ...course, from: "v1.21.1", to: "v1.21.0", direction: "back" } as const;
   t.match(describePath(back, { nodes, done: ["controller-0", "controller-2"], etcd: undefined }), [
     "going back from v1.21.1 to v1.21.0: controller-1",
@@ -27,7 +27,7 @@ t.test("nodes that are done are left out, and the way back is named as such", (t
   t.end();
 });
 
-t.test("the path says whether the new programs emulate the release before", (t) => {
+t.test("the description says whether the new programs emulate the previous release", (t) => {
   const minor = { from: "v1.31.4", to: "v1.32.1", direction: "forward", unfinished: undefined } as const;
   const line = (course: Parameters<typeof describePath>[0], emulation: { emulated?: string; ended?: string }) =>
     describePath(course, { nodes, done: [], etcd: undefined, ...emulation }).filter((text) => /emulat/.test(text));
@@ -42,7 +42,7 @@ t.test("the path says whether the new programs emulate the release before", (t) 
   t.end();
 });
 
-t.test("a restore with an older release names the loss, in changes of etcd if a member answers", (t) => {
+t.test("a restore with an older release states the loss, as a number of etcd changes if a member responds", (t) => {
   const takenUnixMillis = Date.parse("2026-01-31T12:00:00.123Z");
   const snapshot = { snapshot: Snapshot.fromPartial({ id: "marked", revision: 100, takenUnixMillis }), nodes: [] };
   const restore = {
@@ -63,7 +63,7 @@ t.test("a restore with an older release names the loss, in changes of etcd if a 
   t.end();
 });
 
-t.test("a release in khw.yaml that differs from the new one is named", async (t) => {
+t.test("a note says if the release in khw.yaml differs from the new one", async (t) => {
   const withVersion = (version: string | undefined) => ({ kubernetes: { ...kubernetes, version } });
   const { kubernetes } = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
   t.match(otherReleaseNote(withVersion("v1.21.0"), "v1.20.2"), /set kubernetes\.version to v1\.20\.2 in khw\.yaml/);

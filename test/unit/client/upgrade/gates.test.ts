@@ -14,11 +14,11 @@ const [ca, certificate, key] = [
 ];
 const options = { variables: { KHW_NODE: "controller-0" }, env: { PATH: process.env["PATH"] }, signal: never };
 
-t.test("a gate gets the node's name, and its output is returned", async (t) => {
+t.test("the gate command gets the name of the node, and its output is returned", async (t) => {
   t.equal(await runGate('echo "checked $KHW_NODE"; echo also >&2', options), "checked controller-0\nalso");
 });
 
-t.test("a gate that ends with another code than 0 is an error with its output", async (t) => {
+t.test("a gate command that fails is an error with its exit code or signal and its output", async (t) => {
   await t.rejects(runGate("echo too slow; exit 3", options), {
     code: "VERIFY_FAILED",
     message: "the gate ended with 3: too slow",
@@ -29,7 +29,7 @@ t.test("a gate that ends with another code than 0 is an error with its output", 
   });
 });
 
-t.test("an upgrade pauses after the wanted number of changed nodes", async (t) => {
+t.test("an upgrade pauses after the requested number of changed nodes", async (t) => {
   const cluster = await createFakeCluster(["controller-0", "controller-1"]);
   const [one, two] = cluster.members.map(({ node }) => node);
   if (one === undefined || two === undefined) throw new TypeError("there are two nodes");

@@ -23,7 +23,7 @@ function found(changes: Partial<GetStatusResponse>): string[] {
   return findings.map(({ node, step, message }: KhwError) => `${node}: ${step}: ${message}`);
 }
 
-t.test("a healthy cluster has no finding, and drift is not one", async (t) => {
+t.test("a healthy cluster has no findings, and drift is not reported as one", async (t) => {
   t.strictSame(found({}), []);
   const steps = [
     { id: "unit/nginx", title: "", drift: "differs", sinceUnixMillis: 1, repairs: 0, nextRepairUnixMillis: 0 },
@@ -48,7 +48,7 @@ t.test("an unhealthy component, a drained node and a certificate that expires so
   t.match(found({ certificates: [certificate] }), [/kubernetes\.pem: expires on/]);
 });
 
-t.test("a node that a rolling update left drained is no finding, and its certificates are", async (t) => {
+t.test("for a node left drained by a rolling update, only its certificates are reported", async (t) => {
   const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
   const maintenance = { drained: true, holder: "jane", sinceUnixMillis: 1, reason };
   const unwell = component("kube-apiserver", { health: Health.HEALTH_UNHEALTHY, reason: "/readyz answers 500" });
@@ -58,15 +58,18 @@ t.test("a node that a rolling update left drained is no finding, and its certifi
   t.match(found({ maintenance, certificates: [certificate] }), [/agent\.pem: expires on/]);
 });
 
-t.test("an API server that answers many requests with errors fails the check; a few at its start do not", async (t) => {
-  const [member] = (await createFakeCluster(["controller-0"])).members;
-  if (member === undefined) throw new TypeError("there is one node");
-  const check = (requests: number, serverErrors: number): Promise<void> => {
-    const answer = { kubelets: [], deprecatedApis: [], deadBackends: [], requests, serverErrors };
-    const node = { ...member.node, inspectApi: async () => answer };
-    return errorRateCheck(node, { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }).run(never);
-  };
-  await t.resolves(check(40, 20));
-  await t.resolves(check(1_000, 50));
-  await t.rejects(check(1_000, 51), { code: "VERIFY_FAILED", message: "51 of 1000 answers were server errors" });
-});
+t.test(
+  "the error rate check fails if many of the responses are server errors, but tolerates a few after a start",
+  async (t) => {
+    const [member] = (await createFakeCluster(["controller-0"])).members;
+    if (member === undefined) throw new TypeError("there is one node");
+    const check = (requests: number, serverErrors: number): Promise<void> => {
+      const answer = { kubelets: [], deprecatedApis: [], deadBackends: [], requests, serverErrors };
+      const node = { ...member.node, inspectApi: async () => answer };
+      return errorRateCheck(node, { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }).run(never);
+    };
+    await t.resolves(check(40, 20));
+    await t.resolves(check(1_000, 50));
+    await t.rejects(check(1_000, 51), { code: "VERIFY_FAILED", message: "51 of 1000 answers were server errors" });
+  },
+);

@@ -23,12 +23,12 @@ async function settle(...readings: readonly (readonly KhwError[])[]) {
   return { findings, reads, millis: now, notes };
 }
 
-t.test("a healthy cluster is read once, and so is a cluster with a problem that stays", async (t) => {
+t.test("a healthy cluster, and one with a lasting problem, are checked only once", async (t) => {
   t.match(await settle([]), { findings: [], reads: 1, notes: [] });
   t.match(await settle([missed, drained]), { findings: [missed, drained], reads: 1, notes: [] });
 });
 
-t.test("a component that missed a check gets time, with one note", async (t) => {
+t.test("a component that missed a health check gets time to recover, with a single note", async (t) => {
   const { findings, reads, notes } = await settle([missed], [missed], []);
   t.strictSame([findings, reads], [[], 3]);
   t.strictSame(notes, [

@@ -10,7 +10,7 @@ const now = Date.parse("2026-11-23T22:45:35Z");
 const paint = (_: unknown, text: string): string => text;
 const sick = component("nginx", { health: Health.HEALTH_UNHEALTHY, reason: "it answers 502" });
 
-t.test("worst first, with the components if there is room", async (t) => {
+t.test("the nodes in the worst state are listed first, with their components if there is room", async (t) => {
   const nodes = [
     { node: "a", status: wellStatus("a") },
     { node: "b" },
@@ -27,20 +27,17 @@ t.test("worst first, with the components if there is room", async (t) => {
   t.ok(lines.includes("      hint: is it up?"));
 });
 
-t.test(
-  "never higher than the terminal: first components are dropped, then hints, then nodes are only counted",
-  async (t) => {
-    const well = Array.from({ length: 20 }, (_, index) => ({ node: `w${index}`, status: wellStatus(`w${index}`) }));
-    const nodes = [...well, { node: "bad", status: wellStatus("bad", { components: [sick] }) }];
-    const heights = [60, 26, 25, 12, 4, 3];
-    for (const rows of heights) t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `${rows} rows`);
-    t.ok(frame({ nodes }, { rows: 25, now, paint }).some((line) => line.includes("hint:")));
-    t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
-    const small = frame({ nodes }, { rows: 8, now, paint });
-    t.match(small[2], /^✖ bad/);
-    t.equal(small.at(-1), "… and 17 more nodes, 17 of them healthy");
-  },
-);
+t.test("a frame that is too high drops components first, then hints, and finally only counts nodes", async (t) => {
+  const well = Array.from({ length: 20 }, (_, index) => ({ node: `w${index}`, status: wellStatus(`w${index}`) }));
+  const nodes = [...well, { node: "bad", status: wellStatus("bad", { components: [sick] }) }];
+  const heights = [60, 26, 25, 12, 4, 3];
+  for (const rows of heights) t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `${rows} rows`);
+  t.ok(frame({ nodes }, { rows: 25, now, paint }).some((line) => line.includes("hint:")));
+  t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
+  const small = frame({ nodes }, { rows: 8, now, paint });
+  t.match(small[2], /^✖ bad/);
+  t.equal(small.at(-1), "… and 17 more nodes, 17 of them healthy");
+});
 
 t.test("a line is cut at the terminal's width, and colours do not count", async (t) => {
   const line = `${styleText("red", "0123456789", { validateStream: false })}abc`;
@@ -50,7 +47,7 @@ t.test("a line is cut at the terminal's width, and colours do not count", async 
   t.ok(truncateLine(line, 5).includes("\u{1b}[39m"), "the colour ends");
 });
 
-t.test("the same frame is not written again, and another size starts over", async (t) => {
+t.test("an unchanged frame is not written again, and a changed size clears the screen", async (t) => {
   const written: string[] = [];
   const screen = openScreen((text) => void written.push(text));
   const size = { rows: 10, columns: 80 };

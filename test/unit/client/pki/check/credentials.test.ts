@@ -70,7 +70,7 @@ async function embed(folder: string, kubeconfig: string, pem: string): Promise<v
   );
 }
 
-t.test("the lab's own files are accepted unchanged", async (t) => {
+t.test("the files of the lab are accepted and returned unchanged", async (t) => {
   const { credentials, admin } = await read(sound);
   t.same(
     credentials.map(({ name }) => name),
@@ -323,7 +323,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
 ];
 
 for (const [title, change, message] of cases) {
-  t.test(`${title}: refused with file and field, and without its content`, async (t) => {
+  t.test(`${title}: the error names file and field, but shows no content`, async (t) => {
     const error = await refusal(await spoilt(change));
     t.equal(error.code, "CREDENTIAL_INVALID");
     t.match(error.message, message);
@@ -331,7 +331,7 @@ for (const [title, change, message] of cases) {
   });
 }
 
-t.test("with a signing CA in the folder, the CA's key is not used and can be missing", async (t) => {
+t.test("if the folder has a signing CA, the key of the cluster CA is not used and may be missing", async (t) => {
   const folder = await spoilt(async (folder) => {
     const { certificate, key } = await createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
     await writeFile(join(folder, "signing-ca.pem"), certificate);
@@ -351,7 +351,7 @@ t.test("with a signing CA in the folder, the CA's key is not used and can be mis
   t.match((await refusal(folder)).message, /: signing-ca-key\.pem: is not the key of signing-ca\.pem$/);
 });
 
-t.test("the front-proxy CA must be a CA of its own, and must have issued the client's certificate", async (t) => {
+t.test("the front-proxy CA must differ from the cluster CA and must have issued the client certificate", async (t) => {
   const aggregated = join(root, "aggregated");
   await cp(sound, aggregated, { recursive: true });
   const pki = { algorithm: "ecdsa", days: 100, caDays: 200 } as const;
@@ -403,7 +403,7 @@ function onlyAuthority(files: NewFiles): NewFiles {
   return Object.fromEntries(Object.entries(files).filter(([name]) => name.startsWith("front-proxy-ca")));
 }
 
-t.test("a working but imperfect file causes a warning and no refusal", async (t) => {
+t.test("a usable but imperfect file causes a warning instead of an error", async (t) => {
   const folder = await spoilt(async (folder) => {
     await issue(folder, "kubernetes", { ...serving, days: 12 });
     await edit(folder, "encryption-config.yaml", (text) =>
@@ -475,13 +475,13 @@ t.test("a certificate that is not valid yet is reported with this machine's time
   });
 });
 
-t.test("another authority with the same name is not mistaken for the cluster's", async (t) => {
+t.test("another CA with the same name is not accepted as the cluster CA", async (t) => {
   const folder = await spoilt((folder) => cp(strange, folder, { recursive: true }));
   const { message } = await refusal(folder);
   t.match(message, /kubernetes\.pem: issuer: was not issued by the CA in ca\.pem/);
 });
 
-t.test("the admin's kubeconfig can be elsewhere", async (t) => {
+t.test("the admin's kubeconfig may be in another folder", async (t) => {
   const folder = await spoilt((folder) => rm(join(folder, "admin.kubeconfig")));
   const origin = { label: "", code: "CONFIG_INVALID", folder } as const;
   const flags = new Map([["--admin-kubeconfig", join(sound, "admin.kubeconfig")]]);

@@ -3,7 +3,7 @@ import t from "tap";
 import { createFieldsReader } from "../../../../../client/pki/check/x509-fields.ts";
 import { createAuthority } from "../../../../../client/pki/management/issue.ts";
 
-t.test("a certificate that is in several files is decoded once, and another one separately", async (t) => {
+t.test("each certificate is decoded only once, even if it is in several files", async (t) => {
   const [first, second] = await Promise.all([createAuthority(new Date()), createAuthority(new Date())]);
   const fieldsOf = createFieldsReader();
   const fields = fieldsOf(new X509Certificate(first.certificate));

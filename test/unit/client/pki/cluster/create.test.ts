@@ -62,24 +62,27 @@ async function check(
 const sound = join(base, "sound");
 const told = await create(sound);
 
-t.test("pki create creates all files, for the owner only, and reports each without any secret", async (t) => {
-  const names = await readdir(sound);
-  t.equal(names.length, 22);
-  t.equal((await stat(sound)).mode & 0o777, 0o700);
-  for (const name of names) {
-    t.equal((await stat(join(sound, name))).mode & 0o777, 0o600, name);
-    t.ok(told.includes(`${join(sound, name)}: `), name);
-  }
-  t.match(told, /\/kubernetes\.pem: CN=kubernetes, O=Kubernetes, valid until \d{4}-\d\d-\d\d\n/);
-  t.match(told, "note: ca-key.pem is copied to the controllers, as in lab 08");
-  for (const secret of await secretsOf(sound)) t.notOk(told.includes(secret));
-});
+t.test(
+  "pki create creates all files with access for the owner only, and reports each without any secret",
+  async (t) => {
+    const names = await readdir(sound);
+    t.equal(names.length, 22);
+    t.equal((await stat(sound)).mode & 0o777, 0o700);
+    for (const name of names) {
+      t.equal((await stat(join(sound, name))).mode & 0o777, 0o600, name);
+      t.ok(told.includes(`${join(sound, name)}: `), name);
+    }
+    t.match(told, /\/kubernetes\.pem: CN=kubernetes, O=Kubernetes, valid until \d{4}-\d\d-\d\d\n/);
+    t.match(told, "note: ca-key.pem is copied to the controllers, as in lab 08");
+    for (const secret of await secretsOf(sound)) t.notOk(told.includes(secret));
+  },
+);
 
 t.test("the files of pki create pass pki check", async (t) => {
   t.same(await check(sound).then(({ code, findings }) => ({ code, findings })), { code: 0, findings: [] });
 });
 
-t.test("a second run creates nothing and changes nothing", async (t) => {
+t.test("a second run of pki create changes nothing", async (t) => {
   const before = await fingerprint(sound);
   t.equal(await create(sound), `note: ${sound} has all files\n`);
   t.same(await fingerprint(sound), before);
@@ -101,7 +104,7 @@ t.test("missing files are created, and files that a running cluster needs are re
   t.equal((await check(folder)).code, 0);
 });
 
-t.test("with the aggregation layer, the folder is completed, and pki check and pki show cover its files", async (t) => {
+t.test("with the aggregation layer, pki create adds its files, and pki check and pki show include them", async (t) => {
   const folder = await copy();
   const before = await fingerprint(folder);
   const run = async (command: (config: ClusterConfig, told: ReturnType<typeof context>) => Promise<number>) => {
@@ -127,7 +130,7 @@ t.test("with the aggregation layer, the folder is completed, and pki check and p
 });
 
 t.test(
-  "--renew issues certificates with new keys, except the service accounts' key, and keeps the old files",
+  "--renew issues certificates with new keys, except the service account key, and backs up the old files",
   async (t) => {
     const folder = await copy();
     const before = await fingerprint(folder);
@@ -171,7 +174,7 @@ t.test("--renew all renews every certificate, and an unknown name is refused", a
   });
 });
 
-t.test("--renew all in an empty folder creates everything, and an unknown name is refused there too", async (t) => {
+t.test("in an empty folder, --renew all creates every file and an unknown name is refused", async (t) => {
   const folder = join(base, "renew-nothing");
   const wrong = pkiCreate(configOf(folder), context(), { output: "text", renew: ["nobody"] });
   await t.rejects(wrong, {
@@ -227,7 +230,7 @@ const refusals: readonly [title: string, change: (folder: string) => Promise<unk
   ],
 ];
 for (const [title, change, message] of refusals) {
-  t.test(`${title}: refused, and nothing is created`, async (t) => {
+  t.test(`${title}: pki create is refused, and nothing is created`, async (t) => {
     const folder = await copy();
     await change(folder);
     const before = await fingerprint(folder);
@@ -237,14 +240,14 @@ for (const [title, change, message] of refusals) {
   });
 }
 
-t.test("a CA whose key is elsewhere is enough if nothing must be signed", async (t) => {
+t.test("a CA without its key is accepted if nothing must be signed", async (t) => {
   const folder = await copy();
   await rm(join(folder, "ca-key.pem"));
   await rm(join(folder, "worker-0.kubeconfig"));
   t.match(await create(folder), /^[^\n]*worker-0\.kubeconfig: kubeconfig for https:\/\/203\.0\.113\.10:6443\n$/);
 });
 
-t.test("pki create reports in JSON the created, replaced and present files", async (t) => {
+t.test("in JSON format, pki create reports the created, replaced and existing files", async (t) => {
   const folder = await copy();
   await rm(join(folder, "admin.kubeconfig"));
   const told = context();
@@ -262,7 +265,7 @@ t.test("pki create reports in JSON the created, replaced and present files", asy
   for (const secret of await secretsOf(folder)) t.notOk(told.written().includes(secret));
 });
 
-t.test("a certificate that would outlive its CA is refused with the name of the setting", async (t) => {
+t.test("a validity longer than that of the CA is refused with the name of the setting", async (t) => {
   const config = configOf(join(base, "short"), { "--ca-days": "30" });
   const refused = pkiCreate(config, context(), { output: "text", renew: [] });
   await t.rejects(refused, {
@@ -271,22 +274,25 @@ t.test("a certificate that would outlive its CA is refused with the name of the 
   });
 });
 
-t.test("pki check also checks the files that bootstrap ignores, each with errors and warnings", async (t) => {
-  const folder = await copy();
-  await cp(join(folder, "admin-key.pem"), join(folder, "worker-0-key.pem"));
-  await cp(join(folder, "kube-scheduler.pem"), join(folder, "kube-proxy.pem"));
-  await cp(join(folder, "kube-scheduler-key.pem"), join(folder, "kube-proxy-key.pem"));
-  await chmod(join(folder, "encryption-config.yaml"), 0o640);
-  const { code, findings } = await check(folder);
-  t.equal(code, 2);
-  t.match(findings, [
-    { severity: "error", file: "kube-proxy.pem", what: "is system:kube-scheduler, not system:kube-proxy" },
-    { severity: "error", file: "kube-proxy.pem", what: "is system:kube-scheduler, not system:node-proxier" },
-    { severity: "error", file: "worker-0-key.pem", what: "is not the key of worker-0.pem" },
-    { severity: "warning", file: "encryption-config.yaml", what: "other users can read or change it: 0640" },
-  ]);
-  t.equal(findings.length, 4);
-});
+t.test(
+  "pki check also checks the files that bootstrap ignores, and reports errors and warnings for each",
+  async (t) => {
+    const folder = await copy();
+    await cp(join(folder, "admin-key.pem"), join(folder, "worker-0-key.pem"));
+    await cp(join(folder, "kube-scheduler.pem"), join(folder, "kube-proxy.pem"));
+    await cp(join(folder, "kube-scheduler-key.pem"), join(folder, "kube-proxy-key.pem"));
+    await chmod(join(folder, "encryption-config.yaml"), 0o640);
+    const { code, findings } = await check(folder);
+    t.equal(code, 2);
+    t.match(findings, [
+      { severity: "error", file: "kube-proxy.pem", what: "is system:kube-scheduler, not system:kube-proxy" },
+      { severity: "error", file: "kube-proxy.pem", what: "is system:kube-scheduler, not system:node-proxier" },
+      { severity: "error", file: "worker-0-key.pem", what: "is not the key of worker-0.pem" },
+      { severity: "warning", file: "encryption-config.yaml", what: "other users can read or change it: 0640" },
+    ]);
+    t.equal(findings.length, 4);
+  },
+);
 
 t.test("pki check without nodes reports the checks that could not run", async (t) => {
   const told = context();
@@ -335,7 +341,7 @@ function member(worked: boolean): Member {
   return { node: { address: { name: "controller-0" } } as unknown as Member["node"], info };
 }
 
-t.test("bootstrap with an empty folder creates all files, and with one file creates no files", async (t) => {
+t.test("bootstrap creates all files in an empty folder, but no files in a folder that has one", async (t) => {
   const folder = join(base, "provided");
   const options = { addresses, members: [member(false)] };
   const made = await provideCredentials(configOf(folder), { ...options, complete: true });
@@ -353,7 +359,7 @@ t.test("bootstrap with an empty folder creates all files, and with one file crea
   t.equal(await provideCredentials(elsewhere, { ...options, complete: true }), undefined);
 });
 
-t.test("kubernetes.pem is reissued for a new controller's address, and keeps its present names", async (t) => {
+t.test("kubernetes.pem is reissued for a new controller's address and keeps its existing names", async (t) => {
   const folder = await copy();
   const config = configOf(folder);
   const at = (internalIp: string) => ({
@@ -385,7 +391,7 @@ function subjectNames(pem: string): string[] {
   return new X509Certificate(pem).subjectAltName?.split(", ") ?? [];
 }
 
-t.test("bootstrap creates no second authority for nodes that have a cluster", async (t) => {
+t.test("bootstrap does not create a second CA for nodes that already have a cluster", async (t) => {
   const folder = join(base, "wrong-folder");
   const refused = provideCredentials(configOf(folder), {
     addresses,
@@ -433,19 +439,16 @@ for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
   });
 }
 
-t.test(
-  "the remains of a killed run without added files are removed, and those of a running one are kept",
-  async (t) => {
-    const folder = await killed([], await deadPid());
-    await create(folder);
-    t.equal((await readdir(folder)).length, 22);
-    t.not((await fingerprint(folder))["ca.pem"], (await fingerprint(sound))["ca.pem"], "the files differ");
+t.test("files left by a killed run that added none are removed, but those of a running process are kept", async (t) => {
+  const folder = await killed([], await deadPid());
+  await create(folder);
+  t.equal((await readdir(folder)).length, 22);
+  t.not((await fingerprint(folder))["ca.pem"], (await fingerprint(sound))["ca.pem"], "the files differ");
 
-    const busy = await killed(["ca-key.pem"], process.ppid);
-    await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem is missing/ });
-    t.equal((await readdir(busy)).length, 2);
-  },
-);
+  const busy = await killed(["ca-key.pem"], process.ppid);
+  await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem is missing/ });
+  t.equal((await readdir(busy)).length, 2);
+});
 
 async function copy(): Promise<string> {
   const folder = await mkdtemp(join(base, "copy-"));
@@ -502,7 +505,7 @@ for (const placed of [[], ["kubernetes.pem"], ["kubernetes.pem", "kubernetes-key
   });
 }
 
-t.test("files that changed after an interrupted replacement are not replaced, and an error says so", async (t) => {
+t.test("files that changed after an interrupted replacement are kept, and an error says so", async (t) => {
   const { folder, backup } = await killedReplacing(["kubernetes.pem"]);
   // Somebody has restored the previous file by hand.
   await cp(join(backup, "kubernetes.pem"), `${folder}/by-hand`);

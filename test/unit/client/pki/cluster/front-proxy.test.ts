@@ -28,7 +28,7 @@ const added = await createMissing(new Map(Object.entries(before)), pki, now);
 const complete = new Map(Object.entries({ ...before, ...added }));
 const without = (...names: string[]) => new Map([...complete].filter(([name]) => !names.includes(name)));
 
-t.test("turning on the aggregation layer adds its files, and needs no key of the cluster's CA", async (t) => {
+t.test("enabling the aggregation layer adds its files and does not need the key of the cluster CA", async (t) => {
   t.strictSame(Object.keys(before).sort(), clusterFiles(lab).sort());
   t.strictSame(Object.keys(added).sort(), own);
   t.strictSame([...complete.keys()].sort(), clusterFiles(pki).sort());
@@ -37,7 +37,7 @@ t.test("turning on the aggregation layer adds its files, and needs no key of the
   t.strictSame(await createMissing(complete, pki, now), {}, "a second run adds nothing");
 });
 
-t.test("the client certificate is issued by a CA of its own", async (t) => {
+t.test("the front-proxy client certificate is issued by a separate CA", async (t) => {
   const [ca, client] = ["front-proxy-ca.pem", "front-proxy-client.pem"].map(
     (name) => new X509Certificate(complete.get(name) ?? ""),
   );
@@ -47,23 +47,29 @@ t.test("the client certificate is issued by a CA of its own", async (t) => {
   t.strictSame(client?.keyUsage, ["1.3.6.1.5.5.7.3.2"], "only for clients");
 });
 
-t.test("a missing certificate is issued by the existing CA, which must be complete", async (t) => {
-  const made = await createMissing(without("front-proxy-client.pem", "front-proxy-client-key.pem"), pki, now);
-  t.strictSame(Object.keys(made).sort(), ["front-proxy-client-key.pem", "front-proxy-client.pem"]);
-  t.strictSame(await createMissing(without("front-proxy-ca-key.pem"), pki, now), {}, "the CA's key can be elsewhere");
-  for (const [gone, message] of [
-    [["front-proxy-ca.pem", "front-proxy-ca-key.pem"], /^front-proxy-ca\.pem and front-proxy-ca-key\.pem are missing/],
-    [["front-proxy-client-key.pem"], "front-proxy-client-key.pem is missing, but front-proxy-client.pem is present"],
-    [
-      ["front-proxy-ca-key.pem", "front-proxy-client.pem", "front-proxy-client-key.pem"],
-      "front-proxy-ca-key.pem is missing, but is needed to sign front-proxy-client",
-    ],
-  ] as const) {
-    await t.rejects(createMissing(without(...gone), pki, now), { code: "CREDENTIAL_INVALID", message });
-  }
-});
+t.test(
+  "a missing front-proxy certificate is issued by the existing front-proxy CA, which must be complete",
+  async (t) => {
+    const made = await createMissing(without("front-proxy-client.pem", "front-proxy-client-key.pem"), pki, now);
+    t.strictSame(Object.keys(made).sort(), ["front-proxy-client-key.pem", "front-proxy-client.pem"]);
+    t.strictSame(await createMissing(without("front-proxy-ca-key.pem"), pki, now), {}, "the CA's key can be elsewhere");
+    for (const [gone, message] of [
+      [
+        ["front-proxy-ca.pem", "front-proxy-ca-key.pem"],
+        /^front-proxy-ca\.pem and front-proxy-ca-key\.pem are missing/,
+      ],
+      [["front-proxy-client-key.pem"], "front-proxy-client-key.pem is missing, but front-proxy-client.pem is present"],
+      [
+        ["front-proxy-ca-key.pem", "front-proxy-client.pem", "front-proxy-client-key.pem"],
+        "front-proxy-ca-key.pem is missing, but is needed to sign front-proxy-client",
+      ],
+    ] as const) {
+      await t.rejects(createMissing(without(...gone), pki, now), { code: "CREDENTIAL_INVALID", message });
+    }
+  },
+);
 
-t.test("the certificate is renewed with a new key, alone and together with others", async (t) => {
+t.test("the front-proxy certificate is renewed with a new key, alone and together with others", async (t) => {
   const alone = await renewLeaves(complete, ["front-proxy-client"], { pki, now });
   t.strictSame(Object.keys(alone).sort(), ["front-proxy-client-key.pem", "front-proxy-client.pem"]);
   t.not(alone["front-proxy-client-key.pem"], complete.get("front-proxy-client-key.pem"));

@@ -25,21 +25,24 @@ const pki: ClusterPki = {
 const now = new Date();
 const present = new Map(Object.entries(await createMissing(new Map(), pki, now)));
 
-t.test("a renewed certificate has a new key, and its kubeconfig has both; another's files are unchanged", async (t) => {
-  const files = await renewLeaves(present, ["kube-scheduler"], { pki, now });
-  t.strictSame(Object.keys(files).sort(), [
-    "kube-scheduler-key.pem",
-    "kube-scheduler.kubeconfig",
-    "kube-scheduler.pem",
-  ]);
-  t.not(files["kube-scheduler-key.pem"], present.get("kube-scheduler-key.pem"));
-  const { result } = collect(kubeconfigIn("", Buffer.from(files["kube-scheduler.kubeconfig"] ?? "")));
-  t.equal(result?.certificate.toString(), files["kube-scheduler.pem"]);
-  t.equal(result?.key.toString(), files["kube-scheduler-key.pem"]);
-  t.strictSame(onControllers(files), ["kube-scheduler.kubeconfig"]);
-});
+t.test(
+  "a renewed certificate and its new key are written to its own kubeconfig, and other files are unchanged",
+  async (t) => {
+    const files = await renewLeaves(present, ["kube-scheduler"], { pki, now });
+    t.strictSame(Object.keys(files).sort(), [
+      "kube-scheduler-key.pem",
+      "kube-scheduler.kubeconfig",
+      "kube-scheduler.pem",
+    ]);
+    t.not(files["kube-scheduler-key.pem"], present.get("kube-scheduler-key.pem"));
+    const { result } = collect(kubeconfigIn("", Buffer.from(files["kube-scheduler.kubeconfig"] ?? "")));
+    t.equal(result?.certificate.toString(), files["kube-scheduler.pem"]);
+    t.equal(result?.key.toString(), files["kube-scheduler-key.pem"]);
+    t.strictSame(onControllers(files), ["kube-scheduler.kubeconfig"]);
+  },
+);
 
-t.test("the service accounts' key outlives its certificate, so tokens stay valid", async (t) => {
+t.test("the service account key is kept when its certificate is renewed, so tokens stay valid", async (t) => {
   const files = await renewLeaves(present, ["service-account"], { pki, now });
   t.equal(files["service-account-key.pem"], present.get("service-account-key.pem"));
   const pem = files["service-account.pem"] ?? "";
@@ -47,7 +50,7 @@ t.test("the service accounts' key outlives its certificate, so tokens stay valid
   t.ok(new X509Certificate(pem).publicKey.equals(createPublicKey(present.get("service-account-key.pem") ?? "")));
 });
 
-t.test("the other keys in service-account.pem are kept, so tokens of these keys stay valid", async (t) => {
+t.test("other public keys in service-account.pem are kept, so tokens signed with them stay valid", async (t) => {
   const { publicKey } = newTokenKeys();
   const several = new Map([...present, ["service-account.pem", `${present.get("service-account.pem")}${publicKey}`]]);
   const { "service-account.pem": pem = "" } = await renewLeaves(several, ["service-account"], { pki, now });
@@ -57,7 +60,7 @@ t.test("the other keys in service-account.pem are kept, so tokens of these keys 
   t.strictSame(more, [], "the renewed certificate replaces the earlier one");
 });
 
-t.test("the names of the API server are kept", async (t) => {
+t.test("a renewed API server certificate keeps all of its names", async (t) => {
   const files = await renewLeaves(present, ["kubernetes"], { pki: { ...pki, extraNames: ["more.example.com"] }, now });
   const names = presentNames(new Map(Object.entries(files)));
   t.strictSame(
@@ -91,7 +94,7 @@ users:
       client-key-data: b2xk
 `;
 
-t.test("a user's own kubeconfig keeps everything but the certificate and the key of its current user", async (t) => {
+t.test("in the user's own kubeconfig, only the current user's certificate and key are replaced", async (t) => {
   const text = withNewIdentity(own, { certificate: "new certificate", key: "new key" }) ?? "";
   const base64 = (content: string): string => Buffer.from(content).toString("base64");
   t.match(text, `client-certificate-data: ${base64("new certificate")}\n`);

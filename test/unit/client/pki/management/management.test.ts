@@ -29,7 +29,7 @@ const folder = join(base, "made", "khw-pki");
 const initialized = context();
 await pkiInit(initialized, { folder });
 
-t.test("pki init creates the CA and an administrator, for the owner only", async (t) => {
+t.test("pki init creates the CA and an administrator's identity, readable by the owner only", async (t) => {
   t.same((await readdir(folder)).sort(), ["admin-key.pem", "admin.pem", "ca-key.pem", "ca.pem"]);
   t.equal((await stat(folder)).mode & 0o777, 0o700);
   for (const name of await readdir(folder)) t.equal((await stat(join(folder, name))).mode & 0o777, 0o600, name);
@@ -38,7 +38,7 @@ t.test("pki init creates the CA and an administrator, for the owner only", async
   t.notMatch(initialized.written(), /PRIVATE KEY/);
 });
 
-t.test("openssl reads the intended values in the certificates", async (t) => {
+t.test("openssl confirms the intended values in the certificates", async (t) => {
   await pkiIssue(context(), { folder, names: ["controller-0", "controller-1"], role: "agent" });
   await pkiIssue(context(), { folder, names: ["alice@example.com"], role: "viewer", days: 7 });
 
@@ -88,17 +88,23 @@ t.test(
   },
 );
 
-t.test("nothing is overwritten, and of several files either all are created or none", async (t) => {
-  const before = await readdir(folder);
-  const ca = await readFile(join(folder, "ca.pem"), "utf8");
-  await t.rejects(pkiInit(context(), { folder }), { code: "INVALID_ARGUMENT", message: /ca-key\.pem already exists/ });
-  const again = pkiIssue(context(), { folder, names: ["controller-2", "controller-1"], role: "agent" });
-  await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem already exists/ });
-  t.same(await readdir(folder), before, "no controller-2, no temporary file");
-  t.equal(await readFile(join(folder, "ca.pem"), "utf8"), ca);
-  const posing = pkiIssue(context(), { folder, names: ["ca"], role: "admin" });
-  await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem already exists/ });
-});
+t.test(
+  "no file is overwritten, and certificates for several names are created all together or not at all",
+  async (t) => {
+    const before = await readdir(folder);
+    const ca = await readFile(join(folder, "ca.pem"), "utf8");
+    await t.rejects(pkiInit(context(), { folder }), {
+      code: "INVALID_ARGUMENT",
+      message: /ca-key\.pem already exists/,
+    });
+    const again = pkiIssue(context(), { folder, names: ["controller-2", "controller-1"], role: "agent" });
+    await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem already exists/ });
+    t.same(await readdir(folder), before, "no controller-2, no temporary file");
+    t.equal(await readFile(join(folder, "ca.pem"), "utf8"), ca);
+    const posing = pkiIssue(context(), { folder, names: ["ca"], role: "admin" });
+    await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem already exists/ });
+  },
+);
 
 t.test("invalid names and roles are refused", async (t) => {
   for (const name of ["../x", "", ".hidden", "a/b", "a b", "x".repeat(65), "-n", "a\nb"]) {
@@ -111,7 +117,7 @@ t.test("invalid names and roles are refused", async (t) => {
   await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /no name given/ });
 });
 
-t.test("a folder without a CA, or with files that do not match, is refused by name", async (t) => {
+t.test("a folder without a CA, or with files that do not match, is refused with the name of the file", async (t) => {
   const bare = join(base, "bare");
   const asked = { folder: bare, names: ["x"], role: "admin" };
   await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /bare\/ca\.pem: is missing/ });
@@ -129,7 +135,7 @@ t.test("a folder without a CA, or with files that do not match, is refused by na
   });
 });
 
-t.test("a role is exactly one of khw's Organizations", async (t) => {
+t.test("only a single Organization that khw defines is accepted as a role", async (t) => {
   t.equal(roleOf("khw:admin"), "admin");
   t.equal(roleOf("khw:viewer"), "viewer");
   t.equal(roleOf("khw:agent"), "agent");
@@ -170,7 +176,7 @@ async function handshake(ca: string, server: Identity, client: Identity): Promis
   }
 }
 
-t.test("agents and people authenticate each other over TLS 1.3, each only in its own direction", async (t) => {
+t.test("agents are accepted only as TLS 1.3 servers, and people only as TLS 1.3 clients", async (t) => {
   const now = new Date();
   const authority = await createAuthority(now);
   const ca = authority.certificate;

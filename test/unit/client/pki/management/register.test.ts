@@ -12,7 +12,7 @@ async function newFolder(): Promise<string> {
   return folder;
 }
 
-t.test("a readmitted name gets certificates again, and its old ones stay revoked", async (t) => {
+t.test("a readmitted name can get certificates again, and its old certificates stay revoked", async (t) => {
   const folder = await newFolder();
   t.equal((await readRegister(folder)).issued.size, 0);
   await Promise.all(
@@ -33,7 +33,7 @@ t.test("a readmitted name gets certificates again, and its old ones stay revoked
   t.equal((await stat(join(folder, "agents.jsonl"))).mode & 0o777, 0o600);
 });
 
-t.test("a partly unreadable register admits nobody", async (t) => {
+t.test("if any line of the register is unreadable, reading it fails", async (t) => {
   for (const line of ["{", "[]", '{"event":"forgiven","name":"x"}', '{"event":"revoked","name":"x","serials":[1]}']) {
     const folder = await newFolder();
     await addToRegister(folder, { event: "issued", at, name: "controller-0", serial: "A1" });
