@@ -71,7 +71,7 @@ export const hardening = {
   },
   insecurePortsOff: {
     ...on,
-    help: "Close the ports without TLS of the API server, the controller manager and the scheduler.",
+    help: "Close the insecure ports (without TLS) of the API server, the controller manager and the scheduler.",
     why: "the ports answer everybody, without authentication. Later releases do not have them",
     source: "https://github.com/kubernetes/kubernetes/issues/109900",
     effects: [

@@ -13,7 +13,7 @@ const paths = [
   etcdDataFolder,
 ];
 
-/** The folders of which the files are reported, with the number of levels below each. */
+/** The folders whose files are reported, and how many levels deep the agent looks. */
 const folders = [
   { path: kubernetesFolder, levels: 1 },
   { path: etcdFolder, levels: 1 },

@@ -50,7 +50,7 @@ export const schema = {
       title: "The programs on the controllers.",
       keys: {
         version: {
-          help: "The Kubernetes release (default: the running release, or v1.21.0).",
+          help: "The Kubernetes release (default: the running release; if none, v1.21.0).",
           default: null,
           flag: { name: "--kubernetes-version", value: "version" },
           parse: optional(checked((field, text) => parseKubernetesVersion(field, text).text)),

@@ -91,7 +91,7 @@ function routeCommand(
   const pods = parseCidr("cluster.clusterCidr", cluster.clusterCidr);
   if (!isIPv4(nodeAddress) || !isIPv4(address) || !cidrsOverlap(pods, parseCidr("endpoint", `${address}/32`)))
     return undefined;
-  // In the labs, the Node objects have no range, and the pods of a worker are in a /24.
+  // In the labs, the Node objects have no podCIDR, and each worker's pods have their own /24.
   const range = /^[\d.]+\/\d+$/.test(podCidr) ? podCidr : address.replace(/\.\d+$/, ".0/24");
   const name = `kubernetes-route-${range.replaceAll(/[./]/g, "-")}`;
   return `gcloud compute routes create ${name} --network ${gce.network} --next-hop-address ${nodeAddress} --destination-range ${range}`;

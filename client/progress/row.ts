@@ -19,7 +19,7 @@ export interface RowOptions {
 /** The largest share of a narrow terminal's columns that names may use. */
 const mostOfName = 0.4;
 
-/** Describes a running track in one line that fits the terminal's width: name, count, time and newest step. */
+/** Describes a track in progress on one line that fits the terminal's width: name, count, time and newest step. */
 export function describeRow({ track, progress, working }: ProgressRow, { nameWidth, columns }: RowOptions): string {
   const width = Math.min(nameWidth, Math.max(8, Math.floor(columns * mostOfName)));
   const name = truncate(track, width).padEnd(width);

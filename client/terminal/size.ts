@@ -17,7 +17,7 @@ const fewestRows = 3;
 const usualRows = 24;
 
 /**
- * Sets a default size on the stream if its terminal's size is unknown, now and after each change. The libraries that
+ * Sets a default size on the stream, now and after each resize, if the terminal's size is unknown. The libraries that
  * wrap and draw text read the size from the stream.
  */
 export function assumeSize(stream: Sized): void {

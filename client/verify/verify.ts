@@ -115,7 +115,7 @@ export function clusterChecks(api: KubernetesApi): Check[] {
   ];
 }
 
-/** Checks that every component is healthy; nginx's response covers the whole path of the health check. */
+/** Checks that every component is healthy. The request to nginx tests the whole health check, up to the API server. */
 export function nodeCheck(node: AgentNode): Check {
   return {
     title: `${node.address.name}: kube-apiserver, kube-controller-manager, kube-scheduler and nginx are healthy`,

@@ -16,7 +16,7 @@ interface HistoryEvent {
 
 const parts = [
   "drain",
-  "steps before the stop of the API server",
+  "steps before the API server stops",
   "API server: stop",
   "API server: start until ready; the other components",
   "undrain (for the last node: and the last checks)",

@@ -54,7 +54,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
       t.notMatch(told, /is gone/);
       // The agent must have tried to start etcd by now. Otherwise the guard would not be the reason why etcd is not
       // running.
-      await given("a start that the guard kept from happening", async () =>
+      await given("a start that the guard prevented", async () =>
         (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
       );
       t.same(await second.must(["ls", data]), "", "nothing was written below the mount point");

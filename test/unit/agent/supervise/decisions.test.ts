@@ -186,6 +186,6 @@ t.test("a component that crashes every five seconds for a week causes only a few
   }
   t.equal(told, 34);
   const later = afterCrash(episode, now + 200_000);
-  t.match(later.report, { kind: "crashed", count: 1 }, "after a quiet time the next crash is a first one");
+  t.match(later.report, { kind: "crashed", count: 1 }, "after a quiet period, the next crash counts as the first");
   t.match(afterRecovery(later.series, now + 206_200).report, { kind: "back", downMillis: 6200 });
 });

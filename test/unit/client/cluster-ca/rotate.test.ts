@@ -40,7 +40,7 @@ t.test("a rotation waits twice, then drops the old CA", async (t) => {
   checkEnd(t, cluster);
 });
 
-t.test("killed before any action, the same commands end in the same state", async (t) => {
+t.test("no matter before which action a run is killed, the same commands end in the same state", async (t) => {
   const whole = caCluster(authorities);
   const counts: number[] = [];
   for (const { options, adapt } of commands) {
