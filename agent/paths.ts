@@ -74,6 +74,9 @@ export const pkiFolder = "/etc/khw-agent/pki";
 /** The record of the packages that were installed together with nginx. */
 export const addedPackagesFile = `${stateFolder}/added-packages`;
 
+/** The record of the credentials that khw has written and that only some clusters have. */
+export const optionalCredentialsRecord = `${stateFolder}/optional-credentials`;
+
 /** The record of the configuration files that khw has written, so that it removes no other files. */
 export const configFilesRecord = `${stateFolder}/config-files`;
 

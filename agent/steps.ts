@@ -24,7 +24,12 @@ import { dropIns } from "./steps/drop-ins.ts";
 import { configFilesOf, configFileStep, configFileSteps, otherConfigFilesAreGone } from "./steps/config-files.ts";
 import { absent, file, folder, link, presentFolder, sha256, textFile } from "./steps/files.ts";
 import { agentFolders, releaseFolders, systemFolders } from "./steps/folders.ts";
-import { frontProxyIsGone, signingCaIsGone } from "./steps/unused-credentials.ts";
+import {
+  frontProxyIsGone,
+  needsOfCredential,
+  recordOfCredentials,
+  signingCaIsGone,
+} from "./steps/unused-credentials.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { ready } from "./steps/ready.ts";
@@ -59,6 +64,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     ...programs.map((program) => released(program, desired, order.download(program))),
     ...programs.map((program) => binary(program, desired, order.install(program))),
     folder(kubernetesFolder, 0o755),
+    ...recordOfCredentials(desired),
     ...desired.credentials.map(credential),
     ...(hasEtcd(desired) ? etcdSteps(desired, joins) : []),
     textFile({
@@ -171,7 +177,7 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
     mode,
     sha256,
     content,
-    needs: [kubernetes],
+    needs: [kubernetes, ...needsOfCredential(name)],
   });
 }
 

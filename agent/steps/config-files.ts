@@ -1,4 +1,3 @@
-import { dirname } from "node:path";
 import { type Component, components } from "../../proto/components.ts";
 import { type ConfigFile, configFile } from "../../proto/config-files.ts";
 import type { DesiredState } from "../../proto/desired.ts";
@@ -8,8 +7,13 @@ import type { Os } from "../os/os.ts";
 import { configFilesRecord, configFolder } from "../paths.ts";
 import { componentCommand } from "../render/components.ts";
 import { file } from "./files.ts";
+import { readNames, recordNames, writeNames } from "./written-names.ts";
 
-const recorded = "config-files/record";
+const record = {
+  id: "config-files/record",
+  title: "the names of the configuration files are recorded",
+  path: configFilesRecord,
+};
 
 /**
  * Returns the configuration files that a component uses. If no flag of any component contains a file's path, the API
@@ -42,7 +46,10 @@ export function configFileStep({ name }: ConfigFile): string {
 export function configFileSteps({ files }: DesiredState): Step<Os>[] {
   if (files.length === 0) return [];
   return [
-    recordNames(files.map(({ name }) => name)),
+    recordNames(
+      record,
+      files.map(({ name }) => name),
+    ),
     ...files.map((wanted) =>
       file({
         id: configFileStep(wanted),
@@ -50,33 +57,23 @@ export function configFileSteps({ files }: DesiredState): Step<Os>[] {
         mode: 0o600,
         sha256: wanted.sha256,
         content: wanted.content,
-        needs: [`folder${configFolder}`, recorded],
+        needs: [`folder${configFolder}`, record.id],
       }),
     ),
   ];
 }
 
-/** Records the names before the files are written, so that a later state can remove the files. */
-function recordNames(names: readonly string[]): Step<Os> {
-  return {
-    id: recorded,
-    title: "the names of the configuration files are recorded",
-    needs: ["identity"],
-    check: async ({ files }) => {
-      const known = await readConfigFileNames(files);
-      return names.every((name) => known.includes(name)) ? null : { summary: "the record lacks a name" };
-    },
-    apply: async ({ files }) => {
-      await writeNames(files, [...new Set([...(await readConfigFileNames(files)), ...names])]);
-    },
-  };
-}
-
-/** Removes the files that khw has written and khw.yaml no longer names. Waits until no component uses them. */
+/**
+ * Removes the files that khw has written and khw.yaml no longer names. Waits until no component uses them. A file that a
+ * component's flag still names stays; without the file, the component could not start again.
+ */
 export function otherConfigFilesAreGone(desired: DesiredState): Step<Os> {
+  const flags = components.flatMap((component) => componentCommand(component, desired));
   const wanted = desired.files.map(({ name }) => name);
   const others = async (files: Files): Promise<string[]> =>
-    (await readConfigFileNames(files)).filter((name) => !wanted.includes(name));
+    (await readConfigFileNames(files)).filter(
+      (name) => !wanted.includes(name) && !flags.some((flag) => flag.includes(configFile(name))),
+    );
   return {
     id: "config-files/removed",
     title: "configuration files that are no longer named are removed",
@@ -86,19 +83,15 @@ export function otherConfigFilesAreGone(desired: DesiredState): Step<Os> {
       return names.length === 0 ? null : { summary: `${names.map(configFile).join(", ")} must be removed` };
     },
     apply: async ({ files }) => {
-      for (const name of await others(files)) await files.remove(configFile(name));
-      await writeNames(files, wanted);
+      const names = await others(files);
+      for (const name of names) await files.remove(configFile(name));
+      const left = (await readConfigFileNames(files)).filter((name) => !names.includes(name));
+      await writeNames(files, record.path, left);
     },
   };
 }
 
 /** Returns the names of all files that khw has written and not removed yet. */
 export async function readConfigFileNames(files: Pick<Files, "read">): Promise<string[]> {
-  const text = (await files.read(configFilesRecord))?.toString("utf8") ?? "";
-  return text.split("\n").filter((line) => /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(line));
-}
-
-async function writeNames(files: Pick<Files, "write" | "mkdir">, names: readonly string[]): Promise<void> {
-  await files.mkdir(dirname(configFilesRecord), 0o700);
-  await files.write(configFilesRecord, names.map((name) => `${name}\n`).join(""), 0o600);
+  return readNames(files, record.path);
 }

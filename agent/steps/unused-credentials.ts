@@ -1,11 +1,35 @@
-import { aggregationCredentialNames, type CredentialName, signingCredentialNames } from "../../proto/components.ts";
+import {
+  aggregationCredentialNames,
+  components,
+  type CredentialName,
+  signingCredentialNames,
+} from "../../proto/components.ts";
 import type { DesiredState } from "../../proto/desired.ts";
 import type { Step } from "../../proto/step.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
-import { credentialFile, kubernetesFolder } from "../paths.ts";
-import { kubeApiserverFlags } from "../render/kube-apiserver.ts";
-import { kubeControllerManagerFlags } from "../render/kube-controller-manager.ts";
+import { credentialFile, kubernetesFolder, optionalCredentialsRecord } from "../paths.ts";
+import { componentCommand } from "../render/components.ts";
+import { type NameRecord, readNames, recordNames, writeNames } from "./written-names.ts";
+
+const record: NameRecord = {
+  id: "credentials/record",
+  title: "the names of credentials that only some clusters have are recorded",
+  path: optionalCredentialsRecord,
+};
+
+const optional: readonly CredentialName[] = [...signingCredentialNames, ...aggregationCredentialNames];
+
+/** Returns the step that must precede a credential that only some clusters have. */
+export function needsOfCredential(name: CredentialName): readonly string[] {
+  return optional.includes(name) ? [record.id] : [];
+}
+
+/** Records the names of credentials that only some clusters have. */
+export function recordOfCredentials({ credentials }: Pick<DesiredState, "credentials">): Step<Os>[] {
+  const names = credentials.map(({ name }) => name).filter((name) => optional.includes(name));
+  return names.length === 0 ? [] : [recordNames(record, names)];
+}
 
 /** Removes the files of the aggregation layer once the API server runs without the layer. */
 export function frontProxyIsGone(desired: DesiredState): Step<Os> {
@@ -38,25 +62,33 @@ interface Unused {
   readonly needs: readonly string[];
 }
 
-/** Removes these files. A file that a component reads because of a flag in khw.yaml stays. */
+/**
+ * Removes these files if khw has written them. A file that a component or a configuration file of the cluster names
+ * stays.
+ */
 function unused(desired: DesiredState, { id, owner, names, needs }: Unused): Step<Os> {
-  const flags = [...kubeApiserverFlags(desired), ...kubeControllerManagerFlags(desired)];
-  const paths = names.map(credentialFile).filter((path) => !flags.some(([, value]) => value.includes(path)));
-  const left = async (files: Files): Promise<string[]> => {
-    const found = await Promise.all(paths.map(async (path) => [path, await files.stat(path)] as const));
-    return found.flatMap(([path, facts]) => (facts === undefined ? [] : [path]));
+  const commands = components.flatMap((component) => componentCommand(component, desired));
+  const isNamed = (name: CredentialName): boolean =>
+    commands.some((flag) => flag.includes(credentialFile(name))) ||
+    desired.files.some(({ content }) => content !== undefined && Buffer.from(content).includes(credentialFile(name)));
+  const left = async (files: Files): Promise<CredentialName[]> => {
+    const written = await readNames(files, record.path);
+    return names.filter((name) => written.includes(name) && !isNamed(name));
   };
   return {
     id,
-    title: `the files of ${owner} do not exist`,
+    title: `the files of ${owner} are removed`,
     needs,
     watches: [kubernetesFolder],
     check: async ({ files }) => {
-      const found = await left(files);
-      return found.length === 0 ? null : { summary: `${found.join(", ")} exist without ${owner}` };
+      const paths = (await left(files)).map(credentialFile);
+      return paths.length === 0 ? null : { summary: `${paths.join(", ")} exist without ${owner}` };
     },
     apply: async ({ files }) => {
-      for (const path of await left(files)) await files.remove(path);
+      const unneeded: readonly string[] = await left(files);
+      for (const name of names) if (unneeded.includes(name)) await files.remove(credentialFile(name));
+      const others = (await readNames(files, record.path)).filter((name) => !unneeded.includes(name));
+      await writeNames(files, record.path, others);
     },
   };
 }

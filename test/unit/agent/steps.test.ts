@@ -896,6 +896,15 @@ t.test("a controller", async (t) => {
     },
   );
 
+  t.test("keeps files of an aggregation layer and of a signing CA that khw has not written", async (t) => {
+    const os = labMachine();
+    const own = ["front-proxy-ca.pem", "front-proxy-client-key.pem", "signing-ca-key.pem", "ca-bundle.pem"];
+    for (const name of own) os.files.put(`/var/lib/kubernetes/${name}`, "own", 0o600);
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(await planAll(steps, os), {});
+    for (const name of own) t.equal(os.files.text(`/var/lib/kubernetes/${name}`), "own", name);
+  });
+
   t.test("keeps a front-proxy file that a flag of khw.yaml names", async (t) => {
     const os = labMachine();
     const file = "/var/lib/kubernetes/front-proxy-ca.pem";

@@ -77,6 +77,17 @@ t.test("a file that is no longer configured is removed after the restart, and fo
   t.strictSame((await os.files.list(folder)).toSorted(), ["kube-scheduler.yaml", "own.yaml"]);
 });
 
+t.test("a file that is no longer configured is kept as long as a flag names the file", async (t) => {
+  const os = labMachine();
+  await applyAll(stepsWith([named("audit.yaml", "a")], auditFlag), os);
+  const onlyFlag = stepsWith([], auditFlag);
+  t.strictSame((await applyAll(onlyFlag, os)).errors, []);
+  t.equal(os.files.text(`${folder}/audit.yaml`), "a");
+  t.strictSame(await planAll(onlyFlag, os), {});
+  t.strictSame((await applyAll(stepsWith([]), os)).errors, []);
+  t.strictSame(await os.files.list(folder), ["kube-scheduler.yaml"]);
+});
+
 t.test("a file that is no longer configured is kept if its component cannot be restarted without it", async (t) => {
   const os = labMachine();
   await applyAll(stepsWith([named("audit.yaml", "a")], auditFlag), os);
