@@ -78,7 +78,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
-    signsSeparately(desired) ? caKeyIsGone() : signingCaIsGone(desired),
+    ...(signsSeparately(desired) ? caKeyIsGone(desired) : [signingCaIsGone(desired)]),
     ...(aggregates(desired) ? [] : [frontProxyIsGone(desired)]),
     otherConfigFilesAreGone(desired),
     nginxPackage(),
@@ -181,10 +181,15 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
   });
 }
 
-/** Removes the key of the cluster's CA from a controller once no component on the controller signs with this key. */
-function caKeyIsGone(): Step<Os> {
-  const needs = ["service/kube-controller-manager"];
-  return absent({ id: "credential/ca-key.pem", path: credentialFile("ca-key.pem"), needs });
+/**
+ * Removes the key of the cluster's CA from a controller once no component on the controller signs with this key. Keeps
+ * the key if a flag of khw.yaml names the file.
+ */
+function caKeyIsGone(desired: DesiredState): Step<Os>[] {
+  const [path, needs] = [credentialFile("ca-key.pem"), ["service/kube-controller-manager"]];
+  if (components.some((component) => componentCommand(component, desired).some((flag) => flag.includes(path))))
+    return [];
+  return [absent({ id: "credential/ca-key.pem", path, needs })];
 }
 
 function unit(component: Component, desired: DesiredState, needs: readonly string[]): Step<Os> {

@@ -896,6 +896,16 @@ t.test("a controller", async (t) => {
     },
   );
 
+  t.test("keeps the key of the cluster's CA as long as a flag of khw.yaml names the key", async (t) => {
+    const os = labMachine();
+    await applyAll(steps, os);
+    const set = { "cluster-signing-legacy-unknown-key-file": "/var/lib/kubernetes/ca-key.pem" };
+    const flags = { "kube-controller-manager": { set, remove: [] } };
+    const named = labDesired({ credentials: credentialsOf(true), flags });
+    t.strictSame((await applyAll(controllerSteps(named, { drained: false }), os)).errors, []);
+    t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" });
+  });
+
   t.test("keeps files of an aggregation layer and of a signing CA that khw has not written", async (t) => {
     const os = labMachine();
     const own = ["front-proxy-ca.pem", "front-proxy-client-key.pem", "signing-ca-key.pem", "ca-bundle.pem"];
