@@ -6,8 +6,8 @@ import { show } from "../../proto/validate.ts";
 import { createToken } from "../bootstrap-tokens/create.ts";
 import { type BootstrapToken, tokenText } from "../bootstrap-tokens/token.ts";
 import type { ClusterConfig } from "../config/schema.ts";
+import { createFile, refuseExisting } from "../files/create.ts";
 import { readAdmin } from "../kubeconfig/admin.ts";
-import { writeKubeconfig } from "../kubeconfig/write.ts";
 import type { Output } from "../progress/open.ts";
 import { findPublicAddressOf } from "../rollout/addresses.ts";
 import type { Context } from "../terminal/context.ts";
@@ -17,12 +17,13 @@ const requestMillis = 10_000;
 const hourMillis = 3_600_000;
 /** The longest lifetime of a token. A token is only needed until the worker has its certificate. */
 const mostHours = 168;
+const existingHint = "specify another file with --kubeconfig, or move the existing file to another place";
 
 export interface TokenCreateOptions {
   readonly output: Output;
   /** The lifetime, such as 30m or 24h. */
   readonly expires: string;
-  /** The file for the kubelet's --bootstrap-kubeconfig; if undefined, the token is printed. */
+  /** The file to create for the kubelet's --bootstrap-kubeconfig; if undefined, the token is printed. */
   readonly kubeconfig: string | undefined;
 }
 
@@ -33,6 +34,8 @@ export async function tokenCreate(
   { output, expires, kubeconfig }: TokenCreateOptions,
 ): Promise<number> {
   const until = new Date(Date.now() + parseLifetime(expires));
+  const file = kubeconfig === undefined ? undefined : resolve(kubeconfig);
+  if (file !== undefined) await refuseExisting(file, existingHint);
   const admin = await readAdmin(config);
   const publicAddress = await findPublicAddressOf(config, signal);
   const server = `https://${publicAddress}:6443`;
@@ -44,8 +47,7 @@ export async function tokenCreate(
     },
     signal,
   });
-  const file = kubeconfig === undefined ? undefined : resolve(kubeconfig);
-  if (file !== undefined) await writeKubeconfig(file, bootstrapKubeconfig(server, admin.ca, token));
+  if (file !== undefined) await createFile(file, bootstrapKubeconfig(server, admin.ca, token), existingHint);
   const shown = file === undefined ? { token: tokenText(token) } : { kubeconfig: file };
   const expiry = until.toISOString();
   if (output === "json") write(`${JSON.stringify({ id: token.id, expires: expiry, ...shown }, null, 2)}\n`);

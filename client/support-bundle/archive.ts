@@ -2,8 +2,10 @@ import { link, open, rename, rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import { createGzip } from "node:zlib";
 import type { Pack } from "tar-stream";
-import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
+import { existing, refuseExisting } from "../files/create.ts";
+
+const existingHint = "specify another name with --file, or replace the file with --force";
 
 /** A file in the archive; its text is already masked. */
 export interface ArchiveEntry {
@@ -29,7 +31,7 @@ export async function writeArchive(
   entries: AsyncIterable<ArchiveEntry>,
   { folder, force, signal }: ArchiveOptions,
 ): Promise<{ readonly bytes: number }> {
-  if (!force) await refuseExisting(file);
+  if (!force) await refuseExisting(file, existingHint);
   const { pack: createPack } = await import("tar-stream");
   const temporary = `${file}.${process.pid}.part`;
   try {
@@ -66,24 +68,8 @@ async function fill(pack: Pack, entries: AsyncIterable<ArchiveEntry>, folder: st
   pack.finalize();
 }
 
-async function refuseExisting(file: string): Promise<void> {
-  try {
-    await stat(file);
-  } catch (error) {
-    if (isErrno(error, "ENOENT")) return;
-    throw ioError(file, error);
-  }
-  throw existing(file);
-}
-
-function existing(file: string): KhwError {
-  return new KhwError("INVALID_ARGUMENT", `${file} already exists`, {
-    hint: "specify another name with --file, or replace the file with --force",
-  });
-}
-
 function ioError(file: string, error: unknown): unknown {
   if (error instanceof KhwError || !(error instanceof Error) || !("code" in error)) return error;
-  if (error.code === "EEXIST") return existing(file);
+  if (error.code === "EEXIST") return existing(file, existingHint);
   return new KhwError("IO_FAILED", `${file}: ${error.message}`, { cause: error });
 }

@@ -12,7 +12,7 @@ export const workerCommands: readonly CommandSpec[] = [
     settings: ["cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],
     options: [
       new Option("--expires <duration>", "lifetime of the token, from 1m to 168h").default("24h"),
-      new Option("--kubeconfig <file>", "write the token to this file, for the kubelet's --bootstrap-kubeconfig"),
+      new Option("--kubeconfig <file>", "write the token to this new file, for the kubelet's --bootstrap-kubeconfig"),
     ],
     run: async (call) => {
       const { tokenCreate } = await import("../../commands/token-create.ts");
