@@ -14,28 +14,30 @@ export interface CreateTokenOptions {
   readonly expires: Date;
   /** Returns the status of a request with this token: 200 or 403 if the API server accepts the token. */
   readonly ask: (token: string, signal: AbortSignal) => Promise<number>;
+  /** Hands the token over to the user. If this fails, the token is deleted. */
+  readonly deliver: (token: BootstrapToken) => Promise<void>;
   readonly signal: AbortSignal;
   readonly clock?: WaitClock;
 }
 
 /**
- * Grants the rights that a joining kubelet needs, creates a token, and proves that the API server accepts the token. If
- * the API server refuses the token, deletes the token again.
+ * Creates a token, proves that the API server accepts the token, grants the rights that a joining kubelet needs, and
+ * delivers the token. If any of this fails or is interrupted, deletes the token.
  * @throws KhwError VERIFY_FAILED
  */
 export async function createToken(
   api: KubernetesApi,
-  { expires, ask, signal, ...timing }: CreateTokenOptions,
-): Promise<BootstrapToken> {
-  for (const { path, object } of tokenGrants) {
-    const { status } = await api("PATCH", path, { signal, body: object });
-    if (status !== 200 && status !== 201) throw unexpected(`PATCH ${path}`, status);
-  }
+  { expires, ask, deliver, signal, ...timing }: CreateTokenOptions,
+): Promise<void> {
   const token = newToken(expires);
   const secret = tokenSecret(token);
-  const { status } = await api("POST", secrets, { signal, body: secret });
-  if (status !== 201) throw unexpected(`POST ${secrets}`, status);
+  /** A request without a response may have created the Secret. */
+  let mayExist = true;
   try {
+    const { status } = await api("POST", secrets, { signal, body: secret });
+    // With status 409, the Secret with this name is the Secret of another token.
+    mayExist = status !== 409;
+    if (status !== 201) throw unexpected(`POST ${secrets}`, status);
     await waitFor({
       what: "the API server accepts the new token",
       check: async () => {
@@ -51,15 +53,23 @@ export async function createToken(
           "VERIFY_FAILED",
           `the API server does not accept the new token (${seen}), so the token is deleted again`,
           {
-            hint: "set tlsBootstrap: true in khw.yaml, run khw-client bootstrap, then run the command again",
+            hint: "run khw-client bootstrap, which turns on bootstrap tokens, then run the command again",
           },
         ),
     });
+    await grantRights(api, signal);
+    await deliver(token);
   } catch (error) {
-    // An interrupted command must not leave a token behind that nobody has seen.
+    // A command that fails must not leave a token behind that nobody has seen.
     const path = `${secrets}/${secret.metadata.name}`;
-    await api("DELETE", path, { signal: AbortSignal.timeout(acceptMillis) }).catch(() => undefined);
+    if (mayExist) await api("DELETE", path, { signal: AbortSignal.timeout(acceptMillis) }).catch(() => undefined);
     throw error;
   }
-  return token;
+}
+
+async function grantRights(api: KubernetesApi, signal: AbortSignal): Promise<void> {
+  for (const { path, object } of tokenGrants) {
+    const { status } = await api("PATCH", path, { signal, body: object });
+    if (status !== 200 && status !== 201) throw unexpected(`PATCH ${path}`, status);
+  }
 }

@@ -6,6 +6,7 @@ import { show } from "../../proto/validate.ts";
 import { createToken } from "../bootstrap-tokens/create.ts";
 import { type BootstrapToken, tokenText } from "../bootstrap-tokens/token.ts";
 import type { ClusterConfig } from "../config/schema.ts";
+import { requireTokens } from "../config/tokens.ts";
 import { createFile, refuseExisting } from "../files/create.ts";
 import { readAdmin } from "../kubeconfig/admin.ts";
 import type { Output } from "../progress/open.ts";
@@ -34,24 +35,27 @@ export async function tokenCreate(
   { output, expires, kubeconfig }: TokenCreateOptions,
 ): Promise<number> {
   const until = new Date(Date.now() + parseLifetime(expires));
+  requireTokens(config);
   const file = kubeconfig === undefined ? undefined : resolve(kubeconfig);
   if (file !== undefined) await refuseExisting(file, existingHint);
   const admin = await readAdmin(config);
   const publicAddress = await findPublicAddressOf(config, signal);
   const server = `https://${publicAddress}:6443`;
-  const token = await createToken(openPublicApi({ publicAddress, admin }), {
+  await createToken(openPublicApi({ publicAddress, admin }), {
     expires: until,
     ask: async (text, signal) => {
       const api = createKubernetesApi({ server, ca: admin.ca, token: text, timeoutMillis: requestMillis });
       return (await api("GET", "/api", { signal })).status;
     },
+    deliver: async (token) => {
+      if (file !== undefined) await createFile(file, bootstrapKubeconfig(server, admin.ca, token), existingHint);
+      const shown = file === undefined ? { token: tokenText(token) } : { kubeconfig: file };
+      const expiry = until.toISOString();
+      if (output === "json") write(`${JSON.stringify({ id: token.id, expires: expiry, ...shown }, null, 2)}\n`);
+      else write(`${file ?? tokenText(token)}\nnote: the token ${token.id} expires at ${expiry}\n`);
+    },
     signal,
   });
-  if (file !== undefined) await createFile(file, bootstrapKubeconfig(server, admin.ca, token), existingHint);
-  const shown = file === undefined ? { token: tokenText(token) } : { kubeconfig: file };
-  const expiry = until.toISOString();
-  if (output === "json") write(`${JSON.stringify({ id: token.id, expires: expiry, ...shown }, null, 2)}\n`);
-  else write(`${file ?? tokenText(token)}\nnote: the token ${token.id} expires at ${expiry}\n`);
   return 0;
 }
 

@@ -10,6 +10,7 @@ import { readNamedFile } from "./files/read.ts";
 import { toHardening, withProfile } from "./profile.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 import type { Releases } from "./releases.ts";
+import { withTokens } from "./tokens.ts";
 
 /** Values that are not in the configuration. */
 export interface Resolved {
@@ -127,20 +128,6 @@ function withEmulation(
   if (emulated === undefined) return flags;
   const all = components.map((component) => [component, { "emulated-version": emulated, ...flags[component] }]);
   return { ...flags, ...Object.fromEntries(all) };
-}
-
-/** Adds the flags with which workers join by bootstrap token. Flags from khw.yaml take precedence. */
-function withTokens(
-  flags: ClusterConfig["kubernetes"]["flags"],
-  wanted: boolean,
-): ClusterConfig["kubernetes"]["flags"] {
-  if (!wanted) return flags;
-  const manager = "kube-controller-manager";
-  return {
-    ...flags,
-    "kube-apiserver": { "enable-bootstrap-token-auth": "true", ...flags["kube-apiserver"] },
-    [manager]: { controllers: "*,bootstrapsigner,tokencleaner", ...flags[manager] },
-  };
 }
 
 function toOverrides(changes: FlagChanges): wire.FlagOverrides {

@@ -77,7 +77,9 @@ t.test("a worker joins with a token", async (t) => {
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stdout + stderr);
     const before = await kubectl("get", "secrets", "-n", "kube-system", "-o", "name");
-    failsWith(t, await workstation.khw(["token", "create"]), "VERIFY_FAILED", [/status 401/, /tlsBootstrap: true/]);
+    failsWith(t, await workstation.khw(["token", "create"]), "CONFIG_INVALID", [/set tlsBootstrap: true/]);
+    const early = await workstation.khw(["token", "create", "--tls-bootstrap"]);
+    failsWith(t, early, "VERIFY_FAILED", [/status 401/, /run khw-client bootstrap/]);
     t.equal((await kubectl("get", "secrets", "-n", "kube-system", "-o", "name")).stdout, before.stdout);
     t.strictSame(await failuresOf(uses), [], "the worker works without the token");
   });

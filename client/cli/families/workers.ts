@@ -7,9 +7,17 @@ export const workerCommands: readonly CommandSpec[] = [
     path: ["token", "create"],
     summary: "create a bootstrap token, with which workers get their certificates (TLS bootstrapping)",
     details:
-      "Requires tlsBootstrap: true. Grants the tokens' group the right to request client certificates of kubelets, which the controller manager approves. The command proves that the API server accepts the token. Serving certificates of kubelets are not approved automatically.",
+      "Requires tlsBootstrap: true. The command creates a token and proves that the API server accepts the token. Then it grants the tokens' group the right to request client certificates of kubelets, which the controller manager approves. If the command fails or is interrupted, it deletes the token. Serving certificates of kubelets are not approved automatically.",
     examples: ["khw-client token create --expires 1h", "khw-client token create --kubeconfig bootstrap-kubeconfig"],
-    settings: ["cluster.publicAddress", "credentials", "loadBalancer", "gce", "timeouts.compute"],
+    settings: [
+      "tlsBootstrap",
+      "kubernetes.flags.kube-apiserver",
+      "cluster.publicAddress",
+      "credentials",
+      "loadBalancer",
+      "gce",
+      "timeouts.compute",
+    ],
     options: [
       new Option("--expires <duration>", "lifetime of the token, from 1m to 168h").default("24h"),
       new Option("--kubeconfig <file>", "write the token to this new file, for the kubelet's --bootstrap-kubeconfig"),

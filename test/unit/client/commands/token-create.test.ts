@@ -25,3 +25,23 @@ t.test("an existing kubeconfig is refused before the command does anything, and 
   t.equal(await readFile(path, "utf8"), "mine");
   await t.rejects(run(folder, "tlsBootstrap: true", join(folder, "new")), { code: "CREDENTIAL_INVALID" });
 });
+
+t.test("without the setting, the command refuses before it reads the credentials", async (t) => {
+  const folder = t.testdir();
+  const flag = (value: string) => `kubernetes: {flags: {kube-apiserver: {enable-bootstrap-token-auth: ${value}}}}`;
+  for (const [text, message] of [
+    ["{}", /because tlsBootstrap is not set/],
+    [flag("'false'"), /because tlsBootstrap is not set/],
+    [`tlsBootstrap: true\n${flag("'false'")}`, /because kubernetes\.flags turns off enable-bootstrap-token-auth/],
+    [`tlsBootstrap: true\n${flag("null")}`, /because kubernetes\.flags turns off enable-bootstrap-token-auth/],
+  ] as const) {
+    await t.rejects(run(folder, text, undefined), {
+      code: "CONFIG_INVALID",
+      message,
+      hint: /run khw-client bootstrap/,
+    });
+  }
+  for (const text of ["tlsBootstrap: true", flag("'true'")]) {
+    await t.rejects(run(folder, text, undefined), { code: "CREDENTIAL_INVALID" }, text);
+  }
+});
