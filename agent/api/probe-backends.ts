@@ -21,44 +21,58 @@ export interface BackendProbe {
 
 /**
  * Tries a connection to the endpoints of every service that a webhook or an APIService names. An API server with an
- * aggregation layer finds the endpoints in the same way.
+ * aggregation layer finds the endpoints in the same way. Several objects often name the same service, so each service
+ * and node is read only once, and each endpoint is tried only once.
  * @throws KhwError UNREACHABLE if the API server does not answer; VERIFY_FAILED if the API server refuses a request
  */
-export async function probeBackends({ api, probes }: BackendProbe, signal: AbortSignal): Promise<ApiBackend[]> {
-  const [webhooks, services] = await Promise.all([readWebhooks(api, signal), readApiServices(api, signal)]);
+export async function probeBackends({ api: whole, probes }: BackendProbe, signal: AbortSignal): Promise<ApiBackend[]> {
+  // Only single requests and connections are limited, so nothing that holds a slot waits for another slot.
   const limit = pLimit(concurrency);
-  const tries = new Map<string, Promise<string>>();
-  /** Several objects often name the same service, so each endpoint is tried only once. */
-  const tryOnce = (address: string, port: number): Promise<string> => {
-    const key = `${address} ${port}`;
-    const begun =
-      tries.get(key) ?? limit(() => probes.connect(address, { port, timeoutMillis: connectMillis, signal }));
-    tries.set(key, begun);
-    return begun;
-  };
+  const api: KubernetesApi = (...request) => limit(() => whole(...request));
+  const [webhooks, services] = await Promise.all([readWebhooks(api, signal), readApiServices(api, signal)]);
+  const findOnce = oncePerKey<FoundEndpoints>();
+  const placeOnce = oncePerKey<Place>();
+  const tryOnce = oncePerKey<string>();
+  const connect = (address: string, port: number): Promise<string> =>
+    tryOnce(`${address} ${port}`, () =>
+      limit(() => probes.connect(address, { port, timeoutMillis: connectMillis, signal })),
+    );
+  const place = (node: string): Promise<Place> => placeOnce(node, () => placeOf(api, node, signal));
   return Promise.all(
     [...webhooks, ...services].map(async ({ kind, name, service, required }: NamedService) => {
-      const { endpoints, reason } = await findEndpoints(api, service, signal);
+      const key = `${nameOf(service)} ${portOf(service)}`;
+      const { endpoints, reason } = await findOnce(key, () => findEndpoints(api, service, signal));
       const tried = endpoints.map(async (endpoint) => {
-        const failure = await tryOnce(endpoint.address, endpoint.port);
-        return { ...endpoint, failure, ...(failure === "" ? noPlace : await placeOf(api, endpoint.node, signal)) };
+        const failure = await connect(endpoint.address, endpoint.port);
+        return { ...endpoint, failure, ...(failure === "" ? noPlace : await place(endpoint.node)) };
       });
       return { kind, name, service: nameOf(service), required, reason, endpoints: await Promise.all(tried) };
     }),
   );
 }
 
+/** Returns a function that begins the work for each key only once, and returns the same result to every caller. */
+function oncePerKey<Value>(): (key: string, begin: () => Promise<Value>) => Promise<Value> {
+  const begun = new Map<string, Promise<Value>>();
+  return (key, begin) => {
+    const result = begun.get(key) ?? begin();
+    begun.set(key, result);
+    return result;
+  };
+}
+
 type Found = Pick<BackendEndpoint, "address" | "port" | "node">;
 
+interface FoundEndpoints {
+  readonly endpoints: readonly Found[];
+  readonly reason: string;
+}
+
 /** Returns the endpoints that serve the port of the service, or the reason why no endpoint serves the port. */
-async function findEndpoints(
-  api: KubernetesApi,
-  service: unknown,
-  signal: AbortSignal,
-): Promise<{ readonly endpoints: readonly Found[]; readonly reason: string }> {
+async function findEndpoints(api: KubernetesApi, service: unknown, signal: AbortSignal): Promise<FoundEndpoints> {
   const { subsets, reason } = await readEndpoints(api, service, signal);
   if (reason !== "") return { endpoints: [], reason };
-  const port = numberField(service, "port") || defaultPort;
+  const port = portOf(service);
   const portName = await readPortName(api, { service, port }, signal);
   if (portName === undefined) return { endpoints: [], reason: `the service ${nameOf(service)} has no port ${port}` };
   const found = subsets.flatMap((subset) => {
@@ -86,6 +100,10 @@ async function placeOf(api: KubernetesApi, node: string, signal: AbortSignal): P
   const addresses = listField(field(body, "status"), "addresses");
   const internal = addresses.find((one) => textField(one, "type") === "InternalIP");
   return { nodeAddress: textField(internal, "address"), podCidr: textField(field(body, "spec"), "podCIDR") };
+}
+
+function portOf(service: unknown): number {
+  return numberField(service, "port") || defaultPort;
 }
 
 function numberField(value: unknown, name: string): number {

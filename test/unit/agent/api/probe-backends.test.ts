@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import t from "tap";
 import { probeBackends } from "../../../../agent/api/probe-backends.ts";
 import type { KubernetesApi } from "../../../../proto/kubernetes-api.ts";
@@ -16,7 +17,14 @@ async function probed(objects: Readonly<Record<string, unknown>>, closed: Readon
     [apiServices]: empty,
     ...objects,
   };
+  const requests: string[] = [];
+  const running = { now: 0, most: 0 };
   const api: KubernetesApi = async (_, path) => {
+    requests.push(path);
+    running.now += 1;
+    running.most = Math.max(running.most, running.now);
+    await setImmediate();
+    running.now -= 1;
     const body = all[path.replace("?limit=100", "")];
     return body === undefined ? { status: 404, body: { message: "not found" } } : { status: 200, body };
   };
@@ -25,7 +33,7 @@ async function probed(objects: Readonly<Record<string, unknown>>, closed: Readon
     tried.push(`${address}:${port}`);
     return closed[`${address}:${port}`] ?? "";
   };
-  return { backends: await probeBackends({ api, probes: { connect } }, never), tried };
+  return { backends: await probeBackends({ api, probes: { connect } }, never), tried, requests, most: running.most };
 }
 
 const webhook = (name: string, more: object = {}): object => ({
@@ -136,4 +144,38 @@ t.test("at most ten endpoints of a service are tried", async (t) => {
   const addresses = Array.from({ length: 30 }, (_, index) => ({ ip: `10.200.0.${index}` }));
   const { tried } = await probed({ [webhooks]: { items: [webhook("one")] }, ...services, ...endpoints(...addresses) });
   t.equal(tried.length, 10);
+});
+
+t.test("each service, port and node is read only once", async (t) => {
+  const service = { namespace: "default", name: "policy", port: 9090 };
+  const addresses = ["10.200.0.5", "10.200.0.6"].map((ip) => ({ ip, nodeName: "worker-0" }));
+  const { backends, requests } = await probed(
+    {
+      [webhooks]: { items: Array.from({ length: 50 }, (_, index) => webhook(`webhook-${index}`)) },
+      [apiServices]: { items: [{ metadata: { name: "v1.example.com" }, spec: { service } }] },
+      ...services,
+      ...endpoints(...addresses),
+      "/api/v1/nodes/worker-0": { spec: { podCIDR: "10.200.0.0/24" } },
+    },
+    { "10.200.0.5:8443": "ETIMEDOUT", "10.200.0.6:8443": "ETIMEDOUT", "10.200.0.6:9091": "ETIMEDOUT" },
+  );
+  const count = (path: string): number => requests.filter((request) => request === path).length;
+  t.equal(count("/api/v1/namespaces/default/endpoints/policy"), 2, "once for each of the two ports");
+  t.equal(count("/api/v1/namespaces/default/services/policy"), 2);
+  t.equal(count("/api/v1/nodes/worker-0"), 1);
+  t.equal(backends.length, 51);
+  for (const { kind, endpoints: found } of backends) {
+    const port = kind === "APIService" ? 9091 : 8443;
+    t.match(found, [{ port }, { port, failure: "ETIMEDOUT", podCidr: "10.200.0.0/24" }], kind);
+  }
+});
+
+t.test("at most 16 requests run at the same time", async (t) => {
+  const items = Array.from({ length: 100 }, (_, index) => ({
+    metadata: { name: `v1.example-${index}.com` },
+    spec: { service: { namespace: "default", name: `service-${index}` } },
+  }));
+  const { backends, most } = await probed({ [apiServices]: { items } });
+  t.equal(backends.length, 100);
+  t.equal(most, 16);
 });
