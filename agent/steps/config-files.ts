@@ -69,10 +69,10 @@ export function configFileSteps({ files }: DesiredState): Step<Os>[] {
  */
 export function otherConfigFilesAreGone(desired: DesiredState): Step<Os> {
   const flags = components.flatMap((component) => componentCommand(component, desired));
-  const wanted = desired.files.map(({ name }) => name);
+  const wanted = new Set(desired.files.map(({ name }) => name));
   const others = async (files: Files): Promise<string[]> =>
     (await readConfigFileNames(files)).filter(
-      (name) => !wanted.includes(name) && !flags.some((flag) => flag.includes(configFile(name))),
+      (name) => !wanted.has(name) && !flags.some((flag) => flag.includes(configFile(name))),
     );
   return {
     id: "config-files/removed",

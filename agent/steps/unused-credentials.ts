@@ -18,16 +18,16 @@ const record: NameRecord = {
   path: optionalCredentialsRecord,
 };
 
-const optional: readonly CredentialName[] = [...signingCredentialNames, ...aggregationCredentialNames];
+const optional = new Set<CredentialName>([...signingCredentialNames, ...aggregationCredentialNames]);
 
 /** Returns the step that must precede a credential that only some clusters have. */
 export function needsOfCredential(name: CredentialName): readonly string[] {
-  return optional.includes(name) ? [record.id] : [];
+  return optional.has(name) ? [record.id] : [];
 }
 
 /** Records the names of credentials that only some clusters have. */
 export function recordOfCredentials({ credentials }: Pick<DesiredState, "credentials">): Step<Os>[] {
-  const names = credentials.map(({ name }) => name).filter((name) => optional.includes(name));
+  const names = credentials.map(({ name }) => name).filter((name) => optional.has(name));
   return names.length === 0 ? [] : [recordNames(record, names)];
 }
 
