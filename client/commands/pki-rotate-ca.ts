@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { dirname, join, resolve } from "node:path";
+import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
-import { refuseFindings } from "../cluster/combine-errors.ts";
 import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
 import { beginCaRotation, endCaRotation, readCaRotation, recordCaProgress } from "../cluster-ca/folder.ts";
 import { caRotationFiles, newAuthorities, signedElsewhere } from "../cluster-ca/files.ts";
@@ -9,8 +8,8 @@ import { findOutside } from "../cluster-ca/outside.ts";
 import { proveOnNodes } from "../cluster-ca/probe.ts";
 import { forgetOldCa, waitUntilPublished } from "../cluster-ca/published.ts";
 import { type CaParts, rotateCa } from "../cluster-ca/rotate.ts";
+import { refuseUnsuitable } from "../cluster-ca/unsuitable.ts";
 import { clusterPki } from "../config/cluster-pki.ts";
-import { isManaged } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { whileHeld } from "../lock/mutex.ts";
 import { replaceFiles } from "../pki/cluster/folder.ts";
@@ -119,28 +118,4 @@ async function caParts(
     },
     note,
   };
-}
-
-/** @throws KhwError INVALID_ARGUMENT for a cluster whose CA khw cannot replace */
-function refuseUnsuitable(config: ClusterConfig): void {
-  const { folder, adminKubeconfig } = config.credentials;
-  const reasons = [
-    ...(isManaged(config)
-      ? []
-      : [
-          new KhwError(
-            "INVALID_ARGUMENT",
-            "khw does not manage etcd here, and cannot restart its members with both CAs",
-            { hint: "replace the CA by hand; docs/rotations.md lists the order of the steps" },
-          ),
-        ]),
-    ...(adminKubeconfig === undefined || resolve(dirname(adminKubeconfig)) === resolve(folder)
-      ? []
-      : [
-          new KhwError("INVALID_ARGUMENT", `${adminKubeconfig} is not in ${folder}, where khw replaces certificates`, {
-            hint: `cp ${adminKubeconfig} ${join(folder, "admin.kubeconfig")}, and remove credentials.adminKubeconfig from khw.yaml`,
-          }),
-        ]),
-  ];
-  refuseFindings(reasons, "nothing was changed");
 }
