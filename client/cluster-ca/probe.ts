@@ -1,4 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
+import { dayMillis } from "../../proto/time.ts";
 import { isUnknownCall } from "../cluster/call-errors.ts";
 import type { Member } from "../cluster/open.ts";
 import { type Identity, issueIdentity } from "../pki/certificate.ts";
@@ -42,11 +43,15 @@ export async function proveOnNodes(
   return proven;
 }
 
+/** Issues a certificate that is valid for a day, or until the authority expires. */
 async function issueProbe({ certificate, key }: Identity): Promise<Identity> {
+  const now = new Date();
   const [first] = certificatesOf(certificate);
   const authority = { certificate: first?.toString() ?? certificate, key };
-  const leaf = { subject: probeSubject, usages: ["clientAuth"], names: [], days: 1, algorithm: "ecdsa" } as const;
-  return issueIdentity(authority, leaf, { now: new Date(), daysField: "the probe" });
+  const left = first === undefined ? 1 : (first.validToDate.getTime() - now.getTime()) / dayMillis;
+  const days = Math.min(1, left);
+  const leaf = { subject: probeSubject, usages: ["clientAuth"], names: [], days, algorithm: "ecdsa" } as const;
+  return issueIdentity(authority, leaf, { now, daysField: "the probe" });
 }
 
 function unexpectedVerdict(node: string, server: string, expected: Verdict): KhwError {

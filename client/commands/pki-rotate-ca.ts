@@ -6,6 +6,7 @@ import { beginCaRotation, endCaRotation, readCaRotation, recordCaProgress } from
 import { caRotationFiles, newAuthorities, signedElsewhere } from "../cluster-ca/files.ts";
 import { findOutside } from "../cluster-ca/outside.ts";
 import { proveOnNodes } from "../cluster-ca/probe.ts";
+import { proveRotation } from "../cluster-ca/prove-rotation.ts";
 import { forgetOldCa, waitUntilPublished } from "../cluster-ca/published.ts";
 import { type CaParts, rotateCa } from "../cluster-ca/rotate.ts";
 import { refuseUnsuitable } from "../cluster-ca/unsuitable.ts";
@@ -95,15 +96,8 @@ async function caParts(
       return signedAt(await requestToken(api, signal)).toISOString();
     },
     prove: async (rotation, expected) => {
-      const ca = await ownCa();
-      for (const [which, name] of [
-        ["next", "new"],
-        ["old", "old"],
-      ] as const) {
-        const options = { authority: rotation[which], ca, expected: expected[which], signal };
-        const servers = await proveOnNodes(members, options);
-        note(`a certificate of the ${name} CA is ${expected[which]} by: ${servers.join(", ")}`);
-      }
+      const proven = await proveRotation(members, { rotation, expected, ca: await ownCa(), signal });
+      for (const line of proven) note(line);
     },
     outside: async ({ old, next, progress: { trustedSince } }) =>
       findOutside(await openApi(), { old, next, since: new Date(trustedSince ?? Date.now()), signal }),

@@ -62,7 +62,10 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
   return { certificate, intermediates };
 }
 
-/** Checks the authority's own certificates. The first certificate is used for signing. */
+/**
+ * Checks the authority's own certificates. The first certificate is used for signing. While a CA is being replaced, the
+ * file also has the other CA, whose expiry keeps nothing from working.
+ */
 export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
   if (value === undefined) {
@@ -70,7 +73,8 @@ export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">)
     return [];
   }
   for (const authority of value) {
-    yield* validity(pem, authority, trust.now);
+    const dates = validity(pem, authority, trust.now);
+    yield* isSpare(authority, value) ? expiryAsWarning(pem, dates) : dates;
     const fields = yield* sound(pem, authority, trust);
     const why = fields === undefined ? undefined : notAuthority(fields);
     if (why === undefined) continue;
@@ -78,6 +82,20 @@ export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">)
     yield problem(pem, field, { what: why, remedy: field === "keyUsage" ? issueAgain : "use the ca.pem from lab 04" });
   }
   return value;
+}
+
+/** Whether no chain of the first certificate contains this authority. */
+function isSpare(authority: X509Certificate, all: readonly X509Certificate[]): boolean {
+  const hasIssued = all.some(
+    (one) => one !== authority && one.checkIssued(authority) && one.verify(authority.publicKey),
+  );
+  return authority !== all[0] && !hasIssued;
+}
+
+function* expiryAsWarning(pem: Pem, findings: Findings): Findings {
+  const remedy = `remove this certificate from ${pem.file}; if a rotation of the CA is in progress, continue the rotation instead: khw-client pki rotate-ca`;
+  for (const found of findings)
+    yield found.field?.endsWith("notAfter") === true ? { ...found, remedy, severity: "warning" } : found;
 }
 
 /**

@@ -20,6 +20,7 @@ import { readPresent, replaceFiles, writeNew } from "../../../../client/pki/clus
 import { renewLeaves } from "../../../../client/pki/cluster/renew.ts";
 import { describeRotation, refuseOtherRotation, rotationsUnderWay } from "../../../../client/rotations/under-way.ts";
 import { credentialSet } from "../../../../proto/components.ts";
+import { dayMillis } from "../../../../proto/time.ts";
 import { must } from "../../../testbed/command.ts";
 
 const cluster = {
@@ -127,6 +128,30 @@ for (const separate of [false, true]) {
     t.strictSame(await findings(folder), []);
   });
 }
+
+t.test("an old CA that expires after the certificates are reissued causes warnings only", async (t) => {
+  const folder = t.testdir();
+  const past = new Date(Date.now() - 41 * dayMillis);
+  await writeNew(folder, await createMissing(new Map(), { ...pki, caDays: 40, days: 20 }, past));
+  await beginCaRotation(folder, await newAuthorities(folder, pki, past));
+  await advance(folder, "trusted");
+  t.match((await findings(folder)).join("\n"), /^ca\.pem: notAfter: expired/m);
+  await t.rejects(sent(folder), { code: "CREDENTIAL_INVALID" }, "the CA that signs must be valid");
+
+  await advance(folder, "reissued");
+  const { problems } = await examineCredentials(configOf(folder), cluster);
+  const own = problems.filter(({ file }) => file === "ca.pem");
+  t.match(own, [{ field: "notAfter", what: /^expired on /, severity: "warning", remedy: /khw-client pki rotate-ca$/ }]);
+  t.equal(own.length, 1);
+  t.strictSame(
+    problems.filter(({ severity }) => severity === undefined),
+    [],
+  );
+  t.strictSame([...(await sent(folder)).keys()], credentialSet(true), "the nodes can get the files");
+  await advance(folder, "reissued");
+  await advance(folder, "dropped");
+  t.strictSame(await findings(folder), []);
+});
 
 async function verifies(t: Test, ca: string, certificate: string, message: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "khw-verify-"));

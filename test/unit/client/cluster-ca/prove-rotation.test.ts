@@ -1,0 +1,66 @@
+import { X509Certificate } from "node:crypto";
+import t from "tap";
+
+import { proveRotation } from "../../../../client/cluster-ca/prove-rotation.ts";
+import { createAuthority, type Identity } from "../../../../client/pki/certificate.ts";
+import type { TryCertificateRequest } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { dayMillis } from "../../../../proto/time.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+const hourMillis = dayMillis / 24;
+
+/** Creates a CA that is valid for this long, from now. */
+async function authority(name: string, millis: number): Promise<Identity> {
+  const subject = { CN: name, O: "Kubernetes" };
+  return createAuthority({ subject, days: 10, algorithm: "ecdsa" }, new Date(Date.now() + millis - 10 * dayMillis));
+}
+
+const next = await authority("new", 9 * dayMillis);
+const servers = ["kube-apiserver", "etcd", "etcd-peer"];
+
+/** A node whose servers trust one CA. */
+function member(trusted: Identity) {
+  const probes: X509Certificate[] = [];
+  const ca = new X509Certificate(trusted.certificate);
+  const tryCertificate = async ({ certificate }: TryCertificateRequest) => {
+    const probe = new X509Certificate(certificate);
+    probes.push(probe);
+    return { verdicts: servers.map((server) => ({ server, accepted: probe.verify(ca.publicKey) })) };
+  };
+  const node = Object.assign(Object.create(null), { address: { name: "controller-0" }, tryCertificate });
+  return { node, probes };
+}
+
+const options = { ca: next.certificate, expected: { old: "refused", next: "accepted" }, signal: never } as const;
+const all = servers.map((server) => `${server} on controller-0`).join(", ");
+
+t.test("the probe of a CA with less than a day left expires with the CA", async (t) => {
+  const old = await authority("old", hourMillis);
+  const { node, probes } = member(next);
+  t.strictSame(await proveRotation([{ node }], { ...options, rotation: { old, next } }), [
+    `a certificate of the new CA is accepted by: ${all}`,
+    `a certificate of the old CA is refused by: ${all}`,
+  ]);
+  const { publicKey, validTo } = new X509Certificate(old.certificate);
+  const former = probes.filter((probe) => probe.verify(publicKey));
+  t.strictSame(
+    former.map((probe) => probe.validTo),
+    [validTo],
+  );
+});
+
+t.test("an expired old CA is not checked, and the new CA is", async (t) => {
+  const old = await authority("old", -hourMillis);
+  for (const verdict of ["accepted", "refused"] as const) {
+    const { node } = member(next);
+    const lines = await proveRotation([{ node }], {
+      ...options,
+      expected: { ...options.expected, old: verdict },
+      rotation: { old, next },
+    });
+    t.equal(lines.length, 2);
+    t.match(lines[1], /^the old CA expired on \d{4}-\d\d-\d\d; no server accepts its certificates$/);
+  }
+  const { node } = member(old);
+  await t.rejects(proveRotation([{ node }], { ...options, rotation: { old, next } }), { code: "VERIFY_FAILED" });
+});
