@@ -6,6 +6,8 @@ import { type Identity, issueIdentity } from "../pki/certificate.ts";
 import type { Verdict } from "./rotate.ts";
 import { certificatesOf } from "./certificates.ts";
 
+/** The servers that every agent must report, sorted. */
+const servers: readonly string[] = ["etcd", "etcd-peer", "kube-apiserver"];
 const probeSubject = { CN: "khw-rotation-probe", O: "khw:rotation-probe" };
 
 export interface ProveOptions {
@@ -18,9 +20,9 @@ export interface ProveOptions {
 }
 
 /**
- * Creates a client certificate for this purpose, and checks on every node that its API server and its etcd member accept
- * or refuse the certificate, as expected. Returns the servers, for example "etcd on controller-0".
- * @throws KhwError VERIFY_FAILED that names the server; VERSION_SKEW for an agent that cannot make the check
+ * Creates a client certificate for this purpose, and checks on every node that its API server and its etcd member (both
+ * ports) accept or refuse the certificate, as expected. Returns the servers, for example "etcd on controller-0".
+ * @throws KhwError VERIFY_FAILED that names the server, or if an agent does not report about exactly these servers; VERSION_SKEW for an agent that cannot make the check
  */
 export async function proveOnNodes(
   members: readonly Pick<Member, "node">[],
@@ -35,6 +37,8 @@ export async function proveOnNodes(
       if (thrown instanceof KhwError && isUnknownCall(thrown)) throw tooOld(name);
       throw thrown;
     });
+    const reported = verdicts.map(({ server }) => server).toSorted();
+    if (reported.join() !== servers.join()) throw incomplete(name, reported);
     for (const { server, accepted } of verdicts) {
       if (accepted !== (expected === "accepted")) throw unexpectedVerdict(name, server, expected);
       proven.push(`${server} on ${name}`);
@@ -60,6 +64,14 @@ function unexpectedVerdict(node: string, server: string, expected: Verdict): Khw
   return new KhwError("VERIFY_FAILED", message, {
     node,
     hint: "run khw-client plan to see whether the node has different files; then run the command again",
+  });
+}
+
+function incomplete(node: string, reported: readonly string[]): KhwError {
+  const message = `the agent reports about ${reported.join(", ") || "no server"}, not about ${servers.join(", ")}`;
+  return new KhwError("VERIFY_FAILED", message, {
+    node,
+    hint: "run khw-client bootstrap, so that the agent gets its desired state again; then run the command again",
   });
 }
 

@@ -22,12 +22,21 @@ export async function proveRotation(
   members: readonly Pick<Member, "node">[],
   { rotation: { old, next }, expected, ca, signal }: ProveRotationOptions,
 ): Promise<string[]> {
-  const accepted = await proveOnNodes(members, { authority: next, ca, expected: expected.next, signal });
-  const lines = [`a certificate of the new CA is ${expected.next} by: ${accepted.join(", ")}`];
   const [former] = certificatesOf(old.certificate);
-  if (former !== undefined && former.validToDate <= new Date()) {
-    return [...lines, `the old CA expired on ${utcDay(former.validToDate)}; no server accepts its certificates`];
+  const expired = former !== undefined && former.validToDate <= new Date() ? former.validToDate : undefined;
+  const proven: { readonly old: string[]; readonly next: string[] } = { old: [], next: [] };
+  for (const member of members) {
+    const proveNext = () => proveOnNodes([member], { authority: next, ca, expected: expected.next, signal });
+    proven.next.push(...(await proveNext()));
+    if (expired !== undefined) continue;
+    proven.old.push(...(await proveOnNodes([member], { authority: old, ca, expected: expected.old, signal })));
+    // A member of etcd that stops also closes connections. A refusal counts only if the member keeps working.
+    if (expected.old === "refused") await proveNext();
   }
-  const servers = await proveOnNodes(members, { authority: old, ca, expected: expected.old, signal });
-  return [...lines, `a certificate of the old CA is ${expected.old} by: ${servers.join(", ")}`];
+  return [
+    `a certificate of the new CA is ${expected.next} by: ${proven.next.join(", ")}`,
+    expired === undefined
+      ? `a certificate of the old CA is ${expected.old} by: ${proven.old.join(", ")}`
+      : `the old CA expired on ${utcDay(expired)}; no server accepts its certificates`,
+  ];
 }

@@ -18,14 +18,17 @@ async function authority(name: string, millis: number): Promise<Identity> {
 const next = await authority("new", 9 * dayMillis);
 const servers = ["kube-apiserver", "etcd", "etcd-peer"];
 
-/** A node whose servers trust one CA. */
-function member(trusted: Identity) {
+/** A node whose servers trust one CA. After `endsAfter` calls, etcd closes every connection. */
+function member(trusted: Identity, { reports = servers, endsAfter = Infinity } = {}) {
   const probes: X509Certificate[] = [];
   const ca = new X509Certificate(trusted.certificate);
   const tryCertificate = async ({ certificate }: TryCertificateRequest) => {
     const probe = new X509Certificate(certificate);
     probes.push(probe);
-    return { verdicts: servers.map((server) => ({ server, accepted: probe.verify(ca.publicKey) })) };
+    const ended = (server: string) => server !== "kube-apiserver" && probes.length > endsAfter;
+    return {
+      verdicts: reports.map((server) => ({ server, accepted: !ended(server) && probe.verify(ca.publicKey) })),
+    };
   };
   const node = Object.assign(Object.create(null), { address: { name: "controller-0" }, tryCertificate });
   return { node, probes };
@@ -63,4 +66,25 @@ t.test("an expired old CA is not checked, and the new CA is", async (t) => {
   }
   const { node } = member(old);
   await t.rejects(proveRotation([{ node }], { ...options, rotation: { old, next } }), { code: "VERIFY_FAILED" });
+});
+
+t.test("an agent that does not report about every server proves nothing", async (t) => {
+  const old = await authority("old", dayMillis);
+  for (const reports of [["kube-apiserver"], [], ["kube-apiserver", "etcd", "etcd"], [...servers, "etcd"]]) {
+    const { node } = member(next, { reports });
+    await t.rejects(proveRotation([member(next), { node }], { ...options, rotation: { old, next } }), {
+      code: "VERIFY_FAILED",
+      node: "controller-0",
+      message: /^the agent reports about .*, not about etcd, etcd-peer, kube-apiserver$/,
+    });
+  }
+});
+
+t.test("a closed connection counts as a refusal only if the server keeps accepting the new CA", async (t) => {
+  const old = await authority("old", dayMillis);
+  const { node } = member(next, { endsAfter: 1 });
+  await t.rejects(proveRotation([{ node }], { ...options, rotation: { old, next } }), {
+    code: "VERIFY_FAILED",
+    message: "etcd refuses a certificate that must be accepted",
+  });
 });
