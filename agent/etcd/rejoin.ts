@@ -61,10 +61,12 @@ async function join(
   await using _ = await lockMembers(etcd, server, { holder: identity.name, signal });
   // Another member may have joined while this one was waiting for the lock.
   const quorum = await ask();
+  // If the machine was removed, its list of controllers is outdated, and must not be compared with the members.
+  refuseRemoved(desired, record, { members: quorum.members, asked });
   const others = otherMembers(desired, quorum.members);
   const joining =
     (await goesOn(record, quorum.members, files)) ??
-    (await begin(desired, os, { record, quorum, asked, signal, progress }));
+    (await begin(desired, os, { record, quorum, signal, progress }));
   const members = new Map([...others, [desired.node, peerUrl(ownController(desired))]]);
 
   await files.mkdir(dirname(etcdJoinDropIn), 0o755);
@@ -96,7 +98,7 @@ async function goesOn(
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
-interface RejoinOptions extends RejoinContext {
+interface BeginOptions extends ApplyContext {
   readonly record: Known;
   readonly quorum: { readonly server: string; readonly members: readonly Member[] };
 }
@@ -104,14 +106,13 @@ interface RejoinOptions extends RejoinContext {
 async function begin(
   desired: WithEtcd,
   { etcd, files, systemd, clock }: Os,
-  { record, quorum, asked, signal, progress }: RejoinOptions,
+  { record, quorum, signal, progress }: BeginOptions,
 ): Promise<Identified> {
   const { server, members } = quorum;
   const url = peerUrl(ownController(desired));
   const old = members.find(({ peerUrls }) => peerUrls.includes(url));
   refuseForeignMember(desired, old);
   if (record.stage === "adding") await refuseToAdd(desired, files);
-  else if (old === undefined && !goesOnWithout(record, asked)) throw wasRemoved(record);
   refuseOtherLearner(members, old);
   const { activeState } = await systemd.unit(unit);
   if (record.stage === "member" && activeState === "active") {
@@ -138,6 +139,17 @@ async function begin(
   const joining = { clusterId: record.clusterId, memberId: id };
   await writeMemberRecord(files, { members: record.members, ...joining, stage: "joining" });
   return joining;
+}
+
+/** @throws KhwError ETCD_CONFLICT if an administrator has removed this machine's member */
+function refuseRemoved(
+  desired: WithEtcd,
+  record: Known,
+  { members, asked }: { readonly members: readonly Member[]; readonly asked: boolean },
+): void {
+  const own = peerUrl(ownController(desired));
+  if (record.stage === "adding" || members.some(({ peerUrls }) => peerUrls.includes(own))) return;
+  if (!goesOnWithout(record, asked)) throw wasRemoved(record);
 }
 
 /** Whether a member that is missing from the cluster may be added again without another request. */

@@ -54,6 +54,14 @@ t.test("a removed machine that has lost its data reports the removal, and change
   t.match(errors, [wasRemoved], "a request to join is refused, too, until the machine is reset");
 });
 
+t.test("a removed machine that returns does not advise removing its successor", async (t) => {
+  const os = await wiped(t);
+  removedByOthers(os);
+  os.etcd.members.push({ id: "30", name: "controller-3", peerUrl: "https://10.240.0.13:2380", learner: false, started: true });
+  t.match((await applyAll(steps, os)).errors[0], wasRemoved);
+  t.strictSame(os.etcd.changes, []);
+});
+
 t.test("without a quorum of the others, the machine claims neither", async (t) => {
   const os = await wiped(t);
   removedByOthers(os);
