@@ -12,8 +12,10 @@ import type { InitialCluster } from "../render/etcd.ts";
  * has asked for a new member of an existing cluster, but etcd has not confirmed the member yet. In the stage "joining",
  * the member was added to the cluster as a learner, and is copying the other members' data.
  *
- * With `rejoins`, the agent has begun to replace the member by a new one, and may already have removed the member. If
- * such a member is missing from the cluster, the agent goes on. Any other missing member was removed by an administrator.
+ * With `rejoins`, the agent has begun to replace the member by a new one, and may already have removed the member. `since`
+ * is the time of the removal, in milliseconds since the epoch; agents of earlier versions did not record the time. If
+ * such a member is missing from the cluster, the agent goes on, but only for some minutes: later, an administrator may
+ * have removed the machine. Any other missing member was removed by an administrator.
  */
 export type MemberRecord =
   | { readonly stage: "forming"; readonly members: InitialCluster }
@@ -22,6 +24,7 @@ export type MemberRecord =
       readonly stage: "member" | "joining";
       readonly members: InitialCluster;
       readonly rejoins?: true;
+      readonly since?: number;
     });
 
 /** The IDs in decimal, as in etcd's API. */
@@ -65,7 +68,7 @@ export function hexId(decimal: string): string {
 }
 
 function parseMemberRecord(text: string): MemberRecord {
-  const { stage, members, clusterId, memberId, rejoins } = parseRecordJson(text);
+  const { stage, members, clusterId, memberId, rejoins, since } = parseRecordJson(text);
   if (typeof members !== "object" || members === null) return refuseRecord();
   const urls = new Map(
     Object.entries(members).map(([name, url]: [string, unknown]) => [name, typeof url === "string" ? url : ""]),
@@ -73,7 +76,8 @@ function parseMemberRecord(text: string): MemberRecord {
   if (stage === "forming") return { stage, members: urls };
   if (stage === "adding" && isId(clusterId)) return { stage, members: urls, clusterId };
   if ((stage !== "member" && stage !== "joining") || !isId(clusterId) || !isId(memberId)) return refuseRecord();
-  return { stage, members: urls, clusterId, memberId, ...(rejoins === true && { rejoins }) };
+  const known = { stage, members: urls, clusterId, memberId } as const;
+  return rejoins === true ? { ...known, rejoins, ...(typeof since === "number" && { since }) } : known;
 }
 
 function isId(value: unknown): value is string {

@@ -4,6 +4,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
+import type { Clock } from "../os/clock.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
@@ -51,7 +52,7 @@ async function join(
   os: Os,
   { record, asked, signal, progress }: RejoinContext & { readonly record: Known },
 ): Promise<void> {
-  const { etcd, files, systemd, identity } = os;
+  const { etcd, files, systemd, identity, clock } = os;
   const { clusterId } = record;
   const servers = desired.cluster.controllers.filter(({ name }) => name !== desired.node).map(clientUrl);
   const ask = (): ReturnType<typeof findQuorum> => findQuorum(etcd, servers, { clusterId, signal });
@@ -62,11 +63,10 @@ async function join(
   // Another member may have joined while this one was waiting for the lock.
   const quorum = await ask();
   // If the machine was removed, its list of controllers is outdated, and must not be compared with the members.
-  refuseRemoved(desired, record, { members: quorum.members, asked });
+  refuseRemoved(desired, record, { members: quorum.members, asked, now: clock.now() });
   const others = otherMembers(desired, quorum.members);
   const joining =
-    (await goesOn(record, quorum.members, files)) ??
-    (await begin(desired, os, { record, quorum, signal, progress }));
+    (await goesOn(record, quorum.members, files)) ?? (await begin(desired, os, { record, quorum, signal, progress }));
   const members = new Map([...others, [desired.node, peerUrl(ownController(desired))]]);
 
   await files.mkdir(dirname(etcdJoinDropIn), 0o755);
@@ -134,33 +134,46 @@ async function begin(
   const mayReuse = record.stage === "adding" || record.rejoins === true;
   const unused = mayReuse && old?.learner === true && old.name === "" ? old : undefined;
   await removeTree(files, etcdMemberFolder);
-  if (old !== undefined && unused === undefined) await removeOld(old, { record, etcd, files, server, signal });
+  if (old !== undefined && unused === undefined) await removeOld(old, { record, etcd, files, clock, server, signal });
   const { id } = unused ?? (await addWhenHealthy(etcd, server, { peerUrl: url, clock, signal, progress }));
   const joining = { clusterId: record.clusterId, memberId: id };
   await writeMemberRecord(files, { members: record.members, ...joining, stage: "joining" });
   return joining;
 }
 
-/** @throws KhwError ETCD_CONFLICT if an administrator has removed this machine's member */
+/** How long an interrupted rejoin goes on without another request. */
+const unaskedMillis = 10 * 60_000;
+
+interface Asked {
+  readonly asked: boolean;
+  readonly now: number;
+}
+
+/** @throws KhwError ETCD_CONFLICT if an administrator has removed this machine's member, or may have done so */
 function refuseRemoved(
   desired: WithEtcd,
   record: Known,
-  { members, asked }: { readonly members: readonly Member[]; readonly asked: boolean },
+  { members, ...asked }: Asked & { readonly members: readonly Member[] },
 ): void {
   const own = peerUrl(ownController(desired));
   if (record.stage === "adding" || members.some(({ peerUrls }) => peerUrls.includes(own))) return;
-  if (!goesOnWithout(record, asked)) throw wasRemoved(record);
+  if (!goesOnWithout(record, asked)) throw record.rejoins === true ? mayBeRemoved(record) : wasRemoved(record);
 }
 
-/** Whether a member that is missing from the cluster may be added again without another request. */
-function goesOnWithout({ stage, rejoins }: Present, asked: boolean): boolean {
-  return rejoins === true || (asked && stage === "joining");
+/**
+ * Whether a member that is missing from the cluster may be added again without another request. A time in the future
+ * counts as too old, because the clock was changed.
+ */
+function goesOnWithout({ stage, rejoins, since = 0 }: Present, { asked, now }: Asked): boolean {
+  if (asked) return rejoins === true || stage === "joining";
+  return rejoins === true && now >= since && now - since <= unaskedMillis;
 }
 
 interface RemoveOldOptions {
   readonly record: Known;
   readonly etcd: EtcdServers;
   readonly files: Files;
+  readonly clock: Pick<Clock, "now">;
   readonly server: string;
   readonly signal: AbortSignal;
 }
@@ -169,13 +182,14 @@ interface RemoveOldOptions {
  * Removes this machine's old member. The record says so first, because only the record distinguishes an interrupted
  * rejoin from a removal by an administrator.
  */
-async function removeOld(old: Member, { record, etcd, files, server, signal }: RemoveOldOptions): Promise<void> {
-  if (record.stage !== "adding") await writeMemberRecord(files, { ...record, rejoins: true });
+async function removeOld(old: Member, { record, etcd, files, clock, server, signal }: RemoveOldOptions): Promise<void> {
+  const now = clock.now();
+  if (record.stage !== "adding") await writeMemberRecord(files, { ...record, rejoins: true, since: now });
   try {
     await removeMember(etcd, server, { id: old.id, signal });
   } catch (error) {
     if (!(error instanceof KhwError) || !/member not found/.test(error.message)) throw error;
-    if (record.stage === "adding" || record.rejoins === true) return;
+    if (record.stage === "adding" || goesOnWithout(record, { asked: false, now })) return;
     // The list of members was out of date: somebody else has removed the member.
     await writeMemberRecord(files, record);
     throw wasRemoved(record);
@@ -188,6 +202,16 @@ function wasRemoved({ clusterId, memberId }: Present): KhwError {
     `this machine's etcd member ${hexId(memberId)} was removed from the cluster ${hexId(clusterId)}, so it does not rejoin`,
     {
       hint: "delete the machine; or, to use it as a controller again, run `khw-client reset NODE` and then `khw-client bootstrap`",
+    },
+  );
+}
+
+function mayBeRemoved({ clusterId, memberId }: Present): KhwError {
+  return new KhwError(
+    "ETCD_CONFLICT",
+    `this machine's etcd member ${hexId(memberId)} is missing from the cluster ${hexId(clusterId)}: a rejoin was interrupted more than ${unaskedMillis / 60_000} minutes ago, and an administrator may have removed the machine since`,
+    {
+      hint: "to keep the machine as a controller, run `khw-client bootstrap`; otherwise delete the machine or run `khw-client reset NODE`",
     },
   );
 }

@@ -57,7 +57,13 @@ t.test("a removed machine that has lost its data reports the removal, and change
 t.test("a removed machine that returns does not advise removing its successor", async (t) => {
   const os = await wiped(t);
   removedByOthers(os);
-  os.etcd.members.push({ id: "30", name: "controller-3", peerUrl: "https://10.240.0.13:2380", learner: false, started: true });
+  os.etcd.members.push({
+    id: "30",
+    name: "controller-3",
+    peerUrl: "https://10.240.0.13:2380",
+    learner: false,
+    started: true,
+  });
   t.match((await applyAll(steps, os)).errors[0], wasRemoved);
   t.strictSame(os.etcd.changes, []);
 });
@@ -80,6 +86,38 @@ t.test("a rejoin that was interrupted after the removal of the old member goes o
     t.strictSame((await applyAll(steps, os)).errors, []);
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
     t.notOk("rejoins" in ((await readMemberRecord(os.files)) ?? {}), "the next removal counts again");
+  }
+});
+
+t.test("a rejoin that was interrupted long ago, or at an unknown time, goes on only on request", async (t) => {
+  const minutes = 60_000;
+  for (const [passed, goesOn] of [
+    [9 * minutes, true],
+    [11 * minutes, false],
+    [-11 * minutes, false],
+    [undefined, false],
+  ] as const) {
+    const os = await wiped(t);
+    const repair = failing(os, "/v3/cluster/member/add", powerCut);
+    await applyAll(steps, os);
+    repair();
+    const record = await readMemberRecord(os.files);
+    if (record?.stage !== "member" || record.since === undefined) throw new Error("no time is recorded");
+    const { since, ...untimed } = record;
+    await writeMemberRecord(os.files, passed === undefined ? untimed : { ...record, since: os.clock.now() - passed });
+    const { errors } = await applyAll(steps, os);
+    if (!goesOn) {
+      t.match(errors[0], {
+        code: "ETCD_CONFLICT",
+        step: "etcd/member",
+        message: /more than 10 minutes ago/,
+        hint: /khw-client bootstrap/,
+      });
+      t.strictSame(os.etcd.changes, ["remove 10"], "nothing is added");
+      t.strictSame((await applyAll(joinSteps(desired, "4711"), os)).errors, [], "an administrator asks for it");
+    } else t.strictSame(errors, []);
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], `${passed} ms after ${since}`);
+    t.match(await readMemberRecord(os.files), { stage: "member", rejoins: undefined, since: undefined });
   }
 });
 
