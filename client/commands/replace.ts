@@ -1,18 +1,17 @@
 import { dirname } from "node:path";
-import { KhwError } from "../../proto/errors.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
-import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
+import { controllersOf, openCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import { isDrained, readServingStates, serves } from "../drain/serving-state.ts";
 import { enrolWaitingAgents } from "../enrolment/enrol-waiting-agents.ts";
 import { readEtcd } from "../etcd/overview.ts";
 import { readRegister } from "../pki/management/register.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
-import { checkRemaining, controllerAt, type Remaining } from "../remove/membership.ts";
+import { checkRemaining, controllerAt } from "../remove/membership.ts";
 import { openParting } from "../remove/open.ts";
-import { nextPart, nextPartDead } from "../replace/next-part.ts";
+import { nextPartDead } from "../replace/next-part.ts";
 import { type Pair, pairNodes } from "../replace/pair.ts";
+import { readLive } from "../replace/read-live.ts";
 import { planRollout } from "../rollout/plan.ts";
 import type { Context } from "../terminal/context.ts";
 import { bootstrapNodes } from "./bootstrap.ts";
@@ -47,7 +46,7 @@ type Run = ProgressOptions & ReplaceOptions;
 
 async function replaceLive(config: ClusterConfig, pair: Pair, run: Run): Promise<boolean> {
   const both = { ...config, nodes: pair.both };
-  const part = await readLive(both, pair, run);
+  const part = await readPart(both, pair, run);
   note(run.progress, `${pair.successor} is added first; then ${pair.old} is removed, and its machine is reset`);
   if (part === "add" && !(await add(both, run))) return false;
   return await removeOld(both, pair, run);
@@ -60,6 +59,11 @@ async function replaceDead(config: ClusterConfig, pair: Pair, run: Run): Promise
   const present = { ...config, nodes: pair.both.filter(({ name }) => name !== pair.successor) };
   if (part === "remove" && !(await removeOld(present, pair, run))) return false;
   return await add(after, run);
+}
+
+async function readPart(both: ClusterConfig, pair: Pair, { signal }: Run): Promise<"add" | "remove"> {
+  await using cluster = await openCluster(both, signal);
+  return await readLive(cluster, pair, signal);
 }
 
 /** Returns false if Ctrl-C stopped the work. */
@@ -76,28 +80,6 @@ async function removeOld(config: ClusterConfig, { old }: Pair, run: Run): Promis
   return await removeController(parting, run, run);
 }
 
-/** Reads how far the replacement of a live controller has come. All agents must answer, but the successor may be new. */
-async function readLive(config: ClusterConfig, pair: Pair, { signal }: Run): Promise<"add" | "remove"> {
-  await using cluster = await openCluster(config, signal);
-  const { old, successor } = pair;
-  const errors = cluster.members.flatMap(({ node: { address }, error }) => {
-    if (error === undefined || (address.name === successor && error.code === "NOT_ENROLLED")) return [];
-    if (address.name !== old) return error;
-    const hint = `start the machine and its khw-agent; if the machine will not return, add --dead`;
-    return new KhwError(error.code, error.message, { node: old, hint });
-  });
-  refuseFindings(errors);
-  const states = await readServingStates(cluster, signal);
-  const standing = states.find(({ name }) => name === old);
-  const { leaving, votes } = await readMembers(cluster, pair, signal);
-  return nextPart(pair, {
-    oldIsMember: leaving !== undefined,
-    successorVotes: votes,
-    successorServes: states.some((state) => state.name === successor && serves(state)),
-    oldIsDrained: standing !== undefined && isDrained(standing),
-  });
-}
-
 /**
  * Reads how far the replacement of a dead controller has come. Before the old member is removed, checks that the
  * successor can join.
@@ -108,7 +90,8 @@ async function readDead(config: ClusterConfig, pair: Pair, run: Run): Promise<"a
   const cluster = await enrolWaitingAgents(opened, run);
   refuseFindings(cluster.members.flatMap(({ error }) => error ?? []));
   const { removedNames } = await readRegister(dirname(config.management.ca));
-  const { leaving } = await readMembers(cluster, pair, signal);
+  const nodes = await readEtcd(cluster.members, signal);
+  const { leaving } = checkRemaining(nodes, { name: pair.old, controllers: controllersOf(cluster) });
   const isKnown = pair.isListed || removedNames.has(pair.old);
   const part = nextPartDead(pair, { oldIsMember: leaving !== undefined, isKnown });
   if (part === "add") return part;
@@ -121,15 +104,4 @@ async function readDead(config: ClusterConfig, pair: Pair, run: Run): Promise<"a
     leaving: [controllerAt(pair.old, leaving)].flatMap((controller) => controller ?? []),
   });
   return part;
-}
-
-/** Returns the member of the old controller, and whether the successor has a vote. */
-async function readMembers(
-  cluster: OpenCluster,
-  { old, successor }: Pair,
-  signal: AbortSignal,
-): Promise<Pick<Remaining, "leaving"> & { readonly votes: boolean }> {
-  const nodes = (await readEtcd(cluster.members, signal)).filter(({ node }) => node !== old);
-  const { leaving, staying } = checkRemaining(nodes, { name: old, controllers: controllersOf(cluster) });
-  return { leaving, votes: staying.some(({ name, learner }) => name === successor && !learner) };
 }

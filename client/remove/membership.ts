@@ -36,8 +36,7 @@ export function checkRemaining(
       },
     );
   }
-  const leaving = first.members.find((member) => member.name === name);
-  const staying = first.members.filter((member) => member !== leaving);
+  const { leaving, staying } = split(first.members, name);
   const known = new Set(controllers.map(peerUrl));
   const foreign = staying.filter(({ peerUrls }) => peerUrls.some((url) => !known.has(url)));
   if (foreign.length > 0) {
@@ -54,6 +53,30 @@ export function checkRemaining(
   throw new KhwError("WOULD_INTERRUPT", `etcd would lose its quorum: ${what}, but ${needed} are needed`, {
     hint: "repair the other members first; see `khw-client etcd status`",
   });
+}
+
+/**
+ * Returns a controller's member and the other members, without a check of the quorum. Prefers the answers of other
+ * controllers, because a removed member does not know about its removal.
+ * @throws KhwError WOULD_INTERRUPT if no member has a leader
+ */
+export function findMembers(nodes: readonly NodeEtcd[], name: string): Pick<Remaining, "leaving" | "staying"> {
+  const others = nodes.filter(({ node }) => node !== name);
+  const own = nodes.filter(({ node }) => node === name);
+  const first = [...others, ...own]
+    .flatMap((node) => memberOf(node) ?? [])
+    .find(({ leaderId, learner }) => leaderId !== "" && !learner);
+  if (first === undefined) {
+    throw new KhwError("WOULD_INTERRUPT", `etcd has no quorum: none of the ${nodes.length} nodes has a leader`, {
+      hint: "repair etcd first; see `khw-client etcd status`",
+    });
+  }
+  return split(first.members, name);
+}
+
+function split(members: readonly EtcdPeer[], name: string): Pick<Remaining, "leaving" | "staying"> {
+  const leaving = members.find((member) => member.name === name);
+  return { leaving, staying: members.filter((member) => member !== leaving) };
 }
 
 /** Returns the controller at the address of an etcd member; undefined if the address is unknown. */

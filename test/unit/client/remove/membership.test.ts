@@ -1,7 +1,8 @@
 import t from "tap";
-import { checkRemaining } from "../../../../client/remove/membership.ts";
+import { checkRemaining, findMembers } from "../../../../client/remove/membership.ts";
 import type { NodeEtcd } from "../../../../client/etcd/overview.ts";
 import { splitNodes } from "../../../../client/remove/open.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { parseNodes } from "../../../../client/config/nodes.ts";
 import { EtcdMember, EtcdPeer, GetEtcdStatusResponse } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 
@@ -51,6 +52,21 @@ t.test("a removal is refused unless the remaining members have a quorum by thems
 t.test("a member that has already left etcd does not prevent its removal", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
   t.match(checkRemaining([answer(0, 2), answer(1, 2)], of), { leaving: undefined, voters: 2 });
+});
+
+t.test("before its successor has joined, a single controller answers for the cluster", async (t) => {
+  const notEnrolled: NodeEtcd = { node: "controller-1", error: new KhwError("NOT_ENROLLED", "it waits") };
+  const { leaving, staying } = findMembers([answer(0, 1), notEnrolled], "controller-0");
+  t.match([leaving, staying], [{ name: "controller-0" }, { length: 0 }]);
+  t.throws(() => findMembers([answer(0, 1, { leaderId: "" }), silent(1)], "controller-0"), {
+    code: "WOULD_INTERRUPT",
+    message: "etcd has no quorum: none of the 2 nodes has a leader",
+  });
+});
+
+t.test("the list of members is that of another controller, because a removed member has an old list", async (t) => {
+  t.match(findMembers([answer(2, 3), answer(0, 2)], "controller-2"), { leaving: undefined, staying: { length: 2 } });
+  t.match(findMembers([silent(0), answer(2, 3)], "controller-2"), { leaving: { name: "controller-2" } });
 });
 
 t.test("a foreign member, or a controller that is not listed, is refused by name", async (t) => {
