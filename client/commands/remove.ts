@@ -47,6 +47,11 @@ export async function remove(config: ClusterConfig, context: Context, options: R
   return 0;
 }
 
+export interface RemoveControllerOptions extends Pick<RemoveOptions, "dead" | "purge" | "uninstall"> {
+  /** A new controller that joins afterwards, and whose learner already exists. */
+  readonly learner?: Controller | undefined;
+}
+
 /**
  * Checks the quorum without the controller. Then drains the controller, takes it out of the target pool and out of the
  * other API servers' lists of etcd servers, removes its etcd member, and resets its machine. Each part is skipped if an
@@ -56,7 +61,7 @@ export async function remove(config: ClusterConfig, context: Context, options: R
 export async function removeController(
   parting: Parting,
   { progress, signal }: ProgressOptions,
-  { dead, purge, uninstall }: Pick<RemoveOptions, "dead" | "purge" | "uninstall">,
+  { dead, purge, uninstall, learner }: RemoveControllerOptions,
 ): Promise<boolean> {
   const { name, rest, leaving } = parting;
   const options = { progress, signal };
@@ -68,14 +73,15 @@ export async function removeController(
     });
   }
   refuseFindings(rest.members.flatMap(({ error }) => error ?? []));
-  const remaining = await readRemaining(parting, signal);
+  const remaining = await readRemaining(parting, learner, signal);
   if (leaving !== undefined) await refuseLastServing(parting, signal);
   const plan = await planRollout(rest, {
     ...options,
     mayCreateAddress: false,
     newCredentials: "refuse",
     unreachable: "refuse",
-    leaving: [controllerOf(parting, remaining)].flatMap((controller) => controller ?? []),
+    // No API server uses a learner, so its controller is not in the list yet.
+    leaving: [controllerOf(parting, remaining), learner].flatMap((controller) => controller ?? []),
   });
   for (const text of remaining === undefined ? [] : evenWarning(remaining.voters)) note(progress, `warning: ${text}`);
   await downloadPrograms(rest, plan, options);
@@ -109,10 +115,14 @@ export async function removeController(
 }
 
 /** Returns undefined if khw does not manage etcd. */
-async function readRemaining({ name, rest }: Parting, signal: AbortSignal): Promise<Remaining | undefined> {
+async function readRemaining(
+  { name, rest }: Parting,
+  learner: Controller | undefined,
+  signal: AbortSignal,
+): Promise<Remaining | undefined> {
   if (!isManaged(rest.config)) return undefined;
   const nodes = await readEtcd(rest.members, signal);
-  return checkRemaining(nodes, { name, controllers: controllersOf(rest) });
+  return checkRemaining(nodes, { name, controllers: controllersOf(rest), learner });
 }
 
 async function refuseLastServing({ name, all }: Parting, signal: AbortSignal): Promise<void> {

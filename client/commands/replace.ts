@@ -9,13 +9,13 @@ import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
 import { checkRemaining, controllerAt } from "../remove/membership.ts";
 import { openParting } from "../remove/open.ts";
-import { nextPartDead } from "../replace/next-part.ts";
+import { nextPartDead, presentNodes, type Present } from "../replace/next-part.ts";
 import { type Pair, pairNodes } from "../replace/pair.ts";
 import { readLive } from "../replace/read-live.ts";
 import { planRollout } from "../rollout/plan.ts";
 import type { Context } from "../terminal/context.ts";
 import { bootstrapNodes } from "./bootstrap.ts";
-import { removeController, type RemoveOptions } from "./remove.ts";
+import { removeController, type RemoveControllerOptions, type RemoveOptions } from "./remove.ts";
 
 export interface ReplaceOptions extends Pick<RemoveOptions, "node" | "dead" | "purge" | "uninstall"> {
   readonly output: Output;
@@ -54,10 +54,9 @@ async function replaceLive(config: ClusterConfig, pair: Pair, run: Run): Promise
 
 async function replaceDead(config: ClusterConfig, pair: Pair, run: Run): Promise<boolean> {
   const after = { ...config, nodes: pair.after };
-  const part = await readDead(after, pair, run);
+  const { part, nodes, learner } = await readDead(after, pair, run);
   note(run.progress, `${pair.old} is removed first, because its machine is dead; then ${pair.successor} is added`);
-  const present = { ...config, nodes: pair.both.filter(({ name }) => name !== pair.successor) };
-  if (part === "remove" && !(await removeOld(present, pair, run))) return false;
+  if (part === "remove" && !(await removeOld({ ...config, nodes }, pair, { ...run, learner }))) return false;
   return await add(after, run);
 }
 
@@ -74,7 +73,7 @@ async function add(config: ClusterConfig, { progress, signal }: ProgressOptions)
 }
 
 /** Returns false if Ctrl-C stopped the work. */
-async function removeOld(config: ClusterConfig, { old }: Pair, run: Run): Promise<boolean> {
+async function removeOld(config: ClusterConfig, { old }: Pair, run: Run & RemoveControllerOptions): Promise<boolean> {
   const { dead, signal } = run;
   await using parting = await openParting(config, { node: old, dead, signal });
   return await removeController(parting, run, run);
@@ -84,17 +83,24 @@ async function removeOld(config: ClusterConfig, { old }: Pair, run: Run): Promis
  * Reads how far the replacement of a dead controller has come. Before the old member is removed, checks that the
  * successor can join.
  */
-async function readDead(config: ClusterConfig, pair: Pair, run: Run): Promise<"add" | "remove"> {
+async function readDead(
+  config: ClusterConfig,
+  pair: Pair,
+  run: Run,
+): Promise<Present & { readonly part: "add" | "remove" }> {
   const { signal } = run;
   await using opened = await openCluster(config, signal);
   const cluster = await enrolWaitingAgents(opened, run);
   refuseFindings(cluster.members.flatMap(({ error }) => error ?? []));
   const { removedNames } = await readRegister(dirname(config.management.ca));
   const nodes = await readEtcd(cluster.members, signal);
-  const { leaving } = checkRemaining(nodes, { name: pair.old, controllers: controllersOf(cluster) });
+  const controllers = controllersOf(cluster);
+  const { leaving, staying } = checkRemaining(nodes, { name: pair.old, controllers });
   const isKnown = pair.isListed || removedNames.has(pair.old);
   const part = nextPartDead(pair, { oldIsMember: leaving !== undefined, isKnown });
-  if (part === "add") return part;
+  const successor = controllers.find(({ name }) => name === pair.successor);
+  const present = { part, ...presentNodes(pair, successor, staying) };
+  if (part === "add") return present;
   await planRollout(cluster, {
     ...run,
     mayCreateAddress: false,
@@ -103,5 +109,5 @@ async function readDead(config: ClusterConfig, pair: Pair, run: Run): Promise<"a
     joining: "replace",
     leaving: [controllerAt(pair.old, leaving)].flatMap((controller) => controller ?? []),
   });
-  return part;
+  return present;
 }

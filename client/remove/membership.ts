@@ -15,14 +15,22 @@ export interface Remaining {
   readonly voters: number;
 }
 
+interface Leaving {
+  readonly name: string;
+  /** The controllers that stay. */
+  readonly controllers: readonly Controller[];
+  /** A new controller that is not in the cluster yet, but whose learner may already exist. */
+  readonly learner?: Controller | undefined;
+}
+
 /**
  * Checks that the remaining members have a quorum of their own without the controller, and that each of them is a
- * controller. `nodes` are the answers of the controllers that stay.
+ * controller, or the learner. `nodes` are the answers of the controllers that stay.
  * @throws KhwError WOULD_INTERRUPT with the numbers; ETCD_CONFLICT for a member that is not a controller
  */
 export function checkRemaining(
   nodes: readonly NodeEtcd[],
-  { name, controllers }: { readonly name: string; readonly controllers: readonly Controller[] },
+  { name, controllers, learner: joining }: Leaving,
 ): Remaining {
   const answers = nodes.flatMap((node) => memberOf(node) ?? []);
   const withLeader = answers.filter(({ leaderId }) => leaderId !== "");
@@ -38,7 +46,10 @@ export function checkRemaining(
   }
   const { leaving, staying } = split(first.members, name);
   const known = new Set(controllers.map(peerUrl));
-  const foreign = staying.filter(({ peerUrls }) => peerUrls.some((url) => !known.has(url)));
+  const joins = joining === undefined ? undefined : peerUrl(joining);
+  const foreign = staying.filter(({ peerUrls, learner }) =>
+    peerUrls.some((url) => !known.has(url) && !(learner && url === joins)),
+  );
   if (foreign.length > 0) {
     const names = foreign.map(({ name, peerUrls }) => name || peerUrls.join(", ")).join(", ");
     throw new KhwError("ETCD_CONFLICT", `etcd has members that are not among the remaining controllers: ${names}`, {

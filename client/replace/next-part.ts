@@ -1,4 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
+import type { Controller } from "../../proto/desired.ts";
+import { peerUrl } from "../../proto/etcd.ts";
+import type { EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { NodeSpec } from "../config/nodes.ts";
 import type { Pair } from "./pair.ts";
 
 /** The facts that show how far a replacement has come. */
@@ -36,6 +40,27 @@ export function nextPartDead(
 ): "add" | "remove" {
   if (!oldIsMember && !isKnown) throw notAController(names);
   return oldIsMember ? "remove" : "add";
+}
+
+/** The nodes while a dead controller is removed, and a successor that is already a learner. */
+export interface Present {
+  readonly nodes: readonly NodeSpec[];
+  readonly learner: Controller | undefined;
+}
+
+/**
+ * Returns the nodes that the cluster has before a dead controller is removed. An earlier run, without --dead, may have
+ * added the successor to etcd, as a learner or with a vote.
+ */
+export function presentNodes(
+  { both, successor: name }: Pick<Pair, "both" | "successor">,
+  successor: Controller | undefined,
+  members: readonly EtcdPeer[],
+): Present {
+  const url = successor === undefined ? undefined : peerUrl(successor);
+  const member = members.find(({ peerUrls }) => url !== undefined && peerUrls.includes(url));
+  if (member !== undefined && !member.learner) return { nodes: both, learner: undefined };
+  return { nodes: both.filter((node) => node.name !== name), learner: member && successor };
 }
 
 function notAController({ old, successor, after }: Names): KhwError {

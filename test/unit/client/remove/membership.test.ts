@@ -77,6 +77,20 @@ t.test("a foreign member, or a controller that is not listed, is refused by name
   });
 });
 
+t.test("the learner of a new controller is not foreign, but a member with a vote is", async (t) => {
+  const of = { name: "controller-2", controllers: controllers.slice(0, 2), learner: controllers[3] };
+  const nodes = (learner: boolean) => {
+    const members = peers.slice(0, 4).map((peer, index) => ({ ...peer, learner: learner && index === 3 }));
+    return [0, 1].map((index): NodeEtcd => {
+      const { node, status } = answer(index, 4);
+      return { node, status: GetEtcdStatusResponse.fromPartial({ member: { ...status?.member, members } }) };
+    });
+  };
+  t.match(checkRemaining(nodes(true), of), { leaving: { name: "controller-2" }, voters: 2 });
+  t.throws(() => checkRemaining(nodes(false), of), { code: "ETCD_CONFLICT", message: /controller-3/ });
+  t.throws(() => checkRemaining(nodes(true), { ...of, learner: undefined }), { code: "ETCD_CONFLICT" });
+});
+
 t.test("the removed node need not be in the list of nodes, but another node must remain", async (t) => {
   const nodes = parseNodes("nodes", "controller-0,1,2=192.0.2.7");
   t.match(splitNodes({ nodes }, "controller-2"), { leaving: { host: "192.0.2.7" }, rest: { length: 2 } });

@@ -1,7 +1,8 @@
 import t from "tap";
 import { parseNodes } from "../../../../client/config/nodes.ts";
-import { nextPart, nextPartDead } from "../../../../client/replace/next-part.ts";
+import { nextPart, nextPartDead, presentNodes } from "../../../../client/replace/next-part.ts";
 import { pairNodes } from "../../../../client/replace/pair.ts";
+import { EtcdPeer } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 
 const names = (nodes: readonly { readonly name: string }[]) => nodes.map(({ name }) => name.replace("controller-", ""));
 const config = (nodes: string, mode?: "external") => ({
@@ -81,4 +82,18 @@ t.test("a dead controller is removed first, and an unknown one is refused", asyn
   t.equal(nextPartDead(of, { oldIsMember: true, isKnown: true }), "remove");
   t.equal(nextPartDead(of, { oldIsMember: false, isKnown: true }), "add");
   t.throws(() => nextPartDead(of, { oldIsMember: false, isKnown: false }), { code: "ETCD_CONFLICT" });
+});
+
+t.test("while a dead controller is removed, its successor is in the list only if the successor can vote", async (t) => {
+  const of = pair("controller-0,1,2");
+  const successor = { name: "controller-3", internalIp: "10.240.0.13" };
+  const at = (learner: boolean) => EtcdPeer.fromPartial({ peerUrls: ["https://10.240.0.13:2380"], learner });
+  for (const [members, present, learner] of [
+    [[], ["0", "1", "2"], undefined],
+    [[at(true)], ["0", "1", "2"], successor],
+    [[at(false)], ["0", "1", "2", "3"], undefined],
+  ] as const) {
+    const found = presentNodes(of, successor, members);
+    t.strictSame([names(found.nodes), found.learner], [present, learner]);
+  }
 });
