@@ -67,7 +67,7 @@ export function checkRemaining(
 }
 
 /**
- * Returns a controller's member and the other members, without a check of the quorum. Prefers the answers of other
+ * Returns a controller's member and the other members, without checking the quorum. Prefers the answers of other
  * controllers, because a removed member does not know about its removal.
  * @throws KhwError WOULD_INTERRUPT if no member has a leader
  */

@@ -62,7 +62,7 @@ const goingOn: Answers = {
   count: (message, field) => (message.endsWith(".PreflightResponse") && field === "findings" ? 0 : 2),
 };
 
-/** Makes the agent answer with harmless texts: the names of the fields. */
+/** Makes the agent respond with harmless strings: the value of each field is the field's name. */
 const mildAnswers: Answers = {
   ...goingOn,
   text: (message, field) => sound[`${message}.${field}`] ?? field,

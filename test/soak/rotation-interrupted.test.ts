@@ -25,7 +25,7 @@ t.test("key rotation and certificate renewal work on a single-node control plane
 
   await scenario(
     t,
-    "an encryption rotation killed while the new key is distributed completes when rerun",
+    "an encryption rotation that is killed while it distributes the new key completes when it is run again",
     async (t) => {
       const killed = start("encryption", "rotate", ...all);
       await killed.said(/service\/kube-apiserver: its inputs have changed/);

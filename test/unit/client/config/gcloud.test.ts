@@ -86,7 +86,7 @@ t.test(
   },
 );
 
-t.test("a missing configuration is an error that names it, and no other project is used", async (t) => {
+t.test("if a configuration is missing, the error names the configuration, and no other project is used", async (t) => {
   const CLOUDSDK_CONFIG = await gcloudFolder({ lab }, "gone");
   const cases: readonly [env: Environment, message: RegExp][] = [
     [
