@@ -3,6 +3,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
+import { lockHolder, locked } from "./apt-lock.ts";
 import { deadline } from "./deadline.ts";
 import { orAbsent } from "./io.ts";
 import type { Clock } from "./clock.ts";
@@ -257,28 +258,6 @@ function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (te
       late: ({ seen }) => locked(seen, lockMillis),
       clock,
     });
-}
-
-/**
- * Finds the holder of a lock in the output of apt ("held by process 812 (unattended-upgr)") or dpkg ("locked by ... pid
- * 812").
- */
-function lockHolder(lines: readonly string[]): string | undefined {
-  for (const line of lines) {
-    const [, file, pid, name] =
-      /Could not get lock (\S+?)\. It is held by process (\d+) \((.+)\)/.exec(line) ??
-      /dpkg (.*lock) was locked by another process with pid (\d+)/.exec(line) ??
-      [];
-    if (pid !== undefined) return `${name ?? "process"} (pid ${pid}), which holds ${file}`;
-    if (line.includes("Could not get lock")) return line.replace(/^E: /, "");
-  }
-  return undefined;
-}
-
-function locked(holder: string, millis: number): KhwError {
-  return new KhwError("PACKAGE_FAILED", `still waiting for ${holder} after ${millis / 1000} s`, {
-    hint: "wait until it has finished (a new machine often upgrades itself), then run the command again",
-  });
 }
 
 function overdue(command: string, millis: number, last: string): KhwError {
