@@ -6,8 +6,10 @@ import type { Step } from "../../proto/step.ts";
 import type { FileFacts, Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { readConfigFileNames } from "../steps/config-files.ts";
+import { readOptionalCredentials } from "../steps/unused-credentials.ts";
 import {
   auditLogFile,
+  credentialFile,
   etcdReleaseFolder,
   etcdReleasesFolder,
   installedProgram,
@@ -29,12 +31,15 @@ export function absentFiles(id: string, paths: readonly string[], needs: readonl
   };
 }
 
-/** Removes the configuration files that khw has written because khw.yaml named them. */
-export function absentConfigFiles(needs: readonly string[]): Step<Os> {
-  const paths = async (files: Files): Promise<string[]> => (await readConfigFileNames(files)).map(configFile);
+/** Removes the files that only some clusters have, if khw has written them: optional credentials and configuration files. */
+export function absentOptionalFiles(needs: readonly string[]): Step<Os> {
+  const paths = async (files: Files): Promise<string[]> => [
+    ...(await readOptionalCredentials(files)).map(credentialFile),
+    ...(await readConfigFileNames(files)).map(configFile),
+  ];
   return {
-    id: "config-files",
-    title: "the configuration files from khw.yaml are removed",
+    id: "optional-files",
+    title: "the optional credentials and configuration files are removed",
     needs,
     check: async ({ files }) => found(await existing(files, await paths(files))),
     apply: async ({ files }) => {

@@ -1,10 +1,4 @@
-import {
-  aggregationCredentialNames,
-  components,
-  credentialNames,
-  programs,
-  signingCredentialNames,
-} from "../../proto/components.ts";
+import { components, credentialNames, programs } from "../../proto/components.ts";
 import { etcdCredentials, latestEtcdPrograms } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
 import { moveLeader } from "../etcd/move-leader.ts";
@@ -22,10 +16,10 @@ import {
   schedulerConfigFile,
 } from "../paths.ts";
 import {
-  absentConfigFiles,
   absentFiles,
   absentInstalled,
   absentLogs,
+  absentOptionalFiles,
   absentTree,
   emptyFolder,
   noPluginFolders,
@@ -50,9 +44,7 @@ export function resetSteps({ ownsEtcd, purge }: ResetOptions): Step<Os>[] {
   // The clients of the API server stop first, and etcd stops last.
   const services = [...components.toReversed(), ...(ownsEtcd ? (["etcd"] as const) : [])];
   const installed = [...programs, ...(ownsEtcd ? latestEtcdPrograms : [])];
-  const credentials = [...credentialNames, ...signingCredentialNames, ...aggregationCredentialNames].map(
-    credentialFile,
-  );
+  const credentials = credentialNames.map(credentialFile);
   const ends = services.map((service) => `stopped/${service}`);
   return [
     ...services.map((service, index) =>
@@ -62,8 +54,8 @@ export function resetSteps({ ownsEtcd, purge }: ResetOptions): Step<Os>[] {
     absentInstalled(installed, ends),
     absentTree(khwFolder, ["programs"]),
     absentFiles("credentials", [...credentials, schedulerConfigFile], ends),
-    absentConfigFiles(ends),
-    emptyFolder(configFolder, ["credentials", "config-files"]),
+    absentOptionalFiles(ends),
+    emptyFolder(configFolder, ["credentials", "optional-files"]),
     ...(ownsEtcd ? [absentFiles("etcd/credentials", etcdCredentials.map(etcdFile), ends)] : []),
     ...(ownsEtcd ? [etcdDataIsGone(ends), emptyFolder(etcdDataFolder, ["etcd/data"])] : []),
     siteIsGone([nginxLink, nginxSite]),

@@ -31,6 +31,12 @@ export function recordOfCredentials({ credentials }: Pick<DesiredState, "credent
   return names.length === 0 ? [] : [recordNames(record, names)];
 }
 
+/** Returns the credentials that khw has written and not removed yet, and that only some clusters have. */
+export async function readOptionalCredentials(files: Pick<Files, "read">): Promise<CredentialName[]> {
+  const written = await readNames(files, record.path);
+  return [...optional].filter((name) => written.includes(name));
+}
+
 /** Removes the files of the aggregation layer once the API server runs without the layer. */
 export function frontProxyIsGone(desired: DesiredState): Step<Os> {
   return unused(desired, {
@@ -72,8 +78,8 @@ function unused(desired: DesiredState, { id, owner, names, needs }: Unused): Ste
     commands.some((flag) => flag.includes(credentialFile(name))) ||
     desired.files.some(({ content }) => content !== undefined && Buffer.from(content).includes(credentialFile(name)));
   const left = async (files: Files): Promise<CredentialName[]> => {
-    const written = await readNames(files, record.path);
-    return names.filter((name) => written.includes(name) && !isNamed(name));
+    const written = await readOptionalCredentials(files);
+    return written.filter((name) => names.includes(name) && !isNamed(name));
   };
   return {
     id,

@@ -60,6 +60,7 @@ const all = { ownsEtcd: true, purge: true };
 const clusters: readonly (readonly [title: string, states: readonly DesiredState[]])[] = [
   ["khw manages etcd", [labDesiredWithEtcd()]],
   ["a separate CA signs", [labDesiredWithEtcd({ credentials: credentialsOf(true) })]],
+  ["with an aggregation layer", [labDesiredWithEtcd({ credentials: credentialsOf(false, true) })]],
   [
     "after an upgrade",
     [
@@ -191,3 +192,12 @@ t.test(
     t.strictSame(Object.keys(await planAll(resetSteps(all), os)), ["folder/var/lib/etcd"]);
   },
 );
+
+t.test("a reset keeps credentials of an aggregation layer and of a signing CA that khw has not written", async (t) => {
+  const os = await packagedMachine();
+  const own = ["/var/lib/kubernetes/front-proxy-ca.pem", "/var/lib/kubernetes/signing-ca-key.pem"];
+  for (const path of own) os.files.put(path, "own", 0o600);
+  await setUp(t, os, labDesiredWithEtcd());
+  t.strictSame((await applyAll(resetSteps(all), os)).errors, []);
+  for (const path of own) t.equal(os.files.text(path), "own", path);
+});
