@@ -1,7 +1,6 @@
-import { join } from "node:path";
-import { KhwError, toKhwError } from "../../proto/errors.ts";
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
-import { openCluster, type OpenCluster } from "../cluster/open.ts";
+import type { OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
@@ -11,22 +10,14 @@ import { parseKeyedKind } from "../pki/encryption/provider.ts";
 import { findResources } from "../encryption/resources.ts";
 import { rewrite } from "../encryption/rewrite.ts";
 import { rotate } from "../encryption/rotate.ts";
-import { replaceFiles } from "../pki/cluster/folder.ts";
-import { completeFolder } from "../pki/folder.ts";
-import { refuseOtherRotation, rotationFolders } from "../rotations/under-way.ts";
-import { nodeDifferences } from "../rollout/differences.ts";
+import { type RotationOptions, whileRotating } from "../rotations/session.ts";
 import { prepare } from "../rollout/plan.ts";
-import { openProgress, type Output } from "../progress/open.ts";
 import { phase } from "../progress/phase.ts";
 import type { Progress } from "../progress/progress.ts";
-import { roll } from "../rollout/rolling-update.ts";
 
-export interface EncryptionRotateOptions {
-  readonly output: Output;
+export interface EncryptionRotateOptions extends RotationOptions {
   /** The value of --provider. */
   readonly provider?: string | undefined;
-  /** Whether to leave a failed node as it is, for inspection. */
-  readonly noRollback: boolean;
 }
 
 const configFile = "encryption-config.yaml";
@@ -41,31 +32,21 @@ export async function encryptionRotate(
 ): Promise<number> {
   const { signal } = context;
   const kind = provider === undefined ? undefined : parseKeyedKind(provider);
-  const progress = await openProgress(output, context);
-  const { folder } = config.credentials;
-  await completeFolder(folder);
-  await refuseOtherRotation(rotationFolders(config), "encryption-key");
-  await using cluster = await openCluster(config, signal);
-  const note = (text: string): void => progress.emit({ kind: "note", text });
-  const goOn = (): void => {
-    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again to continue" });
-  };
-  await rotate(
-    {
-      read: () => readConfig(folder),
-      replace: async (text) => {
-        goOn();
-        const kept = await replaceFiles(folder, { [configFile]: text }, new Date());
-        note(`${join(folder, configFile)} is written; the previous file is kept in ${kept}`);
+  await whileRotating("encryption-key", { config, context, output, noRollback }, async (session) => {
+    const { cluster, progress, note, differences, roll } = session;
+    await rotate(
+      {
+        read: () => readConfig(config.credentials.folder),
+        replace: (text) => session.replace({ [configFile]: text }),
+        differences,
+        roll,
+        rewrite: (resources) => rewriteThrough(cluster, resources, { progress, signal }),
+        stored: () => askStoredValues(cluster, signal),
+        note,
       },
-      differences: () => nodeDifferences(cluster, signal),
-      roll: async () => void (await roll(cluster, { context, progress, noRollback })),
-      rewrite: (resources) => rewriteThrough(cluster, resources, { progress, signal }),
-      stored: () => askStoredValues(cluster, signal),
-      note,
-    },
-    { kind, now: new Date() },
-  );
+      { kind, now: new Date() },
+    );
+  });
   return 0;
 }
 

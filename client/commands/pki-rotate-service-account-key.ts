@@ -1,21 +1,15 @@
 import { createPublicKey } from "node:crypto";
-import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
 import { parseRelease } from "../../proto/release.ts";
 import { refuse, show } from "../../proto/validate.ts";
-import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
+import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import { whileHeld } from "../lock/mutex.ts";
 import { clusterFiles, issueLeaf } from "../pki/cluster/create.ts";
-import { readPresent, replaceFiles } from "../pki/cluster/folder.ts";
+import { readPresent } from "../pki/cluster/folder.ts";
 import { authorityIn, pairIn } from "../pki/cluster/present.ts";
-import { completeFolder } from "../pki/folder.ts";
-import { openProgress, type Output } from "../progress/open.ts";
-import { nodeDifferences } from "../rollout/differences.ts";
-import { type Prepared, prepare } from "../rollout/plan.ts";
-import { roll } from "../rollout/rolling-update.ts";
-import { refuseOtherRotation, rotationFolders } from "../rotations/under-way.ts";
+import type { Prepared } from "../rollout/plan.ts";
+import { type RotationOptions, type RotationSession, whileRotating } from "../rotations/session.ts";
 import { beginRotation, endRotation, readRotation, recordProgress, type Rotation } from "../service-accounts/folder.ts";
 import { checkTokens, probeTokens, signedAt } from "../service-accounts/probe.ts";
 import { deleteReplaced, reissueTokens } from "../service-accounts/reissue.ts";
@@ -25,13 +19,10 @@ import { findUses, isSignedBy } from "../service-accounts/uses.ts";
 import type { Context } from "../terminal/context.ts";
 import { openPublicApi } from "../verify/verification.ts";
 
-export interface RotateServiceAccountKeyOptions {
-  readonly output: Output;
+export interface RotateServiceAccountKeyOptions extends RotationOptions {
   /** The value of --drop-on: a day in UTC. */
   readonly dropOn: string | undefined;
   readonly reissueTokens: boolean;
-  /** Whether to leave a failed node as it is, for inspection. */
-  readonly noRollback: boolean;
 }
 
 /** From this minor release on, Kubernetes creates no Secrets with tokens by itself. */
@@ -43,33 +34,16 @@ export async function pkiRotateServiceAccountKey(
   context: Context,
   options: RotateServiceAccountKeyOptions,
 ): Promise<number> {
-  const { folder } = config.credentials;
   const dropOn = options.dropOn === undefined ? undefined : parseDay(options.dropOn);
-  return whileHeld(join(folder, "rotation"), async () => {
-    await completeFolder(folder);
-    await refuseOtherRotation(rotationFolders(config), "service-account-key");
-    await using cluster = await openCluster(config, context.signal);
-    const parts = await rotationParts(cluster, context, options);
-    await rotate(parts, { now: new Date(), dropOn, reissueTokens: options.reissueTokens });
-    return 0;
-  });
+  await whileRotating("service-account-key", { config, context, ...options }, (session) =>
+    rotate(rotationParts(session, context.signal), { now: new Date(), dropOn, reissueTokens: options.reissueTokens }),
+  );
+  return 0;
 }
 
-async function rotationParts(
-  cluster: OpenCluster,
-  context: Context,
-  { output, noRollback }: RotateServiceAccountKeyOptions,
-): Promise<RotationParts> {
-  const { config } = cluster;
-  const { folder } = config.credentials;
-  const { signal } = context;
-  const progress = await openProgress(output, context);
-  const note = (text: string): void => progress.emit({ kind: "note", text });
-  const goOn = (): void => {
-    if (signal.aborted) throw new KhwError("CANCELLED", "stopped", { hint: "run the command again to continue" });
-  };
-  const prepared = (): Promise<Prepared> =>
-    prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
+function rotationParts(session: RotationSession, signal: AbortSignal): RotationParts {
+  const { cluster, note, prepared } = session;
+  const { folder } = cluster.config.credentials;
   const findOptions = ({ keys, progress: { signingSince } }: Rotation) => ({
     newKey: createPublicKey(keys.newKey),
     signingSince: new Date(signingSince ?? Date.now()),
@@ -81,14 +55,10 @@ async function rotationParts(
       await beginRotation(folder, await newKeys(cluster, await prepared()));
       note(`the new key is created; the stages of the rotation are kept in ${folder}`);
     },
-    replace: async (files) => {
-      goOn();
-      const kept = await replaceFiles(folder, files, new Date());
-      note(`${Object.keys(files).join(", ")} in ${folder}: written; the previous version is kept in ${kept}`);
-    },
+    replace: session.replace,
     record: (latest) => recordProgress(folder, latest),
-    differences: () => nodeDifferences(cluster, signal),
-    roll: async () => void (await roll(cluster, { context, progress, noRollback })),
+    differences: session.differences,
+    roll: session.roll,
     confirmSigning: async ({ keys, oldKey }) => {
       const { current } = await probeTokens(openPublicApi(await prepared()), oldKey, signal);
       if (await isSignedBy(current, createPublicKey(keys.newKey))) return signedAt(current);
