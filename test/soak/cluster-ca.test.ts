@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import t, { type Test } from "tap";
 
-import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { failsWith, killAfter, openScene, restartAfter, scenario, type Scene } from "../fixtures/faults.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
@@ -29,7 +29,7 @@ t.test("the cluster's CA", async (t) => {
   await scenario(t, "killed while the nodes get both CAs; then the rotation waits", async (t) => {
     await underLoad(t, scene, async () => {
       failsWith(t, await workstation.khw([...rotate, "--reissue"]), "INVALID_ARGUMENT", [/--reissue: not every/]);
-      t.ok(await kill(scene, rotate, restartAfter(/every node now gets both/)));
+      t.ok(await killAfter(scene, rotate, restartAfter(/every node now gets both/)));
       t.match(await workstation.mustKhw(["pki", "show"]), /a rotation is under way \(cluster-ca\)/);
       failsWith(t, await workstation.khw(["encryption", "rotate", ...all]), "BUSY", [/another rotation is under way/]);
       const output = await succeed(t, scene, rotate);
@@ -48,7 +48,7 @@ t.test("the cluster's CA", async (t) => {
   await scenario(t, "killed while the nodes get certificates of the new CA; then the rotation waits", async (t) => {
     await underLoad(t, scene, async () => {
       failsWith(t, await workstation.khw([...rotate, "--drop-old"]), "INVALID_ARGUMENT", [/--drop-old: not every/]);
-      t.ok(await kill(scene, [...rotate, "--reissue"], restartAfter(/the certificates are reissued/)));
+      t.ok(await killAfter(scene, [...rotate, "--reissue"], restartAfter(/the certificates are reissued/)));
       const output = await succeed(t, scene, [...rotate, "--reissue"]);
       t.match(output, /the rotation waits until every certificate of the old CA is replaced/);
       for (const node of testbed.nodes)
@@ -59,7 +59,7 @@ t.test("the cluster's CA", async (t) => {
 
   await scenario(t, "killed while the old CA is dropped; then the old CA is refused everywhere", async (t) => {
     await underLoad(t, scene, async () => {
-      t.ok(await kill(scene, [...rotate, "--drop-old"], restartAfter(/every node now stops trusting the old CA/)));
+      t.ok(await killAfter(scene, [...rotate, "--drop-old"], restartAfter(/every node now stops trusting the old CA/)));
       const output = await succeed(t, scene, [...rotate, "--drop-old"]);
       t.match(output, /a certificate of the old CA is refused by: .*etcd-peer on controller-2/);
       t.match(output, /the old CA is removed from the ConfigMap kube-system\/extension-apiserver-authentication/);
@@ -141,20 +141,6 @@ async function succeed(t: Test, { workstation }: Scene, args: readonly string[])
   for (const line of stdout.split("\n")) t.comment(line);
   t.comment(`it took ${((performance.now() - begun) / 1000).toFixed(0)} s after the interruption`);
   return stdout;
-}
-
-/** Kills the client after it has printed the words. Returns whether the client was still running. */
-async function kill({ start }: Scene, args: readonly string[], words: RegExp): Promise<boolean> {
-  const running = start(...args);
-  await running.said(words);
-  const killed = running.kill();
-  await running.ended;
-  return killed;
-}
-
-/** Matches the restart of the first API server after a message about the stage. */
-function restartAfter(stage: RegExp): RegExp {
-  return new RegExp(`${stage.source}[^]*service/kube-apiserver: its inputs have changed`);
 }
 
 /** Returns the ID of the etcd cluster. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import t from "tap";
 
-import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { failsWith, killAfter, openScene, scenario } from "../fixtures/faults.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
@@ -37,7 +37,7 @@ t.test("the management CA can be rotated without restarting a component or faili
     t,
     "agents still accept calls after the client is killed while both CAs are distributed",
     async (t) => {
-      t.ok(await kill(scene, rotate, /controller-0: trusts both management CAs/));
+      t.ok(await killAfter(scene, rotate, /controller-0: trusts both management CAs/));
       t.match(await workstation.mustKhw(["pki", "show"]), /a rotation is under way \(management\)/);
       t.equal((await workstation.khw(["status", ...all])).code, 0);
     },
@@ -57,7 +57,9 @@ t.test("the management CA can be rotated without restarting a component or faili
     t,
     "a rotation killed while dropping the old CA completes when rerun, and the old CA is refused",
     async (t) => {
-      t.ok(await kill(scene, [...rotate, "--drop-old"], /controller-0: has a certificate of the new management CA/));
+      t.ok(
+        await killAfter(scene, [...rotate, "--drop-old"], /controller-0: has a certificate of the new management CA/),
+      );
       const { code, stdout, stderr } = await workstation.khw([...rotate, "--drop-old"]);
       t.equal(code, 0, stdout + stderr);
       for (const line of stdout.split("\n")) t.comment(line);
@@ -88,12 +90,3 @@ t.test("the management CA can be rotated without restarting a component or faili
   t.comment(tell("a kept connection", report.kept));
   t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
 });
-
-/** Kills the client after it has printed the words. Returns whether the client was still running. */
-async function kill({ start }: Scene, args: readonly string[], words: RegExp): Promise<boolean> {
-  const running = start(...args);
-  await running.said(words);
-  const killed = running.kill();
-  await running.ended;
-  return killed;
-}

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import t from "tap";
 
-import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { failsWith, killAfter, openScene, restartAfter, scenario, type Scene } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
 
@@ -27,7 +27,7 @@ t.test("the service account key can be rotated without failing a request", async
   t.equal(created.code, 0, created.stderr);
   const running = await startLoad(testbed, load);
   await scenario(t, "a rotation killed while the new public key is distributed blocks other rotations", async (t) => {
-    t.ok(await kill(scene, rotateKey, restartAfter(/the new public key is added/)));
+    t.ok(await killAfter(scene, rotateKey, restartAfter(/the new public key is added/)));
     t.equal(await publicKeys(scene), 2);
     const shown = await workstation.mustKhw(["pki", "show"]);
     t.match(shown, /a rotation is under way \(service-account-key\): the API servers get the new public key/);
@@ -39,7 +39,7 @@ t.test("the service account key can be rotated without failing a request", async
     t,
     "old tokens are still accepted after a kill while the new signing key is distributed",
     async (t) => {
-      t.ok(await kill(scene, rotateKey, restartAfter(/every API server accepts tokens of the new key/)));
+      t.ok(await killAfter(scene, rotateKey, restartAfter(/every API server accepts tokens of the new key/)));
       t.equal(await status(scene, oldSecret), 403, "tokens of the old key are accepted");
     },
   );
@@ -75,7 +75,7 @@ t.test("the service account key can be rotated without failing a request", async
     async (t) => {
       const { stdout: today } = await testbed.run(["date", "--utc", "+%F"]);
       const drop = [...rotateKey, "--drop-on", today.trim()];
-      t.ok(await kill(scene, drop, restartAfter(/the old key is dropped from service-account.pem/)));
+      t.ok(await killAfter(scene, drop, restartAfter(/the old key is dropped from service-account.pem/)));
       const { code, stdout, stderr } = await workstation.khw(rotateKey);
       t.equal(code, 0, stdout + stderr);
       for (const line of stdout.split("\n")) t.comment(line);
@@ -108,20 +108,6 @@ const pod = {
   metadata: { name: "holder", namespace: "default" },
   spec: { containers: [{ name: "a", image: "example.com/a" }] },
 };
-
-/** Kills the client after it has printed the words. Returns whether the client was still running. */
-async function kill({ start }: Scene, args: readonly string[], words: RegExp): Promise<boolean> {
-  const running = start(...args);
-  await running.said(words);
-  const killed = running.kill();
-  await running.ended;
-  return killed;
-}
-
-/** Matches the restart of the first API server after a message about the stage. */
-function restartAfter(stage: RegExp): RegExp {
-  return new RegExp(`${stage.source}[^]*service/kube-apiserver: its inputs have changed`);
-}
 
 /** Returns the number of public keys on the workstation. */
 async function publicKeys({ testbed }: Scene): Promise<number> {
