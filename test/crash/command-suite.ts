@@ -10,9 +10,9 @@ import { startTestbed, type Testbed } from "../testbed/index.ts";
 import { diskFolder } from "../testbed/layout.ts";
 import { prepare } from "../testbed/prepare.ts";
 import { agentPackage, installAgents, makeWorkstation, type Workstation } from "../testbed/workstation.ts";
-import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
+import { compareClusters, machinesOf, readTrees, type Trees } from "./cluster-trees.ts";
+import { formatDifferences } from "./compare.ts";
 import { freshDisk, setAside } from "./layers.ts";
-import { machineTree } from "./machine-tree.ts";
 import { chooseRunningPoints } from "./points.ts";
 import { cutShort, type Subject, undisturbed } from "./run.ts";
 import {
@@ -26,7 +26,7 @@ import {
 } from "./scenarios.ts";
 import { agentListens } from "./stage.ts";
 import type { Suite, SuiteOptions } from "./suite.ts";
-import { below, type Digests, readTree, type Tree } from "./tree.ts";
+import type { Digests } from "./tree.ts";
 
 /**
  * Prepares the cluster of a scenario, then runs the command undisturbed.
@@ -60,7 +60,7 @@ export async function openCommandSuite(name: ScenarioName, { quick = false }: Su
         await restore();
         const killed = await cutShort(subject, point);
         const problems = await problemsAfter({ nodes: testbed.nodes, workstation }, scenario);
-        return { ...killed, problems, differences: compare(reference, await readTrees(cluster), scenario) };
+        return { ...killed, problems, differences: compareClusters(reference, await readTrees(cluster), scenario) };
       },
       [Symbol.asyncDispose]: () => testbed.stop(),
     };
@@ -142,37 +142,8 @@ async function settled(cluster: Cluster): Promise<Trees> {
   return readTrees(cluster);
 }
 
-/** Trees by the name of their machine, and the tree of the workstation. */
-type Trees = ReadonlyMap<string, Tree>;
-
-const workstationName = "workstation";
-
-/** Reads the machines and the workstation. The agents stop in the meantime. */
-async function readTrees({ testbed, workstation, digests }: Cluster): Promise<Trees> {
-  const trees = new Map<string, Tree>();
-  for (const node of testbed.nodes) {
-    trees.set(node.name, await machineTree(node, digests));
-    await node.must(["systemctl", "start", "khw-agent.service"]);
-    await agentListens(node);
-  }
-  const credentials = below("credentials", await readTree(testbed.credentials, digests));
-  return trees.set(workstationName, new Map([...(await readTree(workstation.folder, digests)), ...credentials]));
-}
-
-function machinesOf(trees: Trees): Trees {
-  return new Map([...trees].filter(([name]) => name !== workstationName));
-}
-
 /** @throws when the trees differ */
 function agree(wanted: Trees, found: Trees, scenario: Scenario): void {
-  const disagreement = compare(wanted, found, scenario);
+  const disagreement = compareClusters(wanted, found, scenario);
   if (disagreement.length > 0) throw new Error(`two undisturbed states differ:\n${formatDifferences(disagreement)}`);
-}
-
-function compare(wanted: Trees, found: Trees, scenario: Scenario): Difference[] {
-  return [...wanted].flatMap(([name, tree]) => {
-    const exceptions = name === workstationName ? scenario.workstationExceptions : scenario.exceptions;
-    const differences = compareTrees(tree, found.get(name) ?? new Map(), exceptions);
-    return differences.map(({ path, ...rest }) => ({ path: join(name, path), ...rest }));
-  });
 }

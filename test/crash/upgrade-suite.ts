@@ -2,7 +2,6 @@
  * The crash suite for upgrades: a cluster is repeatedly upgraded to the next patch release and rolled back, and a
  * program or a machine is killed in the middle. Each result is compared with the same cluster after undisturbed runs.
  */
-import { join } from "node:path";
 
 import { etcdctl } from "../fixtures/etcd.ts";
 import { given } from "../fixtures/given.ts";
@@ -10,16 +9,16 @@ import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
 import { succeeded } from "../testbed/command.ts";
 import { startTestbed, type Testbed, type TestbedNode } from "../testbed/index.ts";
 import { agentPackage, installAgents, makeWorkstation, type Workstation } from "../testbed/workstation.ts";
-import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
+import { compareClusters, readTrees, type Trees } from "./cluster-trees.ts";
+import { formatDifferences } from "./compare.ts";
 import { upgradeExceptions, workstationExceptions } from "./exceptions.ts";
-import { machineTree } from "./machine-tree.ts";
 import { chooseRunningPoints, type UpgradeStart } from "./points.ts";
 import { findProblems } from "./properties.ts";
 import { cutShort, type Subject, undisturbed } from "./run.ts";
-import { agentListens } from "./stage.ts";
 import type { Suite } from "./suite.ts";
-import { below, type Digests, readTree, type Tree } from "./tree.ts";
+import type { Digests } from "./tree.ts";
 
+const allowed = { exceptions: upgradeExceptions, workstationExceptions };
 const releases: Readonly<Record<UpgradeStart, string>> = { old: "v1.21.0", new: "v1.21.1" };
 const otherEnd: Readonly<Record<UpgradeStart, UpgradeStart>> = { old: "new", new: "old" };
 const ways: Readonly<Record<UpgradeStart, readonly string[]>> = { old: ["--to", releases.new], new: ["--back"] };
@@ -42,14 +41,14 @@ export async function openUpgradeSuite({ nodes, starts, quick = false }: Upgrade
     const cluster = await bootstrapped(testbed);
     const run = (start: UpgradeStart) => undisturbed(subjectOf(cluster, start));
     const old = await run("old");
-    const reference = { old: new Map<string, Tree>(), new: await settled(cluster, "new") };
+    const reference: Record<UpgradeStart, Trees> = { old: new Map(), new: await settled(cluster, "new") };
     const events = { old, new: await run("new") };
     reference.old = await settled(cluster, "old");
     if (!quick) {
       for (const start of ["old", "new"] as const) {
         await run(start);
         const end = otherEnd[start];
-        const disagreement = compare(reference[end], await settled(cluster, end));
+        const disagreement = compareClusters(reference[end], await settled(cluster, end), allowed);
         if (disagreement.length > 0)
           throw new Error(`two undisturbed runs differ:\n${formatDifferences(disagreement)}`);
       }
@@ -64,7 +63,7 @@ export async function openUpgradeSuite({ nodes, starts, quick = false }: Upgrade
         const killed = await cutShort(subjectOf(cluster, start), point);
         now = otherEnd[start];
         const problems = await findProblems(checkedOf(cluster, now));
-        return { ...killed, problems, differences: compare(reference[now], await readTrees(cluster)) };
+        return { ...killed, problems, differences: compareClusters(reference[now], await readTrees(cluster), allowed) };
       },
       [Symbol.asyncDispose]: () => testbed.stop(),
     };
@@ -116,32 +115,8 @@ function checkedOf({ testbed, workstation }: Cluster, at: UpgradeStart) {
   return { nodes: testbed.nodes, workstation, plan: ["plan", ...nodesOf(testbed), ...version] };
 }
 
-async function settled(cluster: Cluster, at: UpgradeStart): Promise<Map<string, Tree>> {
+async function settled(cluster: Cluster, at: UpgradeStart): Promise<Trees> {
   const problems = await findProblems(checkedOf(cluster, at));
   if (problems.length > 0) throw new Error(`after an undisturbed run: ${problems.join("; ")}`);
   return readTrees(cluster);
-}
-
-const workstationName = "workstation";
-
-/** Returns the trees of the machines and the workstation, keyed by name. Stops the agents while it reads the trees. */
-async function readTrees({ testbed, workstation, digests }: Cluster): Promise<Map<string, Tree>> {
-  const trees = new Map<string, Tree>();
-  for (const node of testbed.nodes) {
-    trees.set(node.name, await machineTree(node, digests));
-    await node.must(["systemctl", "start", "khw-agent.service"]);
-    await agentListens(node);
-  }
-  const credentials = below("credentials", await readTree(testbed.credentials, digests));
-  trees.set(workstationName, new Map([...(await readTree(workstation.folder, digests)), ...credentials]));
-  return trees;
-}
-
-function compare(wanted: ReadonlyMap<string, Tree>, found: ReadonlyMap<string, Tree>): Difference[] {
-  return [...wanted].flatMap(([name, tree]) => {
-    const exceptions = name === workstationName ? workstationExceptions : upgradeExceptions;
-    return compareTrees(tree, found.get(name) ?? new Map(), exceptions).map(({ path, ...rest }) => {
-      return { path: join(name, path), ...rest };
-    });
-  });
 }
