@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 
 import { compareTrees, type Exception, formatDifferences } from "../crash/compare.ts";
+import { agentListens } from "../crash/stage.ts";
 import { type Digests, readTree, type Tree } from "../crash/tree.ts";
 import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
@@ -107,8 +108,10 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
         await running.said(/is being reset/);
         await new Promise((resolve) => setTimeout(resolve, delay));
         running.kill();
-        for (const node of testbed.nodes) await node.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+        const killed = await Promise.all(testbed.nodes.map(killAgent));
         await running.ended;
+        // The command refuses to start while an agent is still starting.
+        for (const [index, node] of testbed.nodes.entries()) await agentListens(node, killed[index]);
         const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...all];
         const { code, stdout, stderr } = await workstation.khw(args);
         t.equal(code, 0, `${delay} ms: ${stdout}${stderr}`);
@@ -143,6 +146,13 @@ async function listings({ testbed }: Scene): Promise<ReadonlyMap<string, Tree>> 
   const trees = new Map<string, Tree>();
   for (const node of testbed.nodes) trees.set(node.name, await listing(node));
   return trees;
+}
+
+/** Kills the agent, and returns the id of its process. */
+async function killAgent(node: TestbedNode): Promise<string> {
+  const pid = (await node.must(["systemctl", "show", "-P", "MainPID", "khw-agent.service"])).trim();
+  await node.run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+  return pid;
 }
 
 /** Reads everything on the machine's disk. The agent keeps running. */
