@@ -97,7 +97,10 @@ async function restarted(node: AgentNode, cluster: OpenCluster): Promise<void> {
   });
 }
 
-/** Removes the agent's package. Afterwards, no agent answers any more. */
+/**
+ * Removes the agent's package, and waits until the agent does not answer any more. Only the node's journal shows how apt
+ * ends, because apt stops the agent before it removes the files.
+ */
 async function uninstalled(
   node: AgentNode,
   { cluster, purge }: { readonly cluster: OpenCluster; readonly purge: boolean },

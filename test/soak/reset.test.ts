@@ -8,6 +8,7 @@ import { compareTrees, type Exception, formatDifferences } from "../crash/compar
 import { agentListens } from "../crash/stage.ts";
 import { type Digests, readTree, type Tree } from "../crash/tree.ts";
 import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 /** The parts of a machine that a reset with --purge may leave different, and why. */
@@ -128,7 +129,10 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(args);
     t.equal(code, 0, stdout + stderr);
     for (const node of testbed.nodes) {
-      t.match((await node.run(["dpkg-query", "--show", "khw-agent"])).stderr, /no packages found/);
+      // apt is still removing the package when the agent has stopped and the command ends.
+      await given(`${node.name}'s package is removed`, async () =>
+        /no packages found/.test((await node.run(["dpkg-query", "--show", "khw-agent"])).stderr) ? true : undefined,
+      );
       const left = await node.run([
         "ls",
         "-d",
