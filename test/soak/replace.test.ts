@@ -10,7 +10,7 @@ const rate = 5;
 const numbers = Array.from({ length: 40 }, (_, number) => number);
 
 t.test("three of four machines are controllers", async (t) => {
-  await using scene = await openScene(4, "", { withEtcd: false });
+  await using scene = await openScene(4, "", { withEtcd: false, zones: { "controller-2": "us-west1-a" } });
   const { workstation, node } = scene;
   const first = await workstation.khw(["bootstrap", "--nodes", "controller-0,1,2"]);
   t.equal(first.code, 0, first.stdout + first.stderr);
@@ -40,22 +40,26 @@ t.test("three of four machines are controllers", async (t) => {
     t.strictSame(await readSecrets(workstation), numbers);
   });
 
-  await scenario(t, "a dead controller is replaced, and the client is killed on the way", async (t) => {
-    const nodes = ["--nodes", "controller-0,1,3"];
-    await node(1).powerOff();
-    await takenOut(scene, "controller-1");
-    const live = await workstation.khw(["replace", "controller-1", "--with", "controller-2", ...nodes]);
-    t.not(live.code, 0);
-    t.match(live.stdout + live.stderr, /add --dead/);
-    const args = ["replace", "controller-1", "--with", "controller-2", "--dead", ...nodes];
-    await underLoad(t, { scene, rate }, () => interruptedOnce(scene, args));
-    t.strictSame(await members(scene), ["controller-0", "controller-2", "controller-3"]);
-    t.strictSame(await pool(scene), ["controller-0", "controller-2", "controller-3"]);
-    t.equal(await clusterId(scene), cluster);
-    const plan = await workstation.khw(["plan", "--nodes", "controller-0,3,2"]);
-    t.equal(plan.code, 0, plan.stdout + plan.stderr);
-    t.strictSame(await readSecrets(workstation), numbers);
-  });
+  await scenario(
+    t,
+    "a dead controller is replaced by a machine in another zone, and the client is killed on the way",
+    async (t) => {
+      const nodes = ["--nodes", "controller-0,1,3"];
+      await node(1).powerOff();
+      await takenOut(scene, "controller-1");
+      const live = await workstation.khw(["replace", "controller-1", "--with", "controller-2", ...nodes]);
+      t.not(live.code, 0);
+      t.match(live.stdout + live.stderr, /add --dead/);
+      const args = ["replace", "controller-1", "--with", "controller-2", "--dead", ...nodes];
+      await underLoad(t, { scene, rate }, () => interruptedOnce(scene, args));
+      t.strictSame(await members(scene), ["controller-0", "controller-2", "controller-3"]);
+      t.strictSame(await pool(scene), ["controller-0", "controller-2", "controller-3"]);
+      t.equal(await clusterId(scene), cluster);
+      const plan = await workstation.khw(["plan", "--nodes", "controller-0,3,2"]);
+      t.equal(plan.code, 0, plan.stdout + plan.stderr);
+      t.strictSame(await readSecrets(workstation), numbers);
+    },
+  );
 });
 
 /** Kills the client while a present controller is updated, and runs the same command again. */

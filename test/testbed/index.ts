@@ -36,6 +36,8 @@ export interface TestbedOptions {
   readonly keep?: boolean;
   /** The testbed's id: at most 20 lower-case letters, digits and dashes. By default, an id is generated. */
   readonly name?: string;
+  /** The zones of controllers that are not in the default zone, by name. */
+  readonly zones?: Readonly<Record<string, string>>;
   /**
    * Whether an etcd cluster is running on the controllers, as after lab 07; true by default. Otherwise the controllers
    * have no etcd at all.
@@ -67,7 +69,7 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
   if (!/^[a-z0-9][a-z0-9-]{0,19}$/.test(id)) throw new Error(`not a testbed name: ${JSON.stringify(id)}`);
   const [prepared] = await Promise.all([prepare(suite, workerCount), sweep()]);
 
-  const controllers = places(count);
+  const controllers = places(count, options.zones);
   const workers = workerPlaces(workerCount);
   const all = [...controllers, ...workers];
   const { base, kubernetes, etcd, workerLayer = "" } = prepared;

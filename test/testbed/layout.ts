@@ -25,20 +25,27 @@ export interface Place {
   readonly address: string;
   /** The external address. Packets to this address reach the machine, as on Compute Engine. */
   readonly externalAddress: string;
+  /** The zone, if the machine is not in the project's default zone. */
+  readonly zone?: string;
   /** The addresses of the pods on a worker. Controllers have no pods. */
   readonly podCidr?: string;
 }
 
 /**
  * Returns the names and addresses of the first `count` controllers. As in the labs, controller-N has the address
- * 10.240.0.1N.
+ * 10.240.0.1N. `zones` contains the zones of machines that are not in the default zone.
  */
-export function places(count: number): readonly Place[] {
-  return Array.from({ length: count }, (_, index) => ({
-    name: `controller-${index}`,
-    address: `${subnet.prefix}.${10 + index}`,
-    externalAddress: `203.0.113.${20 + index}`,
-  }));
+export function places(count: number, zones: Readonly<Record<string, string>> = {}): readonly Place[] {
+  return Array.from({ length: count }, (_, index) => {
+    const name = `controller-${index}`;
+    const zone = zones[name];
+    return {
+      name,
+      address: `${subnet.prefix}.${10 + index}`,
+      externalAddress: `203.0.113.${20 + index}`,
+      ...(zone !== undefined && { zone }),
+    };
+  });
 }
 
 /**

@@ -78,7 +78,7 @@ export async function startServers(id: string, options: ServersOptions): Promise
   const { nodes, prepared, tlsMirror, probeScale } = options;
   const program = (path: string): string => join(import.meta.dirname, path);
   const instances = nodes
-    .map(({ name, address, externalAddress }) => `${name}=${address}/${externalAddress}`)
+    .map(({ name, address, externalAddress, zone = project.zone }) => `${name}=${address}/${externalAddress}/${zone}`)
     .join(",");
   const versions = (await readdir(prepared.kubernetes)).filter((name) => name.startsWith("v"));
   const releases = ["release", "kubernetes-release/release"].flatMap((mirror) =>

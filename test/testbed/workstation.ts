@@ -137,7 +137,9 @@ async function etcdSettings({ withEtcd, etcd, etcdMirrorUrl }: Testbed): Promise
 `;
 }
 
-function khwYaml({ mirrorUrl, computeUrl, credentials }: Testbed, etcd: string): string {
+function khwYaml({ mirrorUrl, computeUrl, credentials, nodes }: Testbed, etcd: string): string {
+  // khw searches the whole region if no zone is set.
+  const isOneZone = nodes.every(({ zone }) => zone === undefined);
   return `# This testbed stands in for Compute Engine and for the release mirror.
 kubernetes:
   # What Debian's source package is, and so what the testbed's mirror can truly serve.
@@ -148,8 +150,7 @@ ${etcd}credentials:
 gce:
   project: khw-testbed
   region: us-west1
-  zone: us-west1-c
-  endpoint: ${computeUrl}
+${isOneZone ? "  zone: us-west1-c\n" : ""}  endpoint: ${computeUrl}
   auth: none
   nodeAddresses: internal
 `;

@@ -16,6 +16,8 @@ export interface InstanceOptions {
   readonly name: string;
   readonly internal: string;
   readonly external: string;
+  /** By default, the instance is in the zone of the project. */
+  readonly zone?: string;
 }
 
 const tutorial = "kubernetes-the-hard-way";
@@ -25,12 +27,15 @@ export function initialResources(options: InitialOptions): Readonly<Record<strin
   const { project, region, zone, instances, withAddress } = options;
   const root = `projects/${project}`;
   const regionPath = `${root}/regions/${region}`;
-  const zonePath = `${root}/zones/${zone}`;
+  const zonePathOf = (instance?: InstanceOptions): string => `${root}/zones/${instance?.zone ?? zone}`;
+  const zonePaths = [...new Set([zonePathOf(), ...instances.map(zonePathOf)])];
   const network = `${root}/global/networks/${tutorial}`;
   const subnetwork = `${regionPath}/subnetworks/kubernetes`;
   return {
-    [regionPath]: { status: "UP", description: region, zones: [linkTo(zonePath)], quotas: [] },
-    [zonePath]: { status: "UP", description: zone, region: linkTo(regionPath) },
+    [regionPath]: { status: "UP", description: region, zones: zonePaths.map(linkTo), quotas: [] },
+    ...Object.fromEntries(
+      zonePaths.map((path) => [path, { status: "UP", description: nameOf(path), region: linkTo(regionPath) }]),
+    ),
     [network]: {
       autoCreateSubnetworks: false,
       routingConfig: { routingMode: "REGIONAL" },
@@ -40,8 +45,8 @@ export function initialResources(options: InitialOptions): Readonly<Record<strin
     ...(withAddress && { [`${regionPath}/addresses/${tutorial}`]: {} }),
     ...Object.fromEntries(
       instances.map((instance) => [
-        `${zonePath}/instances/${instance.name}`,
-        instanceFields(instance, { network, subnetwork, zonePath }),
+        `${zonePathOf(instance)}/instances/${instance.name}`,
+        instanceFields(instance, { network, subnetwork, zonePath: zonePathOf(instance) }),
       ]),
     ),
   };

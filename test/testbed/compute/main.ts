@@ -9,7 +9,7 @@ import { createApiServer } from "./http.ts";
 import type { InstanceOptions } from "./initial.ts";
 
 const usage = `usage: node main.ts --listen HOST:PORT --control SOCKET --project P --region R --zone Z --address IP
-                    [--instances NAME=INTERNAL[/EXTERNAL],...] [--no-address] [--probe-scale N]`;
+                    [--instances NAME=INTERNAL[/EXTERNAL[/ZONE]],...] [--no-address] [--probe-scale N]`;
 
 /** Runs the emulator as a process. Prints `ready` when the emulator is serving. Exits on SIGTERM or SIGINT. */
 async function main(): Promise<void> {
@@ -52,9 +52,10 @@ async function main(): Promise<void> {
 }
 
 function parseInstance(text: string): InstanceOptions {
-  const [, name, internal, external = internal] = /^([a-z][-a-z0-9]*)=([\d.]+)(?:\/([\d.]+))?$/.exec(text) ?? [];
-  if (!name || !internal || !external) throw new Error(`--instances: ${text} is not NAME=INTERNAL[/EXTERNAL]`);
-  return { name, internal, external };
+  const [, name, internal, external = internal, zone] =
+    /^([a-z][-a-z0-9]*)=([\d.]+)(?:\/([\d.]+)(?:\/([a-z][-a-z0-9]*))?)?$/.exec(text) ?? [];
+  if (!name || !internal || !external) throw new Error(`--instances: ${text} is not NAME=INTERNAL[/EXTERNAL[/ZONE]]`);
+  return { name, internal, external, ...(zone !== undefined && { zone }) };
 }
 
 async function close(server: Server): Promise<void> {

@@ -1,16 +1,16 @@
 /** Creates instance identity tokens in the format of Google's metadata server, signed with the testbed's own key. */
 import { createSign, generateKeyPairSync } from "node:crypto";
 
-/** The project and zone of the instances. */
+/** The project of the instances. */
 export interface TokenPlatform {
   readonly project: string;
   readonly projectNumber: string;
-  readonly zone: string;
 }
 
 export interface TokenInstance {
   readonly name: string;
   readonly id: string;
+  readonly zone: string;
 }
 
 export interface TokenSigner {
@@ -27,7 +27,7 @@ const hourSeconds = 3600;
  * Creates a signer for tokens. Their claims are documented at
  * https://cloud.google.com/compute/docs/instances/verifying-instance-identity#payload
  */
-export function createTokenSigner({ project, projectNumber, zone }: TokenPlatform): TokenSigner {
+export function createTokenSigner({ project, projectNumber }: TokenPlatform): TokenSigner {
   const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
   return {
     sign: (audience, instance) => {
@@ -46,7 +46,7 @@ export function createTokenSigner({ project, projectNumber, zone }: TokenPlatfor
             compute_engine: {
               project_id: project,
               project_number: Number(projectNumber),
-              zone,
+              zone: instance.zone,
               instance_id: instance.id,
               instance_name: instance.name,
               instance_creation_timestamp: now - hourSeconds,

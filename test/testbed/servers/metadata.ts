@@ -5,7 +5,7 @@
  * server signs identity tokens with its own key and serves the public key at /oauth2/v3/certs.
  *
  * usage: node metadata.ts --listen ADDRESS:PORT --control SOCKET --project ID/NUMBER --zone REGION/ZONE --compute SOCKET
- *          --instances NAME=INTERNAL/EXTERNAL,...
+ *          --instances NAME=INTERNAL/EXTERNAL[/ZONE],...
  * Behaviour: https://cloud.google.com/compute/docs/metadata/querying-metadata
  */
 import type { IncomingMessage } from "node:http";
@@ -30,6 +30,7 @@ interface Instance {
   readonly name: string;
   readonly internal: string;
   readonly external: string;
+  readonly zone: string;
 }
 
 const root = "/computeMetadata/v1/";
@@ -50,8 +51,8 @@ async function main(): Promise<void> {
   const [region = "", zone = ""] = values.zone.split("/");
   const platform = { project, projectNumber, region, zone };
   const instances = values.instances.split(",").map((text): Instance => {
-    const [name = "", internal = "", external = ""] = text.split(/[=/]/);
-    return { name, internal, external };
+    const [name = "", internal = "", external = "", own = zone] = text.split(/[=/]/);
+    return { name, internal, external, zone: own };
   });
   const cloud = openCloud(values.compute, platform);
   const signer = createTokenSigner(platform);
@@ -64,10 +65,10 @@ async function main(): Promise<void> {
       const refused = refusedAtOnce(request);
       if (refused !== undefined || instance === undefined) return refused ?? answer(request, metadataOf(platform));
       if (isFor(request, "instance/service-accounts/default/identity")) {
-        return tokenAnswer(request, { ...instance, id: (await cloud.instance(instance.name)).id }, signer);
+        return tokenAnswer(request, { ...instance, id: (await cloud.instance(instance)).id }, signer);
       }
       if (isFor(request, "instance/attributes")) {
-        const attributes = await cloud.attributes(instance.name, waitOf(request));
+        const attributes = await cloud.attributes(instance, waitOf(request));
         const found = answer(request, metadataOf(platform, instance, attributes.values));
         return { ...found, headers: { ...found.headers, ETag: attributes.etag } };
       }
@@ -98,7 +99,7 @@ function metadataOf(
         },
       }),
       "service-accounts": { default: account, [account.email]: account },
-      zone: `projects/${projectNumber}/zones/${zone}`,
+      zone: `projects/${projectNumber}/zones/${instance?.zone ?? zone}`,
     },
     project: {
       attributes: { "google-compute-default-region": region, "google-compute-default-zone": zone },
