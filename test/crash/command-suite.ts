@@ -14,7 +14,8 @@ import { compareClusters, machinesOf, readTrees, type Trees } from "./cluster-tr
 import { formatDifferences } from "./compare.ts";
 import { freshDisk, setAside } from "./layers.ts";
 import { chooseRunningPoints } from "./points.ts";
-import { cutShort, type Subject, undisturbed } from "./run.ts";
+import { cutShort, undisturbed } from "./run.ts";
+import type { Subject } from "./running.ts";
 import {
   clusterIsHealthy,
   etcdIsHealthy,
@@ -85,7 +86,7 @@ function subjectOf({ testbed, workstation, scenario }: Cluster): Subject {
   return {
     testbed,
     workstation,
-    command: [...scenario.command, "--output", "json"],
+    commands: scenario.commands.map((command) => [...command, "--output", "json"]),
     // The first controller stays a member, except if the command removes the whole cluster.
     ready: async (node) => {
       if (scenario.undoes !== true && node === testbed.nodes[first ?? 0]) await etcdIsHealthy([node]);

@@ -3,7 +3,7 @@ import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
 import type { Point } from "./points.ts";
-import type { Ended } from "./run.ts";
+import type { Ended } from "./running.ts";
 import { isErrno } from "../../proto/errno.ts";
 
 /**

@@ -15,15 +15,15 @@ export interface Prepared {
   readonly workstation: Workstation;
 }
 
-/** A command, the cluster that it starts with, and the comparison of its results. */
+/** Commands, the cluster that they start with, and the comparison of their results. */
 export interface Scenario {
   /** The number of machines. An agent with an identity runs on each. */
   readonly machines: number;
-  /** The controllers that are bootstrapped before the command. */
+  /** The controllers that are bootstrapped before the commands. */
   readonly before: readonly number[];
-  /** The arguments of khw-client. */
-  readonly command: readonly string[];
-  /** The controllers that are part of the cluster after the command. */
+  /** The arguments of khw-client, for each command. A point interrupts one of the commands. */
+  readonly commands: readonly (readonly string[])[];
+  /** The controllers that are part of the cluster after the commands. */
   readonly after: readonly number[];
   /** Whether the machines must be the same as before their bootstrap. */
   readonly undoes?: boolean;
@@ -38,7 +38,7 @@ export const scenarios = {
   add: {
     machines: 2,
     before: [0],
-    command: ["bootstrap", ...listOf([0, 1])],
+    commands: [["bootstrap", ...listOf([0, 1])]],
     after: [0, 1],
     exceptions: [...upgradeExceptions, ...newKeys],
     workstationExceptions: newKeys,
@@ -46,15 +46,23 @@ export const scenarios = {
   remove: {
     machines: 2,
     before: [0, 1],
-    command: ["remove", "controller-1", "--purge", ...listOf([0, 1])],
+    commands: [["remove", "controller-1", "--purge", ...listOf([0, 1])]],
     after: [0],
     exceptions: [...upgradeExceptions, ...resetExceptions],
     workstationExceptions: [],
   },
+  replace: {
+    machines: 3,
+    before: [0, 1],
+    commands: [["replace", "controller-1", "--with", "controller-2", "--purge", ...listOf([0, 1])]],
+    after: [0, 2],
+    exceptions: [...upgradeExceptions, ...newKeys, ...resetExceptions],
+    workstationExceptions: newKeys,
+  },
   reset: {
     machines: 1,
     before: [0],
-    command: ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...listOf([0])],
+    commands: [["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...listOf([0])]],
     after: [],
     undoes: true,
     exceptions: resetExceptions,
@@ -63,7 +71,7 @@ export const scenarios = {
   "encryption-key": {
     machines: 1,
     before: [0],
-    command: ["encryption", "rotate", ...listOf([0])],
+    commands: [["encryption", "rotate", ...listOf([0])]],
     after: [0],
     exceptions: [...upgradeExceptions, ...newKeys],
     workstationExceptions: newKeys,
@@ -71,7 +79,15 @@ export const scenarios = {
   "service-account-key": {
     machines: 1,
     before: [0],
-    command: ["pki", "rotate-service-account-key", "--drop-on", today(), ...listOf([0])],
+    commands: [["pki", "rotate-service-account-key", "--drop-on", today(), ...listOf([0])]],
+    after: [0],
+    exceptions: [...upgradeExceptions, ...newKeys],
+    workstationExceptions: newKeys,
+  },
+  "cluster-ca": {
+    machines: 1,
+    before: [0],
+    commands: [[], ["--reissue"], ["--drop-old"]].map((stage) => ["pki", "rotate-ca", ...stage, ...listOf([0])]),
     after: [0],
     exceptions: [...upgradeExceptions, ...newKeys],
     workstationExceptions: newKeys,
@@ -79,7 +95,7 @@ export const scenarios = {
   management: {
     machines: 1,
     before: [0],
-    command: ["pki", "rotate-management", "--drop-old", ...listOf([0])],
+    commands: [["pki", "rotate-management", "--drop-old", ...listOf([0])]],
     after: [0],
     exceptions: [...upgradeExceptions, ...newManagementKeys],
     workstationExceptions: newManagementKeys,

@@ -4,7 +4,8 @@ import { fromTheWorkOn, type TimedEvent } from "./events.ts";
 import { exceptions, workstationExceptions } from "./exceptions.ts";
 import { type BootstrapStart, choosePoints, type Point } from "./points.ts";
 import { findProblems } from "./properties.ts";
-import { cutShort, type Killed, type Subject, undisturbed } from "./run.ts";
+import { cutShort, type Killed, undisturbed } from "./run.ts";
+import type { Subject } from "./running.ts";
 import { type Certificates, openStage, type Stage } from "./stage.ts";
 import type { Tree } from "./tree.ts";
 
@@ -93,7 +94,7 @@ async function referenceFor(stage: Stage): Promise<Trees> {
 const all = ["--nodes", "controller-0"];
 
 function subjectOf({ testbed, workstation }: Stage): Subject {
-  return { testbed, workstation, command: ["bootstrap", ...all, "--output", "json"] };
+  return { testbed, workstation, commands: [["bootstrap", ...all, "--output", "json"]] };
 }
 
 function checkedOf({ node, workstation }: Stage) {

@@ -14,7 +14,8 @@ import { formatDifferences } from "./compare.ts";
 import { upgradeExceptions, workstationExceptions } from "./exceptions.ts";
 import { chooseRunningPoints, type UpgradeStart } from "./points.ts";
 import { findProblems } from "./properties.ts";
-import { cutShort, type Subject, undisturbed } from "./run.ts";
+import { cutShort, undisturbed } from "./run.ts";
+import type { Subject } from "./running.ts";
 import type { Suite } from "./suite.ts";
 import type { Digests } from "./tree.ts";
 
@@ -100,7 +101,7 @@ function nodesOf({ nodes }: Testbed): readonly string[] {
 
 function subjectOf({ testbed, workstation }: Cluster, start: UpgradeStart): Subject {
   const command = ["upgrade", ...nodesOf(testbed), ...ways[start], "--yes", "--mirror", folderMirror, "-o", "json"];
-  return { testbed, workstation, command, ready: etcdIsHealthy };
+  return { testbed, workstation, commands: [command], ready: etcdIsHealthy };
 }
 
 /** An upgrade begins only in a healthy cluster. The upgrade does not touch etcd, so etcd always starts. */
