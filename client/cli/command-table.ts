@@ -16,6 +16,7 @@ export const families: Readonly<Record<string, string>> = {
   encryption: "show and replace the key that encrypts Secrets in etcd",
   pki: "manage the cluster's certificates, and the identities of agents and their callers",
   token: "create tokens with which workers join",
+  worker: "approve the serving certificates of workers",
   config: "print the keys and defaults of khw.yaml",
   etcd: "show, snapshot, restore and defragment etcd",
 };

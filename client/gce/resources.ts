@@ -72,6 +72,8 @@ export interface InstanceMetadata {
 }
 
 export interface NetworkInterface {
+  /** A link to the VPC network. */
+  readonly network: string;
   readonly networkIP: string;
   readonly accessConfigs: readonly { readonly natIP: string }[];
 }
@@ -114,6 +116,7 @@ export const readers: { readonly [K in Kind]: (fields: Fields) => Resources[K] }
     zone: textField(f, "zone"),
     status: textField(f, "status"),
     networkInterfaces: objects(f, "networkInterfaces").map((nic) => ({
+      network: textField(nic, "network"),
       networkIP: textField(nic, "networkIP"),
       accessConfigs: objects(nic, "accessConfigs").map((access) => ({ natIP: textField(access, "natIP") })),
     })),

@@ -278,7 +278,9 @@ t.test("instances are found by name in the region, and all problems are reported
       zone: `${host}projects/lab/zones/${inZone}`,
       status,
       metadata: { fingerprint: "", items: [] },
-      networkInterfaces: [{ networkIP: "10.240.0.10", accessConfigs: [{ natIP: "" }, { natIP: "198.51.100.7" }] }],
+      networkInterfaces: [
+        { network: "", networkIP: "10.240.0.10", accessConfigs: [{ natIP: "" }, { natIP: "198.51.100.7" }] },
+      ],
     });
   add("controller-0", "us-west1-b");
   add("controller-0", "europe-west1-b");

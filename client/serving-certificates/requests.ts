@@ -1,0 +1,65 @@
+import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { oneLine } from "../../proto/sanitize.ts";
+import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
+import { listObjects } from "../service-accounts/lists.ts";
+
+/** The signer of kubelets' serving certificates. Requests for any other signer are left alone. */
+export const servingSigner = "kubernetes.io/kubelet-serving";
+
+export const requestsPath = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+
+/** The API server's record of a request (CertificateSigningRequest). The requestor chooses only `pem` and `usages`. */
+export interface ServingRequest {
+  readonly name: string;
+  readonly uid: string;
+  /** When the API server received the request; NaN if unknown. */
+  readonly createdMillis: number;
+  /** The requestor, as the API server authenticated it. */
+  readonly username: string;
+  readonly groups: readonly string[];
+  readonly usages: readonly string[];
+  /** The PKCS #10 request. */
+  readonly pem: string;
+  readonly conditions: readonly string[];
+  /** The API server's object, unchanged, to send it back with a condition. */
+  readonly object: unknown;
+}
+
+/** Returns all requests for kubelets' serving certificates, oldest first. */
+export async function readRequests(api: KubernetesApi, signal: AbortSignal): Promise<ServingRequest[]> {
+  const found: ServingRequest[] = [];
+  const query = { fieldSelector: `spec.signerName=${servingSigner}` };
+  for await (const object of listObjects(api, requestsPath, { signal, query })) {
+    if (textAt(fieldOf(object, "spec"), "signerName") === servingSigner) found.push(readRequest(object));
+  }
+  return found.sort((a, b) => a.createdMillis - b.createdMillis);
+}
+
+/** Reads the API server's object. Text of a wrong type is read as empty text, which no check accepts. */
+export function readRequest(object: unknown): ServingRequest {
+  const [metadata, spec, status] = ["metadata", "spec", "status"].map((key) => fieldOf(object, key));
+  return {
+    name: oneLine(textAt(metadata, "name") ?? ""),
+    uid: textAt(metadata, "uid") ?? "",
+    createdMillis: Date.parse(textAt(metadata, "creationTimestamp") ?? ""),
+    username: textAt(spec, "username") ?? "",
+    groups: listOf(spec, "groups").map(text),
+    usages: listOf(spec, "usages").map(text),
+    pem: decoded(textAt(spec, "request")),
+    conditions: listOf(status, "conditions").map((condition) => textAt(condition, "type") ?? ""),
+    object,
+  };
+}
+
+/** Returns the certificate that was issued for the request, in PEM; undefined before its issue. */
+export function issuedCertificate({ object }: ServingRequest): string | undefined {
+  return decoded(textAt(fieldOf(object, "status"), "certificate")) || undefined;
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function decoded(base64 = ""): string {
+  return Buffer.from(base64, "base64").toString("latin1");
+}

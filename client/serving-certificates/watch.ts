@@ -1,0 +1,51 @@
+import { formatError, toKhwError } from "../../proto/errors.ts";
+import { pause } from "../../proto/wait-for.ts";
+import { type ApproveContext, approvePending } from "./approve.ts";
+import type { RequestResult } from "./report.ts";
+
+const intervalMillis = 2_000;
+
+export interface WatchOptions {
+  /** The nodes whose requests are decided; if empty, all requests. */
+  readonly nodes: readonly string[];
+  /** Formats a result, to notice changes and to report it. */
+  readonly format: (result: RequestResult) => string;
+  readonly write: (text: string) => void;
+  readonly warn: (text: string) => void;
+}
+
+/**
+ * Decides requests as they arrive. Reports a request again only if its result changes. An API that cannot be reached is
+ * tried again. Returns true as soon as each named node has an approved request; false after Ctrl-C.
+ * @throws KhwError any other error
+ */
+export async function watchRequests(
+  context: ApproveContext,
+  { nodes, format, write, warn }: WatchOptions,
+): Promise<boolean> {
+  const { signal, clock = { delay: pause } } = context;
+  const reported = new Map<string, string>();
+  let lost = "";
+  while (!signal.aborted) {
+    try {
+      const { approved } = await approvePending(context, {
+        nodes,
+        report: (result, { uid }) => {
+          const text = format(result);
+          if (reported.get(uid) !== text) write(text);
+          reported.set(uid, text);
+        },
+      });
+      if (nodes.length > 0 && nodes.every((name) => approved.has(name))) return true;
+      lost = "";
+    } catch (thrown) {
+      if (signal.aborted) return false;
+      const error = toKhwError(thrown);
+      if (error.code !== "UNREACHABLE" && error.code !== "COMPUTE_FAILED") throw error;
+      if (lost !== error.message) warn(`warning: ${formatError(error)}\n`);
+      lost = error.message;
+    }
+    await clock.delay(intervalMillis, signal).catch(() => signal.aborted);
+  }
+  return false;
+}

@@ -1,0 +1,363 @@
+import { X509Certificate } from "node:crypto";
+import t from "tap";
+import type { Instance } from "../../../../client/gce/resources.ts";
+import { generateKeys } from "../../../../client/pki/keys.ts";
+import { type ApproveOptions, approvePending, resultErrors } from "../../../../client/serving-certificates/approve.ts";
+import { outcomeOf, resultDocument, resultText } from "../../../../client/serving-certificates/report.ts";
+import { watchRequests } from "../../../../client/serving-certificates/watch.ts";
+import { KhwError } from "../../../../proto/errors.ts";
+import type { KubernetesApi } from "../../../../proto/kubernetes-api.ts";
+import {
+  now,
+  openRequestApi,
+  type RequestApiOptions,
+  requestObject,
+  type RequestOptions,
+  workerNames,
+  workerNode,
+} from "../../../fakes/request-api.ts";
+import { never } from "../../../fixtures/machine.ts";
+
+const network = "https://compute.googleapis.com/compute/v1/projects/lab/global/networks/kubernetes-the-hard-way";
+
+function instance(name: string, address: string, changes: Partial<Instance> = {}): Instance {
+  return {
+    name,
+    id: "42",
+    zone: "https://compute.googleapis.com/compute/v1/projects/lab/zones/us-west1-c",
+    status: "RUNNING",
+    metadata: { fingerprint: "", items: [] },
+    networkInterfaces: [{ network, networkIP: address, accessConfigs: [{ natIP: "203.0.113.40" }] }],
+    ...changes,
+  };
+}
+
+const machines = [
+  instance("controller-0", "10.240.0.10"),
+  instance("worker-0", "10.240.0.20"),
+  instance("worker-1", "10.240.0.21"),
+];
+
+interface Run extends Omit<RequestApiOptions, "requests"> {
+  readonly instances?: readonly Instance[];
+  readonly options?: Partial<ApproveOptions>;
+}
+
+/** Opens an API server with these requests, and a Compute API with the instances. */
+async function open(requests: readonly Record<string, unknown>[], { instances = machines, ...rest }: Run = {}) {
+  const { api, ca, calls } = await openRequestApi({ requests, ...rest });
+  const asked: string[] = [];
+  let waited = 0;
+  const context = {
+    api,
+    compute: {
+      instancesNamed: async (project: string, name: string) => {
+        asked.push(`${project}/${name}`);
+        return instances.filter((one) => one.name === name);
+      },
+    },
+    place: { project: "lab", network: "kubernetes-the-hard-way" },
+    reserved: {
+      nodes: new Set(["controller-0"]),
+      names: new Set(["controller-0", "10.240.0.10", "10.32.0.1", "kubernetes", "kubernetes.default"]),
+    },
+    roots: [new X509Certificate(ca)],
+    now: () => now.getTime(),
+    clock: { monotonic: () => waited, delay: async (millis: number) => void (waited += millis) },
+    signal: never,
+  };
+  return { context, calls, asked };
+}
+
+async function run(requests: readonly Record<string, unknown>[], { options, ...rest }: Run = {}) {
+  const { context, calls, asked } = await open(requests, rest);
+  return { ...(await approvePending(context, { nodes: [], report: () => {}, ...options })), calls, asked };
+}
+
+const approvals = (calls: readonly string[]) => calls.filter((call) => call.startsWith("PUT"));
+
+t.test("a request that fits is approved, and its certificate is verified", async (t) => {
+  const { results, calls, asked, approved } = await run([await requestObject()]);
+  const path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+  t.strictSame(calls, [`GET ${path}`, "GET /api/v1/nodes/worker-0", `PUT ${path}/csr-1/approval`, `GET ${path}/csr-1`]);
+  t.strictSame(asked, ["lab/worker-0"]);
+  t.strictSame([...approved], ["worker-0"]);
+  t.strictSame(results.map(outcomeOf), ["approved"]);
+  t.strictSame(resultErrors(results), []);
+  const [result] = results;
+  if (result === undefined) throw new Error("no result");
+  t.match(resultText(result), /^csr-1: worker-0: approved\n {2}names: "worker-0", "10\.240\.0\.20"\n/);
+  t.match(resultDocument(result), {
+    request: "csr-1",
+    node: "worker-0",
+    outcome: "approved",
+    dnsNames: ["worker-0"],
+    addresses: ["10.240.0.20"],
+    instance: { name: "worker-0", zone: "us-west1-c", id: "42" },
+    expires: /^\d{4}-/,
+  });
+});
+
+t.test("keys, usages and names that kubelets of all releases use are accepted", async (t) => {
+  const long = "worker-0.us-west1-c.c.lab.internal";
+  const nodes = {
+    "worker-0": {
+      spec: { providerID: "gce://lab/us-west1-c/worker-0" },
+      status: {
+        addresses: [
+          ...workerNode.status.addresses,
+          { type: "InternalDNS", address: long },
+          { type: "ExternalIP", address: "203.0.113.40" },
+        ],
+      },
+    },
+  };
+  const names = [...workerNames, { type: "dns", value: long }, { type: "ip", value: "203.0.113.40" }] as const;
+  const requests = [
+    await requestObject({ usages: ["server auth", "digital signature"] }),
+    await requestObject({ name: "csr-2", names }),
+  ];
+  const { results } = await run(requests, { nodes });
+  t.strictSame(results.map(outcomeOf), ["approved", "approved"]);
+});
+
+const user = (name: string) => ({
+  username: `system:node:${name}`,
+  subject: [{ O: ["system:nodes"] }, { CN: [`system:node:${name}`] }],
+});
+const dns = (...values: readonly string[]) => values.map((value) => ({ type: "dns", value }) as const);
+const weak = await webKeys(1024);
+
+async function webKeys(modulusLength: number) {
+  const algorithm = {
+    name: "RSASSA-PKCS1-v1_5",
+    hash: "SHA-256",
+    modulusLength,
+    publicExponent: new Uint8Array([1, 0, 1]),
+  };
+  return crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+}
+
+/** Damages the signature, which is at the end of the request. */
+function flip(pem: string): string {
+  const der = Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
+  der.writeUInt8(der.readUInt8(der.length - 1) ^ 1, der.length - 1);
+  return wrap(der);
+}
+
+function wrap(der: Buffer): string {
+  return `-----BEGIN CERTIFICATE REQUEST-----\n${der.toString("base64")}\n-----END CERTIFICATE REQUEST-----\n`;
+}
+
+function unwrap(pem: string): Buffer {
+  return Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
+}
+
+/** Attacks, each with the reason of the refusal. */
+const attacks: readonly (readonly [title: string, options: RequestOptions, reason: RegExp])[] = [
+  [
+    "the address of another node",
+    { names: [{ type: "ip", value: "10.240.0.21" }] },
+    /"10\.240\.0\.21" is not an address of the Node object/,
+  ],
+  ["the name of another node", { names: dns("worker-1") }, /"worker-1" is not an address of the Node object/],
+  [
+    "a controller's address",
+    { names: [{ type: "ip", value: "10.240.0.10" }] },
+    /"10\.240\.0\.10" belongs to the control plane/,
+  ],
+  ["a controller's name", { names: dns("worker-0", "controller-0") }, /"controller-0" belongs to the control plane/],
+  ["the API server's name", { names: dns("kubernetes.default") }, /"kubernetes\.default" belongs to the control plane/],
+  ["a controller as a node", { ...user("controller-0"), names: dns("controller-0") }, /controller-0 is a controller/],
+  ["a wildcard", { names: dns("*.c.lab.internal") }, /"\*\.c\.lab\.internal" is not an address of the Node object/],
+  ["an IPv6 address", { names: [{ type: "ip", value: "2001:db8::1" }] }, /is not an address of the Node object/],
+  [
+    "an e-mail address",
+    { names: [...workerNames, { type: "email", value: "a@b.example" }] },
+    /neither DNS names nor addresses/,
+  ],
+  ["a URI", { names: [...workerNames, { type: "url", value: "spiffe://a/b" }] }, /neither DNS names nor addresses/],
+  ["no name", { names: [] }, /requests no alternative name/],
+  ["client auth", { usages: ["digital signature", "server auth", "client auth"] }, /its usages are/],
+  ["cert sign", { usages: ["digital signature", "server auth", "cert sign"] }, /its usages are/],
+  ["a usage twice", { usages: ["server auth", "server auth"] }, /its usages are/],
+  ["no usage", { usages: [] }, /its usages are/],
+  ["another requestor", { username: "system:node:worker-1" }, /its subject is not exactly CN=system:node:worker-1/],
+  ["a bootstrap token", { username: "system:bootstrap:abcdef", groups: ["system:bootstrappers"] }, /is not a kubelet/],
+  ["a requestor outside of the group", { groups: ["system:authenticated"] }, /is not a kubelet/],
+  ["a path as the requestor", { username: "system:node:../secrets/x" }, /is not a kubelet/],
+  ["another organization", { subject: [{ O: ["system:masters"] }, { CN: ["system:node:worker-0"] }] }, /its subject/],
+  [
+    "two organizations",
+    { subject: [{ O: ["system:nodes"] }, { O: ["system:masters"] }, { CN: ["system:node:worker-0"] }] },
+    /its subject/,
+  ],
+  ["two names", { subject: [{ CN: ["system:node:worker-0"] }, { CN: ["system:node:worker-0"] }] }, /its subject/],
+  ["another CN", { subject: [{ O: ["system:nodes"] }, { CN: ["system:node:worker-1"] }] }, /its subject/],
+  ["a damaged signature", { change: flip }, /not signed with its own key/],
+  ["a weak key", { keys: weak }, /its key is RSA with 1024 bits/],
+  ["SHA-1", { hash: "SHA-1" }, /weak hash/],
+  ["a CA", { moreExtensions: "ca" }, /extensions other than one subjectAltName/],
+  ["a second list of names", { moreExtensions: "names" }, /extensions other than one subjectAltName/],
+  ["another attribute", { challenge: true }, /exactly one attribute/],
+  ["garbage", { change: () => "garbage" }, /not a single PEM block/],
+  ["two blocks", { change: (pem) => pem + pem }, /not a single PEM block/],
+  ["text before the block", { change: (pem) => `x\n${pem}` }, /not a single PEM block/],
+  ["damaged DER", { change: (pem) => wrap(unwrap(pem).subarray(0, 100)) }, /encoding is damaged|not signed/],
+  [
+    "bytes after the request",
+    { change: (pem) => wrap(Buffer.concat([unwrap(pem), Buffer.from([5, 0])])) },
+    /encoding is damaged|not signed/,
+  ],
+];
+
+for (const [title, options, reason] of attacks) {
+  t.test(`refused, and neither approved nor denied: ${title}`, async (t) => {
+    const { results, calls } = await run([await requestObject(options)]);
+    t.strictSame(results.map(outcomeOf), ["refused"]);
+    t.strictSame(approvals(calls), []);
+    const [error, ...others] = resultErrors(results);
+    t.strictSame(others, []);
+    t.match(error, { code: "CREDENTIAL_INVALID", message: reason, hint: /kubectl certificate deny csr-1/ });
+  });
+}
+
+t.test("a request for another signer is left alone", async (t) => {
+  const signers = ["kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/legacy-unknown"];
+  const requests = await Promise.all(signers.map((signerName) => requestObject({ signerName })));
+  const { results, calls } = await run(requests);
+  t.strictSame(results, []);
+  t.equal(calls.length, 1);
+});
+
+t.test("the Compute API decides if the Node object agrees with the request", async (t) => {
+  const node = (address: string, providerID = "") => ({
+    "worker-0": {
+      spec: { providerID },
+      status: { addresses: [{ type: "InternalIP", address }, ...workerNode.status.addresses] },
+    },
+  });
+  const other = `${network.slice(0, -"kubernetes-the-hard-way".length)}default`;
+  const elsewhere = { networkInterfaces: [{ network: other, networkIP: "10.240.0.20", accessConfigs: [] }] };
+  const stolen = await requestObject({ names: [{ type: "ip", value: "10.240.0.21" }] });
+  const usual = await requestObject();
+  for (const [title, request, options, reason] of [
+    [
+      "another instance's address",
+      stolen,
+      { nodes: node("10.240.0.21") },
+      /"10\.240\.0\.21" is not a name or address of the instance/,
+    ],
+    ["no instance", usual, { instances: [] }, /the Compute API has no instance worker-0/],
+    [
+      "an instance in another network",
+      usual,
+      { instances: [instance("worker-0", "", elsewhere)] },
+      /no instance worker-0 \(project lab, network/,
+    ],
+    ["two instances", usual, { instances: [...machines, ...machines] }, /several instances worker-0/],
+    [
+      "a stopped instance",
+      usual,
+      { instances: [instance("worker-0", "10.240.0.20", { status: "TERMINATED" })] },
+      /the state of the instance worker-0 is TERMINATED/,
+    ],
+    [
+      "another address",
+      usual,
+      { instances: [instance("worker-0", "10.240.0.29")] },
+      /"10\.240\.0\.20" is not a name or address/,
+    ],
+    [
+      "another providerID",
+      usual,
+      { nodes: node("10.240.0.20", "gce://lab/us-west1-c/worker-1") },
+      /providerID is "gce:\/\/lab\/us-west1-c\/worker-1" instead of/,
+    ],
+    ["no Node", usual, { nodes: {} }, /there is no Node object worker-0/],
+  ] as const) {
+    const { results, calls } = await run([request], options);
+    t.strictSame(approvals(calls), [], title);
+    t.match(resultErrors(results), [{ code: "CREDENTIAL_INVALID", message: reason }], title);
+  }
+});
+
+t.test("a request that a kubelet no longer waits for stays pending, and is not an error", async (t) => {
+  const { results, calls } = await run([await requestObject({ ageMinutes: 16 })]);
+  t.strictSame(results.map(outcomeOf), ["abandoned"]);
+  t.equal(calls.length, 1);
+  t.strictSame(resultErrors(results), []);
+});
+
+t.test("each request is decided on its own, and decided requests are left alone", async (t) => {
+  const requests = [
+    await requestObject({ name: "csr-done", conditions: ["Approved"] }),
+    await requestObject({ name: "csr-denied", ...user("worker-1"), conditions: ["Denied"] }),
+    await requestObject({ name: "csr-bad", names: dns("controller-0"), ageMinutes: 3 }),
+    await requestObject({ name: "csr-good", ageMinutes: 2 }),
+  ];
+  const { results, calls, approved } = await run(requests);
+  t.strictSame(
+    results.map((result) => [result.request, outcomeOf(result)]),
+    [
+      ["csr-bad", "refused"],
+      ["csr-good", "approved"],
+    ],
+  );
+  t.equal(approvals(calls).length, 1);
+  t.strictSame([...approved], ["worker-0"]);
+  const named = await run(requests, { options: { nodes: ["worker-1"] } });
+  t.strictSame(named.results, []);
+  t.strictSame([...named.approved], []);
+});
+
+t.test("a wrong certificate, a changed request and a missing certificate are errors", async (t) => {
+  const keys = await generateKeys("ecdsa");
+  for (const [title, options, message] of [
+    ["another CA", { otherCa: true }, /wrong: it was not issued by the CA/],
+    ["other names", { issuedNames: ["worker-0", "kubernetes"] }, /wrong: its names differ/],
+    ["a conflict", { approval: 409 }, /has changed since it was checked, so it is not approved/],
+    ["no permission", { approval: 403 }, /answered PUT .* with status 403/],
+  ] as const) {
+    const { results, approved } = await run([await requestObject({ keys })], options);
+    t.strictSame(results.map(outcomeOf), ["failed"], title);
+    t.match(resultErrors(results), [{ code: "VERIFY_FAILED", message }], title);
+    t.strictSame([...approved], [], title);
+  }
+});
+
+t.test("a watch reports each change once, survives a failed API, and ends with the last named node", async (t) => {
+  const requests = [await requestObject({ name: "csr-bad", names: dns("controller-0") })];
+  const { context } = await open(requests);
+  const [written, warned]: [string[], string[]] = [[], []];
+  let rounds = 0;
+  const delay = async (): Promise<void> => {
+    rounds += 1;
+    if (rounds === 4) requests.splice(0, 1, await requestObject());
+  };
+  const api: KubernetesApi = async (...call) => {
+    if (rounds === 1 || rounds === 2) throw new KhwError("UNREACHABLE", "no answer");
+    return context.api(...call);
+  };
+  const options = {
+    nodes: ["worker-0"],
+    format: resultText,
+    write: (text: string) => void written.push(text.split("\n")[0] ?? ""),
+    warn: (text: string) => void warned.push(text),
+  };
+  const clock = { monotonic: () => 0, delay };
+  t.equal(await watchRequests({ ...context, api, clock }, options), true);
+  t.strictSame(written, ["csr-bad: worker-0: refused", "csr-1: worker-0: approved"]);
+  t.strictSame(warned, ["warning: no answer\n"]);
+  t.equal(rounds, 4);
+});
+
+t.test("a watch ends after Ctrl-C, and at once after an error that a pause cannot repair", async (t) => {
+  const stop = new AbortController();
+  const { context } = await open([]);
+  const clock = { monotonic: () => 0, delay: async () => stop.abort(new Error("stop")) };
+  const options = { nodes: ["worker-0"], format: resultText, write: () => {}, warn: () => {} };
+  t.equal(await watchRequests({ ...context, clock, signal: stop.signal }, options), false);
+  const api: KubernetesApi = async () => ({ status: 403, body: {} });
+  await t.rejects(watchRequests({ ...context, api }, options), { code: "VERIFY_FAILED", message: /status 403/ });
+});
