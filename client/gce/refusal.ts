@@ -90,6 +90,9 @@ function hintFor(refusal: Refusal, path: string): string | undefined {
   if (refusal.status === 403 && path.includes("/instances/")) {
     return `grant the account roles/compute.instanceAdmin.v1 in project ${project}, and roles/iam.serviceAccountUser on the instance's service account`;
   }
+  if (refusal.status === 403 && path.endsWith("/aggregated/instances")) {
+    return `grant the account roles/compute.viewer in project ${project}`;
+  }
   if (refusal.status === 403) {
     const role = path.includes("/firewalls") ? "roles/compute.securityAdmin" : "roles/compute.loadBalancerAdmin";
     return `grant the account ${role} in project ${project}`;

@@ -66,6 +66,7 @@ t.test("Google's errors are reported verbatim, with a remedy for the common ones
     [401, "authError", "projects/lab/global/firewalls", /gcloud auth application-default login/],
     [403, "forbidden", "projects/lab/global/firewalls", /roles\/compute\.securityAdmin in project lab/],
     [403, "forbidden", "projects/lab/regions/r/addresses", /roles\/compute\.loadBalancerAdmin in project lab/],
+    [403, "forbidden", "projects/lab/aggregated/instances", /roles\/compute\.viewer in project lab/],
     [403, "quotaExceeded", "projects/lab/global/firewalls", /iam-admin\/quotas\?project=lab/],
     [403, "rateLimitExceeded", "projects/lab/global/firewalls", /wait a minute/],
     [403, "accessNotConfigured", "projects/lab/global/firewalls", /gcloud services enable compute/],

@@ -241,12 +241,19 @@ t.test("the Compute API decides if the Node object agrees with the request", asy
   const elsewhere = { networkInterfaces: [{ network: other, networkIP: "10.240.0.20", accessConfigs: [] }] };
   const stolen = await requestObject({ names: [{ type: "ip", value: "10.240.0.21" }] });
   const usual = await requestObject();
+  const domain = await requestObject(user("worker-0.evil.example"));
   for (const [title, request, options, reason] of [
     [
       "another instance's address",
       stolen,
       { nodes: node("10.240.0.21") },
       /"10\.240\.0\.21" is not a name or address of the instance/,
+    ],
+    [
+      "a name in another domain",
+      domain,
+      { nodes: { "worker-0.evil.example": workerNode } },
+      /"worker-0\.evil\.example" is not a name of the instance/,
     ],
     ["no instance", usual, { instances: [] }, /the Compute API has no instance worker-0/],
     [
