@@ -4,7 +4,7 @@ import { flags } from "./causes/flags.ts";
 import { clients } from "./causes/clients.ts";
 import { machine, ends } from "./causes/machine.ts";
 import { nginx } from "./causes/nginx.ts";
-import { apiServer, etcdClient } from "./causes/kube-apiserver.ts";
+import { apiServer, etcdClient, kmsPlugin } from "./causes/kube-apiserver.ts";
 import type { Cause } from "./evidence.ts";
 
 /**
@@ -18,6 +18,7 @@ export const causes: readonly Cause[] = [
   ...etcdServer,
   ...etcdClient,
   ...apiServer,
+  ...kmsPlugin,
   ...clients,
   ...certificates,
   ...ends,

@@ -1,5 +1,5 @@
 import { clientComponents } from "./causes/clients.ts";
-import { etcdClient } from "./causes/kube-apiserver.ts";
+import { etcdClient, kmsPlugin } from "./causes/kube-apiserver.ts";
 import type { Cause, Evidence } from "./evidence.ts";
 
 /** Matches the reason for a failed health check. The evidence contains this reason as a line. */
@@ -72,6 +72,7 @@ const certificateCauses: readonly Cause[] = [
 export const degradedCauses: readonly Cause[] = [
   ...certificateCauses,
   ...etcdAilments,
+  ...kmsPlugin,
   {
     id: "client-unauthorized",
     components: clientComponents,

@@ -18,6 +18,8 @@ export interface Evidence {
   readonly etcdCertificate?: CertificateFacts | undefined;
   /** Each etcd server's response to a health request; absent if no request was sent. */
   readonly etcd?: readonly EtcdAnswer[] | undefined;
+  /** The API server's KMS plugin; absent if the API server does not blame a plugin. */
+  readonly kms?: KmsFacts | undefined;
   /** A folder that the component writes to and whose disk is full. */
   readonly full?: string | undefined;
   /** Facts about the program that systemd could not execute; undefined if there was no such failure. */
@@ -28,6 +30,11 @@ export interface ProgramFacts {
   readonly there: boolean;
   /** The mount point of the program's file system, if the file system is mounted with noexec. */
   readonly noexec?: string | undefined;
+}
+
+export interface KmsFacts {
+  readonly socket: string;
+  readonly exists: boolean;
 }
 
 export interface CertificateFacts {

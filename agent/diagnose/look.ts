@@ -2,6 +2,7 @@ import { dirname } from "node:path";
 import type { Os } from "../os/os.ts";
 import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
 import type { Evidence } from "./evidence.ts";
+import { blamesKms, readKms } from "./kms-facts.ts";
 import { programFacts } from "./program.ts";
 import { readFlags } from "./flags.ts";
 
@@ -28,10 +29,11 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   const port = last(lines, /(?:listen tcp\d? \S*:|bind\(\) to \S*:)(\d+)(?:: bind| failed).*address already in use/i);
   const etcd = component === "kube-apiserver" && lines.some((line) => line.includes("context deadline exceeded"));
   const refused = last(lines, /(?:to execute|to locate executable|step EXEC spawning) '?([^\s':]+)'?: /);
-  const [listener, etcdCertificate, answers, full, program] = await Promise.all([
+  const [listener, etcdCertificate, answers, kms, full, program] = await Promise.all([
     port === undefined ? undefined : os.probes.listener(Number(port)),
     etcd ? readEtcdCertificate(flags, os) : undefined,
     etcd ? askEtcd(flags, os) : undefined,
+    lines.some((line) => blamesKms.test(line)) ? readKms(flags, os) : undefined,
     fullFolder(flags, os),
     refused === undefined ? undefined : programFacts(refused, os),
   ]);
@@ -43,6 +45,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
     listener: listener && `${listener.name} (pid ${listener.pid})`,
     etcdCertificate,
     etcd: answers,
+    kms,
     full,
     program,
   };

@@ -49,7 +49,7 @@ function toDiagnosis({ id, pattern, message, remedy }: Cause, lines: readonly st
 
 /** Returns the value of a name that is not a group of the pattern. */
 function derived(name: string, file: string | undefined, evidence: Evidence): string {
-  const { component, unit, flags, listener, etcd = [], etcdCertificate, full, program } = evidence;
+  const { component, unit, flags, listener, etcd = [], etcdCertificate, kms, full, program } = evidence;
   switch (name) {
     case "component":
       return component;
@@ -78,6 +78,8 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
       );
     case "day":
       return etcdCertificate?.ended ?? "its last day";
+    case "socket":
+      return kms?.socket ?? "the socket in its encryption configuration";
     case "mount":
       return program?.noexec ?? "a file system";
     case "folder":

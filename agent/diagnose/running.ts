@@ -4,6 +4,7 @@ import type { Os } from "../os/os.ts";
 import { degradedCauses } from "./degraded.ts";
 import { askEtcd, readEtcdCertificate } from "./etcd-facts.ts";
 import { readFlags } from "./flags.ts";
+import { blamesKms, readKms } from "./kms-facts.ts";
 import { known } from "./match.ts";
 
 /** A process that is waiting for the API server or etcd repeats its message within this time. */
@@ -34,9 +35,10 @@ export async function diagnoseRunning(
   if (reason !== null) lines.push(reason);
   const flags = await readFlags(unit, os);
   const etcd = component === "kube-apiserver" && /\betcd\b/.test(reason ?? "");
-  const [etcdCertificate, answers] = await Promise.all([
+  const [etcdCertificate, answers, kms] = await Promise.all([
     etcd ? readEtcdCertificate(flags, os) : undefined,
     etcd ? askEtcd(flags, os) : undefined,
+    blamesKms.test(reason ?? "") ? readKms(flags, os) : undefined,
   ]);
-  return known({ component, unit, flags, starts: [lines], etcdCertificate, etcd: answers }, degradedCauses);
+  return known({ component, unit, flags, starts: [lines], etcdCertificate, etcd: answers, kms }, degradedCauses);
 }

@@ -1,4 +1,5 @@
 import type { Cause, Evidence } from "../evidence.ts";
+import { blamesKms } from "../kms-facts.ts";
 
 const components = ["kube-apiserver"];
 
@@ -88,6 +89,26 @@ export const etcdClient: readonly Cause[] = [
       "etcd does not answer in time at {server}: it has no quorum (too few of its members are running), or it is overloaded",
     remedy:
       "start etcd on the other controllers until more than half of its members run; `etcdctl endpoint health --cluster` lists them",
+  },
+];
+
+/** Causes for an API server that runs, but is not ready because of its KMS plugin. */
+export const kmsPlugin: readonly Cause[] = [
+  {
+    id: "kms-socket-missing",
+    components,
+    pattern: blamesKms,
+    when: ({ kms }) => kms?.exists === false,
+    message: "the socket {socket} of its KMS plugin does not exist",
+    remedy: "start the plugin's unit on the node, or correct the socket's path (encryption.kms in khw.yaml)",
+  },
+  {
+    id: "kms-plugin-failing",
+    components,
+    pattern: blamesKms,
+    when: ({ kms }) => kms?.exists === true,
+    message: "its KMS plugin at {socket} does not answer, or reports an error",
+    remedy: "read the journal of the plugin's unit on the node, and check that the plugin reaches its key service",
   },
 ];
 

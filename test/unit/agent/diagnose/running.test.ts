@@ -22,13 +22,16 @@ interface Situation {
   readonly writer?: number;
   /** The etcd servers' answers to probes. */
   readonly etcd?: readonly ProbeResult[];
+  /** Further files on the machine, by path. */
+  readonly files?: Readonly<Record<string, string>>;
 }
 
 async function causeOf(component: string, situation: Situation) {
-  const { lines = [], reason = null, agoMillis = 1000, writer = pid, etcd = [] } = situation;
+  const { lines = [], reason = null, agoMillis = 1000, writer = pid, etcd = [], files = {} } = situation;
   const os = createFakeOs();
   const check = healthCheckOf(component);
   os.files.put("/etc/systemd/system/kube-apiserver.service", renderKubeApiserver(labDesired()));
+  for (const [path, content] of Object.entries(files)) os.files.put(path, content);
   const timeUnixMillis = os.clock.now() - agoMillis;
   os.journal.set(
     check.unit,
@@ -71,6 +74,27 @@ t.test("an API server without etcd is diagnosed from the responses of the etcd s
 
   const other = "/readyz answers 500, failing: poststarthook/rbac/bootstrap-roles";
   t.equal(await causeOf("kube-apiserver", { reason: other, etcd: [refused, refused, refused] }), undefined);
+});
+
+t.test("an API server without its KMS plugin is diagnosed with the plugin's socket", async (t) => {
+  const reason = "/readyz answers 500, failing: kms-provider-0";
+  const encryption = (...sockets: readonly string[]): string =>
+    sockets.map((socket) => `- kms: {apiVersion: v2, name: x, endpoint: "unix://${socket}"}\n`).join("");
+  const cause = (text: string, files: readonly string[] = [], failing = reason) =>
+    causeOf("kube-apiserver", {
+      reason: failing,
+      files: {
+        "/var/lib/kubernetes/encryption-config.yaml": text,
+        ...Object.fromEntries(files.map((path) => [path, ""])),
+      },
+    });
+  const missing = { cause: "kms-socket-missing", message: "the socket /run/b of its KMS plugin does not exist" };
+  t.match(await cause(encryption("/run/b")), missing);
+  t.match(await cause(encryption("/run/a", "/run/b"), ["/run/a"]), missing, "of two plugins, the right one is named");
+  const block = "    - kms:\n        name: x\n        endpoint: unix:///run/b\n";
+  t.match(await cause(block, [], "/readyz answers 500, failing: kms-providers"), missing, "with automatic reload");
+  t.match(await cause(encryption("/run/a"), ["/run/a"]), { cause: "kms-plugin-failing", message: /\/run\/a/ });
+  t.equal(await cause("kind: EncryptionConfiguration\n"), undefined, "no plugin is configured");
 });
 
 const lock = "E1125 22:57:44.020021    1755 leaderelection.go:325] error retrieving resource lock kube-system";
