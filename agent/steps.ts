@@ -32,6 +32,7 @@ import {
 } from "./steps/unused-credentials.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
+import { kmsPlugin, kmsStep } from "./steps/kms.ts";
 import { ready } from "./steps/ready.ts";
 import { service, serviceInputs, type WantedService } from "./steps/service.ts";
 
@@ -75,6 +76,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
       needs: [config, ...order.use("kube-scheduler")],
     }),
     ...configFileSteps(desired),
+    ...kmsPlugin(desired),
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
@@ -152,7 +154,7 @@ const apiserverFirst: ProgramOrder = {
 export function installSteps(desired: DesiredState): Step<Os>[] {
   const inputs = components.map((component) => serviceInputs(wantedService(component, desired)));
   const all = [...controllerSteps(desired, { drained: false }), ...inputs];
-  const ofProcesses = (id: string): boolean => /^(?:service|ready)\//.test(id) || id === etcdReady;
+  const ofProcesses = (id: string): boolean => /^(?:service|ready)\//.test(id) || id === etcdReady || id === kmsStep;
   return withNeeds(withoutSteps(all, ofProcesses), (id) => id.startsWith("inputs/"));
 }
 
@@ -229,6 +231,7 @@ function wantedService(component: Component, desired: DesiredState): WantedServi
       ...(scheduler ? [schedulerConfig] : []),
       ...credentials.map(({ name }) => `credential/${name}`),
       ...files.map(configFileStep),
+      ...(component === "kube-apiserver" && desired.kms !== undefined ? [kmsStep] : []),
       ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),
     ],
   };

@@ -12,6 +12,7 @@ import {
 } from "./components.ts";
 import { type ConfigFile, parseConfigFiles } from "./config-files.ts";
 import { type Etcd, parseEtcd } from "./etcd.ts";
+import { type KmsPlugin, parseKmsPlugin } from "./kms.ts";
 import { type Hardening, parseHardening } from "./hardening.ts";
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "./gen/khw/agent/v1/agent.ts";
@@ -47,6 +48,8 @@ export interface DesiredState {
   /** The configuration files of the components, sorted by name. */
   readonly files: readonly ConfigFile[];
   readonly hardening: Hardening;
+  /** Absent if the API server uses no KMS plugin that khw knows. */
+  readonly kms?: KmsPlugin | undefined;
 }
 
 /** A desired state in which khw manages etcd. */
@@ -121,6 +124,7 @@ export function parseDesiredState(state: wire.DesiredState | undefined): Desired
     etcd: state.etcd === undefined ? undefined : parseEtcd(state.etcd),
     files: parseConfigFiles(state.files),
     hardening: parseHardening(state.hardening),
+    ...(state.kms !== undefined && { kms: parseKmsPlugin(state.kms) }),
   };
   ownController(desired);
   return desired;

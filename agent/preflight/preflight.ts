@@ -6,6 +6,7 @@ import { show } from "../../proto/validate.ts";
 import { waitFor } from "../../proto/wait-for.ts";
 import { missingDisk } from "../etcd/disk.ts";
 import { findConflict } from "../etcd/conflict.ts";
+import { kmsFinding } from "./kms.ts";
 import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
@@ -41,6 +42,7 @@ export async function preflight(desired: DesiredState, os: Os, signal: AbortSign
   const findings = await Promise.all([
     identityFinding(desired, os),
     shrinkFinding(desired, os),
+    kmsFinding(desired, os),
     ...ports.map((port) => portFinding(port, os)),
     ...spaceFindings(desired, os),
     ...(hasEtcd(desired)

@@ -7,7 +7,11 @@ import { renderUnit } from "./unit.ts";
 
 /** Renders kube-apiserver.service. */
 export function renderKubeApiserver(desired: DesiredState): string {
-  return renderUnit("kube-apiserver", "Kubernetes API Server", kubeApiserverFlags(desired));
+  return renderUnit("kube-apiserver", {
+    description: "Kubernetes API Server",
+    flags: kubeApiserverFlags(desired),
+    startsAfter: desired.kms?.unit,
+  });
 }
 
 /** Returns the flags of the kube-apiserver process. */

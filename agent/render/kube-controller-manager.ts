@@ -5,7 +5,10 @@ import { renderUnit } from "./unit.ts";
 
 /** Renders kube-controller-manager.service. */
 export function renderKubeControllerManager(desired: DesiredState): string {
-  return renderUnit("kube-controller-manager", "Kubernetes Controller Manager", kubeControllerManagerFlags(desired));
+  return renderUnit("kube-controller-manager", {
+    description: "Kubernetes Controller Manager",
+    flags: kubeControllerManagerFlags(desired),
+  });
 }
 
 /** Returns the flags of the kube-controller-manager process. */

@@ -12,7 +12,7 @@ const labFlags: readonly Flag[] = [
 
 /** Renders kube-scheduler.service. */
 export function renderKubeScheduler(desired: DesiredState): string {
-  return renderUnit("kube-scheduler", "Kubernetes Scheduler", kubeSchedulerFlags(desired));
+  return renderUnit("kube-scheduler", { description: "Kubernetes Scheduler", flags: kubeSchedulerFlags(desired) });
 }
 
 /** Returns the flags of the kube-scheduler process. */

@@ -7,11 +7,18 @@ export function commandOf(component: Component, flags: readonly Flag[]): [progra
   return [installedProgram(component), ...flags.map(([name, value]) => `--${name}=${value}`)];
 }
 
+export interface UnitOptions {
+  readonly description: string;
+  readonly flags: readonly Flag[];
+  /** A unit that systemd starts before the component, together with it. Default: none, as in the lab. */
+  readonly startsAfter?: string | undefined;
+}
+
 /**
  * Renders the lab's unit for a component. The process receives exactly these flags, even if their values contain
  * special characters.
  */
-export function renderUnit(component: Component, description: string, flags: readonly Flag[]): string {
+export function renderUnit(component: Component, { description, flags, startsAfter }: UnitOptions): string {
   const command = commandOf(
     component,
     flags.map(([name, value]) => [name, quote(value)]),
@@ -19,7 +26,7 @@ export function renderUnit(component: Component, description: string, flags: rea
   return `[Unit]
 Description=${description}
 Documentation=https://github.com/kubernetes/kubernetes
-
+${startsAfter === undefined ? "" : `Wants=${startsAfter}\nAfter=${startsAfter}\n`}
 [Service]
 ExecStart=${command.join(" \\\n  ")}
 Restart=on-failure

@@ -1,6 +1,7 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import type { OpenCluster } from "../cluster/open.ts";
+import { kmsOf } from "../config/encryption.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
@@ -44,7 +45,7 @@ export async function encryptionRotate(
         stored: () => askStoredValues(cluster, signal),
         note,
       },
-      { kind, now: new Date() },
+      { kind, kms: kmsOf(config.encryption), now: new Date() },
     );
   });
   return 0;

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
+import { refuseKmsBefore } from "../config/encryption.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { type ClusterPki, clusterFiles, createMissing, parseLeafName, renewableNames } from "../pki/cluster/create.ts";
@@ -23,6 +24,8 @@ export async function pkiCreate(
   { output, renew }: PkiCreateOptions,
 ): Promise<number> {
   const { folder } = config.credentials;
+  const { version } = config.kubernetes;
+  if (version !== undefined) refuseKmsBefore(config.encryption, version);
   const known = { workers: workersOf(config.pki.workers), aggregation: config.aggregation };
   const wanted = renew.flatMap((name) => (name === "all" ? renewableNames(known) : parseLeafName(name, known)));
   const pki = clusterPki(config, await findAddresses(config, signal));

@@ -1,6 +1,7 @@
 import type { Controller } from "../../proto/desired.ts";
 import { refuseInside } from "../../proto/networks.ts";
 import type { ClusterPki } from "../pki/cluster/create.ts";
+import { kmsOf } from "./encryption.ts";
 import type { ClusterConfig } from "./schema.ts";
 
 /**
@@ -25,6 +26,7 @@ export function clusterPki(
   return {
     ...pki,
     aggregation,
+    kms: kmsOf(config.encryption),
     clusterName,
     cluster: { controllers, publicAddress, serviceCidr },
     workers: workersOf(workers),

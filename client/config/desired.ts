@@ -6,6 +6,8 @@ import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
 import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { toWireSnapshotPolicy } from "../../proto/etcd-snapshots.ts";
 import { ipv4ToNumber } from "../../proto/validate.ts";
+import { usesKms } from "../encryption/uses-kms.ts";
+import { kmsOf } from "./encryption.ts";
 import { readNamedFile } from "./files/read.ts";
 import { toHardening, withProfile } from "./profile.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
@@ -79,6 +81,7 @@ export async function toDesired(
     etcd: isManaged(config) ? toEtcd(config.etcd, releases.etcd) : undefined,
     files: [...files],
     hardening: toHardening(config),
+    kms: toKmsPlugin(config, credentials),
   };
   const states = controllers.map(({ name }): wire.DesiredState => ({ node: name, ...common }));
   for (const state of states) parseDesiredState(state);
@@ -109,6 +112,13 @@ function toEtcd(
     dedicatedDisk,
     snapshots: interval === undefined ? undefined : toWireSnapshotPolicy({ intervalMillis: interval, keep, bucket }),
   };
+}
+
+/** Returns the plugin that the API servers need; undefined as long as encryption-config.yaml does not name it. */
+function toKmsPlugin({ encryption }: ClusterConfig, credentials: readonly Credential[]): wire.KmsPlugin | undefined {
+  const kms = kmsOf(encryption);
+  const file = credentials.find(({ name }) => name === "encryption-config.yaml");
+  return kms !== undefined && usesKms(file?.content, kms) ? { socket: kms.socket, unit: kms.unit } : undefined;
 }
 
 /** Returns the state with digests in place of the contents of credentials and files, for Plan and Preflight. */

@@ -3,6 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { cidrsOverlap, parseCidr } from "../../proto/validate.ts";
+import { kmsOf } from "./encryption.ts";
 import { withGcloudDefaults } from "./gcloud.ts";
 import { refuseForeign } from "./ownership.ts";
 import { entriesOf, refuseUnknown } from "./parsers.ts";
@@ -69,7 +70,7 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
   if (errors.length > 0) throw joinErrors(errors);
   const lockFile = join(written.origin.folder, "khw.lock");
   // oxlint-disable-next-line no-unsafe-type-assertion -- the type is derived from the schema that was just walked
-  return refuseTwoEtcds(refuseOverlap({ ...config, lockFile } as unknown as ClusterConfig));
+  return refusePartialKms(refuseTwoEtcds(refuseOverlap({ ...config, lockFile } as unknown as ClusterConfig)));
 }
 
 function profileIn(written: Value): string | undefined {
@@ -116,6 +117,11 @@ function refuseOverlap(config: ClusterConfig): ClusterConfig {
       },
     );
   }
+  return config;
+}
+
+function refusePartialKms(config: ClusterConfig): ClusterConfig {
+  kmsOf(config.encryption);
   return config;
 }
 

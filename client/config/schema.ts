@@ -13,6 +13,7 @@ import {
 import { parseOwnFileName } from "../../proto/config-files.ts";
 import { admission } from "./admission.ts";
 import { audit } from "./audit.ts";
+import { encryption } from "./encryption.ts";
 import { etcd } from "./etcd.ts";
 import { gce } from "./gce.ts";
 import type { PlaceSources } from "./place.ts";
@@ -142,6 +143,7 @@ export const schema = {
     audit,
     admission,
     hardening: hardeningSettings,
+    encryption,
     etcd,
     credentials: {
       title: "The cluster's certificates, keys and kubeconfigs on this workstation.",

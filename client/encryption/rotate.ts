@@ -1,7 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
-import { type EncryptionConfig, type EncryptionEntry, parseEncryptionConfig } from "./config.ts";
-import { type KeyedKind, newKey, type Provider } from "../pki/encryption/provider.ts";
+import { newKey } from "../pki/encryption/provider.ts";
 import {
   addKey,
   currentKind,
@@ -13,35 +11,19 @@ import {
   stageOfAll,
   writingKey,
 } from "../pki/encryption/stage.ts";
-import { type NodeDifference, refuseDifferences } from "../rollout/differences.ts";
-import { encryptsByWildcard, outdated, describeStored, unreadableValues } from "./stored.ts";
-
-/** The parts of a rotation. Each part either completes or throws. */
-export interface RotationParts {
-  /** Returns the encryption configuration on this workstation. */
-  read(): Promise<string>;
-  /** Replaces the configuration durably. */
-  replace(text: string): Promise<void>;
-  /**
-   * Describes how the nodes differ from the files on this workstation.
-   * @throws if any node cannot be reached
-   */
-  differences(): Promise<readonly NodeDifference[]>;
-  /** Updates the nodes; afterwards, every API server uses the configuration. */
-  roll(): Promise<void>;
-  /** Rewrites every object of these resources with the current encryption. */
-  rewrite(resources: readonly string[]): Promise<void>;
-  stored(): Promise<readonly StoredValues[]>;
-  note(text: string): void;
-}
-
-export interface RotateOptions {
-  /** The provider for the new key; if absent, the configuration's current provider. */
-  readonly kind?: KeyedKind | undefined;
-  readonly now: Date;
-}
-
-const configStep = "credential/encryption-config.yaml";
+import { refuseDifferences } from "../rollout/differences.ts";
+import { type EncryptionConfig, parseEncryptionConfig } from "./config.ts";
+import { hasKms, refuseContradiction, rotateFromKms, rotateToKms } from "./kms-move.ts";
+import {
+  change,
+  conclude,
+  configStep,
+  refuseUnreadable,
+  rewriteAll,
+  type RotateOptions,
+  type RotationParts,
+} from "./stages.ts";
+import { outdated } from "./stored.ts";
 
 /**
  * Replaces the keys that Kubernetes uses for encryption. Adds a new key, makes it the key that encrypts new values,
@@ -50,8 +32,11 @@ const configStep = "credential/encryption-config.yaml";
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, before
  * anything changes
  */
-export async function rotate(parts: RotationParts, { kind, now }: RotateOptions): Promise<void> {
+export async function rotate(parts: RotationParts, { kind, kms, now }: RotateOptions): Promise<void> {
+  refuseContradiction(kms, kind);
+  if (kms !== undefined) return rotateToKms(parts, kms);
   let config = parseEncryptionConfig(await parts.read());
+  if (hasKms(config)) return rotateFromKms(parts, { kind: kind ?? refuseKmsKey(), now });
   refuseUnreadable(await parts.stored(), config.entries);
   let stage = stageOfAll(config.entries.map(({ providers }) => providers));
   if (stage === "settled" && (await isUnfinished(parts, config))) stage = "first";
@@ -79,21 +64,7 @@ export async function rotate(parts: RotationParts, { kind, now }: RotateOptions)
     parts.note("the old keys are no longer used and are being removed");
     await parts.roll();
   }
-  const told = describeStored(encrypted(await parts.stored()));
-  parts.note(`done: ${told === "" ? "etcd has no encrypted values yet" : told}; no other key is in use`);
-}
-
-/** Writes the changed configuration and returns it. Returns the old configuration if there is no change. */
-async function change(
-  parts: RotationParts,
-  config: EncryptionConfig,
-  to: (entry: EncryptionEntry) => readonly Provider[],
-): Promise<EncryptionConfig> {
-  const text = config.withProviders(to);
-  const changed = parseEncryptionConfig(text);
-  if (JSON.stringify(changed.entries) === JSON.stringify(config.entries)) return config;
-  await parts.replace(text);
-  return changed;
+  await conclude(parts, "no other key is in use");
 }
 
 /**
@@ -113,32 +84,8 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
   return false;
 }
 
-async function rewriteAll(parts: RotationParts, entries: readonly EncryptionEntry[]): Promise<void> {
-  if (!encryptsByWildcard(entries) && outdated(await parts.stored(), entries).length === 0) return;
-  await parts.rewrite(entries.flatMap(({ resources }) => resources));
-  const left = outdated(await parts.stored(), entries);
-  if (left.length === 0) return;
-  throw new KhwError(
-    "VERIFY_FAILED",
-    `some values were not rewritten, so the old keys are kept: ${describeStored(left)}`,
-    {
-      hint: "delete objects that the API no longer serves, or restore their resource; then run the command again",
-    },
-  );
-}
-
-function refuseUnreadable(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): void {
-  const lost = unreadableValues(stored, entries);
-  if (lost.length === 0) return;
-  throw new KhwError(
-    "KEY_MISSING",
-    `this encryption-config.yaml has no key for values in etcd: ${describeStored(lost)}`,
-    {
-      hint: "check that the file belongs to this cluster; older versions are in the replaced-* folders beside it",
-    },
-  );
-}
-
-function encrypted(stored: readonly StoredValues[]): StoredValues[] {
-  return stored.filter(({ provider }) => provider !== "");
+function refuseKmsKey(): never {
+  throw new KhwError("CREDENTIAL_INVALID", "a KMS plugin encrypts the values, so the file has no key to rotate", {
+    hint: "rotate the key in the KMS, set encryption.kms in khw.yaml, and run the command again; or give --provider secretbox to stop using the plugin",
+  });
 }

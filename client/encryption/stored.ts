@@ -10,15 +10,16 @@ const places: Readonly<Record<string, string>> = {
 };
 
 /**
- * Returns the values encrypted with a key that the configuration lacks. API servers with this configuration cannot read
+ * Returns the values encrypted with a key or a plugin that the configuration lacks. API servers with this configuration cannot read
  * them.
  */
 export function unreadableValues(stored: readonly StoredValues[], entries: readonly EncryptionEntry[]): StoredValues[] {
   const known = new Set(
     entries.flatMap(({ providers }) =>
-      providers.flatMap((provider) =>
-        provider.kind === "identity" ? [] : provider.keys.map(({ name }) => `${provider.kind} ${name}`),
-      ),
+      providers.flatMap((provider) => {
+        if (provider.kind === "kms") return `kms ${provider.name}`;
+        return provider.kind === "identity" ? [] : provider.keys.map(({ name }) => `${provider.kind} ${name}`);
+      }),
     ),
   );
   return stored.filter(({ provider, key }) => provider !== "" && !known.has(`${provider} ${key}`));

@@ -3,6 +3,7 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { isManaged, toDesired } from "../config/desired.ts";
+import { refuseKmsBefore } from "../config/encryption.ts";
 import { readEtcd } from "../etcd/overview.ts";
 import type { Releases } from "../config/releases.ts";
 import {
@@ -99,6 +100,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     isManaged(config) ? readEtcd(members, signal) : [],
   ]);
   const releases = wantedReleases(config, running, emulation);
+  refuseKmsBefore(config.encryption, releases.kubernetes);
   const { leaving = [] } = options;
   const membership = compareMembership({ controllers, leaving, nodes: etcd, version: releases.etcd });
   // Comes before the credentials, because their errors would hide the reason.

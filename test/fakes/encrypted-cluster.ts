@@ -1,5 +1,5 @@
 import { type EncryptionConfig, parseEncryptionConfig } from "../../client/encryption/config.ts";
-import type { RotationParts } from "../../client/encryption/rotate.ts";
+import type { RotationParts } from "../../client/encryption/stages.ts";
 import { writingKey } from "../../client/pki/encryption/stage.ts";
 import type { NodeDifference } from "../../client/rollout/differences.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
@@ -95,7 +95,11 @@ function reads({ entries: [entry] }: EncryptionConfig): Set<string> {
   const providers = entry?.providers ?? [];
   return new Set(
     providers.flatMap((provider) =>
-      provider.kind === "identity" ? [""] : provider.keys.map(({ name }) => `${provider.kind} ${name}`),
+      provider.kind === "identity"
+        ? [""]
+        : provider.kind === "kms"
+          ? [`kms ${provider.name}`]
+          : provider.keys.map(({ name }) => `${provider.kind} ${name}`),
     ),
   );
 }

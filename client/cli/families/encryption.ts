@@ -9,7 +9,7 @@ export const encryptionCommands: readonly CommandSpec[] = [
     path: ["encryption", "rotate"],
     summary: "replace the encryption key for Secrets while the cluster stays in use",
     details:
-      "Adds a new key, moves it to the first position, rewrites all stored values with it, and removes the old keys. After each of these stages, every API server is updated, one node at a time, and each node is drained first. encryption-config.yaml in the credentials folder records the progress, and its older versions are kept. If the rotation is interrupted, run the same command again. Ctrl-C stops the command after the current node. The rotation also encrypts Secrets that are not encrypted yet.",
+      "Adds a new key, moves it to the first position, rewrites all stored values with it, and removes the old keys. After each of these stages, every API server is updated, one node at a time, and each node is drained first. encryption-config.yaml in the credentials folder records the progress, and its older versions are kept. If the rotation is interrupted, run the same command again. Ctrl-C stops the command after the current node. The rotation also encrypts Secrets that are not encrypted yet. With encryption.kms, the command moves all values to the KMS plugin, or rewrites them with the plugin's current key.",
     examples: ["khw-client encryption rotate", "khw-client encryption rotate --provider secretbox"],
     settings: [...desired, "timeouts"],
     options: [

@@ -90,7 +90,7 @@ export const identityCommands: readonly CommandSpec[] = [
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
       "khw-client pki create --renew admin,kubernetes",
     ],
-    settings: [...addressing, "pki"],
+    settings: [...addressing, "pki", "encryption"],
     everyday: ["pki", "aggregation"],
     options: [new Option("--renew <names>", "reissue these certificates: all, or a list such as admin,kubernetes")],
     run: async (call) => {
@@ -196,7 +196,7 @@ export const identityCommands: readonly CommandSpec[] = [
       "khw-client pki check -o json",
     ],
     arguments: [folderArgument],
-    settings: [...addressing, "credentials", "kubernetes.version"],
+    settings: [...addressing, "credentials", "encryption", "kubernetes.version"],
     run: async (call) => {
       const { pkiCheck } = await import("../../commands/pki-check.ts");
       return pkiCheck(await call.config(), call.context, { output: call.output, folder: call.arguments[0] });

@@ -8,6 +8,7 @@ export const desired = [
   "audit",
   "admission",
   "hardening",
+  "encryption",
   "etcd",
   "cluster",
   "credentials",

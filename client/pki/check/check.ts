@@ -16,6 +16,7 @@ import {
   validFor,
   type WantedName,
 } from "./certificate.ts";
+import type { Kms } from "../kms.ts";
 import { encryptionConfigIsSound } from "./encryption-config.ts";
 import { frontProxyIsSound } from "./front-proxy.ts";
 import { clientIn } from "./client.ts";
@@ -35,6 +36,8 @@ export interface Cluster {
   readonly publicAddress: string | undefined;
   readonly serviceCidr: string;
   readonly kubernetesVersion: string;
+  /** The KMS plugin in khw.yaml. */
+  readonly kms?: Kms | undefined;
 }
 
 /** nginx's default for proxy_ssl_verify_depth, which the agent's nginx site does not change. */
@@ -84,8 +87,7 @@ export function* checkCredentials(
 
   yield* serviceAccountPair(pem("service-account.pem"), pem("service-account-key.pem"));
   const encryption = files.get("encryption-config.yaml");
-  if (encryption !== undefined)
-    yield* encryptionConfigIsSound("encryption-config.yaml", encryption, cluster.kubernetesVersion);
+  if (encryption !== undefined) yield* encryptionConfigIsSound("encryption-config.yaml", encryption, cluster);
 
   const context = { trust, server: server?.certificate, names };
   for (const component of ["kube-controller-manager", "kube-scheduler"] as const) {

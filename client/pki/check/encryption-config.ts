@@ -1,5 +1,7 @@
 import { parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
 import { decodeBase64 } from "./base64.ts";
+import { type KmsRules, kmsIsSound, kmsIsUsed, kmsNamesDiffer } from "./kms.ts";
+import type { Kms } from "../kms.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 
@@ -21,23 +23,22 @@ const groups: Readonly<Record<string, string>> = {
 
 /** From this minor release on, a resource may be `*.` (all of the core group) or `*.*` (all). */
 const wildcardsFrom = 27;
-/**
- * From 1.27 on, the API server accepts KMS v2 without a feature gate. From 1.29 on, it accepts KMS v1 only with a
- * feature gate.
- */
-const [kmsV2From, kmsV1Until] = [27, 29];
-
 const makeAgain = "create it again with khw-client pki create, or as in lab 06";
 
-interface Rules {
-  readonly minor: number;
-  readonly problem: (what: string, field?: string) => Problem;
+export interface EncryptionUse {
+  readonly kubernetesVersion: string;
+  /** The KMS plugin in khw.yaml. */
+  readonly kms?: Kms | undefined;
 }
 
 /**
  * Checks that Secrets are encrypted before they are stored, and that the release's API server accepts every entry.
  */
-export function* encryptionConfigIsSound(file: string, content: Uint8Array, version: string): Findings {
+export function* encryptionConfigIsSound(
+  file: string,
+  content: Uint8Array,
+  { kubernetesVersion: version, kms }: EncryptionUse,
+): Findings {
   const problem = (what: string, field?: string): Problem =>
     field === undefined ? { file, what, remedy: makeAgain } : { file, field, what, remedy: makeAgain };
   const reading = readYaml(content);
@@ -54,7 +55,7 @@ export function* encryptionConfigIsSound(file: string, content: Uint8Array, vers
     yield problem(`must be ${wanted} for kind ${kind ?? ""}`, "apiVersion");
   }
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
-  const rules: Rules = { minor, problem };
+  const rules: KmsRules = { minor, problem };
   const entries = listOf(root, "resources");
   // "secrets." means the same as "secrets": a name with the empty group.
   const secrets = minor >= wildcardsFrom ? ["secrets", "secrets.", "*.", "*.*"] : ["secrets", "secrets."];
@@ -63,12 +64,14 @@ export function* encryptionConfigIsSound(file: string, content: Uint8Array, vers
   for (const [index, entry] of entries.entries()) {
     yield* entryIsSound(entry, { place: `resources[${index}]`, holdsSecrets: index === first, rules });
   }
+  yield* kmsNamesDiffer(entries, rules);
+  yield* kmsIsUsed(entries, { kms, file });
 }
 
 interface EntryContext {
   readonly place: string;
   readonly holdsSecrets: boolean;
-  readonly rules: Rules;
+  readonly rules: KmsRules;
 }
 
 function* entryIsSound(entry: unknown, { place, holdsSecrets, rules }: EntryContext): Findings {
@@ -134,29 +137,4 @@ function whyNotBase64(text: string): string {
   return decodeBase64(text.replaceAll(/\s/g, "")) === undefined
     ? "is not base64"
     : "is not base64 that Go accepts: it contains a space or a line break";
-}
-
-/** Checks the plugin's settings against Kubernetes' rules; the plugin itself is not called. */
-function* kmsIsSound(kms: unknown, place: string, { minor, problem }: Rules): Findings {
-  const version = textAt(kms, "apiVersion") ?? "v1";
-  const unfit = kmsProblem(version, minor);
-  if (unfit !== undefined) yield problem(unfit, `${place}.apiVersion`);
-  if (textAt(kms, "name") === undefined) yield problem(whyNoText(kms, "name"), `${place}.name`);
-  const endpoint = textAt(kms, "endpoint");
-  if (endpoint === undefined) yield problem(whyNoText(kms, "endpoint"), `${place}.endpoint`);
-  else if (!/^unix:/i.test(endpoint))
-    yield problem("must be a unix socket, for example unix:///run/plugin.sock", `${place}.endpoint`);
-  const [size, timeout] = [fieldOf(kms, "cachesize"), fieldOf(kms, "timeout")];
-  if (size !== undefined && (!Number.isInteger(size) || size === 0)) {
-    yield problem("must be an integer other than 0", `${place}.cachesize`);
-  }
-  if (timeout === undefined) return;
-  const sound =
-    typeof timeout === "string" && /^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$/.test(timeout) && /[1-9]/.test(timeout);
-  if (!sound) yield problem("must be a duration above 0, for example 3s", `${place}.timeout`);
-}
-
-function kmsProblem(version: string, minor: number): string | undefined {
-  if (version === "v2") return minor < kmsV2From ? `is v2, which 1.${minor} does not accept` : undefined;
-  return minor >= kmsV1Until ? `is ${version}, which 1.${minor} accepts only with the feature gate KMSv1` : undefined;
 }

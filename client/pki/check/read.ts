@@ -6,6 +6,7 @@ import type { Controller, Credential } from "../../../proto/desired.ts";
 import { codeOf } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import { isCaRotating } from "../rotation-folder.ts";
+import { kmsOf } from "../../config/encryption.ts";
 import { labReleases, type Releases } from "../../config/releases.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
 import { checkCredentials, type CredentialFiles } from "./check.ts";
@@ -99,7 +100,7 @@ export async function examineCredentials(
   } = config;
   const kubernetesVersion = use.releases?.kubernetes ?? kubernetes.version ?? labReleases.kubernetes;
   const named = await readNamed(adminKubeconfig, files.get(adminName));
-  const cluster = { ...use, serviceCidr, kubernetesVersion };
+  const cluster = { ...use, serviceCidr, kubernetesVersion, kms: kmsOf(config.encryption) };
   const { problems, result: admin } = collect(checkCredentials(files, cluster, { now: new Date(), named }));
   return { problems: [...missing, ...problems], admin, files };
 }

@@ -5,7 +5,8 @@ import type { Identity } from "../certificate.ts";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import type { KeyAlgorithm } from "../keys.ts";
 import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "../subjects.ts";
-import { type Key, type KeyedKind, newKey, toPlain } from "../encryption/provider.ts";
+import { type Kms, toKmsProvider } from "../kms.ts";
+import { newKey, type KeyedKind, type Provider, toPlain } from "../encryption/provider.ts";
 import { createFrontProxy, frontProxyAuthority, frontProxyClient } from "./front-proxy.ts";
 import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
@@ -31,6 +32,8 @@ export interface ClusterPki {
   readonly aggregation: boolean;
   /** How a new encryption-config.yaml encrypts Secrets. */
   readonly encryptionProvider: KeyedKind;
+  /** The KMS plugin that encrypts in a new encryption-config.yaml. */
+  readonly kms?: Kms | undefined;
 }
 
 /** Returns the names of all certificates that the cluster's CA signs: each is NAME.pem and NAME-key.pem. */
@@ -87,7 +90,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
     if (!present.has(file)) made[file] = renderLabKubeconfig(kubeconfig, pki, content);
   }
   const encryption = "encryption-config.yaml";
-  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig(newKey(keyName(now)), pki.encryptionProvider);
+  if (!present.has(encryption)) made[encryption] = renderEncryptionConfig(pki, now);
   return made;
 }
 
@@ -144,16 +147,22 @@ function certificateName(name: string): CertificateName {
 /**
  * Returns lab 06's file: Secrets are encrypted with the key when they are written; Secrets that are stored unencrypted
  * can also be read. The kind is the documented kind, which every release since 1.13 reads. The lab's kind,
- * EncryptionConfig, comes from older docs.
+ * EncryptionConfig, comes from older docs. A KMS plugin comes first, so that it encrypts. The key stays for a cluster that
+ * no longer uses the plugin.
  */
-function renderEncryptionConfig(key: Key, kind: KeyedKind): string {
+function renderEncryptionConfig({ kms, encryptionProvider: kind }: ClusterPki, now: Date): string {
+  const providers: readonly Provider[] = [
+    ...(kms === undefined ? [] : [toKmsProvider(kms)]),
+    { kind, keys: [newKey(keyName(now))] },
+    { kind: "identity" },
+  ];
   return stringify({
     kind: "EncryptionConfiguration",
     apiVersion: "apiserver.config.k8s.io/v1",
     resources: [
       {
         resources: ["secrets"],
-        providers: [toPlain({ kind, keys: [key] }), toPlain({ kind: "identity" })],
+        providers: providers.map(toPlain),
       },
     ],
   });

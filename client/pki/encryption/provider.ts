@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { KhwError } from "../../../proto/errors.ts";
 import { refuse, show } from "../../../proto/validate.ts";
 import { fieldOf, listOf, textAt } from "../check/yaml.ts";
+import type { KmsProvider } from "../kms.ts";
 
 /** The providers with keys in the file. */
 export const keyedKinds = ["aescbc", "aesgcm", "secretbox"] as const;
@@ -26,20 +27,34 @@ export function parseKeyedKind(text: string): KeyedKind {
  * An item in the encryption configuration's list of providers: a way to store values. The first provider is used for
  * writing; all providers are used for reading.
  */
-export type Provider =
-  | { readonly kind: KeyedKind; readonly keys: readonly [Key, ...Key[]] }
-  | { readonly kind: "identity" };
+export type Provider = KeyedProvider | KmsProvider | { readonly kind: "identity" };
+
+export interface KeyedProvider {
+  readonly kind: KeyedKind;
+  readonly keys: readonly [Key, ...Key[]];
+}
+
+/** Whether the provider has its keys in the file. */
+export function isKeyed(provider: Provider): provider is KeyedProvider {
+  return provider.kind !== "identity" && provider.kind !== "kms";
+}
 
 /** Creates a new key of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`), which every provider accepts. */
 export function newKey(name: string): Key {
   return { name, secret: randomBytes(32).toString("base64") };
 }
 
-/** @throws KhwError CREDENTIAL_INVALID that names the field, for a provider whose keys khw cannot change */
+/** @throws KhwError CREDENTIAL_INVALID that names the field, for an unknown provider or one without a name or a key */
 export function parseProvider(provider: unknown, field: string): Provider {
   if (fieldOf(provider, "identity") !== undefined) return { kind: "identity" };
+  const kms = fieldOf(provider, "kms");
+  if (kms !== undefined) {
+    const name = textAt(kms, "name");
+    if (name === undefined) throw configInvalid(`${field}.kms.name`, "is missing");
+    return { kind: "kms", name, plain: provider };
+  }
   const kind = keyedKinds.find((name) => fieldOf(provider, name) !== undefined);
-  if (kind === undefined) throw unknownProvider(provider, field);
+  if (kind === undefined) throw unknownProvider(field);
   const [first, ...others] = listOf(fieldOf(provider, kind), "keys").map((key, index): Key => {
     const [name, secret] = [textAt(key, "name"), textAt(key, "secret")];
     if (name !== undefined && secret !== undefined) return { name, secret };
@@ -52,6 +67,7 @@ export function parseProvider(provider: unknown, field: string): Provider {
 /** Returns the provider in the file's format. */
 export function toPlain(provider: Provider): unknown {
   if (provider.kind === "identity") return { identity: {} };
+  if (provider.kind === "kms") return provider.plain;
   return { [provider.kind]: { keys: provider.keys.map(({ name, secret }) => ({ name, secret })) } };
 }
 
@@ -59,14 +75,10 @@ export function configInvalid(field: string, what: string, hint = "create the fi
   return new KhwError("CREDENTIAL_INVALID", `encryption-config.yaml: ${field}: ${what}`, { hint });
 }
 
-function unknownProvider(provider: unknown, field: string): KhwError {
-  if (fieldOf(provider, "kms") !== undefined) {
-    const hint = "rotate the key in the key management service";
-    return configInvalid(`${field}.kms`, "has its keys in a key management service, so khw cannot rotate them", hint);
-  }
+function unknownProvider(field: string): KhwError {
   return configInvalid(
     field,
     "is not a provider that khw supports",
-    `use one of ${[...keyedKinds, "identity"].join(", ")}`,
+    `use one of ${[...keyedKinds, "kms", "identity"].join(", ")}`,
   );
 }

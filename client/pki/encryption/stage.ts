@@ -1,8 +1,9 @@
-import type { Key, KeyedKind, Provider } from "./provider.ts";
+import { isKeyed, type Key, type KeyedKind, type Provider } from "./provider.ts";
 
 /**
  * The stage of a rotation, judged only by the configuration:
- * - "settled": no rotation is in progress;
+ * - "settled": no rotation is in progress. With a KMS plugin, this is the only stage, because kms-move.ts continues a
+ *   change to or from a plugin without it;
  * - "added": the new key exists and can be used for reading, but an older key is used for writing;
  * - "first": the new key is used for writing, and older keys can still be used for reading.
  */
@@ -38,6 +39,7 @@ function timeOf(name: string): number {
 }
 
 export function stageOf(providers: Providers): Stage {
+  if (providers.some(({ kind }) => kind === "kms")) return "settled";
   const newest = newestOf(providers);
   if (newest === undefined) return "settled";
   if (!writes(providers, newest)) return "added";
@@ -60,7 +62,7 @@ export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; k
     return [...providers.slice(0, 1), { kind, keys: [key] }, ...others];
   }
   return providers.map((provider) => {
-    if (provider.kind !== kind) return provider;
+    if (!isKeyed(provider) || provider.kind !== kind) return provider;
     const [current, ...older] = provider.keys;
     return provider === first ? { kind, keys: [current, key, ...older] } : { kind, keys: [key, current, ...older] };
   });
@@ -68,7 +70,7 @@ export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; k
 
 /** Returns the default kind of a new key: the kind of the current keys, or the lab's kind if no key exists. */
 export function currentKind(providers: Providers): KeyedKind {
-  return providers.map(({ kind }) => kind).find((kind) => kind !== "identity") ?? "aescbc";
+  return providers.find(isKeyed)?.kind ?? "aescbc";
 }
 
 /** Makes the newest key the key for writing. */
@@ -76,28 +78,36 @@ export function promoteKey(providers: Providers): Providers {
   const newest = newestOf(providers);
   const index = providers.findIndex((provider) => has(provider, newest));
   const holder = providers[index];
-  if (newest === undefined || holder === undefined || holder.kind === "identity") return providers;
+  if (newest === undefined || holder === undefined || !isKeyed(holder)) return providers;
   const keys = [newest, ...holder.keys.filter((key) => key !== newest)] as const;
-  const others = providers.filter((provider) => provider !== holder);
+  return toFirst(providers.with(index, { kind: holder.kind, keys: [...keys] }), index);
+}
+
+/** Makes the provider at this place the provider for writing. */
+export function toFirst(providers: Providers, index: number): Providers {
+  const others = providers.toSpliced(index, 1);
   // The provider for unencrypted values comes last, even if it was first before.
   const clear = others.filter(({ kind }) => kind === "identity");
-  return [{ kind: holder.kind, keys: [...keys] }, ...others.filter(({ kind }) => kind !== "identity"), ...clear];
+  return [...providers.slice(index, index + 1), ...others.filter(({ kind }) => kind !== "identity"), ...clear];
 }
 
 /** Keeps only the key for writing. Unencrypted values stay readable if they were readable before. */
 export function dropOldKeys(providers: Providers): Providers {
   const [first, ...others] = providers;
-  if (first === undefined || first.kind === "identity") return providers;
+  if (first === undefined || !isKeyed(first)) return providers;
   return [{ kind: first.kind, keys: [first.keys[0]] }, ...others.filter(({ kind }) => kind === "identity")];
 }
 
-/** Returns the key for writing; undefined if values are stored unencrypted. */
-export function writingKey([first]: Providers): { readonly kind: KeyedKind; readonly name: string } | undefined {
-  return first === undefined || first.kind === "identity" ? undefined : { kind: first.kind, name: first.keys[0].name };
+/** Returns the key or the plugin for writing; undefined if values are stored unencrypted. */
+export function writingKey([first]: Providers):
+  | { readonly kind: KeyedKind | "kms"; readonly name: string }
+  | undefined {
+  if (first === undefined || first.kind === "identity") return undefined;
+  return { kind: first.kind, name: isKeyed(first) ? first.keys[0].name : first.name };
 }
 
 function keysOf(providers: Providers): Key[] {
-  return providers.flatMap((provider) => (provider.kind === "identity" ? [] : provider.keys));
+  return providers.filter(isKeyed).flatMap(({ keys }) => keys);
 }
 
 function newestOf(providers: Providers): Key | undefined {
@@ -107,9 +117,9 @@ function newestOf(providers: Providers): Key | undefined {
 }
 
 function writes([first]: Providers, key: Key): boolean {
-  return first !== undefined && first.kind !== "identity" && first.keys[0] === key;
+  return first !== undefined && isKeyed(first) && first.keys[0] === key;
 }
 
 function has(provider: Provider, key: Key | undefined): boolean {
-  return provider.kind !== "identity" && provider.keys.some((candidate) => candidate === key);
+  return isKeyed(provider) && provider.keys.some((candidate) => candidate === key);
 }

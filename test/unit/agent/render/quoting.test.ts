@@ -49,11 +49,10 @@ function randomValues(count: number): string[] {
 }
 
 const values = [...nasty, ...randomValues(400)];
-const unit = renderUnit(
-  "kube-scheduler",
-  "Kubernetes Scheduler",
-  values.map((value, index) => [`flag-${index}`, value] as const),
-);
+const unit = renderUnit("kube-scheduler", {
+  description: "Kubernetes Scheduler",
+  flags: values.map((value, index) => [`flag-${index}`, value] as const),
+});
 const expected = ["/usr/local/bin/kube-scheduler", ...values.map((value, index) => `--flag-${index}=${value}`)];
 
 /**

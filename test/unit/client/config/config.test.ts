@@ -7,6 +7,7 @@ import { labReleases } from "../../../../client/config/releases.ts";
 import { toDesired, withoutContent } from "../../../../client/config/desired.ts";
 import { computeConnection, loadBalancerConfig } from "../../../../client/config/load-balancer.ts";
 import { type ConfigSources, loadConfig } from "../../../../client/config/load.ts";
+import { kmsOf, refuseKmsBefore } from "../../../../client/config/encryption.ts";
 import { defaultYaml, referenceMarkdown } from "../../../../client/config/print.ts";
 import { type ClusterConfig, schema } from "../../../../client/config/schema.ts";
 import { settingsOf } from "../../../../client/config/setting.ts";
@@ -215,7 +216,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key without a similar one",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known keys: profile, nodes, kubernetes, cluster, files, audit, admission, hardening, etcd, credentials, pki, management, enrolment, supervision, aggregation, tlsBootstrap, loadBalancer, gce, timeouts",
+    "known keys: profile, nodes, kubernetes, cluster, files, audit, admission, hardening, encryption, etcd, credentials, pki, management, enrolment, supervision, aggregation, tlsBootstrap, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another file of the cluster",
@@ -552,4 +553,32 @@ t.test("the CA certificates for downloads are passed on unchanged", async (t) =>
   await writeFile(join(folder, "ca.crt"), "a certificate");
   const desired = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
   t.equal(desired.get("controller-1")?.binaries?.caPem, "a certificate");
+});
+
+t.test("a KMS plugin must be described completely, with a safe name, socket and unit", async (t) => {
+  const whole = "encryption: {kms: {name: vault, socket: /run/kms/socket, unit: vault-kms.service}}";
+  t.match((await load(whole)).config.encryption.kms, { name: "vault", socket: "/run/kms/socket", timeout: 3000 });
+  t.strictSame(kmsOf((await load("")).config.encryption), undefined);
+  const refused: readonly [text: string, message: RegExp][] = [
+    ["name: vault", /encryption\.kms\.socket and encryption\.kms\.unit must be set too/],
+    ["name: 'a:b'", /kms\.name: "a:b" cannot be the name/],
+    ["name: on", /"on" cannot be the name/],
+    ["socket: kms.sock", /kms\.socket: "kms\.sock" cannot be the path/],
+    ["socket: /run/../x", /cannot be the path/],
+    [`socket: /${"a".repeat(110)}`, /at most 107/],
+    ["unit: kms", /kms\.unit: "kms" cannot be the plugin's unit/],
+    ["unit: kube-apiserver.service", /a unit of the control plane/],
+  ];
+  for (const [text, message] of refused) {
+    await t.rejects(load(`encryption: {kms: {${text}}}`), { code: "CONFIG_INVALID", message });
+  }
+});
+
+t.test("a KMS plugin is refused before Kubernetes 1.27", async (t) => {
+  const { config } = await load("encryption: {kms: {name: vault, socket: /run/kms/socket, unit: vault.service}}");
+  t.throws(() => refuseKmsBefore(config.encryption, "v1.26.15"), {
+    code: "CONFIG_INVALID",
+    message: /encryption\.kms needs Kubernetes 1\.27 or later; 1\.26/,
+  });
+  t.doesNotThrow(() => refuseKmsBefore(config.encryption, "v1.27.0"));
 });

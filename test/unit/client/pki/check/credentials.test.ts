@@ -419,13 +419,33 @@ t.test("a usable but imperfect file causes a warning instead of an error", async
   t.same((await read(sound)).warnings, []);
 });
 
+t.test("a KMS plugin in khw.yaml that the file does not use is reported as a warning", (t) => {
+  const plugin = { name: "vault", socket: "/run/kms/socket", unit: "vault.service", timeoutMillis: 3000 };
+  const secretbox = `{secretbox: {keys: [{name: a, secret: ${Buffer.alloc(32).toString("base64")}}]}}`;
+  const kms = (endpoint: string) =>
+    `{kms: {apiVersion: v2, name: vault, endpoint: "unix://${endpoint}", timeout: 3000ms}}`;
+  const found = (...providers: readonly string[]) => {
+    const head = "kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\n";
+    const content = Buffer.from(`${head}resources: [{resources: [secrets], providers: [${providers.join(", ")}]}]`);
+    const use = { kubernetesVersion: "v1.29.0", kms: plugin };
+    return collect(encryptionConfigIsSound("f", content, use)).problems.map(
+      ({ what, severity }) => `${severity} ${what}`,
+    );
+  };
+  t.same(found(kms("/run/kms/socket"), secretbox), []);
+  t.match(found(secretbox), [/^warning does not encrypt with the KMS plugin vault/]);
+  t.match(found(secretbox, kms("/run/kms/socket")), [/^warning does not encrypt/], "a move is in progress");
+  t.match(found(kms("/run/other"), secretbox), [/^warning differs from the settings/]);
+  t.end();
+});
+
 t.test("the allowed entries of the encryption config depend on the release", (t) => {
   const config = (resource: string, provider: string) =>
     Buffer.from(
       `kind: EncryptionConfiguration\napiVersion: apiserver.config.k8s.io/v1\nresources: [{resources: ['${resource}'], providers: [${provider}]}]`,
     );
   const found = (content: Buffer, version: string) =>
-    collect(encryptionConfigIsSound("f", content, version)).problems.map(({ what }) => what);
+    collect(encryptionConfigIsSound("f", content, { kubernetesVersion: version })).problems.map(({ what }) => what);
   const kms = (version: string) => config("secrets", `{kms: {apiVersion: ${version}, name: x, endpoint: "unix:///x"}}`);
   const secretbox = `{secretbox: {keys: [{name: a, secret: ${Buffer.alloc(32).toString("base64")}}]}}`;
   t.same(found(config("*.*", secretbox), "v1.26.0"), ["does not include secrets"]);
@@ -433,6 +453,12 @@ t.test("the allowed entries of the encryption config depend on the release", (t)
   t.same(found(kms("v1"), "v1.28.0"), []);
   t.same(found(kms("v1"), "v1.29.0"), ["is v1, which 1.29 accepts only with the feature gate KMSv1"]);
   t.same(found(kms("v2"), "v1.27.0"), []);
+  const v2 = (fields: string) => `{kms: {apiVersion: v2, endpoint: "unix:///x", ${fields}}}`;
+  t.same(found(config("secrets", v2("name: 'a:b'")), "v1.29.0"), ["contains a colon"]);
+  t.same(found(config("secrets", v2("name: a, cachesize: 10")), "v1.29.0"), ["is not supported by v2"]);
+  t.same(found(config("secrets", `${v2("name: a")}, ${v2("name: a")}`), "v1.29.0"), [
+    "is also the name of another KMS plugin",
+  ]);
   t.same(found(config("secrets", `{secretbox: {keys: [{name: a, secret: AAAA}]}}`), "v1.21.0"), [
     "has 3 bytes, not 32",
   ]);

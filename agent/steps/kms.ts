@@ -1,0 +1,80 @@
+import type { DesiredState } from "../../proto/desired.ts";
+import { KhwError } from "../../proto/errors.ts";
+import type { KmsPlugin } from "../../proto/kms.ts";
+import type { Drift, Step } from "../../proto/step.ts";
+import { waitFor } from "../../proto/wait-for.ts";
+import type { Os } from "../os/os.ts";
+
+export const kmsStep = "kms/plugin";
+
+/** A plugin that has just started needs this long at most to create its socket. */
+const socketMillis = 10_000;
+const intervalMillis = 500;
+
+/**
+ * Checks that the KMS plugin of the API server is running. The plugin and its unit belong to the administrator, so a unit
+ * that somebody has stopped is only reported. A unit that has failed is started again. An API server that is restarted
+ * without its plugin cannot decrypt Secrets, so no repair restarts the API server as long as this step fails.
+ */
+export function kmsPlugin({ kms }: DesiredState): Step<Os>[] {
+  if (kms === undefined) return [];
+  const { unit, socket } = kms;
+  return [
+    {
+      id: kmsStep,
+      title: `the KMS plugin ${unit} is running and has the socket ${socket}`,
+      needs: ["identity"],
+      check: (os) => kmsDrift(kms, os),
+      apply: async (os, { signal, progress }) => {
+        await os.systemd.resetFailed(unit);
+        await os.systemd.start(unit, signal);
+        await waitFor({
+          what: `${socket} does not exist`,
+          check: async () => {
+            const drift = await kmsDrift(kms, os);
+            return drift === null ? { reached: undefined } : { seen: drift.summary };
+          },
+          deadlineMillis: socketMillis,
+          intervalMillis,
+          signal,
+          progress,
+          clock: os.clock,
+          late: ({ seen }) =>
+            new KhwError("SERVICE_FAILED", `the KMS plugin does not start: ${seen}`, { hint: journal(unit) }),
+        });
+      },
+    },
+  ];
+}
+
+/** Returns why the API server cannot use the plugin; null if the unit is running and the socket exists. */
+export async function kmsDrift({ unit, socket }: KmsPlugin, { systemd, files }: Os): Promise<Drift | null> {
+  const { loadState, activeState, result } = await systemd.unit(unit);
+  if (loadState === "not-found") {
+    return {
+      summary: `the unit ${unit} of the KMS plugin does not exist, so nothing creates ${socket}`,
+      remedy: `install the KMS plugin and its unit ${unit} on the node, or correct encryption.kms.unit in khw.yaml`,
+    };
+  }
+  if (loadState === "masked") {
+    const summary = `the unit ${unit} of the KMS plugin is masked`;
+    return { summary, remedy: `on the node: systemctl unmask ${unit} && systemctl start ${unit}` };
+  }
+  if (activeState === "failed") return { summary: `the KMS plugin ${unit} has failed (${result})` };
+  if (activeState === "inactive" || activeState === "deactivating") {
+    const summary = `the KMS plugin ${unit} is ${activeState}, so ${socket} does not work`;
+    return { summary, remedy: `on the node: systemctl start ${unit}` };
+  }
+  const found = await files.stat(socket);
+  if (found === undefined)
+    return { summary: `the socket ${socket} of the KMS plugin ${unit} does not exist`, remedy: journal(unit) };
+  if (found.kind === "file" || found.kind === "directory") {
+    const remedy = `make the KMS plugin create its socket at this path, or correct encryption.kms.socket in khw.yaml`;
+    return { summary: `${socket} is a ${found.kind}, not the socket of the KMS plugin ${unit}`, remedy };
+  }
+  return null;
+}
+
+function journal(unit: string): string {
+  return `on the node: journalctl -u ${unit}; compare the plugin's path with encryption.kms.socket in khw.yaml`;
+}
