@@ -118,11 +118,13 @@ export async function etcdIsHealthy(nodes: readonly TestbedNode[]): Promise<void
   }
 }
 
+/** The time after a boot in which a cluster becomes healthy even on a very busy host. */
+const healthyMillis = 600_000;
+
 /** Resolves when the cluster of these controllers is healthy. */
 export async function clusterIsHealthy({ workstation }: Prepared, controllers: readonly number[]): Promise<void> {
-  await given("the cluster is healthy", async () =>
-    (await workstation.khw(["status", ...listOf(controllers)])).code === 0 ? true : undefined,
-  );
+  const ask = async () => ((await workstation.khw(["status", ...listOf(controllers)])).code === 0 ? true : undefined);
+  await given("the cluster is healthy", ask, healthyMillis);
 }
 
 /** Returns a description of each violated property after the command. */
