@@ -15,8 +15,12 @@ digest() { sha256sum "$1" | cut -d' ' -f1; }
 
 mkdir -p "$work/root"/{bin,etc,proc,sys,dev,uploads} "$work/image"
 mkdir -m 1777 "$work/root/tmp"
+last= path=
 for file in "$@"; do
-  install -D -m 755 "${file%%=*}" "$work/root${file#*=}"
+  # Two names of one program are one file, because a layer is copied for each container.
+  [ "${file%%=*}" != "$last" ] || { ln "$work/root$path" "$work/root${file#*=}"; continue; }
+  last=${file%%=*} path=${file#*=}
+  install -D -m "$(stat --format %a "$last")" "$last" "$work/root$path"
 done
 if [ -e "$work/root/bin/busybox" ]; then
   "$work/root/bin/busybox" --list | while read -r program; do ln -s busybox "$work/root/bin/$program" 2>/dev/null || true; done
