@@ -1,92 +1,101 @@
 /**
- * Runs the upstream [Conformance] tests that need no running pod, against three controllers that `bootstrap` has set
- * up. Writes the tables in docs/conformance.md. Takes about 15 minutes.
+ * Runs the upstream [Conformance] tests against three controllers that `bootstrap` has set up, and a worker. Writes the
+ * tables in docs/conformance.md. Takes about an hour.
  *
- * usage: conformance.ts [--only PATTERN] [--list]
+ * usage: conformance.ts [--only PATTERN] [--resume] [--list]
  * --only    runs only the tests with a matching name; prints the figures and does not touch docs/conformance.md
+ * --resume  runs only the tests that have not passed in the runs before
  * --list    prints the names of all [Conformance] tests without running them
  *
+ * Writes the results and the tests' output to build/conformance while the run goes on.
  * Exit status: 0 if every test in the first group of specs.txt passed and no control plane process restarted.
  */
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+
+import pLimit from "p-limit";
 
 import { components } from "../../proto/components.ts";
 import { machine } from "../bench/report.ts";
 import { replaceGenerated } from "../faults/report.ts";
-import { openScene } from "../fixtures/faults.ts";
 import { must } from "../testbed/command.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import { cacheFolder } from "../testbed/layout.ts";
 import { realVersion } from "../testbed/workstation.ts";
-import { problems, tables } from "./report.ts";
+import { openCluster } from "./cluster.ts";
+import { problems, summary, tables } from "./report.ts";
+import { openResults } from "./results.ts";
 import { findMisfits, parseSpecs, plainName } from "./specs.ts";
-import { listConformance, runSpecs } from "./suite.ts";
-import { keepWorker } from "./worker.ts";
+import { batchesOf, listConformance, runSpecs } from "./suite.ts";
 
-const document = join(import.meta.dirname, "../../docs/conformance.md");
+const repository = join(import.meta.dirname, "../..");
+const document = join(repository, "docs/conformance.md");
+const folder = join(repository, "build/conformance");
 /**
- * The number of tests that run in parallel. Most tests spend their time waiting, but the three API servers share two
- * processors.
+ * The number of tests that run in parallel. Most tests spend their time waiting, but all machines share two processors.
  */
-const lanes = 2;
+const lanes = 4;
+/** The number of tests that one run of e2e.test contains. The results are saved after each of these runs. */
+const batchSize = 8;
 const buildTimeoutMs = 30 * 60_000;
-const laneTimeoutMs = 60 * 60_000;
+const batchTimeoutMs = 60 * 60_000;
 const units = [...components, "etcd", "nginx"];
 
-const { values } = parseArgs({ options: { only: { type: "string" }, list: { type: "boolean", default: false } } });
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    resume: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
+  },
+});
 
 const built = await must(["bash", join(import.meta.dirname, "build.sh"), cacheFolder()], { timeoutMs: buildTimeoutMs });
 const program = join(built.trim(), "e2e.test");
-const folder = await mkdtemp(join(tmpdir(), "conformance-"));
-try {
-  const real = await listConformance(program, folder);
-  if (values.list) process.stdout.write(`${real.map(plainName).toSorted().join("\n")}\n`);
-  else await conform(real);
-} finally {
-  await rm(folder, { recursive: true });
-}
+await mkdir(folder, { recursive: true });
+const real = await listConformance(program, folder);
+if (values.list) process.stdout.write(`${real.map(plainName).toSorted().join("\n")}\n`);
+else await conform();
 
-async function conform(real: readonly string[]): Promise<void> {
+async function conform(): Promise<void> {
   const specs = parseSpecs(await readFile(join(import.meta.dirname, "specs.txt"), "utf8"));
   const misfits = findMisfits(specs, real);
   if (misfits.length > 0)
     throw new Error(`specs.txt does not match the tests of ${realVersion}:\n${misfits.join("\n")}`);
   const only = new RegExp(values.only ?? "");
-  const run = new Set(specs.run.filter((name) => only.test(name)));
-  const wanted = real.filter((name) => run.has(plainName(name)));
+  const named = new Map(real.map((name) => [plainName(name), name]));
+  // The tests run in the order of the file: e2e.test lists them in a random order.
+  const wanted = specs.run.filter((name) => only.test(name)).flatMap((name) => named.get(name) ?? []);
+  const results = await openResults(folder, values);
+  const passed = new Set(results.all().map(({ name }) => name));
+  const missing = wanted.filter((name) => !passed.has(name));
 
   const before = await machine();
-  await using scene = await openScene(3);
-  const { testbed, workstation } = scene;
-  const { code, stderr } = await scene.bootstrap();
-  if (code !== 0) throw new Error(`bootstrap ended with ${code}: ${stderr}`);
-  const kubeconfig = join(workstation.folder, "conformance.kubeconfig");
-  await workstation.mustKhw(["kubeconfig", "--kubeconfig", kubeconfig, "--use"]);
-  await using worker = await keepWorker(workstation);
-
-  const start = performance.now();
+  await using cluster = await openCluster();
+  const { testbed, workstation } = cluster.scene;
   const running = await processes(testbed.nodes);
+  const runBatch = async (names: readonly string[], index: number): Promise<void> => {
+    const batch = `${names[0]?.includes("[Serial]") ? "serial" : "parallel"}-${index}`;
+    const place = { testbed, kubeconfig: cluster.kubeconfig, folder, batch, timeoutMs: batchTimeoutMs };
+    try {
+      const outcomes = await runSpecs(program, names, place);
+      await results.add(outcomes);
+      for (const { name, state } of outcomes) process.stdout.write(`${state}: ${name}\n`);
+    } catch (error) {
+      // The other tests can still run.
+      process.stderr.write(`conformance: ${batch}: ${String(error)}\n`);
+    }
+  };
   // Tests marked [Serial] need the cluster to themselves.
-  const serial = wanted.filter((name) => name.includes("[Serial]"));
-  const parallel = wanted.filter((name) => !name.includes("[Serial]"));
-  const shares = Array.from({ length: lanes }, (_, lane) => parallel.filter((_, index) => index % lanes === lane));
-  const runLane = async (names: readonly string[], lane: string) =>
-    names.length === 0 ? [] : runSpecs(program, names, { testbed, kubeconfig, folder, lane, timeoutMs: laneTimeoutMs });
-  const together = await Promise.all(shares.map((names, lane) => runLane(names, `lane-${lane}`)));
-  const outcomes = [...together.flat(), ...(await runLane(serial, "serial"))];
-  const minutes = ((performance.now() - start) / 60_000).toFixed(0);
+  const [serial = [], parallel = []] = [true, false].map((is) =>
+    missing.filter((name) => name.includes("[Serial]") === is),
+  );
+  await pLimit(lanes).map(batchesOf(parallel, batchSize), runBatch);
+  await pLimit(1).map(batchesOf(serial, batchSize), runBatch);
 
-  const found = [
-    ...problems(wanted, outcomes, { before: running, after: await processes(testbed.nodes) }),
-    ...worker.failures.map((failure) => `the node's lease was not renewed: ${failure}`),
-  ];
-  const passed = outcomes.filter(({ state }) => state === "passed").length;
-  const figures = `${tables(outcomes, specs)}
-${passed} of ${wanted.length} tests passed in ${minutes} minutes; ${real.length - wanted.length} were left out. Restarts of control-plane
-processes: ${found.filter((problem) => problem.startsWith("started again")).length}. Machine: ${before}.\n`;
+  const outcomes = results.all().filter(({ name }) => wanted.includes(name));
+  const found = problems(wanted, outcomes, { before: running, after: await processes(testbed.nodes) });
+  const figures = `${tables(outcomes, specs)}\n${summary(outcomes, real.length, { lanes, machine: before })}`;
   process.stdout.write(figures);
   for (const problem of found) process.stderr.write(`conformance: ${problem}\n`);
   if (found.length > 0) {

@@ -21,6 +21,20 @@ export function tables(outcomes: readonly Outcome[], { leftOut }: Classification
   return `${lines.join("\n")}\n`;
 }
 
+/** Returns the sentences below the tables. */
+export function summary(
+  outcomes: readonly Outcome[],
+  total: number,
+  { lanes, machine }: { readonly lanes: number; readonly machine: string },
+): string {
+  const passed = outcomes.filter(({ state }) => state === "passed").length;
+  const minutes = outcomes.reduce((sum, { seconds }) => sum + seconds, 0) / 60;
+  return `Kubernetes 1.20.2 has ${total} [Conformance] tests. ${passed} of the ${outcomes.length} tests that were run passed;
+${total - outcomes.length} were left out. The tests took ${minutes.toFixed(0)} minutes together; up to ${lanes} ran at the same time.
+Machine: ${machine}.
+`;
+}
+
 /** Lists the problems in a run: tests that failed or did not run, and processes that were restarted. */
 export function problems(
   wanted: readonly string[],

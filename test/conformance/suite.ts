@@ -1,5 +1,5 @@
 /** Runs the upstream e2e.test program, which lists its tests or runs some of them against a cluster. */
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { run } from "../testbed/command.ts";
@@ -33,16 +33,24 @@ export async function listConformance(program: string, folder: string): Promise<
   return (await parsed(dump)).filter(({ state }) => state === "passed").map(({ name }) => name);
 }
 
+/** Divides the tests into parts of this size, so that tests of one group stay together. */
+export function batchesOf(names: readonly string[], size: number): readonly (readonly string[])[] {
+  return Array.from({ length: Math.ceil(names.length / size) }, (_, index) =>
+    names.slice(index * size, (index + 1) * size),
+  );
+}
+
 /**
- * Runs the given tests one after the other and returns the result of each.
+ * Runs the given tests one after the other and returns the result of each. The test's output stays in the folder of the
+ * batch.
  * @throws Error with the program's last output, if the program ends early
  */
 export async function runSpecs(
   program: string,
   names: readonly string[],
-  { testbed, kubeconfig, folder, lane, timeoutMs }: Place & { readonly lane: string; readonly timeoutMs: number },
+  { testbed, kubeconfig, folder, batch, timeoutMs }: Place & { readonly batch: string; readonly timeoutMs: number },
 ): Promise<readonly Outcome[]> {
-  const home = join(folder, lane);
+  const home = join(folder, batch);
   await mkdir(home, { recursive: true });
   const dump = join(home, "specs.jsonl");
   const argv = [
@@ -57,6 +65,7 @@ export async function runSpecs(
     "--disable-log-dump",
   ];
   const result = await testbed.run(argv, { cwd: home, env: { HOME: home }, timeoutMs });
+  await writeFile(join(home, "output.log"), result.stdout + result.stderr);
   return (await parsed(dump, result)).filter(({ state }) => state !== "skipped");
 }
 

@@ -1,7 +1,7 @@
 import t from "tap";
 
 import type { Outcome } from "../../conformance/outcome.ts";
-import { problems, tables } from "../../conformance/report.ts";
+import { problems, summary, tables } from "../../conformance/report.ts";
 
 const outcome = (name: string, state: Outcome["state"] = "passed", failure = ""): Outcome => ({
   name,
@@ -39,4 +39,15 @@ t.test("a failure, a test that did not run and a restarted process are problems"
     "did not run: b: 1",
     "started again during the run: controller-0 etcd 8 2",
   ]);
+});
+
+t.test("the summary counts the tests that ran, passed and were left out", async (t) => {
+  const outcomes = [
+    { ...outcome("a: 1"), seconds: 90 },
+    { ...outcome("a: 2", "failed"), seconds: 90 },
+  ];
+  const text = summary(outcomes, 5, { lanes: 3, machine: "a machine" });
+  t.match(text, "has 5 [Conformance] tests. 1 of the 2 tests that were run passed;");
+  t.match(text, "3 were left out. The tests took 3 minutes together; up to 3 ran at the same time.");
+  t.match(text, "Machine: a machine.");
 });
