@@ -1,6 +1,6 @@
 import { configFile } from "../proto/config-files.ts";
 import { components, type Component, credentialsOf, type Program, programs } from "../proto/components.ts";
-import { aggregates, type Credential, type DesiredState, signsSeparately, hasEtcd } from "../proto/desired.ts";
+import { aggregates, type Credential, type DesiredState, hasEtcd, hasEtcdCa, signsSeparately } from "../proto/desired.ts";
 import { type Step, withNeeds, withoutSteps } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
@@ -25,6 +25,7 @@ import { configFilesOf, configFileStep, configFileSteps, otherConfigFilesAreGone
 import { absent, file, folder, link, presentFolder, sha256, textFile } from "./steps/files.ts";
 import { agentFolders, releaseFolders, systemFolders } from "./steps/folders.ts";
 import {
+  etcdCaIsGone,
   frontProxyIsGone,
   needsOfCredential,
   recordOfCredentials,
@@ -82,6 +83,7 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
     ...(signsSeparately(desired) ? caKeyIsGone(desired) : [signingCaIsGone(desired)]),
     ...(aggregates(desired) ? [] : [frontProxyIsGone(desired)]),
+    ...(hasEtcdCa(desired) ? [] : [etcdCaIsGone(desired)]),
     otherConfigFilesAreGone(desired),
     nginxPackage(),
     textFile({

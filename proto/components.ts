@@ -38,20 +38,46 @@ export const aggregationCredentialNames = [
   "front-proxy-client-key.pem",
 ] as const;
 
-export type CredentialName =
-  | (typeof credentialNames)[number]
-  | (typeof signingCredentialNames)[number]
-  | (typeof aggregationCredentialNames)[number];
-
 /**
- * Returns the names of a cluster's credential files. They depend on whether Kubernetes signs with the cluster's CA, as
- * in the lab, or with a separate CA, and on whether the cluster has an aggregation layer.
+ * The additional files of a cluster whose etcd has its own CA: the CA's certificate, the certificate and key of the etcd
+ * members, and those with which API servers call etcd.
  */
-export function credentialSet(separateSigning: boolean, aggregation = false): readonly CredentialName[] {
-  const signing = separateSigning
-    ? credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]))
-    : credentialNames;
-  return aggregation ? [...signing, ...aggregationCredentialNames] : signing;
+export const etcdCaCredentialNames = [
+  "etcd-ca.pem",
+  "etcd-server.pem",
+  "etcd-server-key.pem",
+  "etcd-client.pem",
+  "etcd-client-key.pem",
+] as const;
+
+/** All files that only some clusters have. */
+export const optionalCredentialNames = [
+  ...signingCredentialNames,
+  ...aggregationCredentialNames,
+  ...etcdCaCredentialNames,
+] as const;
+
+export type CredentialName = (typeof credentialNames)[number] | (typeof optionalCredentialNames)[number];
+
+/** The parts that determine which credential files a cluster has. Default of each: false. */
+export interface CredentialParts {
+  /** Whether Kubernetes signs with a separate CA, not with the cluster's CA as in the lab. */
+  readonly signing?: boolean;
+  /** Whether the cluster has an aggregation layer. */
+  readonly aggregation?: boolean;
+  /** Whether etcd has its own CA. */
+  readonly etcdCa?: boolean;
+}
+
+/** Returns the names of a cluster's credential files. */
+export function credentialSet({ signing, aggregation, etcdCa }: CredentialParts): readonly CredentialName[] {
+  return [
+    ...(signing === true
+      ? credentialNames.flatMap((name) => (name === "ca-key.pem" ? signingCredentialNames : [name]))
+      : credentialNames),
+    ...(aggregation === true ? aggregationCredentialNames : []),
+    ...(etcdCa === true ? etcdCaCredentialNames : []),
+  ];
 }
 
 /**
@@ -67,6 +93,9 @@ export const credentialsOf: Readonly<Record<Component, readonly CredentialName[]
     "service-account-key.pem",
     "encryption-config.yaml",
     ...aggregationCredentialNames,
+    "etcd-ca.pem",
+    "etcd-client.pem",
+    "etcd-client-key.pem",
   ],
   "kube-controller-manager": [
     "ca.pem",

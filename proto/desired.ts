@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
 import {
-  aggregationCredentialNames,
   type Component,
   components,
   type CredentialName,
   credentialNames,
   credentialSet,
+  optionalCredentialNames,
   type Program,
   programs,
-  signingCredentialNames,
 } from "./components.ts";
 import { type ConfigFile, parseConfigFiles } from "./config-files.ts";
 import { type Etcd, parseEtcd } from "./etcd.ts";
@@ -213,9 +212,8 @@ function parseFlagOverrides(field: string, overrides: wire.FlagOverrides): FlagO
 function parseCredentials(credentials: readonly wire.Credential[]): Credential[] {
   const parsed = credentials.map(({ name, sha256, content }): Credential => {
     const known =
-      [...credentialNames, ...signingCredentialNames, ...aggregationCredentialNames].find(
-        (credential) => credential === name,
-      ) ?? refuse("credentials", `${show(name)} is not one of the cluster's credential files`);
+      [...credentialNames, ...optionalCredentialNames].find((credential) => credential === name) ??
+      refuse("credentials", `${show(name)} is not one of the cluster's credential files`);
     parseSha256(`credentials.${name}`, sha256);
     if (content !== undefined && createHash("sha256").update(content).digest("hex") !== sha256) {
       refuse(`credentials.${name}`, "the content does not match its digest");
@@ -226,8 +224,11 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
     "credentials",
     parsed.map(({ name }) => name),
   );
-  const separate = signsSeparately({ credentials: parsed });
-  const wanted = credentialSet(separate, aggregates({ credentials: parsed }));
+  const wanted = credentialSet({
+    signing: signsSeparately({ credentials: parsed }),
+    aggregation: aggregates({ credentials: parsed }),
+    etcdCa: hasEtcdCa({ credentials: parsed }),
+  });
   const stray = parsed.find(({ name }) => !wanted.includes(name));
   if (stray !== undefined) refuse(`credentials.${stray.name}`, whyStray(stray.name));
   return wanted.map(
@@ -237,13 +238,18 @@ function parseCredentials(credentials: readonly wire.Credential[]): Credential[]
 
 function whyStray(name: CredentialName): string {
   if (name === "ca-key.pem") return "must not leave the workstation";
-  const needed = name.startsWith("front-proxy-") ? "front-proxy-ca.pem" : "signing-ca.pem";
-  return `is accepted only together with ${needed}`;
+  const needed = ["front-proxy-ca.pem", "etcd-ca.pem"].find((ca) => name.startsWith(ca.replace("ca.pem", "")));
+  return `is accepted only together with ${needed ?? "signing-ca.pem"}`;
 }
 
 /** Whether the API servers have an aggregation layer: they pass requests on to extension API servers. */
 export function aggregates({ credentials }: Pick<DesiredState, "credentials">): boolean {
   return credentials.some(({ name }) => name === "front-proxy-ca.pem");
+}
+
+/** Whether etcd has its own CA. Otherwise, etcd trusts every certificate of the cluster's CA. */
+export function hasEtcdCa({ credentials }: Pick<DesiredState, "credentials">): boolean {
+  return credentials.some(({ name }) => name === "etcd-ca.pem");
 }
 
 /** Whether Kubernetes signs with a separate CA. No controller then holds the key of the cluster's CA. */

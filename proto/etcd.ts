@@ -22,8 +22,30 @@ export interface Etcd {
   readonly snapshots: SnapshotPolicy | undefined;
 }
 
-/** The subset of the cluster's nine files that etcd reads. Lab 07 copies them to /etc/etcd. */
-export const etcdCredentials = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"] as const satisfies CredentialName[];
+/** The files that etcd shares with the API server if etcd uses the cluster's CA. Lab 07 copies them to /etc/etcd. */
+const sharedFiles = { ca: "ca.pem", certificate: "kubernetes.pem", key: "kubernetes-key.pem" } as const;
+const ownServerFiles = { ca: "etcd-ca.pem", certificate: "etcd-server.pem", key: "etcd-server-key.pem" } as const;
+const ownClientFiles = { ca: "etcd-ca.pem", certificate: "etcd-client.pem", key: "etcd-client-key.pem" } as const;
+
+/** The CA, the certificate and the key with which a program serves etcd or calls etcd. */
+export interface EtcdFiles<Name extends CredentialName = CredentialName> {
+  readonly ca: Name;
+  readonly certificate: Name;
+  readonly key: Name;
+}
+
+/** Returns the files that an etcd member reads. They are in /etc/etcd. */
+export function etcdServerFiles(hasOwnCa: boolean): EtcdFiles<EtcdCredential> {
+  return hasOwnCa ? ownServerFiles : sharedFiles;
+}
+
+/** Returns the files with which the API server and the agent call etcd. They are in /var/lib/kubernetes. */
+export function etcdClientFiles(hasOwnCa: boolean): EtcdFiles {
+  return hasOwnCa ? ownClientFiles : sharedFiles;
+}
+
+/** The files that can be in /etc/etcd. */
+export const etcdCredentials = [...Object.values(sharedFiles), ...Object.values(ownServerFiles)] as const;
 
 export type EtcdCredential = (typeof etcdCredentials)[number];
 

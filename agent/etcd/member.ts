@@ -1,4 +1,6 @@
+import { type EtcdFiles, etcdServerFiles } from "../../proto/etcd.ts";
 import type { DefragmentResponse, EtcdMember, EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
+import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import type { EtcdServers } from "../os/etcd-servers.ts";
 import { etcdFile } from "../paths.ts";
@@ -7,12 +9,12 @@ import type { GatewayAnswer } from "./gateway.ts";
 
 export const localServer = "https://127.0.0.1:2379";
 
-/** The paths of etcd's credentials on this machine. etcdctl uses them too. */
-export const etcdctlIdentity = {
-  ca: etcdFile("ca.pem"),
-  certificate: etcdFile("kubernetes.pem"),
-  key: etcdFile("kubernetes-key.pem"),
-} as const;
+/** Returns the paths of etcd's credentials on this machine. etcdctl uses them too. */
+export async function etcdctlIdentity(files: Pick<Files, "stat">): Promise<Readonly<Record<keyof EtcdFiles, string>>> {
+  const hasOwnCa = (await files.stat(etcdFile("etcd-ca.pem"))) !== undefined;
+  const { ca, certificate, key } = etcdServerFiles(hasOwnCa);
+  return { ca: etcdFile(ca), certificate: etcdFile(certificate), key: etcdFile(key) };
+}
 
 /**
  * Reads the local member's status. This works even without a quorum.

@@ -1,7 +1,7 @@
-import type { CredentialName } from "../../proto/components.ts";
 import type { Os } from "../os/os.ts";
 import type { ProbeResult } from "../os/probes.ts";
 import { credentialFile } from "../paths.ts";
+import { readEtcdClientFiles } from "./etcd-client.ts";
 import { explainTls } from "./tls-failure.ts";
 
 /** A component's health endpoint. */
@@ -17,11 +17,8 @@ export interface HealthCheck {
    * their own certificates.
    */
   readonly clusterCa?: boolean;
-  /**
-   * Whether the endpoint requires a client certificate from the cluster's CA. The agent uses the API server's
-   * certificate.
-   */
-  readonly clientCertificate?: boolean;
+  /** Whether the endpoint is etcd's. The agent uses the files with which the API server calls etcd. */
+  readonly asEtcdClient?: boolean;
   /** The HTTP status codes that a healthy component returns; 200 by default. */
   readonly wellStatuses?: readonly number[];
 }
@@ -63,8 +60,7 @@ export const healthChecks: readonly HealthCheck[] = [
     unit: "etcd.service",
     url: "https://127.0.0.1:2379/health",
     path: "/health",
-    clusterCa: true,
-    clientCertificate: true,
+    asEtcdClient: true,
   },
 ];
 
@@ -93,14 +89,9 @@ export async function askHealth(
   { files, probes, clock }: Os,
   options: { readonly signal: AbortSignal; readonly keepAlive?: boolean; readonly timeoutMillis?: number },
 ): Promise<ProbeResult | string> {
-  const text = async (name: CredentialName, wanted = false): Promise<string | undefined> =>
-    wanted ? (await files.readOften(credentialFile(name)))?.toString("utf8") : undefined;
-  const [caPem, certPem, keyPem] = await Promise.all([
-    text("ca.pem", check.clusterCa),
-    text("kubernetes.pem", check.clientCertificate),
-    text("kubernetes-key.pem", check.clientCertificate),
-  ]);
-  if (check.clusterCa === true && caPem === undefined) return `${check.path} cannot be verified: ca.pem is missing`;
+  const { caPem, certPem, keyPem } = await readPems(check, files);
+  if ((check.clusterCa === true || check.asEtcdClient === true) && caPem === undefined)
+    return `${check.path} cannot be verified: ca.pem is missing`;
   const result = await probes.http(check.url, {
     timeoutMillis: defaultTimeoutMillis,
     ...options,
@@ -112,6 +103,20 @@ export async function askHealth(
   return result.failure === "unverified" || result.failure === "rejected"
     ? { ...result, body: await explainTls(result, { files, clock }) }
     : result;
+}
+
+interface Pems {
+  readonly caPem?: string | undefined;
+  readonly certPem?: string | undefined;
+  readonly keyPem?: string | undefined;
+}
+
+async function readPems({ clusterCa, asEtcdClient }: HealthCheck, files: Os["files"]): Promise<Pems> {
+  const read = async (path: string): Promise<Buffer | undefined> => files.readOften(path);
+  if (clusterCa === true) return { caPem: (await read(credentialFile("ca.pem")))?.toString("utf8") };
+  if (asEtcdClient !== true) return {};
+  const { ca, cert, key } = await readEtcdClientFiles(read);
+  return { caPem: ca?.toString("utf8"), certPem: cert?.toString("utf8"), keyPem: key?.toString("utf8") };
 }
 
 /** Returns null if the response shows that the component is healthy, otherwise the reason why it is unhealthy. */

@@ -5,7 +5,7 @@ import type { ServedCertificate } from "../os/served-certificate.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
 /** The files from which the servers on a controller read their certificates. */
-const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem")];
+const servedFiles = [credentialFile("kubernetes.pem"), etcdFile("kubernetes.pem"), etcdFile("etcd-server.pem")];
 
 /** Two timestamps that differ by more than this cannot come from the same clock. */
 const clockMillis = 60_000;

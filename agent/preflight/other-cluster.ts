@@ -1,6 +1,7 @@
 import type { CredentialName } from "../../proto/components.ts";
-import { type DesiredState, hasEtcd } from "../../proto/desired.ts";
+import { type DesiredState, hasEtcd, hasEtcdCa } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
+import { etcdServerFiles } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
@@ -9,9 +10,9 @@ import { credentialFile, etcdFile } from "../paths.ts";
  * Secrets. `kept` is the desired state that the agent currently keeps. Changes nothing.
  */
 export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredState | undefined): Promise<KhwError[]> {
-  const authorities = [credentialFile("ca.pem"), ...(hasEtcd(desired) ? [etcdFile("ca.pem")] : [])];
   const findings = await Promise.all([
-    ...authorities.map((path) => authorityFinding(path, { desired, os, kept })),
+    authorityFinding(credentialFile("ca.pem"), { desired, os, kept }),
+    ...(hasEtcd(desired) ? [etcdFinding({ desired, os, kept })] : []),
     encryptionFinding({ desired, os, kept }),
   ]);
   return findings
@@ -36,6 +37,25 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
   if (certificates(found).length === 0 || shareCertificate(found, wanted)) return null;
   return new KhwError("PREFLIGHT_FAILED", `${path} is the CA of another cluster`, {
     hint: `${ownFiles}; to create a new cluster on this machine instead, first move ${path} on the machine to another folder`,
+  });
+}
+
+/**
+ * Checks that etcd on this machine and etcd with the new files trust a common CA. Otherwise, this member and the others
+ * would refuse each other. The rotations of a CA keep such a CA in each stage.
+ */
+async function etcdFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
+  const own = etcdFile("etcd-ca.pem");
+  const path = (await os.files.stat(own)) === undefined ? etcdFile("ca.pem") : own;
+  const { ca } = etcdServerFiles(hasEtcdCa(desired));
+  if (path === etcdFile(ca) && ca === "ca.pem") return authorityFinding(path, { desired, os, kept });
+  const [wanted, found] = [contentOf(desired, ca), await textAt(path, os)];
+  if (wanted === undefined || certificates(found).length === 0 || shareCertificate(found, wanted)) return null;
+  return new KhwError("PREFLIGHT_FAILED", `etcd trusts ${path}, which has no CA in common with the new ${ca}`, {
+    hint:
+      ca === "ca.pem"
+        ? "set pki.separateEtcdCa: true in khw.yaml, and put the etcd-*.pem files back into the credentials folder; khw cannot move etcd back to the cluster's CA"
+        : "to give a running etcd its own CA, move the etcd-*.pem files out of the credentials folder, and run khw-client pki rotate-etcd-ca",
   });
 }
 

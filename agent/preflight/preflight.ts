@@ -1,7 +1,7 @@
-import { type DesiredState, hasEtcd, type WithEtcd } from "../../proto/desired.ts";
+import { type DesiredState, hasEtcd, hasEtcdCa, type WithEtcd } from "../../proto/desired.ts";
 import { ownController } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { clientUrl, etcdPorts } from "../../proto/etcd.ts";
+import { clientUrl, etcdClientFiles, etcdPorts } from "../../proto/etcd.ts";
 import { show } from "../../proto/validate.ts";
 import { waitFor } from "../../proto/wait-for.ts";
 import { missingDisk } from "../etcd/disk.ts";
@@ -151,7 +151,8 @@ async function etcdFinding(
     const content = desired.credentials.find((credential) => credential.name === name)?.content;
     return content === undefined ? undefined : Buffer.from(content).toString("utf8");
   };
-  const [caPem, certPem, keyPem] = [pem("ca.pem"), pem("kubernetes.pem"), pem("kubernetes-key.pem")];
+  const { ca, certificate, key } = etcdClientFiles(hasEtcdCa(desired));
+  const [caPem, certPem, keyPem] = [pem(ca), pem(certificate), pem(key)];
   if (caPem === undefined || certPem === undefined || keyPem === undefined) return null;
   const { etcdServers } = desired.cluster;
   const ask = async (server: string): Promise<string | null> => {
@@ -173,7 +174,7 @@ async function etcdFinding(
     clock,
     late: ({ seen }) =>
       new KhwError("PREFLIGHT_FAILED", `etcd has no healthy majority: ${seen}`, {
-        hint: "start etcd on the controllers (lab 07), and make sure that its certificates are signed by the cluster's CA",
+        hint: `start etcd on the controllers (lab 07), and make sure that its certificates are signed by the CA in ${ca}`,
       }),
   }).catch((error: unknown) => {
     if (error instanceof KhwError && error.code === "PREFLIGHT_FAILED") return error;

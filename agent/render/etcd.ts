@@ -1,5 +1,5 @@
-import { type Controller, type DesiredState, ownController } from "../../proto/desired.ts";
-import { clientUrl, etcdPorts, peerUrl } from "../../proto/etcd.ts";
+import { type DesiredState, hasEtcdCa, ownController } from "../../proto/desired.ts";
+import { clientUrl, etcdPorts, etcdServerFiles, peerUrl } from "../../proto/etcd.ts";
 import { etcdDataFolder, etcdFile, etcdMemberFolder, installedProgram } from "../paths.ts";
 
 /** The members of a cluster for --initial-cluster, as a map from member name to peer URL. */
@@ -88,19 +88,21 @@ function beginningOf(desired: DesiredState): FirstStart {
 function flagsOf(desired: DesiredState, beginning: FirstStart): string[][] {
   const suites = desired.hardening.etcdCipherSuites;
   const added = suites.length === 0 ? [] : [[`--cipher-suites=${suites.join(",")}`]];
-  return [...labFlags(ownController(desired), beginning), ...added];
+  return [...labFlags(desired, beginning), ...added];
 }
 
 /** Returns the lab's flags in the lab's order, each spelled as in the lab. */
-function labFlags(own: Controller, { state, members }: FirstStart): string[][] {
+function labFlags(desired: DesiredState, { state, members }: FirstStart): string[][] {
+  const own = ownController(desired);
+  const { ca, certificate, key } = etcdServerFiles(hasEtcdCa(desired));
   return [
     ["--name", own.name],
-    [`--cert-file=${etcdFile("kubernetes.pem")}`],
-    [`--key-file=${etcdFile("kubernetes-key.pem")}`],
-    [`--peer-cert-file=${etcdFile("kubernetes.pem")}`],
-    [`--peer-key-file=${etcdFile("kubernetes-key.pem")}`],
-    [`--trusted-ca-file=${etcdFile("ca.pem")}`],
-    [`--peer-trusted-ca-file=${etcdFile("ca.pem")}`],
+    [`--cert-file=${etcdFile(certificate)}`],
+    [`--key-file=${etcdFile(key)}`],
+    [`--peer-cert-file=${etcdFile(certificate)}`],
+    [`--peer-key-file=${etcdFile(key)}`],
+    [`--trusted-ca-file=${etcdFile(ca)}`],
+    [`--peer-trusted-ca-file=${etcdFile(ca)}`],
     ["--peer-client-cert-auth"],
     ["--client-cert-auth"],
     ["--initial-advertise-peer-urls", peerUrl(own)],

@@ -1,4 +1,5 @@
-import { type DesiredState, ownController, signsSeparately } from "../../proto/desired.ts";
+import { type DesiredState, hasEtcdCa, ownController, signsSeparately } from "../../proto/desired.ts";
+import { etcdClientFiles } from "../../proto/etcd.ts";
 import { labAdmissionPlugins, labRuntimeConfig } from "../../proto/kubernetes-versions.ts";
 import { auditLogFile, credentialFile } from "../paths.ts";
 import { aggregationFlags } from "./aggregation.ts";
@@ -24,6 +25,7 @@ function labFlags(desired: DesiredState): Flag[] {
   const { controllers, etcdServers, nodePortRange, publicAddress, serviceCidr } = desired.cluster;
   // The API server trusts clients and kubelets whose certificate was signed by the cluster's CA or by the signing CA.
   const authorities = credentialFile(signsSeparately(desired) ? "ca-bundle.pem" : "ca.pem");
+  const etcd = etcdClientFiles(hasEtcdCa(desired));
   return [
     ["advertise-address", ownController(desired).internalIp],
     ["allow-privileged", "true"],
@@ -36,9 +38,9 @@ function labFlags(desired: DesiredState): Flag[] {
     ["bind-address", "0.0.0.0"],
     ["client-ca-file", authorities],
     ["enable-admission-plugins", labAdmissionPlugins],
-    ["etcd-cafile", credentialFile("ca.pem")],
-    ["etcd-certfile", credentialFile("kubernetes.pem")],
-    ["etcd-keyfile", credentialFile("kubernetes-key.pem")],
+    ["etcd-cafile", credentialFile(etcd.ca)],
+    ["etcd-certfile", credentialFile(etcd.certificate)],
+    ["etcd-keyfile", credentialFile(etcd.key)],
     ["etcd-servers", etcdServers.join(",")],
     ["event-ttl", "1h"],
     ["encryption-provider-config", credentialFile("encryption-config.yaml")],

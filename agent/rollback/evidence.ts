@@ -1,5 +1,5 @@
-import type { DesiredState } from "../../proto/desired.ts";
-import { clientUrl } from "../../proto/etcd.ts";
+import { type DesiredState, hasEtcdCa } from "../../proto/desired.ts";
+import { clientUrl, etcdClientFiles } from "../../proto/etcd.ts";
 import { askHealth, explainHealth, type HealthCheck, healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { probeLiveness } from "../supervise/liveness.ts";
@@ -58,7 +58,8 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
       const content = to.credentials.find((credential) => credential.name === name)?.content;
       return content === undefined ? undefined : Buffer.from(content).toString("utf8");
     };
-    const [caPem, certPem, keyPem] = [pem("ca.pem"), pem("kubernetes.pem"), pem("kubernetes-key.pem")];
+    const { ca, certificate, key } = etcdClientFiles(hasEtcdCa(to));
+    const [caPem, certPem, keyPem] = [pem(ca), pem(certificate), pem(key)];
     if (caPem === undefined || certPem === undefined || keyPem === undefined)
       return ["the agent has no credentials for etcd"];
     const check = healthCheckOf("etcd");

@@ -9,6 +9,7 @@ import type { DesiredState } from "../../proto/desired.ts";
 const sharedFiles: readonly CredentialName[] = [
   "ca.pem",
   "ca-key.pem",
+  "etcd-ca.pem",
   "service-account.pem",
   "service-account-key.pem",
   "encryption-config.yaml",

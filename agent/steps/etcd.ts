@@ -1,5 +1,5 @@
-import type { WithEtcd } from "../../proto/desired.ts";
-import { etcdCredentials, etcdPrograms } from "../../proto/etcd.ts";
+import { hasEtcdCa, type WithEtcd } from "../../proto/desired.ts";
+import { etcdClientFiles, etcdPrograms, etcdServerFiles } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
 import { moveLeader } from "../etcd/move-leader.ts";
 import { healthCheckOf } from "../health/health.ts";
@@ -10,7 +10,7 @@ import { dropIns } from "./drop-ins.ts";
 import { etcdData, etcdDisk, etcdMember, etcdPromoted, etcdRemembered } from "./etcd-member.ts";
 import { etcdFirstStart } from "./etcd-first-start.ts";
 import { etcdBinary, etcdReleased } from "./etcd-release.ts";
-import { file, folder, textFile } from "./files.ts";
+import { absent, file, folder, textFile } from "./files.ts";
 import { ready } from "./ready.ts";
 import { service } from "./service.ts";
 
@@ -22,10 +22,12 @@ export const etcdReady = "etcd/remembered";
  * `joins` is the ID of the cluster to join, if the machine is a new member of an existing cluster.
  */
 export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
-  const files = etcdCredentials.map((name) => `etcd/${name}`);
+  const hasOwnCa = hasEtcdCa(desired);
+  const names = Object.values(etcdServerFiles(hasOwnCa));
+  const files = names.map((name) => `etcd/${name}`);
   const programs = etcdPrograms(desired.etcd.version);
   const binaries = programs.map((program) => `binary/${program}`);
-  const askedWith = etcdCredentials.map((name) => `credential/${name}`);
+  const askedWith = Object.values(etcdClientFiles(hasOwnCa)).map((name) => `credential/${name}`);
   const disk = desired.etcd.dedicatedDisk ? [etcdDisk(desired)] : [];
   const needsDisk = disk.map(({ id }) => id);
   return [
@@ -33,9 +35,9 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
     ...programs.map((program) => etcdBinary(program, desired)),
     folder(etcdFolder, 0o755),
     ...desired.credentials.flatMap(({ name, sha256, content }) => {
-      const known = etcdCredentials.find((wanted) => wanted === name);
+      const known = names.find((wanted) => wanted === name);
       if (known === undefined) return [];
-      const mode = known === "kubernetes-key.pem" ? 0o600 : 0o644;
+      const mode = known.endsWith("-key.pem") ? 0o600 : 0o644;
       const id = `etcd/${known}`;
       return file({ id, path: etcdFile(known), mode, sha256, content, needs: [`folder${etcdFolder}`] });
     }),
@@ -67,13 +69,22 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
     etcdPromoted(desired, ["service/etcd"]),
     ready(healthCheckOf("etcd"), ["etcd/promoted"]),
     etcdRemembered(desired, ["ready/etcd"]),
+    ...(hasOwnCa ? sharedFilesAreGone() : []),
   ];
+}
+
+/** Removes the files of the cluster's CA from etcd's folder once etcd runs with its own CA. */
+function sharedFilesAreGone(): Step<Os>[] {
+  return Object.values(etcdServerFiles(false)).map((name) =>
+    absent({ id: `etcd/${name}`, path: etcdFile(name), needs: ["service/etcd"] }),
+  );
 }
 
 /**
  * Returns the files that etcd reads only when it starts. The CA's certificate is the only such file; etcd rereads its
  * own certificate and key at each handshake.
  */
-function readAtStart({ credentials }: WithEtcd): string[] {
-  return credentials.filter(({ name }) => name === "ca.pem").map(({ name, sha256 }) => `${name} ${sha256}`);
+function readAtStart(desired: WithEtcd): string[] {
+  const { ca } = etcdServerFiles(hasEtcdCa(desired));
+  return desired.credentials.filter(({ name }) => name === ca).map(({ name, sha256 }) => `${name} ${sha256}`);
 }

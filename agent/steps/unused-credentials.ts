@@ -2,6 +2,8 @@ import {
   aggregationCredentialNames,
   components,
   type CredentialName,
+  etcdCaCredentialNames,
+  optionalCredentialNames,
   signingCredentialNames,
 } from "../../proto/components.ts";
 import type { DesiredState } from "../../proto/desired.ts";
@@ -18,7 +20,7 @@ const record: NameRecord = {
   path: optionalCredentialsRecord,
 };
 
-const optional = new Set<CredentialName>([...signingCredentialNames, ...aggregationCredentialNames]);
+const optional = new Set<CredentialName>(optionalCredentialNames);
 
 /** Returns the step that must precede a credential that only some clusters have. */
 export function needsOfCredential(name: CredentialName): readonly string[] {
@@ -57,6 +59,16 @@ export function signingCaIsGone(desired: DesiredState): Step<Os> {
     owner: "a signing CA",
     names: signingCredentialNames,
     needs: ["service/kube-apiserver", "service/kube-controller-manager"],
+  });
+}
+
+/** Removes the files of etcd's own CA once no component uses these files. */
+export function etcdCaIsGone(desired: DesiredState): Step<Os> {
+  return unused(desired, {
+    id: "etcd-ca",
+    owner: "a CA of etcd's own",
+    names: etcdCaCredentialNames,
+    needs: ["service/kube-apiserver"],
   });
 }
 

@@ -24,15 +24,17 @@ export async function pkiCreate(
   { output, renew }: PkiCreateOptions,
 ): Promise<number> {
   const { folder } = config.credentials;
+  const { aggregation } = config;
   const { version } = config.kubernetes;
   if (version !== undefined) refuseKmsBefore(config.encryption, version);
-  const known = { workers: workersOf(config.pki.workers), aggregation: config.aggregation };
-  const wanted = renew.flatMap((name) => (name === "all" ? renewableNames(known) : parseLeafName(name, known)));
-  const pki = clusterPki(config, await findAddresses(config, signal));
-  const names = clusterFiles(pki);
-  const now = new Date();
+  const known = { workers: workersOf(config.pki.workers), aggregation };
   await completeFolder(folder);
-  const present = await readPresent(folder, names);
+  const separateEtcdCa = config.pki.separateEtcdCa || (await readPresent(folder, ["etcd-ca.pem"])).size > 0;
+  const renewable = { ...known, separateEtcdCa };
+  const wanted = renew.flatMap((name) => (name === "all" ? renewableNames(renewable) : parseLeafName(name, renewable)));
+  const pki = { ...clusterPki(config, await findAddresses(config, signal)), separateEtcdCa };
+  const now = new Date();
+  const present = await readPresent(folder, clusterFiles(pki));
   const renewed = await renewLeaves(present, [...new Set(wanted)], { pki, now });
   const standing = new Map([...present, ...Object.entries(renewed)]);
   const made = await createMissing(standing, pki, now);
@@ -86,6 +88,11 @@ function notes({ made, present, folder, kept, pki }: Outcome): string[] {
         ]),
     ...(present > 0 && has("front-proxy-client.pem")
       ? ["front-proxy-client.pem is new; run khw-client bootstrap to turn on the aggregation layer"]
+      : []),
+    ...(present > 0 && has("etcd-ca.pem")
+      ? [
+          "etcd-ca.pem is new. If the cluster is already running, move the etcd-*.pem files out of the folder, and run khw-client pki rotate-etcd-ca",
+        ]
       : []),
     ...(has("ca-key.pem") && !pki.separateSigningCa
       ? [

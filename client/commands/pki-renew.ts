@@ -39,9 +39,10 @@ export async function pkiRenew(
   const { aggregation } = config;
   const workers = workersOf(config.pki.workers);
   await completeFolder(config.credentials.folder);
-  const present = await readPresent(config.credentials.folder, clusterFiles({ ...config.pki, workers, aggregation }));
+  const known = { ...config.pki, workers, aggregation, separateEtcdCa: true };
+  const present = await readPresent(config.credentials.folder, clusterFiles(known));
   const chosen = choose(
-    renewableNames({ workers, aggregation }).filter((name) => present.has(`${name}.pem`)),
+    renewableNames(known).filter((name) => present.has(`${name}.pem`)),
     { names, all },
   );
   const progress = await openProgress(output, context);
@@ -100,6 +101,9 @@ function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
     ...(has("service-account.pem")
       ? ["service-account.pem keeps its key, so every token of the cluster stays valid"]
       : []),
+    ...(has("etcd-server.pem") && ownEtcd
+      ? ["khw does not manage etcd: replace its copies of etcd-server.pem and etcd-server-key.pem yourself"]
+      : []),
     ...(has("kubernetes.pem") && ownEtcd
       ? [
           "khw does not manage etcd: replace its copies of kubernetes.pem and kubernetes-key.pem yourself (/etc/etcd in lab 07)",
@@ -133,6 +137,11 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
   if (unknown === "front-proxy-ca") {
     throw new KhwError("INVALID_ARGUMENT", "pki renew: front-proxy-ca is a CA, and pki renew reissues no CA", {
       hint: "to replace this CA, read docs/aggregation.md",
+    });
+  }
+  if (unknown === "etcd-ca") {
+    throw new KhwError("INVALID_ARGUMENT", "pki renew: etcd-ca is a CA, and pki renew reissues no CA", {
+      hint: "to replace this CA, use khw-client pki rotate-etcd-ca; see docs/rotations.md",
     });
   }
   if (unknown === "ca" || unknown === "signing-ca") {

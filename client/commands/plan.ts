@@ -153,8 +153,14 @@ function planMembership({ membership: { joining } }: Prepared): StepDifference[]
 
 function planCredentials({ made, reissued }: Prepared, { credentials: { folder } }: ClusterConfig): StepDifference[] {
   if (Object.keys(reissued).length > 0) {
-    const drift = `${folder}/kubernetes.pem would be reissued with the new controllers' addresses`;
-    return [{ track: "workstation", step: "credentials", title: "kubernetes.pem names every controller", drift }];
+    return Object.keys(reissued)
+      .filter((name) => !name.endsWith("-key.pem"))
+      .map((name) => ({
+        track: "workstation",
+        step: "credentials",
+        title: `${name} names every controller`,
+        drift: `${folder}/${name} would be reissued with the new controllers' addresses`,
+      }));
   }
   const count = Object.keys(made).length;
   if (count === 0) return [];

@@ -58,6 +58,12 @@ export const pkiSettings = {
       flag: { name: "--separate-signing-ca" },
       parse: boolean,
     },
+    separateEtcdCa: {
+      help: "Use a separate CA, etcd-ca.pem, for etcd. Without it, every certificate of the cluster's CA is full access to etcd. In a running cluster, use pki rotate-etcd-ca.",
+      default: false,
+      flag: { name: "--separate-etcd-ca" },
+      parse: boolean,
+    },
   },
 } as const satisfies Group;
 
@@ -70,7 +76,16 @@ function parseDays(field: string, text: string): number {
 
 /** Parses an instance's name. The worker's files must not have the same names as other files in the folder. */
 function parseWorkerName(field: string, name: string): string {
-  const taken: readonly string[] = ["ca", "signing-ca", "front-proxy-ca", "front-proxy-client", ...certificateNames];
+  const taken: readonly string[] = [
+    "ca",
+    "signing-ca",
+    "front-proxy-ca",
+    "front-proxy-client",
+    "etcd-ca",
+    "etcd-server",
+    "etcd-client",
+    ...certificateNames,
+  ];
   if (taken.includes(name) || name.endsWith("-key")) {
     refuse(field, `${show(name)} is not a valid name for a worker: ${name}.pem is another file of the cluster`);
   }

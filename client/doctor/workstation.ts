@@ -108,7 +108,7 @@ async function managementFindings({ management }: ClusterConfig, now: number): P
 function ending(subject: string, { validFrom, validTo }: X509Certificate, now: number): Finding[] {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   const [, name] =
-    /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler|front-proxy-client)\.(?:pem|kubeconfig)$/.exec(
+    /(?:^|\/)(kubernetes|kube-controller-manager|kube-scheduler|front-proxy-client|etcd-server|etcd-client)\.(?:pem|kubeconfig)$/.exec(
       subject,
     ) ?? [];
   const remedy =
@@ -130,6 +130,9 @@ function keyFiles({ management, credentials }: ClusterConfig): string[] {
     "signing-ca-key.pem",
     "front-proxy-ca-key.pem",
     "front-proxy-client-key.pem",
+    "etcd-ca-key.pem",
+    "etcd-server-key.pem",
+    "etcd-client-key.pem",
   ].filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
   return [
     management.key,
@@ -160,6 +163,9 @@ async function expiryFindings({ aggregation, credentials }: ClusterConfig, now: 
     "kube-controller-manager.kubeconfig",
     "kube-scheduler.kubeconfig",
     ...(aggregation ? ["front-proxy-ca.pem", "front-proxy-client.pem"] : []),
+    "etcd-ca.pem",
+    "etcd-server.pem",
+    "etcd-client.pem",
   ];
   const paths = [...files.map((name) => join(folder, name)), adminKubeconfig];
   const found = await Promise.all(

@@ -36,12 +36,22 @@ export const frontProxyAuthoritySubject: Subject = { CN: "Kubernetes front proxy
 export const frontProxySubject: Subject = { CN: frontProxyUser, O: "Kubernetes" };
 
 /**
+ * etcd's own authority, and the certificates that it signs. While etcd moves to its own CA, the cluster's CA signs these
+ * certificates. Therefore, no name here has rights in the API server.
+ */
+export const etcdAuthoritySubject: Subject = { CN: "Kubernetes etcd", O: "Kubernetes" };
+export const etcdSubjects = {
+  "etcd-server": { CN: "etcd-server", O: "Kubernetes etcd" },
+  "etcd-client": { CN: "etcd-client", O: "Kubernetes etcd" },
+} as const satisfies Readonly<Record<string, Subject>>;
+
+/**
  * Returns the subject of a CA that replaces another one. The two CAs need different subjects, because some programs find
  * an issuer only by its subject.
  */
-export function nextAuthoritySubject(now: Date): Subject {
+export function nextAuthoritySubject(now: Date, former = authoritySubject): Subject {
   const stamp = now.toISOString().replaceAll(/[-:]|\.\d+/g, "");
-  return { ...authoritySubject, CN: `${authoritySubject.CN} ${stamp}` };
+  return { ...former, CN: `${former.CN} ${stamp}` };
 }
 
 /** A machine that runs a kubelet. */

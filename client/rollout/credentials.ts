@@ -33,7 +33,7 @@ export async function provideCredentials(
   if (complete) await completeFolder(folder);
   if (adminKubeconfig !== undefined) return undefined;
   const workers = workersOf(config.pki.workers);
-  const names = clusterFiles({ workers, separateSigningCa: true, aggregation: true });
+  const names = clusterFiles({ workers, separateSigningCa: true, separateEtcdCa: true, aggregation: true });
   if ((await readPresent(folder, names)).size > 0) return undefined;
   const worked = members.find(({ info }) => info?.operation !== undefined);
   if (worked !== undefined) {
@@ -50,21 +50,28 @@ export async function provideCredentials(
 }
 
 /**
- * Returns kubernetes.pem and its key, reissued with the addresses of new controllers and not written yet. Empty if the
- * certificate has all addresses, or if the folder lacks the CA's key; the check of the credentials then reports what is
- * missing.
+ * Returns the servers' certificates and their keys, reissued with the addresses of new controllers and not written yet:
+ * kubernetes.pem, and etcd-server.pem if etcd has its own CA. Empty if the certificates have all addresses, or if the
+ * folder lacks a CA's key; the check of the credentials then reports what is missing.
  * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign
  */
 export async function reissueForNewNodes(config: ClusterConfig, addresses: Addresses): Promise<NewFiles> {
   const workers = workersOf(config.pki.workers);
   const present = await readPresent(
     config.credentials.folder,
-    clusterFiles({ ...config.pki, workers, aggregation: config.aggregation }),
+    clusterFiles({ ...config.pki, workers, aggregation: config.aggregation, separateEtcdCa: true }),
   );
-  const names = presentNames(present);
-  const complete = addresses.controllers.every(({ internalIp }) => names.includes(internalIp));
-  if (complete || !present.has("ca-key.pem")) return {};
-  return renewLeaves(present, ["kubernetes"], { pki: clusterPki(config, addresses), now: new Date() });
+  const servers = [
+    { name: "kubernetes", authority: "ca" },
+    ...(present.has("etcd-server.pem") ? [{ name: "etcd-server", authority: "etcd-ca" }] : []),
+  ];
+  const outdated = servers.filter(({ name }) => {
+    const names = presentNames(present, `${name}.pem`);
+    return !addresses.controllers.every(({ internalIp }) => names.includes(internalIp));
+  });
+  if (outdated.length === 0 || outdated.some(({ authority }) => !present.has(`${authority}-key.pem`))) return {};
+  const names = outdated.map(({ name }) => name);
+  return renewLeaves(present, names, { pki: clusterPki(config, addresses), now: new Date() });
 }
 
 /**
@@ -79,7 +86,10 @@ export async function saveNewCredentials(
 ): Promise<void> {
   if (Object.keys(reissued).length > 0) {
     const kept = await replaceFiles(folder, reissued, new Date());
-    note(progress, `kubernetes.pem is reissued with the new controllers' addresses; the old files are kept in ${kept}`);
+    const names = Object.keys(reissued).filter((name) => !name.endsWith("-key.pem"));
+    const verb = names.length === 1 ? "is" : "are";
+    const what = `${names.join(" and ")} ${verb} reissued with the new controllers' addresses`;
+    note(progress, `${what}; the old files are kept in ${kept}`);
   }
   const count = Object.keys(made).length;
   if (count === 0) return;

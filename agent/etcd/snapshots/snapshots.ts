@@ -72,7 +72,7 @@ export function createSnapshots({ os, snapshotStore, member, inUse }: SnapshotsO
     await refuseWithoutRoom(file, dbSize, files);
     await snapshotStore.prepare();
     try {
-      await etcdctl.save(file, { server: localServer, ...etcdctlIdentity, signal });
+      await etcdctl.save(file, { server: localServer, ...(await etcdctlIdentity(files)), signal });
       const proof = await verifyFile(file, id, signal);
       if (proof.revision < revision)
         throw verificationFailed(`it ends at revision ${proof.revision}, which is older than revision ${revision}`);

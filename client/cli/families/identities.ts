@@ -84,7 +84,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "create"],
     summary: "create the cluster's missing certificates, kubeconfigs and encryption key",
     details:
-      "Creates the files of labs 04 to 06, with the file names that the labs use. Existing files are kept, and an existing CA signs the missing certificates. With the setting aggregation, the front-proxy CA and its certificate are created too. --renew reissues certificates in the credentials folder only, and keeps the old files in a folder beside them.",
+      "Creates the files of labs 04 to 06, with the file names that the labs use. Existing files are kept, and an existing CA signs the missing certificates. With the setting aggregation, the front-proxy CA and its certificate are created too; with pki.separateEtcdCa, etcd's own CA and certificates. --renew reissues certificates in the credentials folder only, and keeps the old files in a folder beside them.",
     examples: [
       "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",

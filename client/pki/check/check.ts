@@ -18,6 +18,7 @@ import {
 } from "./certificate.ts";
 import type { Kms } from "../kms.ts";
 import { encryptionConfigIsSound } from "./encryption-config.ts";
+import { etcdCaIsSound } from "./etcd-ca.ts";
 import { frontProxyIsSound } from "./front-proxy.ts";
 import { clientIn } from "./client.ts";
 import type { Kubeconfig, NamedFiles } from "./kubeconfig.ts";
@@ -47,6 +48,8 @@ export interface CheckContext {
   readonly now: Date;
   /** The files that the administrator's kubeconfig refers to, which stay on this workstation. */
   readonly named?: NamedFiles;
+  /** Whether a rotation of etcd's CA is under way. Default: false. */
+  readonly etcdCaRotates?: boolean;
 }
 
 /** nginx verifies the API server's certificate against this name; see the agent's nginx site for the health check. */
@@ -59,7 +62,7 @@ const healthCheckName = "kubernetes.default.svc";
 export function* checkCredentials(
   files: CredentialFiles,
   cluster: Cluster,
-  { now, named }: CheckContext,
+  { now, named, etcdCaRotates = false }: CheckContext,
 ): Findings<Kubeconfig | undefined> {
   const pem = (file: CredentialName): Pem | undefined => {
     const content = files.get(file);
@@ -76,7 +79,9 @@ export function* checkCredentials(
   if (signing === undefined && ca !== undefined) yield* signsAlone(ca, authorities.length);
   const signers = yield* signingAuthority(signing, pem("signing-ca-key.pem"), reading);
 
-  yield* frontProxyIsSound(pem, { ...reading, others: [...authorities, ...signers] });
+  const others = [...authorities, ...signers];
+  yield* frontProxyIsSound(pem, { ...reading, others });
+  yield* etcdCaIsSound(pem, { ...reading, others, names: memberNames(cluster), rotates: etcdCaRotates });
 
   const serving = pem("kubernetes.pem");
   const server = serving === undefined ? undefined : yield* certificateIn(serving, trust);
@@ -130,6 +135,12 @@ export function servingNames({ controllers, publicAddress, serviceCidr }: Cluste
     { name: serviceAddress(serviceCidr), whose: "the kubernetes service" },
     { name: healthCheckName, whose: "the health check's proxy" },
   ];
+}
+
+/** Returns all addresses of the etcd members. */
+function memberNames({ controllers }: Cluster): readonly WantedName[] {
+  const own = controllers.map(({ name, internalIp }) => ({ name: internalIp, whose: name, controller: true }));
+  return [...own, { name: "127.0.0.1", whose: "the controllers themselves", controller: true }];
 }
 
 function* canServe(

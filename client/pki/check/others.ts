@@ -28,6 +28,10 @@ export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findi
   const [frontProxy] = readCertificates(folder.get("front-proxy-ca.pem") ?? Buffer.of());
   if (frontProxyKey !== undefined) yield* keyIn(frontProxyKey, frontProxy, "front-proxy-ca.pem");
 
+  const etcdKey = pem("etcd-ca-key.pem");
+  const [etcd] = readCertificates(folder.get("etcd-ca.pem") ?? Buffer.of());
+  if (etcdKey !== undefined) yield* keyIn(etcdKey, etcd, "etcd-ca.pem");
+
   const [server] = readCertificates(folder.get("kubernetes.pem") ?? Buffer.of());
   const context = { trust, server, names: servingNames(cluster) };
   for (const name of [...certificateNames.filter((candidate) => !lookedAt.has(candidate)), ...workersIn(folder)]) {

@@ -67,7 +67,11 @@ export async function readCredentials(
   const { problems: all, admin, files } = await examineCredentials(config, use, made);
   const problems = all.filter(({ severity }) => severity === undefined);
   if (problems.length > 0 || admin === undefined) throw toError(config.credentials.folder, problems);
-  const set = credentialSet(files.has("signing-ca.pem"), config.aggregation);
+  const set = credentialSet({
+    signing: files.has("signing-ca.pem"),
+    aggregation: config.aggregation,
+    etcdCa: files.has("etcd-ca.pem"),
+  });
   const credentials = set.flatMap((name): Credential[] => {
     const content = name === "ca-bundle.pem" ? bundle(files) : files.get(name);
     return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
@@ -86,10 +90,13 @@ export async function examineCredentials(
     const content = made?.[name];
     return { name, found: content === undefined ? await readIfThere(path) : { content: Buffer.from(content) } };
   };
-  const signing = await find("signing-ca.pem");
-  const names = credentialSet("content" in signing.found, config.aggregation).filter(
-    (name) => name !== "ca-bundle.pem",
-  );
+  const isThere = async (name: CredentialName): Promise<boolean> => "content" in (await find(name)).found;
+  const parts = {
+    signing: await isThere("signing-ca.pem"),
+    aggregation: config.aggregation,
+    etcdCa: config.pki.separateEtcdCa || (await isThere("etcd-ca.pem")),
+  };
+  const names = credentialSet(parts).filter((name) => name !== "ca-bundle.pem");
   const read = await Promise.all([...names.map(async (name) => find(name)), find(adminName, adminKubeconfig)]);
   const missing = read.flatMap(({ name, found }) => ("reason" in found ? [missingProblem(name, found.reason)] : []));
   const found = new Map(read.flatMap(({ name, found }) => ("reason" in found ? [] : [[name, found.content] as const])));
@@ -165,8 +172,18 @@ async function readIfThere(path: string): Promise<FoundFile> {
   }
 }
 
+/** The option with which `pki create` creates the files with this prefix, and a note. */
+const createOptions = [
+  ["front-proxy-", " --aggregation"],
+  [
+    "etcd-",
+    " --separate-etcd-ca (only before the cluster runs; in a running cluster, run khw-client pki rotate-etcd-ca)",
+  ],
+] as const;
+
 function missingProblem(file: string, what: string): Problem {
-  const create = file.startsWith("front-proxy-") ? "khw-client pki create --aggregation" : "khw-client pki create";
+  const [, option] = createOptions.find(([prefix]) => file.startsWith(prefix)) ?? [];
+  const create = `khw-client pki create${option ?? ""}`;
   const remedy =
     what === "is missing"
       ? `create missing files with ${create}, or ${file === adminName ? "specify its path with --admin-kubeconfig" : "specify its folder with --credentials"}`

@@ -7,6 +7,7 @@ import type { KeyAlgorithm } from "../keys.ts";
 import { type CertificateName, certificateNames, type ServingCluster, type Worker } from "../subjects.ts";
 import { type Kms, toKmsProvider } from "../kms.ts";
 import { newKey, type KeyedKind, type Provider, toPlain } from "../encryption/provider.ts";
+import { createEtcdCa, etcdAuthority, etcdLeaves } from "./etcd-ca.ts";
 import { createFrontProxy, frontProxyAuthority, frontProxyClient } from "./front-proxy.ts";
 import { createClusterAuthority, issueForCluster, issueForWorker } from "./issue.ts";
 import { kubeconfigsOf, type LabKubeconfig, renderKubeconfig } from "./kubeconfig.ts";
@@ -28,6 +29,8 @@ export interface ClusterPki {
    * workstation.
    */
   readonly separateSigningCa: boolean;
+  /** Whether to create a separate CA for etcd. If the folder has this CA, etcd uses it in any case. */
+  readonly separateEtcdCa: boolean;
   /** Whether the cluster has an aggregation layer, with a CA of its own. */
   readonly aggregation: boolean;
   /** How a new encryption-config.yaml encrypts Secrets. */
@@ -41,16 +44,20 @@ export function leafNames({ workers }: Pick<ClusterPki, "workers">): string[] {
   return [...certificateNames, ...workers.map(({ name }) => name)];
 }
 
+/** The parts of a cluster that determine which certificates it has. */
+export type RenewablePki = Pick<ClusterPki, "workers" | "aggregation" | "separateEtcdCa">;
+
 /** Returns the names of all certificates that `pki renew` and `pki create --renew` can reissue. */
-export function renewableNames(pki: Pick<ClusterPki, "workers" | "aggregation">): string[] {
-  return [...leafNames(pki), ...(pki.aggregation ? [frontProxyClient] : [])];
+export function renewableNames(pki: RenewablePki): string[] {
+  return [...leafNames(pki), ...(pki.aggregation ? [frontProxyClient] : []), ...(pki.separateEtcdCa ? etcdLeaves : [])];
 }
 
 /** Returns the names of all files of labs 04 to 06, and of the optional CAs, for this cluster. */
-export function clusterFiles(pki: Pick<ClusterPki, "workers" | "separateSigningCa" | "aggregation">): string[] {
+export function clusterFiles(pki: RenewablePki & Pick<ClusterPki, "separateSigningCa">): string[] {
   const optional = [
     ...(pki.separateSigningCa ? ["signing-ca"] : []),
     ...(pki.aggregation ? [frontProxyAuthority, frontProxyClient] : []),
+    ...(pki.separateEtcdCa ? [etcdAuthority, ...etcdLeaves] : []),
   ];
   const pairs = ["ca", ...optional, ...leafNames(pki)];
   return [
@@ -79,6 +86,7 @@ export async function createMissing(present: PresentFiles, pki: ClusterPki, now:
     Object.assign(made, identityFiles("signing-ca", signing));
   }
   if (pki.aggregation) Object.assign(made, await createFrontProxy(present, pki, now));
+  if (pki.separateEtcdCa) Object.assign(made, await createEtcdCa(present, pki, now));
   if (ca !== undefined) {
     const issue = async (name: string) => identityFiles(name, await issueLeaf(ca, { ...pki, name }, now));
     Object.assign(made, ...(await Promise.all(toSign.map(issue))));
@@ -129,7 +137,7 @@ export function renderLabKubeconfig(
 }
 
 /** @throws KhwError INVALID_ARGUMENT for a name that renewableNames does not return */
-export function parseLeafName(name: string, pki: Pick<ClusterPki, "workers" | "aggregation">): string {
+export function parseLeafName(name: string, pki: RenewablePki): string {
   return renewableNames(pki).includes(name) ? name : certificateName(name);
 }
 

@@ -3,6 +3,7 @@ import type { KeyAlgorithm } from "../keys.ts";
 import {
   authoritySubject,
   type CertificateName,
+  etcdAuthoritySubject,
   frontProxyAuthoritySubject,
   frontProxySubject,
   servingNames,
@@ -26,12 +27,13 @@ const authoritySubjects = {
   cluster: authoritySubject,
   signing: signingAuthoritySubject,
   "front proxy": frontProxyAuthoritySubject,
+  etcd: etcdAuthoritySubject,
 } as const;
 
 /**
  * Creates an authority. "cluster" signs all of the lab's certificates. If a separate authority is used, "signing" signs
  * the certificates that Kubernetes issues. "front proxy" signs the certificate with which API servers call extension
- * API servers.
+ * API servers. "etcd" signs the certificates of etcd and of its clients.
  */
 export async function createClusterAuthority(
   kind: keyof typeof authoritySubjects,

@@ -1,6 +1,7 @@
 import { createPrivateKey } from "node:crypto";
 import { identityFiles, type NewFiles } from "../folder.ts";
 import { type ClusterPki, issueLeaf, renderLabKubeconfig } from "./create.ts";
+import { isEtcdLeaf, renewEtcdLeaves } from "./etcd-ca.ts";
 import { frontProxyClient, renewFrontProxy } from "./front-proxy.ts";
 import { kubeconfigsOf } from "./kubeconfig.ts";
 import { withNewIdentity } from "./renew-kubeconfig.ts";
@@ -19,12 +20,16 @@ export async function renewLeaves(
   names: readonly string[],
   { pki, now }: { readonly pki: ClusterPki; readonly now: Date },
 ): Promise<NewFiles> {
-  const leaves = names.filter((name) => name !== frontProxyClient);
-  const frontProxy = leaves.length < names.length ? await renewFrontProxy(present, pki, now) : {};
-  if (leaves.length === 0) return frontProxy;
+  const leaves = names.filter((name) => name !== frontProxyClient && !isEtcdLeaf(name));
+  const ofEtcd = names.filter(isEtcdLeaf);
+  const others = {
+    ...(names.includes(frontProxyClient) ? await renewFrontProxy(present, pki, now) : {}),
+    ...(ofEtcd.length > 0 ? await renewEtcdLeaves(present, ofEtcd, { pki, now }) : {}),
+  };
+  if (leaves.length === 0) return others;
   const signed = leaves.filter((name) => present.has(`${name}.pem`));
   const authority = authorityIn(present, { toSign: leaves, signed, now });
-  if (authority === undefined) return frontProxy;
+  if (authority === undefined) return others;
   const extraNames = [...new Set([...pki.extraNames, ...presentNames(present)])];
   const issued = await Promise.all(
     leaves.map(async (name) => {
@@ -32,7 +37,7 @@ export async function renewLeaves(
       return identityFiles(name, await issueLeaf(authority, { ...pki, extraNames, name, key }, now));
     }),
   );
-  const made: Record<string, string> = withOtherTokenKeys(Object.assign({}, frontProxy, ...issued), present);
+  const made: Record<string, string> = withOtherTokenKeys(Object.assign({}, others, ...issued), present);
   const content = (file: string): string => made[file] ?? present.get(file) ?? "";
   for (const kubeconfig of kubeconfigsOf(pki).filter(({ name }) => leaves.includes(name))) {
     const [file, old] = [`${kubeconfig.name}.kubeconfig`, present.get(`${kubeconfig.name}.kubeconfig`)];

@@ -1,17 +1,21 @@
 import { X509Certificate } from "node:crypto";
-import { aggregationCredentialNames, credentialNames } from "../../../proto/components.ts";
+import { aggregationCredentialNames, credentialNames, etcdCaCredentialNames } from "../../../proto/components.ts";
 import type { NewFiles } from "../folder.ts";
 import type { PresentFiles } from "./present.ts";
 
 /** Returns the files that are also on the controllers. */
 export function onControllers(files: NewFiles): string[] {
-  const names: ReadonlySet<string> = new Set([...credentialNames, ...aggregationCredentialNames]);
+  const names: ReadonlySet<string> = new Set([
+    ...credentialNames,
+    ...aggregationCredentialNames,
+    ...etcdCaCredentialNames,
+  ]);
   return Object.keys(files).filter((name) => names.has(name));
 }
 
-/** Returns the names and addresses in the API server's current certificate, because clients may use them. */
-export function presentNames(present: PresentFiles): readonly string[] {
-  const pem = present.get("kubernetes.pem");
+/** Returns the names and addresses in a server's current certificate, because clients may use them. */
+export function presentNames(present: PresentFiles, file = "kubernetes.pem"): readonly string[] {
+  const pem = present.get(file);
   if (pem === undefined) return [];
   try {
     const names = new X509Certificate(pem).subjectAltName?.split(", ") ?? [];

@@ -810,6 +810,7 @@ t.test("a controller", async (t) => {
       "identity",
       "folders/system",
       "front-proxy",
+      "etcd-ca",
       "signing-ca",
       "config-files/removed",
       ...agentFolders.map((path) => `folder${path}`),
@@ -836,7 +837,7 @@ t.test("a controller", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" }, "it was as in the lab before");
-    const separate = controllerSteps(labDesired({ credentials: credentialsOf(true) }), { drained: false });
+    const separate = controllerSteps(labDesired({ credentials: credentialsOf({ signing: true }) }), { drained: false });
     const before = os.systemd.changes.length;
     t.strictSame((await applyAll(separate, os)).errors, []);
     t.equal(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), undefined);
@@ -875,7 +876,9 @@ t.test("a controller", async (t) => {
       await applyAll(steps, os);
       const unit = async () => String(await os.files.read("/etc/systemd/system/kube-apiserver.service"));
       const lab = await unit();
-      const aggregated = controllerSteps(labDesired({ credentials: credentialsOf(false, true) }), { drained: false });
+      const aggregated = controllerSteps(labDesired({ credentials: credentialsOf({ aggregation: true }) }), {
+        drained: false,
+      });
       const apply = async (wanted: typeof steps): Promise<string[]> => {
         const before = os.systemd.changes.length;
         t.strictSame((await applyAll(wanted, os)).errors, []);
@@ -901,7 +904,7 @@ t.test("a controller", async (t) => {
     await applyAll(steps, os);
     const set = { "cluster-signing-legacy-unknown-key-file": "/var/lib/kubernetes/ca-key.pem" };
     const flags = { "kube-controller-manager": { set, remove: [] } };
-    const named = labDesired({ credentials: credentialsOf(true), flags });
+    const named = labDesired({ credentials: credentialsOf({ signing: true }), flags });
     t.strictSame((await applyAll(controllerSteps(named, { drained: false }), os)).errors, []);
     t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" });
   });
@@ -999,6 +1002,7 @@ t.test("a controller", async (t) => {
         ...components.flatMap((component) => [`service/${component}`, `ready/${component}`]),
         "signing-ca",
         "front-proxy",
+        "etcd-ca",
         "config-files/removed",
         "nginx/site",
         "nginx/link",

@@ -192,15 +192,15 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
 ];
 
 t.test("the key of the cluster CA and the files of a signing CA are mutually exclusive", async (t) => {
-  const separate = credentialsOf(true);
+  const separate = credentialsOf({ signing: true });
   t.ok(signsSeparately(parseDesiredState(labState({ credentials: separate }))));
   t.notOk(signsSeparately(parseDesiredState(labState())));
-  const caKey = credentialsOf(false).filter(({ name }) => name === "ca-key.pem");
+  const caKey = credentialsOf({}).filter(({ name }) => name === "ca-key.pem");
   const named = (...names: string[]) => separate.filter(({ name }) => names.includes(name));
   for (const [credentials, message] of [
     [[...separate, ...caKey], "credentials.ca-key.pem: must not leave the workstation"],
     [
-      [...credentialsOf(false), ...named("ca-bundle.pem")],
+      [...credentialsOf({}), ...named("ca-bundle.pem")],
       "credentials.ca-bundle.pem: is accepted only together with signing-ca.pem",
     ],
     [separate.filter(({ name }) => name !== "ca-bundle.pem"), "credentials.ca-bundle.pem: is missing"],
@@ -214,9 +214,9 @@ t.test("the key of the cluster CA and the files of a signing CA are mutually exc
 });
 
 t.test("a desired state with only some of the aggregation layer's files is refused", async (t) => {
-  const [lab, all] = [credentialsOf(false), credentialsOf(false, true)];
+  const [lab, all] = [credentialsOf({}), credentialsOf({ aggregation: true })];
   t.ok(aggregates(parseDesiredState(labState({ credentials: all }))));
-  t.ok(aggregates(parseDesiredState(labState({ credentials: credentialsOf(true, true) }))));
+  t.ok(aggregates(parseDesiredState(labState({ credentials: credentialsOf({ signing: true, aggregation: true }) }))));
   t.notOk(aggregates(parseDesiredState(labState({ credentials: lab }))));
   const without = (name: string) => all.filter((credential) => credential.name !== name);
   for (const [credentials, message] of [

@@ -4,7 +4,7 @@ import { parseDesiredState } from "../../../../proto/desired.ts";
 import { credentialsOf, labState } from "../../../fixtures/lab-cluster.ts";
 
 const lab = kubeApiserverFlags(parseDesiredState(labState()));
-const aggregated = labState({ credentials: credentialsOf(false, true) });
+const aggregated = labState({ credentials: credentialsOf({ aggregation: true }) });
 
 t.test("without the aggregation layer, the API server has the lab's flags", async (t) => {
   t.strictSame(

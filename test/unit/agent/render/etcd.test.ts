@@ -1,5 +1,6 @@
 import t from "tap";
 import { etcdCommand, renderEtcd, renderEtcdGuard, renderEtcdJoin } from "../../../../agent/render/etcd.ts";
+import { credentialsOf } from "../../../fixtures/lab-cluster.ts";
 import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";
 
 /** The etcd.service that the here-document in lab 07 writes on controller-1. */
@@ -35,6 +36,14 @@ WantedBy=multi-user.target
 `;
 
 const desired = labDesiredWithEtcd({ node: "controller-1" });
+
+t.test("with its own CA, etcd reads no file of the cluster's CA", async (t) => {
+  const own = renderEtcd(labDesiredWithEtcd({ node: "controller-1", credentials: credentialsOf({ etcdCa: true }) }));
+  const renamed = lab07
+    .replaceAll("/etc/etcd/ca.pem", "/etc/etcd/etcd-ca.pem")
+    .replaceAll("/etc/etcd/kubernetes", "/etc/etcd/etcd-server");
+  t.equal(own, renamed);
+});
 
 t.test("etcd.service is byte-for-byte identical to lab 07", async (t) => t.equal(renderEtcd(desired), lab07));
 

@@ -59,8 +59,9 @@ const all = { ownsEtcd: true, purge: true };
 
 const clusters: readonly (readonly [title: string, states: readonly DesiredState[]])[] = [
   ["khw manages etcd", [labDesiredWithEtcd()]],
-  ["a separate CA signs", [labDesiredWithEtcd({ credentials: credentialsOf(true) })]],
-  ["with an aggregation layer", [labDesiredWithEtcd({ credentials: credentialsOf(false, true) })]],
+  ["a separate CA signs", [labDesiredWithEtcd({ credentials: credentialsOf({ signing: true }) })]],
+  ["with an aggregation layer", [labDesiredWithEtcd({ credentials: credentialsOf({ aggregation: true }) })]],
+  ["etcd has its own CA", [labDesiredWithEtcd({ credentials: credentialsOf({ etcdCa: true }) })]],
   [
     "after an upgrade",
     [

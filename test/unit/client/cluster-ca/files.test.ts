@@ -37,6 +37,7 @@ const pki = {
   extraNames: ["api.example.com"],
   workers: [{ name: "worker-0", addresses: [] }],
   separateSigningCa: false,
+  separateEtcdCa: false,
   aggregation: false,
   encryptionProvider: "aescbc",
 } as const;
@@ -80,14 +81,14 @@ for (const separate of [false, true]) {
     const former = await textOf(folder, "ca.pem");
     await beginCaRotation(folder, await newAuthorities(folder, pki, new Date()));
     t.match(await readCaRotation(folder), { stage: "started", progress: {} });
-    t.strictSame([...(await sent(folder)).keys()], credentialSet(separate), "nothing has changed yet");
+    t.strictSame([...(await sent(folder)).keys()], credentialSet({ signing: separate }), "nothing has changed yet");
 
     await advance(folder, "trusted");
     t.match(await readCaRotation(folder), { stage: "trusted" });
     t.strictSame(await findings(folder), []);
     t.equal(await textOf(folder, "kubernetes.pem"), before, "certificates are unchanged");
     const trusted = await sent(folder);
-    t.strictSame([...trusted.keys()], credentialSet(true), "the controller manager gets its own file");
+    t.strictSame([...trusted.keys()], credentialSet({ signing: true }), "the controller manager gets its own file");
     t.equal(trusted.get("ca.pem")?.match(/-----BEGIN/g)?.length, 2);
     t.equal(trusted.get("signing-ca.pem")?.match(/-----BEGIN/g)?.length, 1);
     if (!separate) {
@@ -120,7 +121,11 @@ for (const separate of [false, true]) {
     await advance(folder, "dropped");
     t.match(await readCaRotation(folder), { stage: "dropped" });
     t.strictSame(await findings(folder), []);
-    t.strictSame([...(await sent(folder)).keys()], credentialSet(separate), "the nodes have the usual files again");
+    t.strictSame(
+      [...(await sent(folder)).keys()],
+      credentialSet({ signing: separate }),
+      "the nodes have the usual files again",
+    );
     t.equal(await textOf(folder, "ca.pem"), next?.certificate);
     const kept = await endCaRotation(folder, new Date());
     t.strictSame((await readdir(kept)).toSorted(), ["old-ca-key.pem", "old-ca.pem", "progress.json"]);
@@ -147,7 +152,7 @@ t.test("an old CA that expires after the certificates are reissued causes warnin
     problems.filter(({ severity }) => severity === undefined),
     [],
   );
-  t.strictSame([...(await sent(folder)).keys()], credentialSet(true), "the nodes can get the files");
+  t.strictSame([...(await sent(folder)).keys()], credentialSet({ signing: true }), "the nodes can get the files");
   await advance(folder, "reissued");
   await advance(folder, "dropped");
   t.strictSame(await findings(folder), []);

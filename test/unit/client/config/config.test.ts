@@ -149,6 +149,7 @@ t.test("workers are read from khw.yaml and the command line, with or without add
     workers: {},
     encryptionProvider: "aescbc",
     separateSigningCa: false,
+    separateEtcdCa: false,
   });
 });
 

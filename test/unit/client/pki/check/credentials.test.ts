@@ -340,7 +340,7 @@ t.test("if the folder has a signing CA, the key of the cluster CA is not used an
   const { credentials } = await read(folder);
   t.same(
     credentials.map(({ name }) => name),
-    credentialSet(true),
+    credentialSet({ signing: true }),
   );
   const bundle = String(credentials.find(({ name }) => name === "ca-bundle.pem")?.content);
   const text = async (name: string) => readFile(join(folder, name), "utf8");
@@ -364,7 +364,7 @@ t.test("the front-proxy CA must differ from the cluster CA and must have issued 
       ({ credentials }) => credentials.map(({ name }) => name),
       (error: unknown) => (error instanceof KhwError ? error.message : String(error)),
     );
-  t.strictSame(await problems(aggregated), credentialSet(false, true));
+  t.strictSame(await problems(aggregated), credentialSet({ aggregation: true }));
   t.match(await problems(sound), /front-proxy-ca\.pem: is missing \(create missing files with .* --aggregation/);
   for (const [change, message] of [
     [

@@ -27,6 +27,7 @@ const pki: ClusterPki = {
   workers: [{ name: "worker-0", addresses: ["10.240.0.20", "203.0.113.20"] }],
   encryptionProvider: "aescbc",
   separateSigningCa: false,
+  separateEtcdCa: false,
   aggregation: false,
 };
 const none: ReadonlyMap<string, string> = new Map();

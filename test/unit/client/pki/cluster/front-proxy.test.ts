@@ -18,6 +18,7 @@ const lab: ClusterPki = {
   workers: [],
   encryptionProvider: "aescbc",
   separateSigningCa: false,
+  separateEtcdCa: false,
   aggregation: false,
 };
 const pki = { ...lab, aggregation: true };

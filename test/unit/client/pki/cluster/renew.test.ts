@@ -20,6 +20,7 @@ const pki: ClusterPki = {
   workers: [],
   encryptionProvider: "aescbc",
   separateSigningCa: false,
+  separateEtcdCa: false,
   aggregation: false,
 };
 const now = new Date();

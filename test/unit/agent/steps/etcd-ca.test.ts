@@ -1,0 +1,101 @@
+import t from "tap";
+import { kubeApiserverFlags } from "../../../../agent/render/kube-apiserver.ts";
+import { etcdSteps } from "../../../../agent/steps/etcd.ts";
+import { otherCluster } from "../../../../agent/preflight/other-cluster.ts";
+import { readEtcdClientFiles } from "../../../../agent/health/etcd-client.ts";
+import { etcdctlIdentity } from "../../../../agent/etcd/member.ts";
+import { sharedDifference } from "../../../../agent/rollback/shared-files.ts";
+import { createFakeOs } from "../../../fakes/os.ts";
+import { credentialsOf } from "../../../fixtures/lab-cluster.ts";
+import { digest, labDesiredWithEtcd } from "../../../fixtures/machine.ts";
+
+const own = labDesiredWithEtcd({ credentials: credentialsOf({ etcdCa: true }) });
+const shared = labDesiredWithEtcd();
+
+t.test(
+  "the API server calls etcd with the files of etcd's CA, and keeps its own files for everything else",
+  async (t) => {
+    const [before, after] = [new Map(kubeApiserverFlags(shared)), new Map(kubeApiserverFlags(own))];
+    const changed = [...after].filter(([name, value]) => before.get(name) !== value);
+    t.strictSame(changed, [
+      ["etcd-cafile", "/var/lib/kubernetes/etcd-ca.pem"],
+      ["etcd-certfile", "/var/lib/kubernetes/etcd-client.pem"],
+      ["etcd-keyfile", "/var/lib/kubernetes/etcd-client-key.pem"],
+    ]);
+  },
+);
+
+t.test("etcd's folder gets etcd's own files, and loses the key of the API server", async (t) => {
+  const ids = etcdSteps(own).filter(({ id }) => /^etcd\/.*\.pem$/.test(id));
+  const os = createFakeOs();
+  for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"]) os.files.put(`/etc/etcd/${name}`, "shared");
+  os.files.put("/etc/etcd/mine.pem", "mine");
+  const stop = new AbortController().signal;
+  for (const step of ids)
+    if ((await step.check(os, stop)) !== null) await step.apply(os, { signal: stop, progress: () => {} });
+  t.strictSame((await os.files.list("/etc/etcd")).toSorted(), [
+    "etcd-ca.pem",
+    "etcd-server-key.pem",
+    "etcd-server.pem",
+    "mine.pem",
+  ]);
+  t.match(await os.files.stat("/etc/etcd/etcd-server-key.pem"), { mode: 0o600 });
+  const gone = ids.find(({ id }) => id === "etcd/kubernetes-key.pem");
+  t.strictSame(gone?.needs, ["service/etcd"], "etcd needs the files until it runs with its own");
+});
+
+t.test("the agent uses etcd's own files only if the machine has all of them", async (t) => {
+  const os = createFakeOs();
+  const put = (name: string) => os.files.put(`/var/lib/kubernetes/${name}`, name);
+  const used = async () =>
+    Object.values(await readEtcdClientFiles((path) => os.files.read(path))).map((content) => String(content));
+  for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem", "etcd-ca.pem", "etcd-client.pem"]) put(name);
+  t.strictSame(await used(), ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"]);
+  put("etcd-client-key.pem");
+  t.strictSame(await used(), ["etcd-ca.pem", "etcd-client.pem", "etcd-client-key.pem"]);
+  t.match(await etcdctlIdentity(os.files), { ca: "/etc/etcd/ca.pem", key: "/etc/etcd/kubernetes-key.pem" });
+  os.files.put("/etc/etcd/etcd-ca.pem", "own");
+  t.match(await etcdctlIdentity(os.files), { ca: "/etc/etcd/etcd-ca.pem", key: "/etc/etcd/etcd-server-key.pem" });
+});
+
+t.test("a machine does not return alone to another CA of etcd", async (t) => {
+  t.equal(sharedDifference(own, shared), "etcd-ca.pem");
+});
+
+t.test("etcd never changes at once to a CA that the running members do not trust", async (t) => {
+  const certificate = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
+  const [cluster, etcd] = [certificate("Y2x1c3Rlcg=="), certificate("ZXRjZA==")];
+  const desired = (parts: { readonly etcdCa: boolean }, changes: Readonly<Record<string, string>>) =>
+    labDesiredWithEtcd({
+      credentials: credentialsOf(parts).map((credential) => {
+        const text = changes[credential.name];
+        if (text === undefined) return credential;
+        return { name: credential.name, sha256: digest(text), content: Buffer.from(text) };
+      }),
+    });
+  const [plain, bundle, alone] = [
+    desired({ etcdCa: false }, { "ca.pem": cluster }),
+    desired({ etcdCa: true }, { "ca.pem": cluster, "etcd-ca.pem": cluster + etcd }),
+    desired({ etcdCa: true }, { "ca.pem": cluster, "etcd-ca.pem": etcd }),
+  ];
+  const running = (files: Readonly<Record<string, string>>) => {
+    const os = createFakeOs();
+    for (const [name, content] of Object.entries(files)) os.files.put(`/etc/etcd/${name}`, content);
+    return os;
+  };
+  const lab = { "ca.pem": cluster };
+  t.strictSame(await otherCluster(alone, running({}), undefined), [], "a new member");
+  t.strictSame(await otherCluster(bundle, running(lab), plain), [], "the first stage of the rotation");
+  t.strictSame(await otherCluster(alone, running({ "etcd-ca.pem": cluster + etcd }), bundle), [], "the last stage");
+  t.strictSame(await otherCluster(alone, running({ "etcd-ca.pem": etcd }), alone), [], "no change");
+  t.match(await otherCluster(alone, running(lab), plain), [
+    {
+      code: "PREFLIGHT_FAILED",
+      message: "etcd trusts /etc/etcd/ca.pem, which has no CA in common with the new etcd-ca.pem",
+      hint: /khw-client pki rotate-etcd-ca$/,
+    },
+  ]);
+  t.match(await otherCluster(plain, running({ "etcd-ca.pem": etcd }), alone), [
+    { message: /\/etc\/etcd\/etcd-ca\.pem/, hint: /pki\.separateEtcdCa: true/ },
+  ]);
+});
