@@ -1,6 +1,13 @@
 import { configFile } from "../proto/config-files.ts";
 import { components, type Component, credentialsOf, type Program, programs } from "../proto/components.ts";
-import { aggregates, type Credential, type DesiredState, hasEtcd, hasEtcdCa, signsSeparately } from "../proto/desired.ts";
+import {
+  aggregates,
+  type Credential,
+  type DesiredState,
+  hasEtcd,
+  hasEtcdCa,
+  signsSeparately,
+} from "../proto/desired.ts";
 import { type Step, withNeeds, withoutSteps } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";

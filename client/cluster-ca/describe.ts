@@ -1,4 +1,5 @@
 import type { CaRotation } from "./folder.ts";
+import type { CaKind } from "./kinds.ts";
 import type { Outside } from "./outside.ts";
 import type { Stage } from "./stage.ts";
 
@@ -10,8 +11,15 @@ const stages: Readonly<Record<Stage, string>> = {
 };
 
 /** Describes the stage of a rotation. */
-export function describeStage({ stage, progress }: Pick<CaRotation, "stage" | "progress">): string {
-  if (stage === "trusted" && progress.trustedSince !== undefined)
+export function describeStage(
+  { stage, progress }: Pick<CaRotation, "stage" | "progress">,
+  kind: CaKind = "cluster-ca",
+): string {
+  if (kind === "signing-ca" && stage === "reissued")
+    return progress.reissuedSince === undefined
+      ? "the controller managers get the new CA to sign with; both CAs are trusted"
+      : `every controller manager signs with the new CA since ${progress.reissuedSince}; waits for --drop-old`;
+  if (kind !== "signing-ca" && stage === "trusted" && progress.trustedSince !== undefined)
     return `every controller trusts both CAs since ${progress.trustedSince}; the old CA signs; waits for --reissue`;
   if (stage === "reissued" && progress.reissuedSince !== undefined)
     return `every controller has certificates of the new CA since ${progress.reissuedSince}; waits for --drop-old`;

@@ -9,6 +9,7 @@ import {
   readIfPresent,
   readRotationFile,
 } from "../pki/rotation-folder.ts";
+import { type CaKind, kinds } from "./kinds.ts";
 import { type Authorities, type Stage, stageOf } from "./stage.ts";
 
 const files = {
@@ -19,7 +20,7 @@ const files = {
   progress: "progress.json",
 } as const;
 
-/** Facts about a rotation that ca.pem does not show. */
+/** Facts about a rotation that the CA's file does not show. */
 export interface Progress {
   /** The time from which every component on every controller trusts both CAs. */
   readonly trustedSince?: string | undefined;
@@ -27,7 +28,7 @@ export interface Progress {
   readonly reissuedSince?: string | undefined;
 }
 
-/** A rotation of the cluster's CA that is under way. */
+/** A rotation of a CA that is under way. */
 export interface CaRotation extends Authorities {
   readonly stage: Stage;
   readonly progress: Progress;
@@ -37,8 +38,12 @@ export interface CaRotation extends Authorities {
  * Reads the rotation that is under way in the credentials folder; undefined if there is no rotation.
  * @throws KhwError CREDENTIAL_INVALID, IO_FAILED
  */
-export async function readCaRotation(credentials: string): Promise<CaRotation | undefined> {
-  const path = (name: string): string => join(credentials, caRotationFolder, name);
+export async function readCaRotation(
+  credentials: string,
+  kind: CaKind = "cluster-ca",
+): Promise<CaRotation | undefined> {
+  const { file } = kinds[kind];
+  const path = (name: string): string => join(credentials, caRotationFolder(file), name);
   const text = await readIfPresent(path(files.progress));
   if (text === undefined) return undefined;
   const old = {
@@ -49,16 +54,24 @@ export async function readCaRotation(credentials: string): Promise<CaRotation | 
     certificate: await readRotationFile(path(files.newCertificate)),
     key: await readRotationFile(path(files.newKey)),
   };
-  const stage = stageOf(await readRotationFile(join(credentials, "ca.pem")), { old, next });
-  return { old, next, stage, progress: parseProgress(text) };
+  const progress = parseProgress(text, caRotationFolder(file));
+  // A cluster whose etcd moves to its own CA has no file of this CA at the start.
+  const ca = kind === "etcd-ca" ? await readIfPresent(join(credentials, `${file}.pem`)) : undefined;
+  if (kind === "etcd-ca" && ca === undefined) return { old, next, stage: "started", progress };
+  const stage = stageOf(ca ?? (await readRotationFile(join(credentials, `${file}.pem`))), { old, next }, file);
+  return { old, next, stage, progress };
 }
 
 /**
  * Creates the rotation's folder with both CAs. The folder appears with all of its files at once.
  * @throws KhwError BUSY if another command has started a rotation in the meantime
  */
-export async function beginCaRotation(credentials: string, { old, next }: Authorities): Promise<void> {
-  await createRotationFolder(credentials, caRotationFolder, {
+export async function beginCaRotation(
+  credentials: string,
+  { old, next }: Authorities,
+  kind: CaKind = "cluster-ca",
+): Promise<void> {
+  await createRotationFolder(credentials, caRotationFolder(kinds[kind].file), {
     [files.oldCertificate]: old.certificate,
     [files.oldKey]: old.key,
     [files.newCertificate]: next.certificate,
@@ -68,22 +81,27 @@ export async function beginCaRotation(credentials: string, { old, next }: Author
 }
 
 /** Records the progress of the rotation. */
-export async function recordCaProgress(credentials: string, progress: Progress): Promise<void> {
-  const path = join(credentials, caRotationFolder, files.progress);
+export async function recordCaProgress(
+  credentials: string,
+  progress: Progress,
+  kind: CaKind = "cluster-ca",
+): Promise<void> {
+  const path = join(credentials, caRotationFolder(kinds[kind].file), files.progress);
   await replaceFile(path, `${JSON.stringify(progress, null, 2)}\n`, 0o600);
 }
 
 /** Ends the rotation. Returns the folder that keeps the old CA. */
-export async function endCaRotation(credentials: string, now: Date): Promise<string> {
-  return closeRotationFolder(credentials, caRotationFolder, { remove: [files.newKey, files.newCertificate], now });
+export async function endCaRotation(credentials: string, now: Date, kind: CaKind = "cluster-ca"): Promise<string> {
+  const folder = caRotationFolder(kinds[kind].file);
+  return closeRotationFolder(credentials, folder, { remove: [files.newKey, files.newCertificate], now });
 }
 
-function parseProgress(text: string): Progress {
+function parseProgress(text: string, folder: string): Progress {
   try {
     const data: unknown = JSON.parse(text);
     return { trustedSince: textAt(data, "trustedSince"), reissuedSince: textAt(data, "reissuedSince") };
   } catch (cause) {
-    throw new KhwError("CREDENTIAL_INVALID", `${caRotationFolder}/${files.progress} is not JSON`, {
+    throw new KhwError("CREDENTIAL_INVALID", `${folder}/${files.progress} is not JSON`, {
       hint: "restore the credentials folder from its newest copy",
       cause,
     });

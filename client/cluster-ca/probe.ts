@@ -5,9 +5,8 @@ import type { Member } from "../cluster/open.ts";
 import { type Identity, issueIdentity } from "../pki/certificate.ts";
 import type { Verdict } from "./rotate.ts";
 import { certificatesOf } from "./certificates.ts";
+import type { ProvenServer } from "./kinds.ts";
 
-/** The servers that every agent must report, sorted. */
-const servers: readonly string[] = ["etcd", "etcd-peer", "kube-apiserver"];
 const probeSubject = { CN: "khw-rotation-probe", O: "khw:rotation-probe" };
 
 export interface ProveOptions {
@@ -16,17 +15,20 @@ export interface ProveOptions {
   /** The CAs that the servers' certificates must come from, in PEM. */
   readonly ca: string;
   readonly expected: Verdict;
+  /** The servers that every agent must report. Verdicts of other servers are ignored. */
+  readonly servers: readonly ProvenServer[];
   readonly signal: AbortSignal;
 }
 
 /**
- * Creates a client certificate for this purpose, and checks on every node that its API server and its etcd member (both
- * ports) accept or refuse the certificate, as expected. Returns the servers, for example "etcd on controller-0".
- * @throws KhwError VERIFY_FAILED that names the server, or if an agent does not report about exactly these servers; VERSION_SKEW for an agent that cannot make the check
+ * Creates a client certificate for this purpose, and checks on every node that these servers accept or refuse the
+ * certificate, as expected. Returns the servers, for example "etcd on controller-0".
+ * @throws KhwError VERIFY_FAILED that names the server, or if an agent does not report about each of these servers once;
+ * VERSION_SKEW for an agent that cannot make the check
  */
 export async function proveOnNodes(
   members: readonly Pick<Member, "node">[],
-  { authority, ca, expected, signal }: ProveOptions,
+  { authority, ca, expected, servers, signal }: ProveOptions,
 ): Promise<readonly string[]> {
   const probe = await issueProbe(authority);
   const request = { ca: Buffer.from(ca), certificate: Buffer.from(probe.certificate), key: Buffer.from(probe.key) };
@@ -38,8 +40,10 @@ export async function proveOnNodes(
       throw thrown;
     });
     const reported = verdicts.map(({ server }) => server).toSorted();
-    if (reported.join() !== servers.join()) throw incomplete(name, reported);
-    for (const { server, accepted } of verdicts) {
+    const concerned = verdicts.filter(({ server }) => servers.some((known) => known === server));
+    const isComplete = concerned.length === new Set(concerned.map(({ server }) => server)).size;
+    if (!isComplete || concerned.length !== servers.length) throw incomplete(name, reported, servers);
+    for (const { server, accepted } of concerned) {
       if (accepted !== (expected === "accepted")) throw unexpectedVerdict(name, server, expected);
       proven.push(`${server} on ${name}`);
     }
@@ -67,8 +71,9 @@ function unexpectedVerdict(node: string, server: string, expected: Verdict): Khw
   });
 }
 
-function incomplete(node: string, reported: readonly string[]): KhwError {
-  const message = `the agent reports about ${reported.join(", ") || "no server"}, not about ${servers.join(", ")}`;
+function incomplete(node: string, reported: readonly string[], servers: readonly string[]): KhwError {
+  const wanted = servers.toSorted().join(", ");
+  const message = `the agent reports about ${reported.join(", ") || "no server"}, not about ${wanted}`;
   return new KhwError("VERIFY_FAILED", message, {
     node,
     hint: "run khw-client bootstrap, so that the agent gets its desired state again; then run the command again",

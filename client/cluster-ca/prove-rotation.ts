@@ -1,6 +1,7 @@
 import { utcDay } from "../../proto/time.ts";
 import type { Member } from "../cluster/open.ts";
 import { certificatesOf } from "./certificates.ts";
+import type { ProvenServer } from "./kinds.ts";
 import { proveOnNodes } from "./probe.ts";
 import type { Verdict } from "./rotate.ts";
 import type { Authorities } from "./stage.ts";
@@ -10,6 +11,8 @@ export interface ProveRotationOptions {
   readonly expected: Readonly<Record<"old" | "next", Verdict>>;
   /** The CAs that the servers' certificates must come from, in PEM. */
   readonly ca: string;
+  /** The servers whose clients have certificates of the CA. */
+  readonly servers: readonly ProvenServer[];
   readonly signal: AbortSignal;
 }
 
@@ -20,16 +23,16 @@ export interface ProveRotationOptions {
  */
 export async function proveRotation(
   members: readonly Pick<Member, "node">[],
-  { rotation: { old, next }, expected, ca, signal }: ProveRotationOptions,
+  { rotation: { old, next }, expected, ...common }: ProveRotationOptions,
 ): Promise<string[]> {
   const [former] = certificatesOf(old.certificate);
   const expired = former !== undefined && former.validToDate <= new Date() ? former.validToDate : undefined;
   const proven: { readonly old: string[]; readonly next: string[] } = { old: [], next: [] };
   for (const member of members) {
-    const proveNext = () => proveOnNodes([member], { authority: next, ca, expected: expected.next, signal });
+    const proveNext = () => proveOnNodes([member], { ...common, authority: next, expected: expected.next });
     proven.next.push(...(await proveNext()));
     if (expired !== undefined) continue;
-    proven.old.push(...(await proveOnNodes([member], { authority: old, ca, expected: expected.old, signal })));
+    proven.old.push(...(await proveOnNodes([member], { ...common, authority: old, expected: expected.old })));
     // A member of etcd that stops also closes connections. A refusal counts only if the member keeps working.
     if (expected.old === "refused") await proveNext();
   }

@@ -1,12 +1,13 @@
 import { KhwError } from "../../proto/errors.ts";
 import { type NodeDifference, refuseDifferences } from "../rollout/differences.ts";
-import { describeCertificates, describeRest, describeTrust } from "./describe.ts";
 import type { CaRotation, Progress } from "./folder.ts";
-import type { Outside } from "./outside.ts";
+import { type CaKind, kinds } from "./kinds.ts";
 import type { Stage } from "./stage.ts";
+import { rotationTexts } from "./texts.ts";
 
-/** The parts of a rotation of the cluster's CA. Each part either completes or throws. */
+/** The parts of a rotation of a CA. Each part either completes or throws. */
 export interface CaParts {
+  readonly kind: CaKind;
   /** Returns the rotation that is under way; undefined if no rotation is under way. */
   read(): Promise<CaRotation | undefined>;
   /** Describes how the nodes differ from the files on this workstation. */
@@ -18,13 +19,16 @@ export interface CaParts {
   record(progress: Progress): Promise<void>;
   /** Updates the nodes; afterwards, every component uses the files. */
   roll(): Promise<void>;
-  /** Waits until every pod gets the CAs in ca.pem. Returns the API server's time. */
+  /** Waits until every pod gets the CAs in ca.pem, if the rotation concerns pods. Returns the time. */
   publish(): Promise<string>;
   /** Checks on every node that its servers accept or refuse a certificate of each CA, as expected. */
   prove(rotation: CaRotation, expected: Readonly<Record<"old" | "next", Verdict>>): Promise<void>;
-  outside(rotation: CaRotation): Promise<Outside>;
-  /** Returns the certificates of the old CA in the credentials folder that khw does not issue. */
-  foreign(rotation: CaRotation): Promise<readonly string[]>;
+  /** Describes the clients outside of khw that must trust both CAs. */
+  clients(rotation: CaRotation): Promise<readonly string[]>;
+  /** Describes the certificates outside of khw that the old CA has signed. */
+  certificates(rotation: CaRotation): Promise<readonly string[]>;
+  /** Describes the places outside of khw where the old CA is left. */
+  rest(rotation: CaRotation): Promise<readonly string[]>;
   /** Removes the old CA from the ConfigMap for aggregated API servers. */
   forget(rotation: CaRotation): Promise<void>;
   /** Removes the rotation's folder. */
@@ -42,41 +46,42 @@ export interface RotateCaOptions {
 }
 
 /**
- * Replaces the cluster's CA. First every component trusts both CAs. The rotation then waits, because clients outside of
- * khw must trust both CAs too. With `reissue`, every component gets a certificate of the new CA. The rotation waits
+ * Replaces a CA. First every component trusts both CAs. The rotation then waits, if clients outside of khw must trust
+ * both CAs too. With `reissue`, every component gets a certificate of the new CA. The rotation waits
  * again, because other people need new certificates. With `dropOld`, every component stops trusting the old CA. The
  * credentials folder shows the stage, so running the rotation again continues an interrupted rotation. Returns false if
  * the rotation waits.
  * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
  */
 export async function rotateCa(parts: CaParts, options: RotateCaOptions): Promise<boolean> {
+  const [{ title, waitsForTrust }, texts] = [kinds[parts.kind], rotationTexts[parts.kind]];
   let rotation = await parts.read();
   refuseEarly(rotation, options);
   if (rotation === undefined) {
     refuseDifferences(await parts.differences());
     await parts.begin();
     rotation = await current(parts);
-  } else parts.note(`a rotation of the cluster's CA is already in progress (${rotation.stage}) and continues`);
+  } else parts.note(`a rotation of ${title} is already in progress (${rotation.stage}) and continues`);
 
   if (rotation.stage === "started") {
     await parts.write("trusted", rotation);
-    parts.note("ca.pem has both CAs; every node now gets both, to trust certificates of the new CA");
+    parts.note(texts.trusting);
     rotation = await current(parts);
   }
   if (rotation.stage === "trusted") {
     rotation = await trust(parts, rotation);
-    if (!options.reissue) return wait(parts, "every client trusts both CAs", "--reissue");
+    if (waitsForTrust && !options.reissue) return wait(parts, texts.clients, "--reissue");
     await settle(parts, rotation);
     await parts.write("reissued", rotation);
-    parts.note("the certificates are reissued by the new CA; every node now gets its new certificates");
+    parts.note(texts.reissuing);
     rotation = await current(parts);
   }
   if (rotation.stage === "reissued") {
     rotation = await reissue(parts, rotation);
-    if (!options.dropOld) return wait(parts, "every certificate of the old CA is replaced", "--drop-old");
+    if (!options.dropOld) return wait(parts, texts.certificates, "--drop-old");
     await settle(parts, rotation);
     await parts.write("dropped", rotation);
-    parts.note("ca.pem has only the new CA; every node now stops trusting the old CA");
+    parts.note(texts.dropping);
     rotation = await current(parts);
   }
   await finish(parts, rotation);
@@ -90,9 +95,9 @@ async function trust(parts: CaParts, rotation: CaRotation): Promise<CaRotation> 
     await parts.prove(rotation, { old: "accepted", next: "accepted" });
     await parts.record({ ...rotation.progress, trustedSince: await parts.publish() });
     latest = await current(parts);
-    parts.note("every component trusts both CAs, and new pods get both");
+    parts.note(rotationTexts[parts.kind].trusted);
   }
-  for (const line of describeTrust(await parts.outside(latest))) parts.note(line);
+  for (const line of await parts.clients(latest)) parts.note(line);
   return latest;
 }
 
@@ -102,10 +107,9 @@ async function reissue(parts: CaParts, rotation: CaRotation): Promise<CaRotation
     await parts.roll();
     await parts.record({ ...rotation.progress, reissuedSince: await parts.publish() });
     latest = await current(parts);
-    parts.note("every component has a certificate of the new CA, and the new CA signs");
+    parts.note(rotationTexts[parts.kind].reissued);
   }
-  const lines = describeCertificates(await parts.outside(latest), await parts.foreign(latest));
-  for (const line of lines) parts.note(line);
+  for (const line of await parts.certificates(latest)) parts.note(line);
   return latest;
 }
 
@@ -125,9 +129,9 @@ async function finish(parts: CaParts, rotation: CaRotation): Promise<void> {
   await parts.publish();
   await parts.forget(rotation);
   await parts.prove(rotation, { old: "refused", next: "accepted" });
-  for (const line of describeRest(await parts.outside(rotation))) parts.note(line);
+  for (const line of await parts.rest(rotation)) parts.note(line);
   await parts.end();
-  parts.note("done: every API server and every etcd member refuses certificates of the old CA");
+  parts.note(rotationTexts[parts.kind].done);
 }
 
 async function current(parts: CaParts): Promise<CaRotation> {

@@ -1,16 +1,17 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "../pki/certificate.ts";
 import { identityFiles, type NewFiles } from "../pki/folder.ts";
+import type { RotatedCa } from "../pki/rotation-folder.ts";
 import { withAuthorities } from "../pki/cluster/renew-kubeconfig.ts";
 import type { PresentFiles } from "../pki/cluster/present.ts";
 import { digestsOf } from "./certificates.ts";
 
 /**
- * The stage of a rotation of the cluster's CA, judged by ca.pem. The first certificate in the file is the one that signs:
- * - "started": ca.pem has only the old CA;
- * - "trusted": ca.pem has both CAs, and the old CA signs;
- * - "reissued": ca.pem has both CAs, and the new CA signs;
- * - "dropped": ca.pem has only the new CA.
+ * The stage of a rotation of a CA, judged by the CA's file. The first certificate in the file is the one that signs:
+ * - "started": the file has only the old CA, or does not exist yet;
+ * - "trusted": the file has both CAs, and the old CA signs;
+ * - "reissued": the file has both CAs, and the new CA signs;
+ * - "dropped": the file has only the new CA.
  */
 export type Stage = "started" | "trusted" | "reissued" | "dropped";
 
@@ -20,16 +21,16 @@ export interface Authorities {
   readonly next: Identity;
 }
 
-/** @throws KhwError CREDENTIAL_INVALID if ca.pem belongs to no stage */
-export function stageOf(ca: string, { old, next }: Authorities): Stage {
+/** @throws KhwError CREDENTIAL_INVALID if the CA's file belongs to no stage */
+export function stageOf(ca: string, { old, next }: Authorities, file: RotatedCa = "ca"): Stage {
   const [own, former] = [digestsOf(next.certificate), digestsOf(old.certificate)];
   const present = [...digestsOf(ca)];
   const [hasNew, hasOld] = [present.some((digest) => own.has(digest)), present.some((digest) => former.has(digest))];
   if (hasNew && hasOld) return own.has(present[0] ?? "") ? "reissued" : "trusted";
   if (hasNew) return "dropped";
   if (hasOld) return "started";
-  throw new KhwError("CREDENTIAL_INVALID", "ca.pem has neither the old nor the new CA of the rotation", {
-    hint: "restore ca.pem from the newest replaced-* folder beside it",
+  throw new KhwError("CREDENTIAL_INVALID", `${file}.pem has neither the old nor the new CA of the rotation`, {
+    hint: `restore ${file}.pem from the newest replaced-* folder beside it`,
   });
 }
 
@@ -57,6 +58,22 @@ export function kubeconfigsWith(ca: string, present: PresentFiles): NewFiles {
     return text === undefined ? [] : [[name, text] as const];
   });
   return Object.fromEntries(changed);
+}
+
+/** Returns the CA's files for the stage: the first CA signs. */
+export function authorityFiles(
+  file: RotatedCa,
+  stage: Exclude<Stage, "started">,
+  { old, next }: Authorities,
+): NewFiles {
+  switch (stage) {
+    case "trusted":
+      return identityFiles(file, { certificate: joined(old, next), key: old.key });
+    case "reissued":
+      return identityFiles(file, { certificate: joined(next, old), key: next.key });
+    case "dropped":
+      return identityFiles(file, { certificate: `${next.certificate.trimEnd()}\n`, key: next.key });
+  }
 }
 
 function joined(first: Identity, second: Identity): string {

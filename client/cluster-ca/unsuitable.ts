@@ -1,18 +1,34 @@
 import { dirname, join, resolve } from "node:path";
+import { type Component, components } from "../../proto/components.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import { isManaged } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
+import type { CaKind } from "./kinds.ts";
 
-const manager = "kube-controller-manager";
+type FlagNames = Readonly<Partial<Record<Component, RegExp>>>;
+
 /** Matches the flags with the controller manager's CAs, including those of one signer. */
-const caFlag = /^(?:root-ca-file|cluster-signing-(?:.+-)?(?:cert|key)-file)$/;
+const managerFlags = /^(?:root-ca-file|cluster-signing-(?:.+-)?(?:cert|key)-file)$/;
+
+/** The flags that replace a file in which a rotation exchanges a CA. */
+const caFlags: Readonly<Record<CaKind, FlagNames>> = {
+  "cluster-ca": { "kube-controller-manager": managerFlags },
+  "etcd-ca": { "kube-apiserver": /^etcd-(?:cafile|certfile|keyfile)$/ },
+  "signing-ca": {
+    "kube-controller-manager": managerFlags,
+    "kube-apiserver": /^(?:client-ca-file|kubelet-certificate-authority)$/,
+  },
+};
 
 /** @throws KhwError INVALID_ARGUMENT for a cluster whose CA khw cannot replace */
-export function refuseUnsuitable(config: Pick<ClusterConfig, "cluster" | "credentials" | "etcd" | "kubernetes">): void {
+export function refuseUnsuitable(
+  config: Pick<ClusterConfig, "cluster" | "credentials" | "etcd" | "kubernetes">,
+  kind: CaKind = "cluster-ca",
+): void {
   const { folder, adminKubeconfig } = config.credentials;
   const reasons = [
-    ...(isManaged(config)
+    ...(isManaged(config) || kind === "signing-ca"
       ? []
       : [
           new KhwError(
@@ -21,25 +37,27 @@ export function refuseUnsuitable(config: Pick<ClusterConfig, "cluster" | "creden
             { hint: "replace the CA by hand; docs/rotations.md lists the order of the steps" },
           ),
         ]),
-    ...(adminKubeconfig === undefined || resolve(dirname(adminKubeconfig)) === resolve(folder)
+    ...(kind !== "cluster-ca" || adminKubeconfig === undefined || resolve(dirname(adminKubeconfig)) === resolve(folder)
       ? []
       : [
           new KhwError("INVALID_ARGUMENT", `${adminKubeconfig} is not in ${folder}, where khw replaces certificates`, {
             hint: `cp ${adminKubeconfig} ${join(folder, "admin.kubeconfig")}, and remove credentials.adminKubeconfig from khw.yaml`,
           }),
         ]),
-    ...Object.keys(config.kubernetes.flags[manager])
-      .filter((flag) => caFlag.test(flag))
-      .map(
-        (flag) =>
-          new KhwError(
-            "INVALID_ARGUMENT",
-            `kubernetes.flags.${manager}.${flag} replaces the file in which khw exchanges the CA`,
-            {
-              hint: `remove ${flag} from kubernetes.flags.${manager} in khw.yaml, and run khw-client bootstrap; or replace the CA by hand, see docs/rotations.md`,
-            },
-          ),
-      ),
+    ...components.flatMap((component) =>
+      Object.keys(config.kubernetes.flags[component])
+        .filter((flag) => caFlags[kind][component]?.test(flag) === true)
+        .map(
+          (flag) =>
+            new KhwError(
+              "INVALID_ARGUMENT",
+              `kubernetes.flags.${component}.${flag} replaces the file in which khw exchanges the CA`,
+              {
+                hint: `remove ${flag} from kubernetes.flags.${component} in khw.yaml, and run khw-client bootstrap; or replace the CA by hand, see docs/rotations.md`,
+              },
+            ),
+        ),
+    ),
   ];
   refuseFindings(reasons, "nothing was changed");
 }

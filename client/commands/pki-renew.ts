@@ -147,9 +147,9 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
   if (unknown === "ca" || unknown === "signing-ca") {
     throw new KhwError(
       "INVALID_ARGUMENT",
-      `pki renew: ${unknown} is a CA; a new CA would make every certificate of the cluster invalid`,
+      `pki renew: ${unknown} is a CA; a new CA would make every certificate that it signed invalid`,
       {
-        hint: "to replace the cluster's CA, use khw-client pki rotate-ca; see docs/rotations.md",
+        hint: `to replace this CA, use khw-client pki rotate-${unknown}; see docs/rotations.md`,
       },
     );
   }

@@ -5,12 +5,18 @@ import { KhwError } from "../../proto/errors.ts";
 import { type NewFiles, syncFolder, writeWhole } from "./folder.ts";
 import { makeStaging } from "./staging.ts";
 
-/** The folder of a rotation of the cluster's CA, inside the credentials folder. */
-export const caRotationFolder = "rotation-ca";
+/** The CAs whose files are in the credentials folder and that a command can replace: the name of each CA's files. */
+export const rotatedCas = ["ca", "etcd-ca", "signing-ca"] as const;
+export type RotatedCa = (typeof rotatedCas)[number];
 
-/** Whether the cluster's CA is being replaced. */
-export async function isCaRotating(credentials: string): Promise<boolean> {
-  return access(join(credentials, caRotationFolder)).then(
+/** Returns the folder of a rotation of this CA, inside the credentials folder. */
+export function caRotationFolder(file: RotatedCa): string {
+  return `rotation-${file}`;
+}
+
+/** Whether the CA is being replaced. */
+export async function isCaRotating(credentials: string, file: RotatedCa = "ca"): Promise<boolean> {
+  return access(join(credentials, caRotationFolder(file))).then(
     () => true,
     () => false,
   );

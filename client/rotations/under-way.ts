@@ -4,6 +4,7 @@ import { isErrno } from "../../proto/errno.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { describeStage as describeCaStage } from "../cluster-ca/describe.ts";
 import { readCaRotation } from "../cluster-ca/folder.ts";
+import { type CaKind, kinds } from "../cluster-ca/kinds.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { parseEncryptionConfig } from "../encryption/config.ts";
 import { readManagementRotation, type Stage } from "../management/folder.ts";
@@ -11,7 +12,7 @@ import { stageOfAll } from "../pki/encryption/stage.ts";
 import { describeStage } from "../service-accounts/describe.ts";
 import { readRotation } from "../service-accounts/folder.ts";
 
-export type RotationName = "encryption-key" | "service-account-key" | "cluster-ca" | "management";
+export type RotationName = "encryption-key" | "service-account-key" | CaKind | "management";
 
 /** The folders that show the rotations. */
 export interface RotationFolders {
@@ -34,7 +35,9 @@ export interface UnderWay {
 const commands: Readonly<Record<RotationName, string>> = {
   "encryption-key": "khw-client encryption rotate",
   "service-account-key": "khw-client pki rotate-service-account-key",
-  "cluster-ca": "khw-client pki rotate-ca",
+  "cluster-ca": kinds["cluster-ca"].command,
+  "etcd-ca": kinds["etcd-ca"].command,
+  "signing-ca": kinds["signing-ca"].command,
   management: "khw-client pki rotate-management",
 };
 
@@ -46,7 +49,9 @@ export async function rotationsUnderWay({ credentials, management }: RotationFol
   const found = await Promise.all([
     encryptionStage(credentials),
     tokenStage(credentials),
-    caStage(credentials),
+    caStage(credentials, "cluster-ca"),
+    caStage(credentials, "etcd-ca"),
+    caStage(credentials, "signing-ca"),
     managementStage(management),
   ]);
   return found.flat();
@@ -84,19 +89,19 @@ async function tokenStage(folder: string): Promise<UnderWay[]> {
   }
 }
 
-async function caStage(folder: string): Promise<UnderWay[]> {
-  const own = { rotation: "cluster-ca", command: commands["cluster-ca"] } as const;
+async function caStage(folder: string, kind: CaKind): Promise<UnderWay[]> {
+  const own = { rotation: kind, command: commands[kind] } as const;
   try {
-    const rotation = await readCaRotation(folder);
+    const rotation = await readCaRotation(folder, kind);
     if (rotation === undefined) return [];
     const { stage, progress } = rotation;
     const waiting =
-      stage === "trusted" && progress.trustedSince !== undefined
+      kinds[kind].waitsForTrust && stage === "trusted" && progress.trustedSince !== undefined
         ? "waiting-for-reissue"
         : stage === "reissued" && progress.reissuedSince !== undefined
           ? "waiting-for-drop"
           : undefined;
-    return [{ ...own, stage: waiting ?? stage, what: describeCaStage(rotation) }];
+    return [{ ...own, stage: waiting ?? stage, what: describeCaStage(rotation, kind) }];
   } catch (thrown) {
     return [{ ...own, stage: "unreadable", what: toKhwError(thrown).message }];
   }

@@ -1,5 +1,6 @@
 import { X509Certificate } from "node:crypto";
 import { certificatesOf } from "../../client/cluster-ca/certificates.ts";
+import { describeCertificates, describeRest, describeTrust } from "../../client/cluster-ca/describe.ts";
 import type { CaRotation, Progress } from "../../client/cluster-ca/folder.ts";
 import type { Outside } from "../../client/cluster-ca/outside.ts";
 import type { CaParts } from "../../client/cluster-ca/rotate.ts";
@@ -98,8 +99,10 @@ export function caCluster({ old, next }: Authorities, nodeCount = 3): CaCluster 
           }
           cluster.log.push(`prove old ${expected.old}`);
         },
-        outside: async () => cluster.outside,
-        foreign: async () => [],
+        kind: "cluster-ca",
+        clients: async () => describeTrust(cluster.outside),
+        certificates: async () => describeCertificates(cluster.outside, []),
+        rest: async () => describeRest(cluster.outside),
         forget: async () => act("forget", () => {}),
         end: async () => act("end", () => (cluster.rotation = undefined)),
         note: (text) => void cluster.notes.push(text),

@@ -168,6 +168,56 @@ export const identityCommands: readonly CommandSpec[] = [
         reissue: call.flag("reissue"),
         dropOld: call.flag("dropOld"),
         noRollback: !call.flag("rollback"),
+        kind: "cluster-ca",
+      });
+    },
+  },
+  {
+    path: ["pki", "rotate-etcd-ca"],
+    summary: "give etcd a new CA of its own while the cluster stays in use",
+    details:
+      "Moves etcd from the cluster's CA to a CA that only etcd trusts, or replaces this CA. First every etcd member and every API server trusts the old and the new CA. The command then names the clients of etcd outside of khw that must trust both CAs, and stops. A second run with --reissue gives etcd and its clients certificates of the new CA, and stops. A third run with --drop-old makes every etcd member refuse certificates of the old CA, and proves this at the client port and the peer port of each member. Each node is drained before its etcd member and its API server restart. If the rotation is interrupted, run the same command again.",
+    examples: [
+      "khw-client pki rotate-etcd-ca",
+      "khw-client pki rotate-etcd-ca --reissue",
+      "khw-client pki rotate-etcd-ca --drop-old",
+    ],
+    settings: [...desired, "pki", "timeouts"],
+    options: [
+      new Option("--reissue", "every other client of etcd trusts both CAs: reissue etcd's certificates"),
+      new Option("--drop-old", "every other client of etcd has a certificate of the new CA: stop trusting the old CA"),
+      noRollback,
+    ],
+    run: async (call) => {
+      const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
+      return pkiRotateCa(await call.config(), call.context, {
+        output: call.output,
+        reissue: call.flag("reissue"),
+        dropOld: call.flag("dropOld"),
+        noRollback: !call.flag("rollback"),
+        kind: "etcd-ca",
+      });
+    },
+  },
+  {
+    path: ["pki", "rotate-signing-ca"],
+    summary: "replace the separate CA that signs the certificates that Kubernetes issues",
+    details:
+      "First every API server trusts the old and the new signing CA, then every controller manager signs with the new CA. The command then lists the certificates outside of khw that must be issued again, and stops. A second run with --drop-old makes every API server refuse certificates of the old signing CA, and proves this on every API server. Each node is drained before its components restart. If the rotation is interrupted, run the same command again.",
+    examples: ["khw-client pki rotate-signing-ca", "khw-client pki rotate-signing-ca --drop-old"],
+    settings: [...desired, "pki", "timeouts"],
+    options: [
+      new Option("--drop-old", "every certificate of the old signing CA is replaced: stop trusting the old CA"),
+      noRollback,
+    ],
+    run: async (call) => {
+      const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
+      return pkiRotateCa(await call.config(), call.context, {
+        output: call.output,
+        reissue: false,
+        dropOld: call.flag("dropOld"),
+        noRollback: !call.flag("rollback"),
+        kind: "signing-ca",
       });
     },
   },

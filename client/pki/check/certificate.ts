@@ -93,7 +93,7 @@ function isSpare(authority: X509Certificate, all: readonly X509Certificate[]): b
 }
 
 function* expiryAsWarning(pem: Pem, findings: Findings): Findings {
-  const remedy = `remove this certificate from ${pem.file}; if a rotation of the CA is in progress, continue the rotation instead: khw-client pki rotate-ca`;
+  const remedy = `remove this certificate from ${pem.file}; if a rotation of the CA is in progress, continue the rotation instead: khw-client pki rotate-${pem.file.replace(/\.pem$/, "")}`;
   for (const found of findings)
     yield found.field?.endsWith("notAfter") === true ? { ...found, remedy, severity: "warning" } : found;
 }

@@ -24,6 +24,7 @@ import { clientIn } from "./client.ts";
 import type { Kubeconfig, NamedFiles } from "./kubeconfig.ts";
 import { isPair, publicKeysIn } from "./pem.ts";
 import { createFieldsReader } from "./x509-fields.ts";
+import type { RotatedCa } from "../rotation-folder.ts";
 import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
@@ -48,8 +49,8 @@ export interface CheckContext {
   readonly now: Date;
   /** The files that the administrator's kubeconfig refers to, which stay on this workstation. */
   readonly named?: NamedFiles;
-  /** Whether a rotation of etcd's CA is under way. Default: false. */
-  readonly etcdCaRotates?: boolean;
+  /** The CAs that are being replaced. Default: no CA. */
+  readonly rotating?: readonly RotatedCa[];
 }
 
 /** nginx verifies the API server's certificate against this name; see the agent's nginx site for the health check. */
@@ -62,7 +63,7 @@ const healthCheckName = "kubernetes.default.svc";
 export function* checkCredentials(
   files: CredentialFiles,
   cluster: Cluster,
-  { now, named, etcdCaRotates = false }: CheckContext,
+  { now, named, rotating = [] }: CheckContext,
 ): Findings<Kubeconfig | undefined> {
   const pem = (file: CredentialName): Pem | undefined => {
     const content = files.get(file);
@@ -77,11 +78,12 @@ export function* checkCredentials(
   if (caKey !== undefined) yield* keyIn(caKey, authorities[0], "ca.pem");
   const signing = pem("signing-ca.pem");
   if (signing === undefined && ca !== undefined) yield* signsAlone(ca, authorities.length);
-  const signers = yield* signingAuthority(signing, pem("signing-ca-key.pem"), reading);
+  const rotates = rotating.includes("signing-ca");
+  const signers = yield* signingAuthority(signing, pem("signing-ca-key.pem"), { ...reading, rotates });
 
   const others = [...authorities, ...signers];
   yield* frontProxyIsSound(pem, { ...reading, others });
-  yield* etcdCaIsSound(pem, { ...reading, others, names: memberNames(cluster), rotates: etcdCaRotates });
+  yield* etcdCaIsSound(pem, { ...reading, others, names: memberNames(cluster), rotates: rotating.includes("etcd-ca") });
 
   const serving = pem("kubernetes.pem");
   const server = serving === undefined ? undefined : yield* certificateIn(serving, trust);
@@ -107,10 +109,11 @@ export function* checkCredentials(
 function* signingAuthority(
   certificate: Pem | undefined,
   key: Pem | undefined,
-  reading: Pick<Trust, "now" | "fieldsOf">,
+  { rotates, ...reading }: Pick<Trust, "now" | "fieldsOf"> & { readonly rotates: boolean },
 ): Findings<readonly X509Certificate[]> {
   const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, reading);
-  if (certificate !== undefined) yield* signsAlone(certificate, authorities.length);
+  // During a rotation, the nodes get only the first certificate to sign with.
+  if (certificate !== undefined && !rotates) yield* signsAlone(certificate, authorities.length);
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
   return authorities;
 }

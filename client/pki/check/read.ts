@@ -5,7 +5,7 @@ import { type CredentialName, credentialSet } from "../../../proto/components.ts
 import type { Controller, Credential } from "../../../proto/desired.ts";
 import { codeOf } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
-import { isCaRotating } from "../rotation-folder.ts";
+import { isCaRotating, type RotatedCa, rotatedCas } from "../rotation-folder.ts";
 import { kmsOf } from "../../config/encryption.ts";
 import { labReleases, type Releases } from "../../config/releases.ts";
 import type { ClusterConfig } from "../../config/schema.ts";
@@ -73,7 +73,8 @@ export async function readCredentials(
     etcdCa: files.has("etcd-ca.pem"),
   });
   const credentials = set.flatMap((name): Credential[] => {
-    const content = name === "ca-bundle.pem" ? bundle(files) : files.get(name);
+    const content =
+      name === "ca-bundle.pem" ? bundle(files) : name === "signing-ca.pem" ? signer(files) : files.get(name);
     return content === undefined ? [] : [{ name, sha256: createHash("sha256").update(content).digest("hex"), content }];
   });
   return { credentials, admin, warnings: all };
@@ -107,9 +108,15 @@ export async function examineCredentials(
   } = config;
   const kubernetesVersion = use.releases?.kubernetes ?? kubernetes.version ?? labReleases.kubernetes;
   const named = await readNamed(adminKubeconfig, files.get(adminName));
+  const rotating = await rotatingCas(folder);
   const cluster = { ...use, serviceCidr, kubernetesVersion, kms: kmsOf(config.encryption) };
-  const { problems, result: admin } = collect(checkCredentials(files, cluster, { now: new Date(), named }));
+  const { problems, result: admin } = collect(checkCredentials(files, cluster, { now: new Date(), named, rotating }));
   return { problems: [...missing, ...problems], admin, files };
+}
+
+async function rotatingCas(folder: string): Promise<RotatedCa[]> {
+  const found = await Promise.all(rotatedCas.map(async (file) => ((await isCaRotating(folder, file)) ? [file] : [])));
+  return found.flat();
 }
 
 /**
@@ -160,6 +167,16 @@ function withSigner(files: CredentialFiles): CredentialFiles {
     ["signing-ca.pem", Buffer.from(first.toString())] as const,
     ["signing-ca-key.pem", key] as const,
   ]);
+}
+
+/**
+ * Returns the certificate of the signing CA that signs. While this CA is being replaced, the file has both CAs, but the
+ * controller manager needs a file with one.
+ */
+function signer(files: CredentialFiles): Uint8Array | undefined {
+  const content = files.get("signing-ca.pem");
+  const [first, second] = readCertificates(content ?? Buffer.of());
+  return first === undefined || second === undefined ? content : Buffer.from(first.toString());
 }
 
 async function readIfThere(path: string): Promise<FoundFile> {

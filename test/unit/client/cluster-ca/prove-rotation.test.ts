@@ -16,10 +16,15 @@ async function authority(name: string, millis: number): Promise<Identity> {
 }
 
 const next = await authority("new", 9 * dayMillis);
-const servers = ["kube-apiserver", "etcd", "etcd-peer"];
+const servers = ["kube-apiserver", "etcd", "etcd-peer"] as const;
+
+interface MemberOptions {
+  readonly reports?: readonly string[];
+  readonly endsAfter?: number;
+}
 
 /** A node whose servers trust one CA. After `endsAfter` calls, etcd closes every connection. */
-function member(trusted: Identity, { reports = servers, endsAfter = Infinity } = {}) {
+function member(trusted: Identity, { reports = servers, endsAfter = Infinity }: MemberOptions = {}) {
   const probes: X509Certificate[] = [];
   const ca = new X509Certificate(trusted.certificate);
   const tryCertificate = async ({ certificate }: TryCertificateRequest) => {
@@ -34,7 +39,8 @@ function member(trusted: Identity, { reports = servers, endsAfter = Infinity } =
   return { node, probes };
 }
 
-const options = { ca: next.certificate, expected: { old: "refused", next: "accepted" }, signal: never } as const;
+const expected = { old: "refused", next: "accepted" } as const;
+const options = { ca: next.certificate, expected, servers, signal: never } as const;
 const all = servers.map((server) => `${server} on controller-0`).join(", ");
 
 t.test("the probe of a CA with less than a day left expires with the CA", async (t) => {

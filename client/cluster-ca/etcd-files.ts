@@ -1,0 +1,52 @@
+import { KhwError } from "../../proto/errors.ts";
+import { createAuthority } from "../pki/certificate.ts";
+import { type ClusterPki, clusterFiles } from "../pki/cluster/create.ts";
+import { etcdAuthority, etcdLeaves, issueEtcdLeaves } from "../pki/cluster/etcd-ca.ts";
+import { readPresent } from "../pki/cluster/folder.ts";
+import { authorityIn } from "../pki/cluster/present.ts";
+import type { NewFiles } from "../pki/folder.ts";
+import { etcdAuthoritySubject, nextAuthoritySubject } from "../pki/subjects.ts";
+import type { StageFilesOptions } from "./files.ts";
+import { type Authorities, authorityFiles, type Stage } from "./stage.ts";
+
+/**
+ * Creates a CA that replaces the CA that etcd trusts: its own CA, or the cluster's CA if etcd has no CA of its own.
+ * Returns both.
+ * @throws KhwError CREDENTIAL_INVALID if the folder has no CA that can sign
+ */
+export async function newEtcdAuthorities(folder: string, pki: ClusterPki, now: Date): Promise<Authorities> {
+  const present = await readPresent(folder, clusterFiles({ ...pki, separateEtcdCa: true }));
+  const name = present.has(`${etcdAuthority}.pem`) ? etcdAuthority : "ca";
+  const authority = authorityIn(present, { name, toSign: etcdLeaves, signed: [], now });
+  if (authority === undefined) {
+    throw new KhwError("CREDENTIAL_INVALID", `${folder}: ${name}.pem and ${name}-key.pem are missing`, {
+      hint: "specify the folder of the cluster's files with --credentials",
+    });
+  }
+  const { algorithm, caDays: days } = pki;
+  const next = await createAuthority(
+    { subject: nextAuthoritySubject(now, etcdAuthoritySubject), days, algorithm },
+    now,
+  );
+  return { old: { certificate: present.get(`${name}.pem`) ?? authority.certificate, key: authority.key }, next };
+}
+
+/**
+ * Returns the files of the credentials folder that differ in this stage. In the stage "trusted", an etcd that moves to
+ * its own CA gets certificates of its own from the cluster's CA, so that all later stages exchange only contents.
+ */
+export async function etcdRotationFiles(
+  folder: string,
+  stage: Exclude<Stage, "started">,
+  { rotation, pki, now }: StageFilesOptions,
+): Promise<NewFiles> {
+  const present = await readPresent(folder, clusterFiles({ ...pki, separateEtcdCa: true }));
+  const ca = authorityFiles(etcdAuthority, stage, rotation);
+  if (stage === "dropped") return ca;
+  const isMissing = (name: string): boolean => !present.has(`${name}.pem`) || !present.has(`${name}-key.pem`);
+  const names = stage === "trusted" ? etcdLeaves.filter(isMissing) : etcdLeaves;
+  const context = { name: etcdAuthority, toSign: names, signed: [], now };
+  const authority = authorityIn(new Map(Object.entries(ca)), context);
+  if (authority === undefined) return ca;
+  return { ...ca, ...(await issueEtcdLeaves(authority, names, { present, pki, now })) };
+}

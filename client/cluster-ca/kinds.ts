@@ -1,0 +1,51 @@
+import type { RotatedCa } from "../pki/rotation-folder.ts";
+
+/** The rotations of a CA in the credentials folder. All of them have the same stages. */
+export type CaKind = "cluster-ca" | "etcd-ca" | "signing-ca";
+
+export interface KindFacts {
+  /** The CA's files in the credentials folder: FILE.pem and FILE-key.pem. */
+  readonly file: RotatedCa;
+  /** The CA, for notes. */
+  readonly title: string;
+  readonly command: string;
+  /** Whether the rotation waits until clients outside of khw trust both CAs. */
+  readonly waitsForTrust: boolean;
+}
+
+export const kinds: Readonly<Record<CaKind, KindFacts>> = {
+  "cluster-ca": {
+    file: "ca",
+    title: "the cluster's CA",
+    command: "khw-client pki rotate-ca",
+    waitsForTrust: true,
+  },
+  "etcd-ca": {
+    file: "etcd-ca",
+    title: "etcd's CA",
+    command: "khw-client pki rotate-etcd-ca",
+    waitsForTrust: true,
+  },
+  // Only the API servers verify certificates of this CA, so no client has to trust the new CA first.
+  "signing-ca": {
+    file: "signing-ca",
+    title: "the signing CA",
+    command: "khw-client pki rotate-signing-ca",
+    waitsForTrust: false,
+  },
+};
+
+/** The servers that show whether they accept certificates of a CA. The names are those that agents report. */
+export type ProvenServer = "kube-apiserver" | "etcd" | "etcd-peer";
+
+/** Returns the servers whose clients have certificates of this CA. */
+export function serversOf(kind: CaKind, hasEtcdCa: boolean): readonly ProvenServer[] {
+  switch (kind) {
+    case "cluster-ca":
+      return hasEtcdCa ? ["kube-apiserver"] : ["kube-apiserver", "etcd", "etcd-peer"];
+    case "etcd-ca":
+      return ["etcd", "etcd-peer"];
+    case "signing-ca":
+      return ["kube-apiserver"];
+  }
+}
