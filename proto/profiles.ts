@@ -128,6 +128,18 @@ export const hardening = {
       },
     ],
   },
+  anonymousLimited: {
+    ...on,
+    help: "Allow anonymous requests to the health paths /healthz, /livez and /readyz only.",
+    why: "anybody could otherwise read the release at /version, and a binding to system:unauthenticated would open more. nginx and the load balancer need the health paths, so --anonymous-auth=false is not possible",
+    source: "https://kubernetes.io/docs/reference/access-authn-authz/authentication/#anonymous-requests",
+    effects: [
+      {
+        kind: "other",
+        text: 'the ClusterRole `system:public-info-viewer` without `/version`, and with the annotation `rbac.authorization.kubernetes.io/autoupdate: "false"`',
+      },
+    ],
+  },
   auditRetention: {
     ...on,
     help: "Keep ten older audit logs, instead of three.",

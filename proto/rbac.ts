@@ -32,3 +32,33 @@ export const rbacObjects = [
     },
   },
 ] as const;
+
+const autoupdate = "rbac.authorization.kubernetes.io/autoupdate";
+/** The annotation of a role that khw has limited. khw restores only its own change. */
+export const limitedBy = "khw/anonymous-requests";
+
+/** The paths that nginx, the load balancer and the agents request without a certificate. */
+export const healthPaths = ["/healthz", "/livez", "/readyz"] as const;
+
+/**
+ * The ClusterRole of anonymous requests. Users with an identity keep /version, through the role system:discovery. A
+ * starting API server adds the default rules again, unless the annotation forbids that:
+ * https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation
+ */
+export function anonymousRole(rules: "limited" | "default") {
+  const limited = rules === "limited";
+  const name = "system:public-info-viewer";
+  return {
+    path: `/apis/rbac.authorization.k8s.io/v1/clusterroles/${name}`,
+    object: {
+      apiVersion: "rbac.authorization.k8s.io/v1",
+      kind: "ClusterRole",
+      metadata: {
+        name,
+        annotations: { [autoupdate]: String(!limited), ...(limited && { [limitedBy]: "limited" }) },
+        labels: { "kubernetes.io/bootstrapping": "rbac-defaults" },
+      },
+      rules: [{ nonResourceURLs: [...healthPaths, ...(limited ? [] : ["/version", "/version/"])], verbs: ["get"] }],
+    },
+  };
+}

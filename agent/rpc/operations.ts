@@ -100,9 +100,9 @@ export function operationHandlers(
     watchOperation: streaming<WatchOperationRequest, Event>(options, async (call, gone) =>
       follow((await node()).operations, call.request.operationId, { call, gone, signal }),
     ),
-    applyRbac: unary(options, async ({ ca, certificate, key }) => {
+    applyRbac: unary(options, async ({ ca, certificate, key, limitAnonymous }) => {
       const api = createKubernetesApi({ server: apiServer, ca, certificate, key, timeoutMillis: apiMillis });
-      return { changed: await applyRbac(api, signal) };
+      return { changed: await applyRbac(api, signal, { limitAnonymous }) };
     }),
     inspectApi: unary(options, async ({ ca, certificate, key }) => {
       const connection = { server: apiServer, ca, certificate, key, timeoutMillis: apiMillis };

@@ -65,7 +65,8 @@ export async function bootstrapNodes(
   if (signal.aborted) return detached(progress);
   const applied = await applyPlan(cluster, plan, { ...options, noRollback });
   if (signal.aborted) return detached(progress);
-  const rbacErrors = await applyRbac(applied, plan, options);
+  const limitAnonymous = config.hardening.anonymousLimited;
+  const rbacErrors = await applyRbac(applied, plan, { ...options, limitAnonymous });
   const waitMillis = applied.reachable ? config.timeouts.verify : 0;
   const target = { ...plan, nodes: applied.done };
   const verifyErrors = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });

@@ -21,6 +21,7 @@ export const hardeningSettings = {
     defaultApisOnly: switchOf("defaultApisOnly"),
     denyExternalIps: switchOf("denyExternalIps"),
     eventLimits: switchOf("eventLimits"),
+    anonymousLimited: switchOf("anonymousLimited"),
     auditRetention: switchOf("auditRetention"),
     coreDumpsOff: switchOf("coreDumpsOff"),
   } satisfies Readonly<Record<HardeningKey, Setting<boolean>>>,

@@ -3,7 +3,7 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { createKubernetesApi, type KubernetesApi } from "../../proto/kubernetes-api.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
-import { clusterChecks, publicAddressChecks, type Check } from "../verify/verify.ts";
+import { anonymousCheck, clusterChecks, publicAddressChecks, type Check } from "../verify/verify.ts";
 import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { type Facts, saidBy } from "./facts.ts";
 
@@ -16,9 +16,15 @@ const nameOfAll = "kubernetes.default.svc";
  * needs.
  */
 export function apiChecks(facts: Facts): DoctorCheck[] {
-  const { cluster, kubernetes } = facts.config;
+  const { cluster, kubernetes, hardening } = facts.config;
+  type Make = (api: KubernetesApi, address: string, ca: Buffer) => Check[];
+  const anonymous: Make = (_, address, ca) => [
+    anonymousCheck((...call) =>
+      createKubernetesApi({ server: `https://${address}:6443`, ca, timeoutMillis: requestMillis })(...call),
+    ),
+  ];
   // Only the titles of these checks are used, so a placeholder for the API is enough.
-  const titled = (make: (api: KubernetesApi, address: string, ca: Buffer) => Check[], where: string): DoctorCheck[] =>
+  const titled = (make: Make, where: string): DoctorCheck[] =>
     make(async () => ({ status: 0, body: "" }), cluster.publicAddress ?? "PUBLIC_ADDRESS", Buffer.of()).map(
       ({ title }, index) => ({
         where,
@@ -38,6 +44,7 @@ export function apiChecks(facts: Facts): DoctorCheck[] {
       places.loadBalancer,
     ),
     ...titled(clusterChecks, places.cluster),
+    ...(hardening.anonymousLimited ? titled(anonymous, places.cluster) : []),
     ...facts.config.nodes.map(({ name }) => throughNode(name, facts)),
   ];
 }

@@ -56,11 +56,11 @@ export async function applyPlan(
 export async function applyRbac(
   { done: [first] }: Pick<Applied, "done">,
   { admin: { ca, certificate, key } }: Pick<RolloutPlan, "admin">,
-  { progress, signal }: ProgressOptions,
+  { progress, signal, limitAnonymous }: ProgressOptions & { readonly limitAnonymous: boolean },
 ): Promise<KhwError[]> {
   if (first === undefined) return [];
   try {
-    const changed = await first.applyRbac({ ca, certificate, key }, signal);
+    const changed = await first.applyRbac({ ca, certificate, key, limitAnonymous }, signal);
     for (const name of changed) note(progress, `RBAC: ${name} applied`);
     return [];
   } catch (thrown) {

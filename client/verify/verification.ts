@@ -8,7 +8,7 @@ import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
 import { drainedNote, refuseDrained } from "../drain/drained.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
-import { type Check, clusterChecks, nodeCheck, publicAddressChecks, verify } from "./verify.ts";
+import { anonymousCheck, type Check, clusterChecks, nodeCheck, publicAddressChecks, verify } from "./verify.ts";
 
 const requestMillis = 10_000;
 
@@ -32,11 +32,16 @@ export function openPublicApi({
   return createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
 }
 
+/** Opens the Kubernetes API at the public address, without an identity. */
+function openAnonymously(address: string, { ca }: Pick<AdminCredentials, "ca">): KubernetesApi {
+  return createKubernetesApi({ server: `https://${address}:6443`, ca, timeoutMillis: requestMillis });
+}
+
 /**
  * Returns all checks that prove from outside that a cluster works. A drained node must be out of the load balancer.
  */
 export function verification(
-  { cloud }: OpenCluster,
+  { cloud, config }: OpenCluster,
   { publicAddress: address, releases, admin, nodes, drained }: VerificationTarget,
 ): Check[] {
   const api = openPublicApi({ publicAddress: address, admin });
@@ -45,6 +50,7 @@ export function verification(
     ...nodes.map(nodeCheck),
     ...(cloud === undefined ? [] : nodes.map((node) => backendCheck(cloud, node, drained.has(node)))),
     ...clusterChecks(api),
+    ...(config.hardening.anonymousLimited ? [anonymousCheck(openAnonymously(address, admin))] : []),
   ];
 }
 

@@ -94,6 +94,32 @@ export function publicAddressChecks(
   ];
 }
 
+/**
+ * Checks that an anonymous request reaches the health paths, but not the others.
+ * @param anonymous sends requests without a certificate
+ */
+export function anonymousCheck(anonymous: KubernetesApi): Check {
+  return {
+    title: "anonymous requests reach the health paths only",
+    run: async (signal) => {
+      for (const path of ["/version", "/api"]) {
+        const { status } = await anonymous("GET", path, { signal });
+        if (status !== 401 && status !== 403)
+          throw verifyError(
+            `the API server answered an anonymous request for ${path} with status ${status}`,
+            "run `khw-client bootstrap`, which limits anonymous requests; it needs agents of this version",
+          );
+      }
+      const { status } = await anonymous("GET", "/healthz", { signal });
+      if (status === 401 || status === 403)
+        throw verifyError(
+          `the API server answered an anonymous request for /healthz with status ${status}`,
+          "remove anonymous-auth from kubernetes.flags; the load balancer needs /healthz",
+        );
+    },
+  };
+}
+
 /** Checks that RBAC for the kubelet exists, and that the scheduler and the controller manager have live leaders. */
 export function clusterChecks(api: KubernetesApi): Check[] {
   return [

@@ -47,7 +47,10 @@ async function startApi(t: Test, answer?: (request: IncomingMessage) => { status
         }
         return held === undefined
           ? send(404, JSON.stringify({ kind: "Status", message: "not found" }))
-          : send(200, JSON.stringify({ metadata: { resourceVersion: `${held.version}` } }));
+          : send(
+              200,
+              JSON.stringify({ metadata: { ...JSON.parse(held.text).metadata, resourceVersion: `${held.version}` } }),
+            );
       };
       respond().catch((error: Error) => response.destroy(error));
     },
@@ -101,6 +104,34 @@ t.test(
     t.strictSame(await applyRbac(apiOf(url), never), [], "nothing changes the second time");
   },
 );
+
+t.test("anonymous requests are limited in one object, and only khw's own limit is undone", async (t) => {
+  const role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:public-info-viewer";
+  const { url, requests, objects } = await startApi(t);
+  const api = apiOf(url);
+  const body = () => JSON.parse(objects.get(role)?.text ?? "{}");
+  await applyRbac(api, never, { limitAnonymous: false });
+  t.notOk(objects.has(role), "the default is left as it is");
+  t.strictSame(await applyRbac(api, never, { limitAnonymous: true }), ["system:public-info-viewer"]);
+  t.match(body(), {
+    metadata: { annotations: { "rbac.authorization.kubernetes.io/autoupdate": "false" } },
+    rules: [{ nonResourceURLs: ["/healthz", "/livez", "/readyz"], verbs: ["get"] }],
+  });
+  t.strictSame(await applyRbac(api, never, { limitAnonymous: true }), [], "nothing changes the second time");
+  t.strictSame(await applyRbac(api, never), [], "an older client changes nothing");
+  t.strictSame(await applyRbac(api, never, { limitAnonymous: false }), ["system:public-info-viewer"]);
+  t.strictSame(body().rules, [
+    { nonResourceURLs: ["/healthz", "/livez", "/readyz", "/version", "/version/"], verbs: ["get"] },
+  ]);
+  t.strictSame(body().metadata.annotations, { "rbac.authorization.kubernetes.io/autoupdate": "true" });
+  const sent = requests.length;
+  t.strictSame(await applyRbac(api, never, { limitAnonymous: false }), []);
+  t.strictSame(
+    requests.slice(sent).filter(({ method, url }) => method === "PATCH" && url.includes("public-info-viewer")),
+    [],
+    "a role that khw has not limited is left as it is",
+  );
+});
 
 t.test("a changed RBAC object is repaired and reported", async (t) => {
   const { url, objects } = await startApi(t);
