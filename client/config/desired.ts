@@ -37,7 +37,7 @@ export async function toDesired(
 ): Promise<ReadonlyMap<string, wire.DesiredState>> {
   const { kubernetes, cluster } = config;
   const controllers = named.toSorted((a, b) => ipv4ToNumber(a.internalIp) - ipv4ToNumber(b.internalIp));
-  const { files, ...used } = await readConfigFiles(config, releases.kubernetes);
+  const { files, ...used } = await readConfigFiles(config, { releases, publicAddress });
   const common = {
     kubernetesVersion: releases.kubernetes,
     binaries: {

@@ -19,6 +19,7 @@ import { gce } from "./gce.ts";
 import type { PlaceSources } from "./place.ts";
 import { httpUrl, mergeNodes, mirror, nodes, programName } from "./domain.ts";
 import { hardeningSettings, profile } from "./hardening.ts";
+import { oidc } from "./oidc.ts";
 import { keySource, parseAgentDays } from "./enrolment.ts";
 import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, record } from "./parsers.ts";
 import { pkiSettings } from "./pki.ts";
@@ -141,6 +142,7 @@ export const schema = {
       merge: mergeRecords<string>,
     },
     audit,
+    oidc,
     admission,
     hardening: hardeningSettings,
     encryption,

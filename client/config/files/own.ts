@@ -1,13 +1,16 @@
-import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
-import { configFile, refuseLargeFile } from "../../../proto/config-files.ts";
+import { configFile } from "../../../proto/config-files.ts";
 import { KhwError } from "../../../proto/errors.ts";
 import type * as wire from "../../../proto/gen/khw/agent/v1/agent.ts";
 import { parseKubernetesVersion } from "../../../proto/kubernetes-versions.ts";
+import type { Releases } from "../releases.ts";
 import type { ClusterConfig, FlagChanges } from "../schema.ts";
 import { checkAdmission, eventLimits } from "./admission.ts";
 import { checkPluginFile } from "./admission-plugins.ts";
 import { checkAuditPolicy, metadataPolicy } from "./audit-policy.ts";
+import { refuseExclusive } from "./exclusive.ts";
+import { oidcFiles } from "./oidc.ts";
+import { type OwnFiles, ownFiles, toConfigFile } from "./own-files.ts";
 import { readNamedFile } from "./read.ts";
 
 /** The configuration files for the controllers, and the API server's options that use them. */
@@ -18,33 +21,36 @@ export interface ConfigFiles {
   readonly plugins: readonly string[];
 }
 
-type Settings = Pick<ClusterConfig, "files" | "audit" | "admission" | "hardening" | "kubernetes">;
+type Settings = Pick<ClusterConfig, "files" | "audit" | "oidc" | "admission" | "hardening" | "kubernetes">;
 
-/** Files that belong together. If khw.yaml sets the flag itself, that flag takes precedence, and the files are left out. */
-interface OwnFiles {
-  readonly flag: string;
-  readonly main: wire.ConfigFile;
-  readonly others?: readonly wire.ConfigFile[];
-  readonly plugins?: readonly string[];
+/** The cluster that reads the files. */
+export interface FileUse {
+  readonly releases: Pick<Releases, "kubernetes" | "emulated">;
+  readonly publicAddress: string;
 }
 
 /**
  * Reads and checks all configuration files that khw.yaml names. Files are sorted by name.
  * @throws KhwError CONFIG_INVALID if a file cannot be read or contains an error, INVALID_ARGUMENT if it is too large
  */
-export async function readConfigFiles(config: Settings, version: string): Promise<ConfigFiles> {
-  const { minor } = parseKubernetesVersion("kubernetes.version", version);
-  const all = await Promise.all([auditPolicy(config, minor), admission(config, minor)]);
-  const own = all
-    .filter((found) => found !== undefined)
-    .filter(({ flag }) => config.kubernetes.flags["kube-apiserver"][flag] === undefined);
+export async function readConfigFiles(config: Settings, { releases, publicAddress }: FileUse): Promise<ConfigFiles> {
+  const { minor } = parseKubernetesVersion("kubernetes.version", releases.kubernetes);
+  refuseExclusive(config);
+  const own = config.kubernetes.flags["kube-apiserver"];
+  const ownIssuer = own["service-account-issuer"] ?? `https://${publicAddress}:6443`;
+  const all = await Promise.all([
+    auditPolicy(config, minor),
+    admission(config, minor),
+    oidcFiles(config.oidc, ownIssuer),
+  ]);
+  const used = all.filter((found) => found !== undefined).filter(({ flag }) => own[flag] === undefined);
   const named = Object.entries(config.files).map(([name, path]) => readFileAs(`files.${name}`, path, name));
-  const files = [...(await Promise.all(named)), ...own.flatMap(({ main, others = [] }) => [main, ...others])];
+  const files = [...(await Promise.all(named)), ...used.flatMap((one) => one.files)];
   refuseDoubles(files);
   return {
     files: files.toSorted((one, other) => (one.name < other.name ? -1 : 1)),
-    flags: Object.fromEntries(own.map(({ flag, main }) => [flag, configFile(main.name)])),
-    plugins: own.flatMap(({ plugins = [] }) => plugins),
+    flags: Object.assign({}, ...used.map(({ flags }) => flags)),
+    plugins: used.flatMap(({ plugins = [] }) => plugins),
   };
 }
 
@@ -53,7 +59,7 @@ async function auditPolicy({ audit: { policy } }: Settings, minor: number): Prom
   const setting = "audit.policy";
   const content = policy === "metadata" ? Buffer.from(metadataPolicy) : await readNamedFile(setting, policy);
   checkAuditPolicy(content.toString("utf8"), policy, minor);
-  return { flag: "audit-policy-file", main: toConfigFile(setting, "audit-policy.yaml", content) };
+  return ownFiles("audit-policy-file", toConfigFile(setting, "audit-policy.yaml", content));
 }
 
 async function admission({ admission, hardening }: Settings, minor: number): Promise<OwnFiles | undefined> {
@@ -68,21 +74,12 @@ async function admission({ admission, hardening }: Settings, minor: number): Pro
     checkPluginFile(plugin, { name: join(folder, path), content: file.toString("utf8") }, minor);
     return toConfigFile(setting, path, file);
   });
-  return {
-    flag: "admission-control-config-file",
-    main: toConfigFile(setting, "admission.yaml", content),
-    others: await Promise.all(others),
-    plugins,
-  };
+  const main = toConfigFile(setting, "admission.yaml", content);
+  return { ...ownFiles("admission-control-config-file", main, await Promise.all(others)), plugins };
 }
 
 async function readFileAs(setting: string, path: string, name: string): Promise<wire.ConfigFile> {
   return toConfigFile(setting, name, await readNamedFile(setting, path));
-}
-
-function toConfigFile(setting: string, name: string, content: Buffer): wire.ConfigFile {
-  refuseLargeFile(setting, content.length);
-  return { name, sha256: createHash("sha256").update(content).digest("hex"), content };
 }
 
 function refuseDoubles(files: readonly wire.ConfigFile[]): void {
