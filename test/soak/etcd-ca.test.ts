@@ -11,7 +11,7 @@ import { failsWith, killAfter, openScene, restartAfter, scenario, type Scene } f
 import { startLoad, tell } from "../fixtures/serving.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
-const settings = "pki: {separateSigningCa: true, workers: {worker-0: [10.240.0.20]}}\n";
+const settings = "pki: {separateSigningCa: true}\n";
 const all = ["--nodes", "controller-0,1,2"];
 const rotate = ["pki", "rotate-etcd-ca", ...all];
 const rotateSigning = ["pki", "rotate-signing-ca", ...all];
@@ -140,9 +140,12 @@ async function idOf(scene: Scene, ca: "ca" | "etcd-ca"): Promise<string> {
   return /"cluster_id":(\d+)/.exec(output)?.[1] ?? output;
 }
 
-/** Returns whether etcd accepts the worker's certificate at its client port and at its peer port. */
+/**
+ * Returns whether etcd accepts a worker's certificate at its client port and at its peer port. The certificate of
+ * kube-proxy contains no addresses. At its peer port, etcd refuses a certificate with addresses from another address.
+ */
 async function asWorker({ testbed }: Scene, { address }: TestbedNode, ca: string): Promise<string> {
-  const [folder, name] = [testbed.credentials, "worker-0"];
+  const [folder, name] = [testbed.credentials, "kube-proxy"];
   const ask = async (url: string): Promise<string> => {
     const identity = ["--cert", join(folder, `${name}.pem`), "--key", join(folder, `${name}-key.pem`)];
     const flags = ["--http1.1", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}"];
