@@ -138,6 +138,11 @@ export const hardening = {
         kind: "other",
         text: 'the ClusterRole `system:public-info-viewer` without `/version`, and with the annotation `rbac.authorization.kubernetes.io/autoupdate: "false"`',
       },
+      {
+        kind: "other",
+        from: 32,
+        text: "`--authentication-config` with a file that permits anonymous requests for these paths only, unless khw.yaml sets other ways to identify users",
+      },
     ],
   },
   auditRetention: {

@@ -8,7 +8,7 @@ const algorithms = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256
 
 /** The group `oidc` in khw.yaml. */
 export const oidc = {
-  title: "Users of an OpenID Connect provider, whom the API servers accept.",
+  title: "Users of an OpenID Connect provider. From Kubernetes 1.30 on, authentication.config can do more.",
   keys: {
     issuerUrl: {
       help: "URL of the provider, which must use https. Its tokens name this URL as their issuer.",
@@ -82,7 +82,12 @@ export function urlProblem(url: string): string | undefined {
 function requiredClaims(value: Value): Readonly<Record<string, string>> {
   const claims = record((_, claim) => claim, plain)(value);
   const names = Object.keys(claims);
-  if (names.length > 1) refuseAt(value.origin, `there are ${names.length} claims, but khw supports one`);
+  if (names.length > 1)
+    refuseAt(
+      value.origin,
+      `there are ${names.length} claims, but khw supports one`,
+      "from Kubernetes 1.30 on, use claimValidationRules in authentication.config",
+    );
   const faulty = names.find((name) => !/^[\x21-\x3c\x3e-\x7e]+$/.test(name));
   if (faulty !== undefined) refuseAt(value.origin, `${show(faulty)} cannot be the name of a claim`);
   return claims;

@@ -13,6 +13,7 @@ import {
 import { parseOwnFileName } from "../../proto/config-files.ts";
 import { admission } from "./admission.ts";
 import { audit } from "./audit.ts";
+import { authentication, authorization } from "./authentication.ts";
 import { encryption } from "./encryption.ts";
 import { etcd } from "./etcd.ts";
 import { gce } from "./gce.ts";
@@ -142,7 +143,9 @@ export const schema = {
       merge: mergeRecords<string>,
     },
     audit,
+    authentication,
     oidc,
+    authorization,
     admission,
     hardening: hardeningSettings,
     encryption,

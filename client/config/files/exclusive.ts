@@ -2,17 +2,41 @@ import { KhwError } from "../../../proto/errors.ts";
 import type { ClusterConfig } from "../schema.ts";
 import { isUsed } from "./oidc.ts";
 
-type Settings = Pick<ClusterConfig, "oidc" | "kubernetes">;
+type Settings = Pick<ClusterConfig, "authentication" | "authorization" | "oidc" | "kubernetes">;
 
 /**
  * Rejects settings and flags with which the API server would not start, because it accepts only one of them:
- * pkg/kubeapiserver/options/authentication.go in Kubernetes.
+ * pkg/kubeapiserver/options/authentication.go and authorization.go in Kubernetes.
  * @throws KhwError CONFIG_INVALID
  */
-export function refuseExclusive({ oidc, kubernetes }: Settings): void {
-  const flag = "authentication-config";
-  if (!isUsed(oidc) || typeof kubernetes.flags["kube-apiserver"][flag] !== "string") return;
-  throw new KhwError("CONFIG_INVALID", `oidc and the flag ${flag} of kube-apiserver cannot be used together`, {
-    hint: `remove ${flag} from kubernetes.flags`,
-  });
+export function refuseExclusive({ authentication, authorization, oidc, kubernetes }: Settings): void {
+  const isSet = (flag: string): boolean => typeof kubernetes.flags["kube-apiserver"][flag] === "string";
+  const flags = Object.keys(kubernetes.flags["kube-apiserver"]).filter(isSet);
+  if (authentication.config !== undefined) {
+    if (isUsed(oidc)) refuseBoth("authentication.config", "the settings of oidc", "move them to the file, as jwt");
+    refuseFlag(
+      "authentication.config",
+      flags.find((flag) => flag.startsWith("oidc-")),
+    );
+  }
+  if (isUsed(oidc))
+    refuseFlag(
+      "oidc",
+      flags.find((flag) => flag === "authentication-config"),
+    );
+  if (authorization.config !== undefined)
+    refuseFlag(
+      "authorization.config",
+      flags.find((flag) => flag === "authorization-mode" || flag.startsWith("authorization-webhook-")),
+    );
+}
+
+/** Rejects the flag in kubernetes.flags, if there is one. */
+export function refuseFlag(setting: string, flag: string | undefined): void {
+  if (flag !== undefined)
+    refuseBoth(setting, `the flag ${flag} of kube-apiserver`, `remove ${flag} from kubernetes.flags`);
+}
+
+function refuseBoth(one: string, other: string, hint: string): never {
+  throw new KhwError("CONFIG_INVALID", `${one} and ${other} cannot be used together`, { hint });
 }

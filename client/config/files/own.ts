@@ -12,6 +12,7 @@ import { refuseExclusive } from "./exclusive.ts";
 import { oidcFiles } from "./oidc.ts";
 import { type OwnFiles, ownFiles, toConfigFile } from "./own-files.ts";
 import { readNamedFile } from "./read.ts";
+import { authenticationFiles, authorizationFiles } from "./structured.ts";
 
 /** The configuration files for the controllers, and the API server's options that use them. */
 export interface ConfigFiles {
@@ -21,7 +22,10 @@ export interface ConfigFiles {
   readonly plugins: readonly string[];
 }
 
-type Settings = Pick<ClusterConfig, "files" | "audit" | "oidc" | "admission" | "hardening" | "kubernetes">;
+type Settings = Pick<
+  ClusterConfig,
+  "files" | "audit" | "authentication" | "oidc" | "authorization" | "admission" | "hardening" | "kubernetes"
+>;
 
 /** The cluster that reads the files. */
 export interface FileUse {
@@ -35,6 +39,11 @@ export interface FileUse {
  */
 export async function readConfigFiles(config: Settings, { releases, publicAddress }: FileUse): Promise<ConfigFiles> {
   const { minor } = parseKubernetesVersion("kubernetes.version", releases.kubernetes);
+  // The feature gates are those of the emulated release.
+  const behaviour =
+    releases.emulated === undefined
+      ? minor
+      : parseKubernetesVersion("kubernetes.version", `v${releases.emulated}.0`).minor;
   refuseExclusive(config);
   const own = config.kubernetes.flags["kube-apiserver"];
   const ownIssuer = own["service-account-issuer"] ?? `https://${publicAddress}:6443`;
@@ -42,6 +51,8 @@ export async function readConfigFiles(config: Settings, { releases, publicAddres
     auditPolicy(config, minor),
     admission(config, minor),
     oidcFiles(config.oidc, ownIssuer),
+    authenticationFiles(config, { minor: behaviour, ownIssuer }),
+    authorizationFiles(config, behaviour),
   ]);
   const used = all.filter((found) => found !== undefined).filter(({ flag }) => own[flag] === undefined);
   const named = Object.entries(config.files).map(([name, path]) => readFileAs(`files.${name}`, path, name));
@@ -86,6 +97,6 @@ function refuseDoubles(files: readonly wire.ConfigFile[]): void {
   const double = files.find(({ name }, index) => files.findIndex((other) => other.name === name) !== index);
   if (double === undefined) return;
   throw new KhwError("CONFIG_INVALID", `two settings write the file ${configFile(double.name)}`, {
-    hint: "rename one of the files in files or admission.config",
+    hint: "rename one of the files in files, admission.config or authorization.config",
   });
 }

@@ -1,0 +1,154 @@
+import { isMap, isScalar, isSeq, parseDocument } from "yaml";
+import { configFile, parseConfigFileName } from "../../../proto/config-files.ts";
+import { show } from "../../../proto/validate.ts";
+import { checked, oneOf, text } from "../parsers.ts";
+import { refuseAt, type Value } from "../value.ts";
+import { parseYaml } from "../yaml.ts";
+import { authorizationVersions, checkConfigVersion } from "./config-version.ts";
+import { allOf, type Check, fieldIn, listOf, refuseEmpty, shape } from "./shape.ts";
+
+/** The modes of the API server. A type other than Webhook may occur once. */
+const types = ["Node", "RBAC", "Webhook", "ABAC", "AlwaysAllow", "AlwaysDeny"] as const;
+const required = ["Node", "RBAC"] as const;
+const mostConditions = 64;
+
+export interface Authorization {
+  /** The file as the API server reads it: with the kubeconfigs' paths on the controllers. */
+  readonly content: string;
+  /** The names of the webhooks' kubeconfigs, which are in the same folder. */
+  readonly kubeconfigs: readonly string[];
+}
+
+/**
+ * Checks an AuthorizationConfiguration against the rules of the API server, but expressions only for being present:
+ * pkg/apis/apiserver/validation in k8s.io/apiserver. khw also requires the authorizers that its cluster needs.
+ * @throws KhwError CONFIG_INVALID with every error's file, line and column
+ */
+export function checkAuthorization(content: string, name: string, minor: number): Authorization {
+  const configuration = parseYaml(content, { name, folder: "/" });
+  const kubeconfigs: string[] = [];
+  const chain: { type: string; name: string }[] = [];
+  const authorizer: Check = (value) => {
+    const before = chain.map(({ type }) => type);
+    const webhookOf: Check = (found) => webhook(found, kubeconfigs);
+    shape({ type: oneOf(types), name: authorizerName, webhook: webhookOf }, ["type", "name"])(value);
+    const type = fieldText(value, "type");
+    const own = fieldText(value, "name");
+    if (chain.some((other) => other.name === own)) refuseAt(value.origin, `the name ${show(own)} is used twice`);
+    if (type !== "Webhook" && before.includes(type)) refuseAt(value.origin, `the type ${type} is used twice`);
+    if (type === "AlwaysAllow") refuseAt(value.origin, "AlwaysAllow permits every request, also anonymous ones");
+    refuseWebhook(value, type, before);
+    chain.push({ type, name: own });
+  };
+  const complete: Check = (value) => {
+    const missing = required.filter((type) => !chain.some((other) => other.type === type));
+    if (missing.length > 0)
+      refuseAt(
+        value.origin,
+        `there is no authorizer ${missing.join(" and no ")}, which kubelets, the controller manager, the scheduler and the health checks need`,
+        `add {type: ${missing[0]}, name: ${missing[0]?.toLowerCase()}}`,
+      );
+  };
+  const fields = {
+    apiVersion: checkConfigVersion(authorizationVersions, minor),
+    kind: oneOf(["AuthorizationConfiguration"]),
+    authorizers: (value: Value) =>
+      allOf([
+        () => {
+          listOf(authorizer)(value);
+          complete(value);
+        },
+        () => refuseEmpty(value),
+      ]),
+  };
+  shape(fields, ["apiVersion", "kind", "authorizers"])(configuration);
+  return { content: withPaths(content), kubeconfigs: [...new Set(kubeconfigs)] };
+}
+
+/** Replaces the kubeconfigs' names by their paths on the controllers, because the API server needs absolute paths. */
+function withPaths(content: string): string {
+  const document = parseDocument(content, { schema: "failsafe" });
+  const authorizers = document.get("authorizers", true);
+  for (const item of isSeq(authorizers) ? authorizers.items : []) {
+    const file = isMap(item) ? item.getIn(["webhook", "connectionInfo", "kubeConfigFile"], true) : undefined;
+    if (isScalar(file)) file.value = configFile(String(file.value));
+  }
+  return document.toString({ lineWidth: 0 });
+}
+
+function refuseWebhook(value: Value, type: string, before: readonly string[]): void {
+  const found = fieldIn(value, "webhook");
+  if (type !== "Webhook" && found !== undefined) refuseAt(found.origin, "webhook needs type: Webhook");
+  if (type === "Webhook" && found === undefined) refuseAt(value.origin, "webhook is missing");
+  const conditions = found && fieldIn(found, "matchConditions");
+  const isFirst = required.some((needed) => !before.includes(needed));
+  if (found !== undefined && isFirst && conditions === undefined && fieldText(found, "failurePolicy") === "Deny")
+    refuseAt(
+      found.origin,
+      "if this webhook does not answer, the API server refuses every request, also health checks",
+      "move the webhook behind Node and RBAC, add matchConditions, or set failurePolicy: NoOpinion",
+    );
+}
+
+function webhook(value: Value, kubeconfigs: string[]): void {
+  const connection: Check = (found) => {
+    const file = checked(parseConfigFileName);
+    shape({ type: oneOf(["KubeConfigFile"]), kubeConfigFile: file }, ["type", "kubeConfigFile"])(found);
+    kubeconfigs.push(fieldText(found, "kubeConfigFile"));
+  };
+  shape(
+    {
+      authorizedTTL: duration(Infinity),
+      unauthorizedTTL: duration(Infinity),
+      timeout: duration(30),
+      subjectAccessReviewVersion: oneOf(["v1", "v1beta1"]),
+      matchConditionSubjectAccessReviewVersion: oneOf(["v1"]),
+      failurePolicy: oneOf(["NoOpinion", "Deny"]),
+      connectionInfo: connection,
+      matchConditions: (found) =>
+        allOf([() => listOf(shape({ expression: filled }, ["expression"]))(found), () => most(found)]),
+    },
+    ["timeout", "subjectAccessReviewVersion", "failurePolicy", "connectionInfo"],
+  )(value);
+  const conditions = fieldIn(value, "matchConditions");
+  if (conditions !== undefined && fieldIn(value, "matchConditionSubjectAccessReviewVersion") === undefined)
+    refuseAt(
+      conditions.origin,
+      "matchConditions needs matchConditionSubjectAccessReviewVersion",
+      "matchConditionSubjectAccessReviewVersion: v1",
+    );
+}
+
+/** Checks a duration of Go, such as 1m30s, that is above 0 and at most `seconds`. */
+function duration(seconds: number): Check {
+  const units: Readonly<Record<string, number>> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600 };
+  return (value) => {
+    const found = text(value);
+    if (!/^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+$/.test(found))
+      refuseAt(value.origin, `${show(found)} is not a duration`, "use a duration such as 3s or 5m");
+    const parts = [...found.matchAll(/([\d.]+)([a-zµ]+)/g)];
+    const total = parts.reduce((sum, [, count, unit = ""]) => sum + Number(count) * (units[unit] ?? 0), 0);
+    if (total <= 0 || total > seconds)
+      refuseAt(value.origin, `${show(found)} is not above 0s${seconds === Infinity ? "" : ` and at most ${seconds}s`}`);
+  };
+}
+
+function authorizerName(value: Value): void {
+  const found = text(value);
+  if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(found) || found.length > 253)
+    refuseAt(value.origin, `${show(found)} is not a name of lower-case letters, digits, hyphens and dots`);
+}
+
+function most(value: Value): void {
+  if (value.kind === "list" && value.items.length > mostConditions)
+    refuseAt(value.origin, `there are ${value.items.length} conditions; the API server accepts ${mostConditions}`);
+}
+
+function filled(value: Value): void {
+  if (text(value).trim() === "") refuseAt(value.origin, "the text is empty");
+}
+
+function fieldText(value: Value, name: string): string {
+  const found = fieldIn(value, name);
+  return found?.kind === "text" ? found.text : "";
+}

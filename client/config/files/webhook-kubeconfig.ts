@@ -1,0 +1,129 @@
+import { parseConfigFileName } from "../../../proto/config-files.ts";
+import { show } from "../../../proto/validate.ts";
+import { urlProblem } from "../oidc.ts";
+import { boolean, checked, oneOf, text } from "../parsers.ts";
+import { refuseAt, type Value } from "../value.ts";
+import { parseYaml } from "../yaml.ts";
+import { certificatesProblem } from "./certificates.ts";
+import { anything, type Check, fieldIn, listOf, shape } from "./shape.ts";
+
+/** A file that a kubeconfig names. The API server finds it beside the kubeconfig. */
+export interface NamedFile {
+  readonly key: string;
+  readonly name: string;
+}
+
+const file = checked(parseConfigFileName);
+
+/**
+ * Checks the kubeconfig of a webhook. The webhook must use https, and its CA must be given. Messages never quote
+ * credentials.
+ * @returns the files that the kubeconfig names
+ * @throws KhwError CONFIG_INVALID with every error's file, line and column
+ */
+export function checkWebhookKubeconfig(content: string, name: string): readonly NamedFile[] {
+  const kubeconfig = parseYaml(content, { name, folder: "/" });
+  const named = (key: string, inner: Check) => listOf(shape({ name: text, [key]: inner }, ["name", key]));
+  const context = shape({ cluster: text, user: text, namespace: text, extensions: anything }, ["cluster"]);
+  const fields = {
+    apiVersion: oneOf(["v1"]),
+    kind: oneOf(["Config"]),
+    preferences: anything,
+    extensions: anything,
+    clusters: named("cluster", cluster),
+    contexts: named("context", context),
+    users: named("user", user),
+    "current-context": text,
+  };
+  shape(fields, ["apiVersion", "kind", "clusters", "contexts", "current-context"])(kubeconfig);
+  refuseDangling(kubeconfig);
+  const all = [...inside(kubeconfig, "clusters", "cluster"), ...inside(kubeconfig, "users", "user")];
+  return all.flatMap((value) =>
+    ["certificate-authority", "client-certificate", "client-key", "tokenFile"].flatMap((key) => {
+      const found = fieldIn(value, key);
+      return found === undefined ? [] : [{ key, name: text(found) }];
+    }),
+  );
+}
+
+function cluster(value: Value): void {
+  shape(
+    {
+      server,
+      "certificate-authority": file,
+      "certificate-authority-data": data,
+      "tls-server-name": text,
+      "insecure-skip-tls-verify": secure,
+      "proxy-url": text,
+      "disable-compression": boolean,
+      extensions: anything,
+    },
+    ["server"],
+  )(value);
+  if (
+    fieldIn(value, "certificate-authority") === undefined &&
+    fieldIn(value, "certificate-authority-data") === undefined
+  )
+    refuseAt(
+      value.origin,
+      "the webhook has no CA",
+      "set certificate-authority: webhook-ca.pem, a file in the same folder",
+    );
+}
+
+const user = shape({
+  "client-certificate": file,
+  "client-certificate-data": anything,
+  "client-key": file,
+  "client-key-data": anything,
+  token: anything,
+  tokenFile: file,
+  username: anything,
+  password: anything,
+  extensions: anything,
+});
+
+function server(value: Value): void {
+  const problem = urlProblem(text(value));
+  if (problem !== undefined) refuseAt(value.origin, `${show(text(value))} ${problem}`);
+}
+
+function data(value: Value): void {
+  const problem = certificatesProblem(Buffer.from(text(value), "base64").toString("latin1"));
+  if (problem !== undefined) refuseAt(value.origin, `the text ${problem}, encoded in Base64`);
+}
+
+function secure(value: Value): void {
+  if (boolean(value)) refuseAt(value.origin, "anybody could answer in place of the webhook", "remove this line");
+}
+
+/** Rejects a current context, cluster or user that does not exist. */
+function refuseDangling(kubeconfig: Value): void {
+  const current = fieldIn(kubeconfig, "current-context");
+  const context = current && find(kubeconfig, "contexts", current);
+  if (context === undefined) refuseAt((current ?? kubeconfig).origin, "there is no such context");
+  for (const [list, key] of [
+    ["clusters", "cluster"],
+    ["users", "user"],
+  ] as const) {
+    const wanted = fieldIn(fieldIn(context, "context") ?? context, key);
+    if (wanted !== undefined && find(kubeconfig, list, wanted) === undefined)
+      refuseAt(wanted.origin, `there is no ${key} ${show(text(wanted))}`);
+  }
+}
+
+function find(kubeconfig: Value, list: string, name: Value): Value | undefined {
+  return itemsOf(kubeconfig, list).find((item) => {
+    const found = fieldIn(item, "name");
+    return found !== undefined && text(found) === text(name);
+  });
+}
+
+function inside(kubeconfig: Value, list: string, key: string): Value[] {
+  return itemsOf(kubeconfig, list).flatMap((item) => fieldIn(item, key) ?? []);
+}
+
+function itemsOf(kubeconfig: Value, list: string): readonly Value[] {
+  const found = fieldIn(kubeconfig, list);
+  return found?.kind === "list" ? found.items : [];
+}

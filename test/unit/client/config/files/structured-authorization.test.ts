@@ -1,0 +1,75 @@
+import t from "tap";
+import { checkAuthorization } from "../../../../../client/config/files/structured-authorization.ts";
+import { KhwError } from "../../../../../proto/errors.ts";
+
+/**
+ * The rules are those of the API server, in k8s.io/apiserver/pkg/apis/apiserver/validation/validation.go. No release
+ * that has them can run in these tests.
+ */
+function problems(text: string, minor = 32): string {
+  try {
+    checkAuthorization(text, "z.yaml", minor);
+    return "";
+  } catch (error) {
+    if (!(error instanceof KhwError) || error.code !== "CONFIG_INVALID") throw error;
+    return error.message;
+  }
+}
+
+const head = (version = "v1") => `apiVersion: apiserver.config.k8s.io/${version}\nkind: AuthorizationConfiguration\n`;
+const chain = (...authorizers: readonly string[]) =>
+  `${head()}authorizers:\n${authorizers.map((one) => `- ${one}\n`).join("")}`;
+const [node, rbac] = ["{type: Node, name: node}", "{type: RBAC, name: rbac}"];
+const webhook = (text: string) =>
+  `{type: Webhook, name: hook, webhook: {timeout: 3s, subjectAccessReviewVersion: v1, failurePolicy: NoOpinion, connectionInfo: {type: KubeConfigFile, kubeConfigFile: hook.kubeconfig}${text}}}`;
+const changed = (from: string, to: string) => webhook("").replace(from, to);
+
+t.test("the kubeconfigs' names become paths on the controllers", (t) => {
+  const found = checkAuthorization(`# Ours\n${chain(node, rbac, webhook(""))}`, "z.yaml", 32);
+  t.strictSame(found.kubeconfigs, ["hook.kubeconfig"]);
+  t.match(found.content, /^# Ours\n/);
+  t.match(found.content, /kubeConfigFile: \/etc\/kubernetes\/config\/hook\.kubeconfig/);
+  t.match(found.content, /timeout: 3s/);
+  t.end();
+});
+
+t.test("the version must fit the release", (t) => {
+  const of = (version: string, minor: number) => problems(`${head(version)}authorizers: [${node}, ${rbac}]\n`, minor);
+  t.strictSame([of("v1beta1", 30), of("v1beta1", 32), of("v1", 32)], ["", "", ""]);
+  t.match(of("v1", 31), /^z\.yaml:1:13: apiVersion: Kubernetes 1\.31 does not read .*\/v1, which exists from 1\.32 on/);
+  t.match(of("v1alpha1", 30), /is not a version that khw accepts/);
+  t.end();
+});
+
+t.test("errors have the file, the line and the column", (t) => {
+  const last = (text: string) => problems(chain(node, rbac, text));
+  const cases: readonly (readonly [found: string, message: RegExp])[] = [
+    [problems(chain(rbac)), /^z\.yaml:4:1: authorizers: there is no authorizer Node, which kubelets/],
+    [problems(chain("{type: ABAC, name: a}")), /there is no authorizer Node and no RBAC/],
+    [problems(`${head()}authorizers: []\n`), /the list is empty/],
+    [last("{type: AlwaysAllow, name: a}"), /^z\.yaml:6:3: authorizers\[2\]: AlwaysAllow permits every request/],
+    [last(node), /the name "node" is used twice/],
+    [last("{type: Node, name: other}"), /the type Node is used twice/],
+    [last("{type: Other, name: a}"), /"Other" is not one of Node, RBAC, Webhook/],
+    [last("{type: ABAC, name: A}"), /"A" is not a name of lower-case letters/],
+    [last("{type: Webhook, name: a}"), /webhook is missing/],
+    [last(webhook("").replace("Webhook", "ABAC")), /webhook needs type: Webhook/],
+    [last(changed("3s", "31s")), /timeout: "31s" is not above 0s and at most 30s/],
+    [last(changed("3s", "soon")), /timeout: "soon" is not a duration/],
+    [last(changed("timeout: 3s, ", "")), /timeout is missing/],
+    [last(changed("Version: v1", "Version: v2")), /"v2" is not one of v1, v1beta1/],
+    [last(changed("NoOpinion", "Allow")), /"Allow" is not one of NoOpinion, Deny/],
+    [last(changed("KubeConfigFile,", "InClusterConfig,")), /"InClusterConfig" is not one of KubeConfigFile/],
+    [last(changed("hook.kubeconfig", "/etc/hook")), /"\/etc\/hook" cannot be the name of a file/],
+    [last(webhook(', matchConditions: [{expression: ""}]')), /the text is empty/],
+    [last(webhook(", matchConditions: [{expression: a}]")), /needs matchConditionSubjectAccessReviewVersion/],
+    [last(webhook(", authorizedTTL: -1s")), /authorizedTTL: "-1s" is not a duration/],
+    [
+      problems(chain(changed("NoOpinion", "Deny"), node, rbac)),
+      /the API server refuses every request, also health checks/,
+    ],
+  ];
+  for (const [found, message] of cases) t.match(found, message);
+  t.equal(last(changed("NoOpinion", "Deny")), "");
+  t.end();
+});
