@@ -14,7 +14,9 @@ import { parseYaml } from "../../client/config/yaml.ts";
 import { configFile } from "../../proto/config-files.ts";
 import { type DesiredState, parseDesiredState } from "../../proto/desired.ts";
 import { complete, formCluster } from "../fixtures/credential-forms.ts";
+import { anonymousRole } from "../../proto/rbac.ts";
 import { labState } from "../fixtures/lab-cluster.ts";
+import { given } from "../fixtures/given.ts";
 import { openStage, type RunningProgram, type Stage } from "../fixtures/real-programs/stage.ts";
 import { prepare } from "../testbed/prepare.ts";
 
@@ -29,7 +31,8 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
   await complete(folder);
   const prepared = await prepare("bookworm");
   await using stage = await openStage({ ...prepared, credentials: folder, address: address ?? "" });
-  await startAll(stage, await desiredState());
+  const desired = await desiredState(join(folder, "ca.pem"));
+  await startAll(stage, desired);
 
   const curl = (...args: readonly string[]) => stage.run(["curl", "--silent", "--insecure", ...args]);
   const secrets = `${api}/api/v1/namespaces/default/secrets`;
@@ -76,10 +79,48 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
     t.match(stdout, "rbac.authorization.k8s.io/v1");
     t.notMatch(stdout, "alpha");
   });
+
+  await t.test("anonymous requests reach the health paths only, even after a restart", async (t) => {
+    const anonymous = async (): Promise<Record<string, string>> => {
+      const paths = ["/healthz", "/livez", "/readyz", "/version", "/api"];
+      const status = ["--output", "/dev/null", "--write-out", "%{http_code}"];
+      const answers = paths.map(async (path) => [path, (await curl(...status, `${api}${path}`)).stdout] as const);
+      return Object.fromEntries(await Promise.all(answers));
+    };
+    const limited = { "/healthz": "200", "/livez": "200", "/readyz": "200", "/version": "403", "/api": "403" };
+    const apply = async (rules: "limited" | "default"): Promise<void> => {
+      const { path, object } = anonymousRole(rules);
+      const patch = ["--request", "PATCH", "--header", "Content-Type: application/apply-patch+yaml"];
+      const url = `${api}${path}?fieldManager=khw&force=true`;
+      await curl("--fail", ...identity, ...patch, "--data", JSON.stringify(object), url);
+    };
+    const become = (wanted: Record<string, string>) =>
+      given("the role is in effect", async () =>
+        JSON.stringify(await anonymous()) === JSON.stringify(wanted) ? true : undefined,
+      );
+    t.strictSame(await anonymous(), { ...limited, "/version": "200" }, "the default of Kubernetes");
+    await apply("limited");
+    t.ok(await become(limited));
+    await restartApiServer(stage, desired);
+    t.strictSame(await anonymous(), limited, "the API server does not add /version again");
+    t.match((await curl(...identity, `${api}/version`)).stdout, "gitVersion", "users with an identity keep /version");
+    await apply("default");
+    t.ok(await become({ ...limited, "/version": "200" }));
+  });
+
+  await t.test("the API server accepts the settings for an OpenID Connect provider", async (t) => {
+    const flags = (await stage.run(["sh", "-c", "tr '\\0' '\\n' </proc/$(pidof kube-apiserver)/cmdline"])).stdout;
+    t.match(flags, "--oidc-ca-file=/etc/kubernetes/config/oidc-ca.pem\n");
+    t.match(flags, "--oidc-required-claim=hd=example.com\n");
+    const { stdout } = await curl("--header", "Authorization: Bearer a.b.c", `${api}/version`);
+    t.match(stdout, '"code": 401', "the token of nobody is refused");
+  });
 });
 
-async function desiredState(): Promise<DesiredState> {
-  const written = parseYaml("profile: production\naggregation: false\n", { name: "khw.yaml", folder: "/" });
+async function desiredState(ca: string): Promise<DesiredState> {
+  const oidc = `{issuerUrl: https://login.example.com, clientId: a, usernamePrefix: "a:", groupsClaim: groups, groupsPrefix: "a:", caFile: ${ca}, requiredClaims: {hd: example.com}, signingAlgs: [RS256, ES256]}`;
+  const text = `profile: production\naggregation: false\noidc: ${oidc}\n`;
+  const written = parseYaml(text, { name: "khw.yaml", folder: "/" });
   const config = parseConfig(written, { flags: new Map(), folder: "/" });
   const { controllers, publicAddress } = formCluster;
   const releases = { kubernetes: "v1.20.2", etcd: "v3.4.23" };
@@ -98,6 +139,14 @@ async function startAll(stage: Stage, desired: DesiredState): Promise<void> {
   const clients = ["kube-controller-manager", "kube-scheduler"] as const;
   await Promise.all(
     clients.map((client) => until(stage.start(componentCommand(client, desired)), /successfully acquired lease/)),
+  );
+}
+
+async function restartApiServer(stage: Stage, desired: DesiredState): Promise<void> {
+  await stage.run(["sh", "-c", "kill $(pidof kube-apiserver); while pidof kube-apiserver; do sleep 0.1; done"]);
+  await until(stage.start(componentCommand("kube-apiserver", desired)), /Serving securely on/);
+  await given("the API server is ready", async () =>
+    (await stage.run(["curl", "--silent", "--insecure", `${api}/readyz`])).stdout === "ok" ? true : undefined,
   );
 }
 
