@@ -27,7 +27,7 @@ t.test("bootstrap needs only machines with the khw-agent package installed", asy
   const bootstrap = ["bootstrap", "--nodes", "controller-0,1,2", ...mirrors];
 
   const plan = await workstation.khw(["plan", "--nodes", "controller-0,1,2"]);
-  t.equal(plan.code, 65, "a plan creates no management CA, but names the files that bootstrap creates");
+  t.equal(plan.code, 65, "plan fails because there is no management CA");
   t.match(plan.stderr, /khw-pki\/ca\.pem.*\n.*khw-client pki init/s);
 
   // Bootstrap refuses a node that has the CA of a different cluster. It may contact the agents first, but it creates no
@@ -84,7 +84,7 @@ t.test("bootstrap needs only machines with the khw-agent package installed", asy
 
   t.equal((await workstation.khw(["status", "--nodes", "controller-0,1,2"])).code, 0);
   const secret = ["create", "secret", "generic", "bare", "--from-literal=key=value"];
-  t.equal((await workstation.kubectl(secret)).code, 0, "through the load balancer");
+  t.equal((await workstation.kubectl(secret)).code, 0, "kubectl creates a Secret through the load balancer");
 
   const again = await workstation.khw(bootstrap);
   t.equal(again.code, 0, again.stdout + again.stderr);
@@ -92,6 +92,6 @@ t.test("bootstrap needs only machines with the khw-agent package installed", asy
 
   await rename(testbed.credentials, `${testbed.credentials}.away`);
   const lost = await workstation.khw(bootstrap);
-  t.equal(lost.code, 65, "no second CA for a cluster that already has a CA");
+  t.equal(lost.code, 65, "bootstrap creates no second CA for a cluster that already has a CA");
   t.match(lost.stderr, /was set up with credentials/);
 });

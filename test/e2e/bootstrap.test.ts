@@ -95,22 +95,22 @@ t.test("one command turns three machines into a highly available control plane",
       const variables = { INTERNAL_IP: node.address, KUBERNETES_PUBLIC_ADDRESS: testbed.publicAddress };
       for (const component of components) {
         const path = `/etc/systemd/system/${component}.service`;
-        t.equal(await node.must(["cat", path]), labFile(path, variables), `${node.name}: ${path}`);
+        t.equal(await node.must(["cat", path]), labFile(path, variables), `${node.name}: ${path} is the lab's file`);
       }
       const config = "/etc/kubernetes/config/kube-scheduler.yaml";
-      t.equal(await node.must(["cat", config]), labFile(config), `${node.name}: ${config}`);
+      t.equal(await node.must(["cat", config]), labFile(config), `${node.name}: ${config} is the lab's file`);
 
       const served = (await node.must(["cat", `/etc/nginx/sites-enabled/${site}`])).split("\n");
       const lines = labFile(site).split("\n");
       t.strictSame(
         served.filter((line) => lines.includes(line)),
         lines,
-        `${node.name}: nginx's site is the lab's`,
+        `${node.name}: nginx's site has every line of the lab's site`,
       );
       t.strictSame(
         served.filter((line) => !lines.includes(line)).map((line) => line.trim().split(/ +/)[0]),
         ["proxy_ssl_verify", "proxy_ssl_name"],
-        "and verification is enabled",
+        `${node.name}: the only other lines of nginx's site enable TLS verification`,
       );
     }
   });
@@ -129,7 +129,7 @@ t.test("one command turns three machines into a highly available control plane",
         for (const program of [...components, "kubectl"]) {
           const published = await must(["cat", join(testbed.kubernetes, realVersion, `${program}.sha256`)]);
           const [digest] = (await node.must(["sha256sum", `/usr/local/bin/${program}`])).split(" ");
-          t.equal(digest, published.trim(), `${node.name}: ${program}`);
+          t.equal(digest, published.trim(), `${node.name}: ${program} has the published digest`);
           t.equal(await node.must(["stat", "-c", "%a", `/usr/local/bin/${program}`]), "755\n");
         }
       }
@@ -262,7 +262,7 @@ t.test("one command turns three machines into a highly available control plane",
     }
     const back = await workstation.khw(["bootstrap", ...nodes]);
     t.equal(back.code, 0, back.stderr);
-    t.strictSame(await pids(), before, "nor after the flag is reset");
+    t.strictSame(await pids(), before, "the other components were not restarted after the flag was removed");
   });
 
   await t.test("the cluster recovers without a client after all three nodes lose power", async (t) => {
@@ -287,7 +287,11 @@ t.test("one command turns three machines into a highly available control plane",
     const { code, stdout, stderr } = await workstation.khw(["bootstrap", ...nodes]);
     t.comment(`healthy again: ${seconds(start)}`);
     t.equal(code, 0, `${stdout}${stderr}`);
-    t.notMatch(stdout, /(binary|credential|unit|config|package)\//, "no file was written again");
+    t.notMatch(
+      stdout,
+      /(binary|credential|unit|config|package)\//,
+      "bootstrap after the power failure writes no file again",
+    );
     t.strictSame(await files(), before);
     for (const node of testbed.nodes) {
       t.equal(await node.must(["systemctl", "is-active", ...units]), "active\n".repeat(units.length), node.name);
@@ -327,7 +331,7 @@ for (const count of [1, 5]) {
       const defined = await workstation.kubectl(["create", "-f", "-"], { input: JSON.stringify(widgetDefinition) });
       t.equal(defined.code, 0, defined.stderr);
       const create = ["create", "-f", "-"];
-      await given("a stored custom resource", async () => {
+      await given("a custom resource is stored", async () => {
         // The API server starts serving the new kind shortly after it has stored the definition.
         const { code, stderr } = await workstation.kubectl(create, { input: JSON.stringify(widget) });
         if (code !== 0 && !stderr.includes("no matches for kind")) throw new Error(stderr);
@@ -335,7 +339,7 @@ for (const count of [1, 5]) {
       });
       const read = await workstation.kubectl(["get", "widgets", "first", "-o", "jsonpath={.spec.colour}"]);
       t.equal(read.stdout, "green", read.stderr);
-      t.equal(await pid(), before, "the API server is the same process");
+      t.equal(await pid(), before, "the API server was not restarted");
     });
 
     await t.test(

@@ -17,8 +17,8 @@ t.test("an upgrade that is killed and rerun ends with the same files as an unint
     const way = point.start === "old" ? "upgrade" : "way back";
     const title = `${way}: ${point.victim}, ${point.delay} ms after event ${point.after} (${point.event})`;
     const { killed, differences, problems } = await suite.crash(point);
-    t.ok(killed, `${title}: killed`);
-    t.equal(formatDifferences(differences), "", `${title}: the same files`);
-    t.strictSame(problems, [], `${title}: the same properties`);
+    t.ok(killed, `${title}: the victim was killed`);
+    t.equal(formatDifferences(differences), "", `${title}: the files are the same as without the crash`);
+    t.strictSame(problems, [], `${title}: the cluster has all expected properties`);
   }
 });

@@ -19,9 +19,9 @@ t.test("a bootstrap that is killed and rerun ends with the same files as an unin
       taken.add(point.number);
       const title = `${point.victim}, ${point.delay} ms after event ${point.after} (${point.event})`;
       const { killed, differences, problems } = await suite.crash(point);
-      t.ok(killed, `${title}: killed`);
-      t.equal(formatDifferences(differences), "", `${title}: the same files`);
-      t.strictSame(problems, [], `${title}: the same properties`);
+      t.ok(killed, `${title}: the victim was killed`);
+      t.equal(formatDifferences(differences), "", `${title}: the files are the same as without the crash`);
+      t.strictSame(problems, [], `${title}: the cluster has all expected properties`);
     }
   };
   await Promise.all(Array.from({ length: testbeds }, work));

@@ -73,7 +73,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
     await t.test("systemd rates the agent's sandbox at an exposure level of at most 2.8", async (t) => {
       const report = await node.must(["systemd-analyze", "security", "--no-pager", "khw-agent.service"]);
       const exposure = Number(/Overall exposure level for khw-agent\.service: ([\d.]+)/.exec(report)?.[1]);
-      t.ok(exposure <= 2.8, `exposure ${exposure} of 10`);
+      t.ok(exposure <= 2.8, `the exposure level is at most 2.8; systemd reports ${exposure} of 10`);
     });
 
     await t.test("a stopped agent stays stopped until the identity changes", async (t) => {
@@ -117,7 +117,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.same(
         (await files(node)).filter((file) => !known.has(file)),
         [],
-        "no new file remains",
+        "no new file is left on the node",
       );
       t.equal(await failedUnits(node), healthy);
     });
@@ -147,7 +147,7 @@ t.test("the package build is reproducible regardless of folder, time, umask, loc
   t.equal(
     again,
     await must(["sh", "-c", 'sha256sum <"$0"', deb]),
-    "the same bytes (if not: is build/deb of these sources? npm run deb)",
+    "the rebuilt package has the same bytes (if not, build/deb may be out of date: npm run deb)",
   );
 });
 

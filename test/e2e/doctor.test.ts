@@ -73,7 +73,7 @@ t.test("three controllers", async (t) => {
       ...(await secretsOf(testbed.credentials)),
       ...(await secretsOf(join(workstation.folder, "khw-pki"))),
     ];
-    t.ok(secrets.length > 200, `${secrets.length} secrets`);
+    t.ok(secrets.length > 200, `the test searches for more than 200 secrets: ${secrets.length}`);
     t.strictSame(
       secrets.filter((secret) => files.some((text) => text.includes(secret))),
       [],

@@ -31,7 +31,7 @@ async function pids(machine: TestbedNode): Promise<string> {
 async function until(what: string, holds: () => Promise<boolean>, millis = 30_000): Promise<string> {
   const start = performance.now();
   while (!(await holds())) {
-    if (performance.now() - start > millis) throw new Error(`${what}: not within ${millis / 1000} s`);
+    if (performance.now() - start > millis) throw new Error(`timed out after ${millis / 1000} s waiting until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   return ((performance.now() - start) / 1000).toFixed(1);
@@ -127,10 +127,16 @@ async function mended(t: Test, machine: TestbedNode, { what, script, said, resta
   const [wanted, before] = await Promise.all([state(machine), pids(machine)]);
   const saidBefore = (await journal(machine)).length;
   await machine.must(["sh", "-ec", script]);
-  const seconds = await until(what, async () => said.test((await journal(machine)).slice(saidBefore)));
+  const seconds = await until(`the agent reports the repair (${what})`, async () =>
+    said.test((await journal(machine)).slice(saidBefore)),
+  );
   t.comment(`${what}: mended after ${seconds} s`);
-  await until(`${what}: the same state`, async () => (await state(machine)) === wanted);
-  t.equal((await pids(machine)) === before, !restarts, restarts ? "the process is another" : "nothing was restarted");
+  await until(`the machine has its former state (${what})`, async () => (await state(machine)) === wanted);
+  t.equal(
+    (await pids(machine)) === before,
+    !restarts,
+    restarts ? "a process was restarted" : "no process was restarted",
+  );
 }
 
 t.test("the agent handles drift on a machine that was changed manually", async (t) => {
@@ -151,11 +157,11 @@ t.test("the agent handles drift on a machine that was changed manually", async (
       const wanted = await state(machine);
       await machine.powerOff();
       await machine.powerOn();
-      const seconds = await until("everything runs as before", async () => {
+      const seconds = await until("the agent and all components are active", async () => {
         return (await machine.run(["systemctl", "is-active", "khw-agent", ...units, "nginx"])).code === 0;
       });
       t.comment(`everything is active ${seconds} s after the boot`);
-      await until("the same state", async () => (await state(machine)) === wanted);
+      await until("the machine has its former state", async () => (await state(machine)) === wanted);
       await mended(t, machine, {
         what: "a flag is edited after a boot",
         script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-controller-manager")}`,

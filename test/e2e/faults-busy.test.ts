@@ -21,7 +21,11 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
       t.match(result.stdout, nodeLine(name, "done, \\d+ steps applied in \\d+ .*"));
       t.match(result.stdout, new RegExp(`^ok +${name} is HEALTHY`, "m"));
     }
-    t.equal((await scene.workstation.kubectl(["get", "namespaces"])).code, 0, "and the cluster serves");
+    t.equal(
+      (await scene.workstation.kubectl(["get", "namespaces"])).code,
+      0,
+      "the other two controllers serve the API",
+    );
     await late.connect();
     t.equal((await late.run(["ls", "/usr/local/bin/kube-apiserver"])).code, 2);
   });
@@ -51,7 +55,7 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
         /wait for that operation to end, then run the command again/,
       ]);
       t.match(second.stdout, /^controller-2: an operation started by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
-      t.strictSame(await processes(), before, "and nothing is done on the other nodes");
+      t.strictSame(await processes(), before, "no process on the other nodes was restarted");
     },
   );
 
@@ -66,7 +70,7 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
     t.match(stdout, /^controller-2: an operation started by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
     t.match(stdout, nodeLine("controller-2", "binary/kube-scheduler: done in .*"));
     const asked = (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
-    t.equal(asked.length, 1, "it was the same operation");
+    t.equal(asked.length, 1, "kube-scheduler was downloaded once: both commands used the same operation");
   });
 
   await scenario(

@@ -44,7 +44,11 @@ t.test("bootstrap recovers from an agent crash and a power loss during apply", a
     await unplugged.must(["systemctl", "start", "khw-agent.service", "etcd.service"]);
     for (const machine of [killed, unplugged]) {
       t.equal((await machine.run(["ls", "/usr/local/bin/kube-controller-manager"])).code, 2, machine.name);
-      t.match(await temporaries(machine), "/.kube-controller-manager.khw-new", "the file is at its final path");
+      t.match(
+        await temporaries(machine),
+        "/.kube-controller-manager.khw-new",
+        "the partial download has its temporary name",
+      );
     }
   });
 

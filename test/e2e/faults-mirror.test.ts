@@ -76,7 +76,7 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stderr);
     t.match(stdout, nodeLine("controller-0", "binary/kube-scheduler: done in .*"));
-    t.equal((await testbed.mirror.log()).length, 1, "no present file is downloaded again");
+    t.equal((await testbed.mirror.log()).length, 1, "only the missing file is downloaded");
   });
   const sound = await controllerFiles(machine);
 
@@ -109,7 +109,10 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
       [from, 5_000_000],
       [again, (from ?? NaN) + 5_000_000],
     ] as const) {
-      t.ok(resumed <= cut && resumed > cut - underWayBytes, `continues at ${resumed} after a cut at ${cut}`);
+      t.ok(
+        resumed <= cut && resumed > cut - underWayBytes,
+        `the download cut at byte ${cut} continues just before the cut, at byte ${resumed}`,
+      );
     }
     t.equal(await controllerFiles(machine), sound);
   });

@@ -78,7 +78,7 @@ t.test("the real gcloud accepts the emulator as the Compute Engine API", { skip 
       t.match(seen, fields, words);
       const answer = await fetch(`${compute.url}projects/khw-testbed/${path}`);
       const resource: Record<string, unknown> = JSON.parse(await answer.text());
-      t.same(urlSafe(resource), seen, "the same answer as REST");
+      t.same(urlSafe(resource), seen, "gcloud shows the resource that the REST API returns");
     }
   });
 
@@ -96,7 +96,11 @@ t.test("the real gcloud accepts the emulator as the Compute Engine API", { skip 
     await t.rejects(shell("gcloud compute target-pools create kubernetes-target-pool"), /already exists/);
     await t.rejects(shell("gcloud compute target-pools delete kubernetes-target-pool"), /already being used by/);
     const batch = "gcloud compute addresses delete nothing1 nothing2";
-    await t.rejects(shell(batch), /nothing1' was not found[^]*nothing2' was not found/, "also in a batch");
+    await t.rejects(
+      shell(batch),
+      /nothing1' was not found[^]*nothing2' was not found/,
+      "gcloud reports each error of a batch",
+    );
   });
 
   await t.test("gcloud deletes the resources that it created", async (t) => {

@@ -91,7 +91,7 @@ t.test("install sets up the agent on machines without any khw software", async (
     t.equal(result.code, 0, result.stdout + result.stderr);
     t.match(result.stdout, /^controller-0: khw-agent .* is running, unchanged$/m);
     t.match(result.stdout, /^controller-1: khw-agent .* is running$/m);
-    t.equal(await agentPid(first), pid, "not restarted");
+    t.equal(await agentPid(first), pid, "the agent was not restarted");
     t.match(await whoAnswers(testbed, middle, pki), /Verification: OK/);
     for (const node of testbed.nodes) {
       t.equal(await node.must(["find", "/tmp", "-name", "khw-agent.*"]), "", "nothing is left in /tmp");

@@ -212,7 +212,7 @@ t.test("a failed start is reported with the reason and only the journal of that 
   );
   t.ok(
     lines.some((line) => line.includes("status=3")),
-    "systemd's own words are included",
+    "the journal lines include systemd's own messages",
   );
 
   const absent = "khw-absent.service";
@@ -263,8 +263,8 @@ t.test("a restart of D-Bus fails the calls in progress, and later calls succeed"
   );
   t.match(restarted?.error, { code: "SERVICE_FAILED", message: /lost|cannot be reached/ });
   t.match(found?.result, { loadState: "loaded" });
-  t.equal(started?.error, undefined, "ends of jobs are reported again");
-  t.equal(changed?.error, undefined, "all waiting callers look again");
+  t.equal(started?.error, undefined, "the caller is notified again when a job ends");
+  t.equal(changed?.error, undefined, "every waiting caller checks again after the reconnection");
 });
 
 t.test("no process is reported for a port without a listener", async (t) => {
@@ -315,7 +315,7 @@ t.test("a package", async (t) => {
     t.match(
       installed?.said.join("\n"),
       /^adds .*\bnginx\b[^]*Setting up nginx/m,
-      "the new packages are known before they are installed",
+      "the new packages are announced before they are installed",
     );
     t.match(version?.result, /^1\.\d+/);
     t.equal(tested?.error, undefined);

@@ -54,10 +54,18 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
 
   await t.test("ports without TLS and other addresses are closed, and profiling is off", async (t) => {
     t.equal((await curl("http://127.0.0.1:10252/healthz")).code, 7, "the controller manager's old port is closed");
-    t.equal((await curl(`http://${address}:10251/healthz`)).code, 7, "the scheduler's old port is local");
+    t.equal(
+      (await curl(`http://${address}:10251/healthz`)).code,
+      7,
+      "the scheduler's old port is closed at the node's address",
+    );
     for (const port of [10257, 10259]) {
       t.equal((await curl(`https://127.0.0.1:${port}/healthz`)).stdout, "ok");
-      t.equal((await curl(`https://${address}:${port}/healthz`)).code, 7, `${port} is local`);
+      t.equal(
+        (await curl(`https://${address}:${port}/healthz`)).code,
+        7,
+        `port ${port} is closed at the node's address`,
+      );
     }
     t.match((await curl("http://127.0.0.1:10251/debug/pprof/")).stdout, "404");
     t.not((await curl("--fail", ...identity, `${api}/debug/pprof/`)).code, 0);
@@ -68,9 +76,9 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
     const strong = ["--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384"];
     for (const port of [6443, 2379, 10257, 10259]) {
       const url = `https://127.0.0.1:${port}/`;
-      t.equal((await curl(...identity, "--tls-max", "1.1", url)).code, 35, `${port} refuses TLS 1.1`);
-      t.equal((await curl(...identity, ...weak, url)).code, 35, `${port} refuses a weak cipher suite`);
-      t.equal((await curl(...identity, ...strong, url)).code, 0, `${port} accepts a strong cipher suite`);
+      t.equal((await curl(...identity, "--tls-max", "1.1", url)).code, 35, `port ${port} refuses TLS 1.1`);
+      t.equal((await curl(...identity, ...weak, url)).code, 35, `port ${port} refuses a weak cipher suite`);
+      t.equal((await curl(...identity, ...strong, url)).code, 0, `port ${port} accepts a strong cipher suite`);
     }
   });
 

@@ -82,7 +82,7 @@ t.test("the agent supervises the control plane", async (t) => {
       t.equal(
         (await node.run(["systemctl", "is-active", "etcd"])).stdout,
         "inactive\n",
-        "a component that somebody stopped stays stopped",
+        "the agent does not start a component that was stopped by hand",
       );
     }
     await Promise.all(stopped.map((node) => node.must(["systemctl", "start", "etcd"])));
@@ -92,9 +92,9 @@ t.test("the agent supervises the control plane", async (t) => {
     t.strictSame(
       await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"]))),
       before,
-      "the same processes as before",
+      "no API server and no nginx was restarted",
     );
-    t.strictSame(supervised(), restarts, "and no restart by the agent");
+    t.strictSame(supervised(), restarts, "the agents restarted nothing");
   });
 
   await scenario(t, "a node recovers from a power loss without a client", async (t) => {
@@ -120,9 +120,9 @@ t.test("the agent supervises the control plane", async (t) => {
     await settled();
     t.equal(await processes(first, units), before);
     const { history: after } = await watch.ask(first.name);
-    t.ok(history.length > 0, "there is a history");
+    t.ok(history.length > 0, "the history has events before the kill");
     t.strictSame(after.slice(0, history.length), history, "the history before the kill is unchanged");
-    t.ok(after.length > history.length, "and the agent's restart was added");
+    t.ok(after.length > history.length, "the agent's restart was added to the history");
   });
 
   function gone({ name }: TestbedNode): Promise<true> {

@@ -96,7 +96,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
       t.equal(await get("project/attributes/google-compute-default-region"), "us-west1");
     }
     const plain = await node.must(["curl", "-sSi", `${metadata}/instance/name`]);
-    t.match(plain, /^HTTP\/1.1 403 /, "refused without the header");
+    t.match(plain, /^HTTP\/1.1 403 /, "a request without the Metadata-Flavor header is refused");
     const signed = await node.must(["curl", "-sSi", "-H", flavor, `${metadata}/instance/nothing`]);
     t.match(signed, /^HTTP\/1.1 404 [^]*Metadata-Flavor: Google/);
   });
@@ -108,11 +108,15 @@ t.test("the testbed runs three machines on one host", async (t) => {
     await testbed.metadata.setFaults({ kind: "status", status: 503, times: 1 }, { kind: "unsigned", times: 1 });
     t.match((await get()).stdout, /^HTTP\/1.1 503/);
     t.notMatch((await get()).stdout, /Metadata-Flavor/);
-    t.match((await get()).stdout, /Metadata-Flavor: Google/, "both requests took their time");
+    t.match(
+      (await get()).stdout,
+      /Metadata-Flavor: Google/,
+      "the third request is answered normally: each fault was used up once",
+    );
     await testbed.metadata.setFaults({ kind: "drop" });
-    t.equal((await get()).code, 52, "curl: empty reply");
+    t.equal((await get()).code, 52, "curl reports an empty reply");
     await testbed.metadata.setFaults({ kind: "delay" });
-    t.equal((await get()).code, 28, "curl: timed out");
+    t.equal((await get()).code, 28, "curl times out");
     await testbed.metadata.setFaults({ kind: "body", body: "<html>" });
     t.match((await get()).stdout, /<html>$/);
   });
@@ -137,16 +141,16 @@ t.test("the testbed runs three machines on one host", async (t) => {
       node.run(["curl", "-sSf", "--max-time", "3", "-o", to, url]);
     t.teardown(() => testbed.mirror.setFaults());
     await testbed.mirror.setFaults({ kind: "cut", after: 70_000, path: "kubectl$" });
-    t.equal((await get("/tmp/cut")).code, 18, "curl: partial file");
+    t.equal((await get("/tmp/cut")).code, 18, "curl reports a partial file");
     t.equal(await node.must(["stat", "-c", "%s", "/tmp/cut"]), "70000\n");
     await testbed.mirror.setFaults({ kind: "stall", after: 70_000 });
-    t.equal((await get("/tmp/stalled")).code, 28, "curl: timed out");
+    t.equal((await get("/tmp/stalled")).code, 28, "curl times out");
     await testbed.mirror.setFaults({ kind: "corrupt" });
     t.equal((await get("/tmp/corrupt")).code, 0);
     t.equal((await node.run(["cmp", "-s", "/tmp/corrupt", "/tmp/kubectl"])).code, 1);
     await testbed.mirror.setFaults({ kind: "throttle", rate: 1_000_000 });
     const timed = ["curl", "-sSf", "-r", "0-499999", "-o", "/dev/null", "-w", "%{time_total}", url];
-    t.ok(Number(await node.must(timed)) > 0.45, "half a second for half a megabyte");
+    t.ok(Number(await node.must(timed)) > 0.45, "half a megabyte takes about half a second");
     await testbed.mirror.setFaults({ kind: "body", body: "0".repeat(64), path: "sha256$" });
     t.equal(await node.must(["curl", "-sSf", `${url}.sha256`]), "0".repeat(64));
   });
@@ -156,7 +160,11 @@ t.test("the testbed runs three machines on one host", async (t) => {
     const health = await node.run(["etcdctl", ...keys, "endpoint", "health", "--cluster"]);
     t.equal(health.code, 0);
     t.equal(`${health.stdout}${health.stderr}`.match(/is healthy/g)?.length, 3);
-    t.not((await node.run(["curl", "-sSk", "https://10.240.0.11:2379/health"])).code, 0, "not without a certificate");
+    t.not(
+      (await node.run(["curl", "-sSk", "https://10.240.0.11:2379/health"])).code,
+      0,
+      "etcd refuses a client without a certificate",
+    );
   });
 
   await t.test("the credentials match those of the labs, and tests can replace them with invalid ones", async (t) => {
@@ -196,11 +204,15 @@ t.test("the testbed runs three machines on one host", async (t) => {
     await node.must(["apt-get", "-qq", "update"]);
     await node.must(["apt-get", "-qq", "-y", "install", "nginx"], { env: { DEBIAN_FRONTEND: "noninteractive" } });
     t.equal(await node.must(["systemctl", "is-active", "nginx"]), "active\n");
-    t.match(await testbed.must(["curl", "-sSf", `http://${node.address}/`]), "nginx", "from the workstation");
+    t.match(
+      await testbed.must(["curl", "-sSf", `http://${node.address}/`]),
+      "nginx",
+      "the workstation reaches nginx at the node's internal address",
+    );
     t.match(
       await testbed.must(["curl", "-sSf", `http://${node.externalAddress}/`]),
       "nginx",
-      "at its external address",
+      "the workstation reaches nginx at the node's external address",
     );
     t.ok((await testbed.packages.log()).some(({ path }) => path.includes("%2b")));
   });
@@ -227,7 +239,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
   await t.test("a machine that is disconnected from the network is unreachable but keeps running", async (t) => {
     const ping = ["curl", "-sS", "-o", "/dev/null", "--connect-timeout", "1", `http://${node.address}/`];
     await node.disconnect();
-    t.equal((await testbed.run(ping)).code, 28, "curl: timed out");
+    t.equal((await testbed.run(ping)).code, 28, "curl times out");
     t.equal(await node.must(["systemctl", "is-active", "nginx"]), "active\n");
     await node.connect();
     t.equal((await testbed.run(ping)).code, 0);
@@ -291,7 +303,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
       t.same(await traces(testbed.id), []);
       t.equal(await findTestbed(testbed.id), undefined);
       await testbed.stop();
-      t.equal(process.listenerCount("SIGTERM"), listeners - 1, "its owner no longer listens for the signal");
+      t.equal(process.listenerCount("SIGTERM"), listeners - 1, "the testbed's SIGTERM listener is removed");
     },
   );
 });
