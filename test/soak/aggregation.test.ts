@@ -41,20 +41,24 @@ t.test("a running cluster", async (t) => {
       t.match(await node.must(["stat", "-c", "%a %U", clientKey]), /^600 root/);
       t.notMatch(await node.must(["ls", "/var/lib/kubernetes"]), "front-proxy-ca-key.pem");
     }
-    t.equal((await workstation.khw(["plan", ...aggregation])).code, 0, "nothing differs");
+    t.equal((await workstation.khw(["plan", ...aggregation])).code, 0, "plan finds no difference");
   });
 
   await using extension = await startExtension(testbed);
   await create(scene, extension.objects);
 
   await scenario(t, "an extension API answers through the load balancer, and sees the user's name", async (t) => {
-    const admin = await given("the extension API", async () => ask(scene, []));
+    const admin = await given("the extension API answers", async () => ask(scene, []));
     t.match(admin, { kind: "Who", client: "front-proxy-client", user: "admin" });
     t.match(admin.groups, "system:masters");
-    t.equal(await ask(scene, ["--as=alice"]), undefined, "without permission, the API server itself refuses alice");
+    t.equal(
+      await ask(scene, ["--as=alice"]),
+      undefined,
+      "the API server itself refuses alice while she has no permission",
+    );
     await kubectl(scene, ["create", "clusterrolebinding", "who", "--clusterrole=cluster-admin", "--user=alice"]);
     for (const { name, address } of testbed.nodes) {
-      const alice = await given(`alice through ${name}`, async () =>
+      const alice = await given(`alice reaches the extension API through ${name}`, async () =>
         ask(scene, [`--server=https://${address}:6443`, "--as=alice"]),
       );
       t.match(alice, { client: "front-proxy-client", user: "alice" }, name);
@@ -114,7 +118,9 @@ t.test("a running cluster", async (t) => {
     t.not(await node?.must(["sha256sum", clientKey]), before);
     for (const { name, address } of testbed.nodes) {
       const server = `--server=https://${address}:6443`;
-      t.match(await given(`whoami through ${name}`, async () => ask(scene, [server])), { user: "admin" });
+      t.match(await given(`the extension API answers through ${name}`, async () => ask(scene, [server])), {
+        user: "admin",
+      });
     }
   });
 
@@ -122,7 +128,7 @@ t.test("a running cluster", async (t) => {
     const map = ["configmap", "extension-apiserver-authentication", "--namespace=kube-system"];
     await kubectl(scene, ["delete", ...map]);
     const begun = Date.now();
-    const content = await given("the ConfigMap", async () => {
+    const content = await given("the ConfigMap exists again", async () => {
       const { code, stdout } = await workstation.kubectl(["get", ...map, "-o", "yaml"]);
       return code === 0 && stdout.includes("requestheader-client-ca-file") ? stdout : undefined;
     });
@@ -139,9 +145,12 @@ t.test("a running cluster", async (t) => {
     await kubectl(scene, ["delete", "validatingwebhookconfiguration", "extension"]);
     await kubectl(scene, ["delete", "apiservice", "v1.example.com"]);
     await rollUnderLoad(t, scene, []);
-    t.strictSame(await units(scene), labUnits, "the units are the lab's again");
+    t.strictSame(await units(scene), labUnits, "the unit files are the lab's again");
     for (const node of testbed.nodes) t.notMatch(await node.must(["ls", "/var/lib/kubernetes"]), "front-proxy");
-    t.ok((await readdir(testbed.credentials)).includes("front-proxy-ca-key.pem"), "the workstation keeps the files");
+    t.ok(
+      (await readdir(testbed.credentials)).includes("front-proxy-ca-key.pem"),
+      "the front-proxy files stay on the workstation",
+    );
   });
 });
 
@@ -155,7 +164,11 @@ t.test("a new cluster", async (t) => {
   t.ok((await readdir(folder)).includes("front-proxy-ca-key.pem"));
   t.match(await node(0).must(["systemctl", "cat", "kube-apiserver"]), /--enable-aggregator-routing=true/);
   const status = await workstation.khw(["status", "--nodes", "controller-0", "-o", "json"]);
-  t.match(status.stdout, "/var/lib/kubernetes/front-proxy-client.pem", "the certificate's expiry is reported");
+  t.match(
+    status.stdout,
+    "/var/lib/kubernetes/front-proxy-client.pem",
+    "status reports the expiry of the front-proxy certificate",
+  );
   t.equal(testbed.nodes.length, 1);
 });
 

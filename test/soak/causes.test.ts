@@ -24,9 +24,9 @@ for (const [index, { name, cause, component, line, says }] of mistakes.entries()
     if (verdict === undefined) throw new Error("no verdict");
     const { diagnosis, endedMillis, diagnoseMillis } = verdict;
     t.equal(diagnosis.cause, cause);
-    t.match(diagnosis.lines.join("\n"), line, "the line with the cause");
-    t.match(`${diagnosis.message}\n${diagnosis.remedy}`, says, "the subject and the remedy");
-    t.notMatch(`${diagnosis.message}${diagnosis.remedy}`, /[{}]|undefined/, "no placeholder is left");
+    t.match(diagnosis.lines.join("\n"), line, "the evidence includes the log line that shows the cause");
+    t.match(`${diagnosis.message}\n${diagnosis.remedy}`, says, "the message and the remedy contain the expected text");
+    t.notMatch(`${diagnosis.message}${diagnosis.remedy}`, /[{}]|undefined/, "every placeholder is replaced");
     t.comment(`ended after ${(endedMillis / 1000).toFixed(1)} s, diagnosed in ${Math.round(diagnoseMillis)} ms`);
     t.end();
   });

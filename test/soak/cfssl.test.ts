@@ -70,7 +70,7 @@ t.test("a cluster works with cfssl's certificates, alone or mixed with khw's", a
         const digest = async (path: string) => (await node.must(["sha256sum", path])).split(" ")[0];
         const [wanted] = (await must(["sha256sum", join(testbed.credentials, "kubernetes.pem")])).split(" ");
         t.equal(await digest("/var/lib/kubernetes/kubernetes.pem"), wanted, `${node.name} has khw's certificate`);
-        t.not(await digest("/etc/etcd/kubernetes.pem"), wanted, "and its etcd has cfssl's certificate");
+        t.not(await digest("/etc/etcd/kubernetes.pem"), wanted, `${node.name}'s etcd still has cfssl's certificate`);
         t.equal(await node.must(["systemctl", "is-active", ...components]), "active\n".repeat(components.length));
       }
       const read = await workstation.kubectl(["get", "secret", "proof", "-o", "jsonpath={.data.key}"]);

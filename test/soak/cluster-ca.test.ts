@@ -38,10 +38,10 @@ t.test("the cluster's CA", async (t) => {
       t.match(output, /the rotation waits until every client trusts both CAs/);
     });
     t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --reissue/);
-    t.equal((await workstation.khw(["plan", ...all])).code, 0, "nothing differs while the rotation waits");
+    t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
     for (const node of testbed.nodes) {
       const signing = await node.must(["grep", "-c", "BEGIN", "/var/lib/kubernetes/signing-ca.pem"]);
-      t.equal(signing.trim(), "1", "the controller manager signs with one certificate");
+      t.equal(signing.trim(), "1", "the controller manager's signing file has one certificate");
     }
   });
 
@@ -52,9 +52,9 @@ t.test("the cluster's CA", async (t) => {
       const output = await succeed(t, scene, [...rotate, "--reissue"]);
       t.match(output, /the rotation waits until every certificate of the old CA is replaced/);
       for (const node of testbed.nodes)
-        t.equal(await statusOf(scene, node, former), "403 true", "old certificates work");
+        t.equal(await statusOf(scene, node, former), "403 true", `${node.name} accepts certificates of the old CA`);
     });
-    t.equal((await workstation.khw(["plan", ...all])).code, 0, "nothing differs while the rotation waits");
+    t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
   });
 
   await scenario(t, "killed while the old CA is dropped; then the old CA is refused everywhere", async (t) => {
@@ -70,7 +70,11 @@ t.test("the cluster's CA", async (t) => {
     t.not(ca, old);
     for (const node of testbed.nodes) {
       t.equal(await statusOf(scene, node, former), "401 false", `${node.name} refuses certificates of the old CA`);
-      t.equal(await statusOf(scene, node, testbed.credentials), "403 true", "and accepts those of the new CA");
+      t.equal(
+        await statusOf(scene, node, testbed.credentials),
+        "403 true",
+        `${node.name} accepts certificates of the new CA`,
+      );
       await checkFiles(t, node, ca);
     }
     const trust = await workstation.kubectl([
@@ -92,14 +96,14 @@ t.test("the cluster's CA", async (t) => {
     t.equal((await workstation.khw(["pki", "check", ...all])).code, 0);
     t.equal((await workstation.khw(["status", ...all])).code, 0);
     t.equal((await workstation.khw(["plan", ...all])).code, 0);
-    t.equal(await idOf(scene), clusterId, "it is still the same etcd cluster");
+    t.equal(await idOf(scene), clusterId, "the etcd cluster ID is unchanged");
   });
 
   await scenario(t, "the API server rereads its clients' CA, but etcd does not", async (t) => {
     const node = scene.node(2);
     await makeStranger(node);
     await node.must(["systemctl", "stop", "khw-agent"]);
-    t.equal(await askAsStranger(node), "401 false false", "nothing trusts the CA yet");
+    t.equal(await askAsStranger(node), "401 false false", "neither the API server nor etcd trusts the new CA yet");
     const begun = performance.now();
     await node.must([
       "sh",
@@ -109,7 +113,7 @@ t.test("the cluster's CA", async (t) => {
     t.equal(await until(node, "403 false false"), "403 false false");
     t.comment(`--client-ca-file was reread after ${((performance.now() - begun) / 1000).toFixed(0)} s`);
     await node.must(["systemctl", "restart", "etcd"]);
-    t.equal(await until(node, "403 true true"), "403 true true", "etcd reads its CA when it starts");
+    t.equal(await until(node, "403 true true"), "403 true true", "etcd accepts the new CA after a restart");
     await node.must(["systemctl", "start", "khw-agent"]);
   });
 });
@@ -173,11 +177,11 @@ async function statusOf({ testbed }: Scene, { address }: TestbedNode, folder: st
 /** Checks that the machine has the new CA only, and that openssl agrees. */
 async function checkFiles(t: Test, node: TestbedNode, ca: string): Promise<void> {
   for (const folder of ["/var/lib/kubernetes", "/etc/etcd"]) {
-    t.equal(await node.must(["cat", `${folder}/ca.pem`]), ca, `${node.name} ${folder}`);
+    t.equal(await node.must(["cat", `${folder}/ca.pem`]), ca, `${node.name}: ${folder}/ca.pem is the CA's certificate`);
     t.match(await node.must(["openssl", "verify", "-CAfile", `${folder}/ca.pem`, `${folder}/kubernetes.pem`]), /: OK/);
   }
   const left = await node.must(["ls", "/var/lib/kubernetes"]);
-  t.notMatch(left, /signing-ca|ca-bundle/, "the files that were used in between are gone");
+  t.notMatch(left, /signing-ca|ca-bundle/, "the rotation's temporary files are deleted");
 }
 
 /** Creates a CA that nothing trusts, and a client certificate that it signs, on the machine. */

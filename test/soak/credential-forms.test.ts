@@ -21,7 +21,7 @@ for (const [index, { form, kubernetes, refusal, make }] of credentialForms.entri
     await make(folder);
     const verdict = await judge(folder, prepared);
     t.comment(verdict.works ? "works" : `${verdict.component}: ${verdict.said}`);
-    if (refusal === undefined) t.ok(verdict.works, "pki check finds nothing, and everything works");
-    if (kubernetes === "refuses") t.notOk(verdict.works, "the programs reject it");
+    if (refusal === undefined) t.ok(verdict.works, "all programs work with files that pki check accepts");
+    if (kubernetes === "refuses") t.notOk(verdict.works, "a Kubernetes program rejects the files");
   });
 }

@@ -46,7 +46,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
       await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
       await second.must(["umount", data]);
       await second.must(["systemctl", "start", "khw-agent"]);
-      const told = await given("a status that says so", async () => {
+      const told = await given("status reports the unmounted disk", async () => {
         const { stdout } = await workstation.khw(["status", ...nodes]);
         return stdout.includes("no disk is mounted at") ? stdout : undefined;
       });
@@ -54,7 +54,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
       t.notMatch(told, /is gone/);
       // The agent must have tried to start etcd by now. Otherwise the guard would not be the reason why etcd is not
       // running.
-      await given("a start that the guard prevented", async () =>
+      await given("the guard prevents a start of etcd", async () =>
         (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
       );
       t.same(await second.must(["ls", data]), "", "nothing was written below the mount point");
@@ -62,7 +62,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
 
       await second.must(["mount", "--bind", disk, data]);
       await allWell();
-      t.equal((await wellMember(second)).memberId, before.memberId, "it is the same member");
+      t.equal((await wellMember(second)).memberId, before.memberId, "the member keeps its ID");
     },
   );
 
@@ -98,7 +98,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
   );
 
   async function allWell(): Promise<void> {
-    await given("all is well", async () => {
+    await given("status reports a healthy cluster", async () => {
       const { code } = await workstation.khw(["status", ...nodes]);
       return code === 0 ? code : undefined;
     });
@@ -106,7 +106,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
 });
 
 async function wellMember(machine: TestbedNode): Promise<MemberStatus> {
-  return given(`${machine.name}'s member`, () => memberStatus(machine));
+  return given(`${machine.name}'s etcd member answers`, () => memberStatus(machine));
 }
 
 async function attach(machine: TestbedNode): Promise<void> {

@@ -53,7 +53,7 @@ async function clusterIds(): Promise<Set<string>> {
 async function until(what: string, holds: () => Promise<boolean>, seconds: number): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
+    if (Date.now() > deadline) throw new Error(`timed out after ${seconds} s waiting until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
@@ -107,12 +107,12 @@ await scenario(
       const { stdout } = await workstation.khw(["etcd", "snapshot", "list"]);
       return nodes.every(({ name }) => stdout.includes(`-${name} `));
     };
-    await until("a snapshot of each controller", all, 90);
+    await until("each controller has a snapshot", all, 90);
     await khw(t, "etcd", "snapshot", "list");
     const files = await first.must(["sh", "-c", "find /var/lib/khw-agent/snapshots -printf '%M %f\\n'"]);
     t.match(files, /^drwx------ snapshots$/m);
-    t.notMatch(files, /^-(?!rw-------)/m, "for root only");
-    t.notMatch(files, /scratch|draft/, "nothing is left of the verification");
+    t.notMatch(files, /^-(?!rw-------)/m, "only root can read the snapshots");
+    t.notMatch(files, /scratch|draft/, "the verification leaves no file behind");
   },
 );
 
@@ -151,7 +151,7 @@ await scenario(
     await until("the agents answer again", agentsAnswer, 60);
     t.equal((await khw(t, "etcd", "status")).code, 1);
     const asked = await khw(t, "etcd", "restore");
-    t.equal(asked.code, 64, "refused without --yes");
+    t.equal(asked.code, 64, "a restore without --yes is refused");
     t.match(asked.stderr, /--yes/);
 
     const restored = await khw(t, "etcd", "restore", "latest", "--yes");
@@ -162,7 +162,7 @@ await scenario(
     t.equal(now.size, 1);
     t.notOk(
       [...now].some((id) => old.has(id)),
-      "it is a new cluster",
+      "the restored etcd cluster has a new ID",
     );
     const kept = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*/wal"]);
     t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's data is kept aside");
@@ -195,19 +195,19 @@ await scenario(
     t.match(`${busy.stdout}${busy.stderr}`, /a restore of etcd that .* began has held the machine lock since/);
     await third.powerOff();
     const without = await khw(t, "etcd", "restore", id, "--yes");
-    t.not(without.code, 0, "refused unless all machines answer");
+    t.not(without.code, 0, "a restore is refused unless all machines answer");
     await third.powerOn();
     await until("the agents answer again", agentsAnswer, 60);
     await until("etcd is restored", async () => (await khw(t, "etcd", "restore", id, "--yes")).code === 0, 300);
     t.equal((await clusterIds()).size, 1);
     const aside = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-* | wc -l"]);
-    t.equal(aside.trim(), "2", "the restore was continued: the data was moved aside once");
+    t.equal(aside.trim(), "2", "the continued restore moved the data aside only once");
     const names = await stored();
     for (const name of ["before", "since", "kept"]) t.match(names, new RegExp(`configmap/${name}$`, "m"));
     t.notMatch(names, /after-the-snapshot/);
     await until("everything is healthy", async () => (await workstation.khw(["status"])).code === 0, 120);
     const left = await first.must(["sh", "-c", "find /etc/systemd/system /var/lib/etcd -name '*khw-resto*'"]);
-    t.equal(left, "", "nothing is left behind");
+    t.equal(left, "", "the restore leaves no temporary file behind");
   },
 );
 

@@ -80,24 +80,24 @@ t.test("khw installs and maintains etcd on bare machines", async (t) => {
     await second.powerOff();
     await rm(join(second.root, "var/lib/etcd"), { recursive: true });
     await second.powerOn();
-    const after = await given("three members that vote", async () => {
+    const after = await given("etcd has three voting members", async () => {
       const status = await memberStatus(second);
       return status?.members.length === 3 && status.members.every((line) => line.endsWith("false"))
         ? status
         : undefined;
     });
     t.equal(after.clusterId, before?.clusterId);
-    t.not(after.memberId, before?.memberId, "as a new member");
+    t.not(after.memberId, before?.memberId, "the machine rejoined as a new member");
     const read = await etcdctl(second, ["get", "/registry/configmaps/default/kept", "--consistency=s", "--keys-only"]);
     t.match(read.stdout, "/registry/configmaps/default/kept");
-    await given("all is well", async () => {
+    await given("status reports a healthy cluster", async () => {
       const { code } = await workstation.khw(["status", "--nodes", nodes]);
       return code === 0 ? code : undefined;
     });
     t.equal(
       (await workstation.khw(["diff", "--nodes", nodes])).code,
       0,
-      "nothing differs, and the joining mode is off",
+      "diff finds no difference, so the joining mode is off",
     );
   });
 
@@ -116,9 +116,13 @@ const nodes = "controller-0,1,2";
  */
 async function oneCluster(t: Test, all: readonly TestbedNode[]): Promise<void> {
   const states = await Promise.all(all.map(memberStatus));
-  t.equal(new Set(states.map((state) => state?.clusterId)).size, 1, "one cluster ID");
+  t.equal(new Set(states.map((state) => state?.clusterId)).size, 1, "all members report the same cluster ID");
   t.equal(new Set(states.map((state) => state?.memberId)).size, all.length, "each member has its own ID");
-  t.equal(new Set(states.map((state) => state?.members.toSorted().join("\n"))).size, 1, "all report the same members");
+  t.equal(
+    new Set(states.map((state) => state?.members.toSorted().join("\n"))).size,
+    1,
+    "all members report the same member list",
+  );
   t.equal(states[0]?.members.length, all.length);
 }
 

@@ -50,7 +50,7 @@ t.test("an expired certificate of the API servers and etcd is reported and can b
     t.strictSame(
       await Promise.all(testbed.nodes.map(processes)),
       before,
-      "the same processes of API server, etcd, nginx",
+      "the API servers, etcd and nginx were not restarted",
     );
     for (const [index, node] of testbed.nodes.entries()) {
       const lines = (await journal(node)).slice(journalsBefore[index]?.length ?? 0);

@@ -26,7 +26,7 @@ t.test("a cluster grows from one controller to three under load", async (t) => {
     const even = await workstation.khw(["plan", "--nodes", "controller-0,1"]);
     t.match(even.stdout, /warning: 2 controllers tolerate 0 failures/);
     const renewed = await workstation.khw(["upgrade", "--to", "v1.20.2", ...all]);
-    t.not(renewed.code, 0, "an upgrade does not add a controller");
+    t.not(renewed.code, 0, "upgrade refuses to add a controller");
     t.strictSame(await memberStatus(node(0)), before);
   });
 

@@ -46,12 +46,12 @@ t.test("two hung API servers are never stopped by agents at the same time", asyn
   for (const { name, told, begun: at, stopped, well } of [first, second]) {
     t.ok(
       Number.isFinite(at) && Number.isFinite(well),
-      `${name} was restarted once, and is healthy: ${told.join("; ")}`,
+      `${name}'s API server was restarted and became healthy: ${told.join("; ")}`,
     );
     const seconds = (time: number): string => `${((time - begun) / 1000).toFixed(1)} s`;
     t.comment(`${name}: stopped after ${seconds(stopped)}, healthy after ${seconds(well)}`);
   }
-  t.ok(second.stopped >= first.well, "the second was stopped only after the first answered again");
-  t.equal(second.waited, first.name, "and the report names the node that restarts");
-  t.equal(first.waited, undefined, "without any delay");
+  t.ok(second.stopped >= first.well, "the second API server was stopped only after the first answered again");
+  t.equal(second.waited, first.name, "the second node reports that it waits for the first");
+  t.equal(first.waited, undefined, "the first node did not wait");
 });

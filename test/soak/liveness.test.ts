@@ -61,12 +61,12 @@ await scenario(t, "an API server whose etcd is stopped is alive, but not ready",
   t.strictSame(
     all.filter(({ liveness: life }) => life.kind !== "alive"),
     [],
-    "it is never reported dead",
+    "the API server is never reported dead",
   );
   t.match(all.at(-1)?.reason, /failing: .*\betcd\b/);
   t.match(all.at(-1)?.ailment, { cause: "etcd-unreachable", message: /10\.240\.0\.10:2379/ });
   t.equal(await ask("/livez?exclude=etcd"), "200");
-  t.equal(await ask("/livez"), "500", "the excluded check shows it");
+  t.equal(await ask("/livez"), "500", "/livez fails when etcd is not excluded");
   await node.must(["systemctl", "start", "etcd"]);
   await untilFound("it is healthy with etcd", ({ reason }) => reason === null);
 });

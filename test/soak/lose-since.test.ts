@@ -96,7 +96,7 @@ t.test("upgrade --back --lose-since reverts a finished minor upgrade on three ma
         ]),
       ),
     );
-    t.equal(left.join(""), "", "nothing is left behind");
+    t.equal(left.join(""), "", "the restore leaves no temporary file behind");
   };
   t.teardown(async () => {
     if (t.passing()) return;
@@ -117,7 +117,11 @@ t.test("upgrade --back --lose-since reverts a finished minor upgrade on three ma
     const unasked = await khw(t, "upgrade", "--back", "--lose-since", time);
     t.match(unasked.stderr, /there is no terminal to prompt on/);
     t.equal(await states("kube-apiserver"), before);
-    t.equal(await served(), `${newer} ${newer} ${newer}`, "a refusal changes nothing");
+    t.equal(
+      await served(),
+      `${newer} ${newer} ${newer}`,
+      "every API server still serves the newer release after the refusals",
+    );
     t.match(await stored(), /configmap\/b$/m);
 
     const begun = performance.now();

@@ -174,22 +174,23 @@ t.test("an agent with a fault of its own does not restart healthy components", a
 
       await begin(node);
       await shell(node, `kill -STOP ${hungPid}; systemctl stop kube-controller-manager; echo '# by hand' >>${changed}`);
-      for (const [expected, done] of [
-        [acts.restartsHung, restarted],
-        [acts.startsStopped, started],
-        [acts.repairs, repaired],
+      for (const [expected, label, done] of [
+        [acts.restartsHung, "the hung component is restarted", restarted],
+        [acts.startsStopped, "the stopped component is started", started],
+        [acts.repairs, "the edited file is repaired", repaired],
       ] as const) {
-        if (expected) await given(`${done.name} although ${name}`, async () => ((await done()) ? true : undefined));
+        if (expected)
+          await given(`${label} during the fault: ${name}`, async () => ((await done()) ? true : undefined));
       }
-      await given(`the agent's journal says ${says}`, async () => (says.test(await said()) ? true : undefined));
+      await given(`the agent's journal matches ${says}`, async () => (says.test(await said()) ? true : undefined));
       await delay(faultMillis);
       const acted = { restartsHung: await restarted(), startsStopped: await started(), repairs: await repaired() };
-      t.strictSame(acted, acts, "during the fault");
-      t.equal(await processesOf(node, spared), before, "the processes of etcd, API server, nginx and the agent stay");
+      t.strictSame(acted, acts, "during the fault, the agent does only what it can do safely");
+      t.equal(await processesOf(node, spared), before, "etcd, the API server, nginx and the agent were not restarted");
 
       await end(node);
       await settled();
-      t.ok(await repaired(), "repaired after the fault");
+      t.ok(await repaired(), "the edited file is repaired after the fault");
       if (!acts.restartsHung) t.ok(await restarted(), "the hung component is restarted after the fault");
       for (const line of (await said()).split("\n")) t.comment(line.slice(0, 300));
     });

@@ -34,7 +34,7 @@ const defaultSite = "/etc/nginx/sites-available/default";
 async function refusal(t: Test): Promise<string> {
   const { code, stdout, stderr } = await scene.bootstrap();
   t.equal(code, exitOf("PREFLIGHT_FAILED"), stdout + stderr);
-  t.notMatch(stdout, /package\/nginx/, "no step began");
+  t.notMatch(stdout, /package\/nginx/, "no step was started");
   return stderr.replaceAll(/\s+/g, " ");
 }
 
@@ -100,7 +100,7 @@ t.test("bootstrap waits for the holder of dpkg's lock even if apt's messages are
     "install",
     "nginx",
   ];
-  t.match((await node.run(asSystemd)).stderr, /Sperre .* gehalten/, "apt is German on this machine");
+  t.match((await node.run(asSystemd)).stderr, /Sperre .* gehalten/, "apt's messages are in German on this machine");
 
   // Go programs must print all goroutines when they crash, and the journal must keep all lines.
   await sh(`systemctl set-environment GOTRACEBACK=all
@@ -111,7 +111,7 @@ t.test("bootstrap waits for the holder of dpkg's lock even if apt's messages are
   await sh("systemctl stop khw-test-holder");
   const { code, stdout, stderr } = await client.ended;
   t.equal(code, 0, stdout + stderr);
-  t.equal((await sh("systemctl is-active nginx")).trim(), "active", "without IPv6");
+  t.equal((await sh("systemctl is-active nginx")).trim(), "active", "nginx runs on a machine without IPv6");
 });
 
 /** Opens watches on the API server, so that it has many goroutines. */
@@ -175,7 +175,7 @@ t.test("a kube-apiserver that crashes or hangs is diagnosed correctly", async (t
         await sh(`journalctl --sync; journalctl _PID=${pid} --output=cat | sed '1,/^SIG/d' | wc -l`),
       );
       t.comment(`${lines} lines after the first of the crash`);
-      if (watches > 0) t.ok(lines > 20_000, `${lines} lines`);
+      if (watches > 0) t.ok(lines > 20_000, `more than 20000 lines were written: ${lines}`);
     });
   }
 

@@ -33,7 +33,7 @@ t.test("three controllers", async (t) => {
     const logs = await Promise.all(testbed.nodes.map((node) => node.must(["cat", "/var/log/audit.log"])));
     const lines = logs.join("").trim().split("\n");
     const reads = lines.filter((line) => /"verb":"get".*"resource":"secrets".*"name":"mine"/.test(line));
-    t.ok(reads.length > 0, `${reads.length} reads of the Secret in ${lines.length} entries`);
+    t.ok(reads.length > 0, `the audit log records reads of the Secret: ${reads.length} of ${lines.length} entries`);
     t.match(reads[0], '"level":"Metadata"');
     for (const text of [secret, Buffer.from(secret).toString("base64"), "requestObject", "responseObject"])
       t.notOk(
@@ -86,7 +86,7 @@ t.test("three controllers", async (t) => {
     const profiling = await workstation.kubectl(["get", "--raw", "/debug/pprof/"]);
     t.not(profiling.code, 0, profiling.stdout);
     const { code, stdout } = await node(0).run(["curl", "--silent", "http://127.0.0.1:10251/debug/pprof/"]);
-    t.match(stdout, "404", `the scheduler: ${code} ${stdout}`);
+    t.match(stdout, "404", `the scheduler serves no profiling data: curl exited with ${code}, output: ${stdout}`);
     const apis = await workstation.kubectl(["api-versions"]);
     t.notMatch(apis.stdout, "alpha");
     const status = await workstation.khw(["status", ...all]);
@@ -148,7 +148,7 @@ t.test("three controllers", async (t) => {
     running.kill();
     await running.ended;
     await underLoad(t, scene, "production");
-    t.strictSame(await filesOf(testbed.nodes), production, "the files are as after the bootstrap");
+    t.strictSame(await filesOf(testbed.nodes), production, "the files are the same as after the bootstrap");
   });
 });
 

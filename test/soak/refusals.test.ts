@@ -29,7 +29,9 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     await kubectl(...args, "-f", file);
   };
   const isGreen = () =>
-    given("status is green", async () => ((await workstation.khw(["status", ...all])).code === 0 ? true : undefined));
+    given("status reports a healthy cluster", async () =>
+      (await workstation.khw(["status", ...all])).code === 0 ? true : undefined,
+    );
   const refuses = async (t: Test, command: readonly string[], words: readonly RegExp[]): Promise<void> => {
     const before = await readFacts(testbed);
     const { code, stdout, stderr } = await workstation.khw([...command, ...all]);
@@ -103,7 +105,7 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
       },
       "create",
     );
-    await given("the APIService is judged", async () =>
+    await given("the API server has checked the APIService", async () =>
       (await kubectl("get", "apiservice", "v1.example.com", "-o", "json")).includes("ServiceNotFound")
         ? true
         : undefined,

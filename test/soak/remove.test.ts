@@ -71,7 +71,11 @@ t.test("remove takes live and dead controllers out of a cluster behind a load ba
     const { code, stdout } = await workstation.khw(["status", "--nodes", "controller-0,1,2"]);
     t.not(code, 0);
     t.match(stdout, /controller-1: .*the node was removed from the cluster/);
-    t.strictSame(await members(scene), ["controller-0", "controller-2"], "the machine that returns is no member");
+    t.strictSame(
+      await members(scene),
+      ["controller-0", "controller-2"],
+      "the removed machine is not a member after it returns",
+    );
   });
 
   await scenario(t, "a removed machine that has lost its etcd data does not rejoin, and says why", async (t) => {

@@ -67,7 +67,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     for (const line of stdout.split("\n")) t.comment(line);
     const saved = (await readdir(workstation.folder)).find((name) => name.startsWith("khw-snapshot-")) ?? "";
     const { size, mode } = await stat(join(workstation.folder, saved));
-    t.ok(size > 10_000, `the snapshot ${saved} has ${size} bytes`);
+    t.ok(size > 10_000, `the snapshot ${saved} is larger than 10000 bytes: ${size}`);
     t.equal(mode & 0o777, 0o600);
     await isAsBefore(t);
     const { resources } = await testbed.compute.state();

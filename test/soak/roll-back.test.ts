@@ -160,7 +160,7 @@ t.test("a broken release is rolled back without interrupting service", async (t)
     t.notMatch(stderr, /previous state/);
     t.match((await workstation.khw(["status", ...all])).stdout, /for a rolling update/);
     const refused = await bootstrap();
-    t.equal(refused.code, exitOf("RELEASE_REFUSED"), "going back must be allowed");
+    t.equal(refused.code, exitOf("RELEASE_REFUSED"), "bootstrap refuses a downgrade without --allow-downgrade");
     const repaired = await bootstrap("--allow-downgrade");
     t.equal(repaired.code, 0, repaired.stdout + repaired.stderr);
     await isServing(t, scene);
@@ -188,8 +188,8 @@ t.test("a broken release is rolled back without interrupting service", async (t)
       const [server, ...clients] = await Promise.all(units.slice(0, 3).map((unit) => lastStart(node(0), unit)));
       if (server === undefined) throw new TypeError("the API server has no times");
       for (const { stop, start } of clients) {
-        t.ok(stop < server.stop, `${stop} before ${server.stop}`);
-        t.ok(start > server.start, `${start} after ${server.start}`);
+        t.ok(stop < server.stop, `the client program stopped (${stop}) before the API server (${server.stop})`);
+        t.ok(start > server.start, `the client program started (${start}) after the API server (${server.start})`);
       }
       t.strictSame(await Promise.all(nodes.slice(1).map(processes)), before.slice(1));
       await isServing(t, scene);

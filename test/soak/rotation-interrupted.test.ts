@@ -31,13 +31,17 @@ t.test("key rotation and certificate renewal work on a single-node control plane
       await killed.said(/service\/kube-apiserver: its inputs have changed/);
       killed.kill();
       await killed.ended;
-      t.equal((await readFile(file, "utf8")).match(/name: /g)?.length, 2, "the new key is beside the old key");
-      t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"], "which encrypts everything");
+      t.equal(
+        (await readFile(file, "utf8")).match(/name: /g)?.length,
+        2,
+        "the file has both the new key and the old key",
+      );
+      t.strictSame(await storedKeys(node(0)), ["aescbc:v1:key1"], "the old key still encrypts every value");
 
       const { code, stdout, stderr } = await workstation.khw(["encryption", "rotate", ...all]);
       t.equal(code, 0, stdout + stderr);
       t.match(stdout, /^a rotation is already in progress; this run continues it$/m);
-      t.match(stdout, /^there is no other API server/m, "and it reports that the API is unavailable");
+      t.match(stdout, /^there is no other API server/m, "the output says that there is no other API server");
       t.match(stdout, /^done: \d+ secrets encrypted with aescbc key-\w+; no other key is in use$/m);
       const [key = "", ...others] = await storedKeys(node(0));
       t.match(key, /^aescbc:v1:key-\d{8}T\d{6}Z$/);
@@ -52,7 +56,7 @@ t.test("key rotation and certificate renewal work on a single-node control plane
 
   await scenario(t, "an outdated encryption-config.yaml is refused before any change", async (t) => {
     const backups = (await readdir(testbed.credentials)).filter((name) => name.startsWith("replaced-")).toSorted();
-    t.equal(backups.length, 3, "each version of the file is kept");
+    t.equal(backups.length, 3, "a backup of each version of the file is kept");
     const current = await readFile(file, "utf8");
     await copyFile(join(testbed.credentials, backups[0] ?? "", "encryption-config.yaml"), file);
     const refused = await workstation.khw(["encryption", "rotate", ...all]);
@@ -60,7 +64,7 @@ t.test("key rotation and certificate renewal work on a single-node control plane
       /this encryption-config.yaml has no key for values in etcd: \d+ secrets encrypted with aescbc key-/,
     ]);
     await writeFile(file, current);
-    t.equal((await workstation.khw(["plan", ...all])).code, 0, "the nodes run with the current one");
+    t.equal((await workstation.khw(["plan", ...all])).code, 0, "the nodes still use the current file");
   });
 
   await scenario(
@@ -76,14 +80,14 @@ t.test("key rotation and certificate renewal work on a single-node control plane
       t.notMatch(
         stdout,
         /kube-scheduler: .*restart|service\/kube-scheduler: its inputs/,
-        "components that do not use it are not restarted",
+        "the scheduler, which does not use the certificate, is not restarted",
       );
       const after = await servedCertificate(testbed, node(0));
       t.not(after.serialNumber, before.serialNumber);
       t.strictSame(
         namesOf(before).filter((name) => !namesOf(after).includes(name)),
         [],
-        "it keeps the names of the earlier certificate",
+        "the new certificate keeps the names of the earlier certificate",
       );
       t.strictSame(await readSecrets(workstation), numbers);
     },

@@ -34,7 +34,11 @@ t.test("key rotation and certificate renewal fail no request with three API serv
     const file = await readFile(join(testbed.credentials, "encryption-config.yaml"), "utf8");
     t.strictSame(file.match(/name: .*/g), [`name: ${key.split(":").at(-1)}`], "one key remains in the file");
     for (const node of testbed.nodes) {
-      t.equal(await node.must(["cat", "/var/lib/kubernetes/encryption-config.yaml"]), file, `and on ${node.name}`);
+      t.equal(
+        await node.must(["cat", "/var/lib/kubernetes/encryption-config.yaml"]),
+        file,
+        `${node.name} has the same file`,
+      );
     }
   });
 
@@ -50,7 +54,7 @@ t.test("key rotation and certificate renewal fail no request with three API serv
     t.match(
       (await whoIs(scene, token)).stdout,
       /system:serviceaccount:default:default/,
-      "a token from before is accepted",
+      "a token from before the rotation is accepted",
     );
     const { code, stdout } = await workstation.khw(["status", ...all]);
     t.equal(code, 0, stdout);
@@ -69,7 +73,7 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
   t.comment(tell("a kept connection", report.kept));
   for (const line of whenFailed(report, begun)) t.comment(line);
   t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
-  t.ok(report.fresh.sent > 1000, `${report.fresh.sent} requests`);
+  t.ok(report.fresh.sent > 1000, `more than 1000 requests were sent: ${report.fresh.sent}`);
 }
 
 /**

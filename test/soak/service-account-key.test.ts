@@ -20,7 +20,7 @@ t.test("the service account key can be rotated without failing a request", async
   const { testbed, workstation, bootstrap } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
-  const oldSecret = await given("the first token", async () => (await secretToken(scene)) || undefined);
+  const oldSecret = await given("the Secret has a token", async () => (await secretToken(scene)) || undefined);
   const oldRequested = await requestedToken(scene);
   const podFile = JSON.stringify(pod);
   const created = await workstation.kubectl(["create", "-f", "-"], { input: podFile });
@@ -56,7 +56,7 @@ t.test("the service account key can be rotated without failing a request", async
     for (const token of [oldSecret, oldRequested, await requestedToken(scene)])
       t.equal(await status(scene, token), 403);
     t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --drop-on/);
-    t.equal((await workstation.khw(["plan", ...all])).code, 0, "nothing differs while the rotation waits");
+    t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
   });
 
   await scenario(t, "--reissue-tokens creates new token Secrets for the service accounts", async (t) => {
@@ -66,7 +66,7 @@ t.test("the service account key can be rotated without failing a request", async
     const fresh = await secretToken(scene);
     t.not(fresh, oldSecret);
     t.equal(await status(scene, fresh), 403);
-    t.equal(await status(scene, oldSecret), 403, "the old Secret stays");
+    t.equal(await status(scene, oldSecret), 403, "the old Secret's token is still accepted");
   });
 
   await scenario(

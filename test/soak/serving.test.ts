@@ -35,8 +35,8 @@ t.test("three API servers keep serving during drains, restarts and the loss of o
       /^controller-1: drain: .*\ncontroller-1: drain: done in [\d.]+ s\ncontroller-1: restart\/kube-apiserver/m,
     );
     t.strictSame([report.fresh.failed, report.kept.failed], [[], []]);
-    t.ok(report.fresh.sent > 200, `${report.fresh.sent} writes`);
-    t.not(await pid(), before, "another process runs");
+    t.ok(report.fresh.sent > 200, `more than 200 writes were sent: ${report.fresh.sent}`);
+    t.not(await pid(), before, "the API server was restarted");
   });
 
   await scenario(
@@ -48,10 +48,10 @@ t.test("three API servers keep serving during drains, restarts and the loss of o
         `no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests ${loss.failedBefore} failed before, ${loss.failedAfter} after`,
       );
       t.comment(tell("a kept connection", loss.report.kept));
-      t.ok(loss.failedBefore > 0, "the load reached the lost node");
+      t.ok(loss.failedBefore > 0, "requests failed, so the load had reached the lost node");
       t.equal(loss.failedAfter, 0);
       const refused = await workstation.khw(["drain", "controller-0,2", ...all]);
-      t.equal(refused.code, 69, "and the other nodes cannot be drained now");
+      t.equal(refused.code, 69, "a drain of the remaining nodes is refused");
       t.match(refused.stderr, /controller-1 cannot be reached/);
     },
   );

@@ -79,7 +79,7 @@ t.test("a worker joins with a token", async (t) => {
   });
 
   await scenario(t, "the serving certificate waits for approval, and logs and exec work after that", async (t) => {
-    const request = await given("a request for a serving certificate", pendingRequest);
+    const request = await given("the kubelet requests a serving certificate", pendingRequest);
     const failures = await failuresOf(uses);
     for (const failure of failures) t.comment(failure);
     t.equal(failures.length, uses.length);
@@ -93,7 +93,7 @@ t.test("a worker joins with a token", async (t) => {
     const conditions = await kubectl("get", "csr", forged, "-o", "jsonpath={.status.conditions}");
     t.equal(conditions.stdout, "", "the forged request is neither approved nor denied");
     const start = performance.now();
-    await given("every request works", async () => (await failuresOf(uses)).length === 0 || undefined);
+    await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
     t.comment(`logs and exec work ${((performance.now() - start) / 1000).toFixed(1)} s after the approval`);
 
     t.equal((await kubectl("delete", "csr", forged)).code, 0);
@@ -102,7 +102,7 @@ t.test("a worker joins with a token", async (t) => {
     failsWith(t, await workstation.khw(["worker", "approve", "worker-7", ...nodes]), "NOT_RUN", [/no pending request/]);
   });
 
-  await scenario(t, "an interrupted --watch changes nothing, and the next one approves a new request", async (t) => {
+  await scenario(t, "an interrupted --watch changes nothing, and the next --watch approves a new request", async (t) => {
     await worker.must(["sh", "-c", "systemctl stop kubelet && rm /var/lib/kubelet/pki/kubelet-server-*"]);
     const watch = ["worker", "approve", "--watch", ...nodes];
     const first = scene.start(...watch);
@@ -116,7 +116,7 @@ t.test("a worker joins with a token", async (t) => {
       put: { [instance]: { networkInterfaces: [{ ...nic, networkIP: "10.240.0.29" }] } },
     });
     await worker.must(["systemctl", "start", "kubelet"]);
-    const request = await given("a new request", pendingRequest);
+    const request = await given("the kubelet sends a new request", pendingRequest);
     const refusing = scene.start(...watch, "-o", "json");
     await refusing.said(/"10\.240\.0\.20\\" is not a name or address of the instance worker-0/);
     refusing.interrupt();
@@ -126,7 +126,7 @@ t.test("a worker joins with a token", async (t) => {
     const { code, stdout, stderr } = await workstation.khw(["worker", "approve", worker.name, "--watch", ...nodes]);
     t.equal(code, 0, stdout + stderr);
     t.match(stdout, new RegExp(`^${request}: worker-0: approved$`, "m"));
-    await given("every request works", async () => (await failuresOf(uses)).length === 0 || undefined);
+    await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
   });
 
   await scenario(t, "an expired token is refused and deleted", async (t) => {
@@ -147,7 +147,7 @@ t.test("a worker joins with a token", async (t) => {
       ];
       return (await testbed.run(argv)).stdout;
     };
-    t.equal(await status(), "403", "the token is known, and may not list nodes");
+    t.equal(await status(), "403", "the token is valid but may not list nodes");
     await given("the token is refused", async () => (await status()) === "401" || undefined);
     const secret = ["get", "secret", "-n", "kube-system", `bootstrap-token-${id}`];
     await given("the Secret is deleted", async () => (await kubectl(...secret)).code !== 0 || undefined);

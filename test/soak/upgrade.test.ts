@@ -77,7 +77,7 @@ t.test("three machines are upgraded under load", async (t) => {
     t.match(unknown.stderr, /kubernetes\.flags\.kube-apiserver\.no-such-flag/);
     const unasked = await upgrade("--to", "v1.21.0");
     t.match(unasked.stderr, /there is no terminal to prompt on/);
-    t.equal(await processesOf(nodes), before.processes, "the downloads restarted nothing");
+    t.equal(await processesOf(nodes), before.processes, "the downloads restarted no process");
   });
 
   const load = await startLoad(testbed, { rate });

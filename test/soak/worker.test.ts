@@ -52,7 +52,11 @@ t.test("three controllers and a worker", async (t) => {
   await scenario(t, "logs, exec, port-forward and stats work through each API server", async (t) => {
     for (const { name, address } of nodes)
       t.strictSame(await failuresOf(kubeletUses(testbed, workstation, address)), [], name);
-    t.strictSame(await failuresOf(kubeletUses(testbed, workstation)), [], "the load balancer");
+    t.strictSame(
+      await failuresOf(kubeletUses(testbed, workstation)),
+      [],
+      "the requests work through the load balancer",
+    );
   });
 
   await scenario(t, "without the RBAC, the kubelet refuses", async (t) => {
@@ -91,7 +95,7 @@ t.test("three controllers and a worker", async (t) => {
     t.comment(`available after ${(await startExtensions(testbed, workstation)).toFixed(1)} s`);
     for (const { name, address } of nodes)
       t.strictSame(await failuresOf(extensionUses(workstation, address)), [], name);
-    t.strictSame(await failuresOf(extensionUses(workstation)), [], "the load balancer");
+    t.strictSame(await failuresOf(extensionUses(workstation)), [], "the requests work through the load balancer");
     const as = "--as=system:serviceaccount:default:default";
     const refused = await kubectl(["delete", "flunders.wardle.example.com", "--all", as]);
     t.match(refused.stderr, /User "system:serviceaccount:default:default" cannot (list|delete\w*) resource "flunders"/);
@@ -110,9 +114,9 @@ t.test("three controllers and a worker", async (t) => {
     t.comment(`${failures.length} of ${sent} requests failed`);
     for (const failure of failures) t.comment(failure);
     t.strictSame(failures, []);
-    t.ok(sent > 50, `${sent} requests`);
-    t.equal((await kubectl(pods)).stdout, before.stdout, "the same containers run");
-    t.equal((await kubectl(notReady)).stdout, eventsBefore.stdout, "the node stayed Ready");
+    t.ok(sent > 50, `more than 50 requests were sent: ${sent}`);
+    t.equal((await kubectl(pods)).stdout, before.stdout, "no container was restarted");
+    t.equal((await kubectl(notReady)).stdout, eventsBefore.stdout, "the worker was always Ready");
     for (const { name, address } of nodes)
       t.strictSame(await failuresOf(kubeletUses(testbed, workstation, address)), [], name);
   });
@@ -121,7 +125,7 @@ t.test("three controllers and a worker", async (t) => {
     await worker.powerOff();
     await worker.powerOn();
     const start = performance.now();
-    await given("every request works", async () => (await failuresOf(uses)).length === 0 || undefined);
+    await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
     t.comment(`every request works ${((performance.now() - start) / 1000).toFixed(1)} s after the boot`);
     const restarts = ["get", "pod", "client", "-o", "jsonpath={.status.containerStatuses[0].restartCount}"];
     t.equal((await kubectl(restarts)).stdout, "1");
