@@ -70,7 +70,7 @@ t.test("a watcher that pauses reading gets only the newest state, not a backlog,
   const newest = rounds * 100 + 100;
   for (let last = 0; last !== newest; last = changed(told.at(-1) ?? { kind: undefined })?.pid ?? 0)
     await setTimeout(10);
-  t.ok(told.length < 2_000, `${told.length} messages for 100000 changes`);
+  t.ok(told.length < 2_000, `100000 changes are sent in fewer than 2000 messages: ${told.length}`);
   watch.cancel();
 });
 
@@ -92,7 +92,7 @@ t.test("a watcher that disconnects is removed without logging a failure", async 
   t.strictSame(
     agent.lines.filter((line) => line.includes("WatchStatus")),
     [],
-    "and the call is not a failure",
+    "a cancelled call is not logged as a failure",
   );
 });
 
@@ -116,12 +116,16 @@ t.test("journals are streamed line by line, and only for khw's components", asyn
   os.journal.set("khw-agent.service", [line("started", 1)]);
   const { client } = await open(t, os);
   const request = { component: "kube-apiserver", lines: 0, sinceUnixMillis: 0, follow: false };
-  t.strictSame(await collect(client.streamLogs(request)), many.slice(-100), "the last 100 lines by default");
+  t.strictSame(
+    await collect(client.streamLogs(request)),
+    many.slice(-100),
+    "the last 100 lines are returned by default",
+  );
   t.strictSame(await collect(client.streamLogs({ ...request, lines: 3 })), many.slice(-3));
   t.strictSame(
     await collect(client.streamLogs({ ...request, sinceUnixMillis: 2 })),
     many.slice(1),
-    "all lines since then",
+    "all lines since the given time are returned",
   );
   t.match(await collect(client.streamLogs({ ...request, component: "khw-agent" })), [{ text: "started" }]);
   for (const component of ["", "sshd", "kube-apiserver.service", "--directory=/etc", "../nginx"]) {
@@ -177,7 +181,7 @@ t.test("events are listed oldest first, can be limited by time or count, and can
   t.strictSame(
     events.map(({ id, message }) => `${id} ${message}`),
     Array.from({ length: 600 }, (_, index) => `${index + 1} ${index + 1}`),
-    "more than a page",
+    "all 600 events are returned, more than a page",
   );
   t.match(await collect(client.listEvents({ ...all, limit: 2 })), [{ message: "599" }, { message: "600" }]);
   const since = events[597]?.timeUnixMillis ?? 0;
@@ -199,7 +203,7 @@ t.test("events are listed oldest first, can be limited by time or count, and can
   following.on("data", (event: HistoryEvent) => rest.push(event));
   following.resume();
   while (rest.at(-1)?.id !== 1_500) await setTimeout(10);
-  t.equal(rest.length, 899, "each event once, also to a slow reader");
+  t.equal(rest.length, 899, "a slow reader gets each event exactly once");
   following.cancel();
 });
 

@@ -315,8 +315,8 @@ t.test("clocks that differ by more than 30 s from the first node's clock are rep
   };
   t.strictSame(await found(0, 0, 0), []);
   t.strictSame(await found(0, 29_000, -29_000), []);
-  t.strictSame(await found(3_600_000, 3_600_000), [], "all are wrong by the same amount");
-  t.strictSame(await found(90_000), [], "a single node");
+  t.strictSame(await found(3_600_000, 3_600_000), [], "clocks that are wrong by the same amount are accepted");
+  t.strictSame(await found(90_000), [], "the clock of a single node is compared with no other clock");
   t.strictSame(await found(0, 32_000, -60_000), [
     "PREFLIGHT_FAILED controller-1: its clock is 32 s ahead of that of controller-0",
     "PREFLIGHT_FAILED controller-2: its clock is 60 s behind that of controller-0",

@@ -129,5 +129,5 @@ t.test("the agent serves until it receives a signal, and a second agent on the s
   const [code] = await once(child, "close");
   t.equal(code, 0);
   t.match(log, /stopping: SIGTERM\n$/);
-  t.ok(Date.now() - began < 5_000, "idle callers do not delay the end");
+  t.ok(Date.now() - began < 5_000, "idle callers do not delay the agent's exit");
 });

@@ -101,7 +101,7 @@ t.test(
       { method: "GET" },
       { method: "PATCH", body: { kind: "ClusterRoleBinding", subjects: [{ kind: "User", name: "kubernetes" }] } },
     ]);
-    t.strictSame(await applyRbac(apiOf(url), never), [], "nothing changes the second time");
+    t.strictSame(await applyRbac(apiOf(url), never), [], "the second run changes nothing");
   },
 );
 

@@ -53,7 +53,7 @@ function slowMachine() {
 async function eventually(what: string, holds: () => boolean): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!holds()) {
-    if (Date.now() > deadline) throw new Error(`not within 10 s: ${what}`);
+    if (Date.now() > deadline) throw new Error(`timed out after 10 s waiting until ${what}`);
     await setTimeout(5);
   }
 }
@@ -75,7 +75,7 @@ t.test("a connection without TLS 1.3 is refused", async (t) => {
   t.equal(await dial({ servername, ALPNProtocols: ["h2"] }), "TLSv1.3");
   t.match(await dial({ servername, ALPNProtocols: ["h2"], maxVersion: "TLSv1.2" }), /protocol version/);
   t.match(await dial({ servername, ALPNProtocols: ["http/1.1"] }), /no application protocol/);
-  await eventually("both are logged with the peer", () => {
+  await eventually("both refusals are logged with the peer's address", () => {
     return (
       agent.lines.filter((line) => line.startsWith("refused a connection from 127.0.0.1: no TLS connection: "))
         .length === 2
@@ -163,7 +163,7 @@ t.test(
       }
       client.close();
       const lines = agent.lines.slice(logged);
-      t.equal(lines.length, 1, `${who}: one line`);
+      t.equal(lines.length, 1, `${who}: the agent logs one line`);
       t.match(lines[0], /^refused a connection from 127\.0\.0\.1: /, who);
       t.match(lines[0], cause);
     }
@@ -338,10 +338,14 @@ t.test(
     finish();
     const [events, seen] = await Promise.all([collect(attached), collect(watched)]);
     const steps = (of: readonly Event[]) => of.filter(({ kind }) => kind?.$case !== "stepProgress");
-    t.equal(events[0]?.sequence, 1, "from the first event on");
+    t.equal(events[0]?.sequence, 1, "the stream starts with the first event");
     t.match(events.at(-1), { kind: { $case: "operationFinished", value: { error: undefined } } });
     t.strictSame(steps(seen), steps(events));
-    t.strictSame(steps(await collect(mallory.watchOperation({ operationId: id }))), steps(events), "and after its end");
+    t.strictSame(
+      steps(await collect(mallory.watchOperation({ operationId: id }))),
+      steps(events),
+      "the finished operation's steps can still be read",
+    );
   },
 );
 
@@ -506,7 +510,7 @@ t.test("a slow caller misses most progress events but receives every step, and n
   }
   finish();
   const events = await collect(stream);
-  t.ok(events.length < 10_000, `${events.length} events of 50000`);
+  t.ok(events.length < 10_000, `fewer than 10000 of 50000 events are sent: ${events.length}`);
   t.strictSame(
     new Set(kinds(events)),
     new Set(["operationStarted", "stepStarted", "stepProgress", "stepFinished", "operationFinished"]),
@@ -614,5 +618,9 @@ t.test("unauthorized callers that never read responses leak no sockets", async (
   }
   await eventually("all sockets are closed", () => descriptors() <= before);
   t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
-  t.equal(agent.lines.filter((line) => line.includes("the caller presents no certificate")).length, 1, "one line");
+  t.equal(
+    agent.lines.filter((line) => line.includes("the caller presents no certificate")).length,
+    1,
+    "the agent logs one line",
+  );
 });

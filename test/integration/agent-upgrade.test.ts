@@ -126,7 +126,7 @@ t.test("a new agent confirms its upgrade after serving an administrator, but not
   t.equal((await viewer.status(never)).agentUpgrade?.state, AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING);
   await t.rejects(admin.upgradeAgent(announce(newDeb), chunksOf(newDeb), never), { code: "BUSY" });
   const { state } = (await viewer.status(never)).agentUpgrade ?? {};
-  t.equal(state, AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING, "an error is no answer");
+  t.equal(state, AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING, "a call that fails does not confirm the new agent");
   const done = new Promise<void>((resolve) => {
     statusStore.listen(({ agentUpgrade }) => {
       if (agentUpgrade?.state === AgentUpgradeState.AGENT_UPGRADE_STATE_DONE) resolve();

@@ -78,9 +78,9 @@ t.test("khw issues missing certificates with cfssl's CA, and cfssl and openssl a
   for (const name of ["kubernetes", "kube-scheduler", "admin"]) t.match(await verified(folder, name), /: OK\n$/);
   const { sans } = JSON.parse(await must(["cfssl", "certinfo", "-cert", join(folder, "kubernetes.pem")]));
   const before = JSON.parse(await must(["cfssl", "certinfo", "-cert", join(lab, "kubernetes.pem")]));
-  for (const name of before.sans) t.ok(sans.includes(name), `${name}, as in the lab`);
+  for (const name of before.sans) t.ok(sans.includes(name), `the certificate has the lab's name ${name}`);
   const info = JSON.parse(await must(["cfssl", "certinfo", "-cert", join(folder, "kubernetes.pem")]));
-  t.equal(info.authority_key_id, before.authority_key_id, "the issuer's name is as from cfssl");
+  t.equal(info.authority_key_id, before.authority_key_id, "the authority key ID is the same as in cfssl's certificate");
   t.same(info.issuer, before.issuer);
 });
 

@@ -293,7 +293,11 @@ t.test("operations pass through their states, and concurrent changes to the same
   t.match((await call("POST", checks, { name: "kubernetes" })).body, { error: { code: 409 } });
   t.match((await call("PATCH", checkPath, { port: 1 })).body, { error: { errors: [{ reason: "resourceNotReady" }] } });
   const pool = await call("POST", `${region}/targetPools`, { name: "p", healthChecks: [checkPath] });
-  t.match(pool.body, { error: { errors: [{ reason: "resourceNotReady" }] } }, "and no other resource can refer to it");
+  t.match(
+    pool.body,
+    { error: { errors: [{ reason: "resourceNotReady" }] } },
+    "another resource cannot refer to a resource that is still being created",
+  );
   const path = pathOf(operation.selfLink);
   await eventually(
     async () => (await call("GET", path)).body.status,
@@ -301,7 +305,7 @@ t.test("operations pass through their states, and concurrent changes to the same
   );
   const began = Date.now();
   t.match((await call("POST", `${path}/wait`)).body, { status: "DONE", progress: 100, endTime: /T/ });
-  t.ok(Date.now() - began < 2000, "wait ends with the operation");
+  t.ok(Date.now() - began < 2000, "the wait call returns when the operation ends");
   t.equal((await call("GET", checkPath)).status, 200);
   t.equal((await call("GET", `${project}/global/operations`)).body.items.length, 1);
 });
@@ -315,7 +319,7 @@ t.test("a repeated requestId is executed once", async (t) => {
   const repeat = await call("POST", path, { name: "kubernetes" });
   t.equal(repeat.status, 200);
   const again = await call("POST", path, { name: "kubernetes" });
-  t.equal(again.body.name, repeat.body.name, "the same operation");
+  t.equal(again.body.name, repeat.body.name, "a repeated request returns the same operation");
   t.match((await call("POST", path, { name: "other" })).body, { error: { errors: [{ reason: "invalid" }] } });
   t.equal(await compute.control.mutations(), 1);
   t.same(
@@ -362,7 +366,7 @@ t.test("injected faults occur as often as configured", async (t) => {
   );
   const { body: operation } = await call("POST", checks, { name: "kubernetes" });
   const wait = `${pathOf(operation.selfLink)}/wait`;
-  t.not((await call("POST", wait)).body.status, "DONE", "wait returned early");
+  t.not((await call("POST", wait)).body.status, "DONE", "the wait call returns before the operation ends");
   t.match((await call("POST", wait)).body, {
     status: "DONE",
     error: { errors: [{ code: "QUOTA_EXCEEDED", message: "Quota 'HEALTH_CHECKS' exceeded." }] },
@@ -373,7 +377,7 @@ t.test("injected faults occur as often as configured", async (t) => {
 
   await control.setFaults({ kind: "cut", when: "before", times: 1 });
   await t.rejects(call("POST", checks, { name: "kubernetes" }), /fetch failed/);
-  t.equal(await control.mutations(), 1, "the failed one, and not the one that was cut off");
+  t.equal(await control.mutations(), 1, "the failed request counts, but the request that was cut off does not");
 });
 
 t.test("resources that were in use by a deleted resource report resourceNotReady for a while", async (t) => {
@@ -504,8 +508,11 @@ t.test("the data plane probes as the health check specifies and forwards only to
     kind: "compute#targetPoolInstanceHealth",
     healthStatus: [{ healthState: up, ipAddress: `${network}.50`, instance: link(instance("controller-1")) }],
   });
-  t.ok(backends[0]?.hosts.has("kubernetes.default.svc.cluster.local"), "probes carry the check's Host");
-  t.same([...(await reached())].sort(), names, "all instances are used");
+  t.ok(
+    backends[0]?.hosts.has("kubernetes.default.svc.cluster.local"),
+    "health probes send the Host header of the health check",
+  );
+  t.same([...(await reached())].sort(), names, "new connections reach all instances");
 
   const standing = connect(6443, `${network}.50`);
   const [hello]: Buffer[] = await once(standing, "data");
@@ -513,9 +520,13 @@ t.test("the data plane probes as the health check specifies and forwards only to
   if (!sick) throw new Error(`no backend says ${String(hello)}`);
   sick.status = 500;
   await becomes(...backends.map((backend) => (backend === sick ? down : up)));
-  t.equal((await reached()).size, 2, "new connections go elsewhere");
+  t.equal((await reached()).size, 2, "new connections reach only the two healthy instances");
   standing.write("still there?");
-  t.equal(String((await once(standing, "data"))[0]), "still there?", "an open connection stays");
+  t.equal(
+    String((await once(standing, "data"))[0]),
+    "still there?",
+    "an open connection to the unhealthy instance stays open",
+  );
   standing.end();
   await once(standing, "close");
   sick.status = 200;
@@ -527,7 +538,7 @@ t.test("the data plane probes as the health check specifies and forwards only to
   });
   await becomes(down, down, down);
   t.match((await lab.compute.control.state()).health[0]?.reason, /no firewall rule/);
-  t.equal((await reached()).size, 3, "if no instance is healthy, all are used");
+  t.equal((await reached()).size, 3, "new connections reach all instances if no instance is healthy");
 
   await lab.done("PATCH", firewallPath, {
     name: "kubernetes-the-hard-way-allow-health-check",
@@ -538,9 +549,9 @@ t.test("the data plane probes as the health check specifies and forwards only to
   await becomes(up, up, down);
 
   await lab.compute.control.changeState({ put: { [poolPath]: { instances: [instance("stranger")] } } });
-  t.equal(await greeting(), "ECONNRESET", "there is no instance to use");
+  t.equal(await greeting(), "ECONNRESET", "a connection is reset if the pool has no usable instance");
   await lab.done("DELETE", rulePath);
-  t.equal(await greeting(), "ECONNREFUSED", "without a rule nothing listens");
+  t.equal(await greeting(), "ECONNREFUSED", "a connection is refused if there is no forwarding rule");
 });
 
 t.test(

@@ -85,11 +85,11 @@ t.test("doctor reports no findings for healthy agents and lists the checks that 
   }
   t.ok(
     report.findings.some(({ message }) => /\/version answers/.test(message)),
-    "no server at the public address",
+    "doctor reports that no server answers at the public address",
   );
   t.ok(
     report.notRun.some(({ title }) => title === "kube-scheduler has a leader"),
-    "and so this check cannot run",
+    "the check for the scheduler's leader is reported as not run",
   );
   t.equal(report.code, 1);
   const agents = report.findings.find(({ subject }) => subject === "agents");
@@ -147,7 +147,7 @@ t.test("doctor finds and ranks problems on nodes and gives a remedy for each", a
     const found = report.findings.find(
       (one) => one.where === where && one.subject === subject && message.test(one.message),
     );
-    t.equal(found?.severity, severity, `${where}: ${subject}`);
+    t.equal(found?.severity, severity, `${where}: ${subject} has the expected severity`);
   };
   told("error", "controller-0", "kube-apiserver", /is taken/);
   told("warning", "controller-0", "kube-scheduler", /restarted 7 times/);
@@ -161,13 +161,17 @@ t.test("doctor finds and ranks problems on nodes and gives a remedy for each", a
   told("warning", "controller-1", "drift", /is not checked: the last operation failed/);
   told("error", "controller-1", "/var/lib/kubernetes/ca.pem", /expired/);
   told("error", "controller-2", "khw-agent", /no connection/);
-  t.equal(report.findings.filter(({ where }) => where === "controller-2").length, 2, "once, and with the closed port");
+  t.equal(
+    report.findings.filter(({ where }) => where === "controller-2").length,
+    2,
+    "controller-2 has two findings: the agent does not answer, and the port is closed",
+  );
   t.ok(report.notRun.some(({ where, title }) => where === "controller-2" && title === "it is not drained"));
   const order = report.findings.map(({ severity }) => ["error", "warning", "note"].indexOf(severity));
   t.strictSame(
     order,
     order.toSorted((one, other) => one - other),
-    "worst first",
+    "the worst findings come first",
   );
 });
 

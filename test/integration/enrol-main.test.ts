@@ -214,7 +214,7 @@ for (const [days, reason] of [
       t.match(
         await runEnrol(),
         /controller-0: enrolled: /,
-        "its CA's administrator may enrol it, and no metadata is needed",
+        "the administrator of the agent's CA can enrol the agent without metadata",
       );
       t.match(await askInfo(), { identity: { name: "controller-0" } });
       agent.child.kill("SIGTERM");

@@ -70,7 +70,11 @@ t.test("an agent without a certificate accepts enrolment by the CA in its instan
   t.ok(agent.enrolled);
   await run("openssl", ["verify", "-CAfile", join(folder, "ca.pem"), agent.paths.certificate]);
   t.equal((await stat(agent.paths.key)).mode & 0o777, 0o600);
-  t.match(agent.metadata().items[0], { key: "startup-script", value: "true" }, "the other values stay");
+  t.match(
+    agent.metadata().items[0],
+    { key: "startup-script", value: "true" },
+    "the other metadata values are unchanged",
+  );
 
   const certificate = await readFile(agent.paths.certificate, "utf8");
   t.match(await enrol(), /^already enrolled: /);
@@ -224,7 +228,11 @@ t.test("a certificate is renewed after two thirds of its validity over a dedicat
   const signal = never;
   const identity = await identityIn(folder);
   const signer = () => openSigner({ folder, days: 90 });
-  t.equal(await renewNode(address, { identity, signer, signal }), undefined, "not due yet");
+  t.equal(
+    await renewNode(address, { identity, signer, signal }),
+    undefined,
+    "a certificate that is not due is not renewed",
+  );
 
   // The agent was enrolled 61 days ago.
   const authority = await readAuthority(folder);
@@ -238,10 +246,10 @@ t.test("a certificate is renewed after two thirds of its validity over a dedicat
   t.teardown(() => standing.close());
   const { peer } = await standing.enrolment(signal);
   t.match(await renewNode(address, { identity, signer, signal }), /^CN=controller-0, O=khw:agent, valid until/);
-  t.not(await readFile(agent.paths.key, "utf8"), old.key, "for a new key");
+  t.not(await readFile(agent.paths.key, "utf8"), old.key, "the renewed certificate has a new key");
   const again = await standing.enrolment(signal);
-  t.equal(again.peer.serialNumber, peer.serialNumber, "the open connection continues");
-  t.not(again.certificate, peer.toString(), "and shows the new certificate");
+  t.equal(again.peer.serialNumber, peer.serialNumber, "the open connection still uses the old certificate");
+  t.not(again.certificate, peer.toString(), "the agent reports the new certificate over the open connection");
 
   await addToRegister(folder, { event: "revoked", at: new Date().toISOString(), name: "controller-1", serials: [] });
   t.equal(await renewNode(address, { identity: await identityIn(folder), signer, signal }), undefined);

@@ -84,7 +84,7 @@ t.test("events --follow continues after an agent's restart and prints each event
   const client = cluster.client(["events", "-f"]);
   const shows = (text: string) =>
     eventually(
-      text,
+      `the output contains ${text}`,
       () => client.out().includes(text),
       () => client.out() + client.err(),
     );

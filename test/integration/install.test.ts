@@ -168,9 +168,9 @@ t.test("the node gets only the package and its own identity, readable by root on
   t.same(
     (await readdir(pki)).sort(),
     ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"],
-    "the key is nowhere else",
+    "the PKI folder has no agent's key",
   );
-  t.equal(certificate.subject, "CN=controller-0\nO=khw:agent", "only the key of the request is used");
+  t.equal(certificate.subject, "CN=controller-0\nO=khw:agent", "the certificate takes only the key from the request");
   const register = await readRegister(pki);
   t.same(register.issued.get("controller-0"), [certificate.serialNumber]);
   t.same(await readdir(first.path("tmp")), []);
@@ -241,7 +241,11 @@ t.test("install refuses a node with an unknown host key, and the check cannot be
       message: /host key checking cannot be turned off/,
     });
   }
-  t.equal(await tryInstall({ sshOptions: [...options, "StrictHostKeyChecking=accept-new"] }), 0, "trust on first use");
+  t.equal(
+    await tryInstall({ sshOptions: [...options, "StrictHostKeyChecking=accept-new"] }),
+    0,
+    "install accepts an unknown host key with accept-new",
+  );
   t.match(await readFile(fresh, "utf8"), /ssh-ed25519/);
 });
 
@@ -316,11 +320,19 @@ t.test("a revoked identity is not used again, even after the name is readmitted"
 
   const before = await fingerprint(first);
   const keeps = context();
-  await t.rejects(tryInstall({ folder, context: keeps }), { code: "PERMISSION_DENIED" }, "with an identity");
+  await t.rejects(
+    tryInstall({ folder, context: keeps }),
+    { code: "PERMISSION_DENIED" },
+    "a revoked node that has an identity is refused",
+  );
   t.match(keeps.said(), /^controller-0: controller-0 was revoked and cannot get a certificate/m);
   t.same(await fingerprint(first), before);
   await rm(identity(first, "agent.pem"));
-  await t.rejects(tryInstall({ folder }), { code: "PERMISSION_DENIED" }, "without an identity");
+  await t.rejects(
+    tryInstall({ folder }),
+    { code: "PERMISSION_DENIED" },
+    "a revoked node that has no identity is refused",
+  );
 
   const at = new Date().toISOString();
   await addToRegister(folder, { event: "readmitted", at, name: "controller-0" });

@@ -63,7 +63,7 @@ t.test("lb create creates the lab's resources, and a second run changes nothing"
   t.equal(await control.mutations(), 5);
   t.equal(await publicAddress(compute, config, signal), staticAddress);
   for (const _ of [1, 2]) t.strictSame(outcomes(await create(compute)), Array<string>(6).fill("unchanged"));
-  t.equal(await control.mutations(), 5, "no mutation");
+  t.equal(await control.mutations(), 5, "the second and third runs send no mutation");
   const plan = await planSteps(loadBalancerSteps(config), compute, signal);
   t.ok(plan.every(({ drift, error }) => drift === null && error === null));
 });
@@ -154,7 +154,7 @@ t.test("a target pool with foreign instances is completed and reported, but neve
     `COMPUTE_DRIFT targetPools/kubernetes-target-pool has ${other}, which is not a controller`,
   ]);
   t.match((await resources())[pool], { instances: { length: 4 }, healthChecks: [link(healthCheck)] });
-  t.equal(results.at(-1)?.outcome, "changed", "the forwarding rule exists");
+  t.equal(results.at(-1)?.outcome, "changed", "the forwarding rule is created in spite of the drift");
   const before = await control.mutations();
   t.match(failures(await remove(compute)), [/COMPUTE_DRIFT .*worker-0/]);
   t.equal(await control.mutations(), before, "nothing was deleted");
@@ -215,7 +215,11 @@ t.test("errors that a retry cannot fix are reported immediately with Google's me
     "COMPUTE_FAILED get firewalls/kubernetes-the-hard-way-allow-health-check: 403 forbidden: Required 'compute.firewalls.create'",
     `COMPUTE_FAILED insert targetPools/kubernetes-target-pool: 403 quotaExceeded: ${quota}`,
   ]);
-  t.equal((await mutationLog()).filter(({ path }) => path.endsWith("targetPools")).length, 1, "asked once");
+  t.equal(
+    (await mutationLog()).filter(({ path }) => path.endsWith("targetPools")).length,
+    1,
+    "the request is sent once",
+  );
   t.match(results[2], { error: { hint: /roles\/compute\.securityAdmin/ } });
   t.match(results[3], { error: { hint: /quotas\?project=lab-project/ } });
 });
@@ -233,7 +237,7 @@ t.test("a failed operation is reported with its code and message", async (t) => 
   t.strictSame(failures(await create(compute)), [
     "COMPUTE_FAILED insert forwardingRules/kubernetes-forwarding-rule: 403 QUOTA_EXCEEDED: Quota 'FORWARDING_RULES' exceeded.",
   ]);
-  t.strictSame(failures(await create(compute)), [], "and a later run completes");
+  t.strictSame(failures(await create(compute)), [], "a later run completes the remaining work");
 });
 
 t.test("a request is never applied twice if its connection breaks before or after execution", async (t) => {
@@ -250,7 +254,11 @@ t.test("a request is never applied twice if its connection breaks before or afte
     t.equal(await control.mutations(), 5, when);
     const log = await mutationLog();
     t.ok(log.length > 5, "some requests were sent again");
-    t.equal(new Set(log.map(({ query }) => query["requestId"])).size, 5, "with the same request ids");
+    t.equal(
+      new Set(log.map(({ query }) => query["requestId"])).size,
+      5,
+      "each repeated request has the same request ID",
+    );
   }
 });
 
@@ -280,7 +288,7 @@ t.test("a wait call that returns early is repeated without busy-looping", async 
   await using compute = open();
   t.strictSame(failures(await create(compute)), []);
   const waits = (await control.log()).filter(({ path }) => path.endsWith("/wait"));
-  t.ok(waits.length >= 10 && waits.length <= 30, `${waits.length} waits for 5 operations of 700 ms`);
+  t.ok(waits.length >= 10 && waits.length <= 30, `5 operations of 700 ms take 10 to 30 wait calls: ${waits.length}`);
 });
 
 t.test("an operation that never finishes times out, and the error contains its last state", async (t) => {
@@ -407,7 +415,11 @@ t.test("lb create, status and delete report their work", async (t) => {
   t.ok(created.out().endsWith(`https://${staticAddress}:6443\n`));
 
   const status = context();
-  t.equal(await lbStatus(await clusterConfig(), status, { output: "text" }), 2, "no backend is healthy");
+  t.equal(
+    await lbStatus(await clusterConfig(), status, { output: "text" }),
+    2,
+    "status exits with code 2 because no backend is healthy",
+  );
   t.match(status.out(), /^ok {7}forwarding rule kubernetes-forwarding-rule forwards port 6443 to the pool$/m);
   t.match(status.out(), /^UNHEALTHY {2}controller-2 \(us-west1-c\)$/m);
   const document = context();
@@ -480,7 +492,11 @@ t.test("lb create produces the same resources as the lab's commands, field by fi
   const theirs = comparable(await resources());
 
   await using compute = open();
-  t.strictSame(outcomes(await create(compute)), Array<string>(6).fill("unchanged"), "khw finds no difference");
+  t.strictSame(
+    outcomes(await create(compute)),
+    Array<string>(6).fill("unchanged"),
+    "khw finds no difference to the resources that gcloud created",
+  );
   await control.changeState({ reset: true });
   await create(compute);
   t.strictSame(comparable(await resources()), theirs);

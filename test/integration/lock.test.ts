@@ -76,11 +76,11 @@ t.test("the first run records the digests, and a program that differs on a later
   const [outcome] = await bootstrap(t, lock, [later]);
   t.match(outcome?.error, { code: "DIGEST_MISMATCH", step: "release/kubectl" });
   t.match(outcome?.error?.message, `${program}: SHA-256 is ${tampered}, not ${published}`);
-  t.equal(later.files.text("/usr/local/bin/kubectl"), undefined, "it was not installed");
+  t.equal(later.files.text("/usr/local/bin/kubectl"), undefined, "the program with the wrong digest was not installed");
   t.strictSame(
     later.systemd.changes.filter((change) => /^(start|restart) kube-/.test(change)),
     components.map((component) => `start ${component}.service`),
-    "on a machine without a control plane, the verified programs start",
+    "the verified programs are started on a machine without a control plane",
   );
 
   // Even without khw.lock, the machine has its own record of its programs.

@@ -110,7 +110,7 @@ t.test("logs --follow continues after an agent's restart without repeating or lo
   const client = cluster.client(["logs", "controller-0", "nginx", "-f"]);
   const shows = (text: string) =>
     eventually(
-      text,
+      `the output contains ${text}`,
       () => client.out().includes(text),
       () => client.out() + client.err(),
     );
@@ -131,7 +131,7 @@ t.test("logs --follow continues after an agent's restart without repeating or lo
     .map((shown) => shown.split("nginx  ")[1]);
   t.same(texts, ["one", "two a", "two b", "two c", "two d", "three"]);
   t.match(client.err(), /^controller-0: .*\n(hint: .*\n)?the client keeps trying until the node answers\n/);
-  await eventually("no stream stays open", () => agent?.open() === 0);
+  await eventually("no stream is open", () => agent?.open() === 0);
 });
 
 t.test("logs as JSON prints one object per line", async (t) => {

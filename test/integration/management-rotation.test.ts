@@ -65,7 +65,7 @@ t.test("the agent trusts both CAs during the rotation and only the new CA afterw
   const bundle = await readFile(join(folder, "ca.pem"));
   const oldWithBundle = { ...oldAdmin, ca: bundle };
   for (const identity of [oldAdmin, await identityOf("admin"), await identityOf("jane")])
-    t.ok(await accepts(address, identity, never), "old and new identities work while the rotation waits");
+    t.ok(await accepts(address, identity, never), "the agent accepts old and new identities while the rotation waits");
 
   t.equal(await rotate(), 0, "a second run changes nothing");
   t.strictSame(await readFile(join(folder, "ca.pem")), bundle);
@@ -79,7 +79,7 @@ t.test("the agent trusts both CAs during the rotation and only the new CA afterw
   const ca = await readFile(join(folder, "ca.pem"), "utf8");
   t.not(ca, agent.authority.certificate);
   t.equal(ca.match(/BEGIN/g)?.length, 1);
-  t.equal(await readFile(join(agent.folder, "ca.pem"), "utf8"), ca, "the agent has the same file");
+  t.equal(await readFile(join(agent.folder, "ca.pem"), "utf8"), ca, "the agent has the same CA file");
   t.ok(new X509Certificate(await readFile(join(agent.folder, "a.pem"))).verify(new X509Certificate(ca).publicKey));
   t.ok((await readdir(folder)).every((name) => !name.startsWith("rotation")));
 });
@@ -100,7 +100,7 @@ t.test("a rotation whose client is killed at any stage completes when the comman
     if (stop === "moved") await rotate();
     await stopping(stop === "moved");
     lines.push = push;
-    t.not((await stages()).length, 0, `${stop}: the folder shows the rotation`);
+    t.not((await stages()).length, 0, `${stop}: the folder shows that a rotation is under way`);
     if (stop !== "moved") t.equal(await rotate(), 0);
     t.equal(await rotate(true), 0);
     t.strictSame(await stages(), []);

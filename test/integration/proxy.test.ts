@@ -124,7 +124,7 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
     const file = credentials === undefined ? {} : { GOOGLE_APPLICATION_CREDENTIALS: join(folder, credentials) };
     const { code, stderr } = await lbStatus(auth, { [variable]: proxyUrl, ...file });
     t.equal(stderr, "");
-    t.equal(code, 2, "the load balancer does not exist");
+    t.equal(code, 2, "the command exits with code 2 because the load balancer does not exist");
     const names = [...hosts, "compute.googleapis.com"];
     t.strictSame([...new Set(tunnels)].sort(), names.map((host) => `${host}:443`).sort());
     const api = asked.filter(({ host }) => host === "compute.googleapis.com");
@@ -142,7 +142,7 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
     const env = { HTTPS_PROXY: proxyUrl, [index % 2 === 0 ? "NO_PROXY" : "no_proxy"]: exemption, ...file };
     const { code, stderr } = await lbStatus(auth, { ...env, NODE_OPTIONS: `--import=${googleWithoutProxy}` });
     t.equal(stderr, "");
-    t.equal(code, 2, "the load balancer does not exist");
+    t.equal(code, 2, "the command exits with code 2 because the load balancer does not exist");
     t.same(tunnels, []);
     t.same([...new Set(asked.map(({ host }) => host))].sort(), [...hosts, "compute.googleapis.com"].sort());
   });

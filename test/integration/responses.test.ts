@@ -163,9 +163,9 @@ function isClean(t: Test, { out, err }: Pick<Ran, "out" | "err">, title: string)
     t.equal(
       unsafeCharacter(text.replaceAll("\n", "").replaceAll("\t", "")),
       undefined,
-      `${title}: no unsafe character`,
+      `${title}: the output has no unsafe character`,
     );
-    t.notMatch(text, /^[✔✖] FORGED/m, `${title}: no forged line`);
+    t.notMatch(text, /^[✔✖] FORGED/m, `${title}: the output has no forged line`);
   }
 }
 
@@ -202,7 +202,7 @@ t.test(
             const found = stringsOf(line).map((text) => unsafeCharacter(text.replaceAll(/[\n\t]/g, "")));
             t.ok(
               found.every((character) => character === undefined),
-              `${title}: JSON`,
+              `${title}: the JSON has no unsafe character`,
             );
           }
         }
@@ -213,7 +213,7 @@ t.test(
     const fields = textFields().map((name) => name.slice(name.lastIndexOf(".") + 1));
     const reached = fields.filter((field) => shown.has(field));
     t.comment(`shown: ${[...shown].sort().join(" ")}`);
-    t.ok(reached.length > 40, `${reached.length} of ${fields.length} text fields were shown`);
+    t.ok(reached.length > 40, `more than 40 text fields reach the output: ${reached.length} of ${fields.length}`);
   },
 );
 

@@ -42,7 +42,7 @@ t.test("status of a healthy cluster is short, includes etcd, and has exit code 0
       .out()
       .split("\n")
       .every((line) => line.length <= 120),
-    "fits 120 columns",
+    "every line fits into 120 columns",
   );
 });
 
@@ -125,7 +125,11 @@ for (const [what, changes, code] of verdicts) {
   t.test(`status exits with code ${code} for ${what}`, async (t) => {
     const cluster = await start(t, { "controller-1": changes });
     t.equal(await cluster.client(["status"]).code, code);
-    t.equal(await cluster.client(["status", "controller-0,2"]).code, 0, "the others are healthy");
+    t.equal(
+      await cluster.client(["status", "controller-0,2"]).code,
+      0,
+      "status exits with code 0 for the other controllers",
+    );
   });
 }
 
@@ -186,7 +190,7 @@ t.test("status --watch without a terminal prints a line per change and exits wit
   const client = cluster.client(["status", "--watch"]);
   const shows = (text: string | RegExp) =>
     eventually(
-      String(text),
+      `the output contains ${text}`,
       () => (typeof text === "string" ? client.out().includes(text) : text.test(client.out())),
       () => client.out(),
     );
@@ -203,15 +207,15 @@ t.test("status --watch without a terminal prints a line per change and exits wit
   await shows("controller-1: answers again\n");
   client.interrupt();
   t.equal(await client.code, 0);
-  await eventually("no stream stays open", () => cluster.agents.every((agent) => agent.open() === 0));
+  await eventually("no stream is open", () => cluster.agents.every((agent) => agent.open() === 0));
 });
 
 t.test("status --watch as JSON prints one object per line", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status", "-w", "-o", "json", "controller-0"]);
-  await eventually("the first document", () => client.out().endsWith("\n"));
+  await eventually("the first document is printed", () => client.out().endsWith("\n"));
   cluster.agents[0]?.change({ components: [crashing] });
-  await eventually("the change", () => client.out().includes('"change"'));
+  await eventually("the change is printed", () => client.out().includes('"change"'));
   client.interrupt();
   t.equal(await client.code, 0);
   const lines = client.out().trim().split("\n");
@@ -241,10 +245,10 @@ t.test(
       write: (text) => void frames.push(text),
     });
     const last = () => stripVTControlCharacters(frames.at(-1) ?? "");
-    await eventually("all rows", () => last().includes("3 healthy"), last);
+    await eventually("all rows are shown", () => last().includes("3 healthy"), last);
     frames = [];
     cluster.agents[2]?.change({ components: [crashing] });
-    await eventually("the change", () => last().includes("1 unhealthy"), last);
+    await eventually("the change is shown", () => last().includes("1 unhealthy"), last);
     const lines = last().trimEnd().split("\n");
     t.ok(lines.length < 12 && lines.every((line) => line.length <= 60), last());
     t.match(lines[2], /^✖ controller-2 {2}4 of 5 healthy/);
@@ -252,11 +256,11 @@ t.test(
     const esc = "\u{1b}";
     t.ok(
       frames.every((frame) => !frame.includes(`${esc}[2J`)),
-      "never cleared",
+      "the screen is never cleared",
     );
-    t.ok(frames[0]?.includes(`${esc}[`), "moves back to its first line");
+    t.ok(frames[0]?.includes(`${esc}[`), "the cursor moves back to the first line");
     client.interrupt();
     t.equal(await client.code, 0);
-    t.equal(frames.at(-1), `${esc}[?25h`, "the cursor is back");
+    t.equal(frames.at(-1), `${esc}[?25h`, "the cursor is shown again at the end");
   },
 );
