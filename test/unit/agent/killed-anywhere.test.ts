@@ -53,12 +53,16 @@ for (const [given, desired] of [
     const wanted = await allFiles(machine.files);
     const { os, changes } = mortal(bareMachine(), Infinity);
     t.strictSame((await applyAll(await stepsOn(bareMachine(), desired), os)).errors, []);
-    t.ok(changes() > 80, `${changes()} changes`);
+    t.ok(changes() > 80, `the run makes more than 80 changes: ${changes()}`);
 
     for (let last = 1; last <= changes(); last++) {
       const machine = bareMachine();
       const first = await stepsOn(machine, desired);
-      t.not((await applyAll(first, mortal(machine, last).os)).errors.length, 0, `killed after change ${last}`);
+      t.not(
+        (await applyAll(first, mortal(machine, last).os)).errors.length,
+        0,
+        `the run fails because the agent was killed after change ${last}`,
+      );
       const label = `killed after change ${last}`;
       t.strictSame((await applyAll(await stepsOn(machine, desired), machine)).errors, [], label);
       t.strictSame(await allFiles(machine.files), wanted, label);

@@ -15,13 +15,13 @@ t.test("watchdog notifications stop while the reconciler hangs, and the reason i
   beat();
   clock.advance(3_600_000);
   beat();
-  t.equal(sent, 2, "an idle reconciler is no reason");
+  t.equal(sent, 2, "an idle reconciler does not stop the heartbeat");
   progress.begun();
   clock.advance(500_000);
   progress.made("service/nginx");
   clock.advance(500_000);
   beat();
-  t.equal(sent, 3, "slow is not stuck");
+  t.equal(sent, 3, "slow progress does not stop the heartbeat");
   clock.advance(500_000);
   beat();
   beat();

@@ -265,7 +265,11 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(record), `${digest(content)}\n`);
     t.match(await os.files.stat(path), { mode: 0o755, uid: 0, inode: (await os.files.stat(released))?.inode });
     os.mirror.clear();
-    t.strictSame([await download.check(os, never), await step.check(os, never)], [null, null], "without a mirror");
+    t.strictSame(
+      [await download.check(os, never), await step.check(os, never)],
+      [null, null],
+      "both steps hold without a mirror",
+    );
   });
 
   t.test("that already exists with the right digest is used without a download", async (t) => {
@@ -289,7 +293,7 @@ t.test("a program", async (t) => {
     await repairBoth(t, os);
     os.files.put(path, "something else", 0o755);
     t.strictSame(await repairBoth(t, os), [undefined, "its content differs from the published v1.21.0"]);
-    t.equal(downloads(os), 1, "the release's own copy is still valid");
+    t.equal(downloads(os), 1, "the program is restored from the release's own copy without a download");
     os.files.put(released, "spoilt", 0o755);
     await os.files.link(released, path);
     const spoilt = "its content differs from the published v1.21.0";
@@ -345,14 +349,18 @@ t.test("a program", async (t) => {
         }),
       );
     await t.rejects(pinned(digest(own)).apply(os, quiet), { code: "DIGEST_MISMATCH" });
-    t.equal(os.files.text(released), undefined, "wrong bytes are never kept");
+    t.equal(os.files.text(released), undefined, "bytes with a wrong digest are never kept");
     os.mirror.set(published, own);
     os.mirror.delete(`${published}.sha256`);
     await repair(t, pinned(digest(own)), os);
     t.equal(os.files.text(released), own);
     t.equal(os.files.text(record), `${digest(own)}\n`);
     release(os, "v1.21.0");
-    t.equal(await download.check(os, never), null, "the machine knows its digest, whatever a mirror publishes now");
+    t.equal(
+      await download.check(os, never),
+      null,
+      "the recorded digest counts, whatever digest a mirror publishes now",
+    );
     await repair(t, pinned(digest(content)), os);
     t.equal(os.files.text(released), content);
     t.equal(os.files.text(record), `${digest(content)}\n`);
@@ -403,7 +411,7 @@ t.test("a service", async (t) => {
 
   t.test("is restarted only if one of its inputs differs", async (t) => {
     const { os, pid } = await running(t);
-    t.equal(await service(wanted).check(os, never), null, "the same inputs are the same service");
+    t.equal(await service(wanted).check(os, never), null, "a service with unchanged inputs is not restarted");
     t.equal(
       await repair(t, service({ ...wanted, inputs: ["v1.21.0", "unit", "key 2"] }), os),
       "its inputs have changed",
@@ -468,7 +476,7 @@ t.test("a service", async (t) => {
         os.files.put(`/etc/systemd/system/${unit}`, own);
         if (loaded) await os.systemd.reload();
         await repair(t, step, os);
-        t.equal(restarts(os), 2, "once manually, and once by the repair");
+        t.equal(restarts(os), 2, "the service is restarted once by hand and once by the repair");
       }
     },
   );
@@ -527,7 +535,11 @@ t.test("a service", async (t) => {
       os.clock.advance(1000);
       t.match(await reading.check(os, never), { process: "restart" });
       t.equal(await repair(t, reading, os), `it was started while ${key} had different content`);
-      t.equal(restarts(os), 2, "once manually, and once by the repair; somebody's own drop-in is not the cause");
+      t.equal(
+        restarts(os),
+        2,
+        "the service is restarted once by hand and once by the repair, and not because of a foreign drop-in",
+      );
     },
   );
 
@@ -577,7 +589,7 @@ t.test(
     };
     const atOnce = createFakeOs();
     atOnce.systemd.failing.set(wanted.unit, "exit-code");
-    t.match(await run(atOnce), failed, "its start fails");
+    t.match(await run(atOnce), failed, "a service that fails to start is reported");
 
     const later = createFakeOs();
     const begin = createFakeSystemd(later.files, () => later.clock.now());
@@ -586,7 +598,7 @@ t.test(
       begin.crash(name, "exit-code", "auto-restart");
     };
     Object.assign(later, { systemd: { ...begin, start: ends, restart: ends } });
-    t.match(await run(later), failed, "it ends after its start");
+    t.match(await run(later), failed, "a service that ends after its start is reported");
   },
 );
 
@@ -836,7 +848,11 @@ t.test("a controller", async (t) => {
   t.test("of a cluster with a signing CA has no key of the cluster's CA, and signs and trusts correctly", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
-    t.match(await os.files.stat("/var/lib/kubernetes/ca-key.pem"), { kind: "file" }, "it was as in the lab before");
+    t.match(
+      await os.files.stat("/var/lib/kubernetes/ca-key.pem"),
+      { kind: "file" },
+      "ca-key.pem exists before the change, as in the lab",
+    );
     const separate = controllerSteps(labDesired({ credentials: credentialsOf({ signing: true }) }), { drained: false });
     const before = os.systemd.changes.length;
     t.strictSame((await applyAll(separate, os)).errors, []);
@@ -893,7 +909,7 @@ t.test("a controller", async (t) => {
       t.match(Object.keys(await planAll(aggregated, os)), ["credential/front-proxy-client-key.pem"]);
 
       t.strictSame(await apply(steps), ["restart kube-apiserver.service"]);
-      t.equal(await unit(), lab, "the unit is the lab's again");
+      t.equal(await unit(), lab, "the unit file is the lab's again");
       const left = (await os.files.list("/var/lib/kubernetes")).filter((name) => name.startsWith("front-proxy"));
       t.strictSame(left, []);
     },

@@ -143,7 +143,7 @@ t.test("without a kept package of the installed version, an upgrade requires --n
     await t.rejects(send(upgrades, newDeb), why);
     t.equal(statusStore.read().agentUpgrade, undefined);
     t.match(await send(upgrades, newDeb, { noRollback: true }), { upgrade: { noRollback: true } });
-    t.equal(os.files.text(unitFile(rollbackTimer)), undefined, "no timer");
+    t.equal(os.files.text(unitFile(rollbackTimer)), undefined, "there is no rollback timer");
     t.ok(os.changes().includes(`apt-get install ${receivedPackage}`));
   }
 });
@@ -203,7 +203,11 @@ t.test("the new process confirms the upgrade only after it has served an adminis
   t.equal(os.files.text(unitFile(rollbackUnit)), undefined);
   t.ok(os.changes().includes(`stop ${rollbackTimer}`));
   t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
-  t.equal(os.files.text(keptPackage), newDeb.toString("utf8"), "the way back of the next upgrade");
+  t.equal(
+    os.files.text(keptPackage),
+    newDeb.toString("utf8"),
+    "the new package is kept for a rollback of the next upgrade",
+  );
   const messages = (await events()).map(({ message }) => message);
   t.match(messages, [/from 0\.1\.0 to 0\.2\.0 by jane: started/, /by jane: done/]);
   t.match(await send(upgrades, fakeDeb({ version: "0.3.0" }), { checkOnly: true }), { fromVersion: "0.2.0" });
@@ -218,7 +222,11 @@ t.test("a call served during the installation confirms the upgrade once apt has 
   const { upgrades, statusStore } = await start(os);
   upgrades.answered();
   await new Promise(setImmediate);
-  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING, "apt has not ended");
+  t.equal(
+    statusStore.read().agentUpgrade?.state,
+    states.AGENT_UPGRADE_STATE_RUNNING,
+    "the upgrade is still running because apt has not ended",
+  );
   await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
   await becomes(statusStore, states.AGENT_UPGRADE_STATE_DONE);
 });
@@ -243,7 +251,11 @@ t.test("a rollback is reported with the last journal lines of the failed new age
   const { statusStore, upgrades, events } = await start(os);
   upgrades.answered();
   await new Promise(setImmediate);
-  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING, "apt has not ended");
+  t.equal(
+    statusStore.read().agentUpgrade?.state,
+    states.AGENT_UPGRADE_STATE_RUNNING,
+    "the upgrade is still running because apt has not ended",
+  );
   os.files.put(rolledBackMark, "");
   await os.systemd.stop(rollbackUnit, AbortSignal.timeout(1000));
   await becomes(statusStore, states.AGENT_UPGRADE_STATE_ROLLED_BACK);

@@ -160,7 +160,11 @@ t.test("each service, port and node is read only once", async (t) => {
     { "10.200.0.5:8443": "ETIMEDOUT", "10.200.0.6:8443": "ETIMEDOUT", "10.200.0.6:9091": "ETIMEDOUT" },
   );
   const count = (path: string): number => requests.filter((request) => request === path).length;
-  t.equal(count("/api/v1/namespaces/default/endpoints/policy"), 2, "once for each of the two ports");
+  t.equal(
+    count("/api/v1/namespaces/default/endpoints/policy"),
+    2,
+    "the endpoints are requested once for each of the two ports",
+  );
   t.equal(count("/api/v1/namespaces/default/services/policy"), 2);
   t.equal(count("/api/v1/nodes/worker-0"), 1);
   t.equal(backends.length, 51);

@@ -32,7 +32,11 @@ t.test("a certificate's state depends on its remaining validity", async (t) => {
     [end, error, /^it expired on 2024-04-\d\d$/],
     [issued.getTime() - 10 * day, error, /^it is not valid before/],
   ] as const) {
-    t.match(judgeCertificates(path, pem, now), [{ state, reason }], `${(end - now) / day} days`);
+    t.match(
+      judgeCertificates(path, pem, now),
+      [{ state, reason }],
+      `a certificate with ${(end - now) / day} days left is judged correctly`,
+    );
   }
 });
 
@@ -108,9 +112,9 @@ t.test(
     ]);
     await look();
     t.strictSame(await told(), [path, own]);
-    t.equal(lines.filter((line) => line.includes(own)).length, 1, "the agent's own certificate is in the log as well");
+    t.equal(lines.filter((line) => line.includes(own)).length, 1, "the agent's own certificate is also in the log");
     const later = await start();
-    t.equal(later.history.newest(), 2, "a restarted agent does not report it again");
+    t.equal(later.history.newest(), 2, "a restarted agent does not report the certificates again");
 
     const { certificate: renewed } = await issue(authority, { name: "controller-0", role: "agent", days: 200 }, issued);
     os.files.put(path, renewed);
@@ -178,9 +182,9 @@ t.test("an expiry or a corrected clock is detected at the next check even if no 
   t.equal(await at(end - 30 * day), "warning it expires on");
   t.equal(await at(end - 1000), "error it expires on");
   t.equal(await at(end), "error it expired on");
-  t.equal(await at(end - 1), "error it expires on", "the clock was set back by a millisecond");
+  t.equal(await at(end - 1), "error it expires on", "the expiry is in the future again after the clock was set back");
   t.equal(await at(issued.getTime() - 3 * day), "error it is not valid before");
-  t.equal(await at(issued.getTime() + 60_000), "ok ", "the certificate is valid now");
+  t.equal(await at(issued.getTime() + 60_000), "ok ", "the certificate is valid after the clock was corrected");
 });
 
 t.test("an unreadable file is read again at the next check even if it has not changed", async (t) => {

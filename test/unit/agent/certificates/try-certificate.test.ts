@@ -42,7 +42,11 @@ t.test("an API server refuses with 401, and accepts with every other status", as
 
 t.test("a server that does not answer gives no verdict", async (t) => {
   await t.rejects(verdicts({}, false), { code: "NOT_READY", message: /^kube-apiserver does not show .*ECONNREFUSED/ });
-  await t.rejects(verdicts({ [apiServer]: rejected }, false), { code: "NOT_READY" }, "it answers 401 instead");
+  await t.rejects(
+    verdicts({ [apiServer]: rejected }, false),
+    { code: "NOT_READY" },
+    "a TLS rejection gives no verdict, because the API server answers 401 to a certificate that it refuses",
+  );
   await t.rejects(verdicts({ [apiServer]: ok, [member]: ok, [peer]: down }), {
     code: "NOT_READY",
     message: /^etcd-peer /,

@@ -50,9 +50,13 @@ t.test("a crash is not the cause of a later start if a deliberate stop came in b
   const cause = (...starts: readonly (readonly string[])[]): string =>
     match(evidenceOf("kube-apiserver", starts)).cause;
   t.equal(cause(crashed, stopped, hanging), "unknown");
-  t.equal(cause(crashed, hanging), "program-crashed", "the newest start of a crash loop can be seconds old");
+  t.equal(
+    cause(crashed, hanging),
+    "program-crashed",
+    "a crash is the cause even if the newest start is only seconds old",
+  );
   t.equal(cause(stopped, crashed, hanging), "program-crashed");
-  t.equal(cause([...crashed, ...stopped]), "program-crashed", "the newest start counts, also if it is being stopped");
+  t.equal(cause([...crashed, ...stopped]), "program-crashed", "the newest start counts even if it is being stopped");
   t.end();
 });
 
@@ -241,7 +245,11 @@ t.test("an API server without etcd is diagnosed with the etcd failure, not with 
     { server: "https://10.240.0.10:2379", status: 0, body: "connect ECONNREFUSED" },
     { server: "https://10.240.0.11:2379", status: 503, body: '{"health":"false"}' },
   ];
-  t.equal(match({ ...evidence, etcd: answers }).cause, "etcd-no-quorum", "an answering etcd has no quorum");
+  t.equal(
+    match({ ...evidence, etcd: answers }).cause,
+    "etcd-no-quorum",
+    "the cause is a lost quorum because one etcd member answers",
+  );
   t.end();
 });
 
@@ -272,7 +280,11 @@ t.test("a client that exits because the API server's certificate has expired is 
   t.equal(causeOf("kube-controller-manager", starting), cause);
   const [line] = [match(evidenceOf("kube-scheduler", [[retrieving, lost]]))];
   t.match(line, { cause, remedy: /^run `khw-client pki renew kubernetes`/, lines: [retrieving.slice(0, 200), lost] });
-  t.equal(causeOf("kube-scheduler", lost), "leader-election-lost", "for another reason");
+  t.equal(
+    causeOf("kube-scheduler", lost),
+    "leader-election-lost",
+    "the cause is a lost election if no log line names another cause",
+  );
   t.end();
 });
 

@@ -65,7 +65,7 @@ t.test("an API server without etcd is diagnosed from the responses of the etcd s
   t.equal(
     await causeOf("kube-apiserver", { reason: withoutEtcd, etcd: [well, well, well] }),
     undefined,
-    "etcd is healthy",
+    "etcd is not blamed while etcd is healthy",
   );
 
   const foreign = `W1125 1 clientconn.go:1223] Err :connection error: desc = "transport: authentication handshake failed: x509: certificate signed by unknown authority"`;
@@ -132,8 +132,16 @@ t.test("an API server client that cannot work is diagnosed even though it report
     const diagnosis = await causeOf(component, { lines: ["I1125 begun", line, "I1125 goes on"] });
     t.match(diagnosis, { cause, lines: [line] }, line);
     t.notMatch(`${diagnosis?.message}${diagnosis?.remedy}`, /[{}]|undefined/);
-    t.equal(await causeOf(component, { lines: [line], agoMillis: 20_000 }), undefined, "the line is too old");
-    t.equal(await causeOf(component, { lines: [line], writer: 6 }), undefined, "another process wrote the line");
+    t.equal(
+      await causeOf(component, { lines: [line], agoMillis: 20_000 }),
+      undefined,
+      "a line that is too old gives no diagnosis",
+    );
+    t.equal(
+      await causeOf(component, { lines: [line], writer: 6 }),
+      undefined,
+      "a line of another process gives no diagnosis",
+    );
   }
   const [, , , [, , forbidden]] = cases;
   t.match(
@@ -167,8 +175,12 @@ t.test("a server with a certificate that fails verification is reported with the
     });
     const wrongClock = await explained(component, expired, end + 1e9, end - 1e9);
     t.match(wrongClock, { cause: "agent-clock-wrong", remedy: /^correct the machine's clock/ });
-    t.notMatch(wrongClock?.remedy, /renew/, "a new certificate does not help");
-    t.equal(await explained(component, expired, end - 5000), undefined, "the CA expired, not this certificate");
+    t.notMatch(wrongClock?.remedy, /renew/, "the remedy does not suggest a new certificate, which would not help");
+    t.equal(
+      await explained(component, expired, end - 5000),
+      undefined,
+      "no diagnosis names this certificate: only the CA expired",
+    );
   }
 });
 

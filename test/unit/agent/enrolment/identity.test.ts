@@ -67,7 +67,7 @@ t.test("the issued certificate and its key become the identity, and no other fil
 
   const before = await readFile(paths.key, "utf8");
   const renewed = await proveKey(paths, "controller-0");
-  t.equal(await readFile(paths.key, "utf8"), before, "the present key stays until the next key has a certificate");
+  t.equal(await readFile(paths.key, "utf8"), before, "the current key is kept until the next key has a certificate");
   await adoptCertificate(paths, { ca, certificate: await sign(renewed.request) });
   t.not(await readFile(paths.key, "utf8"), before);
   await checkIdentity(paths);

@@ -33,8 +33,8 @@ t.test("an etcd that khw did not set up is refused with a hint on how to keep it
     t.match(finding, { code: "ETCD_CONFLICT", hint: /etcd\.mode: external/ });
     const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
     const own = errors.find(({ step }) => step === "etcd/begun");
-    t.equal(own?.code, "ETCD_CONFLICT", "and a client that skips preflight gets the same refusal");
-    if (path === unit) t.equal(os.files.text(unit), content, "its unit is not overwritten");
+    t.equal(own?.code, "ETCD_CONFLICT", "a client that skips preflight gets the same refusal");
+    if (path === unit) t.equal(os.files.text(unit), content, "the unit file of the other etcd is not overwritten");
   }
 });
 

@@ -66,7 +66,7 @@ t.test("a restore replaces the member's data and keeps the old data as a backup"
   t.match(await text("member/said"), /--name=controller-0 .*--initial-cluster-token=khw-restore-1/);
   await writeFile(join(data, "member/snap/db"), "gone on");
   await etcdctl.replaceData(snapshot, restoring);
-  t.equal(await text("member/snap/db"), "gone on", "a second run does nothing");
+  t.equal(await text("member/snap/db"), "gone on", "a second run does not replace the data again");
   await etcdctl.tidyData(restoring.fresh, never);
   t.same((await readdir(data)).toSorted(), ["before-restore-1", "member"]);
 });

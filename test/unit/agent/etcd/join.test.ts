@@ -58,14 +58,14 @@ t.test("a new machine becomes a learner, restarts with its final flags, and is t
   t.strictSame((await applyAll(steps, os)).errors, []);
   t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
   t.match(await readMemberRecord(os.files), { stage: "member", clusterId, memberId: "20" });
-  t.strictSame([...new Set(seen)], ["as a learner"], "a voting member is never restarted");
+  t.strictSame([...new Set(seen)], ["as a learner"], "etcd is restarted only while it is a learner");
   t.equal(os.files.text(joinDropIn), undefined);
-  t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "its unit is the lab's");
+  t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "etcd's unit file is the lab's");
   t.notOk(
     os.systemd.changes.some((change) => change.includes("kube-")),
     "no other component is started",
   );
-  t.strictSame(await planAll(steps, os), {}, "the same call does nothing");
+  t.strictSame(await planAll(steps, os), {}, "a second run has nothing to do");
 });
 
 t.test("adding a member is retried until etcd accepts it, and fails if etcd keeps refusing", async (t) => {
@@ -215,7 +215,11 @@ async function firstOf(t: Test, addresses: readonly string[]): Promise<FakeOs> {
 t.test("an existing member accepts a longer controller list once every listed controller is a member", async (t) => {
   const begun = (os: FakeOs) => planAll(controllerSteps(desired, { drained: false }), os);
   const early = await firstOf(t, ["10.240.0.10"]);
-  t.equal(await findConflict(desired, early, never), null, "a plan is possible");
+  t.equal(
+    await findConflict(desired, early, never),
+    null,
+    "the existing member does not conflict with the longer list",
+  );
   t.match(await begun(early), { "etcd/begun": "etcd does not have controller-1, controller-2 as a member yet" });
   const { errors } = await applyAll(controllerSteps(desired, { drained: false }), early);
   t.match(

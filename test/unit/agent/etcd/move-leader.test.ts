@@ -16,7 +16,7 @@ t.test("an etcd leader transfers leadership to another healthy member", async (t
   os.etcd.up.delete("10.240.0.11");
   t.strictSame(await move(os), ["controller-2 is now the etcd leader"]);
   t.strictSame(os.etcd.changes, ["leader 12"]);
-  t.strictSame(await move(os), [], "it is no leader any more");
+  t.strictSame(await move(os), [], "a member that is no longer the leader moves nothing");
 });
 
 t.test(
@@ -45,7 +45,7 @@ t.test("leadership is transferred before an upgrade restarts etcd", async (t) =>
   for (const version of ["v3.4.99", "v3.5.99"]) etcdRelease(os, version);
   const desired = labDesiredWithEtcd();
   t.strictSame((await applyAll(controllerSteps(desired, { drained: false }), os)).errors, []);
-  t.strictSame(os.etcd.changes, [], "a first start moves nothing");
+  t.strictSame(os.etcd.changes, [], "a first start moves no leader");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
   for (const member of os.etcd.members) member.started = true;
   const newer = { ...desired, etcd: { ...desired.etcd, version: "v3.5.99" } };

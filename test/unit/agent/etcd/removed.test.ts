@@ -45,13 +45,13 @@ t.test("a removed machine that has lost its data reports the removal, and change
   const starts = os.systemd.changes.filter((change) => /start etcd/.test(change)).length;
   for (const attempt of [1, 2]) {
     const { errors } = await applyAll(steps, os);
-    t.match(errors[0], wasRemoved, `attempt ${attempt}`);
+    t.match(errors[0], wasRemoved, `attempt ${attempt} reports that the member was removed`);
     t.strictSame([os.etcd.changes, [...os.etcd.keys]], [[], []]);
     t.strictSame(await readMemberRecord(os.files), before);
   }
-  t.equal(os.systemd.changes.filter((change) => /start etcd/.test(change)).length, starts, "etcd does not start");
+  t.equal(os.systemd.changes.filter((change) => /start etcd/.test(change)).length, starts, "etcd is not started");
   const { errors } = await applyAll(joinSteps(desired, "4711"), os);
-  t.match(errors, [wasRemoved], "a request to join is refused, too, until the machine is reset");
+  t.match(errors, [wasRemoved], "a request to join is also refused until the machine is reset");
 });
 
 t.test("a removed machine that returns does not advise removing its successor", async (t) => {
@@ -85,7 +85,10 @@ t.test("a rejoin that was interrupted after the removal of the old member goes o
     repair();
     t.strictSame((await applyAll(steps, os)).errors, []);
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
-    t.notOk("rejoins" in ((await readMemberRecord(os.files)) ?? {}), "the next removal counts again");
+    t.notOk(
+      "rejoins" in ((await readMemberRecord(os.files)) ?? {}),
+      "the record allows another rejoin after the next removal",
+    );
   }
 });
 
@@ -113,10 +116,18 @@ t.test("a rejoin that was interrupted long ago, or at an unknown time, goes on o
         message: /more than 10 minutes ago/,
         hint: /khw-client bootstrap/,
       });
-      t.strictSame(os.etcd.changes, ["remove 10"], "nothing is added");
-      t.strictSame((await applyAll(joinSteps(desired, "4711"), os)).errors, [], "an administrator asks for it");
+      t.strictSame(os.etcd.changes, ["remove 10"], "no member is added");
+      t.strictSame(
+        (await applyAll(joinSteps(desired, "4711"), os)).errors,
+        [],
+        "the member is added when an administrator asks for it",
+      );
     } else t.strictSame(errors, []);
-    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], `${passed} ms after ${since}`);
+    t.strictSame(
+      os.etcd.changes,
+      ["remove 10", "add 21", "promote 21"],
+      `the member is replaced ${passed} ms after ${since}`,
+    );
     t.match(await readMemberRecord(os.files), { stage: "member", rejoins: undefined, since: undefined });
   }
 });
@@ -199,7 +210,7 @@ t.test("a machine whose record is lost joins nothing by itself", async (t) => {
   const { errors } = await applyAll(joinSteps(desired, "4711"), learner);
   t.notOk(
     errors.some(({ code }) => code === "ETCD_CONFLICT"),
-    "on request, the learner is used",
+    "the learner is used on request",
   );
   t.notMatch(learner.etcd.changes.join(), /remove|add/);
 });

@@ -104,7 +104,7 @@ t.test("a machine is restored phase by phase and stays locked until the last pha
 
   await advance(request(phase.kubernetes));
   t.same(await running(), ["etcd"]);
-  t.same(barred(), units, "not even a boot starts a service");
+  t.same(barred(), units, "a reboot starts no service");
 
   await advance(request(phase.stopped));
   t.same(await running(), []);
@@ -134,10 +134,14 @@ t.test(
       const first = await agent();
       for (const reached of inOrder.slice(0, killed)) await first.advance(request(reached));
       const second = await agent();
-      t.equal(second.machineLock.holder() !== undefined, killed < inOrder.length, `killed after phase ${killed}`);
+      t.equal(
+        second.machineLock.holder() !== undefined,
+        killed < inOrder.length,
+        `an agent that was killed after phase ${killed} locks the machine again, unless that was the last phase`,
+      );
       for (const reached of inOrder) await second.advance(request(reached));
       t.same(await running(), units);
-      t.same(os.etcdctl.calls.filter((call) => call.startsWith("replace")).length, 1, "its data was replaced once");
+      t.same(os.etcdctl.calls.filter((call) => call.startsWith("replace")).length, 1, "etcd's data was replaced once");
     }
   },
 );
@@ -167,13 +171,13 @@ t.test("a restore can be abandoned only while the machine is locked and no servi
   const { agent, running } = await controller();
   const { advance, machineLock } = await agent();
   const abandon = () => advance(request(RestorePhase.RESTORE_PHASE_ABANDONED));
-  await t.rejects(abandon(), { code: "OUT_OF_ORDER" }, "not before it started");
+  await t.rejects(abandon(), { code: "OUT_OF_ORDER" }, "a restore that has not started cannot be abandoned");
   await advance(request(phase.held));
   await abandon();
   await new Promise((resolve) => setImmediate(resolve));
   t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
-  await t.rejects(advance(request(phase.kubernetes)), { code: "OUT_OF_ORDER" }, "it does not continue");
+  await t.rejects(advance(request(phase.kubernetes)), { code: "OUT_OF_ORDER" }, "an abandoned restore cannot continue");
   t.equal((await agent()).machineLock.holder(), undefined, "a restarted agent does not lock the machine");
   const other = { restoreId: "00000000-0000-4000-8000-000000000002" };
   for (const reached of inOrder.slice(0, 2)) await advance(request(reached, other));
@@ -203,7 +207,7 @@ t.test("a restore that replaced one with stopped services cannot be abandoned", 
   const abandon = again.advance(request(RestorePhase.RESTORE_PHASE_ABANDONED, other));
   await t.rejects(abandon, { code: "OUT_OF_ORDER", hint: /again; it continues/ });
   t.same(barred(), units);
-  t.ok(again.machineLock.holder(), "it stays locked");
+  t.ok(again.machineLock.holder(), "the machine stays locked");
   for (const reached of inOrder) await again.advance(request(reached, other));
   t.same(barred(), []);
 });
@@ -225,18 +229,34 @@ t.test("a restore that does not match the machine is refused before it begins", 
   const { advance, machineLock } = await agent();
   const first = (changes: Partial<AdvanceRestoreRequest>) => advance(request(phase.held, changes));
   const elsewhere = [{ name: "controller-0", internalIp: "10.240.0.99" }];
-  await t.rejects(first({ snapshotId: "none" }), { code: "INVALID_ARGUMENT" }, "an unknown snapshot");
-  await t.rejects(first({ snapshotId: "../../etc/shadow" }), { code: "INVALID_ARGUMENT" }, "a path");
-  await t.rejects(first({ restoreId: "1" }), { code: "INVALID_ARGUMENT" }, "not a UUID");
-  await t.rejects(first({ members: [] }), { code: "INVALID_ARGUMENT" }, "without this machine");
-  await t.rejects(first({ members: elsewhere }), { code: "INVALID_ARGUMENT" }, "at another address");
+  await t.rejects(first({ snapshotId: "none" }), { code: "INVALID_ARGUMENT" }, "an unknown snapshot is refused");
+  await t.rejects(
+    first({ snapshotId: "../../etc/shadow" }),
+    { code: "INVALID_ARGUMENT" },
+    "a path is refused as a snapshot ID",
+  );
+  await t.rejects(
+    first({ restoreId: "1" }),
+    { code: "INVALID_ARGUMENT" },
+    "a restore ID that is not a UUID is refused",
+  );
+  await t.rejects(
+    first({ members: [] }),
+    { code: "INVALID_ARGUMENT" },
+    "a member list without this machine is refused",
+  );
+  await t.rejects(
+    first({ members: elsewhere }),
+    { code: "INVALID_ARGUMENT" },
+    "a member list with another address of this machine is refused",
+  );
   await t.rejects(
     first({ members: [{ name: "controller-0", internalIp: "10.240.0.10" }] }),
     { code: "ETCD_CONFLICT", message: /initial-cluster/ },
-    "with other members than the unit has",
+    "a member list that differs from the unit file is refused",
   );
   os.files.put("/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/bin/etcd --data-dir /data\n");
-  await t.rejects(first({}), { code: "ETCD_CONFLICT" }, "an etcd that differs from the lab's");
+  await t.rejects(first({}), { code: "ETCD_CONFLICT" }, "an etcd that khw did not set up is refused");
   t.equal(machineLock.holder(), undefined);
   t.same(await running(), units);
 });
@@ -306,7 +326,7 @@ t.test(
       t.equal(mark.unfinished(), undefined);
       t.equal(mark.damage() === undefined, damaged === undefined);
       t.equal(restorer.inProgress(), true);
-      t.equal(removals.length, before, "the stored state of the restore is kept");
+      t.equal(removals.length, before, "the restore's stored state is kept");
       t.match(machineLock.holder(), { name: /restore of etcd, whose record is lost/ });
       t.strictSame(barred(), units);
       for (const next of inOrder) await advance(request(next));

@@ -106,13 +106,13 @@ t.test("a failed snapshot is reported and retried at growing intervals", async (
   t.match(told, [/was not taken: etcd does not answer/]);
   t.match(lastRun(), { problem: /does not answer/ });
   await beat();
-  t.equal(told.length, 1, "not at once");
+  t.equal(told.length, 1, "a failed snapshot is not retried at once");
   clock.advance(72_000);
   await beat();
-  t.equal(told.length, 2, "a minute later, or up to a fifth more");
+  t.equal(told.length, 2, "the snapshot is retried within 72 s of the first failure");
   clock.advance(90_000);
   await beat();
-  t.equal(told.length, 2, "two minutes after the second, or up to a fifth less");
+  t.equal(told.length, 2, "the snapshot is not retried within 90 s of the second failure");
   faults.save = "";
   clock.advance(60_000);
   await beat();

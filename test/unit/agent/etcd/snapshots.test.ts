@@ -34,14 +34,14 @@ t.test("a snapshot is stored with its verified revision and is readable by root 
   const taken = await snapshots.save(requested, never);
   t.match(taken, { node: "controller-0", revision: 7, keys: 1, clusterId: "c1", sha256: digest("content"), size: 7 });
   t.equal(taken.id, "20240101T000000Z-controller-0");
-  t.same(await (await reopen()).list(), [taken], "a restarted agent knows it");
+  t.same(await (await reopen()).list(), [taken], "a restarted agent lists the snapshot");
   t.equal((await os.files.stat(`${folder}/${taken.id}.db`))?.mode, 0o600);
   t.equal((await os.files.stat(`${folder}/${taken.id}.json`))?.mode, 0o600);
   t.equal((await os.files.stat(folder))?.mode, 0o700);
   t.same(
     (await os.files.list(folder)).filter((name) => name.startsWith(".")),
     [],
-    "nothing is left of the verification",
+    "the verification leaves no file behind",
   );
   t.equal(snapshots.newest()?.id, taken.id);
 });
@@ -83,7 +83,7 @@ t.test("a snapshot that was changed on disk no longer counts as verified", async
   await t.rejects(snapshots.verify(id, never), { code: "DIGEST_MISMATCH" });
   t.same(await snapshots.list(), []);
   await t.rejects(snapshots.verify(id, never), { code: "INVALID_ARGUMENT" });
-  t.equal(os.files.text(`${folder}/${id}.db`), "tampered", "its bytes stay");
+  t.equal(os.files.text(`${folder}/${id}.db`), "tampered", "the snapshot's file is unchanged");
 });
 
 t.test("a verification that fails because of its tools keeps the snapshot's record", async (t) => {
@@ -104,7 +104,11 @@ t.test("a received snapshot that differs from the announced one is discarded", a
   t.same(await os.files.list(folder), []);
   const received = await snapshots.receive(announced, bytes("abc", "def"), never);
   t.match(received, { node: "controller-2", revision: 6, origin: SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED });
-  t.same(await snapshots.receive(announced, bytes(), never), received, "the second time it exists already");
+  t.same(
+    await snapshots.receive(announced, bytes(), never),
+    received,
+    "a snapshot that already exists is not received again",
+  );
   t.equal(snapshots.newest(), undefined, "a copy does not count as this machine's own");
 });
 
@@ -163,10 +167,10 @@ t.test("a damaged snapshot record is reported only once by name, and the other s
     );
     await t.rejects(snapshots.find(bad.id), { code: "INVALID_ARGUMENT", message: `${record} is damaged` });
     await snapshots.prune(1);
-    t.equal(os.files.text(record), text, "none of its files is deleted");
+    t.equal(os.files.text(record), text, "no file of the damaged snapshot is deleted");
     t.ok(await os.files.stat(file));
     os.files.put(record, sound, 0o600);
-    t.same((await snapshots.list()).length, 2, "a repaired record counts again");
+    t.same((await snapshots.list()).length, 2, "a snapshot whose record is repaired is listed again");
   }
   reports.length = 0;
   await os.files.remove(file);
@@ -207,6 +211,6 @@ t.test(
       left.map(({ id }) => id),
       [names[0], names[2]],
     );
-    t.equal(left[0]?.purpose, "upgrade from v1.20.2 to v1.21.0", "the purpose is kept on disk");
+    t.equal(left[0]?.purpose, "upgrade from v1.20.2 to v1.21.0", "the snapshot's purpose is stored on disk");
   },
 );

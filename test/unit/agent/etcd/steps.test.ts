@@ -98,8 +98,12 @@ t.test("a member that lost its data is removed, rejoins as a learner, and is pro
   t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
   t.match(events, [{ kind: "progress", step: "etcd/member", text: /in sync with leader/ }].slice(0, 0));
   t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "21" });
-  t.equal(os.files.text(joinDropIn), undefined, "the joining mode is off again");
-  t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "its unit stays the lab's");
+  t.equal(os.files.text(joinDropIn), undefined, "the drop-in for joining is deleted");
+  t.equal(
+    os.files.text("/etc/systemd/system/etcd.service"),
+    renderEtcd(desired),
+    "etcd's unit file is still the lab's",
+  );
   t.strictSame([...os.etcd.keys], [], "the lock is released");
   t.strictSame(await planAll(steps, os), {});
 });
@@ -124,7 +128,7 @@ t.test("a member whose dedicated disk is not mounted is not replaced", async (t)
   await os.systemd.stop("etcd.service", never);
   t.match((await applyAll(wanted, os)).errors, [{ code: "DISK_MISSING", step: "etcd/disk" }]);
   const plan = await planAll(wanted, os);
-  t.notMatch(JSON.stringify(plan), /is gone/, "the loss of its data is not reported");
+  t.notMatch(JSON.stringify(plan), /is gone/, "the plan does not report that etcd's data is gone");
   t.strictSame(os.etcd.changes, [], "the cluster's members are unchanged");
   t.strictSame(await readMemberRecord(os.files), remembered);
 
@@ -214,7 +218,7 @@ t.test("no member is removed if the other members have no quorum", async (t) => 
     t.match(errors, [{ code: "NOT_READY", step: "etcd/member", hint: /restore a snapshot/ }]);
     t.match(errors[0]?.message, what);
     t.strictSame(os.etcd.changes, []);
-    t.notOk(os.systemd.changes.slice(-1).includes("start etcd.service"), "and it does not start again");
+    t.notOk(os.systemd.changes.slice(-1).includes("start etcd.service"), "etcd is not started again");
   }
 });
 
@@ -265,7 +269,7 @@ t.test("a join resumes from wherever it was interrupted", async (t) => {
       await os.systemd.start(name, AbortSignal.timeout(1000));
     };
     t.strictSame((await applyAll(steps, os)).errors, []);
-    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], "and no second member is added");
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], "no second member is added");
   });
 
   t.test("a join whose data is lost again after etcd starts replaces the learner", async (t) => {
@@ -314,7 +318,7 @@ t.test("a member that reports a different ID than the recorded one is reported a
     "etcd/remembered": "it is the member a of the cluster 1268, but the record on this machine says a of 1267",
   });
   os.etcd.up.clear();
-  t.strictSame(await planAll(steps, os), {}, "a silent member is left to the supervisor");
+  t.strictSame(await planAll(steps, os), {}, "the steps change nothing about an etcd that does not answer");
 });
 
 t.test("a machine with an invalid member record is refused instead of treated as new", async (t) => {

@@ -36,7 +36,7 @@ t.test("the API version and kind are read from a JSON value with fields in any o
 
 t.test("no API version is read from a damaged value or an unknown format", (t) => {
   for (let length = 0; length < 31; length += 1) {
-    t.equal(readTypeMeta(cronJob.subarray(0, length)), undefined, `the first ${length} bytes`);
+    t.equal(readTypeMeta(cronJob.subarray(0, length)), undefined, `the first ${length} bytes have no readable type`);
   }
   const others = [
     "k8s:enc:aescbc:v1:key1:\u0000\u0001",

@@ -55,10 +55,10 @@ t.test("the facts of a controller, without the contents of any file", async (t) 
     group: "34",
     certificates: [],
   });
-  t.strictSame(byPath.get("/etc/etcd/ca.pem")?.certificates, [], "a damaged file has no certificate");
+  t.strictSame(byPath.get("/etc/etcd/ca.pem")?.certificates, [], "a damaged file is reported without a certificate");
   t.equal(byPath.get("/var/lib/kubernetes")?.folder, true);
   t.ok(byPath.has("/var/lib/cni/networks/bridge/10.200.0.2"));
-  t.notOk(byPath.has("/etc/passwd"), "only the paths of the benchmark");
+  t.notOk(byPath.has("/etc/passwd"), "only the benchmark's paths are read");
   t.notMatch(JSON.stringify(facts), /PRIVATE|dG9wIHNlY3JldA|BEGIN/);
 });
 

@@ -91,7 +91,7 @@ t.test("if etcd does not respond, its version is that of the installed release",
 t.test("the emulated release is read from the installed unit", async (t) => {
   const os = labMachine();
   const check = healthCheckOf("kube-apiserver");
-  t.equal(await emulatedVersion(check, os), "", "no unit");
+  t.equal(await emulatedVersion(check, os), "", "no release is emulated if there is no unit file");
   for (const [value, expected] of [
     [undefined, ""],
     ["1.31", "1.31"],

@@ -71,17 +71,17 @@ t.test("the history's size on disk is limited, and the oldest events are deleted
   }
   await history.settled();
   const sizes = await Promise.all([path, older].map(async (file) => (await stat(file)).size));
-  t.ok(Math.max(...sizes) <= 512 * 1024, `${sizes.join(" and ")} bytes`);
+  t.ok(Math.max(...sizes) <= 512 * 1024, `each history file has at most 512 KiB: ${sizes.join(" and ")} bytes`);
   const later = await again();
   const ids = (await all(later)).map(({ id }) => id);
   t.equal(ids.at(-1), 1_000);
   t.strictSame(
     ids,
     ids.map((_, index) => (ids[0] ?? 0) + index),
-    "no gap in the remaining events",
+    "the remaining events have consecutive IDs",
   );
   later.append(entry("x".repeat(1_000_000)));
-  t.ok(((await all(later)).at(-1)?.message.length ?? 0) < 5_000, "and a large event does not displace the others");
+  t.ok(((await all(later)).at(-1)?.message.length ?? 0) < 5_000, "a large event is truncated");
 });
 
 t.test("a failing disk is reported only once and does not block the history", async (t) => {

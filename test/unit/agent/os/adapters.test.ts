@@ -110,7 +110,7 @@ t.test("machine facts are plausible, and the second read starts no program", asy
   t.ok(machine.diskTotal > machine.diskAvailable && machine.diskAvailable > 0);
   t.equal(machine.load.length, 3);
   t.match(machine.operatingSystem, /\w+ .*\d/);
-  t.ok(processes > 0, "the system's name comes from programs");
+  t.ok(processes > 0, "the first read of the system's name starts programs");
   processes = 0;
   await facts.read();
   t.equal(processes, 0, "the second read starts no program");

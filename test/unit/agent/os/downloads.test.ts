@@ -98,7 +98,7 @@ t.test("an oversized file is refused with or without Content-Length, and also fr
     });
     await nothingStays(t, tried);
   }
-  t.equal(announced.requests.length, 1, "it is not requested again");
+  t.equal(announced.requests.length, 1, "a file that is too large is requested only once");
 });
 
 t.test("a download that would fill the disk does not start", async (t) => {
@@ -148,7 +148,7 @@ t.test("a file is completed piece by piece from a mirror that truncates every re
     else response.write(rest.subarray(0, 400_000), () => setTimeout(() => response.destroy(), 20));
   });
   await arrived(t, await download(t, [url]));
-  t.ok(requests.length > 3, `${requests.length} requests, although only 3 attempts may fail in a row`);
+  t.ok(requests.length > 3, `progress resets the limit of 3 failed attempts in a row: ${requests.length} requests`);
 });
 
 for (const [name, headers] of [

@@ -10,8 +10,12 @@ t.test("the reason for a unit's exit is reported in systemd's own words", async 
   ]);
   t.match(end({ Result: "core-dump", ExecMainCode: 3, ExecMainStatus: 11 }), [/: .*, code=dumped, status=11\/SEGV$/]);
   t.match(end({ Result: "exit-code", ExecMainCode: 1, ExecMainStatus: 1 }), [/code=exited, status=1$/, /'exit-code'/]);
-  t.strictSame(end({ Result: "success", ExecMainCode: 1, ExecMainStatus: 0 }), [], "it ended with success");
-  t.strictSame(end({ ...killed, MainPID: 7 }), [], "another process runs meanwhile");
+  t.strictSame(
+    end({ Result: "success", ExecMainCode: 1, ExecMainStatus: 0 }),
+    [],
+    "a process that ended successfully has no reason",
+  );
+  t.strictSame(end({ ...killed, MainPID: 7 }), [], "no reason is given once another process runs");
   t.strictSame(end({ Result: "resources", ExecMainCode: 0, ExecMainStatus: 0 }), [
     "a.service: Failed with result 'resources'.",
   ]);

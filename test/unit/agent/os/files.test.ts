@@ -33,7 +33,7 @@ t.test(
     const after = await files.stat(path);
     t.equal(before?.mode, 0o666);
     t.match(after, { kind: "file", mode: 0o600, size: 3, uid: 0, gid: 0 });
-    t.not(after?.inode, before?.inode, "readers of the old file keep it");
+    t.not(after?.inode, before?.inode, "the file is replaced, so that readers of the old file keep their content");
     t.equal((await files.read(path))?.toString(), "two");
     t.same(await readdir(folder), ["a.txt"]);
   },
@@ -54,7 +54,7 @@ t.test("reading, listing or removing a missing file is not an error", async (t) 
   t.equal(await files.sha256(path), undefined);
   t.same(await files.list(path), []);
   await files.remove(path);
-  t.ok((await files.available(path)) > 0, "free space is that of the nearest existing folder");
+  t.ok((await files.available(path)) > 0, "the free space of the nearest existing folder is returned");
 });
 
 t.test("a failed write is reported with the requested path", async (t) => {
@@ -92,13 +92,13 @@ t.test("the digest reflects every change, even one that keeps the size and modif
   await writeFile(path, "one");
   t.equal(await files.sha256(path), sha256("one"));
   await writeFile(path, "two");
-  t.equal(await files.sha256(path), sha256("two"), "within one tick of the kernel's clock");
+  t.equal(await files.sha256(path), sha256("two"), "a change within one tick of the kernel's clock is noticed");
   await setTimeout(50);
   t.equal(await files.sha256(path), sha256("two"));
   const { atime, mtime } = await stat(path);
   await writeFile(path, "six");
   await utimes(path, atime, mtime);
-  t.equal(await files.sha256(path), sha256("six"), "even if the modification time was set back");
+  t.equal(await files.sha256(path), sha256("six"), "a change is noticed even if the modification time was set back");
   await appendFile(path, "teen");
   t.equal(await files.sha256(path), sha256("sixteen"));
 });
@@ -112,7 +112,7 @@ t.test("a cached file is read again after it is changed or replaced", async (t) 
   await setTimeout(30);
   const first = await files.readOften(path);
   t.equal(first?.toString(), "one");
-  t.equal(await files.readOften(path), first, "from memory");
+  t.equal(await files.readOften(path), first, "the second read returns the content from memory");
   await writeFile(path, "two");
   t.equal((await files.readOften(path))?.toString(), "two");
   await files.write(path, "new", 0o600);
@@ -136,7 +136,10 @@ t.test("the digest of an unchanged file is cached across all its hard links", as
   };
   const first = await time(path);
   const second = Math.min(await time(other), await time(path), await time(other));
-  t.ok(second < first / 5, `${first.toFixed(1)} ms, then ${second.toFixed(2)} ms`);
+  t.ok(
+    second < first / 5,
+    `the second call takes less than a fifth of the first: ${first.toFixed(1)} ms, then ${second.toFixed(2)} ms`,
+  );
 });
 
 t.test("symbolic links are recognized, hard links share an inode, and both replace an existing file", async (t) => {
@@ -212,7 +215,7 @@ t.test("folders are created with their parents, and everything except non-empty 
   const deep = join(folder, "a", "b");
   await files.mkdir(deep, 0o700);
   await files.mkdir(deep, 0o755);
-  t.equal((await files.stat(join(folder, "a")))?.mode, 0o700, "a folder in between has the same mode");
+  t.equal((await files.stat(join(folder, "a")))?.mode, 0o700, "a parent folder is created with the same mode");
   t.equal((await files.stat(deep))?.mode, 0o700, "an existing folder keeps its mode");
   await files.write(join(deep, "x"), "", 0o644);
   await t.rejects(files.remove(deep), { code: "IO_FAILED", message: /not empty/ });

@@ -52,7 +52,7 @@ t.test(
       const { subject, validFrom = 0, validTo = 0, serverTime = 0 } = result.certificate ?? {};
       t.match(subject, /CN=localhost/);
       t.ok(validFrom < validTo && validTo < Date.now());
-      t.ok(Math.abs(serverTime - Date.now()) < 60_000, "by its own clock");
+      t.ok(Math.abs(serverTime - Date.now()) < 60_000, "the server's time is the time of its own clock");
     }
   },
 );
@@ -120,7 +120,7 @@ t.test("the self-check reports loopback, event-loop delay and memory", async (t)
   t.ok(facts.lateMillis >= 0 && facts.freeBytes > 0 && facts.memoryShare >= 0 && facts.memoryShare <= 1);
   const busy = probes.self(options.signal);
   for (const end = performance.now() + 1500; performance.now() < end;);
-  t.ok((await busy).lateMillis > 1000, "an event loop that was blocked is late");
+  t.ok((await busy).lateMillis > 1000, "a blocked event loop is reported as late");
   await t.rejects(probes.self(AbortSignal.abort(new Error("stop"))), { message: "stop" });
 });
 

@@ -72,7 +72,7 @@ t.test("a kept-alive connection is reused for the next probe, and replaced if th
   t.match(await ask(), { status: 200, body: "ok" });
   t.equal(sockets.size, 2);
   t.match(await probes.http(url, options), { status: 200 });
-  t.equal(sockets.size, 3, "a connection that is not kept is separate");
+  t.equal(sockets.size, 3, "a probe without keep-alive opens a connection of its own");
 });
 
 /**
@@ -115,13 +115,17 @@ t.test(
       body: "known",
     });
     t.match(await probes.http(url, { ...options, caPem: other.cert }), { status: 0, body: /certificate/ });
-    t.match(await probes.http(url, options), { status: 200 }, "without a CA it is not verified");
+    t.match(
+      await probes.http(url, options),
+      { status: 200 },
+      "the server's certificate is not verified if no CA is given",
+    );
     const misnamed = url.replace("127.0.0.1", "localhost");
     t.match(await probes.http(misnamed, { ...options, caPem: own.cert }), { status: 0, body: /localhost/ });
     t.match(
       await probes.http(misnamed, { ...options, caPem: own.cert, host: "127.0.0.1" }),
       { status: 0, body: /localhost/ },
-      "the Host header is not the verified name",
+      "the certificate is not verified against the Host header",
     );
   },
 );

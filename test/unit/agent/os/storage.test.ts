@@ -41,7 +41,7 @@ t.test("an interrupted upload resumes at the server's position", async (t) => {
   server.faults.cutAfter = 1_000_000;
   await upload(t, server, large);
   t.ok(server.objects.get("b/kubernetes/s.db")?.equals(large));
-  t.equal(server.log[2], `PUT bytes */${large.length}`, "it first asks for the server's position");
+  t.equal(server.log[2], `PUT bytes */${large.length}`, "the upload first asks for the server's position");
   t.match(server.log[3], /^PUT bytes \d{6,7}-/);
   t.notMatch(server.log[3], /^PUT bytes 0-/);
 });
@@ -52,7 +52,7 @@ t.test("a snapshot is uploaded only to Google's hosts and only over TLS", async 
     server.faults.elsewhere = elsewhere;
     const error = await upload(t, server).catch(toKhwError);
     t.match(error, { code: "IO_FAILED", message: `redirected the upload to "${new URL(elsewhere).host}"` });
-    t.notMatch(error?.message, "/s/", "the session's address is a secret");
+    t.notMatch(error?.message, "/s/", "the error does not contain the session's address, which is a secret");
   }
   t.notOk(server.log.some((line) => line.startsWith("PUT")));
 });
@@ -69,7 +69,7 @@ t.test("an existing identical object is kept, and a different one is never repla
   await upload(t, server);
   const requests = server.log.length;
   await upload(t, server);
-  t.equal(server.log.length, requests + 2, "only requested");
+  t.equal(server.log.length, requests + 2, "an identical object is not uploaded again");
   server.objects.set("b/kubernetes/s.db", Buffer.from("somebody else's"));
   await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object in the bucket differs/ });
   t.equal(server.objects.get("b/kubernetes/s.db")?.toString(), "somebody else's");

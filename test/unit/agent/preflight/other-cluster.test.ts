@@ -57,9 +57,9 @@ t.test("the CA of another cluster is not overwritten, regardless of who created 
   t.strictSame(
     await findings(os, wanted(), wanted()),
     [],
-    "if the agent's desired state has the wanted CA, the difference is drift",
+    "a different CA is only drift if the agent's desired state has the wanted CA",
   );
-  t.strictSame(await findings(os, wanted({ "ca.pem": theirs + ours })), [], "a CA may be added to the present one");
+  t.strictSame(await findings(os, wanted({ "ca.pem": theirs + ours })), [], "a CA may be added to the current CA");
   t.strictSame(await findings(machine({ "/var/lib/kubernetes/ca.pem": "spoilt" }), wanted()), []);
 });
 
@@ -75,9 +75,9 @@ t.test("a file that lacks existing encryption keys is refused unless the agent h
   t.strictSame(await findings(os, wanted()), [
     "the new configuration lacks 1 of the encryption keys in /var/lib/kubernetes/encryption-config.yaml",
   ]);
-  t.strictSame(await findings(os, wanted(), wanted()), [], "a rotation drops old keys");
+  t.strictSame(await findings(os, wanted(), wanted()), [], "old keys may be dropped if the agent has a desired state");
   const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };
-  t.strictSame(await findings(os, wanted(more)), [], "an added key removes no other key");
+  t.strictSame(await findings(os, wanted(more)), [], "a configuration that only adds a key is accepted");
   const json = machine({
     "/var/lib/kubernetes/encryption-config.yaml": '{"keys":[{"name":"key1","secret":"b2xk"}]}',
   });

@@ -50,7 +50,11 @@ t.test("an API server that would lose some of its etcd servers is reported", asy
   );
   os.answers.set("https://192.0.2.9:2379/health", { status: 200, body: '{"health":"true","reason":""}' });
   const elsewhere = { ...alone, etcdServers: ["https://192.0.2.9:2379"] };
-  t.strictSame(await findings(os, labDesired({ cluster: elsewhere })), [], "another etcd is a different case");
+  t.strictSame(
+    await findings(os, labDesired({ cluster: elsewhere })),
+    [],
+    "a change to an unrelated etcd is not reported here",
+  );
 });
 
 t.test("a port held by another program is reported, but not a port held by the component itself", async (t) => {
@@ -88,7 +92,7 @@ t.test("an etcd without quorum is reported with the reason for each member", asy
   const [one = "", two = "", three = ""] = etcd;
   const os = ready();
   os.answers.delete(one);
-  t.strictSame(await findings(os), [], "one of three may be down");
+  t.strictSame(await findings(os), [], "one of three etcd servers may be down");
   os.answers.set(two, { status: 503, body: '{"health":"false",\n"reason":"RAFT NO LEADER"}\n' });
   t.strictSame(await findings(os), [
     "PREFLIGHT_FAILED: etcd has no healthy majority: https://10.240.0.10:2379: connect ECONNREFUSED; " +
@@ -100,7 +104,7 @@ t.test("an etcd without quorum is reported with the reason for each member", asy
   if (cluster === undefined) throw new Error("the fixture has no cluster");
   const pair = labDesired({ cluster: { ...cluster, etcdServers: cluster.etcdServers.slice(1) } });
   os.answers.set(three, { status: 200, body: '{"health":true}' });
-  t.match(await findings(os, pair), [/no healthy majority/], "one of two is no majority");
+  t.match(await findings(os, pair), [/no healthy majority/], "one of two etcd servers is not a majority");
 });
 
 t.test("etcd is queried with the API server's own certificate, and never without a certificate", async (t) => {

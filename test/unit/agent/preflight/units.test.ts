@@ -20,7 +20,11 @@ t.test("a masked unit of any component is reported with the command to unmask it
     const found = await text(masked(createFakeOs(), unit));
     t.match(found, new RegExp(`^PREFLIGHT_FAILED: ${unit} is masked.*systemctl unmask ${unit}`));
   }
-  t.equal(await text(masked(createFakeOs(), "etcd.service")), "", "an external etcd is not managed by khw");
+  t.equal(
+    await text(masked(createFakeOs(), "etcd.service")),
+    "",
+    "the unit of an etcd that khw does not manage may be masked",
+  );
 });
 
 t.test("a deleted nginx configuration file is reported with its package", async (t) => {
@@ -58,6 +62,6 @@ t.test("nginx's default site is reported on a machine without IPv6 if it listens
     os.files.put(site, "server {\n\tlisten 80 default_server;\n\tlisten [::]:80 default_server;\n}\n");
     t.match(await text(os), /remove the line `listen \[::\]:80`/);
     os.files.put(site, "server {\n\tlisten 80 default_server;\n\t# listen [::]:80 default_server;\n}\n");
-    t.equal(await text(os), "", "the site does not use IPv6");
+    t.equal(await text(os), "", "a site that does not use IPv6 is accepted");
   }
 });

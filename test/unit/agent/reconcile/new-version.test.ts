@@ -8,13 +8,13 @@ const open = (files: FakeFiles, version: string) => openNewVersion({ files, fold
 t.test("a new agent version repairs nothing until it agrees with the machine, even across restarts", async (t) => {
   const files = createFakeFiles(() => 0);
   const first = await open(files, "0.1.0");
-  t.equal(first.holdsBack(), false, "no version was there before");
+  t.equal(first.holdsBack(), false, "the first version on a machine repairs at once");
   await first.agrees();
   t.equal((await open(files, "0.1.0")).holdsBack(), false);
   const next = await open(files, "0.2.0");
   t.equal(next.holdsBack(), true);
   t.equal((await open(files, "0.2.0")).holdsBack(), true);
-  t.equal((await open(files, "0.1.0")).holdsBack(), false, "the version before came back");
+  t.equal((await open(files, "0.1.0")).holdsBack(), false, "the previous version repairs at once when it returns");
   await next.agrees();
   t.equal(next.holdsBack(), false);
   t.equal((await open(files, "0.2.0")).holdsBack(), false);

@@ -18,7 +18,7 @@ t.test("drift is checked if the desired state is known and no other operation ha
     t.equal(
       pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation(id, state) }),
       "",
-      `${state}`,
+      `repair is not paused after an operation in state ${state}`,
     );
   }
   t.equal(pausedBecause({ kept, damage: undefined, holder: undefined, operation: undefined }), "");

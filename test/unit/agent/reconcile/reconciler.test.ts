@@ -156,7 +156,7 @@ t.test("a new agent version only reports drift until it agrees with the machine"
     policy: DriftPolicy.DRIFT_POLICY_REPORT,
     steps: [{ id: "unit/kube-scheduler" }],
   });
-  t.equal(os.files.text(schedulerUnit), handEdit, "it is not repaired");
+  t.equal(os.files.text(schedulerUnit), handEdit, "the edited file is not repaired");
   // A successful operation would make the same call.
   await newVersion.agrees();
   await after(() => {}, settled);
@@ -247,7 +247,7 @@ t.test("a failed repair is reported with its reason, shown in the status, and re
   t.match(lines.join("\n"), /^service\/nginx: .*cannot be repaired.*unknown directive/m);
   const attempts = told.length;
   await after(() => {}, standing);
-  t.equal(told.length, attempts, "not retried before its time");
+  t.equal(told.length, attempts, "the repair is not retried before the next attempt is due");
   os.nginxComplaint = "";
   os.clock.advance(120_000);
   await after(() => {}, settled);
@@ -279,13 +279,13 @@ t.test("an agent that cannot trust its own observations reports why and postpone
     t.equal(os.changes().length, changes, "nothing was changed");
     os.self = sound;
     await after(() => {}, settled);
-    t.not(os.files.text(schedulerUnit), handEdit, "repaired");
+    t.not(os.files.text(schedulerUnit), handEdit, "the edited file is repaired");
     os.clock.advance(7_200_000);
   }
   t.equal(
     lines.filter((line) => line.includes("cannot trust its own observations")).length,
     doubts.length,
-    "one line each",
+    "each doubt is logged once",
   );
   t.equal(leases.taken, 0);
 });
@@ -319,7 +319,7 @@ t.test("an API server restart waits while another API server of the cluster is r
   leases.busy = true;
   const busy = await after(restartedByHand, ({ steps }) => steps.some(({ error }) => error?.code === "BUSY"));
   t.match(busy.steps, [{ id: "service/kube-apiserver" }]);
-  t.equal(os.files.text(unit), wanted, "its unit is repaired meanwhile");
+  t.equal(os.files.text(unit), wanted, "the unit file is repaired while the restart waits");
   t.not((await os.systemd.unit("kube-apiserver.service")).mainPid, mainPid);
   leases.busy = false;
   const edited = (await os.systemd.unit("kube-apiserver.service")).mainPid;

@@ -63,7 +63,7 @@ t.test(
         },
       });
       t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
-      t.equal(waits.length, 1, "the agent waits for the client");
+      t.equal(waits.length, 1, "the agent waits once for the client");
       await other(made);
       minute.resolve();
       await setImmediate();

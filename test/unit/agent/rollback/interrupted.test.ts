@@ -62,7 +62,7 @@ t.test(
     const whole = await begin(Infinity);
     t.match(whole.operation, { rolledBack: { error: undefined } });
     const wanted = await filesOf(whole.os);
-    t.ok(whole.changes > 40, `${whole.changes} changes`);
+    t.ok(whole.changes > 40, `the operation makes more than 40 changes: ${whole.changes}`);
     for (let last = 1; last <= whole.changes; last++) {
       const { os } = await begin(whole.before + last);
       const { apply, node } = await scene(t, { os, kept: null });

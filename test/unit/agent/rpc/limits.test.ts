@@ -29,7 +29,11 @@ t.test(
     t.ok(begin("a3", "a"));
     t.strictSame(destroyed, ["a1"]);
     t.ok(begin("b1", "b") && begin("c1", "c"));
-    t.strictSame(destroyed, ["a1", "a2"], "the honest last caller is accepted");
+    t.strictSame(
+      destroyed,
+      ["a1", "a2"],
+      "the last caller is accepted, and only the address with the most connections loses one",
+    );
     t.end();
   },
 );
@@ -51,7 +55,7 @@ t.test("an address that starts too many handshakes is refused for a while, and o
   now = 1_000;
   t.strictSame([begin("a"), begin("a")], [true, false]);
   for (let address = 0; address < 2_000; address++) begin(`crowd ${address}`);
-  t.ok(begin("a"), "the address that was seen longest ago is forgotten first");
+  t.ok(begin("a"), "the address that was not seen for the longest time is forgotten first");
   t.end();
 });
 

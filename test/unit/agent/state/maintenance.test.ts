@@ -43,9 +43,9 @@ t.test("a drain is stored on disk, shown in the status, reported once, and kept 
   t.match(
     await maintenance.set({ drained: true, holder: "another", reason: undefined }),
     { drained: true, holder: "admin" },
-    "it was drained already",
+    "the first holder of the drain is kept",
   );
-  t.equal(applied, 2, "nginx is reconfigured all the same");
+  t.equal(applied, 2, "nginx is reconfigured although the node was already drained");
   t.match(told, [{ message: "drained by admin" }]);
   t.equal(told.length, 1);
   t.match(statusStore.read().maintenance, { drained: true });
@@ -86,7 +86,11 @@ t.test("a node with an unreadable maintenance record counts as drained until the
       await maintenance.set({ drained: wanted, holder: "admin", reason: undefined });
       t.equal(maintenance.damage(), undefined);
       t.match((await open(os)).maintenance.current(), { drained: wanted, holder: "admin" });
-      t.same(await os.files.read(`${folder}/maintenance.damaged`), Buffer.from(content), "it is kept aside");
+      t.same(
+        await os.files.read(`${folder}/maintenance.damaged`),
+        Buffer.from(content),
+        "the damaged file is kept under another name",
+      );
     }
   }
 });
@@ -175,9 +179,9 @@ t.test("the agent undoes only a rolling update's drain, and only if the node has
   t.ok(maintenance.current().drained);
   const again = await maintenance.set({ drained: true, holder: "update", reason });
   await maintenance.undrainLeft(second, { holder: "the agent", mayUndrain: async () => true });
-  t.ok(maintenance.current().drained, "it was drained again");
+  t.ok(maintenance.current().drained, "a node that was drained again stays drained");
   await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => false });
-  t.ok(maintenance.current().drained, "its API server is not healthy");
+  t.ok(maintenance.current().drained, "the node stays drained because its API server is not healthy");
   await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => true });
   t.match(maintenance.current(), { drained: false, holder: "the agent" });
   const ofPerson = await maintenance.set({ drained: true, holder: "alice", reason: undefined });

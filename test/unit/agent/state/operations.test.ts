@@ -175,7 +175,7 @@ t.test("a Prepare runs its own steps, and does not change the record of the last
   await b.begun;
   t.match(operations.current(), { id: second, kind: OperationKind.OPERATION_KIND_PREPARE });
   t.throws(() => start(operations), { code: "BUSY" });
-  t.throws(() => start(operations, second), { code: "BUSY" }, "an Apply does not attach to a Prepare of the same id");
+  t.throws(() => start(operations, second), { code: "BUSY" }, "an Apply does not attach to a Prepare with the same ID");
   prepare(operations);
   b.fail(new KhwError("DOWNLOAD_FAILED", "no mirror answers"));
   await operations.idle();
@@ -229,7 +229,7 @@ t.test("a late listener receives all events in order, but only the newest progre
     tellB(`${megabyte} of 1000 MB`);
   }
   const late = listen(operations, "");
-  t.equal(early.events.length, 3 + 2000, "the same words are not repeated");
+  t.equal(early.events.length, 3 + 2000, "a repeated progress text is not sent again");
   t.strictSame(late.kinds(), ["operationStarted", "stepStarted", "stepStarted", "stepProgress", "stepProgress"]);
   t.match(late.events.slice(-2), [
     { sequence: 3, kind: { value: { step: "a", text: "1000 of 1000 MB" } } },
@@ -351,7 +351,11 @@ t.test("an operation interrupted by a power loss is detected and reported once t
   const store = operationRecordIn(before.os.files, folder);
   const last = await recoverInterrupted(store);
   t.match(last, { id: first, holder: "alice", state: OperationState.OPERATION_STATE_INTERRUPTED });
-  t.match(await recoverInterrupted(store), last ?? {}, "and again by an agent that is killed before it starts work");
+  t.match(
+    await recoverInterrupted(store),
+    last ?? {},
+    "an agent that is killed before it starts work recovers the same record",
+  );
   t.match(await before.os.files.stat(`${folder}/operation`), { mode: 0o600 });
 
   const { operations } = operationsOf([], { last });
@@ -403,7 +407,7 @@ t.test(
     await Promise.all([t.rejects(node(), { code: "METADATA_UNAVAILABLE" }), t.rejects(node())]);
     t.equal(asked, 1, "simultaneous calls share one answer");
     const [one, other] = await Promise.all([node(), node()]);
-    t.equal(one, other, "there is one writer");
+    t.equal(one, other, "both callers get the same object");
     t.equal(await node(), one);
     t.equal(asked, 2);
     t.strictSame(failures, ["no answer"]);

@@ -55,7 +55,7 @@ t.test("a change to a component is reported in full, without the unchanged compo
   t.strictSame(statusStore.read().components, [component("etcd"), component("nginx", { pid: 2 })]);
   stop();
   statusStore.publish({ components: [component("nginx")] });
-  t.equal(heard.length, 1, "a former listener gets nothing more");
+  t.equal(heard.length, 1, "a listener that stopped gets no further changes");
 });
 
 t.test("components are listed in a fixed order, regardless of the order of publication", async (t) => {
@@ -98,6 +98,6 @@ t.test("consecutive changes are merged into a single change with the newest valu
   if (first === undefined) throw new Error("no change was reported");
   const merged = rest.reduce(mergeChanges, first);
   t.strictSame(merged.components, [component("etcd"), component("nginx", { pid: 3 })]);
-  t.strictSame(merged.certificates, [certificate], "a part that later changes do not have stays");
+  t.strictSame(merged.certificates, [certificate], "a part that later changes do not contain is kept");
   t.equal(merged.operation?.state, OperationState.OPERATION_STATE_RUNNING);
 });

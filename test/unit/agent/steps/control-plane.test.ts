@@ -86,7 +86,12 @@ t.test("on a new machine, the API server starts before the other programs are do
   };
   const apiserver = pathOf("kube-apiserver");
   const { os, begun } = withDownloads(machine, async (path) => {
-    if (path === apiserver) t.equal(begun.filter((each) => each.startsWith("v1.21.0")).length, 1, "it downloads alone");
+    if (path === apiserver)
+      t.equal(
+        begun.filter((each) => each.startsWith("v1.21.0")).length,
+        1,
+        "kube-apiserver is downloaded before the other programs",
+      );
     else if (path.startsWith("v1.21.0")) await running.promise;
   });
   const steps = controllerSteps(labDesiredWithEtcd(), fresh);
@@ -95,7 +100,7 @@ t.test("on a new machine, the API server starts before the other programs are do
   t.strictSame(starts(machine)[0], "start kube-apiserver.service");
   const list = (local: { readonly drained: boolean }) =>
     controllerSteps(labDesiredWithEtcd(), local).map(({ id, title }) => [id, title]);
-  t.strictSame(list(fresh), list({ drained: false }), "the list itself is the same");
+  t.strictSame(list(fresh), list({ drained: false }), "the list of steps is the same on a fresh machine");
 });
 
 t.test("on a machine without a control plane, a failed download stops only the components that need it", async (t) => {

@@ -55,12 +55,20 @@ t.test("each combination of health check results is classified as alive, dead or
 
   t.match(life("kube-apiserver", silent, { second: silent }), hung);
   t.match(life("kube-apiserver", refused), { kind: "dead", silent: false });
-  t.match(life("kube-apiserver", silent, { second: ok }), alive, "readiness never restarts");
-  t.match(life("kube-apiserver", answers(500, "etcd"), { second: ok }), alive, "nor does the loss of etcd");
+  t.match(
+    life("kube-apiserver", silent, { second: ok }),
+    alive,
+    "an API server that is not ready but alive is not restarted",
+  );
+  t.match(
+    life("kube-apiserver", answers(500, "etcd"), { second: ok }),
+    alive,
+    "an API server that has lost etcd is alive",
+  );
   t.match(
     life("kube-apiserver", answers(500, "etcd", "poststarthook/x"), { second: answers(500, "poststarthook/x") }),
     alive,
-    "nor a component that waits for etcd",
+    "an API server that waits for etcd is alive",
   );
   t.match(life("kube-apiserver", answers(500, "ping"), { second: answers(500, "ping") }), {
     kind: "dead",
@@ -76,7 +84,7 @@ t.test("each combination of health check results is classified as alive, dead or
   for (const status of [404, 502, 503]) t.match(life("nginx", answers(status)), alive);
   t.match(life("nginx", silent), hung);
   t.match(life("etcd", answers(503)), alive);
-  t.match(life("etcd", silent, { second: ok }), alive, "a component that waits for its quorum still answers");
+  t.match(life("etcd", silent, { second: ok }), alive, "an etcd that waits for its quorum is alive");
   t.match(life("etcd", silent, { second: silent }), hung);
 });
 
@@ -107,7 +115,7 @@ t.test("a missing response counts against a component only if nothing on the age
         const health = without(failure);
         const life = livenessOf(healthCheckOf(component), { ...sound, ...evidence, health, second });
         const found = life.kind === "dead" ? (life.silent ? "hung" : "gone") : life.kind;
-        t.equal(found, expected, `${component}: ${failure} ${JSON.stringify(evidence)}`);
+        t.equal(found, expected, `${component} is judged correctly after ${failure} with ${JSON.stringify(evidence)}`);
       }
     }
     const unexplained = {
@@ -161,17 +169,29 @@ t.test("a component that exits by itself is distinguished from one that was stop
   const [ordered, byItself] = [true, false];
 
   t.equal(crashed(running, waiting, byItself), true);
-  t.equal(crashed(waiting, again, byItself), false, "once per crash");
-  t.equal(crashed(running, again, byItself), true, "also if the wait was not seen");
-  t.equal(crashed(again, { ...waiting, restarts: 1 }, byItself), true, "and the next one");
-  t.equal(crashed({ ...again, restarts: 9 }, running, byItself), false, "a requested start counts again");
+  t.equal(crashed(waiting, again, byItself), false, "the restart after a crash is not another crash");
+  t.equal(crashed(running, again, byItself), true, "a crash is counted even if the waiting state was not seen");
+  t.equal(crashed(again, { ...waiting, restarts: 1 }, byItself), true, "the next crash is counted");
+  t.equal(
+    crashed({ ...again, restarts: 9 }, running, byItself),
+    false,
+    "a start that resets systemd's restart counter is not a crash",
+  );
   t.equal(crashed(running, failed, byItself), true);
   t.equal(crashed(failed, failed, byItself), false);
-  t.equal(crashed(running, failed, ordered), false, "some exit with a code when they are stopped");
+  t.equal(
+    crashed(running, failed, ordered),
+    false,
+    "a program that exits with a code when it is stopped has not crashed",
+  );
   t.equal(crashed(running, { ...failed, result: "signal" }, ordered), true);
-  t.equal(crashed(running, stopped, byItself), true, "SIGTERM from elsewhere");
+  t.equal(crashed(running, stopped, byItself), true, "a component that somebody else's SIGTERM ended has crashed");
   t.equal(crashed(running, stopped, ordered), false);
-  t.equal(crashed(undefined, failed, byItself), true, "a component that had failed before the agent started");
+  t.equal(
+    crashed(undefined, failed, byItself),
+    true,
+    "a component that had failed before the agent started has crashed",
+  );
   t.equal(crashed(undefined, running, byItself), false);
 });
 

@@ -38,7 +38,7 @@ function looking(component: string) {
 t.test("the log of an API server client is inspected some time after its start, and then only rarely", async (t) => {
   const { after, reads } = looking("kube-scheduler");
   await after(10);
-  t.equal(reads(), 0, "it may wait for others that were started at the same time");
+  t.equal(reads(), 0, "the log is not read yet: the client may still wait for other components");
   await after(600);
   t.equal(reads(), 1);
   await after(600);
@@ -48,7 +48,7 @@ t.test("the log of an API server client is inspected some time after its start, 
 t.test("the cause of a degraded component is reported until the component no longer logs it", async (t) => {
   const { after, writes } = looking("kube-scheduler");
   writes(unauthorized);
-  t.equal(await after(25), undefined, "a healthy component's cause must be confirmed");
+  t.equal(await after(25), undefined, "the cause of a healthy component is not reported until it is confirmed");
   t.equal(await after(10), "client-unauthorized");
   writes(unauthorized, 8);
   t.equal(await after(5), "client-unauthorized", "a new process is examined before it counts as healthy");
@@ -70,7 +70,7 @@ t.test("the log of an API server is inspected only while the API server is unhea
   t.equal(reads(), 0);
   t.equal(await after(30, "/readyz answers 500, failing: etcd"), "etcd-unreachable");
   t.ok(reads() > 2);
-  t.equal(await after(5), undefined, "as it reports itself");
+  t.equal(await after(5), undefined, "no cause is reported once the API server reports itself ready");
 });
 
 t.test("nginx is not inspected, because no known cause of this kind applies to it", async (t) => {

@@ -51,7 +51,11 @@ t.test("without etcd, the agent waits for its controller's turn, but a requested
   await lease.take(never, { asked: true });
   t.equal(os.clock.now(), before);
   await lease.take(never);
-  t.equal(os.clock.now() - before, 150_000, "the first controller's next minute of three");
+  t.equal(
+    os.clock.now() - before,
+    150_000,
+    "the agent waits for the first controller's minute, which comes every three minutes",
+  );
   t.match(lines[0], /^no etcd server granted the lease .*ECONNREFUSED/);
 });
 
@@ -72,6 +76,6 @@ t.test(
     const lease = createRestartLease({ os, keptState, etcd });
     await t.rejects(lease.take(never), unverified);
     await lease.take(never, { asked: true });
-    t.equal(os.clock.now(), before, "a person does not wait");
+    t.equal(os.clock.now(), before, "a restart that a person requests does not wait");
   },
 );

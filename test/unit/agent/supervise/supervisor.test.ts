@@ -66,7 +66,7 @@ async function supervised(
   const component = (name: string): Component | undefined =>
     statusStore.read().components.find((component) => component.name === name);
   await eventually(
-    "all are healthy",
+    "all components are healthy",
     () => statusStore.read().components.filter(({ reason }) => reason === "").length === 4,
   );
   const restarts = () => os.systemd.changes.filter((change) => /^(kill|restart|reset)/.test(change));
@@ -76,7 +76,7 @@ async function supervised(
 async function eventually(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within 10 s: ${what}`);
+    if (Date.now() > deadline) throw new Error(`timed out after 10 s waiting until ${what}`);
     await setTimeout(5);
   }
 }
@@ -85,13 +85,13 @@ t.test("a crash is shown in the status at once with its cause, and both crash an
   const { os, component, told } = await supervised(t);
   os.systemd.journals.set("kube-scheduler.service", ["F1 it broke"]);
   os.systemd.crash("kube-scheduler.service", "exit-code", "auto-restart");
-  await eventually("it is reported", () => component("kube-scheduler")?.subState === "auto-restart");
+  await eventually("the crash is reported", () => component("kube-scheduler")?.subState === "auto-restart");
   t.match(component("kube-scheduler"), { health: Health.HEALTH_UNHEALTHY, reason: "it is activating", pid: 0 });
-  await eventually("its cause is reported", () => component("kube-scheduler")?.diagnosis !== undefined);
+  await eventually("the cause is reported", () => component("kube-scheduler")?.diagnosis !== undefined);
   os.clock.advance(6200);
   await os.systemd.autoRestart("kube-scheduler.service");
-  await eventually("it is healthy", () => component("kube-scheduler")?.reason === "");
-  await eventually("both are reported", () => told.length === 2);
+  await eventually("the component is healthy", () => component("kube-scheduler")?.reason === "");
+  await eventually("both events are reported", () => told.length === 2);
   t.match(told, [
     { subject: "kube-scheduler", message: "failed (exit-code)", problem: true },
     { subject: "kube-scheduler", message: "is healthy again after 6.2 s" },
@@ -105,11 +105,11 @@ t.test(
     const { os, component, told, restarts } = await supervised(t);
     os.answers.set("http://127.0.0.1:80/healthz", silent);
     os.answers.set("http://127.0.0.1:80/", silent);
-    await eventually("it is restarted", () => component("nginx")?.supervisedRestarts === 1);
+    await eventually("the component is restarted", () => component("nginx")?.supervisedRestarts === 1);
     os.answers.set("http://127.0.0.1:80/healthz", { status: 200, body: "ok" });
-    await eventually("it is healthy", () => component("nginx")?.reason === "");
+    await eventually("the component is healthy", () => component("nginx")?.reason === "");
     t.strictSame(restarts(), ["kill nginx.service", "reset-failed nginx.service", "restart nginx.service"]);
-    await eventually("its end is reported", () => told.length === 2);
+    await eventually("the recovery is reported", () => told.length === 2);
     t.match(told, [
       { message: "restarted by the agent", cause: "/healthz does not answer: no answer within 3 s", problem: true },
       { message: /^is healthy again after/ },
@@ -122,7 +122,7 @@ t.test("an API server that is not ready because of etcd is not restarted", async
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
   os.answers.set(livez, { status: 200, body: "ok" });
   await eventually(
-    "it is reported",
+    "the failure is reported",
     () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd",
   );
   await setTimeout(300);
@@ -136,18 +136,18 @@ t.test(
     os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
     os.answers.set(livez, { status: 200, body: "ok" });
     await eventually(
-      "it is reported",
+      "the failure is reported",
       () => component("kube-apiserver")?.reason === "/readyz answers 500, failing: etcd",
     );
     os.clock.advance(20_000);
     await eventually(
-      "its cause is reported",
+      "the cause is reported",
       () => component("kube-apiserver")?.diagnosis?.cause === "etcd-unreachable",
     );
     os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 200, body: "ok" });
-    await eventually("it is healthy", () => component("kube-apiserver")?.reason === "");
-    await eventually("and nothing remains of it", () => component("kube-apiserver")?.diagnosis === undefined);
-    await eventually("both are reported", () => told.length === 2);
+    await eventually("the component is healthy", () => component("kube-apiserver")?.reason === "");
+    await eventually("the diagnosis is removed", () => component("kube-apiserver")?.diagnosis === undefined);
+    await eventually("both events are reported", () => told.length === 2);
     t.match(told, [
       { subject: "kube-apiserver", message: "is running, but degraded", cause: /^etcd-unreachable: /, problem: true },
       { subject: "kube-apiserver", message: /^is healthy again after/ },
@@ -169,16 +169,16 @@ t.test("a component that reports itself healthy but is rejected by the API serve
     complain();
     return component("kube-scheduler")?.diagnosis?.cause === "client-unauthorized";
   };
-  await eventually("it is reported", goesOn);
+  await eventually("the rejection is reported", goesOn);
   t.match(component("kube-scheduler"), {
     health: Health.HEALTH_UNHEALTHY,
     reason: "the API server does not accept its credentials",
   });
   await setTimeout(200);
-  t.strictSame(restarts(), [], "a restart would not help");
+  t.strictSame(restarts(), [], "the component is not restarted because a restart would not help");
   os.journal.delete("kube-scheduler.service");
   os.clock.advance(20_000);
-  await eventually("it is healthy", () => component("kube-scheduler")?.health === Health.HEALTH_HEALTHY);
+  await eventually("the component is healthy", () => component("kube-scheduler")?.health === Health.HEALTH_HEALTHY);
 });
 
 t.test("an API server is not restarted while another controller holds the restart lease", async (t) => {
@@ -190,10 +190,10 @@ t.test("an API server is not restarted while another controller holds the restar
   const { os, restarts, lines } = await supervised(t, { lease: { take } });
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", silent);
   os.answers.set(livez, silent);
-  await eventually("it asks", () => asked === 1);
+  await eventually("the supervisor asks for the lease", () => asked === 1);
   await setTimeout(200);
   t.strictSame(restarts(), []);
-  t.equal(asked, 1, "and not again at each check");
+  t.equal(asked, 1, "the supervisor does not ask again at each check");
   t.match(lines, ["kube-apiserver: controller-1 restarts its API server"]);
 });
 
@@ -203,7 +203,7 @@ t.test("nothing is restarted while an operation is running", async (t) => {
   const held = machineLock.lock("alice", () => end);
   os.answers.set("http://127.0.0.1:80/healthz", silent);
   os.systemd.crash("kube-scheduler.service", "exit-code");
-  await eventually("it is reported", () => component("kube-scheduler")?.activeState === "failed");
+  await eventually("the crash is reported", () => component("kube-scheduler")?.activeState === "failed");
   await setTimeout(1300);
   t.strictSame(restarts(), []);
   resolve();
@@ -213,8 +213,8 @@ t.test("nothing is restarted while an operation is running", async (t) => {
 t.test("a component that systemd no longer restarts is started again", async (t) => {
   const { os, component, restarts } = await supervised(t);
   os.systemd.crash("kube-scheduler.service", "start-limit-hit");
-  await eventually("its next start is planned", () => (component("kube-scheduler")?.nextRestartUnixMillis ?? 0) > 0);
-  await eventually("it runs", () => component("kube-scheduler")?.reason === "");
+  await eventually("the next start is planned", () => (component("kube-scheduler")?.nextRestartUnixMillis ?? 0) > 0);
+  await eventually("the component runs", () => component("kube-scheduler")?.reason === "");
   t.strictSame(restarts(), ["reset-failed kube-scheduler.service", "restart kube-scheduler.service"]);
   t.match(component("kube-scheduler"), { supervisedRestarts: 1, nextRestartUnixMillis: 0 });
 });
@@ -241,7 +241,7 @@ t.test("a requested restart waits until the component is healthy, and is reporte
   const millis = await supervisor.restart("kube-controller-manager", { reason: "alice: new flags", signal });
   t.ok(millis >= 0);
   t.ok(restarts().includes("restart kube-controller-manager.service"));
-  await eventually("it is reported", () => told.length === 1);
+  await eventually("the restart is reported", () => told.length === 1);
   t.match(told, [{ message: "restarted", cause: "alice: new flags" }]);
   await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
 });
@@ -252,7 +252,7 @@ t.test("supervision provides the health and the response time of each component 
   t.strictSame(
     components.map(({ name }) => name),
     ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"],
-    "etcd is not on this machine",
+    "the list has every component of this machine, which has no etcd",
   );
   t.ok(components.every(({ health }) => health === Health.HEALTH_HEALTHY));
   t.strictSame(

@@ -63,7 +63,7 @@ t.test("a trial runs each new program with its flags, and the scheduler with its
   t.ok(texts.some((text) => text.includes('kubeconfig: "/tmp/kubeconfig"')));
   t.notOk(
     texts.some((text) => text.includes("/var/lib/kubernetes")),
-    "no file of the machine is named",
+    "the generated files name no file of the machine",
   );
 });
 
