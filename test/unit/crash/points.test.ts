@@ -45,16 +45,16 @@ t.test("half of the crash points are spread evenly over time, so that long gaps 
     ({ victim, start, after }) => victim === "agent" && start === "enrolled" && after === 5,
   );
   const moments = long.map(momentOf).toSorted((a, b) => a - b);
-  t.ok(moments.length > 15, `${moments.length} in the long gap`);
+  t.ok(moments.length > 15, `more than 15 points are in the long gap: ${moments.length}`);
   const gaps = moments.slice(1).map((moment, index) => moment - (moments[index] ?? 0));
-  t.ok(Math.max(...gaps) < 2_000, `at most ${Math.max(...gaps)} ms apart`);
+  t.ok(Math.max(...gaps) < 2_000, `the points are less than 2000 ms apart: ${Math.max(...gaps)} ms`);
 });
 
 t.test("crash points of a bare start end before the nodes' work, and etcd is killed only while it runs", async (t) => {
   for (const point of choose(200)) {
     if (point.start === "bare") t.ok(point.after <= 2 && point.victim !== "etcd", JSON.stringify(point));
     if (point.victim === "etcd") t.ok(point.after >= 5, JSON.stringify(point));
-    t.ok(momentOf(point) <= 9_700, "before the end");
+    t.ok(momentOf(point) <= 9_700, "the point is before the end of the run");
   }
 });
 
@@ -82,10 +82,14 @@ t.test(
       t.equal(own.length, count);
       t.strictSame([...new Set(own.map(({ node }) => node))].toSorted(), nodes, start);
       t.strictSame([...new Set(own.map(({ victim }) => victim))].toSorted(), ["agent", "client", "machine"], start);
-      t.ok(new Set(own.map(({ after }) => after)).size >= 6, "most events");
+      t.ok(new Set(own.map(({ after }) => after)).size >= 6, "the points follow at least 6 different events");
     }
-    t.strictSame(new Set(points.slice(0, 4).map(({ victim }) => victim)).size, 3, "four points have all victims");
+    t.strictSame(
+      new Set(points.slice(0, 4).map(({ victim }) => victim)).size,
+      3,
+      "the first four points include all three victims",
+    );
     const changed = points.filter(({ event, node }) => event.includes(node));
-    t.ok(changed.length > 15, `${changed.length} points hit the node that changes`);
+    t.ok(changed.length > 15, `more than 15 points hit the node that changes: ${changed.length}`);
   },
 );

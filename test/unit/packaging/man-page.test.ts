@@ -39,7 +39,7 @@ t.test(
       for (const argument of names) t.match(part, `.TP\n${argument.name()}\n`, `${path.join(" ")} ${argument.name()}`);
       for (const example of examples) t.match(part, example);
     }
-    t.equal(page.split("\n.SS ").length - 1, commands.length, "and no other");
+    t.equal(page.split("\n.SS ").length - 1, commands.length, "the page has one section for each command and no other");
     t.ok(commands.every(({ path: [first, second] }) => second === undefined || first in families));
   },
 );

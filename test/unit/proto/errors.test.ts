@@ -82,7 +82,7 @@ t.test("every error code maps to its exit code and its gRPC status, and neither 
     const failure = fromDetail({ code, message: "m", hint: "", node: "", step: "" });
     t.equal(failure.code, code);
     t.equal(exitCode(failure), exit, `${code} exits with ${exit}`);
-    t.equal(toServiceError(failure).code, status[grpc], `${code} is ${grpc}`);
+    t.equal(toServiceError(failure).code, status[grpc], `${code} is sent as gRPC status ${grpc}`);
     t.notOk([0, 2].includes(exit), "0 and 2 are not the codes of errors");
   }
 });
@@ -134,7 +134,7 @@ t.test("a missing place is added, and everything else is kept", async (t) => {
     step: "unit/kubectl",
   });
   t.equal(located.cause, cause);
-  t.equal(located.stack, bare.stack, "the stack shows the origin");
+  t.equal(located.stack, bare.stack, "the stack shows where the error was thrown");
 });
 
 t.test("any other exception is reported as a bug and kept as the cause", async (t) => {

@@ -60,7 +60,7 @@ t.test("long runs of blanks are sanitized in little time", async (t) => {
   const start = process.cpuUsage();
   oneLine(`${" ".repeat(2_000_000)}x\n${" \n".repeat(500_000)}`);
   const { user, system } = process.cpuUsage(start);
-  t.ok((user + system) / 1e6 < 5, "linear");
+  t.ok((user + system) / 1e6 < 5, "sanitizing takes less than 5 s of CPU time");
 });
 
 t.test("all strings in a value are sanitized, and everything else is unchanged", async (t) => {

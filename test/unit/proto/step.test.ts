@@ -142,7 +142,7 @@ t.test("independent steps run in parallel, and a dependent step waits", async (t
   };
   const after = step("c", ["a", "b"], {
     check: async ({ holds }) => {
-      t.ok(holds.has("a") && holds.has("b"), "c sees the results that it needs");
+      t.ok(holds.has("a") && holds.has("b"), "a and b hold before c is checked");
       return null;
     },
   });

@@ -9,12 +9,12 @@ const noise = (at: number): number => ((at * 7919) % 101) / 101 - 0.5;
 
 t.test("a slow leak is detected as growth in spite of noise", async (t) => {
   const grown = growth(points((at) => 80 + at * 0.005 + 4 * noise(at)));
-  t.ok(Math.abs(grown - 10) < 1, `${grown} of 10`);
+  t.ok(Math.abs(grown - 10) < 1, `a growth of about 10 is found: ${grown}`);
 });
 
 t.test("a warm-up during the first third is not counted as growth", async (t) => {
   const grown = growth(points((at) => 80 + Math.min(at, 900) * 0.02));
-  t.ok(Math.abs(grown) < 0.01, `${grown}`);
+  t.ok(Math.abs(grown) < 0.01, `no growth is found: ${grown}`);
 });
 
 t.test("neither noise alone nor shrinking values count as growth", async (t) => {

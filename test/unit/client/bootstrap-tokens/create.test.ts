@@ -116,7 +116,7 @@ t.test("a token that the API server refuses is deleted again", async (t) => {
     deliver,
   });
   await t.rejects(refused, { message: "enough" });
-  t.strictSame(requests, [`POST ${secrets}`, remove], "no right is granted");
+  t.strictSame(requests, [`POST ${secrets}`, remove], "the token is deleted and no right is granted");
 });
 
 t.test("the error after the deadline names the remedy, and contains no token", async (t) => {
@@ -128,5 +128,5 @@ t.test("the error after the deadline names the remedy, and contains no token", a
   t.equal(now, 10_000);
   t.match(error, { code: "VERIFY_FAILED", message: /\(status 401\)/, hint: /run khw-client bootstrap/ });
   t.notMatch(String(error), /[a-z0-9]{6}\.[a-z0-9]{16}/);
-  t.strictSame(requests, [`POST ${secrets}`, remove], "no right is granted");
+  t.strictSame(requests, [`POST ${secrets}`, remove], "the token is deleted and no right is granted");
 });

@@ -132,7 +132,7 @@ t.test("bootstrap --help shows few options on a single screen, and --help-all sh
     "--help-all",
     "--help",
   ]);
-  t.ok(short.split("\n").length <= 52, `${short.split("\n").length} lines`);
+  t.ok(short.split("\n").length <= 52, `the short help has at most 52 lines: ${short.split("\n").length}`);
   t.match(short, /--kubernetes-version <version>\s+The Kubernetes release\s+\(default:\s+the\s+running\s+release/);
   t.match(short, /Examples:\n {2}khw-client bootstrap --nodes controller-0,1,2\n/);
   const all = await client("bootstrap", "--help-all");
@@ -155,7 +155,7 @@ t.test(
       t.equal(
         listedFlags(short.out).includes("--help-all"),
         left.length > 0,
-        `${path.join(" ")} leaves out ${left.length}`,
+        `the help of ${path.join(" ")} mentions --help-all only if settings are left out: ${left.length}`,
       );
     }
   },

@@ -81,14 +81,14 @@ for (const separate of [false, true]) {
     const former = await textOf(folder, "ca.pem");
     await beginCaRotation(folder, await newAuthorities(folder, pki, new Date()));
     t.match(await readCaRotation(folder), { stage: "started", progress: {} });
-    t.strictSame([...(await sent(folder)).keys()], credentialSet({ signing: separate }), "nothing has changed yet");
+    t.strictSame([...(await sent(folder)).keys()], credentialSet({ signing: separate }), "the nodes get the same files as before the rotation");
 
     await advance(folder, "trusted");
     t.match(await readCaRotation(folder), { stage: "trusted" });
     t.strictSame(await findings(folder), []);
-    t.equal(await textOf(folder, "kubernetes.pem"), before, "certificates are unchanged");
+    t.equal(await textOf(folder, "kubernetes.pem"), before, "kubernetes.pem is unchanged");
     const trusted = await sent(folder);
-    t.strictSame([...trusted.keys()], credentialSet({ signing: true }), "the controller manager gets its own file");
+    t.strictSame([...trusted.keys()], credentialSet({ signing: true }), "the nodes get a separate signing CA for the controller manager");
     t.equal(trusted.get("ca.pem")?.match(/-----BEGIN/g)?.length, 2);
     t.equal(trusted.get("signing-ca.pem")?.match(/-----BEGIN/g)?.length, 1);
     if (!separate) {
@@ -110,7 +110,7 @@ for (const separate of [false, true]) {
     const reissued = await sent(folder);
     const { next } = (await readCaRotation(folder)) ?? { next: undefined };
     if (!separate) t.equal(reissued.get("signing-ca.pem")?.trim(), next?.certificate.trim(), "the new CA signs");
-    t.equal(await textOf(folder, "service-account-key.pem"), tokens, "tokens stay valid");
+    t.equal(await textOf(folder, "service-account-key.pem"), tokens, "the service account key is unchanged");
     for (const name of ["kubernetes", "admin", "kube-scheduler", "worker-0", "service-account"])
       await verifies(t, next?.certificate ?? "", await textOf(folder, `${name}.pem`), name);
     t.match(
@@ -141,7 +141,7 @@ t.test("an old CA that expires after the certificates are reissued causes warnin
   await beginCaRotation(folder, await newAuthorities(folder, pki, past));
   await advance(folder, "trusted");
   t.match((await findings(folder)).join("\n"), /^ca\.pem: notAfter: expired/m);
-  await t.rejects(sent(folder), { code: "CREDENTIAL_INVALID" }, "the CA that signs must be valid");
+  await t.rejects(sent(folder), { code: "CREDENTIAL_INVALID" }, "an expired CA cannot sign");
 
   await advance(folder, "reissued");
   const { problems } = await examineCredentials(configOf(folder), cluster);

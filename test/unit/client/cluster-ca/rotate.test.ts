@@ -57,7 +57,11 @@ t.test("no matter before which action a run is killed, the same commands end in 
         adapt(cluster);
         if (index === command) await t.rejects(rotateCa(cluster.parts(action), options), { name: "Killed" });
         if (index < 2 || cluster.rotation !== undefined)
-          t.equal(await rotateCa(cluster.parts(), options), index === 2, `command ${command}, action ${action}`);
+          t.equal(
+            await rotateCa(cluster.parts(), options),
+            index === 2,
+            `command ${index} finishes the rotation only if it is the last (killed: command ${command}, action ${action})`,
+          );
       }
       checkEnd(t, cluster);
     }

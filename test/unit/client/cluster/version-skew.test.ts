@@ -13,8 +13,8 @@ t.test("a difference of one minor version, or of any number of patches, is accep
     ["0.9.0", "1.0.0"],
     ["1.7.2", "2.0.1"],
   ] as const) {
-    t.equal(skew(a, b), undefined, `${a} and ${b}`);
-    t.equal(skew(b, a), undefined, `${b} and ${a}`);
+    t.equal(skew(a, b), undefined, `the skew of ${a} and ${b} is judged correctly`);
+    t.equal(skew(b, a), undefined, `the skew of ${b} and ${a} is judged correctly`);
   }
 });
 

@@ -78,8 +78,8 @@ t.test("the output of config default is parsed to exactly the defaults", async (
   const printed = await load(defaultYaml());
   t.same(relocated(printed.config, printed.folder), relocated(bare.config, bare.folder));
   for (const { path, setting } of settingsOf(schema)) {
-    t.ok(defaultYaml().includes(`${path.at(-1)}:`), `${path.join(".")} is included`);
-    t.ok(setting.help.length > 10, `${path.join(".")} is explained`);
+    t.ok(defaultYaml().includes(`${path.at(-1)}:`), `the default khw.yaml includes ${path.join(".")}`);
+    t.ok(setting.help.length > 10, `${path.join(".")} has a help text`);
   }
 });
 
@@ -89,7 +89,10 @@ function relocated(config: ClusterConfig, folder: string): unknown {
 
 t.test("docs/configuration.md has the current table of all settings", async (t) => {
   const docs = await readFile(new URL("../../../../docs/configuration.md", import.meta.url), "utf8");
-  t.ok(docs.includes(referenceMarkdown()), "`khw-client config reference` prints it again");
+  t.ok(
+    docs.includes(referenceMarkdown()),
+    "docs/configuration.md has the table that `khw-client config reference` prints",
+  );
 });
 
 t.test("no two settings share a flag", async (t) => {

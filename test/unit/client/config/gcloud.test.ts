@@ -108,7 +108,7 @@ t.test("if a configuration is missing, the error names the configuration, and no
   const explicit = await load({ CLOUDSDK_CONFIG }, "gce: {project: my-own-1, region: us-west1}");
   t.equal(loadBalancerConfig(explicit, []).project, "my-own-1");
   const fresh = await load({ CLOUDSDK_CONFIG: join(root, "nowhere"), GOOGLE_CLOUD_PROJECT: "some-app-456" });
-  t.equal(fresh.gce.project, "some-app-456", "gcloud was never set up");
+  t.equal(fresh.gce.project, "some-app-456", "the project is read from the environment if gcloud was never set up");
 });
 
 t.test("an invalid value, and a zone outside the region, are reported with their sources", async (t) => {

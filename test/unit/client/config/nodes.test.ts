@@ -63,7 +63,7 @@ t.test("the error points at an empty, duplicate or invalid name", async (t) => {
       const [first = "", , carets] = error.message.split("\n");
       t.equal(error.code, "INVALID_ARGUMENT");
       t.ok(first.startsWith(`--nodes: ${message}`), `${JSON.stringify(text)}: ${first}`);
-      t.equal(carets, caret, `the caret under ${JSON.stringify(text)}`);
+      t.equal(carets, caret, `the caret is under the error in ${JSON.stringify(text)}`);
     }
   }
 });

@@ -60,7 +60,7 @@ t.test("a drain that would leave no serving node is refused with the reasons, un
   t.strictSame(cluster.log, []);
   t.equal(await drainNodes(cluster, context, { ...options, force: true }), 0);
   t.strictSame(cluster.log, ["controller-1 drained"]);
-  t.equal(await drainNodes(cluster, context, options), 0, "it is drained already: nothing changes");
+  t.equal(await drainNodes(cluster, context, options), 0, "draining a drained node succeeds");
 });
 
 t.test("a node that the agent or the load balancer does not report as healthy does not count as serving", async (t) => {
@@ -180,7 +180,11 @@ t.test("a restart that would leave no healthy API server is refused, unless forc
   await t.rejects(restartNodes(alone, terminal().context, one), { code: "WOULD_INTERRUPT", hint: /--force/ });
   t.strictSame(alone.log, []);
   t.equal(await restartNodes(alone, terminal().context, { ...one, force: true }), 0);
-  t.strictSame(alone.log, ["controller-0 kube-apiserver restarted"], "and there is no other node for its clients");
+  t.strictSame(
+    alone.log,
+    ["controller-0 kube-apiserver restarted"],
+    "the only node is restarted without a drain: there is no other node for its clients",
+  );
 });
 
 t.test("restarting an unhealthy component is allowed, because it does not reduce the capacity", async (t) => {

@@ -38,7 +38,7 @@ t.test("providers are replaced in place, and everything else in the file is unch
   t.strictSame(
     config.entries.map(({ resources }) => resources),
     [["secrets"]],
-    "resources without encryption stay so",
+    "the entry without encryption is left out",
   );
   const text = config.withProviders(({ providers }) => providers.toReversed());
   t.match(text, /^# mine\nkind: EncryptionConfig\n/);
@@ -84,7 +84,11 @@ const secretbox = (name: string): Provider => ({ kind: "secretbox", keys: [key(n
 t.test("the progress of a rotation is derived from the names of the keys", async (t) => {
   t.equal(keyName(new Date("2026-01-31T12:00:00.500Z")), january);
   t.equal(stageOf([aescbc("key1"), identity]), "settled");
-  t.equal(stageOf([aescbc("key2", "key1"), identity]), "settled", "other names of keys give no information");
+  t.equal(
+    stageOf([aescbc("key2", "key1"), identity]),
+    "settled",
+    "key names that khw did not choose do not show a rotation",
+  );
   t.equal(stageOf([aescbc("key1", january)]), "added");
   t.equal(stageOf([aescbc(january, "key1")]), "first");
   t.equal(stageOf([aescbc(january), identity]), "settled");
@@ -129,6 +133,6 @@ t.test("the new key is first added for reading, then used for writing, and is fi
       [`aescbc ${january} a`, "identity"],
       [`aescbc ${january}`, "identity"],
     ],
-    "no kind is there twice: the API server would use only the first",
+    "no kind of provider occurs twice, because the API server would use only the first",
   );
 });

@@ -42,7 +42,11 @@ for (const [what, start] of Object.entries(starts)) {
 
     for (let action = 0; action < whole.log.length; action++) {
       const cluster = encryptedCluster(start);
-      await t.rejects(rotate(cluster.parts(action), { now }), { name: "Killed" }, `killed before action ${action}`);
+      await t.rejects(
+        rotate(cluster.parts(action), { now }),
+        { name: "Killed" },
+        `the rotation fails because it was killed before action ${action}`,
+      );
       await rotate(cluster.parts(), { now: later });
       const [entry] = parseEncryptionConfig(cluster.file).entries;
       checkEnd(t, cluster, writingKey(entry?.providers ?? [])?.name ?? "none");

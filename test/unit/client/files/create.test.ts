@@ -21,7 +21,7 @@ t.test("a file, a folder, and a link without a target are refused and never chan
     const path = join(folder, name);
     const refusal = { code: "INVALID_ARGUMENT", message: `${path} already exists`, hint };
     await t.rejects(refuseExisting(path, hint), refusal);
-    await t.rejects(createFile(path, "text", hint), refusal, "even if the file appears after the check");
+    await t.rejects(createFile(path, "text", hint), refusal, "a file that appears after the check is not overwritten");
   }
   t.equal(await readFile(join(folder, "file"), "utf8"), "mine");
   await t.rejects(lstat(join(folder, "absent")), { code: "ENOENT" });

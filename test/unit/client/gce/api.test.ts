@@ -125,7 +125,10 @@ t.test("pauses double up to a limit, are randomized, and honour Retry-After", as
   for (let failures = 1; failures <= 9; failures++) {
     const middle = Math.min(1000, 100 * 2 ** (failures - 1));
     const millis = pauseMillis(failures, new Error("x"), policy);
-    t.ok(millis >= middle * 0.8 && millis <= middle * 1.2, `${failures}: ${millis}`);
+    t.ok(
+      millis >= middle * 0.8 && millis <= middle * 1.2,
+      `the pause after ${failures} failures is within 20 % of ${middle} ms: ${millis}`,
+    );
   }
   t.equal(pauseMillis(1, readRefusal(429, {}, "2"), policy), 2000);
   t.equal(pauseMillis(1, readRefusal(429, {}, "3600"), policy), 4000);

@@ -64,13 +64,13 @@ t.test("other entries, comments and the current context of the file are kept", (
   t.same(after.users[0], before.users[0]);
   t.equal(after["current-context"], "other");
   t.same([after.clusters.length, after.contexts.length, after.users.length], [2, 2, 2]);
-  t.equal(parse(merged(others, {}, true))["current-context"], "kubernetes", "except on request");
+  t.equal(parse(merged(others, {}, true))["current-context"], "kubernetes", "the current context changes on request");
   t.end();
 });
 
 t.test("a second run replaces its own entries instead of adding new ones", (t) => {
   const once = merged(others);
-  t.equal(merged(once), once, "nothing changes");
+  t.equal(merged(once), once, "merging the same cluster again changes nothing");
   const renewed = parse(merged(once, { certificate: "bmV3" }));
   t.equal(renewed.users.length, 2);
   t.equal(renewed.users[1].user["client-certificate-data"], "bmV3");
@@ -87,7 +87,7 @@ t.test("the user's own settings in the cluster's entries are kept", (t) => {
   mine.users[0].user["client-certificate-data"] = "bmV3";
   t.strictSame(after, mine);
   mine.clusters[0].cluster["insecure-skip-tls-verify"] = true;
-  t.strictSame(parse(merged(stringify(mine), renewed)), after, "but a server without verification is not");
+  t.strictSame(parse(merged(stringify(mine), renewed)), after, "insecure-skip-tls-verify is removed");
   t.end();
 });
 
@@ -140,7 +140,7 @@ t.test("the file is readable only by its owner and replaced atomically, and a sy
   await writeKubeconfig(join(folder, "link"), "three");
   t.equal(await readFile(join(folder, "open"), "utf8"), "three");
   t.equal((await stat(join(folder, "open"))).mode & 0o777, 0o600);
-  t.same((await readdir(folder)).sort(), ["link", "made", "open"], "no temporary file");
+  t.same((await readdir(folder)).sort(), ["link", "made", "open"], "no temporary file is left");
 
   await symlink(join("later", "config"), join(folder, "second"));
   await symlink("second", join(folder, "first"));
@@ -203,7 +203,7 @@ t.test("a kubeconfig without kind and apiVersion is accepted, as it is by kubect
       JSON.stringify(text),
     );
     t.equal(parse(written).clusters[0].cluster.server, entry.server);
-    t.equal(merged(written), written, "nothing changes the second time");
+    t.equal(merged(written), written, "a second merge changes nothing");
   }
   t.match(merged("# mine\n"), /^# mine$/m);
   t.end();

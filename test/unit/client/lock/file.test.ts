@@ -33,7 +33,7 @@ async function addElsewhere(path: string, entries: readonly LockEntry[]) {
 
 t.test("digests are recorded once, in a fixed order, and read again", async (t) => {
   const path = await lockPath();
-  t.strictSame(await readLock(path), [], "no file: nothing is recorded");
+  t.strictSame(await readLock(path), [], "a missing file has no entries");
   t.strictSame(await addToLock(path, [entry("kubectl"), entry("kube-apiserver")]), [
     entry("kubectl"),
     entry("kube-apiserver"),
@@ -42,11 +42,11 @@ t.test("digests are recorded once, in a fixed order, and read again", async (t) 
   const written = await readFile(path, "utf8");
   t.strictSame(JSON.parse(written), { version: 1, programs: [entry("kube-apiserver"), entry("kubectl")] });
   t.equal((await stat(path)).mode & 0o777, 0o644);
-  t.strictSame(await addToLock(path, [entry("kubectl")]), [], "a present entry is not new");
+  t.strictSame(await addToLock(path, [entry("kubectl")]), [], "an entry that is already recorded is not new");
   t.equal(await readFile(path, "utf8"), written);
   await addToLock(path, [entry("kubectl", "v1.22.0")]);
-  t.equal((await readLock(path)).length, 3, "another release is another entry");
-  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "nothing else remains");
+  t.equal((await readLock(path)).length, 3, "another release of a program is a separate entry");
+  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "no temporary file is left");
 });
 
 t.test("another digest for a recorded program is refused, and the file is unchanged", async (t) => {
@@ -84,10 +84,18 @@ t.test("a damaged lock file is refused with its name and the position of the err
   ] as const) {
     const path = await lockPath(written);
     await t.rejects(readLock(path), { code: "CONFIG_INVALID", message }, written);
-    await t.rejects(addToLock(path, [good]), { code: "CONFIG_INVALID", message }, "and never replaced");
+    await t.rejects(
+      addToLock(path, [good]),
+      { code: "CONFIG_INVALID", message },
+      "a file that cannot be read is never replaced",
+    );
     t.equal(await readFile(path, "utf8"), written);
   }
-  await t.rejects(readLock(root), { code: "CONFIG_INVALID", message: /cannot be (read|used)/ }, "a folder");
+  await t.rejects(
+    readLock(root),
+    { code: "CONFIG_INVALID", message: /cannot be (read|used)/ },
+    "a folder cannot be read as a lock file",
+  );
 });
 
 t.test("the signatures of an entry are kept when other entries are added", async (t) => {
@@ -133,10 +141,10 @@ t.test("clients that run at the same time lose none of each other's entries", as
   t.strictSame(
     two.map(({ code }) => code).toSorted((a, b) => a - b),
     [0, 1],
-    "the first digest wins",
+    "exactly one of two different digests is recorded",
   );
   t.match(two.map(({ stderr }) => stderr).join(""), /DIGEST_MISMATCH/);
-  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "nothing else remains");
+  t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "no temporary file is left");
 });
 
 t.test("a client that was killed while writing does not block other clients", async (t) => {

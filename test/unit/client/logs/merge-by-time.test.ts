@@ -39,7 +39,7 @@ t.test("a silent source delays the others only for a limited time", async (t) =>
   t.equal((await merged.next()).value, 2);
   t.equal((await merged.next()).value, 3);
   answer();
-  t.same(await collect(merged), [1], "a late message comes late");
+  t.same(await collect(merged), [1], "a late message is printed after newer messages");
 });
 
 t.test("no source is read further than its next message", async (t) => {

@@ -22,9 +22,9 @@ t.test("a broken stream is opened again, with back-off, until the signal aborts"
   for await (const n of reconnecting({ open, lost, passing: isPassing, signal: ending.signal })) all.push(n);
   t.same(all, [1]);
   const [first = 0, second = 0, third = 0] = waits;
-  t.ok(first >= 375 && first <= 625, "about half a second");
-  t.ok(second >= 750 && second <= 1250, "twice as long");
-  t.ok(third >= 375 && third <= 625, "short again after a message");
+  t.ok(first >= 375 && first <= 625, "the first pause is about half a second");
+  t.ok(second >= 750 && second <= 1250, "the second pause is twice as long");
+  t.ok(third >= 375 && third <= 625, "the pause is short again after a message");
 });
 
 t.test("a permanent error is thrown", async (t) => {

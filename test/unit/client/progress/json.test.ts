@@ -41,5 +41,5 @@ t.test("each event is printed as one line with its time, and the events of a tra
     { kind: "end", track: "a", changed: 0, finishedSteps: 1, totalSteps: 1 },
     { kind: "note", text: "done", elapsedMillis: 3500 },
   ]);
-  t.equal(lines.length, 6, "the number of steps has no separate line");
+  t.equal(lines.length, 6, "the number of steps is not printed as a separate line");
 });

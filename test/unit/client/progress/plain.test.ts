@@ -99,7 +99,7 @@ t.test("on three nodes, equal lines are merged and different lines are printed s
   const { show, lines, holdPasses } = display();
   show({ kind: "begin", tracks: three }, started("a", "unit/etcd"), started("b", "unit/etcd", "differs"));
   show(started("c", "unit/etcd"));
-  t.strictSame(lines(), [], "another node may still have the same line");
+  t.strictSame(lines(), [], "nothing is printed while another node may still report the same line");
   holdPasses();
   t.strictSame(lines(), ["a, c: unit/etcd: does not exist", "b: unit/etcd: differs"]);
 });

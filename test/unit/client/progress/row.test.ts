@@ -43,8 +43,8 @@ t.test("on a narrow terminal, a row with a long name keeps its count, and no row
   const track = "controller-0-in-the-third-zone-of-the-first-region";
   for (let columns = 20; columns <= 120; columns++) {
     const row = describeRow({ track, progress: minute, working }, { nameWidth: track.length, columns });
-    t.ok(row.length <= columns, `${columns}: ${row}`);
-    if (columns >= 24) t.match(row, "12 of 43", `${columns}: ${row}`);
+    t.ok(row.length <= columns, `the row fits into ${columns} columns: ${row}`);
+    if (columns >= 24) t.match(row, "12 of 43", `the row shows the count in ${columns} columns: ${row}`);
   }
   t.equal(
     describeRow({ track, progress: minute, working }, { nameWidth: track.length, columns: 40 }),

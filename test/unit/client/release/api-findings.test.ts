@@ -51,7 +51,11 @@ t.test("if the release changes, every API server is queried; otherwise no API se
   const nodes = { a: { release: "v1.20.2" }, b: { release: "v1.20.2" }, fresh: {} };
   t.strictSame((await found("v1.21.0", nodes)).asked, ["a", "b"]);
   t.strictSame((await found("v1.20.2", nodes)).asked, []);
-  t.strictSame((await found("v1.21.0", { fresh: {} })).asked, [], "a new cluster has no API server");
+  t.strictSame(
+    (await found("v1.21.0", { fresh: {} })).asked,
+    [],
+    "nothing is requested, because a new cluster has no API server",
+  );
 });
 
 t.test("an API server that does not respond causes only a warning if another one responds", async (t) => {
@@ -121,7 +125,7 @@ t.test("the responses of all API servers are combined, and each finding is repor
   t.match(
     judgeApis(answers, restoring),
     { obstacles: [{ message: /^its kubelet v1\.22\.0 is newer than kube-apiserver v1\.21\.0$/ }], warnings: [] },
-    "only kubelets matter if the data of an older release is restored",
+    "only the kubelets are checked if the data of an older release is restored",
   );
   t.equal(judgeApis(answers, restoring).obstacles.length, 1);
   t.end();

@@ -107,7 +107,7 @@ t.test("obstacles of different kinds on different nodes are reported in a single
     "controller-1 PREFLIGHT_FAILED: b",
     "controller-2 IO_FAILED: the disk does not answer",
   ]);
-  t.strictSame(asked, ["controller-1", "controller-2"], "a busy node is not asked");
+  t.strictSame(asked, ["controller-1", "controller-2"], "preflight is not run on a busy node");
 });
 
 t.test("if preflight has findings, the failure of the same node's plan is not reported", async (t) => {

@@ -36,6 +36,6 @@ t.test(
   async (t) => {
     t.same(await findings([true, true, undefined]), []);
     t.same(await findings([false, false, false]), []);
-    t.same(await findings([false, true, undefined], labState()), [], "an etcd that khw does not manage");
+    t.same(await findings([false, true, undefined], labState()), [], "an etcd that khw does not manage is not checked");
   },
 );

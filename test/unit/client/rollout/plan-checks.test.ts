@@ -77,7 +77,11 @@ t.test("an administrator's plan runs every check, with the trial runs last", asy
   t.strictSame(skipped, []);
   t.match(calls.slice(-2), [/tryPrograms$/, /tryPrograms$/]);
   t.equal(calls.filter((call) => call.endsWith("prepare")).length, 2);
-  t.equal(calls.filter((call) => call.endsWith("storedVersions")).length, 1, "all agents read the same etcd");
+  t.equal(
+    calls.filter((call) => call.endsWith("storedVersions")).length,
+    1,
+    "only one agent reads the stored versions, because all agents read the same etcd",
+  );
 });
 
 t.test("after a finding, nothing is downloaded, and the plan lists the skipped checks", async (t) => {

@@ -38,7 +38,7 @@ t.test("the folder records the start, the progress and the end of a rotation", a
     progress: { signingSince: "2026-01-31T12:00:00.000Z", replaced: ["a/b"], dropOn: undefined },
   });
   await completeFolder(folder);
-  t.ok(await readRotation(folder), "it stays when the folder is completed");
+  t.ok(await readRotation(folder), "the rotation's record is kept when the folder is completed");
   const kept = await endRotation(folder, new Date("2026-02-01T00:00:00Z"));
   t.equal(await readRotation(folder), undefined);
   t.equal(await readFile(join(kept, "old-key.pem"), "utf8"), old.privateKey);

@@ -75,7 +75,11 @@ t.test("Secrets signed with the old key, and pods that may use old tokens, are f
 async function reissue(t: Test, server: TokenApi): Promise<string[]> {
   const replaced: string[] = [];
   const before = async (names: readonly string[]): Promise<void> => {
-    t.match(server.objects.get(accountPath), { secrets: [{ name: "old" }] }, "the reference is still present");
+    t.match(
+      server.objects.get(accountPath),
+      { secrets: [{ name: "old" }] },
+      "the account still refers to the old Secret",
+    );
     replaced.push(...names);
   };
   t.equal(await reissueTokens(server.api, { newKey, before, signal }), 1);
@@ -88,9 +92,17 @@ t.test("a service account gets a new Secret, and the old Secret stays", async (t
   t.strictSame(new Set(await reissue(t, server)), new Set(["shop/old"]));
   t.match(server.objects.get(accountPath), { secrets: [{ name: newName }, { name: "registry" }], extra: true });
   t.ok(server.objects.has(secretPath("old")));
-  t.equal(server.changes.filter((change) => change.startsWith("POST")).length, 3, "once for each attempt");
+  t.equal(
+    server.changes.filter((change) => change.startsWith("POST")).length,
+    3,
+    "a Secret is created once for each attempt",
+  );
   server.changes.length = 0;
-  t.equal(await reissueTokens(server.api, { newKey, before: async () => {}, signal }), 0, "a second run has no work");
+  t.equal(
+    await reissueTokens(server.api, { newKey, before: async () => {}, signal }),
+    0,
+    "a second run replaces nothing",
+  );
   t.strictSame(server.changes, []);
 });
 
@@ -110,5 +122,5 @@ t.test("only replaced Secrets that no pod uses are deleted", async (t) => {
   server.objects.delete("/api/v1/namespaces/shop/pods/mounting");
   t.strictSame(await deleteReplaced(server.api, ["shop/old"], options), { deleted: ["shop/old"], kept: [] });
   t.notOk(server.objects.has(secretPath("old")));
-  t.ok(server.objects.has(secretPath("manual")), "a Secret of the user stays");
+  t.ok(server.objects.has(secretPath("manual")), "a Secret that the user created is not deleted");
 });

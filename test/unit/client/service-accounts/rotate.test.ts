@@ -33,7 +33,11 @@ t.test(
     for (let action = 0; action < first; action++) {
       const cluster = tokenCluster();
       const old = cluster.files[privateFile];
-      await t.rejects(rotate(cluster.parts(action), plain), { name: "Killed" }, `killed before action ${action}`);
+      await t.rejects(
+        rotate(cluster.parts(action), plain),
+        { name: "Killed" },
+        `the rotation fails because it was killed before action ${action}`,
+      );
       t.equal(await rotate(cluster.parts(), plain), false);
       t.equal(await rotate(cluster.parts(), dropping), true);
       checkEnd(t, cluster, old);
@@ -53,10 +57,13 @@ function checkEnd(t: Test, { files, nodes, rotation, log }: TokenCluster, old: s
   t.equal(rotation, undefined, "no rotation is under way");
   t.not(files[privateFile], old);
   t.equal(splitPublicKeys(files[publicFile]).length, 1, "one key remains");
-  t.equal(files[publicFile].trim(), publicOf(files[privateFile]).trim(), "and the key signs");
+  t.equal(files[publicFile].trim(), publicOf(files[privateFile]).trim(), "the remaining key is the signing key");
   for (const node of nodes) t.strictSame(node, files);
   t.ok(log.includes("prove accepted"), "a token of the old key was accepted before");
-  t.ok(log.lastIndexOf("prove refused") > log.indexOf("prove accepted"), "and is refused at the end");
+  t.ok(
+    log.lastIndexOf("prove refused") > log.indexOf("prove accepted"),
+    "a token of the old key is refused at the end",
+  );
 }
 
 t.test("with --reissue-tokens, old Secrets are deleted only after the old key is no longer accepted", async (t) => {

@@ -28,11 +28,14 @@ t.test("the stage of a rotation is derived from the keys in the files", async (t
   const signs = signingFiles(added);
   const signing = { ...added, certificates: signs[publicFile] ?? "", signingKey: signs[privateFile] ?? "" };
   t.equal(stageOf(signing), "signing");
-  t.ok(splitPublicKeys(signing.certificates)[0]?.key.equals(createPublicKey(next.privateKey)), "and again");
+  t.ok(
+    splitPublicKeys(signing.certificates)[0]?.key.equals(createPublicKey(next.privateKey)),
+    "the new signing key is first",
+  );
   t.equal(splitPublicKeys(signing.certificates).length, 3);
   const dropped = { ...signing, certificates: droppedFiles(signing)[publicFile] ?? "" };
   t.equal(stageOf(dropped), "dropped");
-  t.equal(dropped.certificates, next.publicKey, "byte for byte the new file");
+  t.equal(dropped.certificates, next.publicKey, "only the new key remains, byte for byte");
 });
 
 t.test("files that belong to no stage are refused", async (t) => {

@@ -32,7 +32,7 @@ t.test("for an upgrade in progress, its initiator, each node's release and the n
   const progress = upgradeProgress(
     states({ versions: ["v1.21.0", "v1.21.0"] }, { versions: ["v1.21.0", "v1.20.2"] }, { versions: ["v1.20.2"] }),
   );
-  t.equal(progress?.next, "controller-1", "a node with an old component is not done");
+  t.equal(progress?.next, "controller-1", "a node with an old component is still to be upgraded");
   t.match(
     progress === undefined ? "" : describeUpgrade(progress),
     /^Upgrade from v1\.20\.2 to v1\.21\.0, started by alice from 10\.0\.0\.1:1 at .*: running\.\n {2}v1\.21\.0: controller-0; v1\.20\.2: controller-1, controller-2\. Next: controller-1\./,

@@ -100,9 +100,13 @@ t.test("a restore that has begun on any node continues, regardless of the releas
     t.match(course, { stage: "continue", restoreId: "begun", from: "v1.21.0", to: "v1.20.2" });
   }
   const before = choose({ etcd: [restoreOn("controller-2")] });
-  t.match(before, { stage: "continue", restoreId: "begun" }, "the client was killed before it wrote the record");
+  t.match(
+    before,
+    { stage: "continue", restoreId: "begun" },
+    "a restore is continued even if the client was killed before it wrote its record",
+  );
   const plain = choose({ etcd: [restoreOn("controller-2", { kubernetesVersion: undefined })] });
-  t.equal(plain.stage, "begin", "a restore without the programs is another restore");
+  t.equal(plain.stage, "begin", "a restore that does not change the programs is not continued");
   t.not(plain.restoreId, "begun");
   t.end();
 });
@@ -114,7 +118,11 @@ t.test("a recorded restore that no node has begun is started again, and a finish
   const restored = { ...restoring, state: done };
   t.equal(choose({ last: restored }, ["v1.20.2"]).stage, "done");
   for (const versions of [["v1.21.0"], ["v1.21.0", "v1.20.2"]]) {
-    t.throws(() => choose({ last: restored }, versions), { code: "RELEASE_REFUSED" }, "upgraded by another command");
+    t.throws(
+      () => choose({ last: restored }, versions),
+      { code: "RELEASE_REFUSED" },
+      "a cluster that another command upgraded again is refused",
+    );
   }
   t.end();
 });
@@ -126,7 +134,11 @@ t.test("an etcd release that cannot restore the snapshot is refused", (t) => {
     message: /etcd v3\.4\.15 cannot restore/,
   });
   t.equal(choose({ snapshots: newerData }, ["v1.21.0"], ["v3.5.30"]).etcd, "v3.5.30");
-  t.equal(choose({}, ["v1.21.0"], ["v3.5.16"]).etcd, "v3.5.16", "an older minor release is fine");
+  t.equal(
+    choose({}, ["v1.21.0"], ["v3.5.16"]).etcd,
+    "v3.5.16",
+    "a snapshot of an older minor release of etcd can be restored",
+  );
   t.throws(() => choose({}, ["v1.21.0"], ["v3.5.16", "v3.4.15"]), { message: /several releases of etcd/ });
   t.throws(() => choose({}, ["v1.21.0"], []), { code: "RELEASE_UNKNOWN" });
   t.end();

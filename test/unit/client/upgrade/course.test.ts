@@ -107,7 +107,11 @@ t.test("upgrade --back never reverts a restore that has begun", (t) => {
   }
   const restored = { ...restoring, state: done };
   t.throws(() => back(["v1.20.2"], restored), { message: /the last upgrade was to v1\.20\.2/ });
-  t.throws(() => back(["v1.21.0"], restored), { message: /every node runs v1\.21\.0/ }, "upgraded by another command");
+  t.throws(
+    () => back(["v1.21.0"], restored),
+    { message: /every node runs v1\.21\.0/ },
+    "a cluster that another command upgraded again is refused",
+  );
   t.end();
 });
 
@@ -133,8 +137,16 @@ t.test("upgrade --back reverts a finished minor upgrade as long as all nodes sti
   const emulating = ["v1.32.1 as 1.31", "v1.32.1 as 1.31"];
   t.match(back(emulating, last), { from: "v1.32.1", to: "v1.31.4", direction: "back" });
   const refused = { code: "RELEASE_REFUSED", message: /is finished/ };
-  t.throws(() => back(["v1.32.1 as 1.31", "v1.32.1"], last), refused, "a node has ended the emulation");
-  t.throws(() => back(emulating, { ...last, emulatedVersion: "" }), refused, "the upgrade ended the emulation");
+  t.throws(
+    () => back(["v1.32.1 as 1.31", "v1.32.1"], last),
+    refused,
+    "upgrade --back is refused if a node has ended the emulation",
+  );
+  t.throws(
+    () => back(emulating, { ...last, emulatedVersion: "" }),
+    refused,
+    "upgrade --back is refused if the upgrade ended the emulation",
+  );
   t.end();
 });
 

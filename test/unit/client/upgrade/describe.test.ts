@@ -37,8 +37,12 @@ t.test("the description says whether the new programs emulate the previous relea
   t.match(line(minor, {}), [/^without --emulate, there is no way back to 1\.31 after this upgrade/]);
   t.match(line({ ...minor, from: "v1.32.1" }, { ended: "1.31" }), [/^the programs stop emulating 1\.31: /]);
   t.strictSame(line({ ...minor, from: "v1.32.1", to: "v1.31.4", direction: "back" }, { ended: "1.31" }), []);
-  t.strictSame(line({ ...minor, from: "v1.30.4", to: "v1.31.4" }, {}), [], "1.31 cannot emulate");
-  t.strictSame(line({ ...minor, from: "v1.32.0" }, {}), [], "a patch needs no emulation");
+  t.strictSame(
+    line({ ...minor, from: "v1.30.4", to: "v1.31.4" }, {}),
+    [],
+    "no emulation is suggested for 1.31, which cannot emulate",
+  );
+  t.strictSame(line({ ...minor, from: "v1.32.0" }, {}), [], "no emulation is suggested for a patch");
   t.end();
 });
 

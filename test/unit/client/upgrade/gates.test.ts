@@ -49,7 +49,7 @@ t.test("an upgrade pauses after the requested number of changed nodes", async (t
     timeouts: { verify: 0 },
   });
   await gates.between({ node: one, changed: 0 });
-  t.strictSame([gates.paused(), checked], [undefined, []], "a node that was done before does not count");
+  t.strictSame([gates.paused(), checked], [undefined, []], "an unchanged node does not count as the first node");
   await t.rejects(gates.between({ node: two, changed: 3 }), {
     code: "VERIFY_FAILED",
     node: "controller-1",
@@ -57,5 +57,5 @@ t.test("an upgrade pauses after the requested number of changed nodes", async (t
   });
   t.ok(checked.some((title) => title.startsWith("controller-1: kube-apiserver")));
   t.equal(gates.failures().length, 1);
-  t.equal(gates.paused(), undefined, "a failed check is no pause");
+  t.equal(gates.paused(), undefined, "a failed check is not reported as a pause");
 });

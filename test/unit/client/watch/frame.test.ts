@@ -31,7 +31,8 @@ t.test("a frame that is too high drops components first, then hints, and finally
   const well = Array.from({ length: 20 }, (_, index) => ({ node: `w${index}`, status: wellStatus(`w${index}`) }));
   const nodes = [...well, { node: "bad", status: wellStatus("bad", { components: [sick] }) }];
   const heights = [60, 26, 25, 12, 4, 3];
-  for (const rows of heights) t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `${rows} rows`);
+  for (const rows of heights)
+    t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `the frame has at most ${rows} rows`);
   t.ok(frame({ nodes }, { rows: 25, now, paint }).some((line) => line.includes("hint:")));
   t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
   const small = frame({ nodes }, { rows: 8, now, paint });
@@ -44,7 +45,7 @@ t.test("a line is cut at the terminal's width, and colours do not count", async 
   t.equal(stripVTControlCharacters(truncateLine(line, 20)), "0123456789abc");
   t.equal(stripVTControlCharacters(truncateLine(line, 12)), "0123456789a…");
   t.equal(stripVTControlCharacters(truncateLine(line, 5)), "0123…");
-  t.ok(truncateLine(line, 5).includes("\u{1b}[39m"), "the colour ends");
+  t.ok(truncateLine(line, 5).includes("\u{1b}[39m"), "the truncated line resets the colour");
 });
 
 t.test("an unchanged frame is not written again, and a changed size clears the screen", async (t) => {
@@ -55,7 +56,7 @@ t.test("an unchanged frame is not written again, and a changed size clears the s
   screen.draw(["one", "two"], size);
   t.equal(written.length, 1);
   screen.draw(["one", "three"], size);
-  t.ok(written[1]?.includes("\u{1b}[2A"), "back over two lines");
+  t.ok(written[1]?.includes("\u{1b}[2A"), "the cursor moves up two lines");
   t.notOk(written[1]?.includes("\u{1b}[2J"));
   screen.draw(["one", "three"], { rows: 5, columns: 20 });
   t.ok(written[2]?.includes("\u{1b}[2J"));

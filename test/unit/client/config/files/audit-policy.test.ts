@@ -17,7 +17,7 @@ const rule = (text: string) => problems(`${head}rules:\n- ${text}\n`);
 
 t.test("the built-in policy is valid for every release", (t) => {
   for (const minor of [20, 21, 24, 37]) t.strictSame(problems(metadataPolicy, minor), []);
-  t.notMatch(metadataPolicy, /level: Request/, "no rule records contents");
+  t.notMatch(metadataPolicy, /level: Request/, "no rule records the content of requests");
   t.end();
 });
 
@@ -68,7 +68,7 @@ t.test("errors have the file, the line and the column", (t) => {
     t.equal(found.length, 1, found.join());
     t.match(found[0], message);
   }
-  t.equal(rule("{level: A, users: b, verbs: c}").length, 3, "all errors at once");
+  t.equal(rule("{level: A, users: b, verbs: c}").length, 3, "all three errors are reported at once");
   t.end();
 });
 

@@ -56,7 +56,7 @@ t.test("each edition has the checks of kube-bench, with its numbers", async (t) 
     const check = checksIn(edition, cisChecks).find(
       ({ section, condition }) => section === "1.2" && condition.kind === "flag" && condition.flag === flag,
     );
-    t.equal(check?.id, id, `${flag} in ${edition}`);
+    t.equal(check?.id, id, `${edition} checks ${flag} as ${id}`);
   }
 });
 
@@ -202,7 +202,7 @@ t.test("a reason applies only to the state that it is about", async (t) => {
       evidence: facts({ files: [file("/unit", { mode: found })] }),
     });
   t.match(result(0o644), { outcome: "fail", reason: "public" });
-  t.notOk(result(0o644).fix, "no command can or should change the mode");
+  t.notOk(result(0o644).fix, "no fix is given for a mode that khw sets on purpose");
   t.match(result(0o666), { outcome: "fail", fix: "khw-client bootstrap" });
   t.notOk(result(0o666).reason);
 });
@@ -234,7 +234,7 @@ t.test("etcd's CA is compared with the CAs of the API server's clients", async (
         files: [file(etcd, { certificates: [...certificates] }), file(clients, { certificates: [...of] })],
       }),
     ).outcome;
-  t.equal(trust(["aa"], ["bb", "aa"]), "fail", "a bundle with the same CA");
+  t.equal(trust(["aa"], ["bb", "aa"]), "fail", "a bundle that contains etcd's CA fails the check");
   t.equal(trust(["aa"], ["bb"]), "pass");
   t.equal(trust([], ["bb"]), "manual");
 });
@@ -271,7 +271,7 @@ t.test("the lab's files, as recorded on a machine", async (t) => {
     const units = (await labResults(edition)).filter(({ id }) => /^1\.1\.[1357]$/.test(id));
     t.ok(
       units.every(({ outcome: found, reason }) => found === "fail" && reason !== undefined),
-      `${edition} demands mode 600 of units`,
+      `${edition} demands mode 600, so the lab's unit files fail, with a reason`,
     );
   }
 });
@@ -282,6 +282,10 @@ t.test("a fix is a setting of the production profile, if there is one", async (t
   t.equal(fixes.get("1.2.23"), "khw.yaml: hardening: {auditRetention: true}");
   t.equal(fixes.get("1.4.1"), "khw.yaml: hardening: {profilingOff: true}");
   t.equal(fixes.get("3.2.1"), "khw.yaml: audit: {policy: metadata}");
-  t.match(fixes.get("1.3.1"), /^khw\.yaml: kubernetes: \{flags/, "a reason does not hide an optional fix");
+  t.match(
+    fixes.get("1.3.1"),
+    /^khw\.yaml: kubernetes: \{flags/,
+    "a failed check with a reason still shows the optional fix",
+  );
   t.equal(fixes.get("1.2.1"), undefined);
 });

@@ -327,7 +327,8 @@ for (const [title, change, message] of cases) {
     const error = await refusal(await spoilt(change));
     t.equal(error.code, "CREDENTIAL_INVALID");
     t.match(error.message, message);
-    for (const secret of await secretsIn(sound)) t.notOk(error.message.includes(secret), "no secret");
+    for (const secret of await secretsIn(sound))
+      t.notOk(error.message.includes(secret), "the error contains no secret");
   });
 }
 
@@ -494,7 +495,7 @@ t.test("a certificate that is not valid yet is reported with this machine's time
     { now: new Date(0) },
   );
   const early = collect(findings).problems.filter(({ field }) => field?.endsWith("notBefore"));
-  t.equal(early.length, 8, "the CA, kubernetes.pem, and both certificates of each kubeconfig");
+  t.equal(early.length, 8, "eight certificates are not yet valid: the CA, kubernetes.pem, and two in each kubeconfig");
   t.match(early[0], {
     file: "ca.pem",
     what: /^is not valid before .+, and this machine's clock says 1970-01-01T00:00:00\.000Z$/,

@@ -102,10 +102,10 @@ for (const algorithm of ["rsa", "ecdsa"] as const) {
     ]);
     t.match(await text("worker-0"), /DNS:worker-0, IP Address:10\.240\.0\.20, IP Address:203\.0\.113\.20\n/);
     const serials = Object.keys(subjects).map((name) => new X509Certificate(files[`${name}.pem`] ?? "").serialNumber);
-    t.equal(new Set(serials).size, serials.length, "serials differ");
+    t.equal(new Set(serials).size, serials.length, "the serial numbers are different");
     t.ok(
       serials.every((serial) => serial.length >= 16),
-      "and are long enough to be random",
+      "the serial numbers are long enough to be random",
     );
   });
 }
@@ -144,7 +144,7 @@ t.test(
     );
 
     const all = new Map([...present, ...Object.entries(files)]);
-    t.same(await createMissing(all, pki, new Date()), {}, "nothing is created twice");
+    t.same(await createMissing(all, pki, new Date()), {}, "an existing file is not created again");
     all.delete("kubernetes.pem");
     all.delete("kubernetes-key.pem");
     t.same(Object.keys(await createMissing(all, pki, new Date())).sort(), ["kubernetes-key.pem", "kubernetes.pem"]);

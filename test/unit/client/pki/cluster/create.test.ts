@@ -122,7 +122,7 @@ t.test("with the aggregation layer, pki create adds its files, and pki check and
   t.equal(sound.code, 0, sound.text);
   const shown = await run((config, told) => pkiShow(config, told, { output: "text", folder: undefined }));
   t.match(shown.text, /front-proxy-client\.pem +CN=front-proxy-client, O=Kubernetes +CN=Kubernetes front proxy/);
-  t.equal((await check(folder)).code, 0, "without the setting, the files do no harm");
+  t.equal((await check(folder)).code, 0, "pki check accepts the additional files without the setting");
   await cp(join(folder, "ca-key.pem"), join(folder, "front-proxy-ca-key.pem"));
   t.match((await check(folder)).findings, [
     { file: "front-proxy-ca-key.pem", what: /^is not the key of front-proxy-ca/ },
@@ -346,7 +346,7 @@ t.test("bootstrap creates all files in an empty folder, but no files in a folder
   const options = { addresses, members: [member(false)] };
   const made = await provideCredentials(configOf(folder), { ...options, complete: true });
   t.equal(Object.keys(made ?? {}).length, 22);
-  await t.rejects(stat(folder), { code: "ENOENT" }, "they are written if there is no obstacle");
+  await t.rejects(stat(folder), { code: "ENOENT" }, "the files are not written before all obstacles are checked");
   await writeNew(folder, made ?? {});
   t.equal((await readdir(folder)).length, 22);
   t.equal(await provideCredentials(configOf(folder), { ...options, complete: true }), undefined);
@@ -367,12 +367,12 @@ t.test("kubernetes.pem is reissued for a new controller's address and keeps its 
     controllers: [...addresses.controllers, { name: "controller-9", internalIp }],
   });
   const before = subjectNames(await readFile(join(folder, "kubernetes.pem"), "utf8"));
-  t.strictSame(await reissueForNewNodes(config, addresses), {}, "nothing is missing");
+  t.strictSame(await reissueForNewNodes(config, addresses), {}, "nothing is reissued if every node is covered");
   const reissued = await reissueForNewNodes(config, at("10.240.0.19"));
   t.strictSame(Object.keys(reissued).toSorted(), ["kubernetes-key.pem", "kubernetes.pem"]);
   const after = subjectNames(reissued["kubernetes.pem"] ?? "");
   t.strictSame(after.toSorted(), [...before, "IP Address:10.240.0.19"].toSorted());
-  t.same(await fingerprint(folder), await fingerprint(sound), "nothing is written yet");
+  t.same(await fingerprint(folder), await fingerprint(sound), "reissuing writes no file by itself");
 
   const notes: string[] = [];
   const progress = {
@@ -428,12 +428,12 @@ for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
     const folder = await killed(added, await deadPid());
     t.equal(await create(folder), `note: ${folder} has all files\n`);
     t.same(await fingerprint(folder), await fingerprint(sound));
-    t.equal((await readdir(folder)).length, 22, "no temporary file remains");
+    t.equal((await readdir(folder)).length, 22, "no temporary file is left");
 
     const again = await killed(added, await deadPid());
     const options = { addresses, members: [member(false)] };
     await provideCredentials(configOf(again), { ...options, complete: false });
-    t.equal((await readdir(again)).length, added.length + 1, "a plan completes nothing");
+    t.equal((await readdir(again)).length, added.length + 1, "a plan does not complete the folder");
     t.equal(await provideCredentials(configOf(again), { ...options, complete: true }), undefined);
     t.same(await fingerprint(again), await fingerprint(sound));
   });
@@ -443,7 +443,11 @@ t.test("files left by a killed run that added none are removed, but those of a r
   const folder = await killed([], await deadPid());
   await create(folder);
   t.equal((await readdir(folder)).length, 22);
-  t.not((await fingerprint(folder))["ca.pem"], (await fingerprint(sound))["ca.pem"], "the files differ");
+  t.not(
+    (await fingerprint(folder))["ca.pem"],
+    (await fingerprint(sound))["ca.pem"],
+    "the new CA differs from the old CA",
+  );
 
   const busy = await killed(["ca-key.pem"], process.ppid);
   await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem is missing/ });
@@ -499,7 +503,7 @@ for (const placed of [[], ["kubernetes.pem"], ["kubernetes.pem", "kubernetes-key
     t.same(
       (await readdir(folder)).filter((name) => name.startsWith(".")),
       [],
-      "no temporary file remains",
+      "no temporary file is left",
     );
     t.same((await readdir(backup)).sort(), renewed.toSorted());
   });

@@ -45,7 +45,7 @@ t.test("the front-proxy client certificate is issued by a separate CA", async (t
   t.equal(client?.subject, "CN=front-proxy-client\nO=Kubernetes");
   t.ok(ca !== undefined && client?.verify(ca.publicKey));
   t.notOk(client?.verify(new X509Certificate(complete.get("ca.pem") ?? "").publicKey));
-  t.strictSame(client?.keyUsage, ["1.3.6.1.5.5.7.3.2"], "only for clients");
+  t.strictSame(client?.keyUsage, ["1.3.6.1.5.5.7.3.2"], "the certificate is valid only for clients");
 });
 
 t.test(
@@ -53,7 +53,7 @@ t.test(
   async (t) => {
     const made = await createMissing(without("front-proxy-client.pem", "front-proxy-client-key.pem"), pki, now);
     t.strictSame(Object.keys(made).sort(), ["front-proxy-client-key.pem", "front-proxy-client.pem"]);
-    t.strictSame(await createMissing(without("front-proxy-ca-key.pem"), pki, now), {}, "the CA's key can be elsewhere");
+    t.strictSame(await createMissing(without("front-proxy-ca-key.pem"), pki, now), {}, "the CA's key may be missing");
     for (const [gone, message] of [
       [
         ["front-proxy-ca.pem", "front-proxy-ca-key.pem"],

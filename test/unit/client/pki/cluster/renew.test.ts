@@ -58,7 +58,7 @@ t.test("other public keys in service-account.pem are kept, so tokens signed with
   const [first, other, ...more] = splitPublicKeys(pem);
   t.ok(first?.key.equals(createPublicKey(present.get("service-account-key.pem") ?? "")));
   t.ok(other?.key.equals(createPublicKey(publicKey)));
-  t.strictSame(more, [], "the renewed certificate replaces the earlier one");
+  t.strictSame(more, [], "the renewed certificate replaces the earlier certificate");
 });
 
 t.test("a renewed API server certificate keeps all of its names", async (t) => {
@@ -68,7 +68,7 @@ t.test("a renewed API server certificate keeps all of its names", async (t) => {
     names.filter((name) => name.endsWith("example.com")),
     ["more.example.com", "api.example.com"],
   );
-  t.equal(new Set(names).size, names.length, "each is listed once");
+  t.equal(new Set(names).size, names.length, "each name is listed once");
   t.ok(presentNames(present).includes("api.example.com") && presentNames(present).includes("203.0.113.10"));
   t.strictSame(presentNames(new Map()), []);
   t.strictSame(presentNames(new Map([["kubernetes.pem", "no certificate"]])), []);

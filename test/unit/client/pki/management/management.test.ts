@@ -99,7 +99,7 @@ t.test(
     });
     const again = pkiIssue(context(), { folder, names: ["controller-2", "controller-1"], role: "agent" });
     await t.rejects(again, { code: "INVALID_ARGUMENT", message: /controller-1-key\.pem already exists/ });
-    t.same(await readdir(folder), before, "no controller-2, no temporary file");
+    t.same(await readdir(folder), before, "the refused request leaves no new file");
     t.equal(await readFile(join(folder, "ca.pem"), "utf8"), ca);
     const posing = pkiIssue(context(), { folder, names: ["ca"], role: "admin" });
     await t.rejects(posing, { code: "INVALID_ARGUMENT", message: /ca-key\.pem already exists/ });
@@ -185,8 +185,16 @@ t.test("agents are accepted only as TLS 1.3 servers, and people only as TLS 1.3 
   const admin = await issue(authority, { name: "alice", role: "admin", days: 1 }, now);
 
   t.equal(await handshake(ca, agent, admin), "alice is admin over TLSv1.3");
-  t.equal(await handshake(ca, agent, neighbour), "server: INVALID_PURPOSE", "an agent's certificate is not a client's");
-  t.equal(await handshake(ca, admin, admin), "client: INVALID_PURPOSE", "a person's certificate is not a server's");
+  t.equal(
+    await handshake(ca, agent, neighbour),
+    "server: INVALID_PURPOSE",
+    "an agent's certificate is not accepted as a client's",
+  );
+  t.equal(
+    await handshake(ca, admin, admin),
+    "client: INVALID_PURPOSE",
+    "a person's certificate is not accepted as a server's",
+  );
   t.equal(await handshake(ca, neighbour, admin), "client: ERR_TLS_CERT_ALTNAME_INVALID");
 
   const stranger = await createAuthority(now);
