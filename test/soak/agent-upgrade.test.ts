@@ -17,14 +17,14 @@ const count = 3;
 const architecture = process.arch === "x64" ? "amd64" : "arm64";
 const all = ["--nodes", Array.from({ length: count }, (_, index) => `controller-${index}`).join(",")];
 /**
- * The time limit for a rollback. The rollback happens a minute after the installation. Each of the two installations
- * takes seconds, or minutes on a busy host.
+ * The time limit for a rollback. The rollback starts a minute after the installation. Each of the two installations
+ * takes seconds, but can take minutes on a busy host.
  */
 const backMillis = 400_000;
 
 const run = promisify(execFile);
 
-/** Unpacks the real package into the folder where other versions are then built from it. */
+/** Unpacks the real package into the folder in which the other versions are built. */
 async function unpack(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   await run("dpkg-deb", ["--raw-extract", agentPackage, join(folder, "tree")]);
@@ -40,8 +40,8 @@ interface Build {
 async function pack(folder: string, { version, broken = false }: Build): Promise<string> {
   const deb = join(folder, `khw-agent_${version}.deb`);
   const tree = join(folder, `tree-${version}`);
-  // The version must be replaced in the bundle too, because the build puts it there. The trees share the large runtime
-  // through hard links.
+  // The version must also be replaced in the bundles, because the build writes the version into them. The trees share
+  // the large runtime through hard links.
   const script = `cp -al tree ${tree}; cd ${tree}
     edit() { sed "$1" "$2" >new; chmod --reference="$2" new; mv new "$2"; }
     edit 's/^Version: .*/Version: ${version}/' DEBIAN/control
@@ -71,7 +71,7 @@ const pids = async (nodes: readonly TestbedNode[], unit: string): Promise<string
 
 /**
  * Returns everything that belongs to the agent's package and its upgrades. The folder for packages is left out, because
- * a mere check creates it and leaves it empty.
+ * even a check creates this folder, and leaves it empty.
  */
 async function agentFiles(node: TestbedNode): Promise<string> {
   const units = await node.must([

@@ -11,7 +11,7 @@ import type { Workstation } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0"];
 const release = "--kubernetes-version=v1.21.0";
-/** The programs are really those of 1.20.2, which do not have the plugin. */
+/** The installed programs are those of 1.20.2, which lack the plugin. */
 const production = "profile: production\nhardening: {denyExternalIps: false}\n";
 
 interface Check {
@@ -34,7 +34,10 @@ function failing(checks: readonly Check[]): string[] {
   return checks.filter(({ result, reason }) => result === "fail" && reason === undefined).map(({ id }) => id);
 }
 
-/** Returns the agent's facts for test/fixtures/cis/lab.json, which has the results of docs/cis.md. */
+/**
+ * Returns the agent's facts in the form of test/fixtures/cis/lab.json. The results in docs/cis.md are based on that
+ * file.
+ */
 async function record({ testbed, workstation, node }: Scene): Promise<string> {
   const program = fileURLToPath(new URL("../fixtures/cis/record.ts", import.meta.url));
   const identity = join(workstation.folder, "khw-pki");
@@ -48,7 +51,7 @@ function isSettings(value: unknown): value is Settings {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** Adds the settings of a line to those of khw.yaml, key by key. */
+/** Merges the settings of one line into the settings of khw.yaml, key by key. */
 function merge(settings: Settings, line: Settings): Settings {
   const merged = Object.entries(line).map(([key, value]) => {
     const known = settings[key];
@@ -96,7 +99,7 @@ t.test("a machine with the lab's files", async (t) => {
   const file = join(workstation.folder, "khw.yaml");
   const lab = await readFile(file, "utf8");
   await scenario(t, "the lines of khw.yaml in the report fix the checks", async (t) => {
-    // The line for AlwaysPullImages would replace the plugins of the other lines.
+    // The line for AlwaysPullImages would replace the plugins that the other lines set.
     const lines = before.checks.flatMap(({ id, fix = "" }) =>
       fix.startsWith("khw.yaml: ") && id !== "1.2.11" ? [fix.slice(10)] : [],
     );

@@ -125,7 +125,7 @@ const pod = {
   spec: { containers: [{ name: "a", image: "example.com/a" }] },
 };
 
-/** Runs the work while clients use the load balancer with the present files. No request may fail. */
+/** Runs the work while clients use the load balancer with the current files. No request may fail. */
 async function underLoad(t: Test, { testbed, workstation }: Scene, work: () => Promise<void>): Promise<void> {
   await workstation.kubectl(["delete", "--raw", "/api/v1/namespaces/default/configmaps"]);
   const running = await startLoad(testbed, load);
@@ -160,8 +160,8 @@ function etcdctl(args: readonly string[]): string[] {
 }
 
 /**
- * Returns the API server's status for the scheduler's certificate in the folder, and whether etcd accepts the API
- * server's certificate there. The servers themselves are verified with the present CA.
+ * Tries two certificates from the folder. Returns the API server's status for the scheduler's certificate, and whether
+ * etcd accepts the API server's certificate. The servers themselves are verified with the current CA.
  */
 async function statusOf({ testbed }: Scene, { address }: TestbedNode, folder: string): Promise<string> {
   const ask = async (name: string, url: string): Promise<string> => {
@@ -184,7 +184,7 @@ async function checkFiles(t: Test, node: TestbedNode, ca: string): Promise<void>
   t.notMatch(left, /signing-ca|ca-bundle/, "the rotation's temporary files are deleted");
 }
 
-/** Creates a CA that nothing trusts, and a client certificate that it signs, on the machine. */
+/** On the machine, creates a CA that nothing trusts, and a client certificate that this CA signs. */
 async function makeStranger(node: TestbedNode): Promise<void> {
   const script = `cd /root
     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=stranger -days 2 -keyout x-key.pem -out x.pem
@@ -194,7 +194,7 @@ async function makeStranger(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** Asks until the answer is the wanted one, for at most two minutes. Returns the last answer. */
+/** Repeats the question until the wanted answer comes, for at most two minutes. Returns the last answer. */
 async function until(node: TestbedNode, wanted: string): Promise<string> {
   const begun = performance.now();
   let seen = "";

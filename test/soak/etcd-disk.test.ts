@@ -1,6 +1,6 @@
 /**
- * Tests etcd with its data on a separate disk. The disk is an in-memory file system on the machine. While the disk is
- * "away", it is mounted elsewhere, so the machine cannot be switched off during that time.
+ * Tests etcd with its data on a separate disk. The disk is an in-memory file system. Unmounting it from the data folder
+ * leaves it mounted at another path. The machine must stay on, because the disk would lose its content.
  */
 import t from "tap";
 

@@ -111,8 +111,8 @@ t.test("khw installs and maintains etcd on bare machines", async (t) => {
 const nodes = "controller-0,1,2";
 
 /**
- * Asserts that every server reports the same cluster and the same three members, and that the server itself is one of
- * them.
+ * Asserts that every server reports the same cluster and the same three members, and that each server is one of these
+ * members.
  */
 async function oneCluster(t: Test, all: readonly TestbedNode[]): Promise<void> {
   const states = await Promise.all(all.map(memberStatus));

@@ -29,9 +29,7 @@ t.test(
       await running.ended;
       await victim.must(["systemctl", "restart", "khw-agent.service"]);
       const members = (await memberStatus(node(0)))?.members.length;
-      t.comment(
-        `round ${round}: after ${millis} ms, ${victim.name}; etcd has ${members ?? "no answer for its"} members`,
-      );
+      t.comment(`round ${round}: after ${millis} ms, ${victim.name}; members of etcd: ${members ?? "no answer"}`);
     }
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stdout + stderr);

@@ -1,6 +1,6 @@
 /**
- * Probes real components with the agent's own code. It must determine whether a component is alive, and why a live
- * component cannot work.
+ * Probes real components with the agent's own code. The code must determine whether a component is alive, and why a
+ * live component cannot work.
  */
 import t from "tap";
 
@@ -37,7 +37,8 @@ async function untilFound(
   for (;;) {
     const [found] = await findings(0, component);
     if (found !== undefined && holds(found)) return found;
-    if (Date.now() > deadline) throw new Error(`${what}: ${JSON.stringify(found)}`);
+    if (Date.now() > deadline)
+      throw new Error(`timed out after 90 s waiting until ${what}; last finding: ${JSON.stringify(found)}`);
   }
 }
 
@@ -53,7 +54,7 @@ const ask = async (path: string): Promise<string> => {
   return stdout;
 };
 
-await untilFound("it is healthy", ({ reason }) => reason === null);
+await untilFound("the API server is healthy", ({ reason }) => reason === null);
 
 await scenario(t, "an API server whose etcd is stopped is alive, but not ready", async (t) => {
   await node.must(["systemctl", "stop", "etcd"]);
@@ -68,7 +69,7 @@ await scenario(t, "an API server whose etcd is stopped is alive, but not ready",
   t.equal(await ask("/livez?exclude=etcd"), "200");
   t.equal(await ask("/livez"), "500", "/livez fails when etcd is not excluded");
   await node.must(["systemctl", "start", "etcd"]);
-  await untilFound("it is healthy with etcd", ({ reason }) => reason === null);
+  await untilFound("the API server is healthy with etcd", ({ reason }) => reason === null);
 });
 
 await scenario(t, "an API server process is reported dead after SIGSTOP and alive after SIGCONT", async (t) => {
@@ -77,7 +78,10 @@ await scenario(t, "an API server process is reported dead after SIGSTOP and aliv
   const found = await findings(0);
   t.match(found, [{ life: { kind: "dead", silent: true, reason: /^\/readyz does not answer/ } }]);
   await node.must(["kill", "-CONT", pid]);
-  await untilFound("it is healthy again", ({ liveness: life, reason }) => life.kind === "alive" && reason === null);
+  await untilFound(
+    "the API server is healthy again",
+    ({ liveness: life, reason }) => life.kind === "alive" && reason === null,
+  );
 });
 
 /**
@@ -116,7 +120,11 @@ for (const { what, component, script, expected } of ailing) {
   await scenario(t, `a ${component} ${what} reports itself healthy, but the agent diagnoses the cause`, async (t) => {
     const own = `/var/lib/kubernetes/${component}.kubeconfig`;
     await node.must(["sh", "-ec", `cp ${own} /root/own\n${script}\nsystemctl start ${component}`]);
-    const found = await untilFound(what, ({ ailment }) => ailment !== undefined, component);
+    const found = await untilFound(
+      `the cause is found for a ${component} ${what}`,
+      ({ ailment }) => ailment !== undefined,
+      component,
+    );
     t.match(found, { life: { kind: "alive" }, reason: null, ailment: expected });
     await node.must(["sh", "-ec", `systemctl stop ${component}; mv /root/own ${own}`]);
   });

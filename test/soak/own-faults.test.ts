@@ -1,6 +1,6 @@
 /**
- * Tests faults of the agent itself on a real machine. The agent must not touch anything that works. The agent must
- * continue its work when the fault is over.
+ * Tests faults of the agent itself on a real machine. The agent must not touch anything that works, and must continue
+ * its work when the fault is over.
  */
 import { readFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -129,7 +129,7 @@ const ownFaults: readonly OwnFault[] = [
     says: /EMFILE|too many open files/i,
   },
   {
-    name: "a firewall that drops all on loopback",
+    name: "a firewall that drops all traffic on loopback",
     begin: (node) =>
       firewall(
         node,

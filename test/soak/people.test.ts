@@ -174,7 +174,7 @@ t.test("a kube-apiserver that crashes or hangs is diagnosed correctly", async (t
       const lines = Number(
         await sh(`journalctl --sync; journalctl _PID=${pid} --output=cat | sed '1,/^SIG/d' | wc -l`),
       );
-      t.comment(`${lines} lines after the first of the crash`);
+      t.comment(`${lines} lines follow the first line of the crash`);
       if (watches > 0) t.ok(lines > 20_000, `more than 20000 lines were written: ${lines}`);
     });
   }

@@ -62,7 +62,7 @@ t.test("a watching client is notified of a component's stop and start within 100
   }
   for (const kind of ["stop", "start"] as const) {
     const { min, median, max } = spread(late[kind]);
-    t.comment(`${kind}: ${late[kind].length} times, min ${min} ms, median ${median} ms, max ${max} ms`);
+    t.comment(`${kind}: ${late[kind].length} reports, min ${min} ms, median ${median} ms, max ${max} ms`);
     t.ok(median <= medianMillis, `half of the reports of a ${kind} arrive within ${medianMillis} ms`);
     t.ok(max <= maxMillis, `all reports of a ${kind} arrive within ${maxMillis} ms`);
   }

@@ -13,7 +13,7 @@ const [running, next] = ["v1.21.0", "v1.22.0"];
 t.test("an unsafe upgrade of three machines is refused and changes nothing", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node } = scene;
-  // khw.yaml has v1.20.2, as if nobody had recorded an upgrade by flag there.
+  // khw.yaml still has v1.20.2, as if an earlier upgrade by flag had not been recorded there.
   const first = await bootstrap("--kubernetes-version", running);
   t.equal(first.code, 0, first.stderr);
   await publishRelabelled(testbed, next);

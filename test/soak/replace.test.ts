@@ -62,7 +62,7 @@ t.test("three of four machines are controllers", async (t) => {
   );
 });
 
-/** Kills the client while a present controller is updated, and runs the same command again. */
+/** Kills the client while an existing controller is updated, and runs the same command again. */
 async function interruptedOnce({ start, workstation }: Scene, args: readonly string[]) {
   const running = start(...args);
   await running.said(/controller-[013].*(drained|applying)/);

@@ -11,7 +11,7 @@ import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.t
 import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
-/** The parts of a machine that a reset with --purge may leave different, and why. */
+/** The parts of a machine that may differ after a reset with --purge, with the reasons. */
 const exceptions: readonly Exception[] = [
   { path: /^var\/log(\/.*)?$/, free: "presence", why: "logs of other programs" },
   { path: /^var\/cache(\/.*)?$/, free: "presence", why: "apt's caches" },

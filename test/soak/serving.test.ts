@@ -1,4 +1,4 @@
-/** Tests how clients of the load balancer fare while API servers stop and start. */
+/** Tests which requests of the load balancer's clients fail while API servers stop and start. */
 import t from "tap";
 
 import { openScene, scenario } from "../fixtures/faults.ts";
@@ -45,7 +45,7 @@ t.test("three API servers keep serving during drains, restarts and the loss of o
     async (t) => {
       const loss = await loseApiServer(testbed, node(1), { rate: 25 });
       t.comment(
-        `no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests ${loss.failedBefore} failed before, ${loss.failedAfter} after`,
+        `the lost server is no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests, ${loss.failedBefore} failed before that, ${loss.failedAfter} after`,
       );
       t.comment(tell("a kept connection", loss.report.kept));
       t.ok(loss.failedBefore > 0, "requests failed, so the load had reached the lost node");

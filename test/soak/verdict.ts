@@ -33,7 +33,7 @@ const bounds: readonly {
   // The amount of memory that the garbage collector has not freed yet varies by some megabytes.
   { what: "resident memory", unit: "MB", key: "resident", bound: 4 },
   { what: "own memory", unit: "MB", key: "anonymous", bound: 4 },
-  // Some probes and files happen to be open when the sample is taken.
+  // A few probes and files may be open when a sample is taken.
   { what: "descriptors", unit: "", key: "descriptors", bound: 2 },
   { what: "threads", unit: "", key: "threads", bound: 1 },
   // The history grows to its limit, is rotated, and then grows again.

@@ -62,7 +62,7 @@ t.test("three controllers and a worker", async (t) => {
   await scenario(t, "without the RBAC, the kubelet refuses", async (t) => {
     const saved = await kubectl(["get", "clusterrolebinding", "system:kube-apiserver", "-o", "json"]);
     t.equal((await kubectl(["delete", "clusterrolebinding", "system:kube-apiserver"])).code, 0);
-    // The kubelet remembers its decisions: up to 5 minutes if it allowed a request.
+    // The kubelet caches its decisions, for up to 5 minutes if the request was allowed.
     await restartKubelet(worker);
     const refused = await kubectl(["exec", "client", "--", "hostname"]);
     t.match(refused.stderr, /forbidden|Forbidden/i, refused.stdout);
