@@ -8,7 +8,7 @@ import { machineTree } from "./machine-tree.ts";
 import { agentListens } from "./stage.ts";
 import { below, type Digests, readTree, type Tree } from "./tree.ts";
 
-/** Trees by the name of their machine, and the tree of the workstation. */
+/** The trees of the machines by name, and the workstation's tree. */
 export type Trees = ReadonlyMap<string, Tree>;
 
 /** The parts that are not compared. */
@@ -37,7 +37,7 @@ export async function readTrees({ testbed, workstation, digests }: Read): Promis
   return trees.set(workstationName, new Map([...(await readTree(workstation.folder, digests)), ...credentials]));
 }
 
-/** Returns the trees without the workstation's. */
+/** Returns the trees of the machines, without the workstation's tree. */
 export function machinesOf(trees: Trees): Trees {
   return new Map([...trees].filter(([name]) => name !== workstationName));
 }

@@ -15,12 +15,12 @@ export const exceptions: readonly Exception[] = [
     why: "dpkg's records",
   },
   { path: /^var\/backups(\/.*)?$/, free: "presence", why: "copies of dpkg's records" },
-  { path: /^var\/lib\/systemd\/random-seed$/, free: "presence", why: "systemd's own, new at each boot" },
+  { path: /^var\/lib\/systemd\/random-seed$/, free: "presence", why: "systemd's random seed, new at each boot" },
   { path: /^var\/lib\/systemd\/timers\/.+/, free: "presence", why: "when systemd's timers last ran" },
   {
     path: /^var\/tmp\/systemd-private-.*/,
     free: "presence",
-    why: "folders of units that run or ran before the plug was pulled",
+    why: "folders of units that are running, or were running before the power loss",
   },
   { path: /^var\/lib\/khw-agent\/snapshots(\/.+)?$/, free: "presence", why: "snapshots of etcd, named after the time" },
   {
@@ -37,7 +37,7 @@ export const upgradeExceptions: readonly Exception[] = [
   {
     path: /^usr\/libexec\/kubernetes(\/.+)?$/,
     free: "presence",
-    why: "a folder that kube-controller-manager makes on the first node on which it becomes the leader",
+    why: "a folder that kube-controller-manager creates on the first node where it becomes the leader",
   },
 ];
 

@@ -49,8 +49,9 @@ const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machin
 const bareEvery = 7;
 
 /**
- * Returns the points of a bootstrap. Whatever their number, each victim's points are spread evenly over the run. Half of them are
- * spread by the number of events, the other half by time, because a few events (downloads, apt) take most of the time.
+ * Returns the points of a bootstrap. Each victim's points are spread evenly over the run, whatever their number. Half
+ * of the points are spread by the number of events, the other half by time. A few events (downloads, apt) take most of
+ * the time.
  */
 export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
   const soFar = new Map<string, number>();
@@ -99,7 +100,7 @@ export function chooseRunningPoints<S extends Start>({
     if (start === undefined) throw new Error("no start");
     const ofStart = soFar.get(start) ?? 0;
     soFar.set(start, ofStart + 1);
-    // The way back starts with another victim, so that four points have all victims.
+    // The points of the way back start with another victim, so that the first four points include all victims.
     const turn = ofStart + (start === "new" ? runningTurns.length - 1 : 0);
     const victim = runningTurns[turn % runningTurns.length] ?? "agent";
     const nth = Math.floor(ofStart / runningTurns.length);

@@ -1,4 +1,4 @@
-/** The commands that change a running cluster, and that the crash suite interrupts. */
+/** The commands that the crash suite interrupts while they change a running cluster. */
 import { join } from "node:path";
 
 import { etcdctl } from "../fixtures/etcd.ts";
@@ -137,7 +137,7 @@ export async function problemsAfter({ nodes, workstation }: Prepared, { after }:
   return [...left.flat(), ...(await findProblems({ nodes: members, workstation, plan }))];
 }
 
-/** Returns the problems of a machine that must not be a controller any more. */
+/** Returns the problems of a machine that is no longer a controller. */
 async function resetProblems(node: TestbedNode): Promise<string[]> {
   const audit = await node.run(["dpkg", "--audit"]);
   const units = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"];

@@ -215,7 +215,7 @@ t.test("one command turns three machines into a highly available control plane",
   const gcloud = "/usr/bin/gcloud";
   await t.test(
     "the real gcloud lists the load balancer",
-    { skip: existsSync(gcloud) ? false : "there is no gcloud here" },
+    { skip: existsSync(gcloud) ? false : "gcloud is not installed here" },
     async (t) => {
       const config = join(testbed.folder, "gcloud");
       await mkdir(config, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Four points of the crash suite of upgrades (docs/crash-suite.md). An upgrade, or its way back, that is killed and run
- * again ends with the same files.
+ * Kills an upgrade or its rollback at four points of the crash suite (docs/crash-suite.md), and runs it again. The
+ * files must be the same as after an uninterrupted run.
  */
 import t from "tap";
 

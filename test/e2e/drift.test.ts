@@ -58,7 +58,7 @@ const changes: readonly Change[] = [
   },
   {
     // The agent is stopped. Otherwise it would repair the file before systemd loads it.
-    what: "a flag is edited, loaded, and the service restarted, while the agent is away",
+    what: "a flag is edited and loaded, and the service is restarted, while the agent is stopped",
     script: `systemctl stop khw-agent
       sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}
       systemctl daemon-reload; systemctl restart kube-scheduler; systemctl start khw-agent`,
@@ -86,14 +86,14 @@ const changes: readonly Change[] = [
     said: /^credential\/kube-scheduler\.kubeconfig: its content differs: repaired/m,
   },
   {
-    what: "a credential is changed, and the service restarted, while the agent is away",
+    what: "a credential is changed, and the service is restarted, while the agent is stopped",
     script: `systemctl stop khw-agent
       echo >>${key}; systemctl restart kube-scheduler; systemctl start khw-agent`,
     said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.kubeconfig had different content: repaired/m,
     restarts: true,
   },
   {
-    what: "a setting of a unit is changed, the service restarted, and the unit put back, while the agent is away",
+    what: "a unit is edited, the service is restarted, and the unit is put back, while the agent is stopped",
     script: `systemctl stop khw-agent; cp ${unitFile("kube-scheduler")} /root/own
       sed -i 's/^RestartSec=.*/&\\nLimitNOFILE=4096/' ${unitFile("kube-scheduler")}
       systemctl daemon-reload; systemctl restart kube-scheduler
@@ -130,7 +130,7 @@ async function mended(t: Test, machine: TestbedNode, { what, script, said, resta
   const seconds = await until(`the agent reports the repair (${what})`, async () =>
     said.test((await journal(machine)).slice(saidBefore)),
   );
-  t.comment(`${what}: mended after ${seconds} s`);
+  t.comment(`${what}: repaired after ${seconds} s`);
   await until(`the machine has its former state (${what})`, async () => (await state(machine)) === wanted);
   t.equal(
     (await pids(machine)) === before,

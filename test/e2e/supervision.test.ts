@@ -105,7 +105,7 @@ t.test("the agent supervises the control plane", async (t) => {
     await first.powerOn();
     await lost;
     await settled();
-    t.comment(`healthy ${((performance.now() - start) / 1000).toFixed(1)} s after the plug was pulled`);
+    t.comment(`healthy ${((performance.now() - start) / 1000).toFixed(1)} s after the power loss`);
     t.equal(await first.must(["systemctl", "is-active", ...components, "nginx", "etcd"]), "active\n".repeat(5));
   });
 

@@ -15,7 +15,7 @@ export const readyPipe = "/run/testbed-ready";
 // The unit opens the pipe for reading as well. After a reboot from inside the machine, nobody reads the pipe, so
 // opening it only for writing would block.
 const readyUnit = `[Unit]
-Description=Tells the testbed that this machine takes orders
+Description=Reports to the testbed that this machine accepts commands
 After=basic.target dbus.service
 
 [Service]

@@ -5,8 +5,8 @@ import type { Collections, Resource } from "./resources.ts";
 export type Entry<T extends Resource> = readonly [path: string, resource: T];
 
 /**
- * Stores all resources. Their types can be relied on, because every request body and every response is checked against
- * the schema.
+ * Stores all resources. The types of their fields are reliable, because every request body and every response is
+ * checked against the schema.
  */
 export class Store {
   readonly #resources = new Map<string, Resource>();
