@@ -41,7 +41,7 @@ function keepMembers({ etcd: { members, up } }: FakeOs, addresses: readonly stri
 
 function startsLearner(os: FakeOs): void {
   const own = os.etcd.members.find(({ peerUrl }) => peerUrl.includes("10.240.0.10"));
-  if (own === undefined) throw new Error("it starts before it was added");
+  if (own === undefined) throw new Error("etcd was started before its member was added");
   own.name = "controller-0";
   os.etcd.up.add("10.240.0.10");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data of the others");
@@ -95,7 +95,8 @@ t.test("an interrupted join resumes with the same learner", async (t) => {
     const os = newMachine();
     const write = os.files.write.bind(os.files);
     os.files.write = async (path, content, mode) => {
-      if (path.endsWith("etcd-member") && String(content).includes("joining")) throw new Error("the plug was pulled");
+      if (path.endsWith("etcd-member") && String(content).includes("joining"))
+        throw new Error("the machine lost power");
       return write(path, content, mode);
     };
     await applyAll(steps, os);

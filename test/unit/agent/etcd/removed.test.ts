@@ -1,4 +1,7 @@
-/** A machine whose member an administrator has removed does not rejoin; a machine that was interrupted does. */
+/**
+ * Tests that a machine does not rejoin after an administrator removed its member. A rejoin that was interrupted
+ * continues.
+ */
 import t from "tap";
 import { type MemberRecord, readMemberRecord, toWireRecord, writeMemberRecord } from "../../../../agent/etcd/record.ts";
 import { removeOtherMember } from "../../../../agent/etcd/remove-member.ts";
@@ -36,7 +39,7 @@ function failing(os: FakeOs, path: string, error: Error): () => void {
   return () => void (os.etcd.post = post);
 }
 
-const powerCut = new KhwError("NOT_READY", "the plug was pulled");
+const powerCut = new KhwError("NOT_READY", "the machine lost power");
 
 t.test("a removed machine that has lost its data reports the removal, and changes nothing", async (t) => {
   const os = await wiped(t);
@@ -68,7 +71,7 @@ t.test("a removed machine that returns does not advise removing its successor", 
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("without a quorum of the others, the machine claims neither", async (t) => {
+t.test("if the other members have no quorum, the machine does not report a removal and changes nothing", async (t) => {
   const os = await wiped(t);
   removedByOthers(os);
   os.etcd.up.delete("10.240.0.12");
@@ -76,7 +79,7 @@ t.test("without a quorum of the others, the machine claims neither", async (t) =
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("a rejoin that was interrupted after the removal of the old member goes on", async (t) => {
+t.test("a rejoin that was interrupted after the removal of the old member continues", async (t) => {
   for (const path of ["/v3/cluster/member/add", "/v3/cluster/member/remove"]) {
     const os = await wiped(t);
     const repair = failing(os, path, powerCut);
@@ -92,7 +95,7 @@ t.test("a rejoin that was interrupted after the removal of the old member goes o
   }
 });
 
-t.test("a rejoin that was interrupted long ago, or at an unknown time, goes on only on request", async (t) => {
+t.test("a rejoin that was interrupted long ago, or at an unknown time, continues only on request", async (t) => {
   const minutes = 60_000;
   for (const [passed, goesOn] of [
     [9 * minutes, true],
@@ -132,7 +135,7 @@ t.test("a rejoin that was interrupted long ago, or at an unknown time, goes on o
   }
 });
 
-t.test("a removal whose answer was lost was the machine's own", async (t) => {
+t.test("a machine whose own removal request succeeded without a response rejoins", async (t) => {
   const os = await wiped(t);
   const post = os.etcd.post.bind(os.etcd);
   os.etcd.post = async (server, request) => {
@@ -146,7 +149,7 @@ t.test("a removal whose answer was lost was the machine's own", async (t) => {
   t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
 });
 
-t.test("a learner that was added but not recorded is used", async (t) => {
+t.test("a learner that was added but not recorded is used for the rejoin", async (t) => {
   const os = await wiped(t);
   const write = os.files.write.bind(os.files);
   os.files.write = async (path, content, mode) => {
@@ -190,7 +193,7 @@ t.test("an outdated list of members does not make the machine rejoin", async (t)
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("a machine whose record is lost joins nothing by itself", async (t) => {
+t.test("a machine whose record is lost does not join a cluster by itself", async (t) => {
   const removed = bareMachine();
   for (const one of removed.etcd.members) one.started = true;
   removedByOthers(removed);

@@ -260,7 +260,7 @@ t.test("only one member can join at a time", async (t) => {
 t.test("a join resumes from wherever it was interrupted", async (t) => {
   t.test("a join interrupted before etcd starts resumes without adding a second member", async (t) => {
     const os = await wiped(t);
-    os.systemd.restart = async () => Promise.reject(new Error("the plug was pulled"));
+    os.systemd.restart = async () => Promise.reject(new Error("the machine lost power"));
     await applyAll(steps, os);
     t.match(await readMemberRecord(os.files), { stage: "joining", memberId: "21" });
     t.strictSame(os.etcd.changes, ["remove 10", "add 21"]);

@@ -22,7 +22,7 @@ resources:
     providers: [{identity: {}}]
 `;
 
-t.test("the facts of a controller, without the contents of any file", async (t) => {
+t.test("the facts of a controller contain no file contents", async (t) => {
   const os = createFakeOs();
   const { files, systemd } = os;
   const { certificate: pem } = await createAuthority(new Date());
@@ -62,7 +62,7 @@ t.test("the facts of a controller, without the contents of any file", async (t) 
   t.notMatch(JSON.stringify(facts), /PRIVATE|dG9wIHNlY3JldA|BEGIN/);
 });
 
-t.test("a machine without a control plane", async (t) => {
+t.test("a machine without a control plane has no facts", async (t) => {
   const facts = await readHardening(createFakeOs());
   t.strictSame(facts, { components: [], files: [], encryptionProviders: [] });
 });

@@ -45,7 +45,7 @@ t.test("the wait ends when every ConfigMap and every Secret has exactly these CA
   const gone = new AbortController();
   let asked = 0;
   const watching: typeof server.api = async (method, path, rest) => {
-    // After some looks, the controller manager updates the Secret.
+    // The controller manager updates the Secret after a few checks.
     if (++asked === 6) server.lists.set("/api/v1/secrets", [secret(next)]);
     return server.api(method, path, rest);
   };

@@ -36,7 +36,7 @@ function refusal(run: () => unknown): KhwError {
   try {
     run();
   } catch (error) {
-    // oxlint-disable-next-line no-unsafe-type-assertion -- the assertions that follow look at it
+    // oxlint-disable-next-line no-unsafe-type-assertion -- the following assertions check the error
     return error as KhwError;
   }
   throw new Error("it was accepted");

@@ -158,12 +158,12 @@ t.test("a fix is a line of khw.yaml with the value that passes", async (t) => {
   t.match(fix(flag("f", "set")), /remove f from kubernetes\.flags\.kube-apiserver/);
 });
 
-t.test("a file that replaces a flag is for a person to read", async (t) => {
+t.test("a check is manual if a file replaces the flag", async (t) => {
   const condition = flag("authorization-mode", { has: "RBAC" }, { replacedBy: "authorization-config" });
   t.match(outcome(condition, running("--authorization-config=/a.yaml")), { outcome: "manual", evidence: /\/a\.yaml/ });
 });
 
-t.test("a program that is not running", async (t) => {
+t.test("the flags of a program that is not running are not checked", async (t) => {
   t.match(outcome(flag("f", "set"), facts({})), { outcome: "not run", evidence: "kube-apiserver is not running" });
   t.equal(outcome({ ...flag("f", "set"), program: "etcd" }, facts({})).outcome, "not applicable");
 });
@@ -172,7 +172,7 @@ function file(path: string, changes: Partial<HardenedFile> = {}): HardenedFile {
   return { path, folder: false, mode: 0o600, owner: "root", group: "root", certificates: [], ...changes };
 }
 
-t.test("modes and owners", async (t) => {
+t.test("modes and owners are compared with the benchmark's limits", async (t) => {
   const folder = "/var/lib/kubernetes";
   const mode = { kind: "mode", files: { below: [folder], which: "keys" }, most: [["1.20", 0o600]] } as const;
   const owner = { kind: "owner", files: { below: [folder], which: "all" }, is: "root:root" } as const;
@@ -239,7 +239,7 @@ t.test("etcd's CA is compared with the CAs of the API server's clients", async (
   t.equal(trust([], ["bb"]), "manual");
 });
 
-t.test("the provider that encrypts", async (t) => {
+t.test("the encryption check passes only if the first provider encrypts", async (t) => {
   const condition = { kind: "encryption", providers: ["aescbc", "secretbox"] } as const;
   const config = "--encryption-provider-config=/var/lib/kubernetes/encryption-config.yaml";
   const encrypts = (encryptionProviders: string[], ...args: readonly string[]) =>
@@ -252,7 +252,7 @@ t.test("the provider that encrypts", async (t) => {
   t.equal(encrypts(["secretbox"], "--encryption-provider-config=/other.yaml"), "manual");
 });
 
-t.test("the lab's files, as recorded on a machine", async (t) => {
+t.test("the lab's files fail exactly the expected checks", async (t) => {
   const results = await labResults();
   const failing = results.filter((result) => result.outcome === "fail");
   t.strictSame(

@@ -337,7 +337,7 @@ const addresses = {
 function member(worked: boolean): Member {
   const operation = worked ? { id: "1", holder: "", startedUnixMillis: 0, state: 2 as const } : undefined;
   const info = { agentVersion: "", identity: undefined, architecture: "amd64", operation, clockUnixMillis: 0 };
-  // oxlint-disable-next-line no-unsafe-type-assertion -- of the node nothing but its name is looked at
+  // oxlint-disable-next-line no-unsafe-type-assertion -- only the node's name is read
   return { node: { address: { name: "controller-0" } } as unknown as Member["node"], info };
 }
 
@@ -495,7 +495,7 @@ for (const placed of [[], ["kubernetes.pem"], ["kubernetes.pem", "kubernetes-key
     const { folder, backup } = await killedReplacing(placed);
     const undecided = join(folder, `.new-${await deadPid()}-def`);
     await mkdir(undecided);
-    await writeFile(join(undecided, "ca.pem"), "never decided on");
+    await writeFile(join(undecided, "ca.pem"), "never moved into place");
     const authority = await readFile(join(folder, "ca.pem"), "utf8");
     await completeFolder(folder);
     for (const name of renewed) t.equal(await readFile(join(folder, name), "utf8"), `new ${name}`);
@@ -536,7 +536,7 @@ t.test("a failed replacement changes nothing, or is completed by the next run", 
     [],
   );
 
-  // A folder blocks the second file, when the replacement has already passed the point of no return.
+  // A folder blocks the second file at a time when the replacement can only be completed, not undone.
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);
