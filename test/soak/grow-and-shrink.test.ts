@@ -16,7 +16,7 @@ const rate = 2;
 const numbers = Array.from({ length: 10 }, (_, number) => number);
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `controller-${index}`);
 
-/** The commands, and the number of controllers after each. */
+/** The commands, and the number of controllers after each command. */
 const changes = [
   { args: ["bootstrap", "--nodes", "controller-0,1,2"], count: 3 },
   { args: ["bootstrap", "--nodes", "controller-0,1,2,3,4"], count: 5 },

@@ -115,7 +115,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
         for (const [index, node] of testbed.nodes.entries()) await agentListens(node, killed[index]);
         const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...all];
         const { code, stdout, stderr } = await workstation.khw(args);
-        t.equal(code, 0, `${delay} ms: ${stdout}${stderr}`);
+        t.equal(code, 0, `the reset that was interrupted after ${delay} ms completes: ${stdout}${stderr}`);
         await isAsBefore(t);
         const again = await bootstrap();
         t.equal(again.code, 0, again.stdout + again.stderr);

@@ -35,8 +35,9 @@ t.test(
       const part = partOf(path);
       t.match(part.toLowerCase(), summary.toLowerCase(), path.join(" "));
       const flags = [...flagNames(settings), ...options.flatMap(({ long }) => long ?? [])];
-      for (const flag of flags) t.match(part, new RegExp(`${flag}\\b`), `${path.join(" ")} ${flag}`);
-      for (const argument of names) t.match(part, `.TP\n${argument.name()}\n`, `${path.join(" ")} ${argument.name()}`);
+      for (const flag of flags) t.match(part, new RegExp(`${flag}\\b`), `the section ${path.join(" ")} lists ${flag}`);
+      for (const argument of names)
+        t.match(part, `.TP\n${argument.name()}\n`, `the section ${path.join(" ")} lists ${argument.name()}`);
       for (const example of examples) t.match(part, example);
     }
     t.equal(page.split("\n.SS ").length - 1, commands.length, "the page has one section for each command and no other");

@@ -18,8 +18,16 @@ t.test("a value with an unprintable character is refused, and the error names th
   for (const [character, name] of refused) {
     const message = new RegExp(`^f: .*\\(${name.replace("+", "\\+")}\\)$`);
     t.throws(() => parseFlagValue("f", `a${character}b`), { code: "INVALID_ARGUMENT", message }, name);
-    t.throws(() => parseMirror("f", `/srv/a${character}b`), { code: "INVALID_ARGUMENT", message }, `folder ${name}`);
-    t.throws(() => parseUrl("f", `https://a/${character}b`, ["https:"]), { code: "INVALID_ARGUMENT" }, `URL ${name}`);
+    t.throws(
+      () => parseMirror("f", `/srv/a${character}b`),
+      { code: "INVALID_ARGUMENT", message },
+      `${name} is refused in a folder`,
+    );
+    t.throws(
+      () => parseUrl("f", `https://a/${character}b`, ["https:"]),
+      { code: "INVALID_ARGUMENT" },
+      `${name} is refused in a URL`,
+    );
   }
   t.equal(parseFlagValue("f", "ünïcödé 漢字 \u{1F600}"), "ünïcödé 漢字 \u{1F600}");
 });

@@ -23,8 +23,8 @@ t.test("the three units are byte-for-byte identical to the lab's on each control
     ] as const) {
       const expected = labFile(`/etc/systemd/system/${unit}.service`, variables);
       t.equal(flagsOf(expected).length, count, `the lab gives ${unit} ${count} flags`);
-      t.strictSame(flagsOf(text), flagsOf(expected), `${name}: ${unit}'s flags`);
-      t.equal(text, expected, `${name}: ${unit}.service`);
+      t.strictSame(flagsOf(text), flagsOf(expected), `${name}: ${unit} has the lab's flags`);
+      t.equal(text, expected, `${name}: ${unit}.service is the lab's file`);
     }
   }
 });

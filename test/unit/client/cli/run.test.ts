@@ -150,7 +150,8 @@ t.test(
     for (const { path, options = [] } of commands) {
       const [short, all] = [await client(...path, "--help"), await client(...path, "--help-all")];
       t.equal(all.code, 0, path.join(" "));
-      for (const { long } of options) t.ok(listedFlags(short.out).includes(long ?? ""), `${path.join(" ")} ${long}`);
+      for (const { long } of options)
+        t.ok(listedFlags(short.out).includes(long ?? ""), `the short help of ${path.join(" ")} lists ${long}`);
       const left = listedFlags(all.out).filter((flag) => !listedFlags(short.out).includes(flag));
       t.equal(
         listedFlags(short.out).includes("--help-all"),
@@ -284,7 +285,7 @@ t.test("the completion scripts for zsh and fish contain every command", async (t
   const [zsh, fish] = await Promise.all([client("completion", "zsh"), client("completion", "fish")]);
   for (const { path, summary } of commands) {
     const quoted = summary.replaceAll("'", "'\\''");
-    t.ok(zsh.out.includes(`'${path.at(-1)}:${quoted}'`), `zsh: ${path.join(" ")}`);
-    t.ok(fish.out.includes(`-a ${path.at(-1)} -d '${quoted}'`), `fish: ${path.join(" ")}`);
+    t.ok(zsh.out.includes(`'${path.at(-1)}:${quoted}'`), `the zsh script completes ${path.join(" ")}`);
+    t.ok(fish.out.includes(`-a ${path.at(-1)} -d '${quoted}'`), `the fish script completes ${path.join(" ")}`);
   }
 });

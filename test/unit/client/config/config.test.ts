@@ -380,7 +380,7 @@ t.test("an invalid khw.yaml is refused with the line, the column and the key", a
   for (const [title, text, message, hint] of refused) {
     const error = await refusal(text);
     t.equal(error.code, "CONFIG_INVALID", title);
-    t.ok(error.message.startsWith(message), `${title}: ${error.message}`);
+    t.ok(error.message.startsWith(message), `the error for ${title} starts as expected: ${error.message}`);
     if (hint !== undefined) t.equal(error.hint, hint, title);
   }
 });

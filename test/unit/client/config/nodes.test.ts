@@ -62,7 +62,10 @@ t.test("the error points at an empty, duplicate or invalid name", async (t) => {
       if (!(error instanceof KhwError)) throw error;
       const [first = "", , carets] = error.message.split("\n");
       t.equal(error.code, "INVALID_ARGUMENT");
-      t.ok(first.startsWith(`--nodes: ${message}`), `${JSON.stringify(text)}: ${first}`);
+      t.ok(
+        first.startsWith(`--nodes: ${message}`),
+        `the error for ${JSON.stringify(text)} starts as expected: ${first}`,
+      );
       t.equal(carets, caret, `the caret is under the error in ${JSON.stringify(text)}`);
     }
   }
