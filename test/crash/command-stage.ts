@@ -29,7 +29,10 @@ export interface CommandStage extends AsyncDisposable {
 
 type Start = Pick<Scenario, "machines" | "before">;
 
-/** The divisor for the load balancer's probe interval; otherwise, waiting for probes would take most of the time. */
+/**
+ * The divisor for the load balancer's probe interval. Without this divisor, waiting for probes would take most of the
+ * time.
+ */
 const probeScale = 5;
 
 /** Boots the machines, and bootstraps those that are controllers before the commands. */
@@ -50,7 +53,7 @@ export async function openCommandStage({ machines, before }: Start): Promise<Com
   }
 }
 
-/** Keeps the present state as the start of each run. Returns a function that restores this state. */
+/** Saves the current state as the start of each run. Returns a function that restores this state. */
 async function takeStart({
   testbed,
   workstation,

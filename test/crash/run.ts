@@ -85,7 +85,8 @@ async function interrupt(
   { victim, delay: millis }: Point,
   { node, agent }: Scene,
 ): Promise<Pick<Killed, "event" | "killed">> {
-  // Independent steps end in a different order in each run. So etcd may not run yet when this event is printed.
+  // Independent steps end in a different order in each run. Therefore etcd may not be running yet when this event is
+  // printed.
   if (victim === "etcd") await Promise.race([run.etcdStarted, run.ended]);
   await Promise.race([delay(millis), run.ended]);
   const event = run.events.at(-1)?.name ?? "the start";

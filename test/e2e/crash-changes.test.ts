@@ -1,6 +1,6 @@
 /**
- * Six points of the crash suite of other commands (docs/crash-suite.md). A reset and the rotation of a key that are
- * killed and run again end with the same files. The agent, the machine and the client are killed once each.
+ * Kills a reset and the rotation of a key at six points of the crash suite (docs/crash-suite.md), and runs them again.
+ * The files must be the same as after an uninterrupted run. The agent, the machine and the client are killed once each.
  */
 import t from "tap";
 
@@ -21,9 +21,9 @@ t.test("a command that is killed and rerun ends with the same files as an uninte
       const title = `${name}: ${point.victim}, ${point.delay} ms after event ${point.after} (${point.event})`;
       const start = performance.now();
       const { killed, differences, problems } = await suite.crash(point);
-      t.ok(killed, `${title}: killed`);
-      t.equal(formatDifferences(differences), "", `${title}: the same files`);
-      t.strictSame(problems, [], `${title}: the same properties`);
+      t.ok(killed, `${title}: the victim was killed`);
+      t.equal(formatDifferences(differences), "", `${title}: the files are the same as without the crash`);
+      t.strictSame(problems, [], `${title}: the cluster has all expected properties`);
       t.comment(`${((performance.now() - start) / 1000).toFixed(0)} s`);
     }
   }

@@ -21,7 +21,7 @@ export interface RequestOptions {
   readonly conditions?: readonly string[];
   readonly keys?: webcrypto.CryptoKeyPair;
   readonly hash?: string;
-  /** Additional extensions, in addition to the names. */
+  /** Extensions in addition to the names. */
   readonly moreExtensions?: "ca" | "names";
   readonly challenge?: boolean;
   /** Changes the PEM text. */

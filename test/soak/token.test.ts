@@ -102,32 +102,36 @@ t.test("a worker joins with a token", async (t) => {
     failsWith(t, await workstation.khw(["worker", "approve", "worker-7", ...nodes]), "NOT_RUN", [/no pending request/]);
   });
 
-  await scenario(t, "an interrupted --watch changes nothing, and the next --watch approves a new request", async (t) => {
-    await worker.must(["sh", "-c", "systemctl stop kubelet && rm /var/lib/kubelet/pki/kubelet-server-*"]);
-    const watch = ["worker", "approve", "--watch", ...nodes];
-    const first = scene.start(...watch);
-    first.kill();
-    await first.ended;
-    // An address that only the Node object has does not count, because a kubelet can write the Node object.
-    const instance = `projects/${project.id}/zones/${project.zone}/instances/${worker.name}`;
-    const { networkInterfaces } = (await testbed.compute.state()).resources[instance] ?? {};
-    const [nic] = Array.isArray(networkInterfaces) ? networkInterfaces : [];
-    await testbed.compute.changeState({
-      put: { [instance]: { networkInterfaces: [{ ...nic, networkIP: "10.240.0.29" }] } },
-    });
-    await worker.must(["systemctl", "start", "kubelet"]);
-    const request = await given("the kubelet sends a new request", pendingRequest);
-    const refusing = scene.start(...watch, "-o", "json");
-    await refusing.said(/"10\.240\.0\.20\\" is not a name or address of the instance worker-0/);
-    refusing.interrupt();
-    t.equal((await refusing.ended).code, 0);
-    t.equal(await pendingRequest(), request, "the request is still pending");
-    await testbed.compute.changeState({ put: { [instance]: { networkInterfaces } } });
-    const { code, stdout, stderr } = await workstation.khw(["worker", "approve", worker.name, "--watch", ...nodes]);
-    t.equal(code, 0, stdout + stderr);
-    t.match(stdout, new RegExp(`^${request}: worker-0: approved$`, "m"));
-    await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
-  });
+  await scenario(
+    t,
+    "an interrupted --watch changes nothing, and the next --watch approves a new request",
+    async (t) => {
+      await worker.must(["sh", "-c", "systemctl stop kubelet && rm /var/lib/kubelet/pki/kubelet-server-*"]);
+      const watch = ["worker", "approve", "--watch", ...nodes];
+      const first = scene.start(...watch);
+      first.kill();
+      await first.ended;
+      // An address that only the Node object has does not count, because a kubelet can write the Node object.
+      const instance = `projects/${project.id}/zones/${project.zone}/instances/${worker.name}`;
+      const { networkInterfaces } = (await testbed.compute.state()).resources[instance] ?? {};
+      const [nic] = Array.isArray(networkInterfaces) ? networkInterfaces : [];
+      await testbed.compute.changeState({
+        put: { [instance]: { networkInterfaces: [{ ...nic, networkIP: "10.240.0.29" }] } },
+      });
+      await worker.must(["systemctl", "start", "kubelet"]);
+      const request = await given("the kubelet sends a new request", pendingRequest);
+      const refusing = scene.start(...watch, "-o", "json");
+      await refusing.said(/"10\.240\.0\.20\\" is not a name or address of the instance worker-0/);
+      refusing.interrupt();
+      t.equal((await refusing.ended).code, 0);
+      t.equal(await pendingRequest(), request, "the request is still pending");
+      await testbed.compute.changeState({ put: { [instance]: { networkInterfaces } } });
+      const { code, stdout, stderr } = await workstation.khw(["worker", "approve", worker.name, "--watch", ...nodes]);
+      t.equal(code, 0, stdout + stderr);
+      t.match(stdout, new RegExp(`^${request}: worker-0: approved$`, "m"));
+      await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
+    },
+  );
 
   await scenario(t, "an expired token is refused and deleted", async (t) => {
     const text = await workstation.mustKhw(["token", "create", "--expires", "1m", "-o", "json"]);

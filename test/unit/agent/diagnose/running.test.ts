@@ -90,11 +90,19 @@ t.test("an API server without its KMS plugin is diagnosed with the plugin's sock
     });
   const missing = { cause: "kms-socket-missing", message: "the socket /run/b of its KMS plugin does not exist" };
   t.match(await cause(encryption("/run/b")), missing);
-  t.match(await cause(encryption("/run/a", "/run/b"), ["/run/a"]), missing, "of two plugins, the right one is named");
+  t.match(
+    await cause(encryption("/run/a", "/run/b"), ["/run/a"]),
+    missing,
+    "the diagnosis names the plugin whose socket is missing",
+  );
   const block = "    - kms:\n        name: x\n        endpoint: unix:///run/b\n";
-  t.match(await cause(block, [], "/readyz answers 500, failing: kms-providers"), missing, "with automatic reload");
+  t.match(
+    await cause(block, [], "/readyz answers 500, failing: kms-providers"),
+    missing,
+    "the cause is found with automatic reload",
+  );
   t.match(await cause(encryption("/run/a"), ["/run/a"]), { cause: "kms-plugin-failing", message: /\/run\/a/ });
-  t.equal(await cause("kind: EncryptionConfiguration\n"), undefined, "no plugin is configured");
+  t.equal(await cause("kind: EncryptionConfiguration\n"), undefined, "no cause is found if no plugin is configured");
 });
 
 const lock = "E1125 22:57:44.020021    1755 leaderelection.go:325] error retrieving resource lock kube-system";

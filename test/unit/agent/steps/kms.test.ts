@@ -26,7 +26,7 @@ t.test("a plugin that runs and has its socket needs nothing", async (t) => {
   const os = await machine();
   t.equal(await step.check(os, never), null);
   t.equal(await kmsFinding(desired, os), null);
-  t.equal(await kmsFinding(labDesired(), createFakeOs()), null, "without the setting, nothing is checked");
+  t.equal(await kmsFinding(labDesired(), createFakeOs()), null, "nothing is checked without the setting");
 });
 
 t.test("every fault is named with the unit or the socket, and with a remedy", async (t) => {

@@ -81,14 +81,22 @@ for (const separate of [false, true]) {
     const former = await textOf(folder, "ca.pem");
     await beginCaRotation(folder, await newAuthorities(folder, pki, new Date()));
     t.match(await readCaRotation(folder), { stage: "started", progress: {} });
-    t.strictSame([...(await sent(folder)).keys()], credentialSet({ signing: separate }), "the nodes get the same files as before the rotation");
+    t.strictSame(
+      [...(await sent(folder)).keys()],
+      credentialSet({ signing: separate }),
+      "the nodes get the same files as before the rotation",
+    );
 
     await advance(folder, "trusted");
     t.match(await readCaRotation(folder), { stage: "trusted" });
     t.strictSame(await findings(folder), []);
     t.equal(await textOf(folder, "kubernetes.pem"), before, "kubernetes.pem is unchanged");
     const trusted = await sent(folder);
-    t.strictSame([...trusted.keys()], credentialSet({ signing: true }), "the nodes get a separate signing CA for the controller manager");
+    t.strictSame(
+      [...trusted.keys()],
+      credentialSet({ signing: true }),
+      "the nodes get a separate signing CA for the controller manager",
+    );
     t.equal(trusted.get("ca.pem")?.match(/-----BEGIN/g)?.length, 2);
     t.equal(trusted.get("signing-ca.pem")?.match(/-----BEGIN/g)?.length, 1);
     if (!separate) {
