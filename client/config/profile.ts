@@ -2,7 +2,9 @@ import type { Component } from "../../proto/components.ts";
 import type * as wire from "../../proto/gen/khw/agent/v1/agent.ts";
 import { labAdmissionPlugins, parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 import { type Effect, effectsOn, hardening, hardeningKeys, strictCipherSuites } from "../../proto/profiles.ts";
+import { KhwError } from "../../proto/errors.ts";
 import type { ConfigFiles } from "./files/own.ts";
+import type { WantedPlugin } from "./files/own-files.ts";
 import type { ClusterConfig, FlagChanges } from "./schema.ts";
 
 type Choices = Pick<ClusterConfig, "hardening">;
@@ -18,9 +20,19 @@ export function withProfile(
   files: Pick<ConfigFiles, "flags" | "plugins"> = { flags: {}, plugins: [] },
 ): ClusterConfig["kubernetes"]["flags"] {
   const { minor } = parseKubernetesVersion("kubernetes.version", version);
+  const wanted = hardeningKeys.flatMap((key) =>
+    (chosen[key] ? effectsOn(minor, hardening[key].effects) : []).map((effect) => ({
+      effect,
+      setting: `hardening.${key}`,
+    })),
+  );
+  const plugins = wanted.flatMap(({ effect, setting }) =>
+    effect.kind === "plugin" ? [{ plugin: effect.plugin, setting }] : [],
+  );
+  refuseDroppedPlugins(kubernetes.flags["kube-apiserver"], [...plugins, ...files.plugins]);
   const effects: Effect[] = [
-    ...hardeningKeys.flatMap((key) => (chosen[key] ? effectsOn(minor, hardening[key].effects) : [])),
-    ...files.plugins.map((plugin) => ({ kind: "plugin" as const, plugin })),
+    ...wanted.map(({ effect }) => effect),
+    ...files.plugins.map(({ plugin }) => ({ kind: "plugin" as const, plugin })),
   ];
   const of = (component: Component): FlagChanges => ({
     ...flagsOf(component, effects),
@@ -44,6 +56,31 @@ function flagsOf(component: Component, effects: readonly Effect[]): FlagChanges 
     ...Object.fromEntries(flags),
     ...(admission && { "enable-admission-plugins": [labAdmissionPlugins, ...plugins].join(",") }),
   };
+}
+
+/**
+ * Refuses flags that would silently switch off a plugin that another setting switches on. A list of the user's own
+ * replaces the whole list of plugins, so this list must contain the plugin.
+ * @throws KhwError CONFIG_INVALID that lists every plugin and its setting
+ */
+function refuseDroppedPlugins(own: FlagChanges, wanted: readonly WantedPlugin[]): void {
+  const { "enable-admission-plugins": list, "disable-admission-plugins": disabled } = own;
+  const has = (names: string, plugin: string): boolean => names.split(",").includes(plugin);
+  const lost = wanted.flatMap(({ plugin, setting }) => {
+    if (typeof disabled === "string" && has(disabled, plugin)) return [{ plugin, setting, flag: "disable" }];
+    return list === undefined || (list !== null && has(list, plugin)) ? [] : [{ plugin, setting, flag: "enable" }];
+  });
+  const [first] = lost;
+  if (first === undefined) return;
+  const lines = lost.map(
+    ({ plugin, setting, flag }) =>
+      `kubernetes.flags.kube-apiserver.${flag}-admission-plugins switches off ${plugin}, which ${setting} switches on`,
+  );
+  const names = lost.map(({ plugin }) => plugin).join(",");
+  const remedy = first.flag === "enable" ? `add ${names} to your list` : `remove ${names} from your list`;
+  throw new KhwError("CONFIG_INVALID", lines.join("\n"), {
+    hint: `${remedy}, or change ${[...new Set(lost.map(({ setting }) => setting))].join(" and ")} in khw.yaml`,
+  });
 }
 
 /** Returns the differences that flags cannot express; undefined if flags express all of them. */

@@ -3,6 +3,12 @@ import { configFile, refuseLargeFile } from "../../../proto/config-files.ts";
 import type * as wire from "../../../proto/gen/khw/agent/v1/agent.ts";
 import type { FlagChanges } from "../schema.ts";
 
+/** An admission plugin, and the setting that switches it on. */
+export interface WantedPlugin {
+  readonly plugin: string;
+  readonly setting: string;
+}
+
 /** Files that belong together, and the API server's flags that use them. */
 export interface OwnFiles {
   /** If khw.yaml sets this flag itself, that flag takes precedence, and files and flags are left out. */
@@ -10,7 +16,7 @@ export interface OwnFiles {
   readonly files: readonly wire.ConfigFile[];
   readonly flags: FlagChanges;
   /** The admission plugins to switch on. */
-  readonly plugins?: readonly string[];
+  readonly plugins?: readonly WantedPlugin[];
 }
 
 /** Returns files whose first file is named by the flag. */

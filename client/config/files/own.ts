@@ -10,7 +10,7 @@ import { checkPluginFile } from "./admission-plugins.ts";
 import { checkAuditPolicy, metadataPolicy } from "./audit-policy.ts";
 import { refuseExclusive } from "./exclusive.ts";
 import { oidcFiles } from "./oidc.ts";
-import { type OwnFiles, ownFiles, toConfigFile } from "./own-files.ts";
+import { type OwnFiles, ownFiles, toConfigFile, type WantedPlugin } from "./own-files.ts";
 import { readNamedFile } from "./read.ts";
 import { authenticationFiles, authorizationFiles } from "./structured.ts";
 
@@ -19,7 +19,7 @@ export interface ConfigFiles {
   readonly files: readonly wire.ConfigFile[];
   readonly flags: FlagChanges;
   /** The admission plugins to switch on. */
-  readonly plugins: readonly string[];
+  readonly plugins: readonly WantedPlugin[];
 }
 
 type Settings = Pick<
@@ -86,7 +86,13 @@ async function admission({ admission, hardening }: Settings, minor: number): Pro
     return toConfigFile(setting, path, file);
   });
   const main = toConfigFile(setting, "admission.yaml", content);
-  return { ...ownFiles("admission-control-config-file", main, await Promise.all(others)), plugins };
+  return {
+    ...ownFiles("admission-control-config-file", main, await Promise.all(others)),
+    plugins: plugins.map((plugin) => ({
+      plugin,
+      setting: config === undefined ? "hardening.eventLimits" : setting,
+    })),
+  };
 }
 
 async function readFileAs(setting: string, path: string, name: string): Promise<wire.ConfigFile> {

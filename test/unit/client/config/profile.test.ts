@@ -96,3 +96,28 @@ t.test("each row can be set alone, and a flag of khw.yaml takes precedence", asy
   t.match(render["kube-scheduler"](await desiredOf(text)), "--profiling=true ");
   t.notMatch(render["kube-scheduler"](await desiredOf(text)), "bind-address");
 });
+
+t.test("a list of plugins that drops the plugin of another setting is refused with both names", async (t) => {
+  const flags = (list: string | null, rest = ""): string =>
+    `kubernetes: {flags: {kube-apiserver: {enable-admission-plugins: ${list === null ? "null" : `"${list}"`}}}}\n${rest}`;
+  const event = "hardening: {eventLimits: true}";
+  const refused = async (text: string, message: RegExp, hint: RegExp): Promise<void> => {
+    await t.rejects(wireOf(text), { code: "CONFIG_INVALID", message, hint });
+  };
+  const dropped = /enable-admission-plugins switches off EventRateLimit, which hardening\.eventLimits switches on/;
+  await refused(flags("NodeRestriction", event), dropped, /add EventRateLimit to your list/);
+  await refused(flags(null, event), dropped, /change hardening\.eventLimits/);
+  const both = "hardening: {eventLimits: true, denyExternalIps: true}";
+  await refused(
+    flags("NodeRestriction", both),
+    /DenyServiceExternalIPs, which hardening\.denyExternalIps.*\n.*EventRateLimit/,
+    /add DenyServiceExternalIPs,EventRateLimit/,
+  );
+  const off = `kubernetes: {flags: {kube-apiserver: {disable-admission-plugins: EventRateLimit}}}\n${event}`;
+  await refused(off, /disable-admission-plugins switches off EventRateLimit/, /remove EventRateLimit/);
+  t.strictSame(await added("kube-apiserver", flags("NodeRestriction,EventRateLimit", event)), [
+    "enable-admission-plugins=NodeRestriction,EventRateLimit",
+    "admission-control-config-file=/etc/kubernetes/config/admission.yaml",
+  ]);
+  t.strictSame(await added("kube-apiserver", flags("NodeRestriction")), ["enable-admission-plugins=NodeRestriction"]);
+});
