@@ -12,9 +12,17 @@ export interface Origin {
 /** The user's value before its type is known. All scalars are text, as on a command line. */
 export type Value =
   | { readonly kind: "empty"; readonly origin: Origin }
-  | { readonly kind: "text"; readonly origin: Origin; readonly text: string }
+  | TextValue
   | { readonly kind: "list"; readonly origin: Origin; readonly items: readonly Value[] }
   | { readonly kind: "map"; readonly origin: Origin; readonly entries: readonly ConfigEntry[] };
+
+export interface TextValue {
+  readonly kind: "text";
+  readonly origin: Origin;
+  readonly text: string;
+  /** The type that Kubernetes gives to the text in YAML, if this type is not a string. */
+  readonly scalar?: "number" | "boolean" | undefined;
+}
 
 export interface ConfigEntry {
   readonly key: string;

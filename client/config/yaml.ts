@@ -47,7 +47,19 @@ export function parseYaml(text: string, file: { readonly name: string; readonly 
     const written = isScalar(node) ? String(node.value) : "";
     const plain = !isScalar(node) || node.type === "PLAIN";
     if (plain && ["", "~", "null"].includes(written)) return { kind: "empty", origin };
-    return { kind: "text", origin, text: written };
+    return { kind: "text", origin, text: written, scalar: plain ? scalarOf(written) : undefined };
   };
   return convert(document.contents, "", 0);
+}
+
+/** Kubernetes reads YAML 1.1 (sigs.k8s.io/yaml), in which more words are booleans and numbers than in YAML 1.2. */
+const booleans = /^(?:y|Y|[yY]es|YES|n|N|[nN]o|NO|[tT]rue|TRUE|[fF]alse|FALSE|[oO]n|ON|[oO]ff|OFF)$/;
+const integer = /^[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$/;
+const decimal =
+  /^(?:[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
+
+/** Returns the type of a word without quotes; undefined for a string. */
+function scalarOf(word: string): "number" | "boolean" | undefined {
+  if (booleans.test(word)) return "boolean";
+  return integer.test(word) || decimal.test(word) ? "number" : undefined;
 }

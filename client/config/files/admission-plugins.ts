@@ -2,7 +2,7 @@ import { show } from "../../../proto/validate.ts";
 import { oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
-import { allOf, type Check, fieldIn, listOf, refuseEmpty, shape } from "./shape.ts";
+import { allOf, type Check, fieldIn, listOf, refuseEmpty, shape, string, wholeNumber } from "./shape.ts";
 
 /**
  * The versions of PodSecurity's configuration, each with the first minor release that reads it:
@@ -31,7 +31,7 @@ export function checkPluginFile(
 
 function podSecurity(configuration: Value, minor: number): void {
   const level = oneOf(["privileged", "baseline", "restricted"]);
-  const texts = listOf(text);
+  const strings = listOf(string);
   shape(
     {
       apiVersion: (value) => podSecurityVersion(value, minor),
@@ -44,7 +44,7 @@ function podSecurity(configuration: Value, minor: number): void {
         warn: level,
         "warn-version": standardVersion,
       }),
-      exemptions: shape({ usernames: texts, runtimeClasses: texts, namespaces: texts }),
+      exemptions: shape({ usernames: strings, runtimeClasses: strings, namespaces: strings }),
     },
     ["apiVersion", "kind"],
   )(configuration);
@@ -80,9 +80,9 @@ function eventRateLimit(configuration: Value): void {
     shape(
       {
         type: oneOf(["Server", "Namespace", "User", "SourceAndObject"]),
-        qps: positive,
-        burst: positive,
-        cacheSize: count,
+        qps: wholeNumber(1),
+        burst: wholeNumber(1),
+        cacheSize: wholeNumber(0),
       },
       ["type", "qps", "burst"],
     )(value);
@@ -98,12 +98,4 @@ function eventRateLimit(configuration: Value): void {
       )(configuration),
     () => refuseEmpty(fieldIn(configuration, "limits")),
   ]);
-}
-
-function positive(value: Value): void {
-  if (!/^[1-9]\d{0,8}$/.test(text(value))) refuseAt(value.origin, `${show(text(value))} is not a number above 0`);
-}
-
-function count(value: Value): void {
-  if (!/^\d{1,9}$/.test(text(value))) refuseAt(value.origin, `${show(text(value))} is not a number`);
 }

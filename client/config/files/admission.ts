@@ -1,10 +1,10 @@
 import { parseConfigFileName } from "../../../proto/config-files.ts";
 import { show } from "../../../proto/validate.ts";
 import { checked, oneOf, text } from "../parsers.ts";
-import { refuseAt } from "../value.ts";
+import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
 import { checkPlugin } from "./admission-plugins.ts";
-import { anything, type Check, fieldIn, listOf, shape } from "./shape.ts";
+import { anything, type Check, fieldIn, listOf, shape, string } from "./shape.ts";
 
 /** The configuration that `hardening.eventLimits` stands for. It limits only Events, per API server. */
 export const eventLimits = `# Written by khw (hardening.eventLimits). Limits the Events that each API server accepts.
@@ -41,6 +41,11 @@ export interface Admission {
   readonly files: readonly { readonly plugin: string; readonly path: string }[];
 }
 
+function fileName(value: Value): void {
+  string(value);
+  checked(parseConfigFileName)(value);
+}
+
 /**
  * Checks an admission configuration, and the configurations of the plugins PodSecurity and EventRateLimit. For other
  * plugins, checks only the name and the place of the configuration.
@@ -51,7 +56,7 @@ export function checkAdmission(content: string, name: string, minor: number): Ad
   const plugins: { name: string; path?: string }[] = [];
   const plugin: Check = (value) => {
     // The file of a plugin is sent under its own name, so the path must be a name without folders.
-    shape({ name: text, path: checked(parseConfigFileName), configuration: anything }, ["name"])(value);
+    shape({ name: string, path: fileName, configuration: anything }, ["name"])(value);
     const [found, file, inner] = ["name", "path", "configuration"].map((key) => fieldIn(value, key));
     if (found === undefined) return;
     const name = text(found);

@@ -1,8 +1,8 @@
 import { show } from "../../../proto/validate.ts";
-import { boolean, oneOf, text } from "../parsers.ts";
+import { oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
-import { allOf, anything, type Check, fieldIn, listOf, refuseEmpty, shape } from "./shape.ts";
+import { allOf, anything, type Check, fieldIn, flag, listOf, refuseEmpty, shape, string } from "./shape.ts";
 
 /** The policy that `audit.policy: metadata` stands for. It never records the contents of a request or an answer. */
 export const metadataPolicy = `# Written by khw (audit.policy: metadata). Records who did what and when, but no contents.
@@ -53,21 +53,21 @@ const versions: Readonly<Record<string, number>> = {
 const managedFieldsFrom = 23;
 
 const stages = listOf(oneOf(["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]));
-const texts = listOf(text);
+const strings = listOf(string);
 
-const resource = shape({ group, resources: texts, resourceNames: texts });
+const resource = shape({ group, resources: strings, resourceNames: strings });
 
 const rule = shape(
   {
     level: oneOf(["None", "Metadata", "Request", "RequestResponse"]),
-    users: texts,
-    userGroups: texts,
-    verbs: texts,
+    users: strings,
+    userGroups: strings,
+    verbs: strings,
     resources: listOf((value) => allOf([() => resource(value), () => needsResources(value)])),
-    namespaces: texts,
+    namespaces: strings,
     nonResourceURLs: listOf(nonResourceUrl),
     omitStages: stages,
-    omitManagedFields: boolean,
+    omitManagedFields: flag,
   },
   ["level"],
 );
@@ -85,7 +85,7 @@ export function checkAuditPolicy(content: string, name: string, minor: number): 
     metadata: anything,
     rules: (value) => allOf([() => listOf(checkedRule)(value), () => refuseEmpty(value)]),
     omitStages: stages,
-    omitManagedFields: boolean,
+    omitManagedFields: flag,
   };
   const policy = parseYaml(content, { name, folder: "/" });
   allOf([
@@ -117,7 +117,7 @@ function apiVersion(value: Value, minor: number): void {
 }
 
 function group(value: Value): void {
-  const name = text(value);
+  const name = string(value);
   if (!/^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*)?$/.test(name))
     refuseAt(value.origin, `${show(name)} is not the name of an API group`, "for example apps, without a version");
 }

@@ -1,5 +1,6 @@
 import { KhwError } from "../../../proto/errors.ts";
-import { entriesOf, type Parser, refuseUnknown } from "../parsers.ts";
+import { show } from "../../../proto/validate.ts";
+import { entriesOf, type Parser, refuseUnknown, text } from "../parsers.ts";
 import { joinErrors, refuseAt, type Value } from "../value.ts";
 
 /** A check of a value in a configuration file. Throws a KhwError with the file, the line and the column. */
@@ -54,6 +55,32 @@ export function fieldIn(value: Value, name: string): Value | undefined {
   const entries = value.kind === "map" ? value.entries : [];
   const found = entries.find(({ key }) => key === name)?.value;
   return found?.kind === "empty" ? undefined : found;
+}
+
+/** Checks that Kubernetes reads the value as a string. The API server does not convert numbers and booleans. */
+export function string(value: Value): string {
+  const found = text(value);
+  if (value.kind === "text" && value.scalar !== undefined)
+    refuseAt(value.origin, `Kubernetes reads ${found} as a ${value.scalar}, but needs a string`, `write "${found}"`);
+  return found;
+}
+
+/** Checks that Kubernetes reads the value as a boolean. */
+export function flag(value: Value): void {
+  const found = text(value);
+  if (value.kind === "text" && value.scalar === "boolean") return;
+  refuseAt(value.origin, `${show(found)} is not a boolean`, "write true or false, without quotes");
+}
+
+/** Checks that Kubernetes reads the value as a whole number of at least `least`. */
+export function wholeNumber(least: 0 | 1): Check {
+  return (value) => {
+    const found = text(value);
+    if (value.kind === "text" && value.scalar === undefined && /^\d+$/.test(found))
+      refuseAt(value.origin, `${show(found)} is a string, but Kubernetes needs a number`, "remove the quotes");
+    if (!/^(?:0|[1-9]\d{0,8})$/.test(found) || Number(found) < least)
+      refuseAt(value.origin, `${show(found)} is not a number${least === 1 ? " above 0" : ""}`);
+  };
 }
 
 /** Rejects an empty list. */

@@ -61,6 +61,18 @@ t.test("errors have the file, the line and the column", (t) => {
     [plugin(security("v1", ", exemption: {}")), /exemption: there is no such key/],
     [plugin(limits("[]")), /limits: the list is empty/],
     [plugin(limits("[{type: Server, qps: 0, burst: 1}]")), /limits\[0\]\.qps: "0" is not a number above 0/],
+    [
+      plugin(limits('[{type: Server, qps: "5", burst: 1}]')),
+      /limits\[0\]\.qps: "5" is a string, but Kubernetes needs a number/,
+    ],
+    [plugin(limits("[{type: Server, qps: 5, burst: many}]")), /burst: "many" is not a number above 0/],
+    [plugin(limits("[{type: Server, qps: 010, burst: 1}]")), /qps: "010" is not a number/],
+    [
+      plugin(security("v1", ", exemptions: {namespaces: [2024]}")),
+      /^admission\.yaml:4:\d+: .*namespaces\[0\]: Kubernetes reads 2024 as a number, but needs a string/,
+    ],
+    [plugin("{name: 7, path: b}"), /name: Kubernetes reads 7 as a number/],
+    [plugin("{name: A, path: 1.5}"), /path: Kubernetes reads 1\.5 as a number/],
     [plugin(limits("[{type: All, qps: 1, burst: 1}]")), /"All" is not one of Server, Namespace/],
     [
       plugin("{name: EventRateLimit}"),

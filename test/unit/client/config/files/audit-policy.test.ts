@@ -88,3 +88,38 @@ t.test("versions and fields must fit the release", (t) => {
   t.strictSame(problems(managed, 23), []);
   t.end();
 });
+
+t.test("a number or a boolean in place of a string is refused, and the other way round", (t) => {
+  const head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n";
+  const message = (rule: string): string => {
+    try {
+      checkAuditPolicy(`${head}- ${rule}\n`, "policy.yaml", 30);
+      return "";
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  };
+  const numbers = ["12", "-3", "0x1F", "017", "1_000", "1.5", ".5", "1e3", ".inf", ".NaN"];
+  for (const word of numbers) {
+    t.match(
+      message(`{level: None, users: [${word}]}`),
+      /^policy\.yaml:4:\d+: .*users\[0\]: .* as a number, but needs/,
+      word,
+    );
+  }
+  for (const word of ["true", "False", "yes", "No", "on", "OFF", "y"]) {
+    t.match(
+      message(`{level: None, verbs: [${word}]}`),
+      /verbs\[0\]: Kubernetes reads .* as a boolean, but needs/,
+      word,
+    );
+  }
+  const words = ["'12'", '"yes"', "yesterday", "1.2.3", "v1", "10.0.0.1", "2024-01-01", "system:node", "e3"];
+  for (const word of words) t.equal(message(`{level: None, users: [${word}]}`), "", word);
+  t.match(message('{level: None, omitManagedFields: "true"}'), /omitManagedFields: "true" is not a boolean/);
+  t.match(message("{level: None, omitManagedFields: 1}"), /omitManagedFields: "1" is not a boolean/);
+  t.equal(message("{level: None, omitManagedFields: yes}"), "", "YAML 1.1 reads yes as true");
+  t.match(message("{level: None, resources: [{group: 5}]}"), /group: Kubernetes reads 5 as a number/);
+  t.match(message("{level: None, users: [~]}"), /users\[0\]: expected a string, found nothing/);
+  t.end();
+});
