@@ -6,6 +6,7 @@ import type { NodeDigests } from "../lock/lock.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { apiFindings, type ApiFindingsOptions } from "../release/api-findings.ts";
 import { storedVersionFindings } from "../release/stored-versions.ts";
+import { aggregationFindings } from "./aggregation-findings.ts";
 import { type NodeRestart, readRestart, type RestartOrder, restartOrder } from "./restart-order.ts";
 import { runningOperationFindings } from "./running-operations.ts";
 
@@ -34,9 +35,11 @@ export async function inspectCluster(
     apiFindings(members, { ...asking, signal }),
     storedVersionFindings(members, { ...asking, signal }),
   ]);
+  const restarting = work.filter(({ node }) => inspection.restarting.has(node));
+  const aggregation = await aggregationFindings(restarting, { admin: asking.admin, signal });
   return {
     ...inspection,
-    findings: [...api.obstacles, ...stored.obstacles, ...inspection.findings],
+    findings: [...api.obstacles, ...stored.obstacles, ...aggregation, ...inspection.findings],
     warnings: [...inspection.warnings, ...api.warnings, ...stored.warnings],
   };
 }

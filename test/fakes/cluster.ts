@@ -82,7 +82,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
     prepare: unused,
     applyRbac: unused,
     inspectApi: unused,
-    hardening: unused,
+    hardening: async () => ({ components: [], files: [], encryptionProviders: [] }),
     probeBackends: unused,
     tryCertificate: unused,
     recordUpgrade: unused,

@@ -141,6 +141,20 @@ t.test("a running cluster", async (t) => {
     t.match(findings, [{ subject: "aggregation" }, { subject: "aggregation" }]);
   });
 
+  await scenario(t, "the layer is not turned off while a webhook and an APIService need the layer", async (t) => {
+    const before = await units(scene);
+    for (const command of [
+      ["plan", ...all],
+      ["bootstrap", ...all],
+    ]) {
+      const { code, stdout, stderr } = await workstation.khw(command);
+      t.not(code, 0, `${command[0]} reports the problem`);
+      t.match(stdout + stderr, /ValidatingWebhookConfiguration extension\/\S+ would become unreachable/);
+      t.match(stdout + stderr, /APIService v1\.example\.com would become unreachable/);
+    }
+    t.strictSame(await units(scene), before, "no unit was changed");
+  });
+
   await scenario(t, "the layer is turned off without a failed request", async (t) => {
     await kubectl(scene, ["delete", "validatingwebhookconfiguration", "extension"]);
     await kubectl(scene, ["delete", "apiservice", "v1.example.com"]);
