@@ -62,9 +62,14 @@ export const newKeys: readonly Exception[] = [
   {
     path: /^etc\/systemd\/system\/.+\.service\.d\/.+\.conf$/,
     free: "content",
+    why: "the digests of the files with which a component starts",
+  },
+  {
+    path: /^run\/khw\/[^/]+\/started-from$/,
+    free: "content",
     why: "the digests of the files with which a component started",
   },
-  { path: /^var\/lib\/khw-agent\/desired-state$/, free: "content", why: "the desired state, with the files' digests" },
+  { path: /^var\/lib\/khw-agent\/target$/, free: "content", why: "the desired state, with the files' digests" },
 ];
 
 /** These files have new management identities after each run of the command. */
