@@ -90,6 +90,8 @@ const codes = {
   COMPUTE_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
   /** A Compute Engine resource differs in a way that cannot be repaired in place. */
   COMPUTE_DRIFT: { grpc: "FAILED_PRECONDITION", exit: 65 },
+  /** An object of the folder in `manifests` conflicts with another manager, or the API server refuses the object. */
+  MANIFEST_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The cluster did not pass the verification. */
   VERIFY_FAILED: { grpc: "FAILED_PRECONDITION", exit: 1 },
   /** The agent exited before the operation ended. */

@@ -26,11 +26,20 @@ export interface KubernetesAnswer {
   readonly body: unknown;
 }
 
+export interface KubernetesRequest {
+  readonly signal: AbortSignal;
+  readonly body?: unknown;
+  /** Whether a PATCH takes over fields that have other managers. Default: true. */
+  readonly force?: boolean;
+  /** Whether the API server only returns the result of a PATCH, without storing it. Default: false. */
+  readonly dryRun?: boolean;
+}
+
 /** Sends a request to an API server. */
 export type KubernetesApi = (
   method: "GET" | "PATCH" | "POST" | "PUT" | "DELETE",
   path: string,
-  options: { readonly signal: AbortSignal; readonly body?: unknown },
+  options: KubernetesRequest,
 ) => Promise<KubernetesAnswer>;
 
 /** Reads text of any length from an API server, line by line. Any status other than 200 is an error. */
@@ -39,26 +48,29 @@ export type KubernetesLines = (path: string, options: { readonly signal: AbortSi
 const maxAnswerBytes = 4 * 1024 * 1024;
 
 /**
- * Creates a small client for the Kubernetes API with mutual TLS. A PATCH is sent as a forced server-side apply with the
- * field manager "khw". A response counts as a success, whatever its HTTP status.
+ * Creates a small client for the Kubernetes API with mutual TLS. A PATCH is sent as a server-side apply with the field
+ * manager "khw", and is forced by default. A response counts as a success, whatever its HTTP status.
  * @throws KhwError UNREACHABLE if there is no response; CREDENTIAL_INVALID, before any request, if the certificate and
  * the key are not a matching pair in PEM
  */
 export function createKubernetesApi(options: KubernetesApiOptions): KubernetesApi {
   const { server, token, servername } = options;
   const agent = agentFor(options);
-  return (method, path, { signal, body }) =>
+  return (method, path, { signal, body, force = true, dryRun = false }) =>
     new Promise((resolve, reject) => {
       const fail = (cause: Error): void => reject(unreachable(server, cause));
       const outgoing = request(
-        new URL(method === "PATCH" ? `${path}?fieldManager=khw&force=true` : path, server),
+        new URL(
+          method === "PATCH" ? `${path}?fieldManager=khw&force=${force}${dryRun ? "&dryRun=All" : ""}` : path,
+          server,
+        ),
         {
           method,
           agent,
           headers: {
             accept: "application/json",
             ...(method === "PATCH" ? { "content-type": "application/apply-patch+yaml" } : {}),
-            ...(method === "POST" || method === "PUT" ? { "content-type": "application/json" } : {}),
+            ...(method !== "PATCH" && body !== undefined ? { "content-type": "application/json" } : {}),
             ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
           },
           ...(servername === undefined ? {} : { servername }),

@@ -3,6 +3,9 @@ import { openCluster, refuseNoNodes } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { enrolWaitingAgents } from "../enrolment/enrol-waiting-agents.ts";
 import { renewDue } from "../enrolment/renew-due.ts";
+import { applyManifests } from "../manifests/manifests.ts";
+import { parseAllowed } from "../manifests/prune.ts";
+import { readManifests } from "../manifests/read.ts";
 import { provideManagement } from "../pki/management/management.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type Progress, type ProgressOptions } from "../progress/progress.ts";
@@ -19,6 +22,10 @@ export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "all
   readonly output: Output;
   /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
+  /** Whether khw sets the fields of manifests to the folder's values if other managers have set other values. */
+  readonly forceConflicts: boolean;
+  /** The values of --allow-prune: objects of manifests that may be deleted with their contents. */
+  readonly allowPrune: readonly string[];
 }
 
 /**
@@ -42,9 +49,11 @@ export type BootstrapNodesOptions = Omit<BootstrapOptions, "output"> & Pick<Plan
 export async function bootstrapNodes(
   config: ClusterConfig,
   { progress, signal }: ProgressOptions,
-  { noRollback, ...consent }: BootstrapNodesOptions,
+  { noRollback, forceConflicts, allowPrune, ...consent }: BootstrapNodesOptions,
 ): Promise<string | undefined> {
   const options = { progress, signal };
+  const pruning = { forceConflicts, allowed: parseAllowed(allowPrune) };
+  const manifests = await readManifests(config);
   const created = await provideManagement(config.management);
   for (const path of created) note(progress, `${path}: created, for this client and the agents`);
   await using opened = await openCluster(config, signal);
@@ -68,10 +77,13 @@ export async function bootstrapNodes(
   const limitAnonymous = config.hardening.anonymousLimited;
   const rbacErrors = await applyRbac(applied, plan, { ...options, limitAnonymous });
   const waitMillis = applied.reachable ? config.timeouts.verify : 0;
+  const folder = applied.done.length === 0 ? undefined : manifests;
+  const manifestErrors = await applyManifests(folder, plan, { ...options, ...pruning, waitMillis });
+  if (signal.aborted) return detached(progress);
   const target = { ...plan, nodes: applied.done };
   const verifyErrors = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
   if (signal.aborted) return detached(progress);
-  conclude([...applied.errors, ...rbacErrors, ...verifyErrors], {
+  conclude([...applied.errors, ...rbacErrors, ...manifestErrors, ...verifyErrors], {
     done: applied.done.length,
     headline: "the bootstrap is not complete",
     hint: "correct this, then run the command again; it continues from here",

@@ -7,6 +7,8 @@ import type { Context } from "../terminal/context.ts";
 import { type NodeAnswer, maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { Output } from "../progress/open.ts";
 import { leftToYou } from "../progress/step-text.ts";
+import { type ManifestsDiff, diffManifests, manifestsText } from "../manifests/diff.ts";
+import { readManifests } from "../manifests/read.ts";
 import { conclude } from "../cluster/combine-errors.ts";
 import { unifiedDiff } from "../terminal/unified-diff.ts";
 
@@ -14,6 +16,8 @@ export interface DiffOptions {
   readonly output: Output;
   /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
+  /** The differences of the folder in `manifests`; absent if they were not requested. */
+  readonly objects?: ManifestsDiff | undefined;
 }
 
 interface NodeDrift {
@@ -24,8 +28,10 @@ interface NodeDrift {
 
 /** See diffNodes. */
 export async function diff(config: ClusterConfig, context: Context, options: DiffOptions): Promise<number> {
+  const manifests = options.nodes.length === 0 ? await readManifests(config) : undefined;
+  const objects = manifests === undefined ? undefined : await diffManifests(manifests, config, context.signal);
   await using cluster = await openCluster(config, context.signal);
-  return await diffNodes(cluster, context, options);
+  return await diffNodes(cluster, context, { ...options, objects });
 }
 
 /**
@@ -36,15 +42,20 @@ export async function diff(config: ClusterConfig, context: Context, options: Dif
 export async function diffNodes(
   cluster: OpenCluster,
   context: Context,
-  { output, nodes }: DiffOptions,
+  { output, nodes, objects }: DiffOptions,
 ): Promise<number> {
   const { signal, write } = context;
   const chosen = nodes.length === 0 ? cluster.members : selectNodes(cluster.members, nodes);
   const drifts = (await forEachNode(chosen, maxConcurrentNodes, (node) => node.drift(signal))).map(toDrift);
-  write(output === "json" ? toJson(drifts) : drifts.map((drift) => toText(drift, context)).join(""));
-  const errors = drifts.flatMap((drift) => drift.errors);
+  write(
+    output === "json"
+      ? toJson(drifts, objects)
+      : [...drifts.map((drift) => toText(drift, context)), manifestsText(objects)].join(""),
+  );
+  const errors = [...drifts.flatMap((drift) => drift.errors), ...(objects?.errors ?? [])];
   conclude(errors, { done: 0, headline: "not every node could be compared" });
-  return drifts.every(({ plan }) => differing(plan).length === 0) ? 0 : 1;
+  const same = drifts.every(({ plan }) => differing(plan).length === 0) && (objects?.rows ?? []).length === 0;
+  return same ? 0 : 1;
 }
 
 function toDrift({ name: node, value: plan, error }: NodeAnswer<GetPlanResponse>): NodeDrift {
@@ -76,7 +87,7 @@ function toText({ node, plan }: NodeDrift, { terminal, env }: Context): string {
   return lines.join("");
 }
 
-function toJson(drifts: readonly NodeDrift[]): string {
+function toJson(drifts: readonly NodeDrift[], objects: ManifestsDiff | undefined): string {
   const nodes = drifts.map(({ node, plan, errors }) => ({
     node,
     steps: differing(plan),
@@ -86,5 +97,5 @@ function toJson(drifts: readonly NodeDrift[]): string {
     })),
     errors: errors.map(toDetail),
   }));
-  return `${JSON.stringify({ nodes }, null, 2)}\n`;
+  return `${JSON.stringify({ nodes, ...(objects === undefined ? {} : { manifests: objects.rows }) }, null, 2)}\n`;
 }

@@ -7,6 +7,8 @@ import { withoutContent } from "../config/desired.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import type { Context } from "../terminal/context.ts";
 import { pinPrograms } from "../lock/lock.ts";
+import { planManifests } from "../manifests/plan.ts";
+import { readManifests } from "../manifests/read.ts";
 import { distinct } from "../release/path.ts";
 import { planChecks, type PlanChecks } from "../rollout/plan-checks.ts";
 import { describeWarnings } from "../rollout/warnings.ts";
@@ -48,6 +50,7 @@ export async function plan(
   { signal, write }: Context,
   { output, allowDowngrade, allowRemovedApis }: PlanOptions,
 ): Promise<number> {
+  const manifests = await readManifests(config);
   await using cluster = await openCluster(config, signal);
   const open = await prepare(cluster, {
     signal,
@@ -64,7 +67,13 @@ export async function plan(
   const steps = [
     ...planMembership(prepared),
     ...planCredentials(prepared, config),
-    ...(await Promise.all([planNodes(prepared, signal), planLoadBalancer(cluster, signal)])).flat(),
+    ...(
+      await Promise.all([
+        planNodes(prepared, signal),
+        planLoadBalancer(cluster, signal),
+        planManifests(manifests, prepared, signal),
+      ])
+    ).flat(),
   ];
   const isAdministrator = (await readOwnRole(config)) === "admin";
   // The downloads come last, so that the list of changes includes them.

@@ -68,7 +68,8 @@ async function readPart(both: ClusterConfig, pair: Pair, { signal }: Run): Promi
 /** Returns false if Ctrl-C stopped the work. */
 async function add(config: ClusterConfig, { progress, signal }: ProgressOptions): Promise<boolean> {
   const consent = { allowDowngrade: false, allowRemovedApis: false, noRollback: false };
-  const address = await bootstrapNodes(config, { progress, signal }, { ...consent, joining: "replace" });
+  const manifests = { forceConflicts: false, allowPrune: [] };
+  const address = await bootstrapNodes(config, { progress, signal }, { ...consent, ...manifests, joining: "replace" });
   return address !== undefined;
 }
 

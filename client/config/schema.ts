@@ -142,6 +142,12 @@ export const schema = {
       parse: record(parseOwnFileName, path),
       merge: mergeRecords<string>,
     },
+    manifests: {
+      help: "Folder of Kubernetes objects (YAML or JSON files). bootstrap applies them after the RBAC of lab 08, and deletes the objects that it created once they are no longer in the folder.",
+      default: null,
+      flag: { name: "--manifests", value: "folder" },
+      parse: optional(path),
+    },
     audit,
     authentication,
     oidc,

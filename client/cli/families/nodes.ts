@@ -9,6 +9,8 @@ import { removalCommands } from "./removal.ts";
 import { upgradeCommand } from "./upgrade.ts";
 
 const allowDowngrade = new Option("--allow-downgrade", "accept an older release");
+const forceConflicts = new Option("--force-conflicts", "overwrite fields that others have set");
+const allowPrune = new Option("--allow-prune <kind/name...>", "delete with contents (Namespace/a), or all");
 
 /** Commands that build the control plane, show its state, and work on its nodes. */
 export const nodeCommands: readonly CommandSpec[] = [
@@ -22,8 +24,8 @@ export const nodeCommands: readonly CommandSpec[] = [
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
       "khw-client bootstrap --kubernetes-version v1.22.0 --kube-apiserver-flag event-ttl=2h",
     ],
-    settings: [...desired, "enrolment", "timeouts"],
-    options: [allowDowngrade, allowRemovedApis, noRollback],
+    settings: [...desired, "manifests", "enrolment", "timeouts"],
+    options: [allowDowngrade, allowRemovedApis, noRollback, forceConflicts, allowPrune],
     run: async (call) => {
       const { bootstrap } = await import("../../commands/bootstrap.ts");
       const options = {
@@ -31,6 +33,8 @@ export const nodeCommands: readonly CommandSpec[] = [
         allowDowngrade: call.flag("allowDowngrade"),
         allowRemovedApis: call.flag("allowRemovedApis"),
         noRollback: !call.flag("rollback"),
+        forceConflicts: call.flag("forceConflicts"),
+        allowPrune: call.texts("allowPrune"),
       };
       return bootstrap(await call.config(), call.context, options);
     },
@@ -41,7 +45,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     details:
       "Runs every check of bootstrap, including the preflight. If the release changes, the new programs are downloaded so that they can check their flags; nothing else changes. The exit code is 0 if there is nothing to do, and 2 if there are changes to make.",
     examples: ["khw-client plan --nodes controller-0,1,2", "khw-client plan --output json"],
-    settings: desired,
+    settings: [...desired, "manifests"],
     options: [allowDowngrade, allowRemovedApis],
     run: async (call) => {
       const { plan } = await import("../../commands/plan.ts");
@@ -202,10 +206,10 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["diff"],
     summary: "show how the nodes differ from their desired state",
     details:
-      "Text files are shown as a unified diff from the current text to the desired text; other differences are described in words. Credentials are never shown. The exit code is 0 if nothing differs, and 1 if something does.",
+      "Text files are shown as a unified diff from the current text to the desired text; other differences are described in words. Without a node, the objects of manifests are compared too, field by field. Credentials are never shown. The exit code is 0 if nothing differs, and 1 if something does.",
     examples: ["khw-client diff --nodes controller-0,1,2", "khw-client diff controller-1 --output json"],
     arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1 (default: all)")],
-    settings: reaching,
+    settings: [...reaching, "manifests", "credentials"],
     run: async (call) => {
       const { diff } = await import("../../commands/diff.ts");
       return diff(await call.config(), call.context, { output: call.output, nodes: call.arguments });

@@ -1,4 +1,12 @@
-import { type Document, isScalar, parseAllDocuments, visit } from "yaml";
+import {
+  type Document,
+  type DocumentOptions,
+  isScalar,
+  parseAllDocuments,
+  type ParseOptions,
+  type SchemaOptions,
+  visit,
+} from "yaml";
 
 /** YAML as Kubernetes reads it, or a description of its fault, which quotes only key names. */
 export type YamlReading =
@@ -11,9 +19,20 @@ export type YamlReading =
  */
 const unread = /binary|timestamp|omap|pairs|set$/;
 
+/** The options for reading YAML as sigs.k8s.io/yaml does: as YAML 1.1, so `on` and `yes` are booleans. */
+export const kubernetesYaml = {
+  version: "1.1",
+  schema: "yaml-1.1",
+  customTags: (tags) =>
+    tags.filter((tag) => typeof tag === "string" || (!unread.test(tag.tag) && tag.format !== "TIME")),
+  merge: true,
+  logLevel: "silent",
+  prettyErrors: false,
+} as const satisfies ParseOptions & DocumentOptions & SchemaOptions;
+
 /**
- * Reads YAML as sigs.k8s.io/yaml does: as YAML 1.1, so `on` and `yes` are booleans. Only the first of several documents
- * counts, and only the last value of a repeated key. Omits the parser's own message, because it might quote a secret.
+ * Reads YAML as sigs.k8s.io/yaml does. Only the first of several documents counts, and only the last value of a repeated
+ * key. Omits the parser's own message, because it might quote a secret.
  */
 export function readYaml(content: Uint8Array): YamlReading {
   let text: string;
@@ -22,16 +41,7 @@ export function readYaml(content: Uint8Array): YamlReading {
   } catch {
     return { problem: "is not UTF-8" };
   }
-  const [document] = parseAllDocuments(text, {
-    version: "1.1",
-    schema: "yaml-1.1",
-    customTags: (tags) =>
-      tags.filter((tag) => typeof tag === "string" || (!unread.test(tag.tag) && tag.format !== "TIME")),
-    merge: true,
-    uniqueKeys: false,
-    logLevel: "silent",
-    prettyErrors: false,
-  });
+  const [document] = parseAllDocuments(text, { ...kubernetesYaml, uniqueKeys: false });
   if (document === undefined || !("contents" in document)) return { problem: "is empty" };
   const [error] = document.errors;
   if (error !== undefined) {

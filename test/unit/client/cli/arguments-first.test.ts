@@ -24,7 +24,14 @@ const configOf = (nodes?: string) =>
 const config = await configOf("controller-0=192.0.2.1");
 
 t.test("bootstrap without nodes is refused before any file is created", async (t) => {
-  const options = { output, allowDowngrade: false, allowRemovedApis: false, noRollback: false } as const;
+  const options = {
+    output,
+    allowDowngrade: false,
+    allowRemovedApis: false,
+    noRollback: false,
+    forceConflicts: false,
+    allowPrune: [],
+  } as const;
   const refused = bootstrap(await configOf(), silent, options);
   await t.rejects(refused, { code: "INVALID_ARGUMENT", message: "no nodes given" });
   t.same(await readdir(folder), []);

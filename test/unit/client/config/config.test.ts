@@ -220,7 +220,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "an unknown key without a similar one",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
-    "known keys: profile, nodes, kubernetes, cluster, files, audit, authentication, oidc, authorization, admission, hardening, encryption, etcd, credentials, pki, management, enrolment, supervision, aggregation, tlsBootstrap, loadBalancer, gce, timeouts",
+    "known keys: profile, nodes, kubernetes, cluster, files, manifests, audit, authentication, oidc, authorization, admission, hardening, encryption, etcd, credentials, pki, management, enrolment, supervision, aggregation, tlsBootstrap, loadBalancer, gce, timeouts",
   ],
   [
     "a worker whose certificate would be another file of the cluster",

@@ -1,0 +1,86 @@
+import { toKhwError } from "../../proto/errors.ts";
+import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
+import { listObjects } from "../service-accounts/lists.ts";
+import { describeObject, isDefinition, isNamespace, type ObjectName, uidOf } from "./object.ts";
+import { collectionOf, type Discovery, preferredVersions, type Resource } from "./resources.ts";
+
+/** The number of objects to name in a message. */
+const mostNamed = 3;
+
+export interface ContentsOptions {
+  readonly discover: Discovery;
+  /** Identifiers of the objects that do not count, because they are deleted before. */
+  readonly except: ReadonlySet<string>;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Explains which data would be lost with an object. Returns undefined if the deletion loses no other objects. If the
+ * contents cannot be listed completely, says so.
+ */
+export async function findContents(
+  api: KubernetesApi,
+  { name, live }: { readonly name: ObjectName; readonly live: unknown },
+  options: ContentsOptions,
+): Promise<string | undefined> {
+  if (name.kind === "PersistentVolumeClaim" || name.kind === "PersistentVolume") return "it may hold data";
+  try {
+    const lists = isNamespace(name)
+      ? (await namespacedResources(api, options)).map((resource) => ({
+          resource,
+          path: collectionOf(resource, name.name),
+        }))
+      : isDefinition(name)
+        ? definedBy(live).map((resource) => ({ resource, path: collectionOf(resource) }))
+        : [];
+    const found: string[] = [];
+    for (const { resource, path } of lists) {
+      for await (const object of listObjects(api, path, options)) {
+        if (isAutomatic(resource, object) || options.except.has(uidOf(object) ?? "")) continue;
+        const metadata = fieldOf(object, "metadata");
+        if (found.length === mostNamed) return `it contains ${found.join(", ")} and more`;
+        const { kind } = resource;
+        const [namespace, inner = "?"] = [textAt(metadata, "namespace"), textAt(metadata, "name")];
+        found.push(describeObject({ kind, namespace, name: inner }));
+      }
+    }
+    return found.length === 0 ? undefined : `it contains ${found.join(", ")}`;
+  } catch (thrown) {
+    options.signal.throwIfAborted();
+    return `its contents cannot be listed (${toKhwError(thrown).message})`;
+  }
+}
+
+async function namespacedResources(
+  api: KubernetesApi,
+  { discover, signal }: Pick<ContentsOptions, "discover" | "signal">,
+): Promise<Resource[]> {
+  const versions = await preferredVersions(api, signal);
+  const all = await Promise.all(versions.map(async (version) => discover(version)));
+  return all.flat().filter(({ namespaced, verbs }) => namespaced && verbs.includes("list") && verbs.includes("delete"));
+}
+
+function definedBy(live: unknown): Resource[] {
+  const spec = fieldOf(live, "spec");
+  const names = fieldOf(spec, "names");
+  const [group, kind, plural] = [textAt(spec, "group"), textAt(names, "kind"), textAt(names, "plural")];
+  const served = listOf(spec, "versions").find((version) => fieldOf(version, "served") === true);
+  const version = textAt(served, "name");
+  if (group === undefined || kind === undefined || plural === undefined || version === undefined)
+    throw new TypeError("the definition serves no version");
+  return [{ apiVersion: `${group}/${version}`, kind, plural, namespaced: false, verbs: [] }];
+}
+
+/** Whether Kubernetes creates the object in every namespace, or the object is only a log entry. */
+function isAutomatic({ kind }: Resource, object: unknown): boolean {
+  const name = textAt(fieldOf(object, "metadata"), "name") ?? "";
+  if (kind === "Event") return true;
+  if (kind === "ServiceAccount") return name === "default";
+  if (kind === "ConfigMap") return name === "kube-root-ca.crt";
+  return (
+    kind === "Secret" &&
+    textAt(object, "type") === "kubernetes.io/service-account-token" &&
+    name.startsWith("default-token-")
+  );
+}

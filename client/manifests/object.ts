@@ -1,0 +1,70 @@
+import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
+
+/** The label of every object that khw applies from the folder. Its value says whether khw created the object. */
+export const manifestsLabel = "khw.dev/manifests";
+
+/** The value of the label: khw created the object, or the object existed before. */
+export type Origin = "created" | "adopted";
+
+/** The name of an object in a cluster. */
+export interface ObjectName {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** Absent for objects without a namespace, and for objects in the namespace "default" that do not name it. */
+  readonly namespace?: string | undefined;
+  readonly name: string;
+}
+
+/** An object of the folder. */
+export interface Manifest extends ObjectName {
+  /** The file, the line and the column of the object. */
+  readonly place: string;
+  readonly object: Readonly<Record<string, unknown>>;
+}
+
+export const defaultNamespace = "default";
+
+/** Returns the API group; "" for the core group. */
+export function groupOf({ apiVersion }: Pick<ObjectName, "apiVersion">): string {
+  return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
+}
+
+/** Returns a text that is equal for two names of the same object. The version of the API does not count. */
+export function keyOf(name: ObjectName): string {
+  return JSON.stringify([groupOf(name), name.kind, name.namespace ?? defaultNamespace, name.name]);
+}
+
+/** Returns text such as "ConfigMap default/settings". */
+export function describeObject({ kind, namespace, name }: Pick<ObjectName, "kind" | "namespace" | "name">): string {
+  return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
+}
+
+export function isNamespace(name: Pick<ObjectName, "apiVersion" | "kind">): boolean {
+  return name.kind === "Namespace" && groupOf(name) === "";
+}
+
+export function isDefinition(name: Pick<ObjectName, "apiVersion" | "kind">): boolean {
+  return name.kind === "CustomResourceDefinition" && groupOf(name) === "apiextensions.k8s.io";
+}
+
+export function isSecret(name: Pick<ObjectName, "apiVersion" | "kind">): boolean {
+  return name.kind === "Secret" && groupOf(name) === "";
+}
+
+/** Returns the origin that a live object's label records; undefined if khw has not applied the object. */
+export function originOf(live: unknown): Origin | undefined {
+  const label = textAt(fieldOf(fieldOf(live, "metadata"), "labels"), manifestsLabel);
+  if (ownedFields(live) === undefined) return undefined;
+  return label === "created" || label === "adopted" ? label : undefined;
+}
+
+/** Returns khw's entry among the managers of the object's fields. */
+export function ownedFields(live: unknown): unknown {
+  return listOf(fieldOf(live, "metadata"), "managedFields").find(
+    (entry) => textAt(entry, "manager") === "khw" && textAt(entry, "operation") === "Apply",
+  );
+}
+
+export function uidOf(live: unknown): string | undefined {
+  return textAt(fieldOf(live, "metadata"), "uid");
+}

@@ -1,0 +1,93 @@
+import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
+import { unexpected } from "../service-accounts/lists.ts";
+import { defaultNamespace, groupOf, isDefinition, type Manifest, type ObjectName } from "./object.ts";
+
+/** A kind of object that an API server serves. */
+export interface Resource {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** The name in paths, such as "deployments". */
+  readonly plural: string;
+  readonly namespaced: boolean;
+  readonly verbs: readonly string[];
+}
+
+/** Finds the resources of an API version, such as "apps/v1". An unknown version has no resources. */
+export type Discovery = (apiVersion: string) => Promise<readonly Resource[]>;
+
+/** Reads the resources of each API version once. */
+export function discovery(api: KubernetesApi, signal: AbortSignal): Discovery {
+  const known = new Map<string, Promise<readonly Resource[]>>();
+  return (apiVersion) => {
+    const found = known.get(apiVersion) ?? readResources(api, apiVersion, signal);
+    known.set(apiVersion, found);
+    return found;
+  };
+}
+
+async function readResources(api: KubernetesApi, apiVersion: string, signal: AbortSignal): Promise<Resource[]> {
+  const path = rootOf(apiVersion);
+  const { status, body } = await api("GET", path, { signal });
+  if (status === 404) return [];
+  if (status !== 200) throw unexpected(`GET ${path}`, status);
+  return listOf(body, "resources").flatMap((entry) => {
+    const [plural, kind] = [textAt(entry, "name"), textAt(entry, "kind")];
+    if (plural === undefined || kind === undefined || plural.includes("/")) return [];
+    const verbs = listOf(entry, "verbs").filter((verb) => typeof verb === "string");
+    return [{ apiVersion, kind, plural, namespaced: fieldOf(entry, "namespaced") === true, verbs }];
+  });
+}
+
+/** Returns the preferred and all other versions of a group; an empty list if no API server has the group. */
+export async function versionsOf(api: KubernetesApi, group: string, signal: AbortSignal): Promise<string[]> {
+  if (group === "") return ["v1"];
+  const { status, body } = await api("GET", `/apis/${group}`, { signal });
+  if (status === 404) return [];
+  if (status !== 200) throw unexpected(`GET /apis/${group}`, status);
+  const preferred = textAt(fieldOf(body, "preferredVersion"), "groupVersion");
+  const versions = listOf(body, "versions").flatMap((version) => textAt(version, "groupVersion") ?? []);
+  return [...new Set([...(preferred === undefined ? [] : [preferred]), ...versions])];
+}
+
+/** Returns the preferred version of every group. */
+export async function preferredVersions(api: KubernetesApi, signal: AbortSignal): Promise<string[]> {
+  const { status, body } = await api("GET", "/apis", { signal });
+  if (status !== 200) throw unexpected("GET /apis", status);
+  return [
+    "v1",
+    ...listOf(body, "groups").flatMap((group) => textAt(fieldOf(group, "preferredVersion"), "groupVersion") ?? []),
+  ];
+}
+
+/** Returns the resources that the folder's CustomResourceDefinitions define. */
+export function definedResources(manifests: readonly Manifest[]): Resource[] {
+  return manifests.filter(isDefinition).flatMap(({ object }) => {
+    const spec = fieldOf(object, "spec");
+    const names = fieldOf(spec, "names");
+    const [group, kind, plural] = [textAt(spec, "group"), textAt(names, "kind"), textAt(names, "plural")];
+    if (group === undefined || kind === undefined || plural === undefined) return [];
+    const single = textAt(spec, "version");
+    const versions = [
+      ...listOf(spec, "versions").filter((version) => fieldOf(version, "served") !== false),
+      ...(single === undefined ? [] : [{ name: single }]),
+    ].flatMap((version) => textAt(version, "name") ?? []);
+    const namespaced = textAt(spec, "scope") !== "Cluster";
+    return versions.map((version) => ({ apiVersion: `${group}/${version}`, kind, plural, namespaced, verbs: [] }));
+  });
+}
+
+/** Returns the path of one object. */
+export function pathOf({ apiVersion, plural, namespaced }: Resource, { namespace, name }: ObjectName): string {
+  const folder = namespaced ? `/namespaces/${encodeURIComponent(namespace ?? defaultNamespace)}` : "";
+  return `${rootOf(apiVersion)}${folder}/${plural}/${encodeURIComponent(name)}`;
+}
+
+/** Returns the path of all objects of this kind, in one namespace or in all namespaces. */
+export function collectionOf({ apiVersion, plural }: Resource, namespace?: string): string {
+  return `${rootOf(apiVersion)}${namespace === undefined ? "" : `/namespaces/${encodeURIComponent(namespace)}`}/${plural}`;
+}
+
+function rootOf(apiVersion: string): string {
+  return groupOf({ apiVersion }) === "" ? `/api/${apiVersion}` : `/apis/${apiVersion}`;
+}

@@ -1,0 +1,80 @@
+import type { KhwError } from "../../proto/errors.ts";
+import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { fieldOf } from "../pki/check/yaml.ts";
+import { compareObjects, type FieldDifference } from "./differences.ts";
+import { type Manifest, manifestsLabel, type Origin, originOf, uidOf } from "./object.ts";
+import { conflictError, conflictsIn, refusalOf } from "./refusal.ts";
+import { pathOf, type Resource } from "./resources.ts";
+
+/** The result of comparing an object of the folder with the cluster. */
+export interface Reviewed {
+  readonly manifest: Manifest;
+  readonly path: string;
+  /** The object to apply: the manifest's, with khw's label. */
+  readonly body: unknown;
+  readonly action: "none" | "create" | "change";
+  /** The fields that would change; empty if the object would be created. */
+  readonly fields: readonly FieldDifference[];
+  /** The live object's identifier; absent if the object does not exist yet. */
+  readonly uid?: string | undefined;
+  /** Whether the live object already has khw's label. */
+  readonly labelled: boolean;
+  /** The reason why the object cannot be applied. */
+  readonly error?: KhwError | undefined;
+}
+
+export interface ReviewObjectOptions {
+  readonly signal: AbortSignal;
+  /** See BootstrapOptions. */
+  readonly forceConflicts: boolean;
+  /** Whether the object's kind or namespace is only created by another object of the folder. */
+  readonly pending: boolean;
+}
+
+/** Compares an object with the cluster by a dry run of server-side apply. Changes nothing. */
+export async function reviewObject(
+  api: KubernetesApi,
+  { manifest, resource }: { readonly manifest: Manifest; readonly resource: Resource },
+  { signal, forceConflicts, pending }: ReviewObjectOptions,
+): Promise<Reviewed> {
+  const path = pathOf(resource, manifest);
+  const created = {
+    manifest,
+    path,
+    body: labelled(manifest, "created"),
+    action: "create",
+    fields: [],
+    labelled: false,
+  } as const;
+  if (pending) return created;
+  const live = await api("GET", path, { signal });
+  if (live.status === 404) {
+    const dry = await api("PATCH", path, { signal, body: created.body, force: forceConflicts, dryRun: true });
+    return isDone(dry.status) ? created : { ...created, error: refusalOf(manifest, dry) };
+  }
+  if (live.status !== 200) return { ...created, error: refusalOf(manifest, live) };
+  const origin = originOf(live.body);
+  const body = labelled(manifest, origin ?? "adopted");
+  const base = { manifest, path, body, uid: uidOf(live.body), labelled: origin !== undefined } as const;
+  const dry = await api("PATCH", path, { signal, body, force: forceConflicts, dryRun: true });
+  const conflicts = conflictsIn(dry);
+  if (conflicts.length > 0) {
+    const forced = await api("PATCH", path, { signal, body, force: true, dryRun: true });
+    const fields = isDone(forced.status) ? compareObjects(manifest, live.body, forced.body) : [];
+    return { ...base, action: "change", fields, error: conflictError(manifest, conflicts) };
+  }
+  if (!isDone(dry.status)) return { ...base, action: "change", fields: [], error: refusalOf(manifest, dry) };
+  const fields = compareObjects(manifest, live.body, dry.body);
+  return { ...base, action: fields.length === 0 ? "none" : "change", fields };
+}
+
+export function isDone(status: number): boolean {
+  return status === 200 || status === 201;
+}
+
+/** Adds khw's label. */
+function labelled({ object }: Manifest, origin: Origin): unknown {
+  const metadata: object = Object(fieldOf(object, "metadata"));
+  const labels: object = Object(fieldOf(metadata, "labels"));
+  return { ...object, metadata: { ...metadata, labels: { ...labels, [manifestsLabel]: origin } } };
+}

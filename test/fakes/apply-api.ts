@@ -1,0 +1,140 @@
+import { isDeepStrictEqual } from "node:util";
+import { fieldOf, isMap, textAt } from "../../client/pki/check/yaml.ts";
+import type { KubernetesAnswer, KubernetesApi } from "../../proto/kubernetes-api.ts";
+
+type Data = Readonly<Record<string, unknown>>;
+
+/** An API server in memory that knows server-side apply. */
+export interface ApplyApi {
+  readonly api: KubernetesApi;
+  /** The objects by path, for example "/api/v1/namespaces/default/configmaps/a". */
+  readonly objects: Map<string, Data>;
+  /** The requests that change something, for example "PATCH /api/v1/...". */
+  readonly changes: string[];
+  /** The number of all requests. */
+  requests: number;
+  /** Fields that other managers own, by path of the object. */
+  readonly conflicts: Map<string, { readonly field: string; readonly manager: string }>;
+  /** Answers that replace those of the server, by method and path. */
+  readonly answers: Map<string, KubernetesAnswer>;
+}
+
+const widgets = { name: "widgets", kind: "Widget", namespaced: true, verbs: ["list", "delete"] };
+const core = [
+  { name: "namespaces", kind: "Namespace", namespaced: false, verbs: ["list", "delete"] },
+  { name: "configmaps", kind: "ConfigMap", namespaced: true, verbs: ["list", "delete"] },
+  { name: "configmaps/status", kind: "ConfigMap", namespaced: true, verbs: [] },
+  { name: "secrets", kind: "Secret", namespaced: true, verbs: ["list", "delete"] },
+  { name: "persistentvolumeclaims", kind: "PersistentVolumeClaim", namespaced: true, verbs: ["list", "delete"] },
+];
+const definitions = {
+  name: "customresourcedefinitions",
+  kind: "CustomResourceDefinition",
+  namespaced: false,
+  verbs: [],
+};
+const groups = [
+  { name: "apiextensions.k8s.io", preferredVersion: { groupVersion: "apiextensions.k8s.io/v1" } },
+  { name: "example.com", preferredVersion: { groupVersion: "example.com/v1" } },
+];
+const definitionPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
+const text404: KubernetesAnswer = { status: 404, body: "404 page not found\n" };
+const missing: KubernetesAnswer = { status: 404, body: { kind: "Status", reason: "NotFound", message: "not found" } };
+
+export function applyApi(): ApplyApi {
+  const objects = new Map<string, Data>();
+  let count = 0;
+  const server: ApplyApi = {
+    objects,
+    changes: [],
+    requests: 0,
+    conflicts: new Map(),
+    answers: new Map(),
+    api: async (method, target, { body, force = true, dryRun = false }) => {
+      server.requests += 1;
+      const { pathname } = new URL(target, "https://127.0.0.1");
+      const path = decodeURIComponent(pathname);
+      const answer = server.answers.get(`${method} ${path}`);
+      if (answer !== undefined) return answer;
+      const hasWidgets = objects.has(definitionPath);
+      if (path.startsWith("/apis/example.com") && !hasWidgets) return text404;
+      const namespace = /^\/api\/v1\/namespaces\/([^/]+)\/./.exec(path)?.[1];
+      if (method === "GET") return discovery(path, hasWidgets) ?? read(path);
+      if (method !== "PATCH" && !dryRun) server.changes.push(`${method} ${path}`);
+      if (method === "DELETE") {
+        const uid = textAt(fieldOf(objects.get(path), "metadata"), "uid");
+        if (uid !== textAt(fieldOf(body, "preconditions"), "uid")) return { status: 409, body: {} };
+        return objects.delete(path) ? { status: 200, body: {} } : missing;
+      }
+      if (method !== "PATCH") return store(method === "POST" ? `${path}/khw-manifests` : path, Object(body));
+      if (namespace !== undefined && namespace !== "default" && !objects.has(`/api/v1/namespaces/${namespace}`))
+        return missing;
+      const conflict = server.conflicts.get(path);
+      if (conflict !== undefined && !force) return conflictAnswer(conflict);
+      const applied = merge(objects.get(path), Object(body));
+      if (dryRun) return { status: 200, body: applied };
+      if (conflict !== undefined) server.conflicts.delete(path);
+      server.changes.push(`PATCH ${path}`);
+      return store(path, Object(applied));
+    },
+  };
+  const read = (path: string): KubernetesAnswer => {
+    const one = objects.get(path);
+    if (one !== undefined) return { status: 200, body: one };
+    const kind = path.split("/").at(-1) ?? "";
+    if (![...core, widgets].some(({ name }) => name === kind)) return missing;
+    const within = path.slice(0, -kind.length);
+    const items = [...objects].filter(([other]) => other.startsWith(within) && other.includes(`/${kind}/`));
+    return { status: 200, body: { items: items.map(([, object]) => object), metadata: {} } };
+  };
+  const store = (path: string, body: Data): KubernetesAnswer => {
+    count += 1;
+    const before = fieldOf(objects.get(path), "metadata");
+    const metadata = {
+      ...Object(body["metadata"]),
+      uid: textAt(before, "uid") ?? `uid-${count}`,
+      resourceVersion: `${count}`,
+    };
+    const conditions =
+      path === definitionPath ? { status: { conditions: [{ type: "Established", status: "True" }] } } : {};
+    const object = { ...body, ...conditions, metadata };
+    objects.set(path, object);
+    return { status: before === undefined ? 201 : 200, body: object };
+  };
+  return server;
+}
+
+function discovery(path: string, hasWidgets: boolean): KubernetesAnswer | undefined {
+  if (path === "/readyz") return { status: 200, body: "ok" };
+  if (path === "/api/v1") return { status: 200, body: { resources: core } };
+  if (path === "/apis") return { status: 200, body: { groups: hasWidgets ? groups : groups.slice(0, 1) } };
+  if (path === "/apis/apiextensions.k8s.io/v1") return { status: 200, body: { resources: [definitions] } };
+  if (path === "/apis/example.com/v1") return { status: 200, body: { resources: [widgets] } };
+  return undefined;
+}
+
+function conflictAnswer({ field, manager }: { readonly field: string; readonly manager: string }): KubernetesAnswer {
+  const message = `conflict with "${manager}" using v1`;
+  return { status: 409, body: { details: { causes: [{ reason: "FieldManagerConflict", message, field }] } } };
+}
+
+/** Replaces the fields that khw applied before, and keeps all other fields. The fake's manager remembers the values. */
+function merge(before: Data | undefined, body: Data): Data {
+  const khw = { manager: "khw", operation: "Apply", fieldsV1: body };
+  const entries: readonly unknown[] = Object(fieldOf(before, "metadata")).managedFields ?? [];
+  const old = entries.find((entry) => textAt(entry, "manager") === "khw");
+  const merged = combine(before, body, fieldOf(old, "fieldsV1"));
+  const metadata = { ...Object(fieldOf(merged, "metadata")), managedFields: [khw] };
+  return { ...Object(merged), metadata };
+}
+
+function combine(live: unknown, wanted: unknown, owned: unknown): unknown {
+  if (!isMap(live) || !isMap(wanted)) return isDeepStrictEqual(live, wanted) ? live : wanted;
+  const gone = new Set(Object.keys(Object(owned)).filter((key) => !Object.hasOwn(wanted, key)));
+  const rest = Object.entries(live).filter(([key]) => !gone.has(key));
+  const changed = Object.entries(wanted).map(([key, value]) => [
+    key,
+    combine(fieldOf(live, key), value, fieldOf(owned, key)),
+  ]);
+  return { ...Object.fromEntries(rest), ...Object.fromEntries(changed) };
+}
