@@ -53,7 +53,10 @@ export async function diffNodes(
       : [...drifts.map((drift) => toText(drift, context)), manifestsText(objects)].join(""),
   );
   const errors = [...drifts.flatMap((drift) => drift.errors), ...(objects?.errors ?? [])];
-  conclude(errors, { done: 0, headline: "not every node could be compared" });
+  conclude(errors, {
+    done: 0,
+    headline: objects === undefined ? "not every node could be compared" : "not everything could be compared",
+  });
   const same = drifts.every(({ plan }) => differing(plan).length === 0) && (objects?.rows ?? []).length === 0;
   return same ? 0 : 1;
 }

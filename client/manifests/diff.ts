@@ -1,4 +1,4 @@
-import type { KhwError } from "../../proto/errors.ts";
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { oneLine } from "../../proto/sanitize.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { readAdmin } from "../kubeconfig/admin.ts";
@@ -23,16 +23,21 @@ export interface ManifestsDiff {
   readonly errors: readonly KhwError[];
 }
 
-/** Compares the folder with the cluster, field by field. Changes nothing. */
+/** Compares the folder with the cluster, field by field. Changes nothing. An error does not hide the nodes' differences. */
 export async function diffManifests(
   manifests: readonly Manifest[],
   config: ClusterConfig,
   signal: AbortSignal,
 ): Promise<ManifestsDiff> {
-  const admin = await readAdmin(config);
-  const publicAddress = await findPublicAddressOf(config, signal);
-  const options = { signal, forceConflicts: false, allowed: new Set<string>() };
-  return rowsOf(await reviewManifests(openPublicApi({ publicAddress, admin }), manifests, options));
+  try {
+    const admin = await readAdmin(config);
+    const publicAddress = await findPublicAddressOf(config, signal);
+    const options = { signal, forceConflicts: false, allowed: new Set<string>() };
+    return rowsOf(await reviewManifests(openPublicApi({ publicAddress, admin }), manifests, options));
+  } catch (thrown) {
+    signal.throwIfAborted();
+    return { rows: [], errors: [toKhwError(thrown).at({ step: "manifests" })] };
+  }
 }
 
 /** A conflict with another manager is a difference, not an error of the comparison. */

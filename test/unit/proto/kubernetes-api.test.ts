@@ -37,3 +37,25 @@ t.test("each request uses a new connection and verifies the server's certificate
     code: "CREDENTIAL_INVALID",
   });
 });
+
+t.test("a PATCH is a server-side apply, which is forced unless the caller says otherwise", async (t) => {
+  const requests: string[] = [];
+  const listener = createServer({ cert: server.certificate, key: server.key }, ({ method, url, headers }, response) => {
+    requests.push(`${method} ${url} ${headers["content-type"]}`);
+    response.end("{}");
+  });
+  await once(listener.listen(0, "127.0.0.1"), "listening");
+  t.teardown(() => listener.close());
+  const options = { server: `https://localhost:${portOf(listener)}`, timeoutMillis: 10_000 };
+  const api = createKubernetesApi({ ...options, ca: Buffer.from(authority.certificate) });
+  await api("PATCH", "/a", { signal: never, body: {} });
+  await api("PATCH", "/a", { signal: never, body: {}, force: false, dryRun: true });
+  await api("DELETE", "/a", { signal: never, body: {} });
+  await api("DELETE", "/a", { signal: never });
+  t.strictSame(requests, [
+    "PATCH /a?fieldManager=khw&force=true application/apply-patch+yaml",
+    "PATCH /a?fieldManager=khw&force=false&dryRun=All application/apply-patch+yaml",
+    "DELETE /a application/json",
+    "DELETE /a undefined",
+  ]);
+});
