@@ -68,8 +68,14 @@ async function readPart(both: ClusterConfig, pair: Pair, { signal }: Run): Promi
 /** Returns false if Ctrl-C stopped the work. */
 async function add(config: ClusterConfig, { progress, signal }: ProgressOptions): Promise<boolean> {
   const consent = { allowDowngrade: false, allowRemovedApis: false, noRollback: false };
+  // A conflict about an object must not stop a replacement halfway. The next bootstrap applies the folder.
+  const nodesOnly = { ...config, manifests: undefined };
   const manifests = { forceConflicts: false, allowPrune: [] };
-  const address = await bootstrapNodes(config, { progress, signal }, { ...consent, ...manifests, joining: "replace" });
+  const address = await bootstrapNodes(
+    nodesOnly,
+    { progress, signal },
+    { ...consent, ...manifests, joining: "replace" },
+  );
   return address !== undefined;
 }
 
