@@ -53,9 +53,9 @@ t.test("providers are replaced in place, and everything else in the file is unch
   );
 });
 
-t.test("a provider that cannot be rotated is refused with its position in the file, and no key is shown", async (t) => {
+t.test("a provider that cannot be read is refused with its position in the file, and no key is shown", async (t) => {
   const cases: Readonly<Record<string, RegExp>> = {
-    [lab.replace("aescbc:", "kms:")]: /providers\[0\]\.kms: has its keys in a key management service/,
+    [lab.replace("aescbc:", "kms:")]: /providers\[0\]\.kms\.name: is missing/,
     [lab.replace("aescbc:", "rot13:")]: /providers\[0\]: is not a provider that khw supports/,
     [lab.replace("EncryptionConfig", "Secret")]: /kind: is not one of/,
     [lab.replace("- secrets", "- events").replace(/- aescbc:[^]*- identity: {}\n  - res/, "- identity: {}\n  - res")]:
