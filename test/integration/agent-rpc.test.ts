@@ -349,7 +349,7 @@ t.test(
   },
 );
 
-t.test("Prepare downloads the programs without installing them or recording a desired state", async (t) => {
+t.test("the call Prepare downloads the programs without installing them or recording a desired state", async (t) => {
   const { agent, client, os } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   t.teardown(() => viewer.close());

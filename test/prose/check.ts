@@ -43,7 +43,9 @@ for (const file of files) {
 const whats = whatsPerThousand(comments);
 if (whats > rules.whatPerThousand) {
   count++;
-  console.log(`"what" occurs ${whats.toFixed(1)} times in 1,000 words of comment: at most ${rules.whatPerThousand}`);
+  console.log(
+    `"what" occurs ${whats.toFixed(1)} times per 1,000 words of comments; the limit is ${rules.whatPerThousand}`,
+  );
 }
 console.log(`prose: ${files.length} files, ${count} breaches`);
 process.exitCode = count === 0 ? 0 : 1;

@@ -89,7 +89,10 @@ function constraintsIn({ cA, pathLenConstraint }: BasicConstraints): NonNullable
   return { authority: cA, pathLength: pathLenConstraint };
 }
 
-/** Go accepts only text that matches its type: "a_b" is not a PrintableString, although OpenSSL accepts it. */
+/**
+ * Returns the first text with characters that its ASN.1 type does not allow. Go rejects such a text, for example "a_b" as
+ * a PrintableString. OpenSSL accepts it.
+ */
 function illegalTextIn(name: Name): string | undefined {
   for (const { value } of name.flat()) {
     if (value.universalString !== undefined) return "a UniversalString";

@@ -65,7 +65,7 @@ export const apiServerChecks: readonly CisCheck[] = [
   check("NodeRestriction is on", plugin("NodeRestriction")),
   check("no address without TLS", flag("insecure-bind-address", "not set"), { until: "1.20" }),
   check("no port without TLS", flag("insecure-port", { is: "0" }), { until: "1.20" }),
-  check("the TLS port is on", flag("secure-port", { atLeast: 1 }, { orNotSet, remedy: "6443" }), { until: "1.7" }),
+  check("the TLS port is enabled", flag("secure-port", { atLeast: 1 }, { orNotSet, remedy: "6443" }), { until: "1.7" }),
   check("profiling is off", flag("profiling", { is: "false" })),
   check("an audit log", flag("audit-log-path", "set")),
   check("audit logs are kept for 30 days", flag("audit-log-maxage", { atLeast: 30 })),

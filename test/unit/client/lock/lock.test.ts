@@ -122,7 +122,7 @@ t.test("later runs take the digests only from khw.lock and produce the same desi
 });
 
 t.test(
-  "if one of three controllers reports a different digest, the error names both and nothing is recorded",
+  "if one of three controllers reports a different digest, the error names both digests and nothing is recorded",
   async (t) => {
     const { record, lockFile } = await scene();
     const tampered = digest("tampered");
