@@ -1,9 +1,10 @@
 /**
- * Tests three controllers with a real worker: kubelet, kube-proxy, containerd and pods. The requests of lab 08's RBAC for
- * the kubelet API work through each API server, and during a rolling update.
+ * Tests three controllers, with the profile production, and a real worker: kubelet, kube-proxy, containerd and pods. The
+ * requests of lab 08's RBAC for the kubelet API work through each API server, and during a rolling update.
  */
 import t from "tap";
 
+import { checkAuditLog } from "../fixtures/audit-log.ts";
 import { openScene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import {
@@ -20,9 +21,11 @@ import {
 import { joinWorkers } from "../testbed/worker/join.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
+/** The programs of every label are those of 1.20.2, which do not have the plugin for external addresses. */
+const production = "profile: production\nhardening: {denyExternalIps: false}\n";
 
 t.test("three controllers and a worker", async (t) => {
-  await using scene = await openScene(3, "aggregation: true\n", { withEtcd: false, workers: 1 });
+  await using scene = await openScene(3, production, { withEtcd: false, workers: 1 });
   const { testbed, workstation, bootstrap, node } = scene;
   const { nodes, workers } = testbed;
   const [worker] = workers;
@@ -57,6 +60,16 @@ t.test("three controllers and a worker", async (t) => {
       [],
       "the requests work through the load balancer",
     );
+  });
+
+  await scenario(t, "the audit log records that a Secret was read, but not its contents", (t) =>
+    checkAuditLog(t, scene),
+  );
+
+  await scenario(t, "each check of the CIS benchmark that fails has a reason", async (t) => {
+    const { code, stdout } = await workstation.khw(["doctor", "--cis", ...all]);
+    t.equal(code, 0, stdout);
+    t.comment(stdout);
   });
 
   await scenario(t, "without the RBAC, the kubelet refuses", async (t) => {
