@@ -121,6 +121,26 @@ t.test("keys, usages and names that kubelets of all releases use are accepted", 
   t.strictSame(results.map(outcomeOf), ["approved", "approved"]);
 });
 
+t.test("a request is read as the library of kubelets encodes requests", async (t) => {
+  // Created with crypto/x509 of Go 1.15.
+  const recorded = `-----BEGIN CERTIFICATE REQUEST-----
+MIIBHTCBxAIBADA2MRUwEwYDVQQKEwxzeXN0ZW06bm9kZXMxHTAbBgNVBAMTFHN5
+c3RlbTpub2RlOndvcmtlci0wMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUllH
+XEiT1fQgXIpHxkXN856De35V4j8lId6vxxW1zbGaNf1zQOOxPCBI7JboXaZ5UKcs
++FgGf7zHi+uU4PHb56AsMCoGCSqGSIb3DQEJDjEdMBswGQYDVR0RBBIwEIIId29y
+a2VyLTCHBArwABQwCgYIKoZIzj0EAwIDSAAwRQIhAPh5rhQgiTtGuepFLlmDBAPJ
+qXVbcEr2wZwPbyuughgyAiAeHm+bu2hHsw/x9TAXhnzzhYJSg8EV2V1/bNP6OHai
+1A==
+-----END CERTIFICATE REQUEST-----
+`;
+  const { results } = await run([await requestObject({ change: () => recorded })]);
+  t.strictSame(results.map(outcomeOf), ["approved"]);
+  const moved = Buffer.from(unwrap(recorded));
+  moved.writeUInt8(0x15, moved.indexOf(Buffer.from([10, 240, 0, 20])) + 3);
+  const changed = await run([await requestObject({ change: () => wrap(moved) })]);
+  t.match(resultErrors(changed.results), [{ message: /not signed with its own key/ }]);
+});
+
 const user = (name: string) => ({
   username: `system:node:${name}`,
   subject: [{ O: ["system:nodes"] }, { CN: [`system:node:${name}`] }],
