@@ -48,7 +48,7 @@ t.test("a folder of objects", async (t) => {
     (await kubectl("get", kind, name, "-n", "team-a", "-o", `jsonpath=${path}`)).stdout;
   const exists = async (...args: readonly string[]): Promise<boolean> => (await kubectl("get", ...args)).code === 0;
   const plan = async () => workstation.khw(["plan", "--nodes", "controller-0"]);
-  const diff = async () => workstation.khw(["diff"]);
+  const diff = async () => workstation.khw(["diff", "--nodes", "controller-0"]);
   const done = async (...args: readonly string[]): Promise<string> => {
     const { code, stdout, stderr } = await bootstrap(...args);
     t.equal(code, 0, `bootstrap ${args.join(" ")}: ${stdout}${stderr}`);
@@ -149,7 +149,7 @@ t.test("a folder of objects", async (t) => {
       '.data.password: "(hidden)" -> "(hidden)"',
     ])
       t.match(shown.stdout, line);
-    const json = await workstation.khw(["diff", "-o", "json"]);
+    const json = await workstation.khw(["diff", "--nodes", "controller-0", "-o", "json"]);
     t.match(JSON.parse(json.stdout), {
       manifests: [
         { kind: "ConfigMap", fields: [{ path: ".data.colour", found: '"red"', wanted: '"blue"' }, {}] },
