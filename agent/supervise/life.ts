@@ -80,8 +80,9 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
   const { health, second, apiServerWell } = evidence;
   if (component === "kube-apiserver") {
     // The API server answers 500 if one of its checks fails. Any other status (429, 403, 504) comes from a live server.
-    // If etcd is failing too, a restart does not help, because the new process would also wait for etcd.
-    if (second?.status !== 500 || failingChecks(health).includes("etcd")) return alive;
+    // If etcd or a KMS plugin is failing too, a restart does not help, because the new process would also wait. A restart
+    // would even do harm: the running process still has the data keys of the plugin.
+    if (second?.status !== 500 || [health, second].flatMap(failingChecks).some(isOfOthers)) return alive;
     return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
   }
   // nginx passes on the API server's response, or answers 503 while the node is drained. etcd's response describes the
@@ -91,4 +92,12 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
   // unavailable.
   if (!apiServerWell || second?.status === 200) return alive;
   return { kind: "dead", reason: `${path} answers ${answer.status}`, silent: false };
+}
+
+/**
+ * Whether a check of the API server tests another program. The check "kms-providers" is part of /livez before
+ * Kubernetes 1.29 (kubernetes/kubernetes#120583), and so are the checks of KMS v1, such as "kms-provider-0".
+ */
+function isOfOthers(check: string): boolean {
+  return check === "etcd" || check.startsWith("kms-provider");
 }

@@ -70,6 +70,12 @@ t.test("each combination of health check results is classified as alive, dead or
     alive,
     "an API server that waits for etcd is alive",
   );
+  for (const check of ["kms-providers", "kms-provider-0"]) {
+    const failing = answers(500, check);
+    t.match(life("kube-apiserver", failing, { second: failing }), alive, `${check} does not cause a restart`);
+    const others = answers(500, check, "poststarthook/x");
+    t.match(life("kube-apiserver", others, { second: answers(500, "poststarthook/x") }), alive);
+  }
   t.match(life("kube-apiserver", answers(500, "ping"), { second: answers(500, "ping") }), {
     kind: "dead",
     reason: "/livez answers 500, failing: ping",
