@@ -2,7 +2,7 @@ import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { type IssueContext, approveRequest } from "./issue.ts";
 import { requestingNode } from "./judge.ts";
 import { outcomeOf, type RequestResult } from "./report.ts";
-import { readRequests, type ServingRequest } from "./requests.ts";
+import { isPlainName, labelOf, readRequests, type ServingRequest } from "./requests.ts";
 import { reviewRequest, type ReviewContext } from "./review.ts";
 
 export type ApproveContext = ReviewContext & IssueContext;
@@ -68,14 +68,16 @@ async function decide(request: ServingRequest, context: ApproveContext): Promise
 export function resultErrors(results: readonly RequestResult[]): KhwError[] {
   return results.flatMap(({ request, review, error }) => {
     if (review.verdict === "refused") {
-      return new KhwError("CREDENTIAL_INVALID", `${request} is refused: ${review.problems.join("; ")}`, {
+      return new KhwError("CREDENTIAL_INVALID", `${labelOf(request)} is refused: ${review.problems.join("; ")}`, {
         node: review.node,
-        hint: `find out who sent it, then run kubectl certificate deny ${request}`,
+        hint: isPlainName(request)
+          ? `find out who sent it, then run kubectl certificate deny ${request}`
+          : "find out who sent it; the controller manager deletes pending requests after 24 hours",
       });
     }
     return error === undefined
       ? []
-      : new KhwError(error.code, `${request}: ${error.message}`, {
+      : new KhwError(error.code, `${labelOf(request)}: ${error.message}`, {
           node: review.node,
           hint: error.hint,
         });

@@ -11,7 +11,7 @@ import { workerSubject } from "../pki/subjects.ts";
 import { subjectOf } from "../../proto/subject.ts";
 import { unexpected } from "../service-accounts/lists.ts";
 import type { Fitting } from "./review.ts";
-import { issuedCertificate, readRequest, requestsPath, type ServingRequest } from "./requests.ts";
+import { issuedCertificate, pathOf, readRequest, type ServingRequest } from "./requests.ts";
 
 const issueMillis = 30_000;
 const intervalMillis = 500;
@@ -44,8 +44,9 @@ export async function approveRequest(
   });
 }
 
-async function approve({ name, object }: ServingRequest, { api, now, signal }: IssueContext): Promise<void> {
-  const path = `${requestsPath}/${name}/approval`;
+async function approve(request: ServingRequest, { api, now, signal }: IssueContext): Promise<void> {
+  const { object } = request;
+  const path = `${pathOf(request)}/approval`;
   const condition = {
     type: "Approved",
     status: "True",
@@ -67,16 +68,16 @@ async function approve({ name, object }: ServingRequest, { api, now, signal }: I
 
 const requestKind = { apiVersion: "certificates.k8s.io/v1", kind: "CertificateSigningRequest" };
 
-async function awaitCertificate({ name, uid }: ServingRequest, context: IssueContext): Promise<string> {
+async function awaitCertificate(wanted: ServingRequest, context: IssueContext): Promise<string> {
   const { api, signal, clock } = context;
-  const path = `${requestsPath}/${name}`;
+  const path = pathOf(wanted);
   return waitFor({
     what: "no certificate",
     check: async () => {
       const { status, body } = await api("GET", path, { signal });
       if (status !== 200) throw unexpected(`GET ${path}`, status);
       const request = readRequest(body);
-      const pem = request.uid === uid ? issuedCertificate(request) : undefined;
+      const pem = request.uid === wanted.uid ? issuedCertificate(request) : undefined;
       return pem === undefined ? { seen: `its conditions are ${request.conditions.join(", ")}` } : { reached: pem };
     },
     deadlineMillis: issueMillis,

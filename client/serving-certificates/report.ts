@@ -1,10 +1,12 @@
 import { formatError, type KhwError, toDetail } from "../../proto/errors.ts";
+import { oneLine } from "../../proto/sanitize.ts";
 import { show } from "../../proto/validate.ts";
+import { labelOf } from "./requests.ts";
 import type { Review } from "./review.ts";
 
 /** The result for one request. */
 export interface RequestResult {
-  /** The name of the CertificateSigningRequest. */
+  /** The name of the CertificateSigningRequest, as its sender wrote it. */
   readonly request: string;
   readonly review: Review;
   /** When the certificate expires; only for an approved request. */
@@ -23,7 +25,7 @@ export function outcomeOf({ review, error }: RequestResult): Outcome {
 /** Describes the result: a line with the outcome, and a line for each name, check or problem. */
 export function resultText(result: RequestResult): string {
   const { request, review, expires, error } = result;
-  const head = `${request}: ${review.node ?? "not from a kubelet"}: ${outcomeOf(result)}`;
+  const head = `${labelOf(request)}: ${review.node ?? "not from a kubelet"}: ${outcomeOf(result)}`;
   if (review.verdict !== "fits") return lines(head, review.problems);
   const { contents, instance } = review;
   return lines(head, [
@@ -41,7 +43,7 @@ function lines(head: string, others: readonly string[]): string {
 /** Returns the result as a JSON object; docs/output.md describes the fields. */
 export function resultDocument(result: RequestResult): Record<string, unknown> {
   const { request, review, expires, error } = result;
-  const common = { request, node: review.node ?? null, outcome: outcomeOf(result) };
+  const common = { request: oneLine(request), node: review.node ?? null, outcome: outcomeOf(result) };
   if (review.verdict !== "fits") return { ...common, problems: review.problems };
   const { contents, instance } = review;
   return {

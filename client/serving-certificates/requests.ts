@@ -1,5 +1,5 @@
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
-import { oneLine } from "../../proto/sanitize.ts";
+import { show } from "../../proto/validate.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { listObjects } from "../service-accounts/lists.ts";
 
@@ -8,8 +8,9 @@ export const servingSigner = "kubernetes.io/kubelet-serving";
 
 export const requestsPath = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 
-/** The API server's record of a request (CertificateSigningRequest). The requestor chooses only `pem` and `usages`. */
+/** The API server's record of a request (CertificateSigningRequest). The requestor chooses `name`, `pem` and `usages`. */
 export interface ServingRequest {
+  /** The name, unchanged. Anybody who may create requests chooses it, and Kubernetes accepts almost every character. */
   readonly name: string;
   readonly uid: string;
   /** When the API server received the request; NaN if unknown. */
@@ -39,7 +40,7 @@ export async function readRequests(api: KubernetesApi, signal: AbortSignal): Pro
 export function readRequest(object: unknown): ServingRequest {
   const [metadata, spec, status] = ["metadata", "spec", "status"].map((key) => fieldOf(object, key));
   return {
-    name: oneLine(textAt(metadata, "name") ?? ""),
+    name: textAt(metadata, "name") ?? "",
     uid: textAt(metadata, "uid") ?? "",
     createdMillis: Date.parse(textAt(metadata, "creationTimestamp") ?? ""),
     username: textAt(spec, "username") ?? "",
@@ -49,6 +50,23 @@ export function readRequest(object: unknown): ServingRequest {
     conditions: listOf(status, "conditions").map((condition) => textAt(condition, "type") ?? ""),
     object,
   };
+}
+
+/** A name that is safe in a command for the shell. Kubelets' names are csr- and five letters or digits. */
+const plainName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
+
+export function isPlainName(name: string): boolean {
+  return plainName.test(name);
+}
+
+/** Returns the name for a message: any unusual name is quoted. */
+export function labelOf(name: string): string {
+  return isPlainName(name) ? name : show(name);
+}
+
+/** Returns the path of the request's object. */
+export function pathOf({ name }: Pick<ServingRequest, "name">): string {
+  return `${requestsPath}/${encodeURIComponent(name)}`;
 }
 
 /** Returns the certificate that was issued for the request, in PEM; undefined before its issue. */

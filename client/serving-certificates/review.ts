@@ -6,7 +6,7 @@ import { type ComputePlace, findInstance, type NodeInstance } from "./instance.t
 import { instanceProblems, nodeProblems, requestingNode, requestProblems, type Reserved } from "./judge.ts";
 import { readNode } from "./node.ts";
 import { readContents, type RequestContents } from "./pkcs10.ts";
-import type { ServingRequest } from "./requests.ts";
+import { isPlainName, type ServingRequest } from "./requests.ts";
 
 /**
  * How long a kubelet waits for its certificate (certificateWaitTimeout in client-go). Then it drops the key and sends
@@ -50,8 +50,11 @@ export async function reviewRequest(request: ServingRequest, context: ReviewCont
     const why = `it is ${age} old by this workstation's clock, and a kubelet waits only 15 min`;
     return { verdict: "abandoned", ...place, problems: [why] };
   }
-  const judged = node === undefined ? [`its requestor ${show(request.username)} is not a kubelet`] : undefined;
-  const review = judged ?? (await judge(request, node ?? "", context));
+  const foreign = [
+    ...(isPlainName(request.name) ? [] : ["its name is not only lower-case letters, digits, hyphens and dots"]),
+    ...(node === undefined ? [`its requestor ${show(request.username)} is not a kubelet`] : []),
+  ];
+  const review = foreign.length > 0 ? foreign : await judge(request, node ?? "", context);
   if (!Array.isArray(review)) return review;
   return { verdict: "refused", ...place, problems: mapStrings([...review], oneLine) };
 }

