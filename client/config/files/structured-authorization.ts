@@ -11,6 +11,8 @@ import { allOf, type Check, fieldIn, listOf, refuseEmpty, shape } from "./shape.
 const types = ["Node", "RBAC", "Webhook", "ABAC", "AlwaysAllow", "AlwaysDeny"] as const;
 const required = ["Node", "RBAC"] as const;
 const mostConditions = 64;
+/** The condition with which a webhook is not asked about health checks, which are not requests for resources. */
+const resourcesOnly = "has(request.resourceAttributes)";
 
 export interface Authorization {
   /** The file as the API server reads it: with the kubeconfigs' paths on the controllers. */
@@ -80,14 +82,20 @@ function refuseWebhook(value: Value, type: string, before: readonly string[]): v
   const found = fieldIn(value, "webhook");
   if (type !== "Webhook" && found !== undefined) refuseAt(found.origin, "webhook needs type: Webhook");
   if (type === "Webhook" && found === undefined) refuseAt(value.origin, "webhook is missing");
-  const conditions = found && fieldIn(found, "matchConditions");
   const isFirst = required.some((needed) => !before.includes(needed));
-  if (found !== undefined && isFirst && conditions === undefined && fieldText(found, "failurePolicy") === "Deny")
+  if (found !== undefined && isFirst && !skipsHealthChecks(found))
     refuseAt(
       found.origin,
-      "if this webhook does not answer, the API server refuses every request, also health checks",
-      "move the webhook behind Node and RBAC, add matchConditions, or set failurePolicy: NoOpinion",
+      "this webhook is asked before Node and RBAC; while it does not answer, health checks fail, and the agents restart every API server",
+      `move the webhook behind Node and RBAC, or add {expression: ${resourcesOnly}} to its matchConditions`,
     );
+}
+
+/** Whether one condition is literally `resourcesOnly`. khw does not evaluate other expressions. */
+function skipsHealthChecks(webhook: Value): boolean {
+  const conditions = fieldIn(webhook, "matchConditions");
+  const items = conditions?.kind === "list" ? conditions.items : [];
+  return items.some((item) => fieldText(item, "expression").trim() === resourcesOnly);
 }
 
 function webhook(value: Value, kubeconfigs: string[]): void {

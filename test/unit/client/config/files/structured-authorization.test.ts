@@ -64,12 +64,24 @@ t.test("errors have the file, the line and the column", (t) => {
     [last(webhook(', matchConditions: [{expression: ""}]')), /the text is empty/],
     [last(webhook(", matchConditions: [{expression: a}]")), /needs matchConditionSubjectAccessReviewVersion/],
     [last(webhook(", authorizedTTL: -1s")), /authorizedTTL: "-1s" is not a duration/],
-    [
-      problems(chain(changed("NoOpinion", "Deny"), node, rbac)),
-      /the API server refuses every request, also health checks/,
-    ],
   ];
   for (const [found, message] of cases) t.match(found, message);
   t.equal(last(changed("NoOpinion", "Deny")), "");
+  t.end();
+});
+
+t.test("a webhook before Node and RBAC must not be asked about health checks", (t) => {
+  const conditions = (...expressions: readonly string[]) =>
+    webhook(
+      `, matchConditionSubjectAccessReviewVersion: v1, matchConditions: [${expressions.map((one) => `{expression: ${one}}`).join(", ")}]`,
+    );
+  const refused = [webhook(""), changed("NoOpinion", "Deny"), conditions("'true'"), conditions('"!has(request.a)"')];
+  for (const one of refused)
+    for (const text of [chain(one, node, rbac), chain(node, one, rbac), chain(rbac, one, node)])
+      t.match(problems(text), /webhook: .* asked before Node and RBAC; .* health checks fail/);
+  const limited = conditions("a", "has(request.resourceAttributes)");
+  t.equal(problems(chain(limited, node, rbac)), "");
+  t.equal(problems(chain(limited.replace("NoOpinion", "Deny"), node, rbac)), "");
+  t.equal(problems(chain(node, rbac, webhook(""))), "");
   t.end();
 });
