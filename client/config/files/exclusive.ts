@@ -6,28 +6,32 @@ type Settings = Pick<ClusterConfig, "authentication" | "authorization" | "oidc" 
 
 /**
  * Rejects settings and flags with which the API server would not start, because it accepts only one of them:
- * pkg/kubeapiserver/options/authentication.go and authorization.go in Kubernetes.
+ * pkg/kubeapiserver/options/authentication.go and authorization.go in Kubernetes. Also rejects a flag that would replace
+ * a part of these settings, because users could then log in without the setting's checks.
  * @throws KhwError CONFIG_INVALID
  */
 export function refuseExclusive({ authentication, authorization, oidc, kubernetes }: Settings): void {
   const isSet = (flag: string): boolean => typeof kubernetes.flags["kube-apiserver"][flag] === "string";
-  const flags = Object.keys(kubernetes.flags["kube-apiserver"]).filter(isSet);
+  // The value null removes a flag that khw sets. A removed flag could be a check of the users.
+  const changed = Object.keys(kubernetes.flags["kube-apiserver"]);
+  const flags = changed.filter(isSet);
   if (authentication.config !== undefined) {
     if (isUsed(oidc)) refuseBoth("authentication.config", "the settings of oidc", "move them to the file, as jwt");
     refuseFlag(
       "authentication.config",
-      flags.find((flag) => flag.startsWith("oidc-")),
+      flags.find((flag) => flag.startsWith("oidc-")) ?? changed.find((flag) => flag === "authentication-config"),
     );
   }
   if (isUsed(oidc))
     refuseFlag(
       "oidc",
-      flags.find((flag) => flag === "authentication-config"),
+      flags.find((flag) => flag === "authentication-config") ?? changed.find((flag) => flag.startsWith("oidc-")),
     );
   if (authorization.config !== undefined)
     refuseFlag(
       "authorization.config",
-      flags.find((flag) => flag === "authorization-mode" || flag.startsWith("authorization-webhook-")),
+      flags.find((flag) => flag === "authorization-mode" || flag.startsWith("authorization-webhook-")) ??
+        changed.find((flag) => flag === "authorization-config"),
     );
 }
 

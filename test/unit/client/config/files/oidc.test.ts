@@ -66,9 +66,14 @@ t.test("faulty settings are refused by name", async (t) => {
   await t.rejects(read(`oidc: {${provider}, caFile: damaged.pem}`), { message: /damaged certificate \(number 1\)/ });
 });
 
-t.test("a flag of khw.yaml takes precedence over the settings", async (t) => {
-  const { flags, files } = await read(
-    `oidc: {${provider}, caFile: ca.pem}\nkubernetes: {flags: {kube-apiserver: {oidc-issuer-url: https://b}}}`,
-  );
-  t.strictSame({ flags, files }, { flags: {}, files: [] });
+t.test("a leftover flag is refused, because it would switch off a part of the settings", async (t) => {
+  for (const flag of ["oidc-issuer-url: https://b", "oidc-issuer-url: null", "oidc-required-claim: null"]) {
+    const text = `oidc: {${provider}, requiredClaims: {hd: a}}\nkubernetes: {flags: {kube-apiserver: {${flag}}}}`;
+    const [name = ""] = flag.split(":");
+    await t.rejects(read(text), {
+      code: "CONFIG_INVALID",
+      message: `oidc and the flag ${name} of kube-apiserver cannot be used together`,
+      hint: `remove ${name} from kubernetes.flags`,
+    });
+  }
 });

@@ -56,6 +56,14 @@ t.test("settings that exclude each other are refused", async (t) => {
   await t.rejects(read(users + flag("oidc-client-id")), {
     message: /^authentication\.config and the flag oidc-client-id/,
   });
+  for (const [text, setting, name] of [
+    [users, "authentication", "authentication-config"],
+    [chain, "authorization", "authorization-config"],
+  ] as const)
+    for (const value of ["a", "null"])
+      await t.rejects(read(text + flag(name).replace(": a}", `: ${value}}`)), {
+        message: `${setting}.config and the flag ${name} of kube-apiserver cannot be used together`,
+      });
   await t.rejects(read(chain + flag("authorization-mode")), {
     message: /^authorization\.config and the flag authorization-mode of kube-apiserver cannot/,
     hint: "remove authorization-mode from kubernetes.flags",
