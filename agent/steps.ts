@@ -40,7 +40,7 @@ import {
 } from "./steps/unused-credentials.ts";
 import { identity } from "./steps/identity.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
-import { kmsPlugin, kmsStep } from "./steps/kms.ts";
+import { kmsPlugin, kmsStep, refuseWithoutPlugin } from "./steps/kms.ts";
 import { ready } from "./steps/ready.ts";
 import { service, serviceInputs, type WantedService } from "./steps/service.ts";
 
@@ -215,6 +215,7 @@ function unit(component: Component, desired: DesiredState, needs: readonly strin
 
 function wantedService(component: Component, desired: DesiredState): WantedService {
   const scheduler = component === "kube-scheduler";
+  const kms = component === "kube-apiserver" ? desired.kms : undefined;
   const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
   const files = configFilesOf(component, desired);
   return {
@@ -240,8 +241,9 @@ function wantedService(component: Component, desired: DesiredState): WantedServi
       ...(scheduler ? [schedulerConfig] : []),
       ...credentials.map(({ name }) => `credential/${name}`),
       ...files.map(configFileStep),
-      ...(component === "kube-apiserver" && desired.kms !== undefined ? [kmsStep] : []),
+      ...(kms !== undefined ? [kmsStep] : []),
       ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),
     ],
+    ...(kms !== undefined && { beforeStop: (os) => refuseWithoutPlugin(kms, os) }),
   };
 }

@@ -1,12 +1,11 @@
 import type { DesiredState } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { Os } from "../os/os.ts";
-import { kmsDrift } from "../steps/kms.ts";
+import { kmsDrift, kmsRemedy } from "../steps/kms.ts";
 
 /** Finds a KMS plugin that does not run. The API server would not become ready without its plugin. */
 export async function kmsFinding({ kms }: DesiredState, os: Os): Promise<KhwError | null> {
   const drift = kms === undefined ? null : await kmsDrift(kms, os);
   if (kms === undefined || drift === null) return null;
-  const hint = drift.remedy ?? `on the node: systemctl reset-failed ${kms.unit} && systemctl start ${kms.unit}`;
-  return new KhwError("PREFLIGHT_FAILED", drift.summary, { hint });
+  return new KhwError("PREFLIGHT_FAILED", drift.summary, { hint: kmsRemedy(kms, drift) });
 }

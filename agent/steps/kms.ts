@@ -13,8 +13,7 @@ const intervalMillis = 500;
 
 /**
  * Checks that the KMS plugin of the API server is running. The plugin and its unit belong to the administrator, so a unit
- * that somebody has stopped is only reported. A unit that has failed is started again. An API server that is restarted
- * without its plugin cannot decrypt Secrets, so no repair restarts the API server as long as this step fails.
+ * that somebody has stopped is only reported. A unit that has failed is started again.
  */
 export function kmsPlugin({ kms }: DesiredState): Step<Os>[] {
   if (kms === undefined) return [];
@@ -45,6 +44,23 @@ export function kmsPlugin({ kms }: DesiredState): Step<Os>[] {
       },
     },
   ];
+}
+
+/**
+ * Refuses to stop a running API server whose plugin does not work. The process has data keys in its memory, and can
+ * still decrypt Secrets with them. A new process without its plugin cannot.
+ * @throws KhwError NOT_READY with the fault of the plugin and its remedy
+ */
+export async function refuseWithoutPlugin(kms: KmsPlugin | undefined, os: Os): Promise<void> {
+  const drift = kms === undefined ? null : await kmsDrift(kms, os);
+  if (kms === undefined || drift === null) return;
+  const message = `kube-apiserver is not restarted, because it would lose its data keys: ${drift.summary}`;
+  throw new KhwError("NOT_READY", message, { hint: kmsRemedy(kms, drift) });
+}
+
+/** Returns the action that makes the plugin work again. */
+export function kmsRemedy({ unit }: KmsPlugin, { remedy }: Drift): string {
+  return remedy ?? `on the node: systemctl reset-failed ${unit} && systemctl start ${unit}`;
 }
 
 /** Returns why the API server cannot use the plugin; null if the unit is running and the socket exists. */

@@ -3,7 +3,9 @@ import { waitFor } from "../../proto/wait-for.ts";
 import { moveLeader } from "../etcd/move-leader.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
+import { refuseWithoutPlugin } from "../steps/kms.ts";
 import { ready } from "../steps/ready.ts";
+import type { KeptState } from "../state/desired-state.ts";
 import type { MachineLock } from "../state/machine-lock.ts";
 import type { LivenessProbe } from "./liveness-probe.ts";
 import type { IncidentLog } from "./incident-log.ts";
@@ -31,6 +33,7 @@ export interface ComponentRestartOptions {
   readonly check: HealthCheck;
   readonly os: Os;
   readonly machineLock: MachineLock;
+  readonly keptState: Pick<KeptState, "current">;
   readonly lease: RestartLease;
   readonly watched: Watched;
   readonly incidentLog: IncidentLog;
@@ -45,7 +48,7 @@ const lookAgainMillis = 500;
 const settleMillis = 60_000;
 
 export function createComponentRestart(options: ComponentRestartOptions): ComponentRestart {
-  const { check, os, machineLock, lease, watched, incidentLog, probe, down, signal } = options;
+  const { check, os, machineLock, keptState, lease, watched, incidentLog, probe, down, signal } = options;
   const { component: name, unit } = check;
   const { systemd, clock } = os;
   const apiServer = name === "kube-apiserver";
@@ -65,6 +68,10 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
         underWay = false;
       });
     }
+  };
+  /** @throws KhwError NOT_READY if the API server would come back without its KMS plugin */
+  const refuseToStop = async (): Promise<void> => {
+    if (apiServer) await refuseWithoutPlugin(keptState.current()?.desired.kms, os);
   };
   const stillNeeded = async (restartReason: RestartReason): Promise<boolean> => {
     await watched.look();
@@ -91,6 +98,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
     underWay: () => underWay,
     byAgent: async (restartReason, count) => {
       if (machineLock.holder() !== undefined) return false;
+      if (restartReason.kind === "hung") await refuseToStop();
       // Only a hung API server needs the lease. Starting an API server that is already down interrupts no clients.
       await using held = apiServer && restartReason.kind === "hung" ? await lease.take(signal) : undefined;
       const begun = await machineLock.whenIdle(async (ending) => {
@@ -111,6 +119,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
           hint: "run `khw-client status` to see the components",
         });
       }
+      if (watched.unit()?.activeState === "active") await refuseToStop();
       await using _ = apiServer ? await lease.take(signal, { asked: true }) : undefined;
       const begun = performance.now();
       const found = await probe.ask();

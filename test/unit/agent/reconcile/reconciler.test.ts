@@ -328,6 +328,40 @@ t.test("an API server restart waits while another API server of the cluster is r
   t.equal(leases.taken, 1);
 });
 
+t.test("no repair restarts an API server whose KMS plugin does not work", async (t) => {
+  const kms = { unit: "vault-kms.service", socket: "/run/kms/socket" };
+  const { os, leases, after } = await kept(t, { kms });
+  const unit = "/etc/systemd/system/kube-apiserver.service";
+  const wanted = os.files.text(unit) ?? "";
+  os.files.put(unit, wanted.replace("--v=2", "--v=9"));
+  await os.systemd.reload();
+  await os.systemd.restart("kube-apiserver.service", never);
+  const { mainPid } = await os.systemd.unit("kube-apiserver.service");
+  const refused = await after(
+    () => {},
+    ({ steps }) => steps.some(({ error }) => error?.code === "NOT_READY"),
+  );
+  t.match(
+    refused.steps.find(({ id }) => id === "service/kube-apiserver"),
+    { error: { message: /would lose its data keys: the unit vault-kms\.service.*does not exist/, hint: /install/ } },
+  );
+  t.equal(os.files.text(unit), wanted, "the unit file is repaired");
+  t.equal((await os.systemd.unit("kube-apiserver.service")).mainPid, mainPid);
+
+  os.files.put(`/lib/systemd/system/${kms.unit}`, "[Service]\nExecStart=/usr/bin/vault-kms\n");
+  await os.systemd.start(kms.unit, never);
+  await os.files.mkdir("/run/kms", 0o755);
+  await os.files.symlink("/run/kms/other", kms.socket);
+  os.clock.advance(120_000);
+  await after(() => {}, settled);
+  t.not(
+    (await os.systemd.unit("kube-apiserver.service")).mainPid,
+    mainPid,
+    "the plugin works, so the repair restarts it",
+  );
+  t.ok(leases.taken > 0);
+});
+
 t.test("the drift check pauses while an operation holds the machine and runs immediately afterwards", async (t) => {
   const { os, machineLock, after, drift, told } = await kept(t);
   let free = (): void => {};

@@ -7,6 +7,7 @@ import type { RestartLease } from "../../../../agent/supervise/restart-lease.ts"
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
 import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { KhwError } from "../../../../proto/errors.ts";
+import type { KmsPlugin } from "../../../../proto/kms.ts";
 import { type Component, DriftPolicy, Health, type StatusChange } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { labDesired } from "../../../fixtures/machine.ts";
@@ -20,7 +21,7 @@ const livez = "https://127.0.0.1:6443/livez?verbose&exclude=etcd";
  */
 async function supervised(
   t: Test,
-  { intervalMillis = 20, lease }: { intervalMillis?: number; lease?: RestartLease } = {},
+  { intervalMillis = 20, lease, kms }: { intervalMillis?: number; lease?: RestartLease; kms?: KmsPlugin } = {},
 ) {
   const os = createFakeOs();
   const ending = new AbortController();
@@ -47,7 +48,7 @@ async function supervised(
   };
   const machineLock = createMachineLock({ clock: os.clock, signal });
   const keptState = {
-    current: () => ({ operationId: "1", desired: labDesired() }),
+    current: () => ({ operationId: "1", desired: labDesired(kms === undefined ? {} : { kms }) }),
     damage: () => undefined,
     save: async () => {},
   };
@@ -195,6 +196,20 @@ t.test("an API server is not restarted while another controller holds the restar
   t.strictSame(restarts(), []);
   t.equal(asked, 1, "the supervisor does not ask again at each check");
   t.match(lines, ["kube-apiserver: controller-1 restarts its API server"]);
+});
+
+t.test("an API server whose KMS plugin does not work is not restarted, not even on request", async (t) => {
+  const kms = { unit: "vault-kms.service", socket: "/run/kms/socket" };
+  const { os, restarts, lines, supervisor, signal } = await supervised(t, { kms });
+  os.answers.set("https://127.0.0.1:6443/readyz?verbose", silent);
+  os.answers.set(livez, silent);
+  await eventually("the refusal is logged", () => lines.length > 0);
+  t.match(lines, [/^kube-apiserver: .*would lose its data keys: the unit vault-kms\.service.*does not exist/]);
+  const requested = supervisor.restart("kube-apiserver", { reason: "alice: new flags", signal });
+  await t.rejects(requested, { code: "NOT_READY", hint: /install the KMS plugin/ });
+  t.strictSame(restarts(), []);
+  await supervisor.restart("kube-scheduler", { reason: "alice: new flags", signal });
+  t.ok(restarts().includes("restart kube-scheduler.service"), "other components are restarted");
 });
 
 t.test("nothing is restarted while an operation is running", async (t) => {
