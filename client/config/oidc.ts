@@ -59,19 +59,28 @@ function plain(value: Value): string {
   const found = text(value);
   // The value becomes a flag of the API server.
   if (found === "" || !/^[\x21-\x7e]+$/.test(found))
-    refuseAt(value.origin, `${show(found)} is empty, or has spaces or characters other than ASCII`);
+    refuseAt(
+      value.origin,
+      `${/:\/\/.*@/.test(found) ? "the URL" : show(found)} is empty, or has spaces or characters other than ASCII`,
+    );
   return found;
 }
 
 function issuerUrl(value: Value): string {
-  const found = plain(value);
-  const problem = urlProblem(found);
-  if (problem !== undefined) refuseAt(value.origin, `${show(found)} ${problem}`);
-  return found;
+  return checkedUrl(value, plain(value));
 }
 
-/** Returns the reason why this is not the URL of an issuer. The API server has the same rules. */
-export function urlProblem(url: string): string | undefined {
+/**
+ * Rejects a text that is not the URL of an issuer. The API server has the same rules. The message leaves out a URL that
+ * may contain a password or a token.
+ */
+export function checkedUrl({ origin }: Value, url: string): string {
+  const problem = urlProblem(url);
+  if (problem !== undefined) refuseAt(origin, `${/[@?#]/.test(url) ? "the URL" : show(url)} ${problem}`);
+  return url;
+}
+
+function urlProblem(url: string): string | undefined {
   const parsed = URL.canParse(url) ? new URL(url) : undefined;
   if (parsed === undefined) return "is not a URL";
   if (parsed.protocol !== "https:") return "does not use https";

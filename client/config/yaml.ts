@@ -2,11 +2,18 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument 
 import { KhwError } from "../../proto/errors.ts";
 import { type ConfigEntry, type Origin, refuseAt, type Value } from "./value.ts";
 
+interface YamlFile {
+  readonly name: string;
+  readonly folder: string;
+  /** Whether the file contains credentials. Errors of the parser then quote nothing of the file. */
+  readonly secret?: boolean;
+}
+
 /**
  * Parses the text of a configuration file into a value with the line and column of each part.
  * @throws KhwError CONFIG_INVALID if the text is not YAML, repeats a key, or uses tags
  */
-export function parseYaml(text: string, file: { readonly name: string; readonly folder: string }): Value {
+export function parseYaml(text: string, file: YamlFile): Value {
   // The failsafe schema keeps all scalars exactly as written: the version 1.20 must not become the number 1.2.
   const lines = new LineCounter();
   const document = parseDocument(text, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
@@ -16,17 +23,17 @@ export function parseYaml(text: string, file: { readonly name: string; readonly 
     return { label: path === "" ? place : `${place}: ${path}`, code: "CONFIG_INVALID", folder: file.folder };
   };
 
-  const problems = [...document.errors, ...document.warnings].map(
-    ({ code, message, pos: [offset] }) =>
-      `${originAt(offset, "").label}: ${code === "DUPLICATE_KEY" ? "this key is repeated" : message}`,
-  );
+  const problems = [...document.errors, ...document.warnings].map(({ code, message, pos: [offset] }) => {
+    const problem = file.secret ? "this is not YAML that khw reads" : message;
+    return `${originAt(offset, "").label}: ${code === "DUPLICATE_KEY" ? "this key is repeated" : problem}`;
+  });
   if (problems.length > 0) throw new KhwError("CONFIG_INVALID", problems.join("\n"));
 
   const convert = (node: Node | null, path: string, offset: number): Value => {
     const origin = originAt(node?.range?.[0] ?? offset, path);
     if (isAlias(node))
       return convert(node.resolve(document) ?? refuseAt(origin, "this anchor does not exist"), path, offset);
-    if (node?.tag !== undefined) refuseAt(origin, `the tag ${node.tag} is not supported`);
+    if (node?.tag !== undefined) refuseAt(origin, `the tag${file.secret ? "" : ` ${node.tag}`} is not supported`);
     if (isSeq<Node>(node)) {
       return {
         kind: "list",

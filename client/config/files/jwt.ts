@@ -1,5 +1,5 @@
 import { show } from "../../../proto/validate.ts";
-import { urlProblem } from "../oidc.ts";
+import { checkedUrl } from "../oidc.ts";
 import { oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { certificatesProblem } from "./certificates.ts";
@@ -40,9 +40,7 @@ export function checkJwt(value: Value, use: JwtUse): void {
 
 function issuerShape({ minor, ownIssuer, seen }: JwtUse): Check {
   const url: Check = (value) => {
-    const found = text(value);
-    const problem = urlProblem(found);
-    if (problem !== undefined) refuseAt(value.origin, `${show(found)} ${problem}`);
+    const found = checkedUrl(value, text(value));
     if (seen.has(found)) refuseAt(value.origin, `${show(found)} is listed twice`);
     seen.add(found);
   };

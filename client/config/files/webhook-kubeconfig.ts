@@ -1,6 +1,6 @@
 import { parseConfigFileName } from "../../../proto/config-files.ts";
 import { show } from "../../../proto/validate.ts";
-import { urlProblem } from "../oidc.ts";
+import { checkedUrl } from "../oidc.ts";
 import { boolean, checked, oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
@@ -22,7 +22,7 @@ const file = checked(parseConfigFileName);
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkWebhookKubeconfig(content: string, name: string): readonly NamedFile[] {
-  const kubeconfig = parseYaml(content, { name, folder: "/" });
+  const kubeconfig = parseYaml(content, { name, folder: "/", secret: true });
   const named = (key: string, inner: Check) => listOf(shape({ name: text, [key]: inner }, ["name", key]));
   const context = shape({ cluster: text, user: text, namespace: text, extensions: anything }, ["cluster"]);
   const fields = {
@@ -71,7 +71,7 @@ function cluster(value: Value): void {
     );
 }
 
-const user = shape({
+const credentials: Readonly<Record<string, Check>> = {
   "client-certificate": file,
   "client-certificate-data": anything,
   "client-key": file,
@@ -81,11 +81,19 @@ const user = shape({
   username: anything,
   password: anything,
   extensions: anything,
-});
+};
+
+/** Unlike `shape`, quotes neither a text in place of the map nor an unknown key, because both may be credentials. */
+function user(value: Value): void {
+  if (value.kind !== "map") return refuseAt(value.origin, "must be a map");
+  const known = Object.keys(credentials);
+  if (value.entries.some(({ key }) => !known.includes(key)))
+    refuseAt(value.origin, "there is an unknown key", `known keys: ${known.join(", ")}`);
+  shape(credentials)(value);
+}
 
 function server(value: Value): void {
-  const problem = urlProblem(text(value));
-  if (problem !== undefined) refuseAt(value.origin, `${show(text(value))} ${problem}`);
+  checkedUrl(value, text(value));
 }
 
 function data(value: Value): void {

@@ -43,6 +43,8 @@ t.test("faulty settings are refused by name", async (t) => {
     ["oidc: {issuerUrl: http://a, clientId: b}", /^khw\.yaml:1:19: oidc\.issuerUrl: "http:\/\/a" does not use https$/],
     ["oidc: {issuerUrl: login, clientId: b}", /oidc\.issuerUrl: "login" is not a URL/],
     ["oidc: {issuerUrl: 'https://u:p@a', clientId: b}", /contains a user name or a password/],
+    ["oidc: {issuerUrl: 'https://u:p@a', clientId: b}", /issuerUrl: the URL contains/],
+    ["oidc: {issuerUrl: 'https://u:p @a', clientId: b}", /issuerUrl: the URL is empty, or has spaces/],
     ["oidc: {issuerUrl: 'https://a?b=c', clientId: b}", /contains a query or a fragment/],
     ["oidc: {issuerUrl: https://a}", /^oidc\.clientId is missing$/],
     ["oidc: {groupsClaim: groups}", /^oidc\.issuerUrl is missing$/],

@@ -60,6 +60,7 @@ t.test("errors have the file, the line and the column", (t) => {
       /^a\.yaml:4:18: jwt\[0\]\.issuer\.url: "http:\/\/a" does not use https/,
     ],
     [of("issuer: {url: 'https://203.0.113.1:6443', audiences: [a]}"), /is the issuer of the service accounts' tokens/],
+    [of("issuer: {url: 'https://u:p@a', audiences: [a]}"), /url: the URL contains a user name or a password/],
     [of("issuer: {url: https://a, audiences: []}"), /audiences: the list is empty/],
     [of("issuer: {url: https://a}"), /issuer: audiences is missing/],
     [of("issuer: {url: https://a, audiences: [a, a], audienceMatchPolicy: MatchAny}"), /"a" is listed twice/],
