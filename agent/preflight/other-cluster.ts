@@ -2,6 +2,7 @@ import type { CredentialName } from "../../proto/components.ts";
 import { type DesiredState, hasEtcd, hasEtcdCa } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { etcdServerFiles } from "../../proto/etcd.ts";
+import { certificatesIn, isTrusted, shareCertificate } from "../certificates/shared.ts";
 import type { Os } from "../os/os.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
@@ -34,35 +35,52 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
   const wanted = contentOf(desired, "ca.pem");
   if (wanted === undefined || wanted === contentOf(kept, "ca.pem")) return null;
   const found = await textAt(path, os);
-  if (certificates(found).length === 0 || shareCertificate(found, wanted)) return null;
+  if (certificatesIn(found).length === 0 || shareCertificate(found, wanted)) return null;
   return new KhwError("PREFLIGHT_FAILED", `${path} is the CA of another cluster`, {
     hint: `${ownFiles}; to create a new cluster on this machine instead, first move ${path} on the machine to another folder`,
   });
 }
 
 /**
- * Checks that etcd on this machine and etcd with the new files trust a common CA. Otherwise, this member and the others
- * would refuse each other. The rotations of a CA keep such a CA in each stage.
+ * Checks that the members of etcd accept each other while they get these files one after the other. Otherwise, this
+ * member and the others would refuse each other. The rotations of a CA meet this condition in each stage.
  */
 async function etcdFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
-  const own = etcdFile("etcd-ca.pem");
-  const path = (await os.files.stat(own)) === undefined ? etcdFile("ca.pem") : own;
-  const { ca } = etcdServerFiles(hasEtcdCa(desired));
-  if (path === etcdFile(ca) && ca === "ca.pem") return authorityFinding(path, { desired, os, kept });
+  const hasOwn = (await os.files.stat(etcdFile("etcd-ca.pem"))) !== undefined;
+  const running = etcdServerFiles(hasOwn);
+  const path = etcdFile(running.ca);
+  const { ca, certificate } = etcdServerFiles(hasEtcdCa(desired));
+  if (ca === "ca.pem") return hasOwn ? movedBack(path) : authorityFinding(path, { desired, os, kept });
   const [wanted, found] = [contentOf(desired, ca), await textAt(path, os)];
-  if (wanted === undefined || certificates(found).length === 0 || shareCertificate(found, wanted)) return null;
-  return new KhwError("PREFLIGHT_FAILED", `etcd trusts ${path}, which has no CA in common with the new ${ca}`, {
-    hint:
-      ca === "ca.pem"
-        ? "set pki.separateEtcdCa: true in khw.yaml, and put the etcd-*.pem files back into the credentials folder; khw cannot move etcd back to the cluster's CA"
-        : "to give a running etcd its own CA, move the etcd-*.pem files out of the credentials folder, and run khw-client pki rotate-etcd-ca",
-  });
+  if (wanted === undefined || certificatesIn(found).length === 0) return null;
+  if (!shareCertificate(found, wanted)) {
+    return new KhwError("PREFLIGHT_FAILED", `etcd trusts ${path}, which has no CA in common with the new ${ca}`, {
+      hint: "to give a running etcd its own CA, move the etcd-*.pem files out of the credentials folder, and run khw-client pki rotate-etcd-ca",
+    });
+  }
+  if (wanted === contentOf(kept, ca)) return null;
+  const present = etcdFile(running.certificate);
+  if (isTrusted(await textAt(present, os), wanted) === false) {
+    return new KhwError("PREFLIGHT_FAILED", `no CA in the new ${ca} has signed ${present}, which etcd uses`, {
+      hint: `${newestFiles}; if this machine was restored from an old copy, move ${present} on the machine to another folder`,
+    });
+  }
+  if (isTrusted(contentOf(desired, certificate) ?? "", found) === false) {
+    return new KhwError("PREFLIGHT_FAILED", `no CA in ${path}, which etcd trusts, has signed the new ${certificate}`, {
+      hint: newestFiles,
+    });
+  }
+  return null;
 }
 
-/** Whether two bundles contain the same certificate. */
-export function shareCertificate(one: string, other: string): boolean {
-  const known = certificates(other);
-  return certificates(one).some((certificate) => known.includes(certificate));
+const newestFiles =
+  "put the newest etcd-*.pem files of this cluster into the credentials folder: khw-client pki show shows whether a rotation is under way";
+
+/** Without the CA that the other members use, this member would be alone. */
+function movedBack(path: string): KhwError {
+  return new KhwError("PREFLIGHT_FAILED", `etcd trusts its own CA, ${path}, but the new files have no etcd-ca.pem`, {
+    hint: "set pki.separateEtcdCa: true in khw.yaml, and put the etcd-*.pem files back into the credentials folder; khw cannot move etcd back to the cluster's CA",
+  });
 }
 
 /** Skips the check if the agent already keeps a desired state: changed keys are then an ordinary key rotation. */
@@ -91,12 +109,6 @@ function contentOf(desired: DesiredState | undefined, name: CredentialName): str
 
 async function textAt(path: string, { files }: Os): Promise<string> {
   return (await files.read(path))?.toString("utf8") ?? "";
-}
-
-/** Returns the base64 body of each certificate, without line breaks. */
-function certificates(pem: string): string[] {
-  const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
-  return [...blocks].map(([, body = ""]) => body.replaceAll(/\s/g, ""));
 }
 
 /** Returns the secret of each key, or the socket of the KMS plugin that holds the key. */

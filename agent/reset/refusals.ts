@@ -10,7 +10,7 @@ import { type MemberRecord, readMemberRecord } from "../etcd/record.ts";
 import { hasData } from "../etcd/data.ts";
 import type { Os } from "../os/os.ts";
 import { credentialFile } from "../paths.ts";
-import { shareCertificate } from "../preflight/other-cluster.ts";
+import { shareCertificate } from "../certificates/shared.ts";
 
 /**
  * Refuses a request that is meant for another machine or another cluster.

@@ -5,6 +5,8 @@ import { otherCluster } from "../../../../agent/preflight/other-cluster.ts";
 import { readEtcdClientFiles } from "../../../../agent/health/etcd-client.ts";
 import { etcdctlIdentity } from "../../../../agent/etcd/member.ts";
 import { sharedDifference } from "../../../../agent/rollback/shared-files.ts";
+import { type Identity, issueIdentity } from "../../../../client/pki/certificate.ts";
+import { createClusterAuthority } from "../../../../client/pki/cluster/issue.ts";
 import { createFakeOs } from "../../../fakes/os.ts";
 import { credentialsOf } from "../../../fixtures/lab-cluster.ts";
 import { digest, labDesiredWithEtcd } from "../../../fixtures/machine.ts";
@@ -98,4 +100,66 @@ t.test("etcd never changes at once to a CA that the running members do not trust
   t.match(await otherCluster(plain, running({ "etcd-ca.pem": etcd }), alone), [
     { message: /\/etc\/etcd\/etcd-ca\.pem/, hint: /pki\.separateEtcdCa: true/ },
   ]);
+  t.match(
+    await otherCluster(plain, running({ ...lab, "etcd-ca.pem": cluster + etcd }), bundle),
+    [{ code: "PREFLIGHT_FAILED", message: /the new files have no etcd-ca\.pem$/ }],
+    "also not while the members trust both CAs, because their certificates may be of the new CA already",
+  );
+});
+
+t.test("a member gets only files that the other members accept, and accepts their certificates", async (t) => {
+  const algorithm = "ecdsa";
+  const create = (name: "cluster" | "etcd") => createClusterAuthority(name, { algorithm, days: 100 }, new Date());
+  const [cluster, next] = [await create("cluster"), await create("etcd")];
+  const issue = async (authority: Identity): Promise<string> => {
+    const leaf = {
+      subject: { CN: "etcd", O: "etcd" },
+      usages: ["serverAuth"],
+      names: ["127.0.0.1"],
+      days: 10,
+      algorithm,
+    } as const;
+    return (await issueIdentity(authority, leaf, { now: new Date(), daysField: "pki.days" })).certificate;
+  };
+  const [both, reversed] = [cluster.certificate + next.certificate, next.certificate + cluster.certificate];
+  const [old, reissued] = [await issue(cluster), await issue(next)];
+  const stages = {
+    trusted: { "etcd-ca.pem": both, "etcd-server.pem": old },
+    reissued: { "etcd-ca.pem": reversed, "etcd-server.pem": reissued },
+    dropped: { "etcd-ca.pem": next.certificate, "etcd-server.pem": reissued },
+  };
+  type StageName = keyof typeof stages;
+  const desiredOf = (stage: StageName) =>
+    labDesiredWithEtcd({
+      credentials: credentialsOf({ etcdCa: true }).map((credential) => {
+        const text = new Map(Object.entries(stages[stage])).get(credential.name);
+        if (text === undefined) return credential;
+        return { name: credential.name, sha256: digest(text), content: Buffer.from(text) };
+      }),
+    });
+  const on = (files: Readonly<Record<string, string>>) => {
+    const os = createFakeOs();
+    for (const [name, content] of Object.entries(files)) os.files.put(`/etc/etcd/${name}`, content);
+    return os;
+  };
+  const lab = { "ca.pem": cluster.certificate, "kubernetes.pem": old };
+  const found = async (stage: StageName, files: Readonly<Record<string, string>>, kept?: StageName) =>
+    (await otherCluster(desiredOf(stage), on(files), kept && desiredOf(kept))).map(({ message }) => message);
+
+  t.strictSame(await found("trusted", lab), [], "the first move");
+  t.strictSame(await found("reissued", stages.trusted, "trusted"), []);
+  t.strictSame(await found("dropped", stages.reissued, "reissued"), []);
+  for (const stage of ["trusted", "reissued", "dropped"] as const) t.strictSame(await found(stage, stages[stage]), []);
+  t.strictSame(await found("reissued", { ...stages.trusted, "etcd-server.pem": "spoilt" }, "trusted"), []);
+  t.strictSame(
+    await found("trusted", stages.dropped, "dropped"),
+    ["no CA in /etc/etcd/etcd-ca.pem, which etcd trusts, has signed the new etcd-server.pem"],
+    "the other members would refuse the old certificate",
+  );
+  t.strictSame(
+    await found("dropped", stages.trusted, "trusted"),
+    ["no CA in the new etcd-ca.pem has signed /etc/etcd/etcd-server.pem, which etcd uses"],
+    "the others have certificates of the old CA",
+  );
+  t.strictSame(await found("dropped", stages.trusted, "dropped"), [], "an agent may repair files that it already has");
 });

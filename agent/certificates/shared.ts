@@ -1,0 +1,27 @@
+import { isSignedByAny, parseAuthorities } from "./authorities.ts";
+
+/** Whether two bundles contain the same certificate. */
+export function shareCertificate(one: string, other: string): boolean {
+  const known = certificatesIn(other);
+  return certificatesIn(one).some((certificate) => known.includes(certificate));
+}
+
+/** Returns the base64 body of each certificate, without line breaks. */
+export function certificatesIn(pem: string): string[] {
+  const blocks = pem.matchAll(/-----BEGIN CERTIFICATE-----([^-]+)-----END CERTIFICATE-----/g);
+  return [...blocks].map(([, body = ""]) => body.replaceAll(/\s/g, ""));
+}
+
+/**
+ * Whether a CA of the bundle has signed the certificate or one of its intermediate CAs. Returns undefined if a text
+ * contains no certificate that can be read.
+ */
+export function isTrusted(certificate: string, bundle: string): boolean | undefined {
+  try {
+    const authorities = parseAuthorities(bundle);
+    return parseAuthorities(certificate).some((one) => isSignedByAny(one, authorities));
+  } catch {
+    // Other checks report such a file.
+    return undefined;
+  }
+}
