@@ -2,8 +2,8 @@ import { toKhwError } from "../../proto/errors.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { listObjects } from "../service-accounts/lists.ts";
-import { describeObject, isDefinition, isNamespace, type ObjectName, uidOf } from "./object.ts";
-import { collectionOf, type Discovery, preferredVersions, type Resource } from "./resources.ts";
+import { describeObject, groupOf, isDefinition, isNamespace, type ObjectName, uidOf } from "./object.ts";
+import { allVersions, collectionOf, type Discovery, listedResources, type Resource } from "./resources.ts";
 
 /** The number of objects to name in a message. */
 const mostNamed = 3;
@@ -52,13 +52,20 @@ export async function findContents(
   }
 }
 
+/** Returns each kind with a namespace once, in any version that can list and delete its objects. */
 async function namespacedResources(
   api: KubernetesApi,
   { discover, signal }: Pick<ContentsOptions, "discover" | "signal">,
 ): Promise<Resource[]> {
-  const versions = await preferredVersions(api, signal);
-  const all = await Promise.all(versions.map(async (version) => discover(version)));
-  return all.flat().filter(({ namespaced, verbs }) => namespaced && verbs.includes("list") && verbs.includes("delete"));
+  const read = async (version: string): Promise<readonly Resource[]> => {
+    const known = await discover(version);
+    return known.length > 0 ? known : listedResources(api, version, signal);
+  };
+  const all = (await Promise.all((await allVersions(api, signal)).map(read))).flat();
+  const usable = all.filter(
+    ({ namespaced, verbs }) => namespaced && verbs.includes("list") && verbs.includes("delete"),
+  );
+  return [...new Map(usable.map((resource) => [`${groupOf(resource)}/${resource.plural}`, resource])).values()];
 }
 
 function definedBy(live: unknown): Resource[] {
@@ -73,8 +80,10 @@ function definedBy(live: unknown): Resource[] {
 }
 
 /** Whether Kubernetes creates the object in every namespace, or the object is only a log entry. */
-function isAutomatic({ kind }: Resource, object: unknown): boolean {
+function isAutomatic(resource: Resource, object: unknown): boolean {
+  const { kind } = resource;
   const name = textAt(fieldOf(object, "metadata"), "name") ?? "";
+  if (!["", "events.k8s.io"].includes(groupOf(resource))) return false;
   if (kind === "Event") return true;
   if (kind === "ServiceAccount") return name === "default";
   if (kind === "ConfigMap") return name === "kube-root-ca.crt";

@@ -1,4 +1,4 @@
-import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import type { KubernetesAnswer, KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { unexpected } from "../service-accounts/lists.ts";
 import { defaultNamespace, groupOf, isDefinition, type Manifest, type ObjectName } from "./object.ts";
@@ -27,10 +27,21 @@ export function discovery(api: KubernetesApi, signal: AbortSignal): Discovery {
 }
 
 async function readResources(api: KubernetesApi, apiVersion: string, signal: AbortSignal): Promise<Resource[]> {
-  const path = rootOf(apiVersion);
-  const { status, body } = await api("GET", path, { signal });
-  if (status === 404) return [];
-  if (status !== 200) throw unexpected(`GET ${path}`, status);
+  const { status, body } = await api("GET", rootOf(apiVersion), { signal });
+  return status === 404 ? [] : resourcesIn(apiVersion, { status, body });
+}
+
+/** Reads the resources of a version that the API server lists. The status 404 is then an error, not an empty list. */
+export async function listedResources(
+  api: KubernetesApi,
+  apiVersion: string,
+  signal: AbortSignal,
+): Promise<readonly Resource[]> {
+  return resourcesIn(apiVersion, await api("GET", rootOf(apiVersion), { signal }));
+}
+
+function resourcesIn(apiVersion: string, { status, body }: KubernetesAnswer): Resource[] {
+  if (status !== 200) throw unexpected(`GET ${rootOf(apiVersion)}`, status);
   return listOf(body, "resources").flatMap((entry) => {
     const [plural, kind] = [textAt(entry, "name"), textAt(entry, "kind")];
     if (plural === undefined || kind === undefined || plural.includes("/")) return [];
@@ -45,19 +56,21 @@ export async function versionsOf(api: KubernetesApi, group: string, signal: Abor
   const { status, body } = await api("GET", `/apis/${group}`, { signal });
   if (status === 404) return [];
   if (status !== 200) throw unexpected(`GET /apis/${group}`, status);
-  const preferred = textAt(fieldOf(body, "preferredVersion"), "groupVersion");
-  const versions = listOf(body, "versions").flatMap((version) => textAt(version, "groupVersion") ?? []);
-  return [...new Set([...(preferred === undefined ? [] : [preferred]), ...versions])];
+  return versionsIn(body);
 }
 
-/** Returns the preferred version of every group. */
-export async function preferredVersions(api: KubernetesApi, signal: AbortSignal): Promise<string[]> {
+/** Returns all versions of every group. A kind may exist only in a version that its group does not prefer. */
+export async function allVersions(api: KubernetesApi, signal: AbortSignal): Promise<string[]> {
   const { status, body } = await api("GET", "/apis", { signal });
   if (status !== 200) throw unexpected("GET /apis", status);
-  return [
-    "v1",
-    ...listOf(body, "groups").flatMap((group) => textAt(fieldOf(group, "preferredVersion"), "groupVersion") ?? []),
-  ];
+  return ["v1", ...listOf(body, "groups").flatMap(versionsIn)];
+}
+
+/** Returns the preferred version of a group, then all other versions. */
+function versionsIn(group: unknown): string[] {
+  const preferred = textAt(fieldOf(group, "preferredVersion"), "groupVersion");
+  const versions = listOf(group, "versions").flatMap((version) => textAt(version, "groupVersion") ?? []);
+  return [...new Set([...(preferred === undefined ? [] : [preferred]), ...versions])];
 }
 
 /** Returns the resources that the folder's CustomResourceDefinitions define. */

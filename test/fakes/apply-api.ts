@@ -27,16 +27,20 @@ const core = [
   { name: "secrets", kind: "Secret", namespaced: true, verbs: ["list", "delete"] },
   { name: "persistentvolumeclaims", kind: "PersistentVolumeClaim", namespaced: true, verbs: ["list", "delete"] },
 ];
+/** Kubernetes 1.20: batch/v1 has only jobs, and cron jobs exist only in batch/v1beta1. */
+const jobs = { name: "jobs", kind: "Job", namespaced: true, verbs: ["list", "delete"] };
+const cronJobs = { name: "cronjobs", kind: "CronJob", namespaced: true, verbs: ["list", "delete"] };
 const definitions = {
   name: "customresourcedefinitions",
   kind: "CustomResourceDefinition",
   namespaced: false,
   verbs: [],
 };
-const groups = [
-  { name: "apiextensions.k8s.io", preferredVersion: { groupVersion: "apiextensions.k8s.io/v1" } },
-  { name: "example.com", preferredVersion: { groupVersion: "example.com/v1" } },
-];
+const group = (name: string, ...versions: readonly [string, ...string[]]): Data => {
+  const all = versions.map((version) => ({ groupVersion: `${name}/${version}` }));
+  return { name, preferredVersion: all[0], versions: all };
+};
+const groups = [group("apiextensions.k8s.io", "v1"), group("batch", "v1", "v1beta1"), group("example.com", "v1")];
 const definitionPath = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com";
 const text404: KubernetesAnswer = { status: 404, body: "404 page not found\n" };
 const missing: KubernetesAnswer = { status: 404, body: { kind: "Status", reason: "NotFound", message: "not found" } };
@@ -82,7 +86,7 @@ export function applyApi(): ApplyApi {
     const one = objects.get(path);
     if (one !== undefined) return { status: 200, body: one };
     const kind = path.split("/").at(-1) ?? "";
-    if (![...core, widgets].some(({ name }) => name === kind)) return missing;
+    if (![...core, widgets, jobs, cronJobs].some(({ name }) => name === kind)) return missing;
     const within = path.slice(0, -kind.length);
     const items = [...objects].filter(([other]) => other.startsWith(within) && other.includes(`/${kind}/`));
     return { status: 200, body: { items: items.map(([, object]) => object), metadata: {} } };
@@ -107,8 +111,12 @@ export function applyApi(): ApplyApi {
 function discovery(path: string, hasWidgets: boolean): KubernetesAnswer | undefined {
   if (path === "/readyz") return { status: 200, body: "ok" };
   if (path === "/api/v1") return { status: 200, body: { resources: core } };
-  if (path === "/apis") return { status: 200, body: { groups: hasWidgets ? groups : groups.slice(0, 1) } };
+  if (path === "/apis") return { status: 200, body: { groups: hasWidgets ? groups : groups.slice(0, -1) } };
+  const versions = groups.find(({ name }) => path === `/apis/${String(name)}`);
+  if (versions !== undefined) return { status: 200, body: versions };
   if (path === "/apis/apiextensions.k8s.io/v1") return { status: 200, body: { resources: [definitions] } };
+  if (path === "/apis/batch/v1") return { status: 200, body: { resources: [jobs] } };
+  if (path === "/apis/batch/v1beta1") return { status: 200, body: { resources: [cronJobs] } };
   if (path === "/apis/example.com/v1") return { status: 200, body: { resources: [widgets] } };
   return undefined;
 }

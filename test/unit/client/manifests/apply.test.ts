@@ -215,6 +215,36 @@ t.test("contents that cannot be listed count as contents", async (t) => {
   ]);
 });
 
+t.test("objects that exist only in another version of their group count as contents", async (t) => {
+  const server = applyApi();
+  await apply(server, `${team}${map("a")}`);
+  const nightly = { metadata: { name: "nightly", namespace: "team", uid: "n" } };
+  server.objects.set("/apis/batch/v1beta1/namespaces/team/cronjobs/nightly", nightly);
+  t.match((await apply(server, map("a"))).notes, [
+    /Namespace team left the folder, and stays: it contains CronJob team\/nightly/,
+  ]);
+  t.ok(server.objects.has("/api/v1/namespaces/team"));
+});
+
+t.test("a version that is listed but not served could have contents", async (t) => {
+  const server = applyApi();
+  await apply(server, `${team}${map("a")}`);
+  server.answers.set("GET /apis/batch/v1beta1", { status: 404, body: "404 page not found" });
+  t.match((await apply(server, map("a"))).notes, [
+    /Namespace team left the folder, and stays: its contents cannot be listed/,
+  ]);
+});
+
+t.test("an object of another group is not an Event", async (t) => {
+  const server = applyApi();
+  await apply(server, `${team}${map("a")}`);
+  const cron = { name: "events", kind: "Event", namespaced: true, verbs: ["list", "delete"] };
+  server.answers.set("GET /apis/batch/v1beta1", { status: 200, body: { resources: [cron] } });
+  const items = [{ metadata: { name: "party", namespace: "team", uid: "p" } }];
+  server.answers.set("GET /apis/batch/v1beta1/namespaces/team/events", { status: 200, body: { items } });
+  t.match((await apply(server, map("a"))).notes, [/stays: it contains Event team\/party/]);
+});
+
 t.test("a lost record is reported and deletes nothing; an unreadable record stops everything", async (t) => {
   const server = applyApi();
   await apply(server, `${map("a")}${map("b")}`);
