@@ -4,7 +4,7 @@ import type { ClusterConfig } from "../config/schema.ts";
 import { enrolWaitingAgents } from "../enrolment/enrol-waiting-agents.ts";
 import { renewDue } from "../enrolment/renew-due.ts";
 import { applyManifests } from "../manifests/manifests.ts";
-import { parseAllowed } from "../manifests/prune.ts";
+import { parseAllowed } from "../manifests/allow-prune.ts";
 import { readManifests } from "../manifests/read.ts";
 import { provideManagement } from "../pki/management/management.ts";
 import { openProgress, type Output } from "../progress/open.ts";

@@ -31,7 +31,7 @@ const intervalMillis = 500;
 export async function applyReview(api: KubernetesApi, review: Review, options: ApplyOptions): Promise<KhwError[]> {
   if (review.errors.length > 0) return [...review.errors];
   const { progress, signal } = options;
-  const { objects, leaving, record: before } = review;
+  const { objects, record: before } = review;
   const manifests = objects.map(({ manifest }) => manifest);
   if (before.resourceVersion === undefined && objects.some(({ labelled }) => labelled)) note(progress, lostRecord);
   const known = new Set(before.objects.map(keyOf));
@@ -44,8 +44,6 @@ export async function applyReview(api: KubernetesApi, review: Review, options: A
   const kept = await deleteLeaving(api, review, options);
   if (record.resourceVersion !== undefined)
     await writeRecord(api, record, { objects: [...manifests, ...kept.names], signal });
-  for (const one of leaving.filter(({ action }) => action === "forget"))
-    note(progress, `manifests: ${describeObject(one.name)} left the folder, and is not deleted: ${one.reason ?? ""}`);
   return [...kept.errors];
 }
 

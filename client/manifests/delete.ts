@@ -3,8 +3,10 @@ import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { waitFor } from "../../proto/wait-for.ts";
 import { note } from "../progress/progress.ts";
 import { findContents } from "./contents.ts";
-import { describeObject, isDefinition, isNamespace, type ObjectName } from "./object.ts";
-import { isAllowed, keptRemedy, type Leaving } from "./prune.ts";
+import { isAllowed, keptRemedy } from "./allow-prune.ts";
+import type { Leaving } from "./leaving.ts";
+import { describeObject, type ObjectName } from "./object.ts";
+import { contains, rankOf } from "./prune.ts";
 import { refusalOf } from "./refusal.ts";
 import { pathOf } from "./resources.ts";
 import type { ApplyOptions, Review } from "./review.ts";
@@ -29,6 +31,7 @@ export async function deleteLeaving(
   const { progress, signal, allowed } = options;
   const names: ObjectName[] = [];
   const errors: KhwError[] = [];
+  const deleted: Leaving[] = [];
   const keep = ({ name, reason = "", remedy = "" }: Pick<Leaving, "name" | "reason" | "remedy">): void => {
     names.push(name);
     note(progress, `warning: manifests: ${describeObject(name)} left the folder, and stays: ${reason}; ${remedy}`);
@@ -36,26 +39,28 @@ export async function deleteLeaving(
   for (const one of leaving.filter(({ action }) => action === "keep")) keep(one);
   for (const one of leaving.filter(({ action }) => action === "delete").toSorted(byRank)) {
     try {
-      const contents = isAllowed(one.name, allowed) ? undefined : await untilEmpty(api, one, { discover, signal });
+      const contents = isAllowed(one, allowed) ? undefined : await untilEmpty(api, one, { discover, signal });
       if (contents === undefined) {
         await deleteObject(api, one, signal);
         note(progress, `manifests: ${describeObject(one.name)} deleted`);
-      } else keep({ name: one.name, reason: contents, remedy: keptRemedy(one.name) });
+        deleted.push(one);
+      } else keep({ name: one.name, reason: contents, remedy: keptRemedy(one) });
     } catch (thrown) {
       signal.throwIfAborted();
       names.push(one.name);
       errors.push(toKhwError(thrown));
     }
   }
+  for (const { name, reason = "" } of leaving.filter(({ action }) => action === "forget")) {
+    const outer = deleted.find((one) => contains(one, name));
+    const result = outer === undefined ? `is not deleted: ${reason}` : `was deleted with ${describeObject(outer.name)}`;
+    note(progress, `manifests: ${describeObject(name)} left the folder, and ${result}`);
+  }
   return { names, errors };
 }
 
 function byRank({ name: one }: Leaving, { name: other }: Leaving): number {
   return rankOf(one) - rankOf(other);
-}
-
-function rankOf(name: ObjectName): number {
-  return isNamespace(name) ? 2 : isDefinition(name) ? 1 : 0;
 }
 
 /** Returns the contents that are still there at the deadline; undefined if the object is empty. */

@@ -5,7 +5,7 @@ import { manifestsText, rowsOf } from "../../../../client/manifests/diff.ts";
 import type { Manifest } from "../../../../client/manifests/object.ts";
 import { parseManifestFile } from "../../../../client/manifests/parse-file.ts";
 import { describeReview } from "../../../../client/manifests/plan.ts";
-import { parseAllowed } from "../../../../client/manifests/prune.ts";
+import { parseAllowed } from "../../../../client/manifests/allow-prune.ts";
 import { reviewManifests } from "../../../../client/manifests/review.ts";
 import { type ApplyApi, applyApi } from "../../../fakes/apply-api.ts";
 
@@ -20,6 +20,9 @@ spec: {group: example.com, scope: Namespaced, names: {kind: Widget, plural: widg
 ---
 `;
 const path = (name: string, namespace = "default"): string => `/api/v1/namespaces/${namespace}/configmaps/${name}`;
+const claim = (namespace: string): string =>
+  `apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: ${namespace}}\n---\n`;
+const claimPath = (namespace: string): string => `/api/v1/namespaces/${namespace}/persistentvolumeclaims/data`;
 const recordPath = path("khw-manifests", "kube-system");
 
 function parse(text: string): Manifest[] {
@@ -197,12 +200,50 @@ t.test("an empty namespace and a kind without objects are deleted last", async (
 
 t.test("a namespace stays as long as the folder has objects in it, and so do volumes", async (t) => {
   const server = applyApi();
-  const claim = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data, namespace: team}\n---\n";
-  await apply(server, `${team}${map("inside", "{}", "team")}${claim}`);
+  await apply(server, `${team}${map("inside", "{}", "team")}${claim("team")}`);
   const { notes } = await apply(server, map("inside", "{}", "team"), { allowed: ["Namespace/team"] });
   t.match(notes, [
     /Namespace team left the folder, and stays: the object at f\.yaml:1:1 is part of it/,
     /PersistentVolumeClaim team\/data left the folder, and stays: it may hold data/,
+  ]);
+});
+
+t.test("--allow-prune deletes only the volume of the named namespace", async (t) => {
+  const server = applyApi();
+  await apply(server, `${team}${claim("team")}${claim("default")}${map("a")}`);
+  t.match((await apply(server, `${team}${map("a")}`)).notes, [
+    /default\/data left the folder, and stays: .*--allow-prune PersistentVolumeClaim\/default\/data$/,
+    /team\/data left the folder, and stays: .*--allow-prune PersistentVolumeClaim\/team\/data$/,
+  ]);
+  await apply(server, `${team}${map("a")}`, { allowed: ["PersistentVolumeClaim/default/data"] });
+  t.ok(server.objects.has(claimPath("team")));
+  t.notOk(server.objects.has(claimPath("default")));
+});
+
+t.test("a namespace stays with a volume that is not named", async (t) => {
+  const server = applyApi();
+  const volumes = async (): Promise<string[]> => plan(server, map("a"));
+  await apply(server, `${team}${claim("team")}${map("a")}`);
+  t.match(await volumes(), [/Namespace team .* stays: it contains PersistentVolumeClaim/, /it may hold data/]);
+  const { notes } = await apply(server, map("a"), { allowed: ["Namespace/team"] });
+  t.match(notes, [
+    /Namespace team .* stays: it contains .*--allow-prune Namespace\/team PersistentVolumeClaim\/team\/data$/,
+    /PersistentVolumeClaim team\/data left the folder, and stays: it may hold data/,
+  ]);
+  t.ok(server.objects.has(claimPath("team")));
+  const both = { allowed: ["Namespace/team", "PersistentVolumeClaim/team/data"] };
+  t.match((await apply(server, map("a"), both)).notes, [/team\/data deleted/, /Namespace team deleted/]);
+});
+
+t.test("an object that existed before is reported as deleted with its namespace", async (t) => {
+  const server = applyApi();
+  await apply(server, `${team}${map("a")}`);
+  const before = { metadata: { name: "before", namespace: "team", uid: "x" }, data: {} };
+  server.objects.set(path("before", "team"), before);
+  await apply(server, `${team}${map("before", "{}", "team")}${map("a")}`);
+  t.match((await apply(server, map("a"), { allowed: ["Namespace/team"] })).notes, [
+    /Namespace team deleted/,
+    /ConfigMap team\/before left the folder, and was deleted with Namespace team/,
   ]);
 });
 
@@ -290,5 +331,6 @@ t.test("two bootstraps at the same time are noticed", async (t) => {
 });
 
 t.test("values of --allow-prune are checked", async (t) => {
-  t.throws(() => parseAllowed(["team"]), { code: "INVALID_ARGUMENT", message: /"team" is neither KIND\/NAME nor all/ });
+  t.throws(() => parseAllowed(["team"]), { code: "INVALID_ARGUMENT", message: /"team" is neither KIND\/NAME nor/ });
+  t.throws(() => parseAllowed(["PersistentVolumeClaim/data"]), { message: /names no namespace/ });
 });

@@ -1,0 +1,67 @@
+import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { fieldOf } from "../pki/check/yaml.ts";
+import { groupOf, type ObjectName, originOf, uidOf } from "./object.ts";
+import { refusalOf } from "./refusal.ts";
+import { type Discovery, pathOf, type Resource, versionsOf } from "./resources.ts";
+
+/** An object that khw has applied, and that is no longer in the folder. */
+export interface Leaving {
+  readonly name: ObjectName;
+  readonly resource: Resource;
+  readonly uid: string;
+  readonly live: unknown;
+  /** Whether khw deletes the object, keeps it for a reason, or only forgets it. */
+  readonly action: "delete" | "keep" | "forget";
+  /** The reason why the object stays. */
+  readonly reason?: string;
+  /** The action that a person can take about an object that stays. */
+  readonly remedy?: string;
+  /** Whether the object stays only for now, so that --allow-prune does not help. */
+  readonly pending?: true;
+}
+
+export interface FindOptions {
+  readonly discover: Discovery;
+  /** The identifiers of the folder's objects. Some objects can be read in two API groups. */
+  readonly present: ReadonlySet<string>;
+  readonly signal: AbortSignal;
+}
+
+/** Reads a recorded object. Returns undefined if the object is gone, or is still in the folder with another name. */
+export async function findLeaving(
+  api: KubernetesApi,
+  name: ObjectName,
+  options: FindOptions,
+): Promise<Leaving | undefined> {
+  const { signal, present } = options;
+  const resource = await findResource(api, name, options);
+  if (resource === undefined) return undefined;
+  const answer = await api("GET", pathOf(resource, name), { signal });
+  if (answer.status === 404) return undefined;
+  const live = answer.body;
+  const uid = uidOf(live);
+  if (answer.status !== 200 || uid === undefined) throw refusalOf(name, answer);
+  if (present.has(uid)) return undefined;
+  const base = { name, resource, uid, live };
+  const origin = originOf(live);
+  if (origin === "adopted") return { ...base, action: "forget", reason: "it existed before khw applied it" };
+  if (origin === undefined) return { ...base, action: "forget", reason: "khw's label is no longer on it" };
+  if (fieldOf(fieldOf(live, "metadata"), "deletionTimestamp") === undefined) return { ...base, action: "delete" };
+  const remedy = "wait until its finalizers are done";
+  return { ...base, action: "keep", pending: true, reason: "it is being deleted", remedy };
+}
+
+/** Finds the kind in the recorded version of its group, or in another version if that version no longer exists. */
+async function findResource(
+  api: KubernetesApi,
+  { apiVersion, kind }: ObjectName,
+  { discover, signal }: FindOptions,
+): Promise<Resource | undefined> {
+  const recorded = (await discover(apiVersion)).find((resource) => resource.kind === kind);
+  if (recorded !== undefined) return recorded;
+  for (const version of await versionsOf(api, groupOf({ apiVersion }), signal)) {
+    const found = (await discover(version)).find((resource) => resource.kind === kind);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
