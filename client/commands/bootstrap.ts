@@ -80,7 +80,7 @@ export async function bootstrapNodes(
   const folder = applied.done.length === 0 ? undefined : manifests;
   const manifestErrors = await applyManifests(folder, plan, { ...options, ...pruning, waitMillis });
   if (signal.aborted) return detached(progress);
-  const target = { ...plan, nodes: applied.done };
+  const target = { ...plan, nodes: applied.done, checkAnonymous: true };
   const verifyErrors = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
   if (signal.aborted) return detached(progress);
   conclude([...applied.errors, ...rbacErrors, ...manifestErrors, ...verifyErrors], {

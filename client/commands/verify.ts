@@ -25,7 +25,7 @@ export async function verify(
     progress.emit({ kind: "check", title: `${error.node ?? "?"}: the agent answers`, error });
   const drained = await findDrained(cluster.members, signal);
   const results = await run(
-    verification(cluster, { ...prepared, nodes: prepared.work.map(({ node }) => node), drained }),
+    verification(cluster, { ...prepared, nodes: prepared.work.map(({ node }) => node), drained, checkAnonymous: true }),
     {
       signal,
       waitMillis: 0,
