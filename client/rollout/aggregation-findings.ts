@@ -4,6 +4,7 @@ import { isUnknownCall } from "../cluster/call-errors.ts";
 import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
+import type { ReleaseFindings } from "../release/removed-apis.ts";
 
 const apiServer = "kube-apiserver";
 const flag = "enable-aggregator-routing";
@@ -15,26 +16,42 @@ export interface AggregationOptions {
 
 /**
  * Finds the webhooks and APIServices in use that a change of the aggregation layer would make unreachable. Such a webhook
- * would block requests. Asks only nodes whose API server restarts, and asks for backends only if the layer changes there.
- * A flag of khw.yaml for the routing is a decision of the user's own, so the backends are then not checked.
+ * would block requests. Asks for backends only if the layer changes on the node. A flag of khw.yaml for the routing is a
+ * decision of the user's own, so the backends are then not checked. If another API server answers, a silent API server
+ * is only a warning: webhooks belong to the cluster, and the change may be the repair that the silent API server needs.
+ * @param restarting the nodes that restart and whose API server is ready
  */
 export async function aggregationFindings(
   restarting: readonly NodeWork[],
   { admin: { ca, certificate, key }, signal }: AggregationOptions,
-): Promise<KhwError[]> {
+): Promise<ReleaseFindings> {
   const answers = await forEachNode(restarting, maxConcurrentNodes, async (node, { desired }) => {
     const wanted = wantedRouting(desired);
-    if (wanted === undefined) return [];
+    if (wanted === undefined) return undefined;
     const { components } = await node.hardening(signal);
     const running = components.find(({ name }) => name === apiServer);
-    if (running === undefined || running.arguments.includes(`--${flag}=true`) === wanted) return [];
+    if (running === undefined || running.arguments.includes(`--${flag}=true`) === wanted) return undefined;
     const backends = await node.probeBackends({ ca, certificate, key }, signal);
     return backends
       .flatMap((backend) => findingOf(backend, { wanted }) ?? [])
       .map((found) => found.at({ node: node.address.name }));
   });
   signal.throwIfAborted();
-  return answers.flatMap(({ value, error }) => value ?? (error === undefined || isUnknownCall(error) ? [] : [error]));
+  const found = answers.flatMap(({ value }) => value ?? []);
+  const errors = answers.flatMap(({ error }) => (error === undefined || isUnknownCall(error) ? [] : [error]));
+  const answered = answers.some(({ value }) => value !== undefined);
+  const silent = answered ? errors.filter(({ code }) => code === "UNREACHABLE") : [];
+  return {
+    obstacles: [...found, ...errors.filter((error) => !silent.includes(error))],
+    warnings: silent.map(notAsked),
+  };
+}
+
+function notAsked({ node, message }: KhwError): KhwError {
+  return new KhwError("PREFLIGHT_FAILED", `the webhooks and APIServices were not tried from this node: ${message}`, {
+    node,
+    hint: "after the change, run `khw-client doctor`, which names a missing route or firewall rule",
+  });
 }
 
 /** Returns whether the API server will connect to endpoints; undefined if a flag of khw.yaml decides. */

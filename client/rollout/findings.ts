@@ -35,12 +35,14 @@ export async function inspectCluster(
     apiFindings(members, { ...asking, signal }),
     storedVersionFindings(members, { ...asking, signal }),
   ]);
-  const restarting = work.filter(({ node }) => inspection.restarting.has(node));
-  const aggregation = await aggregationFindings(restarting, { admin: asking.admin, signal });
+  // Only etcd may restart on a node whose API server is not ready. That API server cannot be asked for backends.
+  const { restarting, serving } = inspection;
+  const asked = work.filter(({ node }) => restarting.has(node) && serving.has(node));
+  const aggregation = await aggregationFindings(asked, { admin: asking.admin, signal });
   return {
     ...inspection,
-    findings: [...api.obstacles, ...stored.obstacles, ...aggregation, ...inspection.findings],
-    warnings: [...inspection.warnings, ...api.warnings, ...stored.warnings],
+    findings: [...api.obstacles, ...stored.obstacles, ...aggregation.obstacles, ...inspection.findings],
+    warnings: [...inspection.warnings, ...api.warnings, ...stored.warnings, ...aggregation.warnings],
   };
 }
 

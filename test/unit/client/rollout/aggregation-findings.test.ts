@@ -1,7 +1,8 @@
 import t from "tap";
 import type { AgentNode } from "../../../../client/cluster/agent-client.ts";
 import { aggregationFindings } from "../../../../client/rollout/aggregation-findings.ts";
-import { KhwError } from "../../../../proto/errors.ts";
+import { inspectCluster } from "../../../../client/rollout/findings.ts";
+import { type ErrorCode, KhwError } from "../../../../proto/errors.ts";
 import { ApiBackend } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { credentialsOf, labState } from "../../../fixtures/lab-cluster.ts";
@@ -24,35 +25,42 @@ interface Situation {
   readonly wanted: boolean;
   readonly backends?: readonly ApiBackend[];
   readonly flag?: string;
-  readonly fails?: boolean;
+  /** The code of the error of the request for backends. */
+  readonly fails?: ErrorCode;
 }
 
-/** Returns the findings, and whether the agent was asked for backends. */
-async function findings({ running, wanted, backends = [], flag, fails = false }: Situation) {
-  const { members } = await createFakeCluster(["controller-0"]);
+/** Returns the work on nodes in these situations, and the nodes that are asked for backends. */
+async function nodesIn(situations: readonly Situation[]) {
+  const { members } = await createFakeCluster(situations.map((_, index) => `controller-${index}`));
   const asked: string[] = [];
-  const work = members.map(({ node: plain }) => {
+  const work = situations.flatMap(({ running, wanted, backends = [], flag, fails }, index) => {
+    const plain = members[index]?.node;
+    if (plain === undefined) return [];
     const routing = running === true ? ["--enable-aggregator-routing=true"] : [];
     const components = running === undefined ? [] : [{ name: "kube-apiserver", arguments: ["--v=2", ...routing] }];
     const node: AgentNode = {
       ...plain,
       hardening: async () => ({ components, files: [], encryptionProviders: [] }),
       probeBackends: async () => {
-        asked.push("backends");
-        if (fails) throw new KhwError("UNREACHABLE", "the API server does not answer");
+        asked.push(plain.address.name);
+        if (fails !== undefined) throw new KhwError(fails, "the API server does not answer");
         return [...backends];
       },
     };
     const flags =
       flag === undefined ? {} : { "kube-apiserver": { set: { "enable-aggregator-routing": flag }, remove: [] } };
-    return {
-      node,
-      desired: labState({ credentials: credentialsOf({ aggregation: wanted }), flags }),
-      maintenance: undefined,
-    };
+    const desired = labState({ credentials: credentialsOf({ aggregation: wanted }), flags });
+    return [{ node, desired, maintenance: undefined }];
   });
-  const found = await aggregationFindings(work, { admin, signal: never });
-  return { asked: asked.length, found: found.map(({ node, message, hint }) => ({ node, message, hint })) };
+  return { work, asked };
+}
+
+/** Returns the findings, and the number of nodes that were asked for backends. */
+async function findings(...situations: readonly Situation[]) {
+  const { work, asked } = await nodesIn(situations);
+  const { obstacles, warnings } = await aggregationFindings(work, { admin, signal: never });
+  const found = obstacles.map(({ node, message, hint }) => ({ node, message, hint }));
+  return { asked: asked.length, found, warnings: warnings.map(({ node, message }) => `${node}: ${message}`) };
 }
 
 t.test("without a change of the layer, no backend is tried", async (t) => {
@@ -63,7 +71,7 @@ t.test("without a change of the layer, no backend is tried", async (t) => {
     { running: undefined, wanted: true },
     { running: false, wanted: true, flag: "true" },
   ]) {
-    t.strictSame(await findings({ ...situation, backends: dead }), { asked: 0, found: [] });
+    t.strictSame(await findings({ ...situation, backends: dead }), { asked: 0, found: [], warnings: [] });
   }
 });
 
@@ -102,6 +110,43 @@ t.test("turning the layer off is refused for every webhook and APIService that n
 });
 
 t.test("backends that cannot be checked stop the change", async (t) => {
-  const { found } = await findings({ running: true, wanted: false, fails: true });
+  const silent: Situation = { running: true, wanted: false, fails: "UNREACHABLE" };
+  const { found, warnings } = await findings(silent, { ...silent, running: false });
   t.match(found, [{ node: "controller-0", message: /does not answer/ }]);
+  t.strictSame(warnings, [], "an API server that was not asked is no answer");
+});
+
+t.test("a silent API server is a warning if another API server answers; a refusal stops the change", async (t) => {
+  const answers: Situation = { running: false, wanted: true };
+  const quiet = await findings({ ...answers, fails: "UNREACHABLE" }, answers);
+  t.strictSame(quiet.found, []);
+  t.strictSame(quiet.warnings, [
+    "controller-0: the webhooks and APIServices were not tried from this node: the API server does not answer",
+  ]);
+  const dead = await findings({ ...answers, fails: "UNREACHABLE" }, { ...answers, backends: [backend("ETIMEDOUT")] });
+  t.match(dead.found, [{ node: "controller-1", message: /would become unreachable/ }]);
+  const refused = await findings({ ...answers, fails: "VERIFY_FAILED" }, answers);
+  t.match(refused.found, [{ node: "controller-0", message: /does not answer/ }]);
+});
+
+t.test("an API server that is not ready is not asked, even if the node's etcd restarts", async (t) => {
+  const silent: Situation = { running: false, wanted: true, fails: "UNREACHABLE" };
+  const { work, asked } = await nodesIn([silent, { ...silent, running: true }]);
+  const differ = [["service/etcd", "service/kube-apiserver", "ready/kube-apiserver"], ["service/etcd"]];
+  const restarting = work.map((item, index) => ({
+    ...item,
+    node: {
+      ...item.node,
+      preflight: async () => ({ findings: [], warnings: [], clockUnixMillis: Date.now(), programs: [] }),
+      plan: async () => ({ steps: (differ[index] ?? []).map((id) => ({ id, title: id, drift: "differs" })) }),
+      storedVersions: async () => [],
+    },
+  }));
+  const running = { kubernetes: [], etcd: [], unknown: { kubernetes: [], etcd: [] }, unread: [] };
+  const checks = { work: restarting, admin, running, wanted: "v1.21.0", allowRemovedApis: false };
+  const members = restarting.map(({ node }) => ({ node }));
+  const inspection = await inspectCluster(members, checks, never);
+  t.strictSame(inspection.findings, [], "the change may be the repair that the API server needs");
+  t.equal(inspection.restarting.size, 2, "the other rules still see both nodes");
+  t.strictSame(asked, []);
 });
