@@ -1,5 +1,5 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
-import { type IssueContext, approveRequest } from "./issue.ts";
+import { type IssueContext, approveRequest, isIssued } from "./issue.ts";
 import { requestingNode } from "./judge.ts";
 import { outcomeOf, type RequestResult } from "./report.ts";
 import { isPlainName, labelOf, readRequests, type ServingRequest } from "./requests.ts";
@@ -11,12 +11,17 @@ export interface ApproveOptions {
   /** The nodes whose requests are decided; if empty, all requests. */
   readonly nodes: readonly string[];
   readonly report: (result: RequestResult, request: ServingRequest) => void;
+  /** Whether a request that was approved in an earlier pass counts. By default, every request counts. */
+  readonly counts?: (request: ServingRequest) => boolean;
 }
 
 /** The requests after one pass. */
 export interface Pass {
   readonly results: readonly RequestResult[];
-  /** The nodes with an approved request. A request from an earlier pass counts only if no later one failed. */
+  /**
+   * The nodes with an approved request. A request from an earlier pass counts only if its certificate is valid, and if
+   * no later request failed.
+   */
   readonly approved: ReadonlySet<string>;
 }
 
@@ -25,14 +30,18 @@ export interface Pass {
  * the controller manager deletes pending requests after a day.
  * @throws KhwError if an API cannot be read; the requests before are decided, and the later ones stay pending
  */
-export async function approvePending(context: ApproveContext, { nodes, report }: ApproveOptions): Promise<Pass> {
+export async function approvePending(
+  context: ApproveContext,
+  { nodes, report, counts = () => true }: ApproveOptions,
+): Promise<Pass> {
   const results: RequestResult[] = [];
   const [approved, earlier] = [new Set<string>(), new Set<string>()];
   for (const request of await readRequests(context.api, context.signal)) {
     const node = requestingNode(request);
     if (nodes.length > 0 && (node === undefined || !nodes.includes(node))) continue;
     if (request.conditions.length > 0) {
-      if (node !== undefined && isApproved(request)) earlier.add(node);
+      if (node === undefined || !isApproved(request) || !counts(request)) continue;
+      if (await isIssued(request, node, context)) earlier.add(node);
       continue;
     }
     const result = await decide(request, context);

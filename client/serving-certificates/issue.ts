@@ -10,6 +10,7 @@ import { createFieldsReader, type X509Fields } from "../pki/check/x509-fields.ts
 import { workerSubject } from "../pki/subjects.ts";
 import { subjectOf } from "../../proto/subject.ts";
 import { unexpected } from "../service-accounts/lists.ts";
+import { readContents } from "./pkcs10.ts";
 import type { Fitting } from "./review.ts";
 import { issuedCertificate, pathOf, readRequest, type ServingRequest } from "./requests.ts";
 
@@ -25,6 +26,8 @@ export interface IssueContext {
   readonly clock?: WaitClock;
 }
 
+type Wanted = Pick<Fitting, "node" | "contents">;
+
 /**
  * Approves exactly this version of the request, waits for the certificate, and verifies the certificate.
  * @throws KhwError VERIFY_FAILED, also if the request has changed since it was checked
@@ -36,12 +39,26 @@ export async function approveRequest(
 ): Promise<X509Certificate> {
   await approve(request, context);
   const pem = await awaitCertificate(request, context);
-  const { value } = certificatesIn(Buffer.from(pem, "latin1"));
-  const problem = value === undefined ? "it cannot be read" : certificateProblem(value, fitting, context);
-  if (value !== undefined && problem === undefined) return value[0];
-  throw new KhwError("VERIFY_FAILED", `the certificate that was issued is wrong: ${problem}`, {
+  const certificate = verified(pem, fitting, context);
+  if (typeof certificate !== "string") return certificate;
+  throw new KhwError("VERIFY_FAILED", `the certificate that was issued is wrong: ${certificate}`, {
     hint: "check --cluster-signing-cert-file of kube-controller-manager: khw-client diff",
   });
+}
+
+/** Whether the certificate that the node requested is issued and valid. */
+export async function isIssued(request: ServingRequest, node: string, context: IssueContext): Promise<boolean> {
+  const pem = issuedCertificate(request);
+  const contents = pem === undefined ? "" : await readContents(request.pem);
+  if (pem === undefined || typeof contents === "string") return false;
+  return typeof verified(pem, { node, contents }, context) !== "string";
+}
+
+/** Returns the certificate, or why the certificate is wrong. */
+function verified(pem: string, wanted: Wanted, context: IssueContext): X509Certificate | string {
+  const { value } = certificatesIn(Buffer.from(pem, "latin1"));
+  if (value === undefined) return "it cannot be read";
+  return certificateProblem(value, wanted, context) ?? value[0];
 }
 
 async function approve(request: ServingRequest, { api, now, signal }: IssueContext): Promise<void> {
@@ -94,7 +111,7 @@ async function awaitCertificate(wanted: ServingRequest, context: IssueContext): 
 /** Returns why the certificate is not the one that was requested. */
 function certificateProblem(
   [certificate, ...intermediates]: readonly [X509Certificate, ...X509Certificate[]],
-  { node, contents }: Fitting,
+  { node, contents }: Wanted,
   { roots, now }: IssueContext,
 ): string | undefined {
   const fieldsOf = createFieldsReader();

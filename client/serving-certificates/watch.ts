@@ -16,7 +16,8 @@ export interface WatchOptions {
 
 /**
  * Decides requests as they arrive. Reports a request again only if its result changes. An API that cannot be reached is
- * tried again. Returns true as soon as each named node has an approved request; false after Ctrl-C.
+ * tried again. Returns true as soon as each named node has an approved request with a valid certificate; false after
+ * Ctrl-C. A request that was approved before the watch does not count.
  * @throws KhwError any other error
  */
 export async function watchRequests(
@@ -30,6 +31,7 @@ export async function watchRequests(
     try {
       const { approved } = await approvePending(context, {
         nodes,
+        counts: ({ uid }) => reported.has(uid),
         report: (result, { uid }) => {
           const text = format(result);
           if (reported.get(uid) !== text) write(text);

@@ -90,6 +90,8 @@ export interface RequestApiOptions {
   readonly issuedNames?: readonly string[];
   /** Whether another CA signs. */
   readonly otherCa?: boolean;
+  /** Whether the controller manager issues certificates; true by default. */
+  readonly issues?: boolean;
   /** The status of approvals; 200 by default. */
   readonly approval?: number;
 }
@@ -107,7 +109,8 @@ export const workerNode = {
 
 /** An API server with a controller manager that issues a certificate for each approved request. */
 export async function openRequestApi(options: RequestApiOptions) {
-  const { requests, nodes = { "worker-0": workerNode }, issuedNames, otherCa = false, approval = 200 } = options;
+  const { requests, nodes = { "worker-0": workerNode }, issuedNames, otherCa = false } = options;
+  const { issues = true, approval = 200 } = options;
   const authority = (): Promise<Identity> =>
     createAuthority({ subject: { CN: "Kubernetes", O: "Kubernetes" }, days: 10, algorithm: "ecdsa" }, now);
   const ca = await authority();
@@ -145,8 +148,10 @@ export async function openRequestApi(options: RequestApiOptions) {
     }
     const name = (method === "PUT" ? parts.at(-2) : parts.at(-1)) ?? "";
     if (method === "PUT" && approval === 200) {
-      await issue(name);
-      Object.assign(find(name) ?? {}, { status: Object(body).status });
+      if (issues) await issue(name);
+      const certificate = issued.get(name);
+      const status = { ...Object(body).status, ...(certificate === undefined ? {} : { certificate }) };
+      Object.assign(find(name) ?? {}, { status });
     }
     if (method === "PUT") return { status: approval, body: {} };
     const certificate = issued.get(name);

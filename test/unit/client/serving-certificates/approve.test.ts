@@ -374,6 +374,7 @@ t.test("a wrong certificate, a changed request and a missing certificate are err
   for (const [title, options, message] of [
     ["another CA", { otherCa: true }, /wrong: it was not issued by the CA/],
     ["other names", { issuedNames: ["worker-0", "kubernetes"] }, /wrong: its names differ/],
+    ["no certificate", { issues: false }, /is approved, but there is no certificate/],
     ["a conflict", { approval: 409 }, /has changed since it was checked, so it is not approved/],
     ["no permission", { approval: 403 }, /answered PUT .* with status 403/],
   ] as const) {
@@ -408,6 +409,51 @@ t.test("a watch reports each change once, survives a failed API, and ends with t
   t.strictSame(written, ["csr-bad: worker-0: refused", "csr-1: worker-0: approved"]);
   t.strictSame(warned, ["warning: no answer\n"]);
   t.equal(rounds, 4);
+});
+
+t.test("an approved request counts later only if its certificate is valid", async (t) => {
+  for (const [title, options, expected] of [
+    ["a valid certificate", {}, ["worker-0"]],
+    ["another CA", { otherCa: true }, []],
+    ["other names", { issuedNames: ["worker-0", "kubernetes"] }, []],
+    ["no certificate", { issues: false }, []],
+  ] as const) {
+    const { context } = await open([await requestObject()], options);
+    const passOptions = { nodes: ["worker-0"], report: () => {} };
+    await approvePending(context, passOptions);
+    const again = await approvePending(context, passOptions);
+    t.strictSame(again.results, [], title);
+    t.strictSame([...again.approved], expected, title);
+  }
+});
+
+t.test("a watch counts neither a failed request nor a request that was approved before", async (t) => {
+  const requests = [await requestObject({ name: "csr-before" })];
+  const { context } = await open(requests);
+  await approvePending(context, { nodes: [], report: () => {} });
+  let rounds = 0;
+  const delay = async (): Promise<void> => {
+    rounds += 1;
+    if (rounds === 2) requests.push(await requestObject({ name: "csr-new" }));
+  };
+  const written: string[] = [];
+  const options = {
+    nodes: ["worker-0"],
+    format: (result: Parameters<typeof resultText>[0]) => `${result.request}: ${outcomeOf(result)}`,
+    write: (text: string) => void written.push(text),
+    warn: () => {},
+  };
+  t.equal(await watchRequests({ ...context, clock: { monotonic: () => 0, delay } }, options), true);
+  t.strictSame(written, ["csr-new: approved"]);
+  t.equal(rounds, 2);
+
+  const stop = new AbortController();
+  const wrong = await open([await requestObject()], { otherCa: true });
+  let pauses = 0;
+  const clock = { monotonic: () => 0, delay: async () => void (++pauses === 3 && stop.abort(new Error("stop"))) };
+  t.equal(await watchRequests({ ...wrong.context, clock, signal: stop.signal }, options), false);
+  t.strictSame(written, ["csr-new: approved", "csr-1: failed"]);
+  t.equal(pauses, 3);
 });
 
 t.test("a watch ends after Ctrl-C, and at once after an error that a pause cannot repair", async (t) => {
