@@ -1,10 +1,11 @@
 import { hasEtcdCa, type WithEtcd } from "../../proto/desired.ts";
 import { etcdClientFiles, etcdPrograms, etcdServerFiles } from "../../proto/etcd.ts";
 import type { Step } from "../../proto/step.ts";
+import { shareCertificate } from "../certificates/shared.ts";
 import { moveLeader } from "../etcd/move-leader.ts";
 import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
+import { credentialFile, dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
 import { etcdCommand, membersFlag, renderEtcd, renderEtcdWithoutMembers } from "../render/etcd.ts";
 import { dropIns } from "./drop-ins.ts";
 import { etcdData, etcdDisk, etcdMember, etcdPromoted, etcdRemembered } from "./etcd-member.ts";
@@ -73,11 +74,26 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
   ];
 }
 
-/** Removes the files of the cluster's CA from etcd's folder once etcd runs with its own CA. */
+/**
+ * Removes the files of the cluster's CA from etcd's folder once etcd no longer trusts this CA. Until then, programs such
+ * as a backup may call etcd with these files.
+ */
 function sharedFilesAreGone(): Step<Os>[] {
-  return Object.values(etcdServerFiles(false)).map((name) =>
-    absent({ id: `etcd/${name}`, path: etcdFile(name), needs: ["service/etcd"] }),
+  return Object.values(etcdServerFiles(false)).map((name) => {
+    const step = absent({ id: `etcd/${name}`, path: etcdFile(name), needs: ["service/etcd", "credential/ca.pem"] });
+    return {
+      ...step,
+      check: async (os, signal) => ((await trustsClusterCa(os)) ? null : step.check(os, signal)),
+    };
+  });
+}
+
+/** Whether etcd's files still have the cluster's CA. True before etcd has files of its own. */
+async function trustsClusterCa({ files }: Os): Promise<boolean> {
+  const [own, cluster] = await Promise.all(
+    [etcdFile("etcd-ca.pem"), credentialFile("ca.pem")].map((path) => files.read(path)),
   );
+  return own === undefined || shareCertificate(own.toString("utf8"), cluster?.toString("utf8") ?? "");
 }
 
 /**

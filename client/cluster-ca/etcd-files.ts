@@ -48,5 +48,7 @@ export async function etcdRotationFiles(
   const context = { name: etcdAuthority, toSign: names, signed: [], now };
   const authority = authorityIn(new Map(Object.entries(ca)), context);
   if (authority === undefined) return ca;
-  return { ...ca, ...(await issueEtcdLeaves(authority, names, { present, pki, now })) };
+  // Clients of etcd may know the members by a name in the certificate that the members have served until now.
+  const served = present.has("etcd-server.pem") ? "etcd-server" : "kubernetes";
+  return { ...ca, ...(await issueEtcdLeaves(authority, names, { present, pki, now, served })) };
 }

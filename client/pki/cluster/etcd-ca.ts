@@ -55,17 +55,28 @@ export async function renewEtcdLeaves(
   return authority === undefined ? {} : issueEtcdLeaves(authority, names, { present, pki, now });
 }
 
-/** Issues certificates of etcd. A new certificate of the members keeps the names of the present one. */
+interface EtcdIssueOptions {
+  readonly present: PresentFiles;
+  readonly pki: EtcdPki;
+  readonly now: Date;
+  /** The certificate that the members have served until now. */
+  readonly served?: "etcd-server" | "kubernetes";
+}
+
+/**
+ * Issues certificates of etcd. A new certificate of the members keeps the names of the present one, which is
+ * `served`.pem.
+ */
 export async function issueEtcdLeaves(
   authority: Identity,
   names: readonly EtcdLeaf[],
-  { present, pki, now }: { readonly present: PresentFiles; readonly pki: EtcdPki; readonly now: Date },
+  { present, pki, now, served = "etcd-server" }: EtcdIssueOptions,
 ): Promise<NewFiles> {
   const { algorithm, days, cluster } = pki;
   const addresses = [
     ...cluster.controllers.map(({ internalIp }) => internalIp),
     "127.0.0.1",
-    ...presentNames(present, "etcd-server.pem"),
+    ...presentNames(present, `${served}.pem`),
   ];
   const issued = await Promise.all(
     names.map(async (name) => {

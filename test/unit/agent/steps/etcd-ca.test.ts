@@ -43,7 +43,31 @@ t.test("etcd's folder gets etcd's own files, and loses the key of the API server
   ]);
   t.match(await os.files.stat("/etc/etcd/etcd-server-key.pem"), { mode: 0o600 });
   const gone = ids.find(({ id }) => id === "etcd/kubernetes-key.pem");
-  t.strictSame(gone?.needs, ["service/etcd"], "etcd needs the files until it runs with its own");
+  t.strictSame(gone?.needs, ["service/etcd", "credential/ca.pem"], "etcd needs the files until it runs with its own");
+});
+
+t.test("etcd's folder keeps the files of the cluster's CA as long as etcd trusts this CA", async (t) => {
+  const certificate = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
+  const [cluster, etcd] = [certificate("Y2x1c3Rlcg=="), certificate("ZXRjZA==")];
+  const os = createFakeOs();
+  const names = ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"];
+  for (const name of names) os.files.put(`/etc/etcd/${name}`, "shared");
+  os.files.put("/var/lib/kubernetes/ca.pem", cluster);
+  const stop = new AbortController().signal;
+  const removed = async (): Promise<string[]> => {
+    const differ: string[] = [];
+    for (const step of etcdSteps(own)) {
+      if (names.includes(step.id.replace("etcd/", "")) && (await step.check(os, stop)) !== null) differ.push(step.id);
+    }
+    return differ;
+  };
+  t.strictSame(await removed(), [], "before the first move");
+  os.files.put("/etc/etcd/etcd-ca.pem", cluster + etcd);
+  t.strictSame(await removed(), [], "etcd trusts both CAs");
+  os.files.put("/etc/etcd/etcd-ca.pem", etcd + cluster);
+  t.strictSame(await removed(), [], "etcd has a certificate of the new CA");
+  os.files.put("/etc/etcd/etcd-ca.pem", etcd);
+  t.strictSame(await removed(), ["etcd/ca.pem", "etcd/kubernetes.pem", "etcd/kubernetes-key.pem"]);
 });
 
 t.test("the agent uses etcd's own files only if the machine has all of them", async (t) => {

@@ -82,6 +82,8 @@ function isSignedBy(pem: string | undefined, ca: string | undefined): boolean {
   return new X509Certificate(pem ?? "").verify(new X509Certificate(ca ?? "").publicKey);
 }
 
+const namesIn = (pem: string | undefined) => new X509Certificate(pem ?? "").subjectAltName?.split(", ") ?? [];
+
 const countOf = (pem: string | undefined) => pem?.match(/-----BEGIN CERTIFICATE/g)?.length;
 
 for (const from of ["the cluster's CA", "its own CA"] as const) {
@@ -102,6 +104,13 @@ for (const from of ["the cluster's CA", "its own CA"] as const) {
     for (const name of ["etcd-server.pem", "etcd-client.pem"])
       t.ok(isSignedBy(trusted.get(name), former), `${name} is still signed by the old CA`);
     if (!isFirst) t.equal(trusted.get("etcd-client.pem"), before.get("etcd-client.pem"));
+    const served = namesIn(before.get(isFirst ? "kubernetes.pem" : "etcd-server.pem"));
+    const named = namesIn(trusted.get("etcd-server.pem"));
+    t.strictSame(
+      served.filter((name) => !named.includes(name)),
+      [],
+      "clients reach the members by every name as before",
+    );
     const renewed = await renewLeaves(await readPresent(folder, etcdFiles), ["etcd-client"], { pki, now: new Date() });
     t.ok(isSignedBy(renewed["etcd-client.pem"], former), "pki renew signs with the old CA");
 
