@@ -19,7 +19,7 @@ export function describeStage(
     return progress.reissuedSince === undefined
       ? "the controller managers get the new CA to sign with; both CAs are trusted"
       : `every controller manager signs with the new CA since ${progress.reissuedSince}; waits for --drop-old`;
-  if (kind !== "signing-ca" && stage === "trusted" && progress.trustedSince !== undefined)
+  if (stage === "trusted" && progress.trustedSince !== undefined)
     return `every controller trusts both CAs since ${progress.trustedSince}; the old CA signs; waits for --reissue`;
   if (stage === "reissued" && progress.reissuedSince !== undefined)
     return `every controller has certificates of the new CA since ${progress.reissuedSince}; waits for --drop-old`;
@@ -38,7 +38,15 @@ export function describeTrust({ nodes, workloads, objects }: Outside): string[] 
       ({ namespace, kind, name, pods, why }) =>
         `restart: ${kind} ${namespace}/${name} (${pods} ${pods === 1 ? "pod" : "pods"}): ${why}, so it may trust only the old CA`,
     ),
-    ...objects.filter(({ hasNew }) => !hasNew).map(({ name }) => `${name} has only the old CA: add the new CA`),
+    ...objectLines(objects),
+  ];
+}
+
+/** Describes the programs outside of khw that must trust both signing CAs before the new CA signs. */
+export function describeSigningTrust({ objects }: Pick<Outside, "objects">): string[] {
+  return [
+    "outside of khw: every program that verifies certificates of the signing CA, such as a metrics server that calls kubelets, must trust both CAs (the new signing-ca.pem), or it refuses the certificates that the new CA signs",
+    ...objectLines(objects),
   ];
 }
 
@@ -59,6 +67,10 @@ export function describeRest({ nodes, objects }: Outside): string[] {
     ...nodesLine(nodes, "remove the old CA from the kubelet's clientCAFile and the kubeconfigs"),
     ...objects.map(({ name }) => `${name} has the old CA: remove it`),
   ];
+}
+
+function objectLines(objects: Outside["objects"]): string[] {
+  return objects.filter(({ hasNew }) => !hasNew).map(({ name }) => `${name} has only the old CA: add the new CA`);
 }
 
 function nodesLine(nodes: readonly string[], what: string): string[] {

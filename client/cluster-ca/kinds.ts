@@ -9,8 +9,6 @@ export interface KindFacts {
   /** The CA, for notes. */
   readonly title: string;
   readonly command: string;
-  /** Whether the rotation waits until clients outside of khw trust both CAs. */
-  readonly waitsForTrust: boolean;
 }
 
 export const kinds: Readonly<Record<CaKind, KindFacts>> = {
@@ -18,20 +16,16 @@ export const kinds: Readonly<Record<CaKind, KindFacts>> = {
     file: "ca",
     title: "the cluster's CA",
     command: "khw-client pki rotate-ca",
-    waitsForTrust: true,
   },
   "etcd-ca": {
     file: "etcd-ca",
     title: "etcd's CA",
     command: "khw-client pki rotate-etcd-ca",
-    waitsForTrust: true,
   },
-  // Only the API servers verify certificates of this CA, so no client has to trust the new CA first.
   "signing-ca": {
     file: "signing-ca",
     title: "the signing CA",
     command: "khw-client pki rotate-signing-ca",
-    waitsForTrust: false,
   },
 };
 

@@ -46,15 +46,15 @@ export interface RotateCaOptions {
 }
 
 /**
- * Replaces a CA. First every component trusts both CAs. The rotation then waits, if clients outside of khw must trust
- * both CAs too. With `reissue`, every component gets a certificate of the new CA. The rotation waits
+ * Replaces a CA. First every component trusts both CAs. The rotation then waits, because clients outside of khw must
+ * trust both CAs too. With `reissue`, every component gets a certificate of the new CA. The rotation waits
  * again, because other people need new certificates. With `dropOld`, every component stops trusting the old CA. The
  * credentials folder shows the stage, so running the rotation again continues an interrupted rotation. Returns false if
  * the rotation waits.
  * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
  */
 export async function rotateCa(parts: CaParts, options: RotateCaOptions): Promise<boolean> {
-  const [{ title, waitsForTrust }, texts] = [kinds[parts.kind], rotationTexts[parts.kind]];
+  const [{ title }, texts] = [kinds[parts.kind], rotationTexts[parts.kind]];
   let rotation = await parts.read();
   refuseEarly(rotation, options);
   if (rotation === undefined) {
@@ -70,7 +70,7 @@ export async function rotateCa(parts: CaParts, options: RotateCaOptions): Promis
   }
   if (rotation.stage === "trusted") {
     rotation = await trust(parts, rotation);
-    if (waitsForTrust && !options.reissue) return wait(parts, texts.clients, "--reissue");
+    if (!options.reissue) return wait(parts, texts.clients, "--reissue");
     await settle(parts, rotation);
     await parts.write("reissued", rotation);
     parts.note(texts.reissuing);

@@ -46,7 +46,7 @@ export const rotationTexts: Readonly<Record<CaKind, RotationTexts>> = {
     reissued: "every controller manager signs with the new CA",
     dropping: "signing-ca.pem has only the new CA; every node now stops trusting the old CA",
     done: "done: every API server refuses certificates of the old signing CA",
-    clients: "every client trusts both CAs",
+    clients: "every program that verifies certificates of the signing CA trusts both CAs",
     certificates,
   },
 };

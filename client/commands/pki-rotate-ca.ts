@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { controllersOf } from "../cluster/open.ts";
-import { describeCertificates, describeRest, describeTrust } from "../cluster-ca/describe.ts";
+import { describeCertificates, describeRest, describeSigningTrust, describeTrust } from "../cluster-ca/describe.ts";
 import { etcdRotationFiles, newEtcdAuthorities } from "../cluster-ca/etcd-files.ts";
 import { beginCaRotation, endCaRotation, readCaRotation, recordCaProgress } from "../cluster-ca/folder.ts";
 import { caRotationFiles, newAuthorities, signedElsewhere } from "../cluster-ca/files.ts";
@@ -105,7 +105,8 @@ function caParts(session: RotationSession, { kind, signal }: PartsOptions): CaPa
     },
     clients: async (rotation) => {
       if (kind === "etcd-ca") return etcdClientLines;
-      return kind === "signing-ca" ? [] : describeTrust(await outside(rotation));
+      const found = await outside(rotation);
+      return kind === "signing-ca" ? describeSigningTrust(found) : describeTrust(found);
     },
     certificates: async (rotation) => {
       if (kind === "etcd-ca") return etcdCertificateLines;

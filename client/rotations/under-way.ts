@@ -96,7 +96,7 @@ async function caStage(folder: string, kind: CaKind): Promise<UnderWay[]> {
     if (rotation === undefined) return [];
     const { stage, progress } = rotation;
     const waiting =
-      kinds[kind].waitsForTrust && stage === "trusted" && progress.trustedSince !== undefined
+      stage === "trusted" && progress.trustedSince !== undefined
         ? "waiting-for-reissue"
         : stage === "reissued" && progress.reissuedSince !== undefined
           ? "waiting-for-drop"

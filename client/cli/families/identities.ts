@@ -203,10 +203,15 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-signing-ca"],
     summary: "replace the separate CA that signs the certificates that Kubernetes issues",
     details:
-      "First every API server trusts the old and the new signing CA, then every controller manager signs with the new CA. The command then lists the certificates outside of khw that must be issued again, and stops. A second run with --drop-old makes every API server refuse certificates of the old signing CA, and proves this on every API server. Each node is drained before its components restart. If the rotation is interrupted, run the same command again.",
-    examples: ["khw-client pki rotate-signing-ca", "khw-client pki rotate-signing-ca --drop-old"],
+      "First every API server trusts the old and the new signing CA. The command then lists the webhooks and API services that must trust both CAs, and stops. A second run with --reissue makes every controller manager sign with the new CA, lists the certificates outside of khw that must be issued again, and stops. A third run with --drop-old makes every API server refuse certificates of the old signing CA, and proves this on every API server. Each node is drained before its components restart. If the rotation is interrupted, run the same command again.",
+    examples: [
+      "khw-client pki rotate-signing-ca",
+      "khw-client pki rotate-signing-ca --reissue",
+      "khw-client pki rotate-signing-ca --drop-old",
+    ],
     settings: [...desired, "pki", "timeouts"],
     options: [
+      new Option("--reissue", "every other program trusts both CAs: sign with the new CA"),
       new Option("--drop-old", "every certificate of the old signing CA is replaced: stop trusting the old CA"),
       noRollback,
     ],
@@ -214,7 +219,7 @@ export const identityCommands: readonly CommandSpec[] = [
       const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
       return pkiRotateCa(await call.config(), call.context, {
         output: call.output,
-        reissue: false,
+        reissue: call.flag("reissue"),
         dropOld: call.flag("dropOld"),
         noRollback: !call.flag("rollback"),
         kind: "signing-ca",

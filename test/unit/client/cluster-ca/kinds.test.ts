@@ -4,6 +4,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 
+import { describeSigningTrust } from "../../../../client/cluster-ca/describe.ts";
 import { etcdRotationFiles, newEtcdAuthorities } from "../../../../client/cluster-ca/etcd-files.ts";
 import { beginCaRotation, endCaRotation, readCaRotation } from "../../../../client/cluster-ca/folder.ts";
 import { type CaKind, serversOf } from "../../../../client/cluster-ca/kinds.ts";
@@ -204,18 +205,33 @@ t.test("the servers that prove a rotation are those whose clients have certifica
   t.strictSame(serversOf("signing-ca", false), ["kube-apiserver"]);
 });
 
-t.test("the rotation of the signing CA waits only before the old CA is dropped", async (t) => {
+t.test("a webhook that trusts only the old signing CA is named", async (t) => {
+  const objects = [
+    { name: "ValidatingWebhookConfiguration policy", hasNew: false },
+    { name: "APIService v1.example.com", hasNew: true },
+  ];
+  t.match(describeSigningTrust({ objects }), [
+    /every program that verifies certificates of the signing CA/,
+    /^ValidatingWebhookConfiguration policy has only the old CA: add the new CA$/,
+  ]);
+  t.equal(describeSigningTrust({ objects }).length, 2);
+});
+
+t.test("the rotation of the signing CA waits before the new CA signs, and before the old CA is dropped", async (t) => {
   const create = () => createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
   const [old, next] = [await create(), await create()];
   const simulated = caCluster({ old, next });
   simulated.client = { ca: old.certificate + next.certificate, issuer: old.certificate };
-  const run = (dropOld: boolean) => {
+  const run = (reissue: boolean, dropOld: boolean) => {
     const parts = { ...simulated.parts(), kind: "signing-ca" } as const;
-    return rotateCa(parts, { reissue: false, dropOld });
+    return rotateCa(parts, { reissue, dropOld });
   };
-  t.equal(await run(false), false);
+  t.equal(await run(false, false), false);
+  t.match(simulated.notes.at(-1), /run this command again with --reissue$/);
+  t.equal(simulated.files.issuer, old.certificate, "the old CA still signs");
+  t.equal(await run(true, false), false);
   t.match(simulated.notes.at(-1), /run this command again with --drop-old$/);
   simulated.client = { ...simulated.client, issuer: next.certificate };
-  t.equal(await run(true), true);
+  t.equal(await run(false, true), true);
   t.match(simulated.notes.at(-1), /^done: every API server refuses/);
 });
