@@ -1,5 +1,5 @@
 import type { KubernetesApi } from "../proto/kubernetes-api.ts";
-import { anonymousRole, limitedBy, rbacObjects } from "../proto/rbac.ts";
+import { anonymousRole, rulesOfKhw, rbacObjects } from "../proto/rbac.ts";
 import { field, refused } from "./api/objects.ts";
 
 export interface RbacOptions {
@@ -38,7 +38,7 @@ export async function applyRbac(
 /** Whether khw has limited anonymous requests. A role that somebody else has changed is left as it is. */
 async function wasLimited(api: KubernetesApi, signal: AbortSignal): Promise<boolean> {
   const { status, body } = await api("GET", anonymousRole("default").path, { signal });
-  return status === 200 && field(field(field(body, "metadata"), "annotations"), limitedBy) !== undefined;
+  return status === 200 && field(field(field(body, "metadata"), "annotations"), rulesOfKhw) === "limited";
 }
 
 function resourceVersionOf(body: unknown): unknown {

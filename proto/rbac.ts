@@ -34,8 +34,8 @@ export const rbacObjects = [
 ] as const;
 
 const autoupdate = "rbac.authorization.kubernetes.io/autoupdate";
-/** The annotation of a role that khw has limited. khw restores only its own change. */
-export const limitedBy = "khw/anonymous-requests";
+/** The annotation with the rules that khw has last given to a role: "limited" or "default". */
+export const rulesOfKhw = "khw/anonymous-requests";
 
 /** The paths that nginx, the load balancer and the agents request without a certificate. */
 export const healthPaths = ["/healthz", "/livez", "/readyz"] as const;
@@ -43,7 +43,8 @@ export const healthPaths = ["/healthz", "/livez", "/readyz"] as const;
 /**
  * The ClusterRole of anonymous requests. Users with an identity keep /version, through the role system:discovery. A
  * starting API server adds the default rules again, unless the annotation forbids that:
- * https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation
+ * https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation. khw's own annotation stays, because
+ * an API server 1.20.2 keeps it if khw's next server-side apply leaves it out.
  */
 export function anonymousRole(rules: "limited" | "default") {
   const limited = rules === "limited";
@@ -55,7 +56,7 @@ export function anonymousRole(rules: "limited" | "default") {
       kind: "ClusterRole",
       metadata: {
         name,
-        annotations: { [autoupdate]: String(!limited), ...(limited && { [limitedBy]: "limited" }) },
+        annotations: { [autoupdate]: String(!limited), [rulesOfKhw]: rules },
         labels: { "kubernetes.io/bootstrapping": "rbac-defaults" },
       },
       rules: [{ nonResourceURLs: [...healthPaths, ...(limited ? [] : ["/version", "/version/"])], verbs: ["get"] }],

@@ -123,7 +123,10 @@ t.test("anonymous requests are limited in one object, and only khw's own limit i
   t.strictSame(body().rules, [
     { nonResourceURLs: ["/healthz", "/livez", "/readyz", "/version", "/version/"], verbs: ["get"] },
   ]);
-  t.strictSame(body().metadata.annotations, { "rbac.authorization.kubernetes.io/autoupdate": "true" });
+  t.strictSame(body().metadata.annotations, {
+    "khw/anonymous-requests": "default",
+    "rbac.authorization.kubernetes.io/autoupdate": "true",
+  });
   const sent = requests.length;
   t.strictSame(await applyRbac(api, never, { limitAnonymous: false }), []);
   t.strictSame(

@@ -119,7 +119,10 @@ t.test("a controller", async (t) => {
     t.match(await anonymous(scene), { "/healthz": "200", "/version": "200", "/api": "403" });
     const role = await workstation.kubectl(["get", "clusterrole", "system:public-info-viewer", "-o", "json"]);
     const { metadata, rules }: { metadata: { annotations: unknown }; rules: unknown } = JSON.parse(role.stdout);
-    t.strictSame(metadata.annotations, { "rbac.authorization.kubernetes.io/autoupdate": "true" });
+    t.strictSame(metadata.annotations, {
+      "khw/anonymous-requests": "default",
+      "rbac.authorization.kubernetes.io/autoupdate": "true",
+    });
     t.strictSame(rules, [
       { nonResourceURLs: ["/healthz", "/livez", "/readyz", "/version", "/version/"], verbs: ["get"] },
     ]);
