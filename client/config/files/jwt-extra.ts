@@ -1,22 +1,17 @@
 import { show } from "../../../proto/validate.ts";
-import { text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
-import { shape } from "./shape.ts";
+import { filled, shape, string } from "./shape.ts";
 
 /** Checks an additional attribute of a user. Its key has a domain that is not one of Kubernetes. */
 export function extra(value: Value): void {
-  shape({ key, valueExpression: expression }, ["key", "valueExpression"])(value);
+  shape({ key, valueExpression: filled }, ["key", "valueExpression"])(value);
 }
 
 function key(value: Value): void {
-  const found = text(value);
+  const found = string(value);
   const label = "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
   if (!new RegExp(`^${label}(\\.${label})*/[a-z0-9._~!$&'()*+,;=:@%-]+(/[a-z0-9._~!$&'()*+,;=:@%-]+)*$`).test(found))
     refuseAt(value.origin, `${show(found)} is not a domain and a path in lower case`, "for example example.org/team");
   const [domain = ""] = found.split("/");
   if (/(^|\.)(kubernetes|k8s)\.io$/.test(domain)) refuseAt(value.origin, `${show(domain)} is reserved for Kubernetes`);
-}
-
-function expression(value: Value): void {
-  if (text(value) === "") refuseAt(value.origin, "the text is empty");
 }

@@ -4,7 +4,7 @@ import { oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { certificatesProblem } from "./certificates.ts";
 import { extra } from "./jwt-extra.ts";
-import { allOf, type Check, fieldIn, listOf, refuseEmpty, shape } from "./shape.ts";
+import { allOf, type Check, fieldIn, filled, filledField, listOf, refuseEmpty, shape, string } from "./shape.ts";
 
 export interface JwtUse {
   readonly minor: number;
@@ -30,7 +30,7 @@ export function checkJwt(value: Value, use: JwtUse): void {
       claimMappings: (found) => allOf([() => mappings(found), () => verifiedEmail(found, value)]),
       userValidationRules: (found) =>
         allOf([
-          () => listOf(shape({ expression: filled, message: text }, ["expression"]))(found),
+          () => listOf(shape({ expression: filled, message: string }, ["expression"]))(found),
           () => refuseTwice(found, "expression"),
         ]),
     },
@@ -40,7 +40,7 @@ export function checkJwt(value: Value, use: JwtUse): void {
 
 function issuerShape({ minor, ownIssuer, seen }: JwtUse): Check {
   const url: Check = (value) => {
-    const found = checkedUrl(value, text(value));
+    const found = checkedUrl(value, string(value));
     if (seen.has(found)) refuseAt(value.origin, `${show(found)} is listed twice`);
     seen.add(found);
   };
@@ -58,7 +58,7 @@ function issuerShape({ minor, ownIssuer, seen }: JwtUse): Check {
       url: ownUrl,
       discoveryURL: url,
       certificateAuthority: (value) => {
-        const problem = certificatesProblem(text(value));
+        const problem = certificatesProblem(string(value));
         if (problem !== undefined) refuseAt(value.origin, `the text ${problem}`);
       },
       audiences: (value) => allOf([() => listOf(filled)(value), () => refuseEmpty(value), () => refuseSame(value)]),
@@ -83,8 +83,8 @@ function audiences(issuer: Value): void {
 }
 
 function claimRule(value: Value): void {
-  shape({ claim: text, requiredValue: text, expression: text, message: text })(value);
-  const has = (name: string): boolean => fieldIn(value, name) !== undefined;
+  shape({ claim: string, requiredValue: string, expression: string, message: string })(value);
+  const has = (name: string): boolean => filledField(value, name) !== undefined;
   if (has("claim") === has("expression")) refuseAt(value.origin, "a rule needs either claim or expression");
   if (has("claim") && has("message")) refuseAt(value.origin, "message needs expression");
   if (has("expression") && has("requiredValue")) refuseAt(value.origin, "requiredValue needs claim");
@@ -96,8 +96,8 @@ function mappings(value: Value): void {
       username: (found) => prefixed(found, true),
       groups: (found) => prefixed(found, false),
       uid: (found) => {
-        shape({ claim: text, expression: text })(found);
-        if (fieldIn(found, "claim") !== undefined) refuseWith(found, "expression", "claim");
+        shape({ claim: string, expression: string })(found);
+        if (filledField(found, "claim") !== undefined) refuseWith(found, "expression", "claim");
       },
       extra: (found) => allOf([() => listOf(extra)(found), () => refuseTwice(found, "key")]),
     },
@@ -107,18 +107,20 @@ function mappings(value: Value): void {
 
 /** A claim needs a prefix, which may be empty. An expression must not have one. */
 function prefixed(value: Value, needed: boolean): void {
-  shape({ claim: text, prefix: text, expression: text })(value);
-  const [claim, expression] = [fieldIn(value, "claim"), fieldIn(value, "expression")];
+  shape({ claim: string, prefix: string, expression: string })(value);
+  const [claim, expression] = [filledField(value, "claim"), filledField(value, "expression")];
   if (claim !== undefined) refuseWith(value, "expression", "claim");
   if (claim === undefined && expression === undefined && needed)
     refuseAt(value.origin, "either claim or expression is needed");
   if (claim !== undefined && fieldIn(value, "prefix") === undefined)
     refuseAt(value.origin, "prefix is missing", 'set prefix: "oidc:"; or, for no prefix, prefix: ""');
   if (expression !== undefined) refuseWith(value, "prefix", "expression");
+  const prefix = fieldIn(value, "prefix");
+  if (claim === undefined && prefix !== undefined) refuseAt(prefix.origin, "prefix needs claim");
 }
 
 function refuseWith(value: Value, name: string, other: string): void {
-  const found = fieldIn(value, name);
+  const found = name === "prefix" ? fieldIn(value, name) : filledField(value, name);
   if (found !== undefined) refuseAt(found.origin, `${name} and ${other} cannot be used together`);
 }
 
@@ -138,10 +140,6 @@ function verifiedEmail(mappings: Value, jwt: Value): void {
     );
 }
 
-function filled(value: Value): void {
-  if (text(value).trim() === "") refuseAt(value.origin, "the text is empty");
-}
-
 function refuseSame(list: Value): void {
   const found = list.kind === "list" ? list.items : [];
   const double = found.find((item, index) => found.findIndex((other) => text(other) === text(item)) !== index);
@@ -151,5 +149,5 @@ function refuseSame(list: Value): void {
 /** Rejects two items of a list that have the same value in this field. */
 function refuseTwice(list: Value, name: string): void {
   const items = list.kind === "list" ? list.items : [];
-  refuseSame({ ...list, kind: "list", items: items.flatMap((item) => fieldIn(item, name) ?? []) });
+  refuseSame({ ...list, kind: "list", items: items.flatMap((item) => filledField(item, name) ?? []) });
 }

@@ -57,12 +57,30 @@ export function fieldIn(value: Value, name: string): Value | undefined {
   return found?.kind === "empty" ? undefined : found;
 }
 
+/** Does the same for a string, for which an empty one counts as absent. */
+export function filledField(value: Value, name: string): Value | undefined {
+  const found = fieldIn(value, name);
+  return found?.kind === "text" && found.text === "" ? undefined : found;
+}
+
 /** Checks that Kubernetes reads the value as a string. The API server does not convert numbers and booleans. */
 export function string(value: Value): string {
   const found = text(value);
   if (value.kind === "text" && value.scalar !== undefined)
     refuseAt(value.origin, `Kubernetes reads ${found} as a ${value.scalar}, but needs a string`, `write "${found}"`);
   return found;
+}
+
+/** Does the same for a credential, which the message does not quote. */
+export function secretString(value: Value): string {
+  if (value.kind !== "text" || value.scalar !== undefined)
+    return refuseAt(value.origin, "Kubernetes needs a string here", "put the value in quotes");
+  return value.text;
+}
+
+/** Checks that Kubernetes reads the value as a string that is not blank. */
+export function filled(value: Value): void {
+  if (string(value).trim() === "") refuseAt(value.origin, "the text is empty");
 }
 
 /** Checks that Kubernetes reads the value as a boolean. */

@@ -4,7 +4,7 @@ import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
 import { authenticationVersions, checkConfigVersion, newestVersion } from "./config-version.ts";
 import { checkJwt } from "./jwt.ts";
-import { allOf, type Check, fieldIn, listOf, shape } from "./shape.ts";
+import { allOf, type Check, fieldIn, flag, listOf, shape, string } from "./shape.ts";
 
 /** The first minor release whose file can limit anonymous requests without a feature gate. */
 export const anonymousFrom = 32;
@@ -64,7 +64,7 @@ function refuseBefore(value: Value, minor: number): void {
 }
 
 function anonymous(value: Value): void {
-  shape({ enabled: boolean, conditions: listOf(shape({ path: text }, ["path"])) }, ["enabled"])(value);
+  shape({ enabled: flag, conditions: listOf(shape({ path: string }, ["path"])) }, ["enabled"])(value);
   const [enabled, conditions] = [fieldIn(value, "enabled"), fieldIn(value, "conditions")];
   const isOn = enabled !== undefined && boolean(enabled);
   if (!isOn && conditions !== undefined) refuseAt(conditions.origin, "conditions need enabled: true");

@@ -5,7 +5,7 @@ import { checked, oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
 import { authorizationVersions, checkConfigVersion } from "./config-version.ts";
-import { allOf, type Check, fieldIn, listOf, refuseEmpty, shape } from "./shape.ts";
+import { allOf, type Check, fieldIn, filled, listOf, refuseEmpty, shape, string } from "./shape.ts";
 
 /** The modes of the API server. A type other than Webhook may occur once. */
 const types = ["Node", "RBAC", "Webhook", "ABAC", "AlwaysAllow", "AlwaysDeny"] as const;
@@ -142,7 +142,7 @@ function duration(seconds: number): Check {
 }
 
 function authorizerName(value: Value): void {
-  const found = text(value);
+  const found = string(value);
   if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(found) || found.length > 253)
     refuseAt(value.origin, `${show(found)} is not a name of lower-case letters, digits, hyphens and dots`);
 }
@@ -150,10 +150,6 @@ function authorizerName(value: Value): void {
 function most(value: Value): void {
   if (value.kind === "list" && value.items.length > mostConditions)
     refuseAt(value.origin, `there are ${value.items.length} conditions; the API server accepts ${mostConditions}`);
-}
-
-function filled(value: Value): void {
-  if (text(value).trim() === "") refuseAt(value.origin, "the text is empty");
 }
 
 function fieldText(value: Value, name: string): string {

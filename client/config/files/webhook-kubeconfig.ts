@@ -5,7 +5,7 @@ import { boolean, checked, oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
 import { certificatesProblem } from "./certificates.ts";
-import { anything, type Check, fieldIn, listOf, shape } from "./shape.ts";
+import { anything, type Check, fieldIn, flag, listOf, secretString, shape, string } from "./shape.ts";
 
 /** A file that a kubeconfig names. The API server finds it beside the kubeconfig. */
 export interface NamedFile {
@@ -13,7 +13,10 @@ export interface NamedFile {
   readonly name: string;
 }
 
-const file = checked(parseConfigFileName);
+const file: Check = (value) => {
+  string(value);
+  checked(parseConfigFileName)(value);
+};
 
 /**
  * Checks the kubeconfig of a webhook. The webhook must use https, and its CA must be given. Messages never quote
@@ -23,17 +26,17 @@ const file = checked(parseConfigFileName);
  */
 export function checkWebhookKubeconfig(content: string, name: string): readonly NamedFile[] {
   const kubeconfig = parseYaml(content, { name, folder: "/", secret: true });
-  const named = (key: string, inner: Check) => listOf(shape({ name: text, [key]: inner }, ["name", key]));
-  const context = shape({ cluster: text, user: text, namespace: text, extensions: anything }, ["cluster"]);
+  const named = (key: string, inner: Check) => listOf(shape({ name: string, [key]: inner }, ["name", key]));
+  const context = shape({ cluster: string, user: string, namespace: string, extensions: anything }, ["cluster"]);
   const fields = {
     apiVersion: oneOf(["v1"]),
     kind: oneOf(["Config"]),
-    preferences: anything,
+    preferences: shape({ colors: flag, extensions: anything }),
     extensions: anything,
     clusters: named("cluster", cluster),
     contexts: named("context", context),
     users: named("user", user),
-    "current-context": text,
+    "current-context": string,
   };
   shape(fields, ["apiVersion", "kind", "clusters", "contexts", "current-context"])(kubeconfig);
   refuseDangling(kubeconfig);
@@ -52,10 +55,10 @@ function cluster(value: Value): void {
       server,
       "certificate-authority": file,
       "certificate-authority-data": data,
-      "tls-server-name": text,
+      "tls-server-name": string,
       "insecure-skip-tls-verify": secure,
-      "proxy-url": text,
-      "disable-compression": boolean,
+      "proxy-url": secretString,
+      "disable-compression": flag,
       extensions: anything,
     },
     ["server"],
@@ -73,13 +76,13 @@ function cluster(value: Value): void {
 
 const credentials: Readonly<Record<string, Check>> = {
   "client-certificate": file,
-  "client-certificate-data": anything,
+  "client-certificate-data": secretString,
   "client-key": file,
-  "client-key-data": anything,
-  token: anything,
+  "client-key-data": secretString,
+  token: secretString,
   tokenFile: file,
-  username: anything,
-  password: anything,
+  username: secretString,
+  password: secretString,
   extensions: anything,
 };
 
@@ -93,15 +96,16 @@ function user(value: Value): void {
 }
 
 function server(value: Value): void {
-  checkedUrl(value, text(value));
+  checkedUrl(value, string(value));
 }
 
 function data(value: Value): void {
-  const problem = certificatesProblem(Buffer.from(text(value), "base64").toString("latin1"));
+  const problem = certificatesProblem(Buffer.from(string(value), "base64").toString("latin1"));
   if (problem !== undefined) refuseAt(value.origin, `the text ${problem}, encoded in Base64`);
 }
 
 function secure(value: Value): void {
+  flag(value);
   if (boolean(value)) refuseAt(value.origin, "anybody could answer in place of the webhook", "remove this line");
 }
 

@@ -33,7 +33,7 @@ t.test("the version must fit the release", (t) => {
 });
 
 t.test("a complete configuration is accepted", (t) => {
-  const text = `{issuer: {url: https://a, discoveryURL: https://b/c, audiences: [a, b], audienceMatchPolicy: MatchAny, egressSelectorType: cluster}, claimValidationRules: [{claim: hd, requiredValue: x}, {expression: "claims.email_verified == true", message: no}], claimMappings: {username: {expression: claims.email}, groups: {claim: groups, prefix: ""}, uid: {claim: sub}, extra: [{key: example.org/team, valueExpression: claims.team}]}, userValidationRules: [{expression: "!user.username.startsWith('system:')"}]}`;
+  const text = `{issuer: {url: https://a, discoveryURL: https://b/c, audiences: [a, b], audienceMatchPolicy: MatchAny, egressSelectorType: cluster}, claimValidationRules: [{claim: hd, requiredValue: x}, {expression: "claims.email_verified == true", message: invalid}], claimMappings: {username: {expression: claims.email}, groups: {claim: groups, prefix: ""}, uid: {claim: sub}, extra: [{key: example.org/team, valueExpression: claims.team}]}, userValidationRules: [{expression: "!user.username.startsWith('system:')"}]}`;
   t.equal(jwt(text), "");
   t.equal(checkAuthentication(`${head()}jwt: []\n`, "a", { minor: 34, ownIssuer: "" }), false);
   t.end();
@@ -76,6 +76,17 @@ t.test("errors have the file, the line and the column", (t) => {
     ],
     [jwt(`{${issuer}}`), /claimMappings is missing/],
     [of(issuer, "username: {claim: sub}"), /username: prefix is missing/],
+    [
+      of("issuer: {url: https://a, audiences: [245234523]}"),
+      /audiences\[0\]: Kubernetes reads 245234523 as a number, but needs a string/,
+    ],
+    [of(`${issuer}, claimValidationRules: [{claim: a, requiredValue: true}]`), /reads true as a boolean/],
+    [of(`${issuer}, claimValidationRules: [{claim: "", expression: ""}]`), /a rule needs either claim or expression/],
+    [of(issuer, "username: {claim: sub, prefix: 1}"), /prefix: Kubernetes reads 1 as a number/],
+    [of(issuer, 'username: {claim: "", prefix: ""}'), /either claim or expression is needed/],
+    [of(issuer, `${username}, groups: {claim: "", prefix: ""}`), /prefix needs claim/],
+    [of(issuer, `${username}, extra: [{key: a.org/b, valueExpression: 1}]`), /reads 1 as a number/],
+    [anonymous('{enabled: "true"}'), /enabled: "true" is not a boolean/],
     [of(issuer, "username: {}"), /either claim or expression is needed/],
     [of(issuer, 'username: {expression: claims.sub, prefix: ""}'), /prefix and expression cannot be used together/],
     [of(issuer, `${username}, groups: {claim: g}`), /groups: prefix is missing/],

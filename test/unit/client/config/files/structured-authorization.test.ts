@@ -52,6 +52,7 @@ t.test("errors have the file, the line and the column", (t) => {
     [last("{type: Node, name: other}"), /the type Node is used twice/],
     [last("{type: Other, name: a}"), /"Other" is not one of Node, RBAC, Webhook/],
     [last("{type: ABAC, name: A}"), /"A" is not a name of lower-case letters/],
+    [last("{type: ABAC, name: 123}"), /name: Kubernetes reads 123 as a number/],
     [last("{type: Webhook, name: a}"), /webhook is missing/],
     [last(webhook("").replace("Webhook", "ABAC")), /webhook needs type: Webhook/],
     [last(changed("3s", "31s")), /timeout: "31s" is not above 0s and at most 30s/],

@@ -35,3 +35,15 @@ t.test("messages never quote credentials", (t) => {
   t.equal(problems("{token: s3cret}"), "");
   t.end();
 });
+
+t.test("numbers and booleans in place of strings are refused", (t) => {
+  const good = "server: https://a, certificate-authority: ca.pem";
+  t.match(problems("{token: 12345}"), /user\.token: Kubernetes needs a string here/);
+  t.notMatch(problems("{token: 12345}"), "12345");
+  t.match(problems("{}", `${good}, tls-server-name: 1`), /tls-server-name: Kubernetes reads 1 as a number/);
+  t.match(problems("{}", `${good}, disable-compression: "true"`), /"true" is not a boolean/);
+  t.match(problems("{}", `${good}, insecure-skip-tls-verify: "false"`), /"false" is not a boolean/);
+  t.match(problems("{}", good.replace("ca.pem", "123")), /certificate-authority: Kubernetes reads 123 as a number/);
+  t.equal(problems('{token: "12345"}', `${good}, disable-compression: true`), "");
+  t.end();
+});
