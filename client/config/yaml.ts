@@ -2,11 +2,16 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument 
 import { KhwError } from "../../proto/errors.ts";
 import { type ConfigEntry, type Origin, refuseAt, type Value } from "./value.ts";
 
+/** The number of aliases that a file may have, counted after replacement. Also ends an alias inside its own anchor. */
+const mostAliases = 100;
+
 interface YamlFile {
   readonly name: string;
   readonly folder: string;
   /** Whether the file contains credentials. Errors of the parser then quote nothing of the file. */
   readonly secret?: boolean;
+  /** Whether aliases (*name) are refused. */
+  readonly plain?: boolean;
 }
 
 /**
@@ -29,10 +34,15 @@ export function parseYaml(text: string, file: YamlFile): Value {
   });
   if (problems.length > 0) throw new KhwError("CONFIG_INVALID", problems.join("\n"));
 
+  let aliases = 0;
   const convert = (node: Node | null, path: string, offset: number): Value => {
     const origin = originAt(node?.range?.[0] ?? offset, path);
-    if (isAlias(node))
+    if (isAlias(node)) {
+      aliases += 1;
+      if (file.plain) refuseAt(origin, "khw does not support aliases here", "write the value itself");
+      if (aliases > mostAliases) refuseAt(origin, `the file has more than ${mostAliases} aliases`);
       return convert(node.resolve(document) ?? refuseAt(origin, "this anchor does not exist"), path, offset);
+    }
     if (node?.tag !== undefined) refuseAt(origin, `the tag${file.secret ? "" : ` ${node.tag}`} is not supported`);
     if (isSeq<Node>(node)) {
       return {

@@ -27,7 +27,7 @@ export interface Authorization {
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAuthorization(content: string, name: string, minor: number): Authorization {
-  const configuration = parseYaml(content, { name, folder: "/" });
+  const configuration = parseYaml(content, { name, folder: "/", plain: true });
   const kubeconfigs: string[] = [];
   const chain: { type: string; name: string }[] = [];
   const authorizer: Check = (value) => {

@@ -123,3 +123,14 @@ t.test("a number or a boolean in place of a string is refused, and the other way
   t.match(message("{level: None, users: [~]}"), /users\[0\]: expected a string, found nothing/);
   t.end();
 });
+
+t.test("aliases without end are refused, and few aliases are accepted", (t) => {
+  t.match(problems(`${head}rules: &r [*r ]\n`), [/the file has more than 100 aliases/]);
+  const levels = Array.from({ length: 6 }, (_, index) => {
+    const inner = index === 0 ? "x" : `*a${index - 1} `;
+    return `a${index}: &a${index} [${Array.from({ length: 9 }, () => inner).join(", ")}]\n`;
+  });
+  t.match(problems(`${head}rules: [{level: None}]\nmetadata:\n  ${levels.join("  ")}`), [/more than 100 aliases/]);
+  t.strictSame(problems(`${head}rules: [{level: None, users: &u [a]}, {level: None, users: *u }]\n`), []);
+  t.end();
+});

@@ -86,3 +86,11 @@ t.test("a webhook before Node and RBAC must not be asked about health checks", (
   t.equal(problems(chain(node, rbac, webhook(""))), "");
   t.end();
 });
+
+t.test("aliases are refused, because a path in them would not be replaced", (t) => {
+  const anchored = webhook("")
+    .replace("Webhook, name: hook", "Webhook, name: &f hook")
+    .replace("hook.kubeconfig", "*f ");
+  t.match(problems(chain(node, rbac, anchored)), /kubeConfigFile: khw does not support aliases here/);
+  t.end();
+});
