@@ -19,6 +19,7 @@ export interface Authorization {
   readonly content: string;
   /** The names of the webhooks' kubeconfigs, which are in the same folder. */
   readonly kubeconfigs: readonly string[];
+  readonly types: readonly string[];
 }
 
 /**
@@ -64,7 +65,7 @@ export function checkAuthorization(content: string, name: string, minor: number)
       ]),
   };
   shape(fields, ["apiVersion", "kind", "authorizers"])(configuration);
-  return { content: withPaths(content), kubeconfigs: [...new Set(kubeconfigs)] };
+  return { content: withPaths(content), kubeconfigs: [...new Set(kubeconfigs)], types: chain.map(({ type }) => type) };
 }
 
 /** Replaces the kubeconfigs' names by their paths on the controllers, because the API server needs absolute paths. */

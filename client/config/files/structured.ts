@@ -2,7 +2,7 @@ import { dirname, join } from "node:path";
 import { KhwError } from "../../../proto/errors.ts";
 import type * as wire from "../../../proto/gen/khw/agent/v1/agent.ts";
 import type { ClusterConfig } from "../schema.ts";
-import { certificatesProblem } from "./certificates.ts";
+import { certificatesProblem, keyProblem } from "./certificates.ts";
 import { refuseFlag } from "./exclusive.ts";
 import { isUsed } from "./oidc.ts";
 import { type OwnFiles, ownFiles, toConfigFile } from "./own-files.ts";
@@ -52,7 +52,12 @@ export async function authorizationFiles(config: Settings, minor: number): Promi
   const setting = "authorization.config";
   refuseOlder(setting, minor, "set authorization-mode in kubernetes.flags.kube-apiserver");
   const written = (await readNamedFile(setting, path)).toString("utf8");
-  const { content, kubeconfigs } = checkAuthorization(written, path, minor);
+  const { content, kubeconfigs, types } = checkAuthorization(written, path, minor);
+  const policyFlag = "authorization-policy-file";
+  if (types.includes("ABAC") && typeof config.kubernetes.flags["kube-apiserver"][policyFlag] !== "string")
+    throw new KhwError("CONFIG_INVALID", `${setting}: the type ABAC needs the flag ${policyFlag} of kube-apiserver`, {
+      hint: `set ${policyFlag} in kubernetes.flags.kube-apiserver, or remove ABAC`,
+    });
   const folder = dirname(path);
   const others = await Promise.all(kubeconfigs.map((name) => kubeconfigFiles(setting, folder, name)));
   const main = toConfigFile(setting, "authorization.yaml", Buffer.from(content));
@@ -60,16 +65,23 @@ export async function authorizationFiles(config: Settings, minor: number): Promi
   return { ...rest, flags: { ...flags, "authorization-mode": null } };
 }
 
+/** The checks of the files that a kubeconfig names, by field. */
+const problems: Readonly<Record<string, (content: string) => string | undefined>> = {
+  "certificate-authority": certificatesProblem,
+  "client-certificate": certificatesProblem,
+  "client-key": keyProblem,
+};
+
 async function kubeconfigFiles(setting: string, folder: string, name: string): Promise<wire.ConfigFile[]> {
   const path = join(folder, name);
   const kubeconfig = await readNamedFile(setting, path);
   const named = checkWebhookKubeconfig(kubeconfig.toString("utf8"), path).map(async (one) => {
     const place = `${setting}: ${name}: ${one.key}`;
     const content = await readNamedFile(place, join(folder, one.name));
-    const problem = one.key === "certificate-authority" ? certificatesProblem(content.toString("latin1")) : undefined;
+    const problem = problems[one.key]?.(content.toString("latin1"));
     if (problem !== undefined)
       throw new KhwError("CONFIG_INVALID", `${place}: ${join(folder, one.name)} ${problem}`, {
-        hint: "use the PEM file of the webhook's CA",
+        hint: "use a PEM file",
       });
     return toConfigFile(setting, one.name, content);
   });

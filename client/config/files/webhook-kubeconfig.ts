@@ -1,22 +1,17 @@
-import { parseConfigFileName } from "../../../proto/config-files.ts";
 import { show } from "../../../proto/validate.ts";
 import { checkedUrl } from "../oidc.ts";
-import { boolean, checked, oneOf, text } from "../parsers.ts";
+import { boolean, oneOf, text } from "../parsers.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
 import { certificatesProblem } from "./certificates.ts";
 import { anything, type Check, fieldIn, flag, listOf, secretString, shape, string } from "./shape.ts";
+import { checkUser, fileBeside, refuseBoth } from "./webhook-user.ts";
 
 /** A file that a kubeconfig names. The API server finds it beside the kubeconfig. */
 export interface NamedFile {
   readonly key: string;
   readonly name: string;
 }
-
-const file: Check = (value) => {
-  string(value);
-  checked(parseConfigFileName)(value);
-};
 
 /**
  * Checks the kubeconfig of a webhook. The webhook must use https, and its CA must be given. Messages never quote
@@ -35,7 +30,7 @@ export function checkWebhookKubeconfig(content: string, name: string): readonly 
     extensions: anything,
     clusters: named("cluster", cluster),
     contexts: named("context", context),
-    users: named("user", user),
+    users: named("user", checkUser),
     "current-context": string,
   };
   shape(fields, ["apiVersion", "kind", "clusters", "contexts", "current-context"])(kubeconfig);
@@ -53,7 +48,7 @@ function cluster(value: Value): void {
   shape(
     {
       server,
-      "certificate-authority": file,
+      "certificate-authority": fileBeside,
       "certificate-authority-data": data,
       "tls-server-name": string,
       "insecure-skip-tls-verify": secure,
@@ -63,6 +58,7 @@ function cluster(value: Value): void {
     },
     ["server"],
   )(value);
+  refuseBoth(value, "certificate-authority");
   if (
     fieldIn(value, "certificate-authority") === undefined &&
     fieldIn(value, "certificate-authority-data") === undefined
@@ -72,27 +68,6 @@ function cluster(value: Value): void {
       "the webhook has no CA",
       "set certificate-authority: webhook-ca.pem, a file in the same folder",
     );
-}
-
-const credentials: Readonly<Record<string, Check>> = {
-  "client-certificate": file,
-  "client-certificate-data": secretString,
-  "client-key": file,
-  "client-key-data": secretString,
-  token: secretString,
-  tokenFile: file,
-  username: secretString,
-  password: secretString,
-  extensions: anything,
-};
-
-/** Unlike `shape`, quotes neither a text in place of the map nor an unknown key, because both may be credentials. */
-function user(value: Value): void {
-  if (value.kind !== "map") return refuseAt(value.origin, "must be a map");
-  const known = Object.keys(credentials);
-  if (value.entries.some(({ key }) => !known.includes(key)))
-    refuseAt(value.origin, "there is an unknown key", `known keys: ${known.join(", ")}`);
-  shape(credentials)(value);
 }
 
 function server(value: Value): void {

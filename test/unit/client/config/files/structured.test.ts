@@ -102,11 +102,19 @@ t.test("an authorization configuration travels with kubeconfigs and their files,
   await kubeconfig(good);
   await t.rejects(read(chain), { message: /^authorization\.config: hook: .*: .* cannot be read: ENOENT/ });
   await write("hook-ca.pem", "no certificate");
-  for (const name of ["me.pem", "me-key.pem"]) await write(name, "text");
+  const { certificate, key } = await createAuthority(new Date());
+  await write("me.pem", certificate);
+  await write("me-key.pem", key);
   await t.rejects(read(chain), {
     message: /^authorization\.config: hook: certificate-authority: .* contains no certificate/,
   });
-  await write("hook-ca.pem", (await createAuthority(new Date())).certificate);
+  await write("hook-ca.pem", certificate);
+  await write("me.pem", key);
+  await t.rejects(read(chain), { message: /hook: client-certificate: .*me\.pem contains no certificate in PEM/ });
+  await write("me.pem", certificate);
+  await write("me-key.pem", certificate);
+  await t.rejects(read(chain), { message: /hook: client-key: .*me-key\.pem contains no private key in PEM/ });
+  await write("me-key.pem", key);
   const { names, flags, text } = await read(chain);
   t.strictSame(names, ["authorization.yaml", "hook", "hook-ca.pem", "me-key.pem", "me.pem"]);
   t.strictSame(flags, {
@@ -127,4 +135,14 @@ t.test("an authorization configuration travels with kubeconfigs and their files,
     await t.rejects(read(chain), { code: "CONFIG_INVALID", message });
   }
   await t.rejects(read(chain, "v1.29.0"), { message: /^authorization\.config needs Kubernetes 1\.30 or later/ });
+});
+
+t.test("the type ABAC needs a policy", async (t) => {
+  await write(
+    "chain.yaml",
+    "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: [{type: Node, name: a}, {type: RBAC, name: b}, {type: ABAC, name: c}]\n",
+  );
+  await t.rejects(read(chain), { code: "CONFIG_INVALID", message: /ABAC needs the flag authorization-policy-file/ });
+  const flag = "kubernetes: {flags: {kube-apiserver: {authorization-policy-file: /a}}}";
+  t.strictSame((await read(chain + flag)).names, ["authorization.yaml"]);
 });

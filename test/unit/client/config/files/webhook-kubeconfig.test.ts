@@ -47,3 +47,14 @@ t.test("numbers and booleans in place of strings are refused", (t) => {
   t.equal(problems('{token: "12345"}', `${good}, disable-compression: true`), "");
   t.end();
 });
+
+t.test("users with which the API server does not start are refused", (t) => {
+  const pair = /a client certificate needs its key/;
+  t.match(problems("{client-certificate: a.pem}"), pair);
+  t.match(problems("{client-key: a.pem}"), pair);
+  t.match(problems("{client-certificate-data: YQ==}"), /client-certificate-data: the text, .* contains no certificate/);
+  t.match(problems("{client-key-data: YQ==}"), /client-key-data: the text, .* contains no private key/);
+  t.match(problems("{token: a, username: b}"), /a token cannot be used together with a user name/);
+  t.equal(problems("{client-certificate: a.pem, client-key: b.pem, token: a}"), "");
+  t.end();
+});
