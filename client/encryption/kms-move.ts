@@ -31,7 +31,8 @@ export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void>
   refuseOlderApi(config, wanted.name);
   const added = parseEncryptionConfig(config.withProviders(({ providers }) => withKms(providers, wanted)));
   const isThere = sameEntries(added, config);
-  if (!isThere || isFirst(config, wanted.name)) await refuseOtherDifferences(parts, { unfinished: isThere });
+  if (!isThere || isFirst(config, wanted.name))
+    await refuseOtherDifferences(parts, { unfinished: isThere, unnamed: unnamedPlugin(config, kms) });
   if (!isThere) {
     config = await change(parts, config, ({ providers }) => withKms(providers, wanted));
     parts.note(`the KMS plugin ${kms.name} is added; every API server now gets it, to decrypt values`);
@@ -55,12 +56,13 @@ export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void>
 
 /**
  * Makes a key in the file encrypt all values again, and removes the KMS plugin from the file. Uses khw's own key of this
- * kind if the file has one; otherwise adds a key. The plugin must run until the end. Another run continues.
+ * kind if the file has one; otherwise adds a key. The plugin must run, and encryption.kms must stay, until the end.
+ * Another run continues.
  * @throws KhwError as `rotate` does
  */
 export async function rotateFromKms(
   parts: RotationParts,
-  { kind, now }: Required<Pick<RotateOptions, "now">> & { readonly kind: KeyedKind },
+  { kind, kms, now }: Pick<RotateOptions, "kms" | "now"> & { readonly kind: KeyedKind },
 ): Promise<void> {
   let config = parseEncryptionConfig(await parts.read());
   refuseUnreadable(await parts.stored(), config.entries);
@@ -70,7 +72,7 @@ export async function rotateFromKms(
   const lacks = (providers: Providers): boolean => indexOfOwn(providers) === -1;
   if (all.some((providers) => providers[0]?.kind === "kms")) {
     const isThere = !all.some(lacks);
-    await refuseOtherDifferences(parts, { unfinished: isThere });
+    await refuseOtherDifferences(parts, { unfinished: isThere, unnamed: unnamedPlugin(config, kms) });
     if (!isThere) {
       const name = newestKeyName(all, now);
       config = await change(parts, config, ({ providers }) =>
@@ -91,7 +93,8 @@ export async function rotateFromKms(
     parts.note("the KMS plugin is no longer used and is being removed from the file");
     await parts.roll();
   }
-  await conclude(parts, "the plugin is no longer needed");
+  const rest = kms === undefined ? "" : "; remove encryption.kms from khw.yaml";
+  await conclude(parts, `the plugin is no longer needed${rest}`);
 }
 
 /** Whether a KMS plugin is in the configuration. */
@@ -133,7 +136,7 @@ function refuseOlderApi({ entries }: EncryptionConfig, name: string): void {
   const plain = entries
     .flatMap(({ providers }) => providers)
     .find((found) => found.kind === "kms" && found.name === name);
-  if (plain?.kind !== "kms" || textAt(fieldOf(plain.plain, "kms"), "apiVersion") === "v2") return;
+  if (plain?.kind !== "kms" || isV2(plain.plain)) return;
   throw configInvalid(
     `the KMS plugin ${name}`,
     "uses v1 of the plugin API",
@@ -141,20 +144,42 @@ function refuseOlderApi({ entries }: EncryptionConfig, name: string): void {
   );
 }
 
-/** Only the file itself may differ on the nodes, and only if an earlier run was interrupted. */
+/** Returns the name of a v2 plugin that the file has, but khw.yaml does not name. */
+function unnamedPlugin({ entries }: EncryptionConfig, kms: Kms | undefined): string | undefined {
+  const found = entries
+    .flatMap(({ providers }) => providers)
+    .find((provider) => provider.kind === "kms" && isV2(provider.plain) && provider.name !== kms?.name);
+  return found?.kind === "kms" ? found.name : undefined;
+}
+
+function isV2(plain: unknown): boolean {
+  return textAt(fieldOf(plain, "kms"), "apiVersion") === "v2";
+}
+
+/**
+ * Only the file itself may differ on the nodes, and only if an earlier run was interrupted. If khw.yaml no longer names
+ * the plugin, the unit of the API server differs too. A bootstrap would then end the supervision of the plugin.
+ */
 async function refuseOtherDifferences(
   parts: RotationParts,
-  { unfinished }: { readonly unfinished: boolean },
+  { unfinished, unnamed }: { readonly unfinished: boolean; readonly unnamed: string | undefined },
 ): Promise<void> {
   const differences = await parts.differences();
   if (unfinished && differences.some(({ step }) => step === configStep)) return;
-  refuseDifferences(differences);
+  const [first] = differences;
+  if (first === undefined || unnamed === undefined) return refuseDifferences(differences);
+  const message = `${first.step}: ${first.what}; the file uses the KMS plugin ${unnamed}, which khw.yaml does not name`;
+  throw new KhwError("NODES_DIFFER", message, {
+    node: first.node,
+    hint: `set encryption.kms to ${unnamed} in khw.yaml again; to give up this plugin, then run khw-client encryption rotate --provider secretbox`,
+  });
 }
 
-/** @throws KhwError INVALID_ARGUMENT if the option and the setting contradict each other */
+/** @throws KhwError INVALID_ARGUMENT if khw.yaml names a plugin, but the file has no plugin to give up */
 export function refuseContradiction(kms: Kms | undefined, kind: KeyedKind | undefined): void {
   if (kms === undefined || kind === undefined) return;
-  throw new KhwError("INVALID_ARGUMENT", `--provider ${kind} contradicts encryption.kms, which names ${kms.name}`, {
-    hint: "leave out --provider; to encrypt with a key in the file again, first remove encryption.kms from khw.yaml",
+  const message = `--provider ${kind} contradicts encryption.kms: the file does not use the KMS plugin ${kms.name}`;
+  throw new KhwError("INVALID_ARGUMENT", message, {
+    hint: "to move to the plugin, leave out --provider; to keep a key in the file, remove encryption.kms from khw.yaml",
   });
 }

@@ -33,14 +33,14 @@ import { outdated } from "./stored.ts";
  * anything changes
  */
 export async function rotate(parts: RotationParts, { kind, kms, now }: RotateOptions): Promise<void> {
-  refuseContradiction(kms, kind);
-  if (kms !== undefined) return rotateToKms(parts, kms);
+  if (kms !== undefined && kind === undefined) return rotateToKms(parts, kms);
   let config = parseEncryptionConfig(await parts.read());
-  if (hasKms(config)) return rotateFromKms(parts, { kind: kind ?? refuseKmsKey(), now });
+  if (hasKms(config)) return rotateFromKms(parts, { kind: kind ?? refuseKmsKey(), kms, now });
   refuseUnreadable(await parts.stored(), config.entries);
   let stage = stageOfAll(config.entries.map(({ providers }) => providers));
   if (stage === "settled" && (await isUnfinished(parts, config))) stage = "first";
   else if (stage === "settled") {
+    refuseContradiction(kms, kind);
     const all = config.entries.map(({ providers }) => providers);
     const name = newestKeyName(all, now);
     config = await change(parts, config, ({ providers }) =>

@@ -26,7 +26,7 @@ export interface RotationParts {
 }
 
 export interface RotateOptions {
-  /** The provider for the new key; if absent, the configuration's current provider. */
+  /** The provider for the new key; if absent, the configuration's current provider. Ends the use of a KMS plugin. */
   readonly kind?: KeyedKind | undefined;
   /** The KMS plugin that encrypts all values; if absent, keys in the file encrypt them. */
   readonly kms?: Kms | undefined;

@@ -1,3 +1,4 @@
+import { KhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { isLeft } from "../../proto/drain.ts";
 import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
@@ -24,12 +25,21 @@ export interface NodeRestart {
   readonly maintenance: Maintenance | undefined;
 }
 
+/** The agent's step for the KMS plugin. An older agent ignores the plugin, and so its plan lacks this step. */
+const kmsStep = "kms/plugin";
+
 /**
  * Returns whether the node's API server or etcd member is serving now and would restart. Working on all such nodes at
  * once would leave a running cluster without an API or without a quorum.
+ * @throws KhwError VERSION_SKEW if the agent is too old for a part of the desired state
  */
 export async function readRestart({ node, desired, maintenance }: NodeWork, signal: AbortSignal): Promise<NodeRestart> {
   const { steps } = await node.plan(withoutContent(desired), signal);
+  if (desired.kms !== undefined && !steps.some(({ id }) => id === kmsStep)) {
+    throw new KhwError("VERSION_SKEW", "its agent is too old to watch the KMS plugin in encryption.kms", {
+      hint: "upgrade the agent: khw-client agent upgrade --deb FILE",
+    });
+  }
   const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
   const serves = !differs("ready/kube-apiserver");
   const restarts = (component: string): boolean => !differs(`ready/${component}`) && differs(`service/${component}`);

@@ -1,5 +1,6 @@
 import { type EncryptionConfig, parseEncryptionConfig } from "../../client/encryption/config.ts";
 import type { RotationParts } from "../../client/encryption/stages.ts";
+import { usesKms } from "../../client/encryption/uses-kms.ts";
 import { writingKey } from "../../client/pki/encryption/stage.ts";
 import type { NodeDifference } from "../../client/rollout/differences.ts";
 import type { StoredValues } from "../../proto/gen/khw/agent/v1/encryption.ts";
@@ -17,6 +18,8 @@ export interface EncryptedCluster {
   /** The configuration file on the workstation. */
   file: string;
   readonly nodes: string[];
+  /** The name of the KMS plugin in khw.yaml. */
+  plugin: string | undefined;
   /** How each stored value is encrypted, for example "aescbc key1", or "" for plain text. */
   readonly values: string[];
   /** All actions, in order. */
@@ -29,10 +32,14 @@ export interface EncryptedCluster {
 }
 
 /** @throws as soon as an API server reads a value that it cannot decrypt */
-export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster {
+export function encryptedCluster(file: string, nodeCount = 3, plugin?: string): EncryptedCluster {
+  /** Whether the unit of an API server with this file starts the plugin. */
+  const startsPlugin = (text: string): boolean =>
+    cluster.plugin !== undefined && usesKms(Buffer.from(text), { name: cluster.plugin });
   const cluster: EncryptedCluster = {
     file,
     nodes: Array.from({ length: nodeCount }, () => file),
+    plugin,
     values: [],
     log: [],
     parts: (killBefore = Infinity) => {
@@ -47,14 +54,21 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
         read: async () => cluster.file,
         replace: async (text) => act("replace", () => (cluster.file = text)),
         differences: async () =>
-          cluster.nodes.flatMap((text, index): NodeDifference[] =>
-            text === cluster.file
-              ? []
-              : [{ node: `controller-${index}`, step: "credential/encryption-config.yaml", what: "differs" }],
-          ),
+          cluster.nodes.flatMap((text, index): NodeDifference[] => {
+            const differs = {
+              "credential/encryption-config.yaml": text !== cluster.file,
+              "unit/kube-apiserver": units[index] !== startsPlugin(cluster.file),
+            };
+            return Object.entries(differs).flatMap(([step, is]) =>
+              is ? { node: `controller-${index}`, step, what: "differs" } : [],
+            );
+          }),
         roll: async () => {
           for (const index of cluster.nodes.keys()) {
-            act(`controller-${index}`, () => (cluster.nodes[index] = cluster.file));
+            act(`controller-${index}`, () => {
+              cluster.nodes[index] = cluster.file;
+              units[index] = startsPlugin(cluster.file);
+            });
           }
         },
         rewrite: async () => {
@@ -67,6 +81,7 @@ export function encryptedCluster(file: string, nodeCount = 3): EncryptedCluster 
       };
     },
   };
+  const units = cluster.nodes.map(startsPlugin);
   live(cluster);
   return cluster;
 }

@@ -29,15 +29,24 @@ export function* kmsNamesDiffer(entries: readonly unknown[], { problem }: KmsRul
   }
 }
 
-/** Warns if Secrets are not encrypted by the plugin in khw.yaml, or if the plugin's settings differ. */
+/**
+ * Warns if Secrets are not encrypted by the plugin in khw.yaml, or if the plugin's settings differ. Also warns if
+ * khw.yaml does not name a v2 plugin of the file, because no agent watches this plugin.
+ */
 export function* kmsIsUsed(
   entries: readonly unknown[],
   { kms, file }: { readonly kms: Kms | undefined; readonly file: string },
 ): Findings {
-  if (kms === undefined) return;
   const all = entries.flatMap((entry) => listOf(entry, "providers").map((provider, index) => ({ provider, index })));
-  const found = all.find(({ provider }) => textAt(fieldOf(provider, "kms"), "name") === kms.name);
+  const found = all.find(({ provider }) => textAt(fieldOf(provider, "kms"), "name") === kms?.name);
+  const other = all.find(({ provider }) => textAt(fieldOf(provider, "kms"), "apiVersion") === "v2");
+  const name = textAt(fieldOf(other?.provider, "kms"), "name");
   const warning = { file, severity: "warning", remedy: "run khw-client encryption rotate" } as const;
+  if (name !== undefined && (kms === undefined || found === undefined)) {
+    const what = `has the KMS plugin ${name}, which encryption.kms does not name, so no agent watches the plugin`;
+    yield { ...warning, what, remedy: `set encryption.kms to ${name} in khw.yaml` };
+  }
+  if (kms === undefined) return;
   if (found?.index !== 0)
     yield { ...warning, what: `does not encrypt with the KMS plugin ${kms.name} of encryption.kms` };
   else if (!hasSameSettings(found.provider, toKmsProvider(kms).plain))

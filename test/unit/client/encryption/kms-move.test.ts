@@ -34,10 +34,10 @@ const starts = {
 
 for (const [what, start] of Object.entries(starts)) {
   t.test(`a move to a KMS plugin that is killed at any point can be completed (configuration: ${what})`, async (t) => {
-    const whole = encryptedCluster(start);
+    const whole = encryptedCluster(start, 3, "vault");
     await rotate(whole.parts(), { kms, now });
     for (let action = 0; action < whole.log.length; action++) {
-      const cluster = encryptedCluster(start);
+      const cluster = encryptedCluster(start, 3, "vault");
       await t.rejects(rotate(cluster.parts(action), { kms, now }), { name: "Killed" });
       await rotate(cluster.parts(), { kms, now });
       t.equal(cluster.file, whole.file, `the file is complete after a kill before action ${action}`);
@@ -62,12 +62,12 @@ t.test("a second run rewrites all values with the plugin's current key", async (
 for (const existing of ["key1", "key-20250101T000000Z"]) {
   t.test(`a move from a KMS plugin can be completed after a kill (key in the file: ${existing})`, async (t) => {
     const start = config(plugin, key("secretbox", existing), "identity: {}");
-    const whole = encryptedCluster(start);
-    await rotate(whole.parts(), { kind: "secretbox", now });
+    const whole = encryptedCluster(start, 3, "vault");
+    await rotate(whole.parts(), { kind: "secretbox", kms, now });
     for (let action = 0; action < whole.log.length; action++) {
-      const cluster = encryptedCluster(start);
-      await t.rejects(rotate(cluster.parts(action), { kind: "secretbox", now }), { name: "Killed" });
-      await rotate(cluster.parts(), { kind: "secretbox", now });
+      const cluster = encryptedCluster(start, 3, "vault");
+      await t.rejects(rotate(cluster.parts(action), { kind: "secretbox", kms, now }), { name: "Killed" });
+      await rotate(cluster.parts(), { kind: "secretbox", kms, now });
       t.strictSame(kinds(cluster.file), ["secretbox", "identity"], `killed before action ${action}`);
       t.ok(
         cluster.nodes.every((node) => node === cluster.file),
@@ -75,8 +75,21 @@ for (const existing of ["key1", "key-20250101T000000Z"]) {
       );
       t.match([...new Set(cluster.values)], [/^secretbox key-202/]);
     }
+    const done = { code: "INVALID_ARGUMENT", hint: /remove encryption\.kms/ };
+    await t.rejects(rotate(whole.parts(), { kind: "secretbox", kms, now }), done, "there is nothing left to give up");
   });
 }
+
+t.test("the setting must name the plugin of the file until the plugin is given up", async (t) => {
+  const other = { ...kms, name: "other" };
+  const [key1, hint] = [key("secretbox", "key1"), /set encryption\.kms to vault in khw\.yaml again/];
+  for (const options of [{ kind: "secretbox" }, { kms: other }, { kms: other, kind: "secretbox" }] as const) {
+    const cluster = encryptedCluster(config(plugin, key1), 3, "vault");
+    cluster.plugin = "kms" in options ? "other" : undefined;
+    await t.rejects(rotate(cluster.parts(), { now, ...options }), { code: "NODES_DIFFER", hint });
+    t.strictSame(cluster.log, [], "the plugin stays supervised");
+  }
+});
 
 t.test("contradictions and files that no plugin can serve are refused before anything changes", async (t) => {
   const refused = async (

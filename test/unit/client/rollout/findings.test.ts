@@ -21,6 +21,8 @@ interface Node {
   /** The ids of the steps that differ. */
   readonly differ?: readonly string[];
   readonly drainedFor?: DrainReason;
+  /** Whether the desired state has a KMS plugin, and whether the agent has a step for this plugin. */
+  readonly kms?: "known" | "unknown";
 }
 
 /**
@@ -31,7 +33,7 @@ async function inspected(...nodes: readonly Node[]) {
   const { members: plain } = await createFakeCluster(nodes.map((_, index) => `controller-${index}`));
   const asked: string[] = [];
   const members = plain.map(({ node }, index) => {
-    const { findings = [], busy = false, planFails = false, differ = [] } = nodes[index] ?? {};
+    const { findings = [], busy = false, planFails = false, differ = [], kms } = nodes[index] ?? {};
     const agent: AgentNode = {
       ...node,
       preflight: async () => {
@@ -45,7 +47,8 @@ async function inspected(...nodes: readonly Node[]) {
       },
       plan: async () => {
         if (planFails) throw new KhwError("IO_FAILED", "the disk does not answer");
-        return { steps: differ.map((id) => ({ id, title: id, drift: "differs" })) };
+        const plugin = kms === "known" ? [{ id: "kms/plugin", title: "the KMS plugin" }] : [];
+        return { steps: [...plugin, ...differ.map((id) => ({ id, title: id, drift: "differs" }))] };
       },
     };
     const state = OperationState.OPERATION_STATE_RUNNING;
@@ -54,7 +57,10 @@ async function inspected(...nodes: readonly Node[]) {
   });
   const work = members.map(({ node }, index) => ({
     node,
-    desired: DesiredState.fromPartial({ node: node.address.name }),
+    desired: DesiredState.fromPartial({
+      node: node.address.name,
+      ...(nodes[index]?.kms !== undefined && { kms: { unit: "vault.service", socket: "/run/kms/socket" } }),
+    }),
     maintenance: maintenanceOf(nodes[index] ?? {}),
   }));
   const { findings, restarting, serving, drained, left } = await inspect(members, work, never);
@@ -72,6 +78,12 @@ async function inspected(...nodes: readonly Node[]) {
 function maintenanceOf({ drainedFor: reason }: Node): Maintenance {
   return Maintenance.fromPartial(reason === undefined ? { drained: false } : { drained: true, reason });
 }
+
+t.test("an older agent that would ignore the KMS plugin is refused before anything changes", async (t) => {
+  const { findings, restarting } = await inspected({ kms: "known" }, { kms: "unknown", differ: ["service/etcd"] }, {});
+  t.match(findings, [/^controller-1 VERSION_SKEW: its agent is too old to watch the KMS plugin/]);
+  t.strictSame(restarting, []);
+});
 
 t.test(
   "without obstacles, the result lists the nodes that are serving and those whose API server would restart",
