@@ -11,12 +11,14 @@ import {
   keyOf,
   manifestsLabel,
   type ObjectName,
+  originOf,
+  uidOf,
 } from "./object.ts";
 import { deleteLeaving } from "./delete.ts";
 import { writeRecord } from "./record.ts";
 import { conflictError, conflictsIn, placed, refusalOf } from "./refusal.ts";
 import type { ApplyOptions, Review } from "./review.ts";
-import { isDone, type Reviewed } from "./review-object.ts";
+import { isDone, type Reviewed, withCreated } from "./review-object.ts";
 
 /** With several API servers, each learns about a new kind on its own. */
 const servedMillis = 30_000;
@@ -82,11 +84,24 @@ function rankOf(name: ObjectName): number {
   return interceptors.has(groupOf(name)) ? 2 : 1;
 }
 
-async function applyObject(
+async function applyObject(api: KubernetesApi, one: Reviewed, options: ApplyOptions): Promise<void> {
+  const { manifest, path, action, createdBody } = one;
+  // The review did not see an object whose kind was not served.
+  const live = createdBody === undefined ? undefined : await api("GET", path, { signal: options.signal });
+  const own = live?.status === 200 && originOf(live.body) === "created" ? uidOf(live.body) : undefined;
+  const { status, body } = await sendObject(api, own === undefined ? one : withCreated(one, own), options);
+  const uid = uidOf(body);
+  if (createdBody !== undefined && status === 201 && uid !== undefined)
+    await sendObject(api, withCreated(one, uid), options);
+  const verb = action === "create" && status === 201 ? "created" : "changed";
+  note(options.progress, `manifests: ${describeObject(manifest)} ${verb}`);
+}
+
+async function sendObject(
   api: KubernetesApi,
-  { manifest, path, body, action }: Reviewed,
-  { progress, signal, forceConflicts }: ApplyOptions,
-): Promise<void> {
+  { manifest, path, body }: Reviewed,
+  { signal, forceConflicts }: ApplyOptions,
+): Promise<KubernetesAnswer> {
   const answer = await waitFor<KubernetesAnswer>({
     what: `${placed(manifest)}: the API server does not serve this kind yet`,
     check: async () => {
@@ -101,7 +116,7 @@ async function applyObject(
   const conflicts = conflictsIn(answer);
   if (conflicts.length > 0) throw conflictError(manifest, conflicts);
   if (!isDone(answer.status)) throw refusalOf(manifest, answer);
-  note(progress, `manifests: ${describeObject(manifest)} ${action === "create" ? "created" : "changed"}`);
+  return answer;
 }
 
 /** Waits until the API servers serve a new kind. */
@@ -122,9 +137,7 @@ async function untilEstablished(
         throw new KhwError(
           "MANIFEST_REFUSED",
           `${placed(manifest)}: ${textAt(refused, "message") ?? "its names are taken"}`,
-          {
-            hint: "choose other names in spec.names",
-          },
+          { hint: "choose other names in spec.names" },
         );
       return { seen: `status ${status}` };
     },

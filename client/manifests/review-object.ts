@@ -17,6 +17,11 @@ export interface Reviewed {
   readonly fields: readonly FieldDifference[];
   /** The live object's identifier; absent if the object does not exist yet. */
   readonly uid?: string | undefined;
+  /**
+   * The object to apply instead of `body` if the answer shows that khw has created the object. Until then, the label says
+   * "adopted": somebody else may create the object first.
+   */
+  readonly createdBody?: unknown;
   /** Whether the live object already has khw's label. */
   readonly labelled: boolean;
   /** The reason why the object cannot be applied. */
@@ -41,7 +46,8 @@ export async function reviewObject(
   const created = {
     manifest,
     path,
-    body: labelled(manifest, "created"),
+    body: labelled(manifest, "adopted"),
+    createdBody: labelled(manifest, "created"),
     action: "create",
     fields: [],
     labelled: false,
@@ -70,6 +76,12 @@ export async function reviewObject(
 
 export function isDone(status: number): boolean {
   return status === 200 || status === 201;
+}
+
+/** Returns the object with the label "created", for exactly one live object. Any other identifier is refused. */
+export function withCreated(one: Reviewed, uid: string): Reviewed {
+  const metadata: object = Object(fieldOf(one.createdBody, "metadata"));
+  return { ...one, body: { ...Object(one.createdBody), metadata: { ...metadata, uid } } };
 }
 
 /** Adds khw's label. */

@@ -75,7 +75,11 @@ export function applyApi(): ApplyApi {
         return missing;
       const conflict = server.conflicts.get(path);
       if (conflict !== undefined && !force) return conflictAnswer(conflict);
-      const applied = merge(objects.get(path), Object(body));
+      const before = objects.get(path);
+      const wanted = textAt(fieldOf(body, "metadata"), "uid");
+      if (wanted !== undefined && wanted !== textAt(fieldOf(before, "metadata"), "uid"))
+        return { status: 409, body: { message: "uid mismatch" } };
+      const applied = merge(before, withoutUid(Object(body)));
       if (dryRun) return { status: 200, body: applied };
       if (conflict !== undefined) server.conflicts.delete(path);
       server.changes.push(`PATCH ${path}`);
@@ -124,6 +128,12 @@ function discovery(path: string, hasWidgets: boolean): KubernetesAnswer | undefi
 function conflictAnswer({ field, manager }: { readonly field: string; readonly manager: string }): KubernetesAnswer {
   const message = `conflict with "${manager}" using v1`;
   return { status: 409, body: { details: { causes: [{ reason: "FieldManagerConflict", message, field }] } } };
+}
+
+/** No manager owns the identifier. */
+function withoutUid(body: Data): Data {
+  const { uid: _, ...metadata } = Object(body["metadata"]);
+  return { ...body, metadata };
 }
 
 /** Replaces the fields that khw applied before, and keeps all other fields. The fake's manager remembers the values. */

@@ -229,7 +229,8 @@ t.test("a folder of objects", async (t) => {
     t.ok(pruning.kill(), "the bootstrap was still running");
     await pruning.ended;
     await done();
-    t.equal(await count(), 3, "the objects of the removed file are deleted");
+    const left = await count();
+    t.ok(left === 3 || left === 4, "only an object that was interrupted between its two requests may stay");
   });
 
   await scenario(t, "only objects that khw created and recorded are deleted", async (t) => {

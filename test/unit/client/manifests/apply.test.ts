@@ -76,7 +76,10 @@ t.test("definitions and namespaces are applied first, and the record before ever
     notes: [/Namespace team created/, /widgets/, /Widget/, /ConfigMap/],
   });
   t.match(server.changes[0], /^POST .*configmaps$/);
-  t.match(server.changes.slice(1), [/namespaces\/team$/, /customresourcedefinitions/, /widgets\/w$/, /configmaps\/a$/]);
+  t.match(
+    [...new Set(server.changes.slice(1))],
+    [/namespaces\/team$/, /customresourcedefinitions/, /widgets\/w$/, /configmaps\/a$/],
+  );
   t.match(server.objects.get(path("a", "team")), { metadata: { labels: { "khw.dev/manifests": "created" } } });
   server.changes.length = 0;
   server.requests = 0;
@@ -168,6 +171,40 @@ t.test("an object that left the folder is deleted only if khw created and record
   t.notOk(server.objects.has(path("mine")));
   for (const name of ["before", "foreign", "unlabelled", "stays"]) t.ok(server.objects.has(path(name)), name);
   t.strictSame(await apply(server, map("stays")), { notes: [], errors: [] }, "the objects are reported once");
+});
+
+t.test("an object that appears after the review is adopted, and never deleted", async (t) => {
+  const server = applyApi();
+  const reviewed = await review(server, `${map("late")}${map("a")}`);
+  server.objects.set(path("late"), { metadata: { name: "late", namespace: "default", uid: "x" }, data: {} });
+  const { signal } = new AbortController();
+  const progress = { emit: () => {}, settled: async () => {} };
+  const options = { progress, signal, forceConflicts: false, allowed: new Set<string>() };
+  t.strictSame(await applyReview(server.api, reviewed, options), []);
+  t.match(server.objects.get(path("late")), { metadata: { uid: "x", labels: { "khw.dev/manifests": "adopted" } } });
+  t.match(server.objects.get(path("a")), { metadata: { labels: { "khw.dev/manifests": "created" } } });
+  t.match((await apply(server, map("a"))).notes, [/late left the folder, and is not deleted: it existed before/]);
+});
+
+t.test("an interruption before the answer leaves the label adopted", async (t) => {
+  const server = applyApi();
+  const bodies: unknown[] = [];
+  const api: ApplyApi["api"] = async (method, target, request) => {
+    if (method === "PATCH" && request.dryRun !== true) bodies.push(request.body);
+    return server.api(method, target, request);
+  };
+  await apply({ ...server, api }, map("a"));
+  const labels = (value: string): object => ({ metadata: { labels: { "khw.dev/manifests": value } } });
+  t.match(bodies, [labels("adopted"), { metadata: { ...Object(labels("created")).metadata, uid: /^uid-/ } }]);
+});
+
+t.test("an object of khw whose kind was not served during the review stays khw's", async (t) => {
+  const server = applyApi();
+  await apply(server, `${definition}${widget}`);
+  server.answers.set("GET /apis/example.com/v1", { status: 404, body: "404 page not found" });
+  t.strictSame((await apply(server, `${definition}${widget}`)).errors, []);
+  const live = server.objects.get("/apis/example.com/v1/namespaces/default/widgets/w");
+  t.match(live, { metadata: { labels: { "khw.dev/manifests": "created" } } });
 });
 
 t.test("a namespace or a kind with other contents stays until the user names it", async (t) => {
