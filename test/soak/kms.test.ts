@@ -125,10 +125,12 @@ t.test("a controller with a KMS plugin", async (t) => {
       ),
     }));
     await node.must(["systemctl", "restart", "kube-apiserver"]);
-    const found = await given("the cause is reported", async () => {
+    const reported = async () => {
       const server = (await status())?.components?.find(({ name }: { name: string }) => name === "kube-apiserver");
       return server?.diagnosis?.cause === "kms-socket-missing" ? server : undefined;
-    });
+    };
+    // The agent repairs the unit first, and waits up to 180 s for the API server. It diagnoses no server meanwhile.
+    const found = await given("the cause is reported", reported, 400_000);
     t.comment(`${found.reason}: ${found.diagnosis.message} -> ${found.diagnosis.remedy}`);
     t.match(found.diagnosis.message, "the socket /run/old-kms/socket of its KMS plugin does not exist");
     const log = await node.must(["sh", "-c", "journalctl -u kube-apiserver -o cat | grep -i kms | tail -5"]);
