@@ -244,6 +244,15 @@ export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined
   }
 }
 
+/** Whether one of these certificates has the same key as one of the others. */
+export function sharesKey(certificates: readonly X509Certificate[], others: readonly X509Certificate[]): boolean {
+  const keys = others.flatMap((other) => publicKeyOf(other) ?? []);
+  return certificates.some((one) => {
+    const own = publicKeyOf(one);
+    return own !== undefined && keys.some((key) => key.equals(own));
+  });
+}
+
 function* unreadablePem(pem: Pem, what: string): Findings<undefined> {
   yield problem(pem, undefined, { what, remedy: makeAgain });
   return undefined;

@@ -7,7 +7,7 @@ import {
   keyIn,
   type Pem,
   problem,
-  publicKeyOf,
+  sharesKey,
   type Trust,
   usable,
   validFor,
@@ -52,12 +52,7 @@ export function* etcdCaIsSound(
 
 /** Checks that no other CA of the cluster has the same key, because each of its certificates would be access to etcd. */
 function* differs(pem: Pem, authorities: readonly X509Certificate[], others: readonly X509Certificate[]): Findings {
-  const keys = others.flatMap((other) => publicKeyOf(other) ?? []);
-  const isShared = authorities.some((one) => {
-    const own = publicKeyOf(one);
-    return own !== undefined && keys.some((key) => key.equals(own));
-  });
-  if (!isShared) return;
+  if (!sharesKey(authorities, others)) return;
   yield problem(pem, "publicKey", {
     what: "is the key of another CA of the cluster, so every certificate of that CA is full access to etcd",
     remedy: "restore etcd-ca.pem from the newest replaced-* folder beside it",

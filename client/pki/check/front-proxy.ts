@@ -7,7 +7,7 @@ import {
   keyIn,
   type Pem,
   problem,
-  publicKeyOf,
+  sharesKey,
   subjectIs,
   type Trust,
   usable,
@@ -45,12 +45,7 @@ export function* frontProxyIsSound(
  * user, so this CA must not sign any other certificate.
  */
 function* differs(pem: Pem, authorities: readonly X509Certificate[], others: readonly X509Certificate[]): Findings {
-  const keys = others.flatMap((other) => publicKeyOf(other) ?? []);
-  const isShared = authorities.some((one) => {
-    const own = publicKeyOf(one);
-    return own !== undefined && keys.some((key) => key.equals(own));
-  });
-  if (!isShared) return;
+  if (!sharesKey(authorities, others)) return;
   yield problem(pem, "publicKey", {
     what: "is the key of a CA that identifies clients, so a client of the cluster could act as any user",
     remedy: "move all front-proxy-*.pem files out of the way, then run khw-client pki create --aggregation",
