@@ -1,4 +1,5 @@
 import { Argument, Option } from "commander";
+import type { CaKind } from "../../cluster-ca/kinds.ts";
 import type { CommandSpec } from "../command.ts";
 import { noRollback } from "./options.ts";
 import { desired, reaching, addressing } from "./settings.ts";
@@ -161,16 +162,7 @@ export const identityCommands: readonly CommandSpec[] = [
       new Option("--drop-old", "every certificate of the old CA is replaced: stop trusting the old CA"),
       noRollback,
     ],
-    run: async (call) => {
-      const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
-      return pkiRotateCa(await call.config(), call.context, {
-        output: call.output,
-        reissue: call.flag("reissue"),
-        dropOld: call.flag("dropOld"),
-        noRollback: !call.flag("rollback"),
-        kind: "cluster-ca",
-      });
-    },
+    run: rotateCa("cluster-ca"),
   },
   {
     path: ["pki", "rotate-etcd-ca"],
@@ -188,16 +180,7 @@ export const identityCommands: readonly CommandSpec[] = [
       new Option("--drop-old", "every other client of etcd has a certificate of the new CA: stop trusting the old CA"),
       noRollback,
     ],
-    run: async (call) => {
-      const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
-      return pkiRotateCa(await call.config(), call.context, {
-        output: call.output,
-        reissue: call.flag("reissue"),
-        dropOld: call.flag("dropOld"),
-        noRollback: !call.flag("rollback"),
-        kind: "etcd-ca",
-      });
-    },
+    run: rotateCa("etcd-ca"),
   },
   {
     path: ["pki", "rotate-signing-ca"],
@@ -215,16 +198,7 @@ export const identityCommands: readonly CommandSpec[] = [
       new Option("--drop-old", "every certificate of the old signing CA is replaced: stop trusting the old CA"),
       noRollback,
     ],
-    run: async (call) => {
-      const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
-      return pkiRotateCa(await call.config(), call.context, {
-        output: call.output,
-        reissue: call.flag("reissue"),
-        dropOld: call.flag("dropOld"),
-        noRollback: !call.flag("rollback"),
-        kind: "signing-ca",
-      });
-    },
+    run: rotateCa("signing-ca"),
   },
   {
     path: ["pki", "rotate-management"],
@@ -291,3 +265,17 @@ export const identityCommands: readonly CommandSpec[] = [
     },
   },
 ];
+
+/** Returns the handler of a command that replaces a CA of this kind. */
+function rotateCa(kind: CaKind): CommandSpec["run"] {
+  return async (call) => {
+    const { pkiRotateCa } = await import("../../commands/pki-rotate-ca.ts");
+    return pkiRotateCa(await call.config(), call.context, {
+      output: call.output,
+      reissue: call.flag("reissue"),
+      dropOld: call.flag("dropOld"),
+      noRollback: !call.flag("rollback"),
+      kind,
+    });
+  };
+}
