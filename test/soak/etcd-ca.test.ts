@@ -8,7 +8,7 @@ import { join } from "node:path";
 import t, { type Test } from "tap";
 
 import { failsWith, killAfter, openScene, restartAfter, scenario, type Scene } from "../fixtures/faults.ts";
-import { startLoad, tell } from "../fixtures/serving.ts";
+import { succeed, underLoad } from "../fixtures/rotating-cas.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const settings = "pki: {separateSigningCa: true}\n";
@@ -109,28 +109,6 @@ t.test("the CAs of etcd and of Kubernetes", async (t) => {
     },
   );
 });
-
-/** Runs the work while clients use the load balancer. No request may fail. */
-async function underLoad(t: Test, { testbed, workstation }: Scene, work: () => Promise<void>): Promise<void> {
-  await workstation.kubectl(["delete", "--raw", "/api/v1/namespaces/default/configmaps"]);
-  const running = await startLoad(testbed, { rate: 5 });
-  await work();
-  const report = await running.stop();
-  t.comment(tell("new connections", report.fresh));
-  t.comment(tell("a kept connection", report.kept));
-  for (const { at, why } of [...report.fresh.failed, ...report.kept.failed].slice(0, 20))
-    t.comment(`failed at ${new Date(at).toISOString()}: ${why}`);
-  t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
-}
-
-async function succeed(t: Test, { workstation }: Scene, args: readonly string[]): Promise<string> {
-  const begun = performance.now();
-  const { code, stdout, stderr } = await workstation.khw(args);
-  t.equal(code, 0, stdout + stderr);
-  for (const line of stdout.split("\n")) t.comment(line);
-  t.comment(`it took ${((performance.now() - begun) / 1000).toFixed(0)} s after the interruption`);
-  return stdout;
-}
 
 /** Returns the ID of the etcd cluster. */
 async function idOf(scene: Scene, ca: "ca" | "etcd-ca"): Promise<string> {
