@@ -55,7 +55,7 @@ const certificateCauses: readonly Cause[] = [
     ),
     message: "the certificate that it presents expired at {end}: {file}",
     remedy:
-      "run `khw-client pki renew kubernetes`; if the machine's clock is wrong (`timedatectl` on the node), set the clock instead",
+      "run `khw-client pki renew kubernetes` (`pki renew etcd-server` if etcd has its own CA); if the machine's clock is wrong (`timedatectl` on the node), set the clock instead",
   },
   {
     id: "serving-certificate-early",

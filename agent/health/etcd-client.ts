@@ -1,8 +1,9 @@
-import { etcdClientFiles } from "../../proto/etcd.ts";
+import { etcdClientFiles, type EtcdFiles } from "../../proto/etcd.ts";
 import { credentialFile } from "../paths.ts";
 
-/** The contents of the files with which the agent calls etcd. A missing file is undefined. */
+/** The contents of the files with which the agent calls etcd, and their names. A missing file is undefined. */
 export interface EtcdClientFiles {
+  readonly names: EtcdFiles;
   readonly ca: Buffer | undefined;
   readonly cert: Buffer | undefined;
   readonly key: Buffer | undefined;
@@ -15,13 +16,12 @@ export interface EtcdClientFiles {
 export async function readEtcdClientFiles(
   read: (path: string) => Promise<Buffer | undefined>,
 ): Promise<EtcdClientFiles> {
-  const [own, shared] = await Promise.all(
-    [true, false].map(async (hasOwnCa) => {
-      const { ca, certificate, key } = etcdClientFiles(hasOwnCa);
-      const [caPem, cert, keyPem] = await Promise.all([ca, certificate, key].map((name) => read(credentialFile(name))));
-      return { ca: caPem, cert, key: keyPem };
-    }),
-  );
-  const isComplete = own !== undefined && Object.values(own).every((content) => content !== undefined);
-  return (isComplete ? own : shared) ?? { ca: undefined, cert: undefined, key: undefined };
+  const readAll = async (names: EtcdFiles): Promise<EtcdClientFiles> => {
+    const paths = [names.ca, names.certificate, names.key].map((name) => credentialFile(name));
+    const [ca, cert, key] = await Promise.all(paths.map((path) => read(path)));
+    return { names, ca, cert, key };
+  };
+  const [own, shared] = await Promise.all([readAll(etcdClientFiles(true)), readAll(etcdClientFiles(false))]);
+  const isComplete = own.ca !== undefined && own.cert !== undefined && own.key !== undefined;
+  return isComplete ? own : shared;
 }

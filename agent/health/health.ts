@@ -1,3 +1,4 @@
+import { etcdClientFiles, type EtcdFiles } from "../../proto/etcd.ts";
 import type { Os } from "../os/os.ts";
 import type { ProbeResult } from "../os/probes.ts";
 import { credentialFile } from "../paths.ts";
@@ -89,9 +90,9 @@ export async function askHealth(
   { files, probes, clock }: Os,
   options: { readonly signal: AbortSignal; readonly keepAlive?: boolean; readonly timeoutMillis?: number },
 ): Promise<ProbeResult | string> {
-  const { caPem, certPem, keyPem } = await readPems(check, files);
+  const { names, caPem, certPem, keyPem } = await readPems(check, files);
   if ((check.clusterCa === true || check.asEtcdClient === true) && caPem === undefined)
-    return `${check.path} cannot be verified: ca.pem is missing`;
+    return `${check.path} cannot be verified: ${names.ca} is missing`;
   const result = await probes.http(check.url, {
     timeoutMillis: defaultTimeoutMillis,
     ...options,
@@ -101,11 +102,12 @@ export async function askHealth(
     ...(keyPem !== undefined && { keyPem }),
   });
   return result.failure === "unverified" || result.failure === "rejected"
-    ? { ...result, body: await explainTls(result, { files, clock }) }
+    ? { ...result, body: await explainTls(result, { files, clock, clientCertificate: names.certificate }) }
     : result;
 }
 
 interface Pems {
+  readonly names: EtcdFiles;
   readonly caPem?: string | undefined;
   readonly certPem?: string | undefined;
   readonly keyPem?: string | undefined;
@@ -113,10 +115,11 @@ interface Pems {
 
 async function readPems({ clusterCa, asEtcdClient }: HealthCheck, files: Os["files"]): Promise<Pems> {
   const read = async (path: string): Promise<Buffer | undefined> => files.readOften(path);
-  if (clusterCa === true) return { caPem: (await read(credentialFile("ca.pem")))?.toString("utf8") };
-  if (asEtcdClient !== true) return {};
-  const { ca, cert, key } = await readEtcdClientFiles(read);
-  return { caPem: ca?.toString("utf8"), certPem: cert?.toString("utf8"), keyPem: key?.toString("utf8") };
+  const shared = etcdClientFiles(false);
+  if (clusterCa === true) return { names: shared, caPem: (await read(credentialFile(shared.ca)))?.toString("utf8") };
+  if (asEtcdClient !== true) return { names: shared };
+  const { names, ca, cert, key } = await readEtcdClientFiles(read);
+  return { names, caPem: ca?.toString("utf8"), certPem: cert?.toString("utf8"), keyPem: key?.toString("utf8") };
 }
 
 /** Returns null if the response shows that the component is healthy, otherwise the reason why it is unhealthy. */

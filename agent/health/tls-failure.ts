@@ -1,4 +1,5 @@
 import { X509Certificate } from "node:crypto";
+import type { CredentialName } from "../../proto/components.ts";
 import type { Os } from "../os/os.ts";
 import type { ProbeResult } from "../os/probes.ts";
 import type { ServedCertificate } from "../os/served-certificate.ts";
@@ -13,12 +14,13 @@ const clockMillis = 60_000;
 /**
  * Explains why TLS failed although the server is running. The text identifies the server's certificate by file, subject
  * and validity period. It mentions the clock if the certificate is not valid according to this machine's clock.
+ * @param clientCertificate the agent's client certificate, which a rejection names
  */
 export async function explainTls(
   { failure, body, certificate }: ProbeResult,
-  { files, clock }: Pick<Os, "files" | "clock">,
+  { files, clock, clientCertificate }: Pick<Os, "files" | "clock"> & { readonly clientCertificate: CredentialName },
 ): Promise<string> {
-  if (failure === "rejected") return `${body}: it does not accept ${credentialFile("kubernetes.pem")}`;
+  if (failure === "rejected") return `${body}: it does not accept ${credentialFile(clientCertificate)}`;
   if (certificate === undefined) return body;
   const { subject, validFrom, validTo } = certificate;
   const place = (await fileOf(certificate, files)) ?? "a certificate that no file on this machine contains";
