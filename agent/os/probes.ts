@@ -91,7 +91,7 @@ interface Kept {
   readonly clock: Pick<Clock, "now">;
 }
 
-/** The time after which a kept-alive connection without a request is closed. */
+/** The time after which a keep-alive connection without a request is closed. */
 const keptMillis = 60_000;
 
 export function createProbes(clock: Pick<Clock, "now">): Probes {
@@ -126,11 +126,11 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     const request = begin(kept);
     const released = new Promise((resolve) => request.once("close", resolve));
     const result = await toProbeResult(request).catch((error: unknown) => {
-      // Retries if the server has closed the kept-alive connection in the meantime, and so did not receive the request.
+      // Retries if the server has closed the keep-alive connection in the meantime, and so did not receive the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
       return toProbeResult(begin());
     });
-    // The deadline destroys all open requests, so the kept-alive connection must be back in its pool before that.
+    // The deadline destroys all open requests, so the keep-alive connection must be back in its pool before that.
     await released;
     const invalid = options.caPem === undefined ? null : invalidNow(kept, request);
     return invalid === null ? result : await unverified(url, options, invalid);
@@ -175,7 +175,7 @@ function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer)
 }
 
 /**
- * Returns why the certificate of a kept-alive connection is not valid now, in OpenSSL's wording; null if it is valid.
+ * Returns why the certificate of a keep-alive connection is not valid now, in OpenSSL's wording; null if it is valid.
  * The certificate was verified when the connection was opened, but may have expired since then.
  */
 function invalidNow({ certificates, clock }: Kept, { socket }: ClientRequest): string | null {

@@ -43,7 +43,7 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
  * Sends a second request if the first does not distinguish liveness from health. An API server that is not ready gets a
  * liveness request that ignores etcd. Restarting the API server would not repair etcd. A silent etcd gets a request
  * that needs no quorum. A silent nginx gets a request that does not need the API server. Other components get the same
- * request on a new connection, because the kept-alive connection may be broken.
+ * request on a new connection, because the keep-alive connection may be broken.
  */
 async function secondQuestion(
   check: HealthCheck,

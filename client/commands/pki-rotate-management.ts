@@ -75,7 +75,7 @@ function managementParts({ config, members }: OpenCluster, { folder, note, signa
         old: await readAuthority(folder),
         next: await createAuthority(new Date()),
       });
-      note(`the new management CA is created; the stages of the rotation are kept in ${folder}`);
+      note(`created the new management CA; the files of the rotation are in ${folder}`);
     },
     trustBoth: async ({ old, next }) => {
       const authorities = bothAuthorities(old, next);

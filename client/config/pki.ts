@@ -59,7 +59,7 @@ export const pkiSettings = {
       parse: boolean,
     },
     separateEtcdCa: {
-      help: "Use a separate CA, etcd-ca.pem, for etcd. Without it, every certificate of the cluster's CA is full access to etcd. In a running cluster, use pki rotate-etcd-ca.",
+      help: "Use a separate CA, etcd-ca.pem, for etcd. Without it, every certificate that the cluster's CA issued gives full access to etcd. In a running cluster, use pki rotate-etcd-ca.",
       default: false,
       flag: { name: "--separate-etcd-ca" },
       parse: boolean,

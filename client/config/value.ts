@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 
 /** The place where a value was set, for errors and for relative paths. */
 export interface Origin {
-  /** The name of the place in errors, such as "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
+  /** The place as error messages name it, such as "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
   readonly label: string;
   readonly code: "CONFIG_INVALID" | "INVALID_ARGUMENT";
   /** The folder that relative paths start from. */

@@ -21,7 +21,7 @@ await workstation.mustKhw(["restart", "controller-0,1,2", ...all]);
 say(`rolling restart of three API servers: ${((performance.now() - start) / 1000).toFixed(1)} s`);
 const report = await loadOfRestart.stop();
 say(tell("  new connections", report.fresh));
-say(tell("  a kept connection", report.kept));
+say(tell("  a keep-alive connection", report.kept));
 
 const loadOfRollout = await startLoad(testbed, { rate: 20 });
 const startOfRollout = performance.now();
@@ -29,9 +29,9 @@ succeeded(["bootstrap"], await bootstrap("--kube-apiserver-flag", "v=1"));
 say(`rolling update of a flag on three API servers: ${((performance.now() - startOfRollout) / 1000).toFixed(1)} s`);
 const rollout = await loadOfRollout.stop();
 say(tell("  new connections", rollout.fresh));
-say(tell("  a kept connection", rollout.kept));
+say(tell("  a keep-alive connection", rollout.kept));
 
 const loss = await loseApiServer(testbed, node(1), { rate: 25 });
 say(`one API server lost: no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
 say(`of ${loss.sent} requests ${loss.failedBefore} failed before that, ${loss.failedAfter} after`);
-say(tell("  a kept connection", loss.report.kept));
+say(tell("  a keep-alive connection", loss.report.kept));

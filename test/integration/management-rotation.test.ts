@@ -92,7 +92,7 @@ t.test("a rotation whose client is killed at any stage completes when the comman
       await t.rejects(rotate(dropOld, ending.signal), stop);
     };
     const push = lines.push.bind(lines);
-    const words = { begin: /the new management CA is created/, trusted: /trusts both/, moved: /trusts only that CA/ };
+    const words = { begin: /created the new management CA/, trusted: /trusts both/, moved: /trusts only that CA/ };
     lines.push = (...texts) => {
       if (texts.some((text) => words[stop].test(text))) ending.abort(new Error("killed"));
       return push(...texts);

@@ -9,6 +9,7 @@ import { apiService, serviceAt, startExtension } from "../fixtures/extension.ts"
 import { openScene, type Scene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1"];
 const aggregation = [...all, "--aggregation"];
@@ -17,7 +18,7 @@ const whoami = "/apis/example.com/v1/whoami";
 const clientKey = "/var/lib/kubernetes/front-proxy-client-key.pem";
 
 t.test("a running cluster", async (t) => {
-  await using scene = await openScene(2, "", { withEtcd: false });
+  await using scene = await openScene(2, "", { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -169,7 +170,7 @@ t.test("a running cluster", async (t) => {
 });
 
 t.test("a new cluster", async (t) => {
-  await using scene = await openScene(1, "aggregation: true\n", { withEtcd: false });
+  await using scene = await openScene(1, "aggregation: true\n", { withEtcd: false, version: laterVersion });
   const { workstation, testbed, node } = scene;
   const folder = join(workstation.folder, "new");
   await mkdir(folder);
@@ -197,7 +198,7 @@ async function rollUnderLoad(t: Test, { testbed, bootstrap }: Scene, args: reado
   t.comment(`bootstrap ${args.join(" ")}: ${seconds} s`);
   for (const [who, tally] of [
     ["new connections", fresh],
-    ["kept connections", kept],
+    ["keep-alive connections", kept],
   ] as const) {
     t.comment(tell(who, tally));
     t.strictSame(tally.failed, [], who);

@@ -10,12 +10,13 @@ import t, { type Test } from "tap";
 import { failsWith, killAfter, openScene, restartAfter, scenario, type Scene } from "../fixtures/faults.ts";
 import { succeed, underLoad } from "../fixtures/rotating-cas.ts";
 import type { TestbedNode } from "../testbed/index.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 const rotate = ["pki", "rotate-ca", ...all];
 
 t.test("the cluster's CA", async (t) => {
-  await using scene = await openScene(3, "", { withEtcd: false });
+  await using scene = await openScene(3, "", { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);

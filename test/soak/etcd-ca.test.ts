@@ -10,6 +10,7 @@ import t, { type Test } from "tap";
 import { failsWith, killAfter, openScene, restartAfter, scenario, type Scene } from "../fixtures/faults.ts";
 import { succeed, underLoad } from "../fixtures/rotating-cas.ts";
 import type { TestbedNode } from "../testbed/index.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const settings = "pki: {separateSigningCa: true}\n";
 const all = ["--nodes", "controller-0,1,2"];
@@ -17,7 +18,7 @@ const rotate = ["pki", "rotate-etcd-ca", ...all];
 const rotateSigning = ["pki", "rotate-signing-ca", ...all];
 
 t.test("the CAs of etcd and of Kubernetes", async (t) => {
-  await using scene = await openScene(3, settings, { withEtcd: false });
+  await using scene = await openScene(3, settings, { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap } = scene;
   await workstation.mustKhw(["pki", "create", ...all, `--public-address=${testbed.publicAddress}`]);
   const first = await bootstrap();

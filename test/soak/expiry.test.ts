@@ -14,6 +14,7 @@ import { journal, openScene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
 import type { TestbedNode } from "../testbed/index.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const nodes = "controller-0,1,2";
 const dayMillis = 86_400_000;
@@ -32,7 +33,7 @@ async function processes(node: TestbedNode): Promise<string> {
 }
 
 t.test("an expired certificate of the API servers and etcd is reported and can be renewed", async (t) => {
-  await using scene = await openScene(3, "", { withEtcd: false });
+  await using scene = await openScene(3, "", { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -105,7 +106,7 @@ t.test("an expired certificate of the API servers and etcd is reported and can b
     });
     const report = await load.stop();
     t.comment(tell("new connections", report.fresh));
-    t.comment(tell("a kept connection", report.kept));
+    t.comment(tell("a keep-alive connection", report.kept));
   });
 
   /**

@@ -37,7 +37,7 @@ t.test("a cluster grows from one controller to three under load", async (t) => {
     t.equal(code, 0, stdout + stderr);
     t.comment(stdout);
     t.comment(tell("new connections", report.fresh));
-    t.comment(tell("a kept connection", report.kept));
+    t.comment(tell("a keep-alive connection", report.kept));
     t.strictSame([report.fresh.failed, report.kept.failed], [[], []]);
     t.strictSame(await missingObjects(workstation, report), []);
     await isOneCluster(t, scene, before?.clusterId);

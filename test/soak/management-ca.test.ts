@@ -6,12 +6,13 @@ import t from "tap";
 
 import { failsWith, killAfter, openScene, scenario } from "../fixtures/faults.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 const rotate = ["pki", "rotate-management", ...all];
 
 t.test("the management CA can be rotated without restarting a component or failing a request", async (t) => {
-  await using scene = await openScene(3, "", { withEtcd: false });
+  await using scene = await openScene(3, "", { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -87,6 +88,6 @@ t.test("the management CA can be rotated without restarting a component or faili
 
   const report = await running.stop();
   t.comment(tell("new connections", report.fresh));
-  t.comment(tell("a kept connection", report.kept));
+  t.comment(tell("a keep-alive connection", report.kept));
   t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
 });

@@ -9,13 +9,14 @@ import { controllerFiles, fingerprint, openScene, type Scene, scenario } from ".
 import { given } from "../fixtures/given.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
 import type { TestbedNode } from "../testbed/index.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 const policy = "/etc/kubernetes/config/audit-policy.yaml";
 const services = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 t.test("three controllers", async (t) => {
-  await using scene = await openScene(3, "", { withEtcd: false });
+  await using scene = await openScene(3, "", { withEtcd: false, version: laterVersion });
   const { workstation, bootstrap, testbed, node } = scene;
   const made = await workstation.khw(["pki", "create", ...all, "--profile", "production"]);
   t.equal(made.code, 0, made.stdout + made.stderr);
@@ -146,6 +147,6 @@ async function underLoad(t: Test, { testbed, bootstrap }: Scene, profile: string
   const report = await running.stop();
   t.equal(code, 0, stdout + stderr);
   t.comment(tell("new connections", report.fresh));
-  t.comment(tell("kept connections", report.kept));
+  t.comment(tell("keep-alive connections", report.kept));
   t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
 }

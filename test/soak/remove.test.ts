@@ -5,13 +5,14 @@ import { waitFor } from "../../proto/wait-for.ts";
 import { clusterId, etcdPids, members, pool, takenOut, underLoad } from "../fixtures/changing-members.ts";
 import { failsWith, openScene, scenario } from "../fixtures/faults.ts";
 import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 /** The number of new connections per second. */
 const rate = 20;
 const numbers = Array.from({ length: 40 }, (_, number) => number);
 
 t.test("remove takes live and dead controllers out of a cluster behind a load balancer", async (t) => {
-  await using scene = await openScene(3, "", { withEtcd: false });
+  await using scene = await openScene(3, "", { withEtcd: false, version: laterVersion });
   const { workstation, bootstrap, node, start } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);

@@ -32,11 +32,12 @@ const exceptions: readonly Exception[] = [
 ];
 
 const all = ["--nodes", "controller-0,1,2"];
+const resetAll = ["reset", "--all", "--yes", "kubernetes", "--purge", ...all];
 const digests: Digests = new Map();
 
 t.test("reset reverts machines on which khw installed etcd", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
-  const { testbed, workstation, bootstrap, node, start } = scene;
+  const { testbed, workstation, bootstrap, begin, node, start } = scene;
   const before = await listings(scene);
   const isAsBefore = async (t: Test, nodes: readonly TestbedNode[] = testbed.nodes): Promise<void> => {
     for (const node of nodes) {
@@ -55,14 +56,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     failsWith(t, await workstation.khw(["reset", "--all", "--yes", "prod", ...all]), "INVALID_ARGUMENT", [
       /nothing was changed/,
     ]);
-    const { code, stdout, stderr } = await workstation.khw([
-      "reset",
-      "--all",
-      "--yes",
-      "kubernetes",
-      "--purge",
-      ...all,
-    ]);
+    const { code, stdout, stderr } = await workstation.khw(resetAll);
     t.equal(code, 0, stdout + stderr);
     for (const line of stdout.split("\n")) t.comment(line);
     const saved = (await readdir(workstation.folder)).find((name) => name.startsWith("khw-snapshot-")) ?? "";
@@ -100,12 +94,40 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     },
   );
 
+  await scenario(t, "reset --all leaves nothing behind after an upgrade and a restore", async (t) => {
+    await workstation.mustKhw(["upgrade", "--to", "v1.21.0", "--yes", ...all]);
+    const restored = await workstation.khw(["etcd", "restore", "latest", "--yes", ...all]);
+    t.equal(restored.code, 0, restored.stdout + restored.stderr);
+    const aside = await node(0).must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*"]);
+    t.match(aside, /before-restore-/, "the restore kept the former data");
+    const { code, stdout, stderr } = await workstation.khw(resetAll);
+    t.equal(code, 0, stdout + stderr);
+    await isAsBefore(t);
+  });
+
+  await scenario(t, "reset --all leaves nothing behind after interrupted bootstraps", async (t) => {
+    for (const words of [/binary\/kube-scheduler/, /service\/kube-apiserver/]) {
+      const running = begin();
+      await running.said(words);
+      t.ok(running.kill(), `the client was running when it printed ${words}`);
+      const killed = await Promise.all(testbed.nodes.map(killAgent));
+      await running.ended;
+      for (const [index, node] of testbed.nodes.entries()) await agentListens(node, killed[index]);
+      const { code, stdout, stderr } = await workstation.khw([...resetAll, "--without-snapshot"]);
+      t.equal(code, 0, stdout + stderr);
+      await isAsBefore(t);
+    }
+    const { code, stdout, stderr } = await bootstrap();
+    t.equal(code, 0, stdout + stderr);
+    await isHealthy(t);
+  });
+
   await scenario(
     t,
     "a reset whose agents and client are killed completes when the same command is run again",
     async (t) => {
       for (const delay of [300, 1500, 4000]) {
-        const running = start("reset", "--all", "--yes", "kubernetes", "--purge", ...all);
+        const running = start(...resetAll);
         await running.said(/is being reset/);
         await new Promise((resolve) => setTimeout(resolve, delay));
         running.kill();
@@ -113,8 +135,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
         await running.ended;
         // The command refuses to start while an agent is still starting.
         for (const [index, node] of testbed.nodes.entries()) await agentListens(node, killed[index]);
-        const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--without-snapshot", ...all];
-        const { code, stdout, stderr } = await workstation.khw(args);
+        const { code, stdout, stderr } = await workstation.khw([...resetAll, "--without-snapshot"]);
         t.equal(code, 0, `the reset that was interrupted after ${delay} ms completes: ${stdout}${stderr}`);
         await isAsBefore(t);
         const again = await bootstrap();
@@ -125,8 +146,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
   );
 
   await scenario(t, "--uninstall removes the agent's package last", async (t) => {
-    const args = ["reset", "--all", "--yes", "kubernetes", "--purge", "--uninstall", ...all];
-    const { code, stdout, stderr } = await workstation.khw(args);
+    const { code, stdout, stderr } = await workstation.khw([...resetAll, "--uninstall"]);
     t.equal(code, 0, stdout + stderr);
     for (const node of testbed.nodes) {
       // apt is still removing the package when the agent has stopped and the command ends.

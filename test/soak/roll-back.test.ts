@@ -120,7 +120,7 @@ t.test("a broken release is rolled back without interrupting service", async (t)
         t.equal(code, exitOf("PARTIAL"), stderr);
         t.comment(timesOf(stdout, "controller-0"));
         t.comment(tell("new connections", fresh));
-        t.comment(tell("a kept connection", kept));
+        t.comment(tell("a keep-alive connection", kept));
         t.match(stderr, diagnosis);
         t.match(stderr, /the node is back in its previous state/);
         t.match(stderr, /controller-2: skipped because controller-0 failed/);

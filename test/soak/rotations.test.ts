@@ -10,13 +10,14 @@ import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
 import { servedCertificate } from "../fixtures/served.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
 import { storedKeys, storedSecret } from "../fixtures/stored-keys.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 const load = { rate: 20, reads: "/api/v1/namespaces/default/secrets/secret-7" };
 const numbers = Array.from({ length: 40 }, (_, number) => number);
 
 t.test("key rotation and certificate renewal fail no request with three API servers", async (t) => {
-  await using scene = await openScene(3, "", { withEtcd: false });
+  await using scene = await openScene(3, "", { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap, node } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -70,7 +71,7 @@ async function underLoad(t: Test, { testbed, workstation }: Scene, command: read
   t.equal(code, 0, stdout + stderr);
   for (const line of stdout.split("\n")) t.comment(line);
   t.comment(tell("new connections", report.fresh));
-  t.comment(tell("a kept connection", report.kept));
+  t.comment(tell("a keep-alive connection", report.kept));
   for (const line of whenFailed(report, begun)) t.comment(line);
   t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);
   t.ok(report.fresh.sent > 1000, `more than 1000 requests were sent: ${report.fresh.sent}`);

@@ -10,13 +10,14 @@ import t from "tap";
 import { failsWith, killAfter, openScene, restartAfter, scenario, type Scene } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import { startLoad, tell } from "../fixtures/serving.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1"];
 const rotateKey = ["pki", "rotate-service-account-key", ...all];
 const load = { rate: 5 };
 
 t.test("the service account key can be rotated without failing a request", async (t) => {
-  await using scene = await openScene(2, "", { withEtcd: false });
+  await using scene = await openScene(2, "", { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -96,7 +97,7 @@ t.test("the service account key can be rotated without failing a request", async
 
   const report = await running.stop();
   t.comment(tell("new connections", report.fresh));
-  t.comment(tell("a kept connection", report.kept));
+  t.comment(tell("a keep-alive connection", report.kept));
   for (const { at, why } of [...report.fresh.failed, ...report.kept.failed])
     t.comment(`failed at ${new Date(at).toISOString()}: ${why}`);
   t.strictSame([report.fresh.failed.slice(0, 5), report.kept.failed.slice(0, 5)], [[], []]);

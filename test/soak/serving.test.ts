@@ -3,12 +3,13 @@ import t from "tap";
 
 import { openScene, scenario } from "../fixtures/faults.ts";
 import { loseApiServer, startLoad, tell } from "../fixtures/serving.ts";
+import { laterVersion } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 const rate = 20;
 
 t.test("three API servers keep serving during drains, restarts and the loss of one server", async (t) => {
-  await using scene = await openScene(3);
+  await using scene = await openScene(3, "", { version: laterVersion });
   const { testbed, workstation, bootstrap, node } = scene;
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
@@ -28,7 +29,7 @@ t.test("three API servers keep serving during drains, restarts and the loss of o
     const { code, stdout, stderr } = await workstation.khw(["restart", "controller-0,1,2", ...all]);
     const report = await load.stop();
     t.comment(tell("new connections", report.fresh));
-    t.comment(tell("a kept connection", report.kept));
+    t.comment(tell("a keep-alive connection", report.kept));
     t.equal(code, 0, stdout + stderr);
     t.match(
       stdout,
@@ -47,7 +48,7 @@ t.test("three API servers keep serving during drains, restarts and the loss of o
       t.comment(
         `the lost server is no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s; of ${loss.sent} requests, ${loss.failedBefore} failed before that, ${loss.failedAfter} after`,
       );
-      t.comment(tell("a kept connection", loss.report.kept));
+      t.comment(tell("a keep-alive connection", loss.report.kept));
       t.ok(loss.failedBefore > 0, "requests failed, so the load had reached the lost node");
       t.equal(loss.failedAfter, 0);
       const refused = await workstation.khw(["drain", "controller-0,2", ...all]);

@@ -99,7 +99,7 @@ t.test("three machines are upgraded under load", async (t) => {
       const snapshots = await workstation.mustKhw(["etcd", "snapshot", "list", "-o", "json", ...all]);
       t.match(snapshots, /"purpose": "upgrade from v1\.20\.2 to v1\.21\.0"/);
       const back = await upgrade("--back", "--yes");
-      t.match(back.stderr, /is finished .* everything written since then would be lost/);
+      t.match(back.stderr, /is finished, .* everything written since then would be lost/);
     },
   );
 
@@ -156,7 +156,7 @@ t.test("three machines are upgraded under load", async (t) => {
 
   const report = await load.stop();
   t.comment(tell("new connections", report.fresh));
-  t.comment(tell("5 kept-alive connections", report.kept));
+  t.comment(tell("5 keep-alive connections", report.kept));
   t.strictSame([report.fresh.failed, report.kept.failed], [[], []], "no request failed");
   const created = report.fresh.created.length + report.kept.created.length;
   t.strictSame(await missingObjects(workstation, report), [], `all ${created} objects are still there`);

@@ -1,14 +1,11 @@
 #!/usr/bin/env bash
-# Unpacks Go 1.15, with which upstream built Kubernetes 1.20, into the cache, unless it is there. Installs nothing.
+# Unpacks the Go that upstream built Kubernetes 1.20 with into the cache, unless it is there. Installs nothing.
 #
 # usage: go.sh CACHE_FOLDER
 # Prints the GOROOT.
 #
-# A later Go does not work: with 1.18 or later, the vendored reflect2 1.0.1 crashes the API server at the first custom
+# A later Go does not do: compiled with 1.18 or later, the vendored reflect2 1.0.1 crashes the API server at the first custom
 # resource (fatal error: fault, in mapiterinit).
-#
-# net/http gets one fix of Go 1.16, with which upstream built Kubernetes 1.21 (golang/go#39776). Without it, a stopped API server
-# closes each HTTP/2 connection that is older than 5 seconds at once, also in the middle of a request.
 set -euo pipefail
 
 cache=$1
@@ -41,13 +38,6 @@ case $found in
   "go version $version "*) ;;
   *) echo "go: $suite has not $version but: $found" >&2; exit 1 ;;
 esac
-
-server=$work/out/usr/lib/go-1.15/src/net/http/server.go
-old='h := initALPNRequest{ctx, tlsConn, serverHandler{c.server}}'
-# As Go 1.16: the connection counts as active until it is closed. The state hook of the server does not run.
-new='atomic.StoreUint64(\&c.curState.atomic, uint64(time.Now().Unix()<<8)|uint64(StateActive))'
-[ "$(grep -cF "$old" "$server")" = 1 ] || { echo "go: $server has not exactly one line \"$old\"" >&2; exit 1; }
-sed -i "s/^\(\t*\)$old/\1$new\n&/" "$server"
 
 touch "$work/out/.complete"
 chmod 755 "$work/out"

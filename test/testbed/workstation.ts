@@ -40,6 +40,12 @@ export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersi
 export const realVersion = "v1.20.2";
 
 /**
+ * The label of the second release. Its API server stops as those of Kubernetes 1.21 and later do (kubernetes.sh): it
+ * completes requests on existing HTTP/2 connections. Tests that count failed requests use it.
+ */
+export const laterVersion = "v1.21.0";
+
+/**
  * Creates the workstation's folder with only a khw.yaml for this testbed. Bootstrap itself creates the rest. `settings`
  * are additional lines for khw.yaml.
  */

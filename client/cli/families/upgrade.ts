@@ -24,7 +24,7 @@ export const upgradeCommand: CommandSpec = {
     new Option("--back", "return to the release before the last upgrade"),
     new Option(
       "--lose-since <time>",
-      "with --back: also restore the snapshot of exactly this time; everything written since then is lost",
+      "with --back: also restore the snapshot taken at exactly this time; everything written since then is lost",
     ),
     new Option("--emulate", "make the new programs (v1.32 or later) behave like the previous minor release"),
     new Option("--yes", "do not ask for confirmation"),

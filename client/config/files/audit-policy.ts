@@ -75,7 +75,7 @@ const rule = shape(
 /**
  * Checks an audit policy against the rules of the Kubernetes release, so that its API server starts with the policy.
  * The rules are those of the API server: pkg/apis/audit/validation in k8s.io/apiserver. Unlike some releases, khw also
- * refuses unknown fields, because with a misspelt field the API server would record other events.
+ * refuses unknown fields: an API server that ignores a misspelt field records other events than the author wants.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAuditPolicy(content: string, name: string, minor: number): void {

@@ -5,9 +5,9 @@ import { isUsed } from "./oidc.ts";
 type Settings = Pick<ClusterConfig, "authentication" | "authorization" | "oidc" | "kubernetes">;
 
 /**
- * Rejects settings and flags with which the API server would not start, because it accepts only one of them:
- * pkg/kubeapiserver/options/authentication.go and authorization.go in Kubernetes. Also rejects a flag that would replace
- * a part of these settings, because users could then log in without the setting's checks.
+ * Rejects combinations of settings and flags that exclude each other, because the API server would not start with them
+ * (pkg/kubeapiserver/options/authentication.go and authorization.go in Kubernetes). Also rejects a flag that would
+ * replace a part of these settings, because users could then log in without the setting's checks.
  * @throws KhwError CONFIG_INVALID
  */
 export function refuseExclusive({ authentication, authorization, oidc, kubernetes }: Settings): void {

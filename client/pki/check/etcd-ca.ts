@@ -54,7 +54,7 @@ export function* etcdCaIsSound(
 function* differs(pem: Pem, authorities: readonly X509Certificate[], others: readonly X509Certificate[]): Findings {
   if (!sharesKey(authorities, others)) return;
   yield problem(pem, "publicKey", {
-    what: "is the key of another CA of the cluster, so every certificate of that CA is full access to etcd",
+    what: "is the key of another CA of the cluster, so every certificate that this CA issued gives full access to etcd",
     remedy: "restore etcd-ca.pem from the newest replaced-* folder beside it",
   });
 }

@@ -166,7 +166,10 @@ t.test("a server with a certificate that fails verification is reported with the
     os.clock.advance(now - os.clock.now());
     const served = serverTime === undefined ? certificate : { ...certificate, serverTime };
     const result: ProbeResult = { status: 0, failure: "unverified", body, certificate: served };
-    const reason = explainHealth(healthCheckOf(component), { ...result, body: await explainTls(result, { ...os, clientCertificate: "kubernetes.pem" }) });
+    const reason = explainHealth(healthCheckOf(component), {
+      ...result,
+      body: await explainTls(result, { ...os, clientCertificate: "kubernetes.pem" }),
+    });
     return causeOf(component, { reason });
   };
   const [expired, early] = ["certificate has expired", "certificate is not yet valid"];
@@ -174,7 +177,8 @@ t.test("a server with a certificate that fails verification is reported with the
     t.match(await explained(component, expired, end + 5000), {
       cause: "serving-certificate-expired",
       message: /2026-11-25T00:00:00Z: a certificate that no file/,
-      remedy: /^run `khw-client pki renew kubernetes` \(`pki renew etcd-server` if etcd has its own CA\); if the machine's clock is wrong/,
+      remedy:
+        /^run `khw-client pki renew kubernetes` \(`pki renew etcd-server` if etcd has its own CA\); if the machine's clock is wrong/,
     });
     t.match(await explained(component, expired, end + 5000, end + 5000), { cause: "serving-certificate-expired" });
     t.match(await explained(component, early, start - 5000), {

@@ -71,7 +71,7 @@ t.test("a removed machine that returns does not advise removing its successor", 
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("if the other members have no quorum, the machine does not report a removal and changes nothing", async (t) => {
+t.test("if the other members have no quorum, the machine reports no removal and changes nothing", async (t) => {
   const os = await wiped(t);
   removedByOthers(os);
   os.etcd.up.delete("10.240.0.12");

@@ -86,7 +86,7 @@ t.test("a snapshot that was changed on disk no longer counts as verified", async
   t.equal(os.files.text(`${folder}/${id}.db`), "tampered", "the snapshot's file is unchanged");
 });
 
-t.test("a verification that fails because of its tools keeps the snapshot's record", async (t) => {
+t.test("if a snapshot cannot be verified because a tool fails, its record is kept", async (t) => {
   const { os, snapshots } = await machine();
   const { id } = await snapshots.save(requested, never);
   os.etcdctl.restore = async () => {

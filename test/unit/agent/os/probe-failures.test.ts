@@ -57,7 +57,7 @@ t.test(
   },
 );
 
-t.test("a certificate that expires during a kept-alive connection is detected on that connection", async (t) => {
+t.test("a certificate that expires during a keep-alive connection is detected on that connection", async (t) => {
   // On a busy machine, it can take a long time to make keys and certificates.
   const { url, caPem, server, validTo } = await serverUntil(t, 30_000);
   server.keepAliveTimeout = 120_000;

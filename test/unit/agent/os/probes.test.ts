@@ -55,7 +55,7 @@ t.test("a failed connection or a timeout is returned as a result and not thrown"
   await t.rejects(probe, reason);
 });
 
-t.test("a kept-alive connection is reused for the next probe, and replaced if the server closed it", async (t) => {
+t.test("a keep-alive connection is reused for the next probe, and replaced if the server closed it", async (t) => {
   const sockets = new Set<Socket>();
   const server = createServer((request, response) => {
     sockets.add(request.socket);

@@ -235,7 +235,7 @@ t.test("an empty namespace and a kind without objects are deleted last", async (
   t.equal(notes.length, 4);
 });
 
-t.test("a namespace stays as long as the folder has objects in it, and so do volumes", async (t) => {
+t.test("a namespace is kept while the folder has an object for it, and its volume claims are kept too", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("inside", "{}", "team")}${claim("team")}`);
   const { notes } = await apply(server, map("inside", "{}", "team"), { allowed: ["Namespace/team"] });
