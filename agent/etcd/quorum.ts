@@ -9,8 +9,8 @@ export interface Quorum {
 }
 
 /**
- * Returns the cluster as the other controllers' servers see it, if the servers that have a leader are enough for a
- * quorum.
+ * Returns the cluster as the etcd servers on the other controllers report it. Enough of these servers for a quorum must
+ * report a leader.
  * `clusterId` is undefined if this machine's cluster has no ID yet.
  * @throws KhwError NOT_READY, with each unusable server and the reason
  */

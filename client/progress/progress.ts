@@ -5,8 +5,8 @@ import type { StepEvent } from "../../proto/step.ts";
 /** The events of a long command. Displays show only these events. */
 export type ProgressEvent =
   /**
-   * A sentence that is not about a single node. A final sentence ends a command that succeeded, and is shown with the
-   * total time.
+   * A sentence that is not about a single node. The final sentence is printed when the command succeeds, together with
+   * the total time.
    */
   | { readonly kind: "note"; readonly text: string; readonly final?: true }
   /** Work starts on all of these tracks at the same time. A track is a node's name, or "load balancer". */

@@ -25,7 +25,7 @@ export const flags: readonly Cause[] = [
     id: "invalid-authorization-mode",
     components: ["kube-apiserver"],
     pattern: /authorization-mode "?(?<mode>[^" ]*)"? is not a valid mode/,
-    message: "it has no authorization mode {mode}",
+    message: "{mode} is not a valid authorization mode",
     remedy: "fix --authorization-mode of kube-apiserver: lab 08 sets Node,RBAC",
   },
   {

@@ -27,7 +27,7 @@ export const etcdClient: readonly Cause[] = [
     pattern: gaveUp,
     shows: unknownAuthority,
     when: said(unknownAuthority),
-    message: "etcd's certificate is not signed by the CA that the API server trusts, {etcd_cafile}",
+    message: "the CA in {etcd_cafile}, which the API server trusts, did not sign etcd's certificate",
     remedy: "put the CA that signed etcd's certificates into {etcd_cafile} (--etcd-cafile)",
   },
   {

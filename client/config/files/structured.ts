@@ -38,7 +38,7 @@ export async function authenticationFiles(config: Settings, use: AuthenticationU
   return toFiles(content);
 }
 
-/** The file excludes other flags. With these flags, RBAC alone limits anonymous requests. */
+/** Whether the file may limit anonymous requests. It cannot be combined with --anonymous-auth or --oidc-* flags. */
 function mayLimitAnonymous({ hardening, oidc, kubernetes }: Settings, { minor }: AuthenticationUse): boolean {
   const flags = Object.keys(kubernetes.flags["kube-apiserver"]);
   const others = flags.some((flag) => flag === "anonymous-auth" || flag.startsWith("oidc-"));

@@ -108,8 +108,8 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
 }
 
 /**
- * Returns the reason why Go does not accept the certificate as an authority; undefined for an authority, including one
- * with X.509 version 1.
+ * Returns why Go does not accept the certificate as a CA; undefined if Go accepts it. Go also accepts a CA with X.509
+ * version 1.
  */
 export function notAuthority({ version, constraints, keyUsage }: X509Fields): string | undefined {
   if (constraints === undefined && version === 3) return "is not a CA certificate";

@@ -46,7 +46,7 @@ export const apiServerChecks: readonly CisCheck[] = [
   }),
   check("AlwaysAdmit is off", noPlugin("AlwaysAdmit")),
   check("AlwaysPullImages is on", plugin("AlwaysPullImages"), {
-    reason: { why: "no pod could start while its registry does not answer", optional: true },
+    reason: { why: "pods could not start while their registry is unreachable", optional: true },
   }),
   check(
     "SecurityContextDeny or PodSecurityPolicy is on",

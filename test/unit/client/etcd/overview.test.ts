@@ -24,7 +24,7 @@ t.test("three members of the same cluster with a common leader are healthy", asy
   t.same(etcdProblems(three()), []);
 });
 
-t.test("every problem of a member is reported with its node", async (t) => {
+t.test("every problem with a member is reported together with the member's node", async (t) => {
   const unfinished = Restore.fromPartial({ id: "r", snapshotId: "s", phase: RestorePhase.RESTORE_PHASE_RESTORED });
   const cases: readonly (readonly [NodeEtcd[], RegExp])[] = [
     [three({}, { leaderId: "" }), /controller-1: it has no leader/],
