@@ -194,7 +194,7 @@ function credential({ name, sha256, content }: Credential): Step<Os> {
 
 /**
  * Removes the key of the cluster's CA from a controller once no component on the controller signs with this key. Keeps
- * the key if a flag of khw.yaml names the file.
+ * the key if a flag in khw.yaml names the file.
  */
 function caKeyIsGone(desired: DesiredState): Step<Os>[] {
   const [path, needs] = [credentialFile("ca-key.pem"), ["service/kube-controller-manager"]];

@@ -1,7 +1,7 @@
 import type * as X509 from "@peculiar/x509";
 
 /**
- * Loads the X.509 library, which is needed only for creating certificates and signing requests.
+ * Loads the X.509 library, which is needed only to create certificates and certificate signing requests.
  *
  * The library keeps its algorithms in a tsyringe registry, and tsyringe requires the functions for decorator metadata.
  * The library's classes have no metadata, so two functions that return no metadata are enough.

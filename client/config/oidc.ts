@@ -30,7 +30,7 @@ export const oidc = {
       "Put before each group's name. Without a prefix, the provider can put users into system:masters.",
     ),
     caFile: {
-      help: "PEM file of the CA of the provider. Default: the CAs of the controllers' system.",
+      help: "PEM file of the provider's CA. Default: the CAs of the controllers' operating system.",
       default: null,
       flag: { name: "--oidc-ca-file", value: "file" },
       parse: optional(path),

@@ -12,8 +12,8 @@ export interface Setting<T> {
   readonly flag: Flag;
   readonly parse: Parser<T>;
   /**
-   * Merges the values from khw.yaml and from the command line. Without this function, the command line takes
-   * precedence.
+   * Merges the values from khw.yaml and from the command line. If this function is absent, the command line
+   * takes precedence.
    */
   merge?(fromFile: T, fromFlag: T): T;
 }

@@ -114,7 +114,7 @@ async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {
 
 function staysOut({ address: { name } }: AgentNode, error: KhwError): KhwError {
   const { code, message, hint, step, cause } = error;
-  const rest = `it stays drained: when its API server is healthy, run \`khw-client undrain ${name}\``;
+  const rest = `it stays drained; once its API server is healthy, run \`khw-client undrain ${name}\``;
   return new KhwError(code, message, {
     node: name,
     step,

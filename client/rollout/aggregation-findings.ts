@@ -16,7 +16,7 @@ export interface AggregationOptions {
 
 /**
  * Finds the webhooks and APIServices in use that a change of the aggregation layer would make unreachable. Such a webhook
- * would block requests. Asks for backends only if the layer changes on the node. A flag of khw.yaml for the routing is a
+ * would block requests. Asks for backends only if the layer changes on the node. A flag in khw.yaml for the routing is a
  * decision of the user's own, so the backends are then not checked. If another API server answers, a silent API server
  * is only a warning: webhooks belong to the cluster, and the change may be the repair that the silent API server needs.
  * @param restarting the nodes that restart and whose API server is ready
@@ -54,7 +54,7 @@ function notAsked({ node, message }: KhwError): KhwError {
   });
 }
 
-/** Returns whether the API server will connect to endpoints; undefined if a flag of khw.yaml decides. */
+/** Returns whether the API server will connect to endpoints; undefined if a flag in khw.yaml decides. */
 function wantedRouting({ flags, credentials }: DesiredState): boolean | undefined {
   const { set = {}, remove = [] } = flags[apiServer] ?? {};
   if (set[flag] !== undefined || remove.includes(flag)) return undefined;

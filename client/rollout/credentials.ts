@@ -50,9 +50,10 @@ export async function provideCredentials(
 }
 
 /**
- * Returns the servers' certificates and their keys, reissued with the addresses of new controllers and not written yet:
- * kubernetes.pem, and etcd-server.pem if etcd has its own CA. Empty if the certificates have all addresses, or if the
- * folder lacks a CA's key; the check of the credentials then reports the missing files.
+ * Reissues the servers' certificates and keys for the addresses of new controllers, and returns them without writing
+ * them: kubernetes.pem, and etcd-server.pem if etcd has its own CA. Returns nothing if the certificates already have all
+ * addresses. Also returns nothing if the folder lacks a CA's key; in that case, the check of the credentials reports the
+ * missing files.
  * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign
  */
 export async function reissueForNewNodes(config: ClusterConfig, addresses: Addresses): Promise<NewFiles> {

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
-/** Small enough that a page of usual objects is below the size limit of a response. */
+/** Small enough that a page of typical objects stays under the size limit of a response. */
 const pageSize = 50;
 
 /**

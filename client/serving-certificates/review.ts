@@ -37,8 +37,8 @@ export type Review =
   | { readonly verdict: "abandoned"; readonly node?: string; readonly problems: readonly string[] };
 
 /**
- * Compares a request with its requestor, the Node object and the instance in the Compute API. The APIs are called only
- * if the request itself is in order.
+ * Checks a request against three things: its requestor, the Node object, and the instance in the Compute API. The
+ * Kubernetes and Compute APIs are called only if the request itself is in order.
  * @throws KhwError if an API cannot be read
  */
 export async function reviewRequest(request: ServingRequest, context: ReviewContext): Promise<Review> {

@@ -220,7 +220,7 @@ export function createFakeClock(start = Date.UTC(2024, 0, 1)): FakeClock {
   let time = start;
   return {
     now: () => time,
-    // `advance` moves both clocks. A test that changes the wall clock replaces `now`.
+    // `advance` moves both clocks. To change only the wall clock, a test replaces `now`.
     monotonic: () => time,
     advance: (millis) => {
       time += millis;

@@ -55,6 +55,6 @@ export const etcdServer: readonly Cause[] = [
       /expected IP in URL for binding|URL scheme must be http|URL address does not have the form|--advertise-client-urls is required/,
     message: "it cannot listen on, or advertise, one of its URLs",
     remedy:
-      "fix --listen-client-urls, --listen-peer-urls and --advertise-client-urls in {unit}: each URL must have the form https://IP:PORT, and the listen URLs must contain an IP address instead of a name",
+      "fix --listen-client-urls, --listen-peer-urls and --advertise-client-urls in {unit}: each URL must have the form https://HOST:PORT, and in the listen URLs, HOST must be an IP address",
   },
 ];

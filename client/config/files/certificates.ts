@@ -3,7 +3,7 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 /** Returns why this text cannot be used as PEM certificates; undefined if it has certificates and all can be read. */
 export function certificatesProblem(pem: string): string | undefined {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-  if (blocks.length === 0) return "contains no PEM certificate";
+  if (blocks.length === 0) return "contains no certificate in PEM format";
   const damaged = blocks.findIndex((block) => !isReadable(block));
   return damaged === -1 ? undefined : `contains a damaged certificate (number ${damaged + 1})`;
 }
@@ -11,9 +11,9 @@ export function certificatesProblem(pem: string): string | undefined {
 /** Returns why this text is not a PEM private key without a password. Quotes nothing of the text. */
 export function keyProblem(pem: string): string | undefined {
   try {
-    return createPrivateKey(pem).type === "private" ? undefined : "contains no PEM private key";
+    return createPrivateKey(pem).type === "private" ? undefined : "contains no private key in PEM format";
   } catch {
-    return "contains no PEM private key, or the key needs a password";
+    return "contains no private key in PEM format, or the key needs a password";
   }
 }
 

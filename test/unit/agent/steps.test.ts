@@ -915,7 +915,7 @@ t.test("a controller", async (t) => {
     },
   );
 
-  t.test("keeps the key of the cluster's CA as long as a flag of khw.yaml names the key", async (t) => {
+  t.test("keeps the key of the cluster's CA as long as a flag in khw.yaml refers to it", async (t) => {
     const os = labMachine();
     await applyAll(steps, os);
     const set = { "cluster-signing-legacy-unknown-key-file": "/var/lib/kubernetes/ca-key.pem" };
@@ -934,7 +934,7 @@ t.test("a controller", async (t) => {
     for (const name of own) t.equal(os.files.text(`/var/lib/kubernetes/${name}`), "own", name);
   });
 
-  t.test("keeps a front-proxy file that a flag of khw.yaml names", async (t) => {
+  t.test("keeps a front-proxy file to which a flag in khw.yaml refers", async (t) => {
     const os = labMachine();
     const file = "/var/lib/kubernetes/front-proxy-ca.pem";
     os.files.put(file, "own", 0o644);

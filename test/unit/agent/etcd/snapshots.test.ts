@@ -138,7 +138,7 @@ t.test("pruning keeps the newest snapshots of each origin and those in use", asy
   );
 });
 
-t.test("a damaged snapshot record is reported only once by name, and the other snapshots are listed", async (t) => {
+t.test("a damaged snapshot record is reported once, by name, and the other snapshots are listed", async (t) => {
   const { os, snapshots, reports } = await machine();
   const good = await snapshots.save(requested, never);
   os.clock.advance(60_000);

@@ -142,22 +142,25 @@ t.test("the digest of an unchanged file is cached across all its hard links", as
   );
 });
 
-t.test("symbolic links are recognized, hard links share an inode, and both replace an existing file", async (t) => {
-  const folder = await folderFor(t);
-  const files = createFiles();
-  const [file, soft, hard] = [join(folder, "file"), join(folder, "soft"), join(folder, "hard")];
-  await files.write(file, "x", 0o755);
-  await files.write(soft, "old", 0o644);
-  await files.write(hard, "old", 0o644);
-  for (let times = 0; times < 2; times++) {
-    await files.symlink(file, soft);
-    await files.link(file, hard);
-  }
-  t.match(await files.stat(soft), { kind: "symlink", target: file });
-  t.equal((await files.stat(hard))?.inode, (await files.stat(file))?.inode);
-  t.equal((await files.read(soft))?.toString(), "x");
-  t.same((await readdir(folder)).toSorted(), ["file", "hard", "soft"]);
-});
+t.test(
+  "symbolic links are recognized, hard links share an inode, and creating either replaces an existing file",
+  async (t) => {
+    const folder = await folderFor(t);
+    const files = createFiles();
+    const [file, soft, hard] = [join(folder, "file"), join(folder, "soft"), join(folder, "hard")];
+    await files.write(file, "x", 0o755);
+    await files.write(soft, "old", 0o644);
+    await files.write(hard, "old", 0o644);
+    for (let times = 0; times < 2; times++) {
+      await files.symlink(file, soft);
+      await files.link(file, hard);
+    }
+    t.match(await files.stat(soft), { kind: "symlink", target: file });
+    t.equal((await files.stat(hard))?.inode, (await files.stat(file))?.inode);
+    t.equal((await files.read(soft))?.toString(), "x");
+    t.same((await readdir(folder)).toSorted(), ["file", "hard", "soft"]);
+  },
+);
 
 /** Polls for the folders as fast as possible. Records the mode of each folder as soon as the folder exists. */
 const observer = `

@@ -72,7 +72,7 @@ t.test("retries after a 503 and after a timeout", async (t) => {
   t.same(identity, controller0);
 });
 
-t.test("refuses a server that does not send Metadata-Flavor and does not follow redirects", async (t) => {
+t.test("does not follow redirects, and refuses a server that does not send Metadata-Flavor", async (t) => {
   await t.rejects(
     ask(t, (_, response) => response.end("10.240.0.10")),
     { code: "METADATA_UNAVAILABLE", message: /lacks the header Metadata-Flavor/ },

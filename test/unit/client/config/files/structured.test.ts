@@ -110,10 +110,12 @@ t.test("an authorization configuration travels with kubeconfigs and their files,
   });
   await write("hook-ca.pem", certificate);
   await write("me.pem", key);
-  await t.rejects(read(chain), { message: /hook: client-certificate: .*me\.pem contains no PEM certificate/ });
+  await t.rejects(read(chain), {
+    message: /hook: client-certificate: .*me\.pem contains no certificate in PEM format/,
+  });
   await write("me.pem", certificate);
   await write("me-key.pem", certificate);
-  await t.rejects(read(chain), { message: /hook: client-key: .*me-key\.pem contains no PEM private key/ });
+  await t.rejects(read(chain), { message: /hook: client-key: .*me-key\.pem contains no private key in PEM format/ });
   await write("me-key.pem", key);
   const { names, flags, text } = await read(chain);
   t.strictSame(names, ["authorization.yaml", "hook", "hook-ca.pem", "me-key.pem", "me.pem"]);
