@@ -23,12 +23,19 @@ export async function bundle(program: Program, folder: string): Promise<Metafile
   const { version }: { version: string } = JSON.parse(readFileSync(`${root}/package.json`, "utf8"));
   const { metafile } = await build({
     ...options,
+    ...(program === "agent" && compact),
     entryPoints: entryPoints[program],
     outdir: folder,
     define: { KHW_VERSION: JSON.stringify(version) },
   });
   return metafile;
 }
+
+/**
+ * Removes indentation from the agent, because V8 keeps the source text of a running program in memory. The names stay,
+ * and the lines stay short, so stack traces remain useful.
+ */
+const compact = { minifyWhitespace: true, lineLimit: 160 } as const satisfies BuildOptions;
 
 const options = {
   absWorkingDir: root,

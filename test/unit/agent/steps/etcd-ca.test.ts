@@ -73,8 +73,12 @@ t.test("etcd's folder keeps the files of the cluster's CA as long as etcd trusts
 t.test("the agent uses etcd's own files only if the machine has all of them", async (t) => {
   const os = createFakeOs();
   const put = (name: string) => os.files.put(`/var/lib/kubernetes/${name}`, name);
-  const used = async () =>
-    Object.values(await readEtcdClientFiles((path) => os.files.read(path))).map((content) => String(content));
+  const used = async () => {
+    const { ca, cert, key, names } = await readEtcdClientFiles((path) => os.files.read(path));
+    const contents = [ca, cert, key].map((content) => String(content));
+    t.strictSame([names.ca, names.certificate, names.key], contents, "the names are those of the files");
+    return contents;
+  };
   for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem", "etcd-ca.pem", "etcd-client.pem"]) put(name);
   t.strictSame(await used(), ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"]);
   put("etcd-client-key.pem");
