@@ -32,8 +32,8 @@ export async function bundle(program: Program, folder: string): Promise<Metafile
 }
 
 /**
- * Removes indentation from the agent, because V8 keeps the source text of a running program in memory. The names stay,
- * and the lines stay short, so stack traces remain useful.
+ * Removes indentation from the agent, because V8 keeps the source text of a running program in memory. Names and most
+ * line breaks stay, for stack traces.
  */
 const compact = { minifyWhitespace: true, lineLimit: 160 } as const satisfies BuildOptions;
 

@@ -45,18 +45,28 @@ export const realVersion = "v1.20.2";
  */
 export const laterVersion = "v1.21.0";
 
+/** A Kubernetes release of the testbed's mirror. */
+export type TestbedRelease = typeof realVersion | typeof laterVersion;
+
 /**
  * Creates the workstation's folder with only a khw.yaml for this testbed. Bootstrap itself creates the rest. `settings`
  * are additional lines for khw.yaml.
  */
-export async function makeBareWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
+export async function makeBareWorkstation(
+  testbed: Testbed,
+  settings = "",
+  version: TestbedRelease = realVersion,
+): Promise<Workstation> {
   const folder = join(testbed.folder, "workstation");
   await mkdir(folder, { recursive: true, mode: 0o700 });
   // In the testbed, the metadata server signs identity tokens with its own key, not with Google's.
   const keys = join(folder, "identity-keys.json");
   await writeFile(keys, await testbed.must(["curl", "-sSf", `http://${metadataAddress}/oauth2/v3/certs`]));
   const enrolment = `enrolment:\n  jwks: ${keys}\n`;
-  await writeFile(join(folder, "khw.yaml"), khwYaml(testbed, await etcdSettings(testbed)) + enrolment + settings);
+  await writeFile(
+    join(folder, "khw.yaml"),
+    khwYaml(testbed, version, await etcdSettings(testbed)) + enrolment + settings,
+  );
   await writeFile(join(folder, "khw.lock"), formatLock(await lockEntries(testbed)), { mode: 0o644 });
   return openWorkstation(testbed);
 }
@@ -92,8 +102,12 @@ async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntr
 /**
  * Does the same as makeBareWorkstation. Also creates a management CA, an administrator, and an identity for each node.
  */
-export async function makeWorkstation(testbed: Testbed, settings = ""): Promise<Workstation> {
-  const workstation = await makeBareWorkstation(testbed, settings);
+export async function makeWorkstation(
+  testbed: Testbed,
+  settings = "",
+  version: TestbedRelease = realVersion,
+): Promise<Workstation> {
+  const workstation = await makeBareWorkstation(testbed, settings, version);
   await workstation.mustKhw(["pki", "init"]);
   await workstation.mustKhw([
     "pki",
@@ -143,13 +157,17 @@ async function etcdSettings({ withEtcd, etcd, etcdMirrorUrl }: Testbed): Promise
 `;
 }
 
-function khwYaml({ mirrorUrl, computeUrl, credentials, nodes }: Testbed, etcd: string): string {
+function khwYaml(
+  { mirrorUrl, computeUrl, credentials, nodes }: Testbed,
+  version: TestbedRelease,
+  etcd: string,
+): string {
   // khw searches the whole region if no zone is set.
   const isOneZone = nodes.every(({ zone }) => zone === undefined);
   return `# This testbed stands in for Compute Engine and for the release mirror.
 kubernetes:
-  # What Debian's source package is, and so what the testbed's mirror can truly serve.
-  version: ${realVersion}
+  # The testbed's mirror serves only v1.20.2 and v1.21.0.
+  version: ${version}
   mirrors: [${mirrorUrl}]
 ${etcd}credentials:
   folder: ${credentials}
