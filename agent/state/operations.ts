@@ -6,6 +6,7 @@ import { isTransient } from "../../proto/operation.ts";
 import { applySteps, type Step, type StepEvent, type StepResult } from "../../proto/step.ts";
 import { show } from "../../proto/validate.ts";
 import type { Os } from "../os/os.ts";
+import { type Ended, ended, firstFailure, withHint } from "./operation-end.ts";
 import type { OperationRecord } from "./operation-record.ts";
 import type { MachineLock } from "./machine-lock.ts";
 import type { Failure, Rollback, WayBack } from "./rollback.ts";
@@ -272,30 +273,6 @@ const kinds = {
   join: OperationKind.OPERATION_KIND_JOIN,
 } as const;
 
-/** The end of an operation. No error means success. */
-interface Ended {
-  readonly error?: ErrorDetail;
-  readonly rolledBack?: { readonly error: ErrorDetail | undefined };
-}
-
-function ended(operation: Operation, { error, rolledBack }: Ended): Operation {
-  return { ...operation, state: finalState(error), error, rolledBack };
-}
-
 function titlesOf(steps: readonly Step<Os>[]) {
   return steps.map(({ id, title }) => ({ id, title }));
-}
-
-function firstFailure(results: readonly StepResult[]): KhwError | undefined {
-  return results.flatMap((result) => (result.outcome === "failed" ? result.error : []))[0];
-}
-
-function withHint(error: ErrorDetail, remark: string): ErrorDetail {
-  return { ...error, hint: error.hint === "" ? remark : `${error.hint}; ${remark}` };
-}
-
-function finalState(error: ErrorDetail | undefined): OperationState {
-  if (error === undefined) return OperationState.OPERATION_STATE_SUCCEEDED;
-  const interrupted = error.code === "INTERRUPTED";
-  return interrupted ? OperationState.OPERATION_STATE_INTERRUPTED : OperationState.OPERATION_STATE_FAILED;
 }
