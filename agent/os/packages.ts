@@ -158,11 +158,24 @@ async function purge(names: readonly string[], apt: Apt): Promise<void> {
       hint: `on the node, decide what to do with ${others.join(" and ")}, and purge ${names.join(" and ")} yourself`,
     });
   }
-  const ended = simulated.code === 0 ? await apt(command) : simulated;
+  const ended = simulated.code === 0 ? await afterInterruption(apt, command) : simulated;
   if (ended.code === 0) return;
   throw new KhwError("PACKAGE_FAILED", `apt-get purge ${names.join(" ")}: ${tail(ended.lines, 10)}`, {
     hint: `run \`apt-get purge ${names.join(" ")}\` on the node to see the whole output, then run the command again`,
   });
+}
+
+/** Runs an apt command. If dpkg was interrupted earlier, completes its work first, and then repeats the command. */
+async function afterInterruption(
+  apt: Apt,
+  command: readonly string[],
+  completed: () => Promise<void> = async () => {},
+): Promise<Ended> {
+  const ended = await apt(command);
+  if (!ended.lines.some((line) => line.includes("dpkg was interrupted"))) return ended;
+  await apt(["dpkg", "--configure", "--pending", "--force-confdef", "--force-confold"]);
+  await completed();
+  return apt(command);
 }
 
 /** Returns the package names that the pattern finds in apt's output, without their architectures. */
@@ -179,13 +192,8 @@ async function install(name: string, apt: Apt, adding: InstallOptions["adding"])
     await adding(packagesIn(simulated.lines, /^Inst (\S+) \(/));
   };
   await announce();
-  let ended = await apt(installCommand(name));
-  if (ended.lines.some((line) => line.includes("dpkg was interrupted"))) {
-    await apt(["dpkg", "--configure", "--pending", "--force-confdef", "--force-confold"]);
-    // The first simulation may have failed, because some packages were only partly installed.
-    await announce();
-    ended = await apt(installCommand(name));
-  }
+  // The first simulation may have failed, because some packages were only partly installed.
+  const ended = await afterInterruption(apt, installCommand(name), announce);
   if (ended.code === 0) return;
   const complaints = update.lines.filter((line) => /^[EW]: /.test(line));
   throw new KhwError("PACKAGE_FAILED", `apt-get install ${name}: ${tail([...complaints, ...ended.lines], 10)}`, {

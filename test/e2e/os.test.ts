@@ -272,6 +272,14 @@ t.test("no process is reported for a port without a listener", async (t) => {
   t.equal(nobody?.result, undefined);
 });
 
+/** Makes dpkg's records look as if dpkg was killed while it configured nginx. */
+async function interruptDpkg(): Promise<void> {
+  // A killed dpkg leaves behind a status change that is not in the main file yet.
+  const entry = "Package: nginx\nStatus: install ok half-configured\n";
+  const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
+  await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);
+}
+
 t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
@@ -324,10 +332,7 @@ t.test("a package", async (t) => {
   });
 
   await t.test("an interrupted dpkg run is repaired before the package is installed", async (t) => {
-    // A killed dpkg leaves behind a status change that is not in the main file yet.
-    const entry = "Package: nginx\nStatus: install ok half-configured\n";
-    const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
-    await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);
+    await interruptDpkg();
     const [before, installed, after] = await make(
       packages("installed", "nginx"),
       packages("install", "nginx"),
@@ -351,5 +356,14 @@ t.test("a package", async (t) => {
   await t.test("an unknown package is reported in apt's words", async (t) => {
     const [installed] = await make(packages("install", "khw-no-such-package"));
     t.match(installed?.error, { code: "PACKAGE_FAILED", message: /Unable to locate package khw-no-such-package/ });
+  });
+
+  await t.test("an interrupted dpkg run is completed before the packages are removed", async (t) => {
+    await interruptDpkg();
+    const names = ["nginx", "nginx-common"];
+    const [purged, left] = await make(packages("purge", names), packages("left", names));
+    t.equal(purged?.error, undefined);
+    t.strictSame(left?.result, []);
+    t.equal(await node.must(["dpkg", "--audit"]), "");
   });
 });
