@@ -1,5 +1,6 @@
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf } from "../pki/check/yaml.ts";
+import { findDefinition, resourcesOf } from "./definitions.ts";
 import { groupOf, type ObjectName, originOf, uidOf } from "./object.ts";
 import { refusalOf } from "./refusal.ts";
 import { type Discovery, pathOf, type Resource, versionsOf } from "./resources.ts";
@@ -35,7 +36,7 @@ export async function findLeaving(
 ): Promise<Leaving | undefined> {
   const { signal, present } = options;
   const resource = await findResource(api, name, options);
-  if (resource === undefined) return undefined;
+  if (resource === undefined) return keepIfDefined(api, name, signal);
   const answer = await api("GET", pathOf(resource, name), { signal });
   if (answer.status === 404) return undefined;
   const live = answer.body;
@@ -49,6 +50,20 @@ export async function findLeaving(
   if (fieldOf(fieldOf(live, "metadata"), "deletionTimestamp") === undefined) return { ...base, action: "delete" };
   const remedy = "wait until its finalizers are done";
   return { ...base, action: "keep", pending: true, reason: "it is being deleted", remedy };
+}
+
+/**
+ * Keeps an object whose kind is defined but not served at the moment, because such an object still exists. Returns
+ * undefined if nothing defines the kind: Kubernetes has then deleted the object.
+ */
+async function keepIfDefined(api: KubernetesApi, name: ObjectName, signal: AbortSignal): Promise<Leaving | undefined> {
+  const definition = await findDefinition(api, name, signal);
+  if (definition === undefined) return undefined;
+  const [resource] = resourcesOf(definition, { unserved: true });
+  if (resource === undefined) return undefined;
+  const reason = "the API server does not serve its kind at the moment";
+  const remedy = `run kubectl get crd ${resource.plural}.${groupOf(resource)} -o yaml to see why, then run the command again`;
+  return { name, resource, uid: "", live: undefined, action: "keep", pending: true, reason, remedy };
 }
 
 /** Finds the kind in the recorded version of its group, or in another version if that version no longer exists. */

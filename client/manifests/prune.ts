@@ -1,9 +1,9 @@
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
-import { fieldOf } from "../pki/check/yaml.ts";
 import { isAllowed, keptRemedy } from "./allow-prune.ts";
 import { findContents } from "./contents.ts";
 import { findLeaving, type FindOptions, type Leaving } from "./leaving.ts";
-import { describeObject, groupOf, isDefinition, isNamespace, keyOf, type Manifest, type ObjectName } from "./object.ts";
+import { defines } from "./definitions.ts";
+import { describeObject, isDefinition, isNamespace, keyOf, type Manifest, type ObjectName } from "./object.ts";
 
 export interface PruneOptions extends FindOptions {
   readonly manifests: readonly Manifest[];
@@ -66,8 +66,5 @@ async function decide(
 /** Whether Kubernetes deletes an object together with this namespace or definition. */
 export function contains({ name, live }: Pick<Leaving, "name" | "live">, inner: ObjectName): boolean {
   if (isNamespace(name)) return inner.namespace === name.name;
-  if (!isDefinition(name)) return false;
-  const group = fieldOf(fieldOf(live, "spec"), "group");
-  const kind = fieldOf(fieldOf(fieldOf(live, "spec"), "names"), "kind");
-  return inner.kind === kind && groupOf(inner) === group;
+  return isDefinition(name) && defines(live, inner);
 }

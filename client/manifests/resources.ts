@@ -1,7 +1,7 @@
 import type { KubernetesAnswer, KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { unexpected } from "../service-accounts/lists.ts";
-import { defaultNamespace, groupOf, isDefinition, type Manifest, type ObjectName } from "./object.ts";
+import { defaultNamespace, groupOf, type ObjectName } from "./object.ts";
 
 /** A kind of object that an API server serves. */
 export interface Resource {
@@ -71,23 +71,6 @@ function versionsIn(group: unknown): string[] {
   const preferred = textAt(fieldOf(group, "preferredVersion"), "groupVersion");
   const versions = listOf(group, "versions").flatMap((version) => textAt(version, "groupVersion") ?? []);
   return [...new Set([...(preferred === undefined ? [] : [preferred]), ...versions])];
-}
-
-/** Returns the resources that the folder's CustomResourceDefinitions define. */
-export function definedResources(manifests: readonly Manifest[]): Resource[] {
-  return manifests.filter(isDefinition).flatMap(({ object }) => {
-    const spec = fieldOf(object, "spec");
-    const names = fieldOf(spec, "names");
-    const [group, kind, plural] = [textAt(spec, "group"), textAt(names, "kind"), textAt(names, "plural")];
-    if (group === undefined || kind === undefined || plural === undefined) return [];
-    const single = textAt(spec, "version");
-    const versions = [
-      ...listOf(spec, "versions").filter((version) => fieldOf(version, "served") !== false),
-      ...(single === undefined ? [] : [{ name: single }]),
-    ].flatMap((version) => textAt(version, "name") ?? []);
-    const namespaced = textAt(spec, "scope") !== "Cluster";
-    return versions.map((version) => ({ apiVersion: `${group}/${version}`, kind, plural, namespaced, verbs: [] }));
-  });
 }
 
 /** Returns the path of one object. */

@@ -7,7 +7,8 @@ import type { Leaving } from "./leaving.ts";
 import { reviewLeaving } from "./prune.ts";
 import { type ManifestRecord, readRecord } from "./record.ts";
 import { placed } from "./refusal.ts";
-import { definedResources, type Discovery, discovery, type Resource } from "./resources.ts";
+import { definedResources } from "./definitions.ts";
+import { type Discovery, discovery, type Resource } from "./resources.ts";
 import { type Reviewed, reviewObject } from "./review-object.ts";
 
 /** The differences between the folder and the cluster. */

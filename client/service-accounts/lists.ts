@@ -3,7 +3,13 @@ import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
 /** Small enough that a page of typical objects stays under the size limit of a response. */
-const pageSize = 50;
+const usualPageSize = 50;
+
+export interface ListOptions {
+  readonly signal: AbortSignal;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly pageSize?: number;
+}
 
 /**
  * Yields all objects of a list, page by page.
@@ -12,7 +18,7 @@ const pageSize = 50;
 export async function* listObjects(
   api: KubernetesApi,
   path: string,
-  { signal, query = {} }: { readonly signal: AbortSignal; readonly query?: Readonly<Record<string, string>> },
+  { signal, query = {}, pageSize = usualPageSize }: ListOptions,
 ): AsyncGenerator {
   let next: string | undefined;
   do {

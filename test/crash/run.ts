@@ -50,6 +50,8 @@ export async function cutShort(subject: Subject, point: Point): Promise<Killed> 
   await returned(subject, point, { node, agent });
   while (runs.at(-1)?.code !== 0 || runs.length === 1) {
     if (runs.length > mostRuns) throw new Error(`fails: ${JSON.stringify(runs)}`);
+    // A reset ends with a restart of the agent, also if the client has been killed.
+    await Promise.all(subject.testbed.nodes.map((each) => agentListens(each)));
     runs.push(await begin(subject, run.command).ended);
   }
   for (const command of rest) await succeed(begin(subject, command));

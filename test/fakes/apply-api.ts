@@ -90,7 +90,7 @@ export function applyApi(): ApplyApi {
     const one = objects.get(path);
     if (one !== undefined) return { status: 200, body: one };
     const kind = path.split("/").at(-1) ?? "";
-    if (![...core, widgets, jobs, cronJobs].some(({ name }) => name === kind)) return missing;
+    if (![...core, definitions, widgets, jobs, cronJobs].some(({ name }) => name === kind)) return missing;
     const within = path.slice(0, -kind.length);
     const items = [...objects].filter(([other]) => other.startsWith(within) && other.includes(`/${kind}/`));
     return { status: 200, body: { items: items.map(([, object]) => object), metadata: {} } };

@@ -207,6 +207,29 @@ t.test("an object of khw whose kind was not served during the review stays khw's
   t.match(live, { metadata: { labels: { "khw.dev/manifests": "created" } } });
 });
 
+t.test("an object is not forgotten while its kind is defined but not served", async (t) => {
+  const server = applyApi();
+  await apply(server, `${definition}${widget}`);
+  server.answers.set("GET /apis/example.com/v1", { status: 404, body: "404 page not found" });
+  const whole = server.answers.set("GET /apis/example.com", { status: 404, body: "404 page not found" });
+  t.match(await apply(server, definition), {
+    notes: [
+      /Widget default\/w left the folder, and stays: .* does not serve its kind .* kubectl get crd widgets\.example\.com/,
+    ],
+    errors: [],
+  });
+  whole.clear();
+  t.match((await apply(server, definition)).notes, [/Widget default\/w deleted/]);
+});
+
+t.test("an object whose kind is no longer defined is forgotten", async (t) => {
+  const server = applyApi();
+  await apply(server, `${definition}${widget}${map("a")}`);
+  server.objects.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com");
+  server.objects.delete("/apis/example.com/v1/namespaces/default/widgets/w");
+  t.strictSame(await apply(server, map("a")), { notes: [], errors: [] });
+});
+
 t.test("a namespace or a kind with other contents stays until the user names it", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${definition}${map("inside", "{}", "team")}${map("a")}`);

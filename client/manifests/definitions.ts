@@ -1,0 +1,43 @@
+import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
+import { listObjects } from "../service-accounts/lists.ts";
+import { groupOf, isDefinition, type Manifest, type ObjectName } from "./object.ts";
+import type { Resource } from "./resources.ts";
+
+const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+/** Some definitions contain schemas of hundreds of kilobytes. */
+const pageSize = 5;
+
+/** Returns the resources that the folder's CustomResourceDefinitions define. */
+export function definedResources(manifests: readonly Manifest[]): Resource[] {
+  return manifests.filter(isDefinition).flatMap(({ object }) => resourcesOf(object));
+}
+
+/** Returns the resources that a CustomResourceDefinition defines: one for each served version, or for each version. */
+export function resourcesOf(definition: unknown, { unserved = false } = {}): Resource[] {
+  const spec = fieldOf(definition, "spec");
+  const names = fieldOf(spec, "names");
+  const [group, kind, plural] = [textAt(spec, "group"), textAt(names, "kind"), textAt(names, "plural")];
+  if (group === undefined || kind === undefined || plural === undefined) return [];
+  const single = textAt(spec, "version");
+  const versions = [
+    ...listOf(spec, "versions").filter((version) => unserved || fieldOf(version, "served") !== false),
+    ...(single === undefined ? [] : [{ name: single }]),
+  ].flatMap((version) => textAt(version, "name") ?? []);
+  const namespaced = textAt(spec, "scope") !== "Cluster";
+  return versions.map((version) => ({ apiVersion: `${group}/${version}`, kind, plural, namespaced, verbs: [] }));
+}
+
+/** Finds the CustomResourceDefinition of a kind in the cluster. */
+export async function findDefinition(api: KubernetesApi, name: ObjectName, signal: AbortSignal): Promise<unknown> {
+  for await (const definition of listObjects(api, path, { signal, pageSize })) {
+    if (defines(definition, name)) return definition;
+  }
+  return undefined;
+}
+
+/** Whether a CustomResourceDefinition defines the kind of the object with this name. */
+export function defines(definition: unknown, name: Pick<ObjectName, "apiVersion" | "kind">): boolean {
+  const spec = fieldOf(definition, "spec");
+  return fieldOf(spec, "group") === groupOf(name) && fieldOf(fieldOf(spec, "names"), "kind") === name.kind;
+}
