@@ -8,7 +8,7 @@ import { type EncryptionConfig, type EncryptionEntry, parseEncryptionConfig } fr
 import {
   change,
   conclude,
-  configStep,
+  isRolloutUnfinished,
   refuseUnreadable,
   rewriteAll,
   type RotateOptions,
@@ -19,8 +19,9 @@ type Providers = readonly Provider[];
 
 /**
  * Makes a KMS plugin encrypt all values, or rewrites all values with the plugin's current key. Adds the plugin for
- * reading, updates every API server, makes the plugin the first provider, updates every API server again, and rewrites
- * everything. The keys in the file stay, so that older snapshots can still be read. Another run continues.
+ * decryption and updates every API server. Makes the plugin the first provider, updates every API server again, and
+ * rewrites all values. The keys in the file stay, so that older snapshots can still be read. Another run continues an
+ * interrupted change.
  * @throws KhwError as `rotate` does
  */
 export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void> {
@@ -55,9 +56,9 @@ export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void>
 }
 
 /**
- * Makes a key in the file encrypt all values again, and removes the KMS plugin from the file. Uses khw's own key of this
- * kind if the file has one; otherwise adds a key. The plugin must run, and encryption.kms must stay, until the end.
- * Another run continues.
+ * Makes a key in the file encrypt all values again, and removes the KMS plugin from the file. Uses khw's own key of
+ * this kind if the file has one; otherwise adds a key. Until the end, the plugin must run and encryption.kms must stay
+ * set. Another run continues an interrupted change.
  * @throws KhwError as `rotate` does
  */
 export async function rotateFromKms(
@@ -102,7 +103,7 @@ export function hasKms({ entries }: EncryptionConfig): boolean {
   return entries.some(({ providers }) => providers.some(({ kind }) => kind === "kms"));
 }
 
-/** Adds the plugin for reading, or replaces the settings of the plugin with the same name. */
+/** Adds the plugin for decryption, or replaces the settings of the plugin with the same name. */
 function withKms(providers: Providers, wanted: Provider & { readonly name: string }): Providers {
   const index = indexOf(providers, wanted.name);
   return index === -1 ? providers.toSpliced(1, 0, wanted) : providers.with(index, wanted);
@@ -131,7 +132,7 @@ function refuseSeveral({ entries }: EncryptionConfig): void {
   );
 }
 
-/** Values of the plugin API v1 cannot be read through v2 under the same name. */
+/** Values encrypted through v1 of the plugin API cannot be read through v2 under the same name. */
 function refuseOlderApi({ entries }: EncryptionConfig, name: string): void {
   const plain = entries
     .flatMap(({ providers }) => providers)
@@ -158,14 +159,14 @@ function isV2(plain: unknown): boolean {
 
 /**
  * Only the file itself may differ on the nodes, and only if an earlier run was interrupted. If khw.yaml no longer names
- * the plugin, the unit of the API server differs too. A bootstrap would then end the supervision of the plugin.
+ * the plugin, the API server's unit differs too. In that case, a bootstrap would stop the supervision of the plugin.
  */
 async function refuseOtherDifferences(
   parts: RotationParts,
   { unfinished, unnamed }: { readonly unfinished: boolean; readonly unnamed: string | undefined },
 ): Promise<void> {
   const differences = await parts.differences();
-  if (unfinished && differences.some(({ step }) => step === configStep)) return;
+  if (unfinished && isRolloutUnfinished(differences)) return;
   const [first] = differences;
   if (first === undefined || unnamed === undefined) return refuseDifferences(differences);
   const message = `${first.step}: ${first.what}; the file uses the KMS plugin ${unnamed}, which khw.yaml does not name`;
@@ -175,7 +176,7 @@ async function refuseOtherDifferences(
   });
 }
 
-/** @throws KhwError INVALID_ARGUMENT if khw.yaml names a plugin, but the file has no plugin to give up */
+/** @throws KhwError INVALID_ARGUMENT if a provider is given, but khw.yaml names a plugin that the file does not use */
 export function refuseContradiction(kms: Kms | undefined, kind: KeyedKind | undefined): void {
   if (kms === undefined || kind === undefined) return;
   const message = `--provider ${kind} contradicts encryption.kms: the file does not use the KMS plugin ${kms.name}`;

@@ -17,7 +17,7 @@ import { hasKms, refuseContradiction, rotateFromKms, rotateToKms } from "./kms-m
 import {
   change,
   conclude,
-  configStep,
+  isRolloutUnfinished,
   refuseUnreadable,
   rewriteAll,
   type RotateOptions,
@@ -28,7 +28,7 @@ import { outdated } from "./stored.ts";
 /**
  * Replaces the keys that Kubernetes uses for encryption. Adds a new key, makes it the key that encrypts new values,
  * rewrites everything, and removes the old keys. All API servers are updated between these steps. The configuration
- * file, the nodes and etcd show how far a rotation got, so running it again completes an interrupted rotation.
+ * file, the nodes and etcd show how far a rotation got. Therefore, another run completes an interrupted rotation.
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, before
  * anything changes
  */
@@ -74,8 +74,7 @@ export async function rotate(parts: RotationParts, { kind, kms, now }: RotateOpt
 async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig): Promise<boolean> {
   const [differences, stored] = [await parts.differences(), await parts.stored()];
   const own = entries.every(({ providers }) => isOwnName(writingKey(providers)?.name ?? ""));
-  const unfinished =
-    own && (differences.some(({ step }) => step === configStep) || outdated(stored, entries).length > 0);
+  const unfinished = own && (isRolloutUnfinished(differences) || outdated(stored, entries).length > 0);
   if (unfinished) {
     parts.note("this run completes the interrupted rotation; to rotate to a new key, run the command again");
     return true;

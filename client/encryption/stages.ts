@@ -26,14 +26,28 @@ export interface RotationParts {
 }
 
 export interface RotateOptions {
-  /** The provider for the new key; if absent, the configuration's current provider. Ends the use of a KMS plugin. */
+  /**
+   * The provider for the new key; if absent, the configuration's current provider. If set, ends the use of a KMS
+   * plugin.
+   */
   readonly kind?: KeyedKind | undefined;
   /** The KMS plugin that encrypts all values; if absent, keys in the file encrypt them. */
   readonly kms?: Kms | undefined;
   readonly now: Date;
 }
 
-export const configStep = "credential/encryption-config.yaml";
+const configStep = "credential/encryption-config.yaml";
+const serverStep = "service/kube-apiserver";
+
+/**
+ * Whether a rollout of the configuration was interrupted. Some node lacks the file, or all nodes have the file and only
+ * the restart of an API server is missing.
+ */
+export function isRolloutUnfinished(differences: readonly NodeDifference[]): boolean {
+  const steps = differences.map(({ step }) => step);
+  if (steps.includes(configStep)) return true;
+  return steps.includes(serverStep) && steps.every((step) => step === serverStep || step.startsWith("ready/"));
+}
 
 /** Writes the changed configuration and returns it. Returns the old configuration if there is no change. */
 export async function change(
@@ -48,7 +62,7 @@ export async function change(
   return changed;
 }
 
-/** Rewrites every value that is stored differently from the configuration; with `always`, every value. */
+/** Rewrites every value that the configuration would store differently. With `always`, rewrites every value. */
 export async function rewriteAll(
   parts: RotationParts,
   entries: readonly EncryptionEntry[],

@@ -81,6 +81,23 @@ t.test("a rotation that stopped in its last rollout is completed, and no further
   }
 });
 
+t.test("a rotation is completed if only the restart of an API server is missing", async (t) => {
+  const cluster = encryptedCluster(starts["the lab's"]);
+  await rotate(cluster.parts(), { now });
+  const end = cluster.log.length;
+  const differing = (...steps: readonly string[]) => ({
+    ...cluster.parts(),
+    differences: async () => steps.map((step) => ({ node: "controller-0", step, what: "differs" })),
+  });
+  await t.rejects(rotate(differing("unit/kube-apiserver", "service/kube-apiserver"), { now: later }), {
+    code: "NODES_DIFFER",
+  });
+  t.equal(cluster.log.length, end, "nothing changes if another step differs");
+  await rotate(differing("service/kube-apiserver", "ready/kube-apiserver"), { now: later });
+  t.strictSame(cluster.log.slice(end), ["controller-0", "controller-1", "controller-2"], "only a rollout");
+  checkEnd(t, cluster, "key-20260131T120000Z");
+});
+
 t.test("a key whose name has a future date is also replaced by a newer key", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key-20260601T235959Z"), "identity: {}"));
   await rotate(cluster.parts(), { now });
@@ -98,7 +115,7 @@ t.test("resources matched by a wildcard are rewritten even if they cannot be cou
   }
 });
 
-t.test("if etcd contains no encrypted values after the rotation, a message says so", async (t) => {
+t.test("if etcd contains no encrypted values after the rotation, a message states this", async (t) => {
   const notes: string[] = [];
   const parts = { ...encryptedCluster(starts.unencrypted).parts(), stored: async () => [] };
   await rotate({ ...parts, note: (text) => void notes.push(text) }, { now });
@@ -115,7 +132,7 @@ t.test("a file that lacks a key used in etcd is refused, and nothing changes", a
   t.strictSame(cluster.log, []);
 });
 
-t.test("if a node has a different file that does not result from a rotation, nothing is started", async (t) => {
+t.test("no rotation starts if a node has a different file that does not result from a rotation", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {
@@ -133,7 +150,7 @@ t.test("old keys are kept as long as etcd contains values encrypted with them", 
   t.match(cluster.file, "name: key1");
 });
 
-t.test("an old key can be replaced by a key of a different provider in the same way", async (t) => {
+t.test("an old key can be replaced by a key of a different provider", async (t) => {
   const cluster = encryptedCluster(starts["the lab's"]);
   await rotate(cluster.parts(), { now, kind: "secretbox" });
   t.strictSame(new Set(cluster.values), new Set(["secretbox key-20260131T120000Z"]));
