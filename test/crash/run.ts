@@ -58,7 +58,10 @@ export async function cutShort(subject: Subject, point: Point): Promise<Killed> 
   return { ...killed, runs };
 }
 
-/** Runs the commands until this number of events. Returns the command that is running then, and the later commands. */
+/**
+ * Runs the commands until this number of events has occurred. Returns the command that is running at that point, and
+ * the later commands.
+ */
 async function runUntil(
   subject: Subject,
   after: number,
@@ -104,7 +107,7 @@ async function returned(subject: Subject, { victim }: Point, { node, agent }: Sc
   if (victim === "machine") await subject.ready?.(node);
 }
 
-/** Returns false if the victim does not run. */
+/** Returns false if the victim is not running. */
 async function kill(
   victim: Victim,
   { node, client, agent }: Scene & { readonly client: RunningClient },
