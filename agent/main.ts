@@ -27,8 +27,7 @@ import { paragraph } from "../proto/sanitize.ts";
 declare const KHW_VERSION: string;
 
 /**
- * Shorter than the time that a client waits for its first response, so that the client still receives the reason for
- * the failure.
+ * A client waits longer than this for its first response, so the client still receives the reason for the failure.
  */
 const metadataMillis = 8_000;
 
@@ -129,7 +128,8 @@ async function serve(config: AgentConfig): Promise<void> {
   });
   log(`khw-agent ${KHW_VERSION} is serving on port ${endpoint.port}`);
   await notifier.ready();
-  // Opens the node now, not on the first call. After a boot, the machine must be supervised even if no client calls.
+  // Opens the node now instead of on the first call. After a boot, the machine must be supervised even if no client
+  // makes a call.
   openInTheEnd(node, { clock: createClock(), signal }).then(
     (open) => {
       known = open;
@@ -166,7 +166,7 @@ function begin(node: Node, { config, signal }: { readonly config: AgentConfig; r
   void serveMetrics({ port: metricsPort, metrics, log, signal });
 }
 
-/** Returns the identity set in the configuration, or else asks the metadata server for it. */
+/** Returns the identity from the configuration. If none is set, asks the metadata server for the identity. */
 async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: AbortSignal): Promise<Identity> {
   if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
   const { readIdentity } = await import("./os/metadata.ts");
@@ -180,7 +180,7 @@ function openStorage({ storageUrl: baseUrl, metadataUrl }: AgentConfig): Storage
   return createStorage({ baseUrl, largeFiles: createLargeFiles(), clock, token });
 }
 
-/** Writes the whole text to standard output; throws IO_FAILED if it cannot. */
+/** Writes the whole text to standard output; throws IO_FAILED if the write fails. */
 function print(text: string): void {
   try {
     writeAll(process.stdout.fd, text);

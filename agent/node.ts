@@ -92,8 +92,8 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
 const retryBackoff: Backoff = { firstMillis: 2_000, maxMillis: 60_000 };
 
 /**
- * Returns the node as soon as it can be opened. Retries without waiting for a caller, because it is possible that no
- * client calls after a boot. Rejects when the signal aborts.
+ * Returns the node as soon as it can be opened. Retries without waiting for a caller, because possibly no client calls
+ * after a boot. Rejects when the signal aborts.
  */
 export async function openInTheEnd(
   open: () => Promise<Node>,
@@ -119,8 +119,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const history = await openHistory({ files, clock, folder, log });
   const statusStore = createStatusStore(last);
   const machineLock = createMachineLock({ clock, signal });
-  // Opened before anything that changes the machine automatically, because an unfinished reset or restore may hold the
-  // machine.
+  // Opens resets and etcd before any part that changes the machine automatically. An unfinished reset or restore may
+  // hold the machine lock.
   const resetter = await openResetter({ os, folder, keptState, machineLock, history, log, restart, signal });
   const etcd = await openEtcd({
     os,
@@ -145,7 +145,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
     apply: async () => {
       const desired = keptState.current()?.desired;
       if (desired === undefined) return;
-      // Applies only nginx's site and its reload, because a drain must not apply changed credentials.
+      // Applies only the steps for nginx's site and service, because a drain must not apply changed credentials.
       const site = withoutSteps(steps(desired), (id) => id !== "nginx/site" && id !== "service/nginx");
       const results = await applySteps(site, os, { signal, emit: () => {} });
       for (const result of results) if (result.outcome === "failed") throw result.error;

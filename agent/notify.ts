@@ -70,7 +70,7 @@ export interface KeepAliveOptions {
   readonly log: (line: string) => void;
 }
 
-/** Returns a function that sends a keep-alive. If the agent is stuck, it logs the reason once instead. */
+/** Returns a function that sends a keep-alive. If the agent is stuck, the function logs the reason once instead. */
 export function keepAlive({ stuck, send, log }: KeepAliveOptions): () => void {
   let said: string | undefined;
   return () => {

@@ -63,7 +63,8 @@ export const snapshotsFolder = `${stateFolder}/snapshots`;
 /** Contains the agent's own packages. */
 export const packagesFolder = `${stateFolder}/packages`;
 /**
- * The package of the installed version. A failed upgrade rolls back to it. `khw-client install` also writes this file.
+ * The package of the installed version. A failed upgrade rolls back to this package. `khw-client install` also writes
+ * this file.
  */
 export const keptPackage = `${packagesFolder}/kept.deb`;
 /** A package that has been received but is not installed yet. */
@@ -74,21 +75,21 @@ export const pkiFolder = "/etc/khw-agent/pki";
 /** The record of the packages that were installed together with nginx. */
 export const addedPackagesFile = `${stateFolder}/added-packages`;
 
-/** The record of the credentials that khw has written and that only some clusters have. */
+/** The record of the optional credentials, which only some clusters have, that khw has written. */
 export const optionalCredentialsRecord = `${stateFolder}/optional-credentials`;
 
-/** The record of the configuration files that khw has written, so that it removes no other files. */
+/** The record of the configuration files that khw has written. khw removes only the files in this record. */
 export const configFilesRecord = `${stateFolder}/config-files`;
 
 export const nginxFolder = "/etc/nginx";
 /** The paths that Debian's nginx package creates when it is configured, and does not remove. */
 export const webPaths = ["/var/www", "/var/www/html", "/var/www/html/index.nginx-debian.html"] as const;
-/** The page in nginx's package of which the last of those paths is a copy. */
+/** The page in nginx's package that the package copies to the last of the `webPaths`. */
 export const nginxPage = "/usr/share/nginx/html/index.html";
 /** The folder and the name of the API server's audit log, as in lab 08. */
 export const logFolder = "/var/log";
 export const auditLogFile = `${logFolder}/audit.log`;
-/** A folder for plugins that kube-controller-manager creates when it becomes the leader. */
+/** The plugin folder that kube-controller-manager creates when it becomes the leader. */
 export const pluginsFolder = "/usr/libexec/kubernetes";
 
 export function unitFile(unit: string): string {
@@ -120,7 +121,7 @@ export function startFolder(unit: string): string {
   return `khw/${unit.replace(/\.service$/, "")}`;
 }
 export const startFile = "started-from";
-/** The folder that contains these folders. systemd keeps it when the services stop. */
+/** The parent of all folders from `startFolder`. systemd keeps this parent when the services stop. */
 export const runtimeFolder = "/run/khw";
 
 /** Keeps systemd from starting an etcd member that has lost its data. */

@@ -11,7 +11,7 @@ type RbacObject = (typeof rbacObjects)[number] | ReturnType<typeof anonymousRole
 
 /**
  * Creates or updates the lab's ClusterRole and ClusterRoleBinding through the API server. Limits anonymous requests, or
- * restores the default of Kubernetes.
+ * restores Kubernetes' default for these requests.
  * @returns the names of the objects that were created or changed
  * @throws KhwError VERIFY_FAILED with the API server's message; UNREACHABLE
  */

@@ -58,8 +58,8 @@ export interface Local {
 }
 
 /**
- * Returns all steps that turn a machine into a controller: those of lab 08, in the lab's order, and those of lab 07 if
- * khw manages etcd.
+ * Returns all steps that turn a machine into a controller. These are the steps of lab 08, in the lab's order, and the
+ * steps of lab 07 if khw manages etcd.
  */
 export function controllerSteps(desired: DesiredState, { drained, isFresh = false, joins }: Local): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
@@ -110,22 +110,22 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
 }
 
 /**
- * Returns the steps that prepare a machine for the desired state: they download and verify the programs that it
- * requires. They do not change anything that is running.
+ * Returns the steps that download and verify the programs that the desired state requires. These steps do not change
+ * anything that is running.
  */
 export function downloadSteps(desired: DesiredState): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false }), (id) => id.startsWith("release/"));
 }
 
 /**
- * Returns the steps that make a machine a new member of an existing etcd cluster. They start no other component than
- * etcd.
+ * Returns the steps that make a machine a new member of an existing etcd cluster. These steps start etcd, but no other
+ * component.
  */
 export function joinSteps(desired: DesiredState, clusterId: string): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false, joins: clusterId }), (id) => id === etcdReady);
 }
 
-/** The steps that must hold before a program is downloaded, is installed, or is used by a unit. */
+/** The steps that must be complete before a program is downloaded, installed, or used by a unit. */
 interface ProgramOrder {
   readonly download: (program: Program) => readonly string[];
   readonly install: (program: Program) => readonly string[];
@@ -169,8 +169,8 @@ export function installSteps(desired: DesiredState): Step<Os>[] {
 
 /**
  * Clients of the API server start only after the API server answers. These clients exit and restart if the API server
- * does not become ready soon, and they must not be newer than the API server. On a small machine, they would also slow
- * down the start of the API server.
+ * does not become ready soon. They must not be newer than the API server. On a small machine, they would also slow down
+ * the start of the API server.
  */
 const apiserverReady = "ready/kube-apiserver";
 

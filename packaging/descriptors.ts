@@ -23,13 +23,13 @@ export function describeFiles(fileDescriptorSet: Uint8Array): string {
   return `/** Generated from proto/ by packaging/descriptors.ts. */
 export const files: readonly {
   readonly name: string;
-  /** The names of the files that it imports; they are in this list too. */
+  /** The names of the imported files, which are also in this list. */
   readonly imports: readonly string[];
   /** Full names. */
   readonly services: readonly string[];
   /** Full names of everything that the file declares, including services. */
   readonly symbols: readonly string[];
-  /** A serialised google.protobuf.FileDescriptorProto. */
+  /** A serialized google.protobuf.FileDescriptorProto. */
   readonly base64: string;
 }[] = ${JSON.stringify(described, null, 2)};
 `;

@@ -17,7 +17,7 @@ const inputs = digest([
 ]);
 
 if (!existsSync(stamp) || readFileSync(stamp, "utf8") !== inputs) {
-  // The stamp is removed first, because after a failed run it would mark incomplete output as complete.
+  // The stamp is removed first. Otherwise, after a failed run, the stamp would mark incomplete output as complete.
   rmSync(stamp, { force: true });
   execFileSync(buf, ["generate"], { stdio: "inherit" });
   const set = execFileSync(buf, ["build", "proto", "--as-file-descriptor-set", "--exclude-source-info", "--output=-"]);

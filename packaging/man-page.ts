@@ -12,7 +12,7 @@ const changelog = `${import.meta.dirname}/debian/changelog`;
 
 const help = new Help();
 
-/** The context for building the program. Only the program's tables are read for the man page. */
+/** A context that produces no output. The man page only needs the program's tables. */
 const silentContext = {
   write: () => {},
   warn: () => {},

@@ -1,4 +1,4 @@
-/** How long to wait between failed attempts. */
+/** The delays between failed attempts. */
 export interface Backoff {
   /** The delay after the first failure. The delay doubles with each further failure. */
   readonly firstMillis: number;
@@ -6,7 +6,7 @@ export interface Backoff {
 }
 
 /**
- * The random part of a delay. It makes the delay longer or shorter. Clients that fail at the same time then retry at
+ * The random part of a delay, which makes the delay longer or shorter. Clients that fail at the same time then retry at
  * different times.
  */
 const jitter = 0.2;

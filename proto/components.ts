@@ -39,8 +39,8 @@ export const aggregationCredentialNames = [
 ] as const;
 
 /**
- * The additional files of a cluster whose etcd has its own CA: the CA's certificate, the certificate and key of the etcd
- * members, and those with which API servers call etcd.
+ * The additional files of a cluster whose etcd has its own CA: the CA's certificate, the etcd members' certificate and
+ * key, and the certificate and key with which API servers call etcd.
  */
 export const etcdCaCredentialNames = [
   "etcd-ca.pem",
@@ -50,7 +50,7 @@ export const etcdCaCredentialNames = [
   "etcd-client-key.pem",
 ] as const;
 
-/** All files that only some clusters have. */
+/** All credential files that only some clusters have. */
 export const optionalCredentialNames = [
   ...signingCredentialNames,
   ...aggregationCredentialNames,
@@ -59,7 +59,7 @@ export const optionalCredentialNames = [
 
 export type CredentialName = (typeof credentialNames)[number] | (typeof optionalCredentialNames)[number];
 
-/** The parts that determine which credential files a cluster has. Default of each: false. */
+/** The options that determine which credential files a cluster has. Each option defaults to false. */
 export interface CredentialParts {
   /** Whether Kubernetes signs with a separate CA, not with the cluster's CA as in the lab. */
   readonly signing?: boolean;

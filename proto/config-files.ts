@@ -10,7 +10,7 @@ export interface ConfigFile {
   /** The file's name in the configuration folder. */
   readonly name: string;
   readonly sha256: string;
-  /** The content; absent if the state is only planned. */
+  /** The content; absent if the desired state is only planned. */
   readonly content?: Uint8Array | undefined;
 }
 
@@ -22,20 +22,20 @@ const maxFiles = 64;
 /** The names of files that khw itself writes into the folder. */
 const reserved: ReadonlySet<string> = new Set(["kube-scheduler.yaml"]);
 
-/** The names of files that the client makes from settings of their own. */
+/** The files that the client generates from dedicated settings. */
 const ofSettings: ReadonlyMap<string, string> = new Map([
   ["audit-policy.yaml", "audit.policy"],
   ["admission.yaml", "admission.config"],
 ]);
 
-/** Parses the name of a file in khw.yaml, which must not be the name of a file that another setting makes. */
+/** Parses the name of a file in khw.yaml, which must not be the name of a file that another setting generates. */
 export function parseOwnFileName(field: string, name: string): string {
   const setting = ofSettings.get(name);
   if (setting !== undefined) refuse(field, `the setting ${setting} writes this file`, "choose another name");
   return parseConfigFileName(field, name);
 }
 
-/** Returns the path that a flag names to use this file. */
+/** Returns the file's path on a controller, for use in a flag. */
 export function configFile(name: string): string {
   return `${configFolder}/${name}`;
 }
@@ -55,7 +55,7 @@ export function parseConfigFileName(field: string, name: string): string {
   return name;
 }
 
-/** Rejects a content that is larger than a configuration file may be. */
+/** Rejects content that is larger than a configuration file may be. */
 export function refuseLargeFile(field: string, bytes: number): void {
   if (bytes > maxFileBytes) refuse(field, `the file has ${bytes} bytes; khw accepts at most ${maxFileBytes}`);
 }

@@ -93,7 +93,7 @@ export interface FlagOverrides {
 export interface Credential {
   readonly name: CredentialName;
   readonly sha256: string;
-  /** The content; absent if the state is only planned. */
+  /** The content; absent if the desired state is only planned. */
   readonly content?: Uint8Array | undefined;
 }
 

@@ -26,13 +26,13 @@ const codes = {
   PREFLIGHT_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** Without the node, no API server would be left to serve traffic, or etcd would lose its quorum. */
   WOULD_INTERRUPT: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** An etcd member is not healthy, but the operation requires that all members are. */
+  /** An etcd member is unhealthy, but the operation requires all members to be healthy. */
   ETCD_UNHEALTHY: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** etcd on the machine is not the member that the operation expects. */
   ETCD_CONFLICT: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** etcd's dedicated disk is not mounted. */
   DISK_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
-  /** A node differs from its desired state, but the operation requires that no node does. */
+  /** A node differs from its desired state, but the operation requires all nodes to match theirs. */
   NODES_DIFFER: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The encryption config lacks a key that is needed to read values in etcd. */
   KEY_MISSING: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -90,7 +90,7 @@ const codes = {
   COMPUTE_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
   /** A Compute Engine resource differs in a way that cannot be repaired in place. */
   COMPUTE_DRIFT: { grpc: "FAILED_PRECONDITION", exit: 65 },
-  /** An object of the folder in `manifests` conflicts with another manager, or the API server refuses the object. */
+  /** An object in the `manifests` folder conflicts with another manager, or the API server refuses the object. */
   MANIFEST_REFUSED: { grpc: "FAILED_PRECONDITION", exit: 69 },
   /** The cluster did not pass the verification. */
   VERIFY_FAILED: { grpc: "FAILED_PRECONDITION", exit: 1 },

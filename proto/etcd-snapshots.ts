@@ -5,7 +5,7 @@ import { refuse, show } from "./validate.ts";
 export interface SnapshotPolicy {
   /** 0: no snapshots. */
   readonly intervalMillis: number;
-  /** How many snapshots of each kind the machine keeps. */
+  /** The number of snapshots of each kind that the machine keeps. */
   readonly keep: number;
   /** The Cloud Storage bucket to which each snapshot is uploaded; if empty, snapshots are not uploaded. */
   readonly bucket: string;

@@ -15,9 +15,9 @@ export interface DefaultEtcd {
 }
 
 /**
- * The etcd releases for new clusters. Each Kubernetes release gets the etcd minor release with which it was tested. The
- * patch release is the newest safe one that khw knows. etcd 3.5.0 to 3.5.2 can corrupt data after a crash. Releases of
- * 3.5 before 3.5.26 cannot be upgraded to 3.6 (client/release/path.ts).
+ * The etcd releases for new clusters. Each Kubernetes release gets the etcd minor release that Kubernetes was tested
+ * with. The patch release is the newest safe one that khw knows. etcd 3.5.0 to 3.5.2 can corrupt data after a crash.
+ * Releases of 3.5 before 3.5.26 cannot be upgraded to 3.6 (client/release/path.ts).
  */
 export const defaultEtcds: readonly DefaultEtcd[] = [
   {
@@ -84,8 +84,9 @@ export function parseEtcdVersion(field: string, text: string): string {
 export const promotionsStoredSince = "v3.5.26";
 
 /**
- * Whether the release does not store on disk that a learner was promoted. Such a member is a learner again after an
- * upgrade to 3.6. Sources: https://github.com/etcd-io/etcd/issues/19557 and https://github.com/etcd-io/etcd/pull/20793
+ * Whether the release fails to store a learner's promotion on disk. The promoted member is then a learner again after
+ * an upgrade to 3.6. Sources: https://github.com/etcd-io/etcd/issues/19557 and
+ * https://github.com/etcd-io/etcd/pull/20793
  */
 export function losesPromotions(version: string): boolean {
   const release = parseRelease(version.startsWith("v") ? version : `v${version}`);

@@ -1,7 +1,7 @@
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "./validate.ts";
 
-/** The differences from the lab that flags of the Kubernetes programs cannot express. */
+/** The differences from the lab that cannot be expressed as flags of the Kubernetes programs. */
 export interface Hardening {
   readonly coreDumpsOff: boolean;
   readonly schedulerProfilingOff: boolean;

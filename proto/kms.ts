@@ -1,7 +1,10 @@
 import type * as wire from "./gen/khw/agent/v1/agent.ts";
 import { refuse, show } from "./validate.ts";
 
-/** The KMS plugin on a controller. The API server encrypts with the plugin's help; see encryption-config.yaml. */
+/**
+ * The KMS plugin on a controller. The API server uses the plugin for encryption, as configured in
+ * encryption-config.yaml.
+ */
 export interface KmsPlugin {
   /** The absolute path of the plugin's unix socket. */
   readonly socket: string;
@@ -9,10 +12,10 @@ export interface KmsPlugin {
   readonly unit: string;
 }
 
-/** The kernel accepts no longer path for a socket (unix(7)). */
+/** The kernel's limit on the length of a socket path (unix(7)). */
 const longestSocket = 107;
 
-/** The units of a control plane. A plugin has a unit of its own. */
+/** The units of a control plane. A plugin must have a separate unit. */
 const ownUnits: ReadonlySet<string> = new Set(
   ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "etcd", "nginx", "khw-agent"].map(
     (name) => `${name}.service`,

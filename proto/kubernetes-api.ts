@@ -7,15 +7,15 @@ export interface KubernetesApiOptions {
   /** For example "https://127.0.0.1:6443". */
   readonly server: string;
   /**
-   * The cluster's CA in PEM. `certificate` and `key` are the caller's, also in PEM, and needed only if the requests
-   * need an identity.
+   * The cluster's CA in PEM. `certificate` and `key` belong to the caller, and are also in PEM. They are needed only if
+   * the requests need an identity.
    */
   readonly ca: Uint8Array;
   readonly certificate?: Uint8Array;
   readonly key?: Uint8Array;
   /** A bearer token, which identifies the caller instead of a certificate. */
   readonly token?: string;
-  /** The name that the server's certificate must be valid for; if absent, the name in `server`. */
+  /** The name for which the server's certificate must be valid. Default: the name in `server`. */
   readonly servername?: string;
   /** The time limit for each request. */
   readonly timeoutMillis: number;

@@ -9,7 +9,7 @@ const reserved: readonly (readonly [cidr: string, why: string])[] = [
   ["224.0.0.0/4", "multicast"],
 ];
 
-/** The smallest and the largest service network that kube-apiserver accepts, in addresses. */
+/** The smallest and largest number of addresses that kube-apiserver accepts in a service network. */
 const [leastAddresses, mostAddresses] = [8, 2 ** 20];
 
 /**

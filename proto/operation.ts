@@ -1,8 +1,8 @@
 import { type Operation, OperationKind } from "./gen/khw/agent/v1/agent.ts";
 
 /**
- * Whether the agent keeps no record of the operation after its end, because the operation does not change the desired
- * state: a Prepare or a JoinEtcd.
+ * Whether the agent discards the record of the operation when the operation ends. This applies to operations that do
+ * not change the desired state (Prepare and JoinEtcd).
  */
 export function isTransient({ kind }: Pick<Operation, "kind">): boolean {
   return kind === OperationKind.OPERATION_KIND_PREPARE || kind === OperationKind.OPERATION_KIND_JOIN;

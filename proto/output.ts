@@ -11,7 +11,7 @@ export interface StandardStream extends Writable {
 /**
  * Returns a function that writes text to the stream. Reports only the first failure, and drops all text after it.
  *
- * Writes to files directly and not through Node's stream, because Node ignores short writes. A full disk would silently
+ * Bypasses Node's stream for files, because Node ignores short writes. With Node's stream, a full disk would silently
  * truncate the text.
  */
 export function createWriter(
@@ -57,8 +57,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /**
- * Whether the stream is a file. /dev/full counts as a file too. Node writes correctly to everything else: terminals,
- * pipes and sockets.
+ * Whether the stream is a file. /dev/full counts as a file too. Node writes correctly to terminals, pipes and sockets.
  */
 function isFile(fd: number): boolean {
   const stats = fstatSync(fd);

@@ -15,8 +15,8 @@ export function guardPeerCertificates(): void {
   const read = Reflect.get(prototype, "getPeerX509Certificate");
   const certificates = new WeakMap<TLSSocket, X509Certificate>();
   replace("getPeerX509Certificate", function first(this: TLSSocket) {
-    // On a client's socket, Node removes the certificate from the chain when it is read. A second call would return the
-    // next certificate in the chain, or undefined.
+    // On a client's socket, reading the certificate removes it from Node's chain. A second call would return the next
+    // certificate in the chain, or undefined.
     const certificate = certificates.get(this) ?? read.call(this);
     if (certificate !== undefined) certificates.set(this, certificate);
     return certificate;

@@ -4,13 +4,13 @@ import type { Component } from "./components.ts";
 export const profiles = ["lab", "production"] as const;
 export type Profile = (typeof profiles)[number];
 
-/** A difference on the controllers. It applies from one minor release of Kubernetes to another, both included. */
+/** A difference on the controllers, for an inclusive range of minor releases of Kubernetes. */
 export type Effect = { readonly from?: number; readonly until?: number } & (
   | {
       readonly kind: "flag";
       readonly components: readonly Component[];
       readonly flag: string;
-      /** Null leaves the lab's flag out. */
+      /** Null removes the lab's flag. */
       readonly value: string | null;
     }
   /** Adds a plugin to the lab's admission plugins. */
@@ -19,7 +19,7 @@ export type Effect = { readonly from?: number; readonly until?: number } & (
   | { readonly kind: "other"; readonly text: string }
 );
 
-/** A difference between the profiles. Each row is a setting of khw.yaml that can also be set alone. */
+/** A difference between the profiles. Each row is a setting of khw.yaml that can also be changed on its own. */
 export interface ProfileRow {
   /** The path of the key in khw.yaml. */
   readonly setting: string;
@@ -206,7 +206,7 @@ export const profileRows: readonly ProfileRow[] = [
   },
 ];
 
-/** Returns the effects of a row on a minor release of Kubernetes. */
+/** Returns the effects that a row has in a minor release of Kubernetes. */
 export function effectsOn(minor: number, effects: readonly Effect[]): Effect[] {
   return effects.filter(({ from = 0, until = Infinity }) => from <= minor && minor <= until);
 }

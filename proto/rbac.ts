@@ -1,5 +1,6 @@
 /**
- * The lab's RBAC objects, which allow an API server to use the API of the kubelets. The contents equal the lab's YAML.
+ * The lab's RBAC objects, which allow an API server to use the API of the kubelets. The contents are identical to the
+ * lab's YAML.
  */
 export const rbacObjects = [
   {
@@ -34,17 +35,17 @@ export const rbacObjects = [
 ] as const;
 
 const autoupdate = "rbac.authorization.kubernetes.io/autoupdate";
-/** The annotation with the rules that khw has last given to a role: "limited" or "default". */
+/** The annotation that records which rules khw last gave to a role: "limited" or "default". */
 export const rulesOfKhw = "khw/anonymous-requests";
 
 /** The paths that nginx, the load balancer and the agents request without a certificate. */
 export const healthPaths = ["/healthz", "/livez", "/readyz"] as const;
 
 /**
- * The ClusterRole of anonymous requests. Users with an identity keep /version, through the role system:discovery. A
- * starting API server adds the default rules again, unless the annotation forbids that:
- * https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation. khw's own annotation stays, because
- * an API server 1.20.2 keeps it if khw's next server-side apply leaves it out.
+ * The ClusterRole for anonymous requests. Authenticated users keep access to /version through the role
+ * system:discovery. When an API server starts, it adds the default rules again, unless the annotation forbids this:
+ * https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation. khw always sets its own
+ * annotation, because API server 1.20.2 keeps an annotation that khw's next server-side apply omits.
  */
 export function anonymousRole(rules: "limited" | "default") {
   const limited = rules === "limited";

@@ -24,7 +24,7 @@ export interface TextDifference {
   readonly wanted: string;
 }
 
-/** The arguments of an apply besides the Os. */
+/** The arguments of `apply`, apart from `os`. */
 export interface ApplyContext {
   readonly signal: AbortSignal;
   /** Reports progress, for example "63 of 118 MB". */
@@ -41,7 +41,7 @@ export interface Step<Os> {
   /** The condition, described for people; for example, "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
-  /** Folders to watch between checks, because changes in them can make the step differ. */
+  /** Folders to watch between checks, because a change in these folders can make the step differ. */
   readonly watches?: readonly string[];
   /**
    * How many times `apply` may run in total. Only a step that waits may run more than once, because its condition may
@@ -51,8 +51,8 @@ export interface Step<Os> {
   check(os: Os, signal: AbortSignal): Promise<Drift | null>;
   apply(os: Os, context: ApplyContext): Promise<void>;
   /**
-   * Explains in more detail than the drift why the step still does not hold after its apply. Returns null if the reason
-   * is unknown. Read-only.
+   * Explains why the step still does not hold after its apply. Gives more detail than the drift. Returns null if the
+   * reason is unknown. Read-only.
    */
   explain?(os: Os, drift: Drift): Promise<KhwError | null>;
   /** Returns the current and the desired text. Only for steps that write a text file without secrets. Read-only. */

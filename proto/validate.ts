@@ -68,7 +68,7 @@ export function numberToIPv4(number: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
 }
 
-/** The maximum length of a value in bytes, which is more than any flag, path or URL needs. */
+/** The maximum length of a value in bytes. No flag, path or URL needs more. */
 const longestText = 4096;
 
 /**

@@ -8,26 +8,26 @@ export type Look<Value> = { readonly reached: Value } | { readonly seen: string;
 export interface WaitClock {
   /** Returns how many milliseconds have passed since some fixed moment. This clock is never set back. */
   monotonic(): number;
-  /** Resolves after this time, or rejects with the signal's reason if the signal aborts. */
+  /** Resolves after this time. If the signal aborts first, rejects with the signal's reason. */
   delay(millis: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface WaitForOptions<Value> {
-  /** Describes the state that should end, for the time-out message; for example, "etcd has no quorum". */
+  /** The condition that should end, for the time-out message; for example, "etcd has no quorum". */
   readonly what: string;
-  /** Checks the state once. If the check throws an error, the wait ends with this error. */
+  /** Runs the check once. If the check throws an error, the wait ends with this error. */
   readonly check: (signal: AbortSignal) => Promise<Look<Value>>;
   readonly deadlineMillis: number;
   readonly intervalMillis: number;
   readonly signal: AbortSignal;
-  /** Called before each pause, with the description of the current state. */
+  /** A function that is called before each pause, with the description from the last check. */
   readonly progress?: (seen: string) => void;
   /** Returns the error to throw at the deadline. Default: a TIMEOUT error with the time-out message. */
   readonly late?: (overdue: Overdue) => unknown;
   readonly clock?: WaitClock;
 }
 
-/** A wait that took too long. */
+/** A wait that reached its deadline. */
 export interface Overdue {
   /** Contains the option `what`, the duration, and the last description of the state. */
   readonly message: string;

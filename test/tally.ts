@@ -25,7 +25,7 @@ for (const file of globSync(`${folder}/**/*.tap`)) {
     else if (data.ok) passed += 1;
     else failures.push(`${file}: ${data.fullname}`);
   }
-  // If a test file was interrupted, its output may contain no failed assertion. In that case it contains no plan
+  // The output of an interrupted test file may contain no failed assertion, but then the output contains no plan
   // either.
   if (failures.length === failedBefore && !whole) failures.push(`${file}: contains no test, or was interrupted`);
 }

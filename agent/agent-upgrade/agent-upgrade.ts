@@ -27,13 +27,13 @@ export interface AgentUpgrades {
   upgrade(announced: AgentPackage, chunks: AsyncIterable<Uint8Array>, call: UpgradeCall): Promise<UpgradeAgentResponse>;
   /** Must be called after this process has answered a call from an administrator. */
   answered(): void;
-  /** Returns why the record of the last upgrade cannot be read; undefined if it can. */
+  /** Returns why the record of the last upgrade is unreadable; undefined if the record is readable. */
   damage(): string | undefined;
 }
 
 export interface UpgradeCall {
   readonly holder: string;
-  /** Aborts when the caller goes away. */
+  /** Aborts when the caller disconnects. */
   readonly gone: AbortSignal;
 }
 
@@ -49,8 +49,8 @@ export interface AgentUpgradesOptions {
 }
 
 /**
- * Prepares upgrades of the agent. If an earlier process began an upgrade, possibly before a reboot, follows that
- * upgrade until it ends.
+ * Prepares upgrades of the agent. If an earlier process has begun an upgrade, this process follows the upgrade until
+ * the upgrade ends, even after a reboot.
  */
 export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<AgentUpgrades> {
   const { os, machineLock, log, signal } = options;
@@ -85,15 +85,15 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
     const { fromVersion, toVersion } = checked;
     const { noRollback, allowDowngrade } = announced;
     const started = Promise.withResolvers<AgentUpgrade>();
-    // The lock blocks other operations until apt has exited. Usually apt replaces this process first, which also ends
-    // the lock.
+    // The lock blocks other operations until apt has exited. Usually, apt replaces this process earlier, and the lock
+    // ends with the process.
     const work = machineLock.lock(`an agent upgrade to ${toVersion} that ${holder} started`, async () => {
       const state = AgentUpgradeState.AGENT_UPGRADE_STATE_RUNNING;
       const begun = { id: randomUUID(), fromVersion, toVersion, state, holder, report: "", noRollback };
       const upgrade = await record.save({ ...begun, begunUnixMillis: clock.now(), changedUnixMillis: 0 });
       try {
-        // Frees the unit's name, which a failed unit from an earlier installation may still use. This must happen
-        // before the rollback's unit refers to that name, because systemd would then keep the failed unit loaded.
+        // Frees the unit's name, which a failed unit from an earlier installation may still use. The name must be free
+        // before the rollback's unit refers to it. Otherwise, systemd keeps the failed unit loaded.
         await systemd.resetFailed(installUnit);
         if (!noRollback) await units.arm();
         const afterwards = noRollback ? undefined : rollbackTimer;

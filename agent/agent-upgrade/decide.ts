@@ -1,4 +1,4 @@
-/** Everything that the outcome of an upgrade depends on. */
+/** The facts that determine the outcome of an upgrade. */
 export interface UpgradeView {
   readonly fromVersion: string;
   readonly toVersion: string;

@@ -43,7 +43,7 @@ export async function settleUpgrade(upgrade: AgentUpgrade, options: SettleOption
       });
       const view: UpgradeView = { ...upgrade, ...(await look(os, units)), restarted, answered: isAnswered };
       const verdict = decide(view);
-      // The rollback may have begun between `look` and `stopTimer`. If so, it ends this process.
+      // The rollback may have begun between `look` and `stopTimer`. If so, the rollback ends this process.
       if (verdict.kind !== "wait" && (await stopTimer(os, units, signal)))
         return await finish(upgrade, verdict, options);
       await change.outcome;
@@ -110,7 +110,7 @@ async function finish(
 const agentUnit = "khw-agent.service";
 const journalLines = 100;
 
-/** Returns the last lines that the replaced agent printed, taken from its newest start that printed any. */
+/** Returns the last journal lines of the replaced agent, from its newest start that printed any lines. */
 async function lastLines({ systemd }: Os): Promise<string[]> {
   const starts = await systemd.starts(agentUnit, journalLines);
   const replaced = sinceDeliberateStop(starts.slice(0, -1)).map((start) => start.filter((line) => !isRoutine(line)));

@@ -5,9 +5,9 @@ import { field, listField, textField } from "./objects.ts";
 import { readApiServices, readWebhooks } from "./webhooks.ts";
 
 /**
- * Returns the admission webhooks and APIServices that have no working backend. Such a webhook makes requests fail, even
- * the requests that an API server makes while it is starting. Skips webhooks with failurePolicy Ignore, and webhooks
- * with a URL instead of a service.
+ * Returns the admission webhooks and APIServices that have no working backend. A webhook without a backend makes
+ * requests fail, even the requests that an API server makes during its own start. Skips webhooks with failurePolicy
+ * Ignore, and webhooks with a URL instead of a service.
  */
 export async function readDeadBackends(api: KubernetesApi, signal: AbortSignal): Promise<DeadBackend[]> {
   const [services, webhooks] = await Promise.all([deadServices(api, signal), deadWebhooks(api, signal)]);

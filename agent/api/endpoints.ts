@@ -3,9 +3,9 @@ import { field, listField, refused, textField } from "./objects.ts";
 
 /** The ready endpoints of a service. */
 export interface Endpoints {
-  /** The parts of the Endpoints object. Each has addresses, and ports that are open on all of its addresses. */
+  /** The subsets of the Endpoints object. All addresses of a subset serve all ports of the subset. */
   readonly subsets: readonly unknown[];
-  /** Why there is no ready endpoint; empty if there is one. */
+  /** The reason why no endpoint is ready; empty if an endpoint is ready. */
   readonly reason: string;
 }
 
@@ -22,7 +22,7 @@ export async function readEndpoints(api: KubernetesApi, service: unknown, signal
 }
 
 /**
- * Returns the name of the service's port with that number; undefined if the service has no such port.
+ * Returns the name of the service's port with the given number; undefined if the service does not have this port.
  * @throws KhwError VERIFY_FAILED if the API server refuses the request
  */
 export async function readPortName(

@@ -4,7 +4,9 @@ import { readDeadBackends } from "./dead-backends.ts";
 import { readMetrics } from "./metrics.ts";
 import { field, readAll, textField } from "./objects.ts";
 
-/** The two ways to read from an API server: as objects, or as text, line by line and without a size limit. */
+/**
+ * Functions that read from an API server. `api` returns objects; `lines` returns lines of text, without a size limit.
+ */
 export interface ApiReaders {
   readonly api: KubernetesApi;
   readonly lines: KubernetesLines;

@@ -7,26 +7,26 @@ import { nameOf, readEndpoints, readPortName } from "./endpoints.ts";
 import { field, listField, textField } from "./objects.ts";
 import { type NamedService, readApiServices, readWebhooks } from "./webhooks.ts";
 
-/** The port of a webhook or an APIService that names no port. */
+/** The default port, for a webhook or an APIService that names no port. */
 const defaultPort = 443;
 const mostEndpoints = 10;
 const concurrency = 16;
 const connectMillis = 3000;
 
-/** The API server that knows the backends, and the machine that tries them. */
+/** Access to the API server that lists the backends, and to the machine that connects to them. */
 export interface BackendProbe {
   readonly api: KubernetesApi;
   readonly probes: Pick<Probes, "connect">;
 }
 
 /**
- * Tries a connection to the endpoints of every service that a webhook or an APIService names. An API server with an
+ * Tries to connect to the endpoints of every service that a webhook or an APIService names. An API server with an
  * aggregation layer finds the endpoints in the same way. Several objects often name the same service, so each service
  * and node is read only once, and each endpoint is tried only once.
  * @throws KhwError UNREACHABLE if the API server does not answer; VERIFY_FAILED if the API server refuses a request
  */
 export async function probeBackends({ api: whole, probes }: BackendProbe, signal: AbortSignal): Promise<ApiBackend[]> {
-  // Only single requests and connections are limited, so nothing that holds a slot waits for another slot.
+  // The limit applies only to single requests and connections, so a holder of a slot never waits for another slot.
   const limit = pLimit(concurrency);
   const api: KubernetesApi = (...request) => limit(() => whole(...request));
   const [webhooks, services] = await Promise.all([readWebhooks(api, signal), readApiServices(api, signal)]);
@@ -92,7 +92,7 @@ function endpointOf(address: unknown, port: number): Found[] {
 type Place = Pick<BackendEndpoint, "nodeAddress" | "podCidr">;
 const noPlace: Place = { nodeAddress: "", podCidr: "" };
 
-/** Returns where the pods of a node are, which decides the route that is needed. */
+/** Returns a node's address and pod CIDR, which determine the route that is needed. */
 async function placeOf(api: KubernetesApi, node: string, signal: AbortSignal): Promise<Place> {
   if (node === "") return noPlace;
   const { status, body } = await api("GET", `/api/v1/nodes/${encodeURIComponent(node)}`, { signal });

@@ -17,7 +17,7 @@ export interface NamedService {
   readonly required: boolean;
 }
 
-/** Returns all admission webhooks that name a service; a webhook with a URL names none. */
+/** Returns all admission webhooks that name a service. A webhook with a URL names no service. */
 export async function readWebhooks(api: KubernetesApi, signal: AbortSignal): Promise<NamedService[]> {
   const found = await Promise.all(
     webhookKinds.map(async ({ kind, resource }) => {
@@ -35,7 +35,7 @@ export async function readWebhooks(api: KubernetesApi, signal: AbortSignal): Pro
   return found.flat().filter(namesService);
 }
 
-/** Returns all APIServices that name a service. The API server itself serves the others. */
+/** Returns all APIServices that name a service. The API server itself serves the other APIServices. */
 export async function readApiServices(
   api: KubernetesApi,
   signal: AbortSignal,

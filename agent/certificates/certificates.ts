@@ -8,7 +8,7 @@ const errorDays = 7;
 const pemBlock = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
 const kubeconfigData = /"?(?:certificate-authority|client-certificate)-data"?:\s*"?([A-Za-z0-9+/=]+)/g;
 
-/** Whether a file contains certificates, judging only by its name. Key files need not be opened for this. */
+/** Whether a file contains certificates, judging only by its name. This check does not open key files. */
 export function holdsCertificates(name: string): boolean {
   return name.endsWith(".kubeconfig") || (name.endsWith(".pem") && !name.endsWith("-key.pem"));
 }

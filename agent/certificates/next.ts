@@ -24,15 +24,15 @@ export function nextOf({ ca, certificate, key }: IdentityPaths): IdentityPaths {
 
 /**
  * Replaces the current identity with the next one, if the next one is complete. Also finishes a replacement that a
- * crash interrupted. Afterwards there is no next certificate. Another process may do the same at the same time, so a
- * missing file counts as already moved.
+ * crash interrupted. Afterwards there is no next certificate. Another process may replace the identity at the same
+ * time, so a missing file counts as already moved.
  */
 export async function settleIdentity(paths: IdentityPaths): Promise<void> {
   const next = nextOf(paths);
   const certificate = await orAbsent(() => readFile(next.certificate));
   if (certificate === undefined) return;
   const key = await orAbsent(() => readFile(next.key));
-  // A key that does not match is newer, and is meant for a later certificate.
+  // A key that does not match the certificate is newer, and belongs to a later certificate.
   if (key !== undefined && new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
     await orAbsent(() => rename(next.key, paths.key));
   }

@@ -13,7 +13,7 @@ export function certificatesIn(pem: string): string[] {
 }
 
 /**
- * Whether a CA of the bundle has signed the certificate or one of its intermediate CAs. Returns undefined if a text
+ * Whether a CA in the bundle has signed the certificate or one of its intermediate CAs. Returns undefined if a text
  * contains no certificate that can be read.
  */
 export function isTrusted(certificate: string, bundle: string): boolean | undefined {
@@ -21,7 +21,7 @@ export function isTrusted(certificate: string, bundle: string): boolean | undefi
     const authorities = parseAuthorities(bundle);
     return parseAuthorities(certificate).some((one) => isSignedByAny(one, authorities));
   } catch {
-    // Other checks report such a file.
+    // Other checks report unreadable files.
     return undefined;
   }
 }

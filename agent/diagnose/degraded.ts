@@ -25,8 +25,8 @@ const asked = "(?:error retrieving resource lock|[Ff]ailed to (?:list|watch|upda
 
 const servers = ["kube-apiserver", "etcd"];
 /**
- * The wording of the health check (health.ts, tls-failure.ts). It mentions the clock only if the certificate is not
- * valid according to that clock.
+ * The wording of the health check's message (health.ts, tls-failure.ts). The message mentions the clock only if the
+ * certificate is not valid according to the clock.
  */
 const unverified = "the server that answered cannot be verified: ";
 const clockRemedy =
@@ -118,7 +118,7 @@ export const degradedCauses: readonly Cause[] = [
 ];
 
 /**
- * The components that report themselves healthy even when they hardly work. For these components, the agent also reads
+ * The components that report themselves healthy even when they barely work. For these components, the agent also reads
  * the journal.
  */
 export const silentlyDegraded: ReadonlySet<string> = new Set(clientComponents);

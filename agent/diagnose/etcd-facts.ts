@@ -36,7 +36,7 @@ async function readCertificate(path: string | undefined, { files }: Os): Promise
   }
 }
 
-/** Queries the health of each etcd server in the API server's flags, with the API server's identity. */
+/** Queries the health of each etcd server in the API server's flags, using the API server's client certificate. */
 export async function askEtcd(flags: ReadonlyMap<string, string>, { files, probes }: Os): Promise<EtcdAnswer[]> {
   const read = async (flag: string): Promise<string | undefined> => {
     const path = flags.get(flag);

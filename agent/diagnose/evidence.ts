@@ -65,8 +65,8 @@ export interface Cause {
    */
   readonly first?: true;
   /**
-   * Matches another line from the same start that explains more than the matching line. That line is shown before the
-   * matching line.
+   * Matches a line from the same start that explains more than `pattern`'s line. The diagnosis shows it before
+   * `pattern`'s line.
    */
   readonly shows?: RegExp;
   /** A condition that must hold in addition to the matching line. */

@@ -13,7 +13,7 @@ const maxLineLength = 400;
  */
 export function match(evidence: Evidence): Diagnosis {
   const recent = sinceDeliberateStop(evidence.starts);
-  // If a start has its own fatal line, the cause that ended an older start does not explain it.
+  // A cause from an older start does not explain a start that has its own fatal line.
   const givenUp = recent.findLastIndex((start) => start.some(isFatal));
   const starts = givenUp < 0 ? recent : recent.slice(givenUp);
   return known({ ...evidence, starts }, causes) ?? unknown({ ...evidence, starts });
@@ -62,7 +62,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
         "the component's configuration"
       );
-    // etcd's name for this flag differs from that in Kubernetes' programs.
+    // etcd uses another name for this flag than Kubernetes' programs.
     case "certificate_flag":
       return withFile(flags.has("cert-file") ? "cert-file" : "tls-cert-file", flags);
     case "key_flag":
@@ -91,7 +91,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
     case "data":
       return flags.get("data-dir") ?? "etcd's data folder";
     default:
-      // The name is a flag's name, and the result is its value, for example {tls_cert_file}.
+      // The name is a flag's name, for example {tls_cert_file}. The result is the flag's value.
       return flags.get(name.replaceAll("_", "-")) ?? `the file set with --${name.replaceAll("_", "-")}`;
   }
 }
@@ -105,8 +105,8 @@ const complaint =
   /^E\d{4} |^\{"level":"error"|^[\d-]+ [\d:.]+ E \| |\[(?:emerg|alert|crit)\]|^(?:Error|error|failed)\b|: Failed (?:at|to) |code=(?:killed|dumped)/;
 
 /**
- * Builds the diagnosis if no row matches. Shows the error lines from the newest start that has ended and has any, or
- * else the last lines. Always includes the program's fatal line, even if many lines follow it.
+ * Builds the diagnosis if no row matches. Shows the error lines of the newest start that has ended and has error lines.
+ * Without error lines, shows the last lines. Always includes the program's fatal line, even if many lines follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);

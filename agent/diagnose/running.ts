@@ -19,8 +19,8 @@ export interface Running {
 }
 
 /**
- * Determines why a component fails its health check although its process is running, from its journal lines of the last
- * few seconds. Returns undefined if no known cause matches.
+ * Determines why a running component fails its health check. Reads the component's journal lines of the last few
+ * seconds. Returns undefined if no known cause matches.
  * @throws KhwError IO_FAILED if its journal cannot be read
  */
 export async function diagnoseRunning(

@@ -163,8 +163,8 @@ function reasonOf(state: Exclude<IdentityState, { kind: "good" }>, { certificate
 }
 
 /**
- * Reads the management CA's certificate (PEM). Returns undefined if there is no valid certificate; no caller is trusted
- * then.
+ * Reads the management CA's certificate (PEM). Returns undefined if there is no valid certificate; in this case, no
+ * caller is trusted.
  */
 async function readAuthority(path: string): Promise<string | undefined> {
   const pem = await orAbsent(() => readFile(path, "utf8"));

@@ -59,8 +59,8 @@ async function waitingKey(path: string): Promise<KeyObject> {
 }
 
 /**
- * Removes temporary files left behind by killed processes. If this removes the temporary file of a process that is
- * still running, that process uses the existing key.
+ * Removes temporary files left behind by killed processes. If a process is still running when its temporary file is
+ * removed, the process uses the existing key.
  */
 async function removeRemains(path: string): Promise<void> {
   const folder = dirname(path);

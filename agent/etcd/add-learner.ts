@@ -11,12 +11,12 @@ import { addLearner, type Member } from "./api.ts";
 import { hasData } from "./data.ts";
 import { hexId } from "./record.ts";
 
-/** Several times as long as the members of a healthy cluster must have been connected. */
+/** Several times the five seconds for which all voting members must have been connected. */
 const healthyMillis = 30_000;
 
 /**
- * Adds a learner. etcd refuses that until all voting members have been connected to each other for five seconds, for
- * example after another new member has just started.
+ * Adds a learner. etcd refuses a learner until all voting members have been connected to each other for five seconds.
+ * For example, etcd refuses it just after another new member has started.
  */
 export async function addWhenHealthy(
   etcd: EtcdServers,
@@ -70,7 +70,10 @@ export function refuseForeignMember({ node }: WithEtcd, old: Member | undefined)
   );
 }
 
-/** etcd accepts one learner at a time. Without this check, the old member would be removed, and no new one added. */
+/**
+ * etcd accepts one learner at a time. Without this check, the old member would be removed, but no new member would be
+ * added.
+ */
 export function refuseOtherLearner(members: readonly Member[], old: Member | undefined): void {
   const other = members.find((member) => member.learner && member !== old);
   if (other === undefined) return;

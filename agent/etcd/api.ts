@@ -10,7 +10,7 @@ export interface ServerStatus extends Identified {
   /** The leader's member ID; 0 if there is no leader. */
   readonly leader: string;
   readonly learner: boolean;
-  /** The last index of the log that the server has applied. */
+  /** The index of the last log entry that the server has applied. */
   readonly appliedIndex: number;
 }
 

@@ -15,15 +15,15 @@ export interface CatchUp extends ApplyContext {
   /** The member that must be running on this machine. */
   readonly member: Identified;
   /**
-   * Called with the member's status once it has found a leader. Returns what the member still lacks; undefined if it
-   * lacks nothing. An error counts as something that it lacks.
+   * Called with the member's status once it has found a leader. Returns a description of what the member still lacks;
+   * undefined if the member has everything. An error counts as something missing.
    */
   readonly lacks: (status: ServerStatus) => Promise<string | undefined>;
 }
 
 /**
- * Waits until this machine's member lacks nothing.
- * @throws KhwError NOT_READY if the member does not get there in time, or if etcd has failed
+ * Waits until this machine's member has caught up.
+ * @throws KhwError NOT_READY if the member does not catch up in time, or if etcd has failed
  */
 export async function untilCaughtUp(
   { etcd, clock, systemd, identity }: Os,

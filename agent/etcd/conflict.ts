@@ -12,10 +12,10 @@ import { hasData } from "./data.ts";
 const unit = "etcd.service";
 
 /**
- * Returns why this machine cannot be a member of the desired cluster: its etcd has members that are not desired, or khw
- * did not set it up. An etcd whose unit is identical to khw's is accepted. A list that differs from the recorded one is
- * accepted if it contains all members that etcd has now, apart from controllers that are being removed. Returns null if
- * there is no conflict.
+ * Returns why this machine cannot be a member of the desired cluster; null if there is no conflict. In a conflict, the
+ * machine's etcd has undesired members, or khw did not set up this etcd. An etcd whose unit is identical to khw's is
+ * accepted. A member list that differs from the recorded list is accepted if it contains all of etcd's current members.
+ * Controllers that are being removed may be missing from the list.
  */
 export async function findConflict(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<KhwError | null> {
   const record = await readMemberRecord(os.files);
@@ -30,7 +30,7 @@ export async function findConflict(desired: WithEtcd, os: Os, signal: AbortSigna
       return otherMembers(record, wanted);
     case "adding":
     case "joining":
-      // The machine is not a voting member yet. The members are compared when it joins.
+      // The machine is not a voting member yet. The members are compared when the machine joins.
       return null;
     case "member":
       return (await lostMembers(desired, os, signal)) ? otherMembers(record, wanted) : null;
@@ -45,8 +45,8 @@ export async function notYetMembers(desired: WithEtcd, os: Os, signal: AbortSign
 }
 
 /**
- * Whether etcd has a member that is neither a desired controller nor being removed. Returns true if etcd does not
- * answer, because its members are then not known.
+ * Whether etcd has a member that is neither a desired controller nor being removed. Also returns true if etcd does not
+ * answer, because its members are then unknown.
  */
 async function lostMembers({ cluster }: WithEtcd, { etcd, identity }: Os, signal: AbortSignal): Promise<boolean> {
   try {

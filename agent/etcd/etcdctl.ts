@@ -23,8 +23,8 @@ export interface EtcdctlOptions {
 const behindOthers = ["nice", "-n", "10", "ionice", "-c", "3"];
 
 /**
- * Runs etcdctl, and etcdutl if the release includes it, in transient units. The memory of these programs then does not
- * count towards the agent's limit, and the programs can write outside the agent's sandbox. Keys are passed as file
+ * Runs etcdctl, and etcdutl if the release includes it, in transient units. In these units, the programs' memory does
+ * not count towards the agent's limit. The programs can also write outside the agent's sandbox. Keys are passed as file
  * names; their contents never appear in arguments.
  */
 export function createEtcdctl(options: EtcdctlOptions): Etcdctl {

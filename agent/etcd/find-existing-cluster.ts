@@ -15,8 +15,8 @@ export interface ExistingCluster {
 /**
  * Returns the cluster of the first other controller whose etcd answers. Returns undefined if no controller answers. In
  * that case, etcd itself would refuse to start.
- * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers but cannot be verified, because it may list such a
- * member
+ * @throws KhwError CREDENTIAL_INVALID if a controller's etcd answers but cannot be verified, because this etcd may list
+ * a member at this machine's address
  */
 export async function findExistingCluster(
   desired: WithEtcd,
@@ -41,8 +41,8 @@ export async function findExistingCluster(
 }
 
 /**
- * Returns the member at this machine's address if that member has started before. Such a member means that this machine
- * was recreated.
+ * Returns the member at this machine's address if that member has started before. If the member has started before,
+ * this machine was recreated.
  */
 export function startedMember({ clusterId, own }: ExistingCluster): Identified | undefined {
   return own === undefined || own.clientUrls.length === 0 ? undefined : { clusterId, memberId: own.id };

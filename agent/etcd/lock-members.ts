@@ -6,7 +6,7 @@ const lock = { key: "/khw/etcd/join", doing: "is changing etcd's members", ttlSe
 
 /**
  * Lets only one agent change the list of etcd's members at a time, until the returned object is disposed of. A joining
- * member does not count towards the quorum, and a member that rejoins must not be mistaken for a removed one.
+ * member does not count towards the quorum. A rejoining member must not be mistaken for a removed member.
  * @throws KhwError BUSY while another controller holds the lock
  */
 export async function lockMembers(

@@ -25,15 +25,18 @@ type Known = Exclude<MemberRecord, { readonly stage: "forming" }>;
 type Present = Exclude<Known, { readonly stage: "adding" }>;
 
 export interface RejoinContext extends ApplyContext {
-  /** Whether an administrator asks for this now. Then, a learner that was removed from the cluster is added again. */
+  /**
+   * Whether an administrator has requested this call. If so, a learner that was removed from the cluster is added
+   * again.
+   */
   readonly asked: boolean;
 }
 
 /**
- * Makes this machine's member a learner: of a cluster that the machine joins as a new controller, or of its own cluster
+ * Makes this machine's member a learner. The machine joins a cluster as a new controller, or rejoins its own cluster
  * after its etcd data was lost. First checks that the other members have a quorum. Then removes the old member if there
- * is one, adds a new member as a learner, and waits until it has copied the data. promote.ts promotes the learner. After
- * an interruption at any point, this function can be called again.
+ * is one, adds a new member as a learner, and waits until the learner has copied the data. promote.ts promotes the
+ * learner. After an interruption at any point, this function can be called again.
  * @throws KhwError NOT_READY if the other members have no quorum; BUSY while another controller changes the members;
  * ETCD_CONFLICT if an administrator has removed this machine's member
  */
@@ -60,7 +63,7 @@ async function join(
   await demandOwnView(os, signal);
   const { server } = await ask();
   await using _ = await lockMembers(etcd, server, { holder: identity.name, signal });
-  // Another member may have joined while this one was waiting for the lock.
+  // Another member may have joined while this machine was waiting for the lock.
   const quorum = await ask();
   // If the machine was removed, its list of controllers is outdated, and must not be compared with the members.
   refuseRemoved(desired, record, { members: quorum.members, asked, now: clock.now() });
@@ -93,8 +96,8 @@ async function goesOn(
   if (record.stage !== "joining") return undefined;
   const added = members.find(({ id }) => id === record.memberId);
   if (added === undefined) return undefined;
-  // A member that has started may have voted and acknowledged writes, and only its data records that. Without the data,
-  // it must not start again.
+  // A member that has started may have voted and acknowledged writes. Only the member's data records these votes and
+  // writes, so the member must not start again without the data.
   return added.name === "" || (await hasData(files)) ? record : undefined;
 }
 
@@ -127,10 +130,10 @@ async function begin(
   if (activeState !== "inactive" && activeState !== "failed") await systemd.stop(unit, signal);
   await systemd.resetFailed(unit);
   await demandDisk(desired, files);
-  // Writing the record again fails if the disk is full or read-only. That way, the failure comes before any change to
-  // the membership.
+  // Rewrites the record, which fails if the disk is full or read-only. This failure then comes before any change to the
+  // membership.
   await writeMemberRecord(files, record);
-  // An interrupted call may have added a learner that has never started. That learner is used.
+  // An interrupted call may have added a learner that has never started. This call then uses the same learner.
   const mayReuse = record.stage === "adding" || record.rejoins === true;
   const unused = mayReuse && old?.learner === true && old.name === "" ? old : undefined;
   await removeTree(files, etcdMemberFolder);
@@ -141,7 +144,7 @@ async function begin(
   return joining;
 }
 
-/** How long an interrupted rejoin goes on without another request. */
+/** How long an interrupted rejoin may continue without another request. */
 const unaskedMillis = 10 * 60_000;
 
 interface Asked {
@@ -179,7 +182,7 @@ interface RemoveOldOptions {
 }
 
 /**
- * Removes this machine's old member. The record says so first, because only the record distinguishes an interrupted
+ * Removes this machine's old member. Updates the record first, because only the record distinguishes an interrupted
  * rejoin from a removal by an administrator.
  */
 async function removeOld(old: Member, { record, etcd, files, clock, server, signal }: RemoveOldOptions): Promise<void> {

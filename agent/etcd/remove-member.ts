@@ -7,9 +7,9 @@ import { lockMembers } from "./lock-members.ts";
 import { hexId } from "./record.ts";
 
 /**
- * Removes the member of another machine from the cluster of this machine's member. Returns false if the cluster has no
- * such member. The remaining members must have a quorum of their own, so that the cluster keeps working even if the
- * removed member has stopped.
+ * Removes another machine's member from this machine's etcd cluster. Returns false if the cluster has no such member.
+ * The remaining members must have a quorum of their own, so that the cluster keeps working even if the removed member
+ * has stopped.
  * @throws KhwError WOULD_INTERRUPT, ETCD_CONFLICT, NOT_READY
  */
 export async function removeOtherMember(

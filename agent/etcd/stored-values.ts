@@ -14,7 +14,9 @@ export interface ReadValuesOptions {
   readonly signal: AbortSignal;
 }
 
-/** Small enough that a page of the largest values that etcd accepts (1.5 MiB each) fits in memory. */
+/**
+ * The number of values in a page. Even a page of the largest values that etcd accepts (1.5 MiB each) fits in memory.
+ */
 const pageSize = 25;
 const maxPageBytes = 64 * 1024 * 1024;
 const pageMillis = 20_000;
@@ -115,13 +117,13 @@ function toPair(pair: unknown): { readonly key: string; readonly value: Buffer }
   return { key: bytes(key).toString("utf8"), value: bytes(value) };
 }
 
-/** Groups of custom resources, and services, have an additional folder level. */
+/** Keys of custom resources and of services have an additional folder level. */
 function resourceOf(path: string): string {
   const [first = "", second] = path.split("/");
   return second !== undefined && (first.includes(".") || first === "services") ? `${first}/${second}` : first;
 }
 
-/** Longer than the name of any provider and key. */
+/** Enough bytes to contain the names of any provider and key. */
 const headBytes = 300;
 
 /** Returns the provider and key of Kubernetes' encryption marker. */

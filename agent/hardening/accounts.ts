@@ -20,7 +20,7 @@ async function namesIn(files: Files, path: string): Promise<ReadonlyMap<number, 
   const names = new Map<number, string>();
   for (const line of lines) {
     const [name = "", , number = ""] = line.split(":");
-    // The first name of a number is the one that the system's tools show.
+    // If several names share a number, the system's tools show the first name.
     if (/^\d+$/.test(number) && !names.has(Number(number))) names.set(Number(number), name);
   }
   return names;

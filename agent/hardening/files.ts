@@ -5,7 +5,7 @@ import { etcdDataFolder, etcdFolder, kubernetesEtcFolder, kubernetesFolder, unit
 import type { HardenedFile } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AccountNames } from "./accounts.ts";
 
-/** The paths that the benchmark names and that are not in one of `folders`. */
+/** The paths in the benchmark that are not in any of the `folders`. */
 const paths = [
   ...["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"].map((name) => unitFile(`${name}.service`)),
   `${kubernetesEtcFolder}/admin.conf`,
@@ -21,7 +21,7 @@ const folders = [
   { path: "/var/lib/cni/networks", levels: 2 },
 ];
 
-/** The most entries that are reported of a folder. The CNI plugins keep one file for each pod of the machine. */
+/** The maximum number of entries to report for a folder. The CNI plugins keep one file for each pod on the machine. */
 const mostEntries = 200;
 
 /** Returns the mode and the owner of each file and folder that the benchmark names. */

@@ -1,7 +1,7 @@
 import { etcdClientFiles, type EtcdFiles } from "../../proto/etcd.ts";
 import { credentialFile } from "../paths.ts";
 
-/** The contents of the files with which the agent calls etcd, and their names. A missing file is undefined. */
+/** The names and contents of the files with which the agent calls etcd. The content of a missing file is undefined. */
 export interface EtcdClientFiles {
   readonly names: EtcdFiles;
   readonly ca: Buffer | undefined;
@@ -10,8 +10,8 @@ export interface EtcdClientFiles {
 }
 
 /**
- * Reads the files with which the agent calls etcd, from the files of the API server. If the machine has all files of
- * etcd's own CA, these are used, otherwise those of the cluster's CA.
+ * Reads the API server's files with which the agent calls etcd. Uses the files for etcd's own CA if the machine has all
+ * of them. Otherwise, uses the files for the cluster's CA.
  */
 export async function readEtcdClientFiles(
   read: (path: string) => Promise<Buffer | undefined>,

@@ -18,7 +18,7 @@ export interface HealthCheck {
    * their own certificates.
    */
   readonly clusterCa?: boolean;
-  /** Whether the endpoint is etcd's. The agent uses the files with which the API server calls etcd. */
+  /** Whether the endpoint belongs to etcd. The agent calls etcd with the same files as the API server. */
   readonly asEtcdClient?: boolean;
   /** The HTTP status codes that a healthy component returns; 200 by default. */
   readonly wellStatuses?: readonly number[];

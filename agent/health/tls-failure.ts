@@ -14,7 +14,7 @@ const clockMillis = 60_000;
 /**
  * Explains why TLS failed although the server is running. The text identifies the server's certificate by file, subject
  * and validity period. It mentions the clock if the certificate is not valid according to this machine's clock.
- * @param clientCertificate the agent's client certificate, which a rejection names
+ * @param clientCertificate the agent's client certificate, which the text names if the server rejects it
  */
 export async function explainTls(
   { failure, body, certificate }: ProbeResult,
@@ -45,7 +45,7 @@ function fingerprintOf(pem: Buffer): string | undefined {
   }
 }
 
-/** Describes the clock if the certificate does not seem to be valid now, because the clock may be wrong instead. */
+/** Describes the clock if the certificate seems expired or not yet valid, because the clock may be wrong. */
 function aboutClock({ validFrom, validTo, serverTime }: ServedCertificate, now: number): string {
   if (validFrom <= now && now <= validTo) return "";
   if (serverTime === undefined || Math.abs(serverTime - now) <= clockMillis) {

@@ -83,7 +83,7 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
       size += text.length;
       [torn, failing] = [false, false];
     } catch (error) {
-      // Part of the line may have been written.
+      // The failed write may have written part of a line.
       torn = true;
       if (!failing) log(`${path} cannot be written: ${formatError(toKhwError(error))}`);
       failing = true;
@@ -99,7 +99,7 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
     },
     newest: () => newest,
     list: async ({ sinceUnixMillis, limit = 0, afterId = 0 }) => {
-      // This works because IDs are consecutive.
+      // IDs are consecutive, so `newest - limit` is valid.
       const after = limit === 0 ? afterId : Math.max(afterId, newest - limit);
       await flush();
       const page: Event[] = [];

@@ -25,7 +25,7 @@ function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    // The parser's error would not help the user: a power failure truncated the line.
+    // The parser's error would not help the user, because a power failure truncated the line.
     return undefined;
   }
 }

@@ -12,8 +12,8 @@ export interface MetricsServerOptions {
 }
 
 /**
- * Serves GET /metrics on the loopback interface, without authentication because the metrics contain no secrets. If the
- * port is in use, logs this and returns undefined, and the agent runs without metrics. Otherwise returns the port.
+ * Serves GET /metrics on the loopback interface, without authentication because the metrics contain no secrets. Returns
+ * the port. If the port is in use, logs this problem and returns undefined; the agent then runs without metrics.
  */
 export async function serveMetrics({ port, metrics, log, signal }: MetricsServerOptions): Promise<number | undefined> {
   const server = createServer(

@@ -149,8 +149,8 @@ interface PersistOptions {
 }
 
 /**
- * Retries after temporary failures. Gives up after `attempts` consecutive failures without new data. If a silent mirror
- * makes each attempt slow, gives up earlier, when `patienceMillis` have passed.
+ * Retries after temporary failures. Gives up after `attempts` consecutive failures without new data. Also gives up
+ * after `patienceMillis`, in case a silent mirror makes each attempt slow.
  */
 async function persist(transfer: HttpTransfer, sink: Sink, { clock, signal, attempts }: PersistOptions): Promise<void> {
   let furthest = 0;

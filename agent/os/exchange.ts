@@ -42,7 +42,9 @@ export function exchange(url: URL, { body, maxBytes, ...request }: HttpRequest &
   });
 }
 
-/** Opens a request but does not send it yet, for callers that need its connection. `readAnswer` sends it. */
+/**
+ * Opens a request without sending it, for callers that need the request's connection. `readAnswer` sends the request.
+ */
 export function openRequest(url: URL, { tls, kept, idleMillis, ...options }: HttpRequest): ClientRequest {
   const call =
     url.protocol === "https:"
@@ -61,8 +63,8 @@ export async function readAnswer(
 ): Promise<HttpAnswer> {
   const answered = receive(call, maxBytes);
   const sent = typeof body === "object" ? pipeline(Readable.from(body), call) : call.end(body);
-  // A server that refuses a request may answer before it has read the whole request. Its response is more useful than
-  // the resulting EPIPE error.
+  // A server that refuses a request may answer before it has read the whole request. The server's response is more
+  // useful than the resulting EPIPE error.
   const [answer, sending] = await Promise.allSettled([answered, sent]);
   if (answer.status === "fulfilled") return answer.value;
   throw sending.status === "rejected" ? sending.reason : answer.reason;

@@ -29,8 +29,8 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * Classifies a request's error by what it shows about the state of the server. An unknown error counts as the caller's
- * own failure, and therefore not as evidence against the server.
+ * Determines from a request's error whether the server is running. An unknown error counts as the caller's own failure,
+ * so it is not evidence against the server.
  * @param socket the request's connection, if it had one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {

@@ -38,7 +38,7 @@ export interface FileFacts {
   readonly changedAt: number;
   readonly inode: bigint;
   readonly device: bigint;
-  /** The target of a symbolic link; absent for anything else. */
+  /** The target of a symbolic link; absent for other file types. */
   readonly target?: string | undefined;
 }
 

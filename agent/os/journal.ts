@@ -20,15 +20,15 @@ export interface StartLines {
 }
 
 /**
- * Reads the lines of a unit's last starts, oldest first, from the last lines of its journal. Leaves out flags and stack
+ * Reads the last lines of a unit's journal, and groups them by start, oldest start first. Leaves out flags and stack
  * traces. A late line that carries no invocation ID counts as part of the preceding start.
  */
 export async function readStarts(unit: string, lines: number): Promise<StartLines[]> {
   const collected = collectStarts();
   // On a busy machine, the journal lags behind, and the program's last lines may not have been written yet.
   await run(["journalctl", "--sync"], { signal: AbortSignal.timeout(20_000), keep: 1 });
-  // If systemd's child process cannot execute the program, it logs a message with the unit's name. The child exits
-  // before the journal can determine its unit, so `--unit` would miss this message.
+  // If systemd's child process cannot execute the program, the child logs a message with the unit's name. The child
+  // exits before journald can determine the child's unit, so `--unit` would miss this message.
   const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
   const read = await readLines([`--lines=${lines}`, ...matches], collected.take);
   if (read < lines) return collected.starts;
@@ -97,7 +97,8 @@ export interface JournalEntries {
 }
 
 /**
- * Parses a line. Returns undefined if its message is too long or not UTF-8, which journalctl does not print as text.
+ * Parses a line. Returns undefined if the message is too long or not UTF-8, because journalctl does not print the
+ * message as text then.
  */
 function parseTold(line: string): JournalEntries | undefined {
   let entry: unknown;

@@ -10,7 +10,9 @@ export interface MachineFacts {
 
 const diskPath = "/var/lib";
 
-/** Creates the reader. Facts that never change are read only once; the kernel provides the others on each read. */
+/**
+ * Creates the reader. Facts that never change are read only once. All other facts come from the kernel on each read.
+ */
 export function createMachineFacts(): MachineFacts {
   let system: Promise<{ readonly name: string; readonly kernel: string }> | undefined;
   return {

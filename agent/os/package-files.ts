@@ -132,7 +132,7 @@ async function readFields(path: string, signal: AbortSignal): Promise<Omit<Packa
   return { name: field("Package"), version: field("Version"), architecture: field("Architecture") };
 }
 
-/** Reads the whole package, because the rest can be missing even if the fields at its beginning are readable. */
+/** Reads the whole package, because the fields at the beginning of a truncated package can still be readable. */
 async function readContents(path: string, signal: AbortSignal): Promise<void> {
   const { code, lines } = await run(["dpkg-deb", "--contents", path], { signal, keep: 3 });
   if (code !== 0) throw new KhwError("INVALID_ARGUMENT", `dpkg-deb cannot read the package: ${tail(lines, 3)}`);

@@ -21,7 +21,10 @@ export interface Packages {
    * @throws KhwError PACKAGE_FAILED with the last lines of apt's output
    */
   install(name: string, options: InstallOptions): Promise<void>;
-  /** Returns those of the packages of which dpkg still has files, including the configuration files of removed ones. */
+  /**
+   * Returns the given packages that still have files, according to dpkg. A removed package counts if its configuration
+   * files remain.
+   */
   left(names: readonly string[]): Promise<string[]>;
   /**
    * Removes packages with their configuration files, in transient units.
@@ -105,7 +108,7 @@ function rememberInstalled(): Packages["installed"] {
     known = now;
     if (now !== "" && answers.has(name)) return answers.get(name);
     const answer = await installed(name);
-    // Skips the cache if another call has seen a change to the database during the query.
+    // Does not cache the result if another call has seen a change to the database during the query.
     if (now === known) answers.set(name, answer);
     return answer;
   };
@@ -123,7 +126,7 @@ async function installed(name: string): Promise<string | undefined> {
   return status === "installed" ? version : undefined;
 }
 
-/** Returns an apt that gives up when the time limit has passed. */
+/** Returns a function that runs apt, and gives up when the time limit has passed. */
 function limitedApt(command: string, options: PackagesOptions & ApplyContext): Disposable & { readonly apt: Apt } {
   const { signal, progress, installMillis = 900_000 } = options;
   let last = "nothing";
@@ -237,8 +240,8 @@ function installCommand(name: string): string[] {
 }
 
 /**
- * Repeats apt while another process holds a lock. apt itself can wait for dpkg's lock, but not for the lock on its
- * package lists, and prints nothing while it waits.
+ * Repeats apt while another process holds a lock. apt itself can wait for dpkg's lock, but prints nothing while it
+ * waits. apt cannot wait for the lock on its package lists.
  */
 function waitingApt(options: PackagesOptions, signal: AbortSignal, progress: (text: string) => void): Apt {
   const { systemd, clock, lockMillis = 300_000 } = options;

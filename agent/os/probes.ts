@@ -50,8 +50,8 @@ export interface Probes {
    */
   writes(folder: string, options: { readonly count: number; readonly signal: AbortSignal }): Promise<number[]>;
   /**
-   * Returns how many milliseconds a host takes to accept or refuse a TCP connection; undefined if it does neither in
-   * time.
+   * Returns how many milliseconds a host takes to accept or refuse a TCP connection; undefined if the host does neither
+   * in time.
    */
   roundTrip(
     host: string,
@@ -126,11 +126,12 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     const request = begin(kept);
     const released = new Promise((resolve) => request.once("close", resolve));
     const result = await toProbeResult(request).catch((error: unknown) => {
-      // Retries if the server has closed the keep-alive connection in the meantime, and so did not receive the request.
+      // Retries if the server closed the keep-alive connection before it received the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
       return toProbeResult(begin());
     });
-    // The deadline destroys all open requests, so the keep-alive connection must be back in its pool before that.
+    // The deadline destroys all open requests, so the keep-alive connection must return to its pool before the
+    // deadline.
     await released;
     const invalid = options.caPem === undefined ? null : invalidNow(kept, request);
     return invalid === null ? result : await unverified(url, options, invalid);
@@ -154,7 +155,7 @@ interface NoAnswer {
   readonly socket: Socket | null | undefined;
   readonly timeoutMillis: number;
   readonly tookMillis: number;
-  /** How long the event loop was busy during that time. */
+  /** How long the event loop was busy during the probe. */
   readonly activeMillis: number;
 }
 
@@ -162,8 +163,8 @@ interface NoAnswer {
 const lateMillis = 1_000;
 
 /**
- * Returns the result of a probe that got no response in time. If the agent's process was busy or stopped, it may have
- * missed the response.
+ * Returns the result of a probe that got no response in time. If the agent's process was busy or stopped, the agent may
+ * have missed the response.
  */
 function noAnswer({ socket, timeoutMillis, tookMillis, activeMillis }: NoAnswer): ProbeResult {
   const body = `no answer within ${timeoutMillis / 1000} s`;

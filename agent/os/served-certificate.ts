@@ -2,7 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { TLSSocket } from "node:tls";
 import { type HttpRequest, openRequest } from "./exchange.ts";
 
-/** A certificate that a server presented, and that server's clock. */
+/** A certificate that a server presented, and the time on the server's clock. */
 export interface ServedCertificate {
   /** For example "CN=kubernetes,O=Kubernetes". */
   readonly subject: string;
@@ -20,8 +20,8 @@ export interface ServedCertificate {
 
 /**
  * Returns a server certificate that failed verification. Sends a second request without verification, and reads the
- * certificate from the connection of that request. Uses only the time from the response. Returns undefined if the
- * server does not answer this time.
+ * certificate from the connection of that request. From the response, uses only the time. Returns undefined if the
+ * server presents no certificate to the second request.
  */
 export async function askCertificate(url: URL, options: HttpRequest): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;

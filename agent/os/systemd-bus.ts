@@ -39,8 +39,8 @@ export interface SystemdBus extends AsyncDisposable {
   ): Promise<T>;
   /**
    * Reads the given properties from one interface of a unit. An unknown unit has these properties too, with the load
-   * state "not-found". Reads the properties one by one. A unit has hundreds of properties, and reading all of them
-   * takes ten times as long.
+   * state "not-found". Reads each property separately. Reading all of a unit's hundreds of properties would take ten
+   * times as long.
    */
   properties(
     unit: string,

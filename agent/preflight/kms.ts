@@ -3,7 +3,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Os } from "../os/os.ts";
 import { kmsDrift, kmsRemedy } from "../steps/kms.ts";
 
-/** Finds a KMS plugin that does not run. The API server would not become ready without its plugin. */
+/** Finds a KMS plugin that is not running. The API server would not become ready without its plugin. */
 export async function kmsFinding({ kms }: DesiredState, os: Os): Promise<KhwError | null> {
   const drift = kms === undefined ? null : await kmsDrift(kms, os);
   if (kms === undefined || drift === null) return null;

@@ -42,8 +42,8 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
 }
 
 /**
- * Checks that the members of etcd accept each other while they get these files one after the other. Otherwise, this
- * member and the others would refuse each other. The rotations of a CA meet this condition in each stage.
+ * Checks that etcd's members still accept each other while they receive these files one after another. Otherwise, this
+ * member and the other members would reject each other. Every stage of a CA rotation meets this condition.
  */
 async function etcdFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const hasOwn = (await os.files.stat(etcdFile("etcd-ca.pem"))) !== undefined;
@@ -76,14 +76,16 @@ async function etcdFinding({ desired, os, kept }: OtherClusterOptions): Promise<
 const newestFiles =
   "put the newest etcd-*.pem files of this cluster into the credentials folder: khw-client pki show shows whether a rotation is under way";
 
-/** Without the CA that the other members use, this member would be alone. */
+/** Without the CA that the other members use, this member could not connect to them. */
 function movedBack(path: string): KhwError {
   return new KhwError("PREFLIGHT_FAILED", `etcd trusts its own CA, ${path}, but the new files have no etcd-ca.pem`, {
     hint: "set pki.separateEtcdCa: true in khw.yaml, and put the etcd-*.pem files back into the credentials folder; khw cannot move etcd back to the cluster's CA",
   });
 }
 
-/** Skips the check if the agent already keeps a desired state: changed keys are then an ordinary key rotation. */
+/**
+ * Skips the check if the agent already keeps a desired state, because changed keys then mean an ordinary key rotation.
+ */
 async function encryptionFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const wanted = contentOf(desired, "encryption-config.yaml");
   if (wanted === undefined || kept !== undefined) return null;

@@ -11,7 +11,10 @@ import { unitFindings } from "./units.ts";
 import type { Os } from "../os/os.ts";
 import { installedProgram, kubernetesFolder, releaseFolder, releasesFolder, unitFolder } from "../paths.ts";
 
-/** The ports that a controller needs. A port may already be in use by the program listed beside it, but by no other. */
+/**
+ * The ports that a controller needs. A port may already be in use by the program listed beside it, but by no other
+ * program.
+ */
 const ports = [
   { port: 6443, holder: "kube-apiserver" },
   { port: 10257, holder: "kube-controller-manager" },
@@ -32,12 +35,12 @@ const spaceForFiles = 50 * mebibyte;
 const etcdTimeoutMillis = 5_000;
 const etcdIntervalMillis = 500;
 /**
- * Longer than an etcd election with the lab's settings. The election timeout is one second, and more than one round is
- * rare.
+ * This limit is longer than an etcd election with the lab's settings. The election timeout is one second, and more than
+ * one round is rare.
  */
 const electionMillis = 5_000;
 
-/** Returns everything that stands in the way of applying this state, not only the first problem. Changes nothing. */
+/** Returns all problems that prevent an Apply of this state, not only the first problem. Changes nothing. */
 export async function preflight(desired: DesiredState, os: Os, signal: AbortSignal): Promise<KhwError[]> {
   const findings = await Promise.all([
     identityFinding(desired, os),
@@ -140,7 +143,7 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
 
 /**
  * Checks that a majority of the etcd members are healthy. Connects with the API server's certificate, as the API server
- * will. Waits long enough for an election, because a member that rejoins can trigger one.
+ * itself does. Waits long enough for an election, because a member that rejoins can trigger one.
  */
 async function etcdFinding(
   desired: DesiredState,

@@ -24,10 +24,12 @@ const backoff: Backoff = { firstMillis: 60_000, maxMillis: 1_800_000 };
  */
 const middle = 0.5;
 
-/** Records that the step differs. Changes nothing if the step already differed at the last check. */
+/**
+ * Records that the step differs from the desired state. Changes nothing if the step already differed at the last check.
+ */
 export function appeared(attempts: Attempts, now: number): Attempts {
   if (attempts.since !== 0) return attempts;
-  // A repair that lasted this long was not undone, so this drift is new.
+  // If the last repair lasted this long, it was not undone, so this drift is new.
   if (now - attempts.lastAttempt >= windowMillis) return { ...fresh, since: now };
   const lately = attempts.repairs.filter((time) => now - time < windowMillis);
   const undone = lately.length >= undoneOften || attempts.vain > 0;

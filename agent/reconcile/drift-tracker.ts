@@ -96,7 +96,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
       tellDrift(id, `${found.drift}; the next repair is due at ${next}`, often);
     }
   };
-  /** Records that the step holds. */
+  /** Records that the step matches the desired state. */
   const holds = (id: string, byRepair: boolean): void => {
     if (standing.delete(id) && !byRepair) attempts.set(id, vanished(of(id)));
     if (!told.delete(id) || byRepair) return;
@@ -128,7 +128,7 @@ export function createDriftTracker({ statusStore, history, log, now }: DriftTrac
         standing.set(id, { title, drift: drift?.summary ?? known, error: toDetail(error), remedy: undefined });
         if (error.code === "BUSY") return true;
         attempts.set(id, afterFailure(of(id), now()));
-        // Every attempt is reported; the history stays short, because attempts become less frequent.
+        // Reports every attempt. The history stays short, because attempts become less frequent.
         told.delete(id);
         tellDrift(id, `${drift?.summary ?? known}: cannot be repaired`, formatError(error));
         return false;

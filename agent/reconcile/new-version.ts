@@ -3,10 +3,11 @@ import type { Files } from "../os/files.ts";
 /**
  * Keeps a new version of the agent from changing a machine on which the previous version found no drift. The new
  * version may render units or flags differently, and a repair would then restart components without draining the node.
- * The agent therefore only reports drift until the new version finds none at all, or until an operation succeeds.
+ * The agent therefore only reports drift until a check by the new version finds no drift, or until an operation
+ * succeeds.
  */
 export interface NewVersion {
-  /** Whether the agent only reports drift and does not repair it. */
+  /** Whether the agent reports drift without repairing it. */
   holdsBack(): boolean;
   /** Must be called after a check without drift, and after an operation that succeeded. Never fails. */
   agrees(): Promise<void>;

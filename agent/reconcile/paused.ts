@@ -20,13 +20,13 @@ export function pausedBecause({ kept, holder, operation, damage }: PausedOptions
     return `an operation by ${operation.holder} is running`;
   if (damage !== undefined) return `${damage}, so the desired state is unknown: run \`khw-client bootstrap\``;
   if (kept === undefined) return "there is no desired state: no operation has succeeded here yet";
-  // Running the operation that set the kept state again does not change the desired state. If a different operation
-  // failed, it is unclear which state is wanted, and repair pauses.
+  // Repeating the operation that set the saved state does not change the desired state. If a different operation
+  // failed, it is unclear which state is wanted, so repairs pause.
   if (operation === undefined || operation.id === kept.operationId || isTransient(operation)) return "";
   const { state, holder: whose } = operation;
   const since = new Date(operation.startedUnixMillis).toISOString();
   const which = `the operation that ${whose} started at ${since}`;
-  // After a successful rollback, the machine is back in the kept state.
+  // After a successful rollback, the machine is back in the saved state.
   if (isRolledBack(operation)) return "";
   if (state === OperationState.OPERATION_STATE_FAILED) return `${which} failed, so the desired state is unknown`;
   if (state === OperationState.OPERATION_STATE_INTERRUPTED) {

@@ -8,7 +8,7 @@ export interface Progress {
   stuck(): string | undefined;
 }
 
-/** Longer than any repair waits without reporting progress. */
+/** This limit is longer than any repair waits without reporting progress. */
 const patienceMillis = 600_000;
 
 /**

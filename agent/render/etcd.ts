@@ -24,7 +24,9 @@ export function renderEtcd(desired: DesiredState): string {
   return renderService(execStart(desired));
 }
 
-/** Renders the inputs of etcd that require a restart. They do not include the members of the first start. */
+/**
+ * Renders the inputs of etcd whose changes require a restart. The list of initial members is not among these inputs.
+ */
 export function renderEtcdWithoutMembers(desired: DesiredState): string {
   return renderService(execStart(desired, { ...beginningOf(desired), members: new Map() }));
 }
@@ -55,7 +57,7 @@ export function etcdCommand(desired: DesiredState): [program: string, ...flags: 
  * stays identical to the lab's unit.
  */
 export function renderEtcdJoin(desired: DesiredState, members: InitialCluster): string {
-  // The two empty settings clear the condition that renderEtcdGuard sets and the command from the unit. With Type=exec,
+  // The two empty settings clear the condition from renderEtcdGuard and the command from the unit. With Type=exec,
   // starting the unit does not wait until the member has joined.
   return `[Unit]
 ConditionPathExists=

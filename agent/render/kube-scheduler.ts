@@ -20,10 +20,13 @@ export function kubeSchedulerFlags(desired: DesiredState): Flag[] {
   return effectiveFlags("kube-scheduler", labFlags, desired);
 }
 
-/** The first release without a port that serves health and metrics without TLS. */
+/** The first release that no longer serves health and metrics on a port without TLS. */
 const noInsecurePortFrom = 23;
 
-/** An empty address or the port 0 would not close the port, because these releases replace them by the defaults. */
+/**
+ * An empty address or the port 0 would not close the port, because these releases replace both values with the
+ * defaults.
+ */
 const localAddresses = `healthzBindAddress: "127.0.0.1:10251"
 metricsBindAddress: "127.0.0.1:10251"
 `;

@@ -6,11 +6,11 @@ import { credentialFile } from "../paths.ts";
  *
  * The lab sets a CA but leaves `proxy_ssl_verify` at its default, which is off. nginx cannot verify IP addresses
  * (https://github.com/nginx/nginx/issues/1237), so it verifies a DNS name in the lab's certificate. The `server_name`
- * of the site cannot be used, because the certificate from lab 04 does not contain it. That certificate lists
- * `kubernetes.default.svc.cluster` and `kubernetes.svc.cluster.local` instead.
+ * of the site cannot be used, because the certificate from lab 04 does not contain this name. Instead, the certificate
+ * lists `kubernetes.default.svc.cluster` and `kubernetes.svc.cluster.local`.
  *
- * A drained node always answers 503, whether or not its API server is healthy. The load balancer then sends it no new
- * connections.
+ * A drained node always answers 503, whether or not its API server is healthy. The load balancer then sends no new
+ * connections to the node.
  */
 export function renderNginxSite({ drained }: { readonly drained: boolean }): string {
   return `server {

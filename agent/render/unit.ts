@@ -10,7 +10,9 @@ export function commandOf(component: Component, flags: readonly Flag[]): [progra
 export interface UnitOptions {
   readonly description: string;
   readonly flags: readonly Flag[];
-  /** A unit that systemd starts before the component, together with it. Default: none, as in the lab. */
+  /**
+   * A unit that systemd also starts, before the component, when it starts the component. Default: none, as in the lab.
+   */
   readonly startsAfter?: string | undefined;
 }
 

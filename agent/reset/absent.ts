@@ -48,7 +48,7 @@ export function absentOptionalFiles(needs: readonly string[]): Step<Os> {
   };
 }
 
-/** Removes a folder of khw with its contents. */
+/** Removes a khw folder and its contents. */
 export function absentTree(path: string, needs: readonly string[]): Step<Os> {
   return {
     id: `folder${path}`,
@@ -124,7 +124,7 @@ async function isSame(
   return facts.kind === "file" && (await files.sha256(path)) === (await files.sha256(release));
 }
 
-/** Removes the folders for plugins that kube-controller-manager has created, if they contain no plugin. */
+/** Removes the plugin folders that kube-controller-manager has created, if these folders contain no plugin. */
 export function noPluginFolders(path: string, needs: readonly string[]): Step<Os> {
   return {
     id: `folder${path}`,
@@ -147,7 +147,7 @@ export async function hasFiles(files: Files, path: string): Promise<boolean> {
   return false;
 }
 
-/** Removes the API server's audit log with its older files. A log at another path stays. */
+/** Removes the API server's audit log, including rotated files. A log at another path stays. */
 export function absentLogs(needs: readonly string[]): Step<Os> {
   const logs = async (files: Files): Promise<string[]> =>
     (await files.list(logFolder))

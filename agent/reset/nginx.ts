@@ -34,7 +34,7 @@ export function nginxIsGone(needs: readonly string[]): Step<Os> {
     apply: async ({ files, packages, outside }, context) => {
       const left = await packages.left(await readAddedPackages(files));
       if (left.length > 0) await packages.purge(left, context);
-      // nginx's package removes the folder, but the folder is part of the agent's package.
+      // Recreates the folder, which nginx's package removes but which belongs to the agent's package.
       await outside.makeFolder(nginxFolder, context.signal);
     },
   };

@@ -9,7 +9,9 @@ export interface ResetRecord {
   readonly begunUnixMillis: number;
   readonly purge: boolean;
   readonly ownsEtcd: boolean;
-  /** Whether everything outside of the agent's own folder is undone. The next start of the agent clears that folder. */
+  /**
+   * Whether all changes outside of the agent's own folder are undone. The next start of the agent clears that folder.
+   */
   readonly undone: boolean;
 }
 
@@ -64,6 +66,6 @@ export async function clearAfterReset(
     const stays = ofTheAgent.test(name) || (!found.purge && logsAndSnapshots.test(name));
     if (!stays && name !== fileName) await largeFiles.removeTree(`${folder}/${name}`);
   }
-  // The record is removed last. Without the record, the next start of the agent would not continue.
+  // The record is removed last. Without the record, the agent would not continue the reset at its next start.
   await files.remove(`${folder}/${fileName}`);
 }

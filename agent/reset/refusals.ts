@@ -42,8 +42,8 @@ function mismatch(why: string, hint: string): KhwError {
 }
 
 /**
- * Refuses a reset that would cost etcd its quorum. A machine that is no member of the others' cluster can always be
- * reset.
+ * Refuses a reset that would cost etcd its quorum. A machine that is not a member of the other machines' cluster can
+ * always be reset.
  * @throws KhwError WOULD_INTERRUPT; NOT_READY if the agent cannot trust its own observations
  */
 export async function refuseLostQuorum(os: Os, signal: AbortSignal): Promise<void> {
@@ -82,7 +82,7 @@ function otherServers({ members }: MemberRecord, { identity }: Pick<Os, "identit
     .map((url) => clientUrl({ internalIp: new URL(url).hostname }));
 }
 
-/** Whether another member answers, and no answer lists this machine as a member. */
+/** Whether at least one other member answers, and no answer lists this machine as a member. */
 async function isListedNowhere(os: Os, servers: readonly string[], signal: AbortSignal): Promise<boolean> {
   const own = peerUrl(os.identity);
   const lists = await Promise.all(

@@ -94,7 +94,7 @@ export async function openResetter(options: ResetterOptions): Promise<Resetter> 
     try {
       await record.write(wanted);
     } catch (error) {
-      // Without a record, nothing was changed, and no later call would release the machine.
+      // Without a record, nothing was changed, and no later call would release the machine lock.
       if (current === undefined) machine.release();
       throw error;
     }

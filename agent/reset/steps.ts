@@ -36,9 +36,9 @@ export interface ResetOptions {
 }
 
 /**
- * Returns the steps that undo everything that the steps of a bootstrap (agent/steps.ts) leave on a machine, for every
- * release and every setting. They need no desired state, because an interrupted bootstrap leaves none. A unit test
- * applies both lists and compares the machine with the one from before.
+ * Returns the steps that undo everything that a bootstrap (agent/steps.ts) leaves on a machine, for every release and
+ * setting. They need no desired state, because an interrupted bootstrap leaves none. A unit test applies both lists,
+ * and checks that the machine is as it was before.
  */
 export function resetSteps({ ownsEtcd, purge }: ResetOptions): Step<Os>[] {
   // The clients of the API server stop first, and etcd stops last.

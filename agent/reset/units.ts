@@ -31,7 +31,7 @@ export function stopped(
   };
 }
 
-/** Removes a unit with khw's drop-ins. Drop-ins that khw did not write stay. */
+/** Removes a unit together with khw's drop-ins for the unit. Drop-ins that khw did not write stay. */
 export function unitIsGone(service: string, needs: readonly string[]): Step<Os> {
   const unit = `${service}.service`;
   const paths = [...ownDropIns(unit), unitFile(unit)];

@@ -17,7 +17,7 @@ const intervalMillis = 5_000;
 export interface AbandonedDrainOptions {
   readonly os: Os;
   readonly maintenance: Pick<Maintenance, "current" | "undrainLeft">;
-  /** Returns the running operation; if no operation is running, the last Apply. */
+  /** Returns the running operation, or the last Apply if no operation is running. */
   readonly operation: () => Operation | undefined;
   readonly log: (line: string) => void;
   readonly signal: AbortSignal;
@@ -26,7 +26,7 @@ export interface AbandonedDrainOptions {
 /**
  * Undrains the node after a rollback, in case the client whose rolling update drained the node is gone. Without this,
  * the load balancer would never send traffic to the node again. First waits until the API server is healthy. The wait
- * ends if another operation or drain begins, because this means that a client is working on the node. Never rejects.
+ * ends if another operation or drain begins, because a client is then working on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
   const { os, maintenance, operation, log, signal } = options;

@@ -50,8 +50,8 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
 
   /**
    * Checks the health of etcd servers, with the credentials from the older state. A healthy response proves that the
-   * agent's clock, CA and network are fine, and that etcd has a quorum. Returns null if a server is healthy; otherwise,
-   * why each server is not.
+   * agent's clock, CA and network are fine, and that etcd has a quorum. Returns null if a server is healthy; otherwise
+   * returns why each server is unhealthy.
    */
   async function etcdAnswers(servers: readonly string[]): Promise<string[] | null> {
     const pem = (name: string): string | undefined => {
@@ -80,7 +80,7 @@ function noEtcd(reasons: readonly string[] | null): string | null {
   return `no other etcd server is known to be healthy${reasons.length === 0 ? "" : ` (${reasons.join("; ")})`}`;
 }
 
-/** The servers that the API server of this state uses. */
+/** The etcd servers that the API server uses in this state. */
 function serversOf({ flags, cluster }: DesiredState): readonly string[] {
   return flags["kube-apiserver"]?.set["etcd-servers"]?.split(",") ?? cluster.etcdServers;
 }
@@ -93,8 +93,8 @@ type Illness =
   | { readonly kind: "answers" };
 
 /**
- * Finds out in which way a component is unhealthy. A failed TLS handshake proves nothing, because the agent's clock or
- * CA may be wrong.
+ * Determines how a component is unhealthy. A failed TLS handshake proves nothing, because the agent's clock or CA may
+ * be wrong.
  */
 async function findIllness(check: HealthCheck, os: Os, signal: AbortSignal): Promise<Illness> {
   const { liveness, reason } = await probeLiveness(check, os, { signal, apiServerWell: true });

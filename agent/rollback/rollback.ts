@@ -80,7 +80,7 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
     const drift = await steps(to)
       .find(({ id }) => id === "service/etcd")
       ?.check(os, signal);
-    // etcd on this machine is still running as in the older state.
+    // etcd on this machine still runs as the older state requires.
     if (drift === undefined || drift === null) return null;
     const newer = isOlderEtcd(states) ? await downgradeObstacle(to, os, signal) : null;
     if (newer !== null) return newer;
@@ -117,7 +117,7 @@ async function lastReason(
   return reason;
 }
 
-/** Returns the first reason why the machine is not in this state or not healthy; null if there is no reason. */
+/** Returns the first reason why the machine differs from this state or is unhealthy; null if there is no reason. */
 async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSignal): Promise<string | null> {
   const checked = steps.filter(({ id }) => id.startsWith("service/") || id.startsWith("ready/"));
   const planned = await planSteps(checked, os, signal);

@@ -24,8 +24,8 @@ interface CallStatus {
 }
 
 /**
- * Records a call in the audit log. Calls that require an administrator are always recorded, and other calls only if
- * they are refused or fail.
+ * Records a call in the audit log. Calls that require an administrator are always recorded. Other calls are recorded
+ * only if they are refused or fail.
  */
 export function auditCall(
   audit: Audit,

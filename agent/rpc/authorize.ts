@@ -18,7 +18,7 @@ export function authorize({ audit, limits, answered: onAnswered }: AuthorizeOpti
     const caller = callerOf(call.getAuthContext());
     const record = auditCall(audit, { path: method.path, caller, address: call.getPeer() });
     let leave = (): void => {};
-    // A cancelled call continues its work, so the call counts as running until its response is ready.
+    // The work of a canceled call continues, so the call counts as running until its response is ready.
     let [asked, answered, ended] = [false, false, false];
     let isAdministrator = false;
     const settle = (): void => {

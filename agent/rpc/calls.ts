@@ -123,7 +123,7 @@ function watchValidity(
   return { ended, stop: () => clearTimeout(timer) };
 }
 
-/** Informs the caller at once that the call was accepted, because the first message may be a long time coming. */
+/** Tells the caller immediately that the call was accepted, because the first message may take a long time. */
 export function accept<Request, Response>(call: ServerWritableStream<Request, Response>): void {
   call.sendMetadata(new Metadata());
 }

@@ -3,10 +3,10 @@ import type { Role } from "../../proto/roles.ts";
 
 /** The limits on callers' connections. */
 export interface ConnectionBounds {
-  /** TLS handshakes in progress: in total, and from one address. */
+  /** The maximum number of TLS handshakes in progress, in total and from one address. */
   readonly handshakes: number;
   readonly handshakesOfAddress: number;
-  /** How many handshakes one address may start: first in a burst, and then per second. */
+  /** How many handshakes one address may start in an initial burst, and per second after the burst. */
   readonly burst: number;
   readonly perSecond: number;
   /**

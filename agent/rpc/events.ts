@@ -23,7 +23,7 @@ export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer,
       const { sinceUnixMillis, limit, follow } = call.request;
       const { history } = await options.node();
       if (follow) accept(call);
-      // Ids are consecutive, so the oldest requested event follows from the newest id.
+      // Ids are consecutive, so the newest id and the limit determine the oldest requested event.
       let afterId = limit === 0 ? 0 : Math.max(0, history.newest() - limit);
       for (;;) {
         const newest = history.newest();

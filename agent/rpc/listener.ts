@@ -101,7 +101,8 @@ export async function openListener(admission: Admission, { host, port, log }: Li
     }
     const raw = beginning.get(peerOf(socket));
     if (raw !== undefined) limits.end(raw);
-    // gRPC has no half-closed connections. A peer that ends its side has left, even if it has not read all responses.
+    // gRPC has no half-closed connections. A peer that ends its side of the connection has left, even if the peer has
+    // not read all responses.
     socket.once("end", () => socket.destroy());
     injectorOf(server).injectConnection(socket);
   });
@@ -153,7 +154,7 @@ export async function openListener(admission: Admission, { host, port, log }: Li
   };
 }
 
-/** Sends the reason and ends the connection; destroys it if the peer does not end its side. */
+/** Sends the reason and ends the connection. Destroys the connection if the peer does not end its side. */
 function refuseConnection(socket: TLSSocket, error: KhwError): void {
   const timer = setTimeout(() => socket.destroy(), refusalMillis);
   socket.once("close", () => clearTimeout(timer));

@@ -21,7 +21,7 @@ export const reflectionAlphaService = {
   },
 } as const satisfies ServiceDefinition;
 
-/** Serves gRPC's standard server reflection, with which the agent describes its own API. */
+/** Serves gRPC's standard server reflection, through which the agent describes its own API. */
 export const reflectionHandlers: {
   readonly serverReflectionInfo: handleBidiStreamingCall<ServerReflectionRequest, ServerReflectionResponse>;
 } = {
@@ -77,7 +77,7 @@ function fileWhere(files: DescriptorFiles, wanted: (file: DescriptorFiles[number
 /** Returns the file, then every file that it imports, directly or indirectly. */
 function withImports(files: DescriptorFiles, file: DescriptorFiles[number]): readonly DescriptorFiles[number][] {
   const list = new Set([file]);
-  // The loop also reaches the files that are added while it is running.
+  // The loop also visits files that are added while the loop is running.
   for (const { imports } of list) for (const one of files) if (imports.includes(one.name)) list.add(one);
   return [...list];
 }

@@ -35,7 +35,7 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, statusStore, supervisor } = await node();
-    // The reads run one after the other. With parallel reads, one could continue in the background after the other
+    // The reads run one after the other. In parallel, one read could continue in the background after the other has
     // failed.
     const machine = await os.machine.read();
     await supervisor.read();
@@ -64,8 +64,8 @@ export function statusHandlers(
       await look();
       gone.throwIfAborted();
       using _ = figures.watch(open);
-      // Each change is sent exactly once only if there is no await between reading the full state and adding the
-      // listener.
+      // There must be no await between reading the full state and adding the listener. Otherwise, a change could be
+      // missed.
       await sendChanges(fullStatus(open), { statusStore: open.statusStore, call, gone });
     }),
   };

@@ -29,13 +29,13 @@ export interface KeptOperation {
 
 export interface KeptStateOptions {
   readonly folder: string;
-  /** The name of the file. Default: the name of the file for the machine's own desired state. */
+  /** The file's name. By default, the agent uses the file for the machine's own desired state. */
   readonly name?: string;
 }
 
 /**
- * Opens the stored desired state. Only root can read its file, because the file holds the cluster's keys (as
- * /var/lib/kubernetes does). A record that cannot be read, or that this version does not accept, counts as absent. The
+ * Opens the stored desired state. Only root can read the file, because the file holds the cluster's keys, as
+ * /var/lib/kubernetes does. A record that cannot be read, or that this version does not accept, counts as absent. The
  * next Apply moves that record aside and writes a new one.
  */
 export async function openKeptState(files: Files, { folder, name = "target" }: KeptStateOptions): Promise<KeptState> {

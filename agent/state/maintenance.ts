@@ -66,7 +66,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
       const message = drained ? `drained by ${holder}${why}` : `undrained by ${holder}`;
       history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
     } else {
-      // Copies the state, so that undrainLeft sees this request as a newer drain and leaves it alone.
+      // Copies the state, so that undrainLeft treats this request as a newer drain and leaves the node unchanged.
       state = { ...state };
     }
     await apply();

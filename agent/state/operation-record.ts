@@ -35,7 +35,8 @@ function decode(bytes: Uint8Array): Operation {
 }
 
 /**
- * Marks the last operation as interrupted if its record still says that it is running. Called when the agent starts.
+ * Marks the last operation as interrupted if its record still says that the operation is running. Called when the agent
+ * starts.
  */
 export async function recoverInterrupted(record: OperationRecord): Promise<Operation | undefined> {
   const last = await record.load();

@@ -32,7 +32,7 @@ export interface OperationsOptions {
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
   /**
    * Called at the start and at the end of each operation. `shown` is the operation to show for the node: the running
-   * one, or else the last Apply.
+   * operation, or else the last Apply.
    */
   readonly changed: (operation: Operation, shown: Operation) => void;
   /** The last Apply of an earlier agent process. */
@@ -54,7 +54,7 @@ export type OperationListener = (event: Event) => void;
 export interface OperationRequest {
   readonly id: string;
   readonly kind: "apply" | "prepare" | "join";
-  /** The etcd cluster to join, for a "join". */
+  /** The ID of the etcd cluster that a "join" operation joins. */
   readonly clusterId?: string;
   /** Whether to leave the machine as it is after a failure. Default: false. */
   readonly noRollback?: boolean;
@@ -64,7 +64,7 @@ export interface OperationRequest {
 
 /** Runs one operation at a time on the node. Any number of callers can listen to the operation. */
 export interface Operations {
-  /** Returns the running operation; if no operation is running, the last Apply. */
+  /** Returns the running operation, or the last Apply if no operation is running. */
   current(): Operation | undefined;
   /**
    * Starts an operation, which continues even without listeners. Does nothing if an operation of the same kind with the
@@ -163,7 +163,7 @@ export function createOperations(options: OperationsOptions): Operations {
     if (decision.kind === "refused") return refused(decision.reason);
     const { steps: list } = decision;
     try {
-      // If the rollback is interrupted too, the record contains the reason for the rollback.
+      // Records the reason for the rollback first, in case the rollback is interrupted too.
       await record.save({ ...of.operation, error });
     } catch (thrown) {
       return refused(toKhwError(thrown).message);
@@ -176,7 +176,7 @@ export function createOperations(options: OperationsOptions): Operations {
       rollingBack("succeeded", of.operation, error);
       return { error: withHint(error, "the node is back in its previous state"), rolledBack: { error: undefined } };
     }
-    // The next run of the same command converges.
+    // The next run of the same command brings the node to the desired state.
     if (failed.code === "INTERRUPTED") return { error: toDetail(failed) };
     const why = [failed.step, failed.message].filter((part) => part !== undefined).join(": ");
     const hint = `the rollback to the previous state also failed: ${why}`;
@@ -208,7 +208,7 @@ export function createOperations(options: OperationsOptions): Operations {
       const { message, ...rest } = toDetail(toKhwError(thrown));
       end = end.error === undefined ? { error: { ...rest, message } } : { ...end, error: withHint(end.error, message) };
     }
-    // No other operation may start before this point, because two records must not be written at the same time.
+    // No other operation may start before this point, because only one record may be written at a time.
     of.operation = ended(of.operation, end);
     if (!isTransient(of.operation)) previous = of.operation;
     changed(of.operation, previous ?? of.operation);

@@ -12,8 +12,8 @@ export interface RecordFile<T> {
    */
   readonly damage: () => string | undefined;
   /**
-   * Writes the value, which is durable when the promise resolves. A damaged file is not overwritten but moved aside
-   * first.
+   * Writes the value, which is durable when the promise resolves. A damaged file is moved aside first instead of being
+   * overwritten.
    * @throws KhwError IO_FAILED
    */
   write(value: T): Promise<void>;

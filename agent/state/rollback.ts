@@ -6,9 +6,9 @@ import type { Os } from "../os/os.ts";
 export interface WayBack {
   /** The desired state of the machine before the Apply. */
   readonly to: DesiredState;
-  /** Whether every service was running and healthy in that state. */
+  /** Whether every service was running and healthy in the previous state. */
   readonly healthy: boolean;
-  /** Why the agent must not roll back to this state; null if it may. */
+  /** Why the agent must not roll back to this state; null if a rollback is allowed. */
   readonly obstacle: string | null;
 }
 

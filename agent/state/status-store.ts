@@ -18,7 +18,7 @@ import {
  */
 export interface StatusStore {
   read(): NodeStatus;
-  /** Publishes the parts that differ from the current state. If no part differs, the listeners are not called. */
+  /** Publishes the parts that differ from the current state. Does not call the listeners if no part differs. */
   publish(change: Partial<StatusChange>): void;
   /** Calls the listener for each change until the returned function is called. */
   listen(listener: (change: StatusChange) => void): () => void;
@@ -117,7 +117,7 @@ function differences(state: NodeStatus, published: StatusChange): StatusChange |
   const change: StatusChange = {
     components,
     operation: unless(published.operation, same(Operation, state.operation, published.operation)),
-    // Not compared, because the machine's load always differs.
+    // The machine is not compared, because its load always differs.
     machine: published.machine,
     certificates: sameList(state.certificates, published.certificates) ? [] : published.certificates,
     drift: unless(published.drift, same(DriftStatus, state.drift, published.drift)),

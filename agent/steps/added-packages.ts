@@ -3,9 +3,9 @@ import type { Files } from "../os/files.ts";
 import { addedPackagesFile, webPaths } from "../paths.ts";
 
 /**
- * Records the packages that apt is about to add, so that a reset removes exactly these. Also records which of the paths
- * that nginx's package leaves behind do not exist yet. The record is durable before apt starts. After an interruption,
- * apt adds only the rest, so the record keeps earlier entries.
+ * Records the packages that apt is about to add, so that a reset removes exactly these packages. The nginx package
+ * leaves some paths behind. Also records which of these paths do not exist yet. The record is durable before apt
+ * starts. After an interruption, apt adds only the remaining packages, so the record keeps earlier entries.
  */
 export async function recordAddedPackages(
   files: Pick<Files, "read" | "write" | "mkdir" | "stat">,
@@ -23,7 +23,7 @@ export async function readAddedPackages(files: Pick<Files, "read">): Promise<str
   return (await readRecord(files)).filter((name) => /^[a-z0-9][a-z0-9+.-]+$/.test(name));
 }
 
-/** Returns the paths outside of its own folders that the nginx package has added. */
+/** Returns the paths that the nginx package has added outside of its own folders. */
 export async function readAddedPaths(files: Pick<Files, "read">): Promise<string[]> {
   const lines = await readRecord(files);
   return webPaths.filter((path) => lines.includes(path));

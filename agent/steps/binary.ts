@@ -57,7 +57,7 @@ export function released(program: Program, desired: DesiredState, needs: readonl
 }
 
 /**
- * Links the program in /usr/local/bin to the one in the desired release's folder.
+ * Links the program in /usr/local/bin to the program in the desired release's folder.
  *
  * Both names have the same inode, so damage to the program affects both names and is detected under both.
  */

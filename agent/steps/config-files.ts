@@ -16,8 +16,8 @@ const record = {
 };
 
 /**
- * Returns the configuration files that a component uses. If no flag of any component contains a file's path, the API
- * server uses the file.
+ * Returns the configuration files that a component uses. If no component's flag contains a file's path, the file counts
+ * as used by the API server.
  */
 export function configFilesOf(component: Component, desired: DesiredState): ConfigFile[] {
   const named = (by: Component, { name }: ConfigFile): boolean =>
@@ -28,7 +28,7 @@ export function configFilesOf(component: Component, desired: DesiredState): Conf
   );
 }
 
-/** Whether the flag contains the path as a whole, and not only as the beginning of a longer path. */
+/** Whether the flag contains exactly this path, and not just a longer path that begins with it. */
 function containsPath(flag: string, path: string): boolean {
   const value = flag.slice(flag.indexOf("=") + 1);
   return value.split(",").includes(path);
@@ -40,8 +40,8 @@ export function configFileStep({ name }: ConfigFile): string {
 }
 
 /**
- * Writes the configuration files that khw.yaml names. A file may contain a token, so only root can read the files, and
- * no text of a file is ever shown.
+ * Writes the configuration files that khw.yaml names. A file may contain a token. Therefore, only root can read the
+ * files, and khw never shows their text.
  */
 export function configFileSteps({ files }: DesiredState): Step<Os>[] {
   if (files.length === 0) return [];
@@ -64,8 +64,8 @@ export function configFileSteps({ files }: DesiredState): Step<Os>[] {
 }
 
 /**
- * Removes the files that khw has written and khw.yaml no longer names. Waits until no component uses them. A file that a
- * component's flag still names stays; without the file, the component could not start again.
+ * Removes the files that khw has written and that khw.yaml no longer names. Waits until no component uses them. A file
+ * that a component's flag still names stays; without the file, the component could not start again.
  */
 export function otherConfigFilesAreGone(desired: DesiredState): Step<Os> {
   const flags = components.flatMap((component) => componentCommand(component, desired));

@@ -34,7 +34,7 @@ function ownSources(unit: string): Step<Os> {
   };
 }
 
-/** Matches the distribution's drop-ins that apply to all services. */
+/** Matches drop-ins that the distribution provides for all services. */
 const ofAllServices = /^(?:\/usr)?\/lib\/systemd\/system\/service\.d\//;
 
 /**

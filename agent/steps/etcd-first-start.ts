@@ -10,8 +10,8 @@ import type { Os } from "../os/os.ts";
 import { initialCluster } from "../render/etcd.ts";
 
 /**
- * Records the cluster of this machine's member before etcd first starts. From then on, no other cluster is created on
- * this machine.
+ * Before etcd first starts, records the cluster that this machine's member belongs to. From then on, no other cluster
+ * is created on this machine.
  */
 export function etcdFirstStart(desired: WithEtcd, { needs, joins }: FirstStartOptions): Step<Os> {
   return {
@@ -46,11 +46,14 @@ export function etcdFirstStart(desired: WithEtcd, { needs, joins }: FirstStartOp
 
 interface FirstStartOptions {
   readonly needs: readonly string[];
-  /** The cluster that this machine joins; undefined if it creates a cluster together with the other controllers. */
+  /**
+   * The cluster that this machine joins; undefined if the machine creates a cluster together with the other
+   * controllers.
+   */
   readonly joins: string | undefined;
 }
 
-/** @throws KhwError ETCD_CONFLICT if the machine would have to join a cluster that nobody asked it to join */
+/** @throws KhwError ETCD_CONFLICT if the machine would have to join a cluster, but nobody has requested this */
 async function firstRecord(
   desired: WithEtcd,
   os: Os,
@@ -61,7 +64,7 @@ async function firstRecord(
   const known = cluster === undefined ? undefined : startedMember(cluster);
   if (known !== undefined) return { stage: "member", members, ...known };
   if (joins !== undefined) return { stage: "adding", members, clusterId: joins };
-  // A learner that has never started was added to an existing cluster, before the record of that was lost.
+  // A learner that has never started was added to an existing cluster, but the record of the addition was lost.
   if (cluster === undefined || cluster.own?.learner === false) return { stage: "forming", members };
   throw new KhwError(
     "ETCD_CONFLICT",

@@ -106,13 +106,13 @@ export function etcdMember(desired: WithEtcd, { needs, asked }: MemberOptions): 
 
 interface MemberOptions {
   readonly needs: readonly string[];
-  /** Whether an administrator asks the machine to join its cluster now. */
+  /** Whether an administrator is currently asking the machine to join its cluster. */
   readonly asked: boolean;
 }
 
 /**
- * Promotes a learner when it has caught up. The learner already runs with its final flags. A restart after the promotion
- * would interrupt a cluster of two members.
+ * Promotes a learner when the learner has caught up with the leader. The learner already runs with its final flags. A
+ * restart after the promotion would interrupt a cluster of two members.
  */
 export function etcdPromoted(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
@@ -145,7 +145,7 @@ export function etcdRemembered(desired: WithEtcd, needs: readonly string[]): Ste
       const guard = (await os.files.read(etcdGuardDropIn))?.toString("utf8");
       if (guard !== renderEtcdGuard()) return { summary: "systemd would start etcd even without its data" };
       const status = await ownStatus(os, signal);
-      // If etcd does not answer, there is nothing to compare; the supervisor deals with that case.
+      // If etcd does not answer, there is nothing to compare. The supervisor handles an etcd that does not answer.
       if (status === undefined) return null;
       if (status.clusterId === record.clusterId && status.memberId === record.memberId) return null;
       throw new KhwError(
@@ -180,8 +180,8 @@ async function ownStatus({ etcd, identity }: Os, signal: AbortSignal): Promise<S
     return await serverStatus(etcd, clientUrl(identity), signal);
   } catch (error) {
     signal.throwIfAborted();
-    // If the member cannot be verified, the health check already reports it. This step must not fail then, because `pki
-    // renew` could otherwise not repair the member.
+    // If the member cannot be verified, the health check already reports it. This step must not fail in that case.
+    // Otherwise, `pki renew` could not repair the member.
     if (error instanceof KhwError && unknownState.has(error.code)) return undefined;
     throw error;
   }

@@ -74,7 +74,9 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
   };
 }
 
-/** Links the program in /usr/local/bin to the one in the desired release's folder. Both names have the same inode. */
+/**
+ * Links the program in /usr/local/bin to the program in the desired release's folder. Both names have the same inode.
+ */
 export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd): Step<Os> {
   const path = installedProgram(program);
   const source = `${etcdReleaseFolder(version)}/${program}`;

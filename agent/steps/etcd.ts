@@ -19,8 +19,8 @@ import { service } from "./service.ts";
 export const etcdReady = "etcd/remembered";
 
 /**
- * Returns all steps that make a machine an etcd member: those of lab 07, and those that prevent a second cluster.
- * `joins` is the ID of the cluster to join, if the machine is a new member of an existing cluster.
+ * Returns all steps that make a machine an etcd member. These are the steps of lab 07, and the steps that prevent a
+ * second cluster. `joins` is the ID of the cluster to join, if the machine is a new member of an existing cluster.
  */
 export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
   const hasOwnCa = hasEtcdCa(desired);
@@ -88,7 +88,7 @@ function sharedFilesAreGone(): Step<Os>[] {
   });
 }
 
-/** Whether etcd's files still have the cluster's CA. True before etcd has files of its own. */
+/** Whether etcd's CA file still contains the cluster's CA. True if etcd does not have its own CA file yet. */
 async function trustsClusterCa({ files }: Os): Promise<boolean> {
   const [own, cluster] = await Promise.all(
     [etcdFile("etcd-ca.pem"), credentialFile("ca.pem")].map((path) => files.read(path)),

@@ -36,7 +36,7 @@ export function presentFolder(path: string, mode: number): Step<Os> {
   return {
     ...step,
     title: `${path} has mode ${octal(mode)} and belongs to root`,
-    // Not watched, because the agent itself often writes there and each write would trigger a check.
+    // The folder is not watched. The agent itself often writes there, and each write would trigger a check.
     watches: [],
     check: async (os, signal) => ((await os.files.stat(path)) === undefined ? null : step.check(os, signal)),
   };
@@ -89,7 +89,7 @@ export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { read
   };
 }
 
-/** More than the size of any text file that khw writes, but small enough for one response. */
+/** Larger than any text file that khw writes, but small enough for one response. */
 const maxTextBytes = 128 * 1024;
 
 /** Reads the current text for a comparison. Does not follow links, because their target could be any file. */

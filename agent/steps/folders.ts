@@ -115,7 +115,7 @@ function openness(path: string, { uid, gid, mode }: FileFacts): Omit<OpenFolder,
 }
 
 /**
- * On machines that were installed before 2018, /usr/local belongs to the group staff, as Debian policy then required.
+ * On machines installed before 2018, /usr/local belongs to the group staff, as Debian policy required at that time.
  */
 function isStaff(path: string, gid: number): boolean {
   return gid === 50 && path.startsWith("/usr/local");

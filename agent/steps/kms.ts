@@ -48,8 +48,8 @@ export function kmsPlugin({ kms }: DesiredState): Step<Os>[] {
 
 /**
  * Refuses to stop a running API server whose plugin does not work. The process has data keys in its memory, and can
- * still decrypt Secrets with them. A new process without its plugin cannot.
- * @throws KhwError NOT_READY with the fault of the plugin and its remedy
+ * still decrypt Secrets with them. A new process cannot decrypt Secrets without the plugin.
+ * @throws KhwError NOT_READY with the plugin's fault and a remedy
  */
 export async function refuseWithoutPlugin(kms: KmsPlugin | undefined, os: Os): Promise<void> {
   const drift = kms === undefined ? null : await kmsDrift(kms, os);

@@ -10,9 +10,9 @@ import { releasedProgram, releasesFolder } from "../paths.ts";
 const clients = components.filter((component) => component !== "kube-apiserver");
 
 /**
- * Adds steps that reverse the order in which the components are replaced during a change to an older release. A
- * controller manager or scheduler that is newer than the desired release is stopped before the API server changes. The
- * stopped component starts again afterwards.
+ * Adds steps that reverse the order of replacement when the components change to an older release. A controller manager
+ * or scheduler that is newer than the desired release is stopped before the API server changes. The stopped component
+ * starts again afterwards.
  */
 export function stopNewerClients(steps: readonly Step<Os>[], { kubernetesVersion }: DesiredState): Step<Os>[] {
   const stops = clients.map((client) => stopNewer(client, kubernetesVersion));
@@ -37,7 +37,7 @@ function stopNewer(component: Component, wanted: string): Step<Os> {
   return {
     id: `stopped/${component}`,
     title: `no ${component} newer than ${wanted} is running`,
-    // Once these steps hold, any process that systemd starts later runs the wanted release.
+    // Once these steps are complete, every process that systemd starts runs the desired release.
     needs: [`binary/${component}`, `unit/${component}`],
     check: async (os) => {
       const running = await runningRelease(component, os);
@@ -50,7 +50,7 @@ function stopNewer(component: Component, wanted: string): Step<Os> {
 
 /**
  * Returns the release of a component's running process. Returns undefined if no process is running, or if its program
- * does not belong to a release that khw installed. A program in /usr/local/bin has the same inode as the one in its
+ * does not belong to a release that khw installed. A program in /usr/local/bin has the same inode as the program in its
  * release's folder.
  */
 async function runningRelease(component: Component, { files, systemd }: Os): Promise<string | undefined> {

@@ -24,9 +24,9 @@ export function nginxPackage(): Step<Os> {
 /**
  * Makes sure that nginx is running, has loaded the current files, and starts at boot.
  *
- * nginx is reloaded, not restarted, so that its other sites stay up. Unlike the environment of other services, nginx's
- * environment cannot hold a digest, because nginx overwrites it with the process title. The check therefore compares
- * times: the last start or reload must be later than the last change to the files.
+ * nginx is reloaded, not restarted, so that its other sites stay up. nginx overwrites its environment with the process
+ * title. Unlike the environment of other services, nginx's environment therefore cannot hold a digest. The check
+ * therefore compares times: the last start or reload must be later than the last change to the files.
  */
 export function nginxService(paths: readonly string[], needs: readonly string[]): Step<Os> {
   return {

@@ -12,8 +12,8 @@ const crashesBeforeGivingUp = 4;
 const attempts = 3;
 
 /**
- * Waits until the component passes its health check. If it does not, reports the failing check, followed by the
- * diagnosed cause or the last lines of the journal.
+ * Waits until the component passes its health check. If the component fails the check, reports the failing check,
+ * followed by the diagnosed cause or the last lines of the journal.
  */
 export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
   return {

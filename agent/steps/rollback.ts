@@ -41,7 +41,7 @@ async function refuseRejoin(): Promise<never> {
   });
 }
 
-/** Returns the step with a guard: the step then stops a healthy member only if the other members have a quorum. */
+/** Returns the step with a guard. The guarded step stops a healthy member only if the other members have a quorum. */
 function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
   return {
     ...step,

@@ -10,7 +10,7 @@ import { sha256 as digestOf, textDifference, textFile } from "./files.ts";
 import { type ReadFile, startRecordOf, startDrift } from "./started-from.ts";
 
 export interface WantedService {
-  /** The unit, with its suffix. */
+  /** The unit's name, including the suffix. */
   readonly unit: string;
   /** The command line of the service's process, as in the unit; the program's path comes first. */
   readonly command: readonly [program: string, ...flags: string[]];
@@ -25,14 +25,14 @@ export interface WantedService {
    */
   readonly reads?: readonly ReadFile[];
   /**
-   * Flags whose value, the following argument, matters only for the first start with empty data. A process with another
-   * value is not restarted.
+   * Flags that matter only for the first start with empty data. The argument after each flag is its value. A process
+   * with a different value is not restarted.
    */
   readonly firstStartFlags?: readonly string[];
   readonly needs: readonly string[];
   /** Mount points that the service requires. */
   readonly mounts?: readonly string[];
-  /** Whether the service must not write core dumps. Default: as in the lab. */
+  /** Whether core dumps are turned off for the service. Default: as in the lab. */
   readonly coreDumpsOff?: boolean;
   /** Called before a running process is stopped. */
   readonly beforeStop?: (os: Os, context: ApplyContext) => Promise<void>;
@@ -43,8 +43,8 @@ export interface WantedService {
  *
  * A drop-in puts the digest of the inputs into the environment of the process. The environment therefore shows which
  * inputs the process is running with. A separate record could become stale after a crash, or when systemd restarts the
- * process. The command line is compared too. It is the only trace of a unit that was edited, loaded and changed back. A
- * start record shows what the input files contained when the process started.
+ * process. The command line is compared too, because it is the only trace of a unit that was edited, loaded and changed
+ * back. A start record shows what the input files contained when the process started.
  */
 export function service(wanted: WantedService): Step<Os> {
   const { unit, command, reads = [], firstStartFlags = [], needs, beforeStop } = wanted;

@@ -33,7 +33,7 @@ export function recordOfCredentials({ credentials }: Pick<DesiredState, "credent
   return names.length === 0 ? [] : [recordNames(record, names)];
 }
 
-/** Returns the credentials that khw has written and not removed yet, and that only some clusters have. */
+/** Returns the credentials that only some clusters have, and that khw has written and not removed yet. */
 export async function readOptionalCredentials(files: Pick<Files, "read">): Promise<CredentialName[]> {
   const written = await readNames(files, record.path);
   return [...optional].filter((name) => written.includes(name));
@@ -50,8 +50,8 @@ export function frontProxyIsGone(desired: DesiredState): Step<Os> {
 }
 
 /**
- * Removes the files of a signing CA once no component uses these files. A replacement of the cluster's CA uses such files
- * for a while.
+ * Removes the files of a signing CA once no component uses these files. These files are used temporarily while the
+ * cluster's CA is being replaced.
  */
 export function signingCaIsGone(desired: DesiredState): Step<Os> {
   return unused(desired, {
@@ -81,8 +81,8 @@ interface Unused {
 }
 
 /**
- * Removes these files if khw has written them. A file that a component or a configuration file of the cluster names
- * stays.
+ * Removes these files if khw has written them. Keeps files that are named by a component or by one of the cluster's
+ * configuration files.
  */
 function unused(desired: DesiredState, { id, owner, names, needs }: Unused): Step<Os> {
   const commands = components.flatMap((component) => componentCommand(component, desired));

@@ -3,7 +3,9 @@ import type { Step } from "../../proto/step.ts";
 import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 
-/** A record of the files in a folder that khw has written, so that it later removes no other files. */
+/**
+ * A record of the files that khw has written to a folder. The record ensures that khw later removes only these files.
+ */
 export interface NameRecord {
   /** The id of the step that writes the record. */
   readonly id: string;
@@ -12,7 +14,7 @@ export interface NameRecord {
   readonly path: string;
 }
 
-/** Records the names before the files are written, so that a later state can remove the files. */
+/** Records the names before the files are written, so that a later desired state can remove the files. */
 export function recordNames({ id, title, path }: NameRecord, names: readonly string[]): Step<Os> {
   return {
     id,

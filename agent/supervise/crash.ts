@@ -1,13 +1,13 @@
 import type { UnitStatus } from "../os/systemd.ts";
 
 /**
- * Unit results that never come from a requested stop. A requested stop sends SIGTERM, and systemd does not count the
- * exit after SIGTERM as a failure.
+ * Unit results that a requested stop never causes. A requested stop sends SIGTERM, and systemd does not count the exit
+ * after SIGTERM as a failure.
  */
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);
 
 /**
- * Whether a unit's process exited between two reads of the unit's status without a request to stop.
+ * Whether a unit's process exited without a request to stop, between two reads of the unit's status.
  * @param before undefined on the first read; a unit that has already failed by then counts as crashed
  * @param ordered whether the last event showed that a stop was in progress; an exit code other than 0 is then part of
  * the stop

@@ -7,8 +7,8 @@ import type { Os } from "../os/os.ts";
 import type { UnitStatus } from "../os/systemd.ts";
 
 /**
- * Finds out what keeps a running component from working. The cause is looked up in the journal, which is not read for
- * every probe.
+ * Determines why a running component does not work. The cause is looked up in the journal, which is not read for every
+ * probe.
  */
 export interface Degradation {
   /** @param reason why the health check fails; null if the component is healthy */
@@ -22,21 +22,22 @@ export interface DegradationOptions {
 }
 
 /**
- * How long a new process may take to start; it may still be waiting for other processes that started at the same time.
+ * How long a new process may take to start. The process may be waiting for other processes that started at the same
+ * time.
  */
 const startMillis = 15_000;
 /** A problem that disappears within this time is not diagnosed. */
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**
- * If a component is healthy but its journal shows the cause of a problem, the cause must be confirmed after this delay.
- * The delay is longer than the period that one read of the journal covers. The confirmation is needed because a newly
- * started API server rejects its clients for a few seconds.
+ * If the journal of a healthy component shows a problem, the problem is reported only if a second read after this delay
+ * still shows it. The delay is longer than the period that one read of the journal covers. The second read is needed
+ * because a newly started API server rejects its clients for a few seconds.
  */
 const confirmMillis = 15_000;
 /**
- * How often the journal of a healthy component is checked. A standby shows no failure, so a rejected credential can go
- * unnoticed for this long.
+ * How often the journal of a healthy component is checked. A component on standby shows no failure, so a rejected
+ * credential can go unnoticed for this long.
  */
 const wellMillis = 600_000;
 

@@ -25,14 +25,14 @@ export const noFailures: FailureCount = { pid: 0, answeredOnce: false, failures:
 export function countFailure(before: FailureCount, { liveness, pid, activeMillis }: FailureCountOptions): FailureCount {
   const { answeredOnce, failures } = before.pid === pid ? before : noFailures;
   if (liveness.kind === "alive") return { pid, answeredOnce: true, failures: 0 };
-  // The result proves nothing, because the agent may be at fault. The count starts again.
+  // The result proves nothing, because the agent may be at fault. The count starts again at zero.
   if (liveness.kind === "unknown") return { pid, answeredOnce, failures: 0 };
   return { pid, answeredOnce, failures: answeredOnce || activeMillis >= startMillis ? failures + 1 : 0 };
 }
 
 /**
- * Returns the number of consecutive failures that causes a restart. The number is higher for etcd, because everything
- * else waits while etcd restarts.
+ * Returns the number of consecutive failures after which a component is restarted. The number is higher for etcd,
+ * because everything else waits while etcd restarts.
  */
 export function failuresAllowed(component: string): number {
   return component === "etcd" ? 6 : 3;

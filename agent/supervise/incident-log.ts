@@ -10,11 +10,11 @@ import { afterCrash, afterRecovery, noCrashes } from "./crash-log.ts";
 import type { RestartReason } from "./restarter.ts";
 import type { Watched } from "./unit-watch.ts";
 
-/** Records a component's incidents and their causes in the history and in the log, without flooding either. */
+/** Records a component's incidents and their causes in the history and in the log, and limits repeated entries. */
 export interface IncidentLog {
   crashed(end: UnitStatus): void;
   well(): void;
-  /** Reports what keeps a running component from working; undefined if no cause is known. */
+  /** Reports why a running component does not work; undefined if no cause is known. */
   degraded(degradedCause: Diagnosis | undefined): void;
   /** Records that the agent is about to restart the component. `count` is the number of consecutive restarts. */
   restarting(restartReason: RestartReason, count: number): void;
@@ -32,7 +32,8 @@ export interface IncidentLogOptions {
 }
 
 /**
- * The minimum time between two diagnoses, however often the component crashes, because a diagnosis reads the journal.
+ * The minimum time between two diagnoses, even if the component crashes more often. The limit exists because a
+ * diagnosis reads the journal.
  */
 const diagnoseMillis = 3_000;
 
@@ -103,7 +104,7 @@ export function createIncidentLog({ name, unit, os, history, log, tell }: Incide
       illness = after;
       then(() => {
         tell({ diagnosis: found ?? diagnosis });
-        // While a crash is open, only the crash is reported.
+        // Until the component recovers from a crash, only the crash is reported.
         if (series.downSince !== 0) return;
         const kind = HISTORY_KIND_COMPONENT;
         if (report.kind === "back") write({ kind, message: `is healthy again after ${seconds(report.downMillis)}` });

@@ -2,8 +2,8 @@ import { failingChecks, type HealthCheck } from "../health/health.ts";
 import type { ProbeResult } from "../os/probes.ts";
 
 /**
- * Whether a component is alive. The agent restarts a dead component, and only reports a component that is alive but
- * unhealthy.
+ * Whether a component is alive. The agent restarts a dead component. If a component is alive but unhealthy, the agent
+ * only reports it.
  */
 export type Liveness =
   | { readonly kind: "alive" }
@@ -68,7 +68,7 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
   }
 }
 
-/** Handles a port on which a process is listening according to the kernel, but which accepts no connections. */
+/** Handles a port that accepts no connections although, according to the kernel, a process is listening on it. */
 function filtered(what: string): Liveness {
   return {
     kind: "unknown",
@@ -80,8 +80,8 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
   const { health, second, apiServerWell } = evidence;
   if (component === "kube-apiserver") {
     // The API server answers 500 if one of its checks fails. Any other status (429, 403, 504) comes from a live server.
-    // If etcd or a KMS plugin is failing too, a restart does not help, because the new process would also wait. A restart
-    // would even do harm: the running process still has the data keys of the plugin.
+    // If etcd or a KMS plugin is failing too, a restart does not help, because the new process would also wait. A
+    // restart would even do harm, because the running process still has the plugin's data keys.
     if (second?.status !== 500 || [health, second].flatMap(failingChecks).some(isOfOthers)) return alive;
     return { kind: "dead", reason: `/livez answers 500, failing: ${failingChecks(second).join(", ")}`, silent: false };
   }
@@ -95,8 +95,8 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
 }
 
 /**
- * Whether a check of the API server tests another program. The check "kms-providers" is part of /livez before
- * Kubernetes 1.29 (kubernetes/kubernetes#120583), and so are the checks of KMS v1, such as "kms-provider-0".
+ * Whether one of the API server's checks tests another program. Before Kubernetes 1.29 (kubernetes/kubernetes#120583),
+ * /livez includes the check "kms-providers" and the checks of KMS v1, such as "kms-provider-0".
  */
 function isOfOthers(check: string): boolean {
   return check === "etcd" || check.startsWith("kms-provider");

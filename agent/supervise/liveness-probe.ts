@@ -16,7 +16,7 @@ export interface LivenessProbe {
   readonly ask: () => Promise<LivenessResult | undefined>;
   /** Probes a new process more often than usual, until it is healthy. */
   follow(): void;
-  /** The number of consecutive probes that found that the process was not alive. */
+  /** The number of consecutive probes that found the process dead. */
   failures(): number;
   /** The response time of the last probe, in milliseconds. */
   readonly latency: () => number | undefined;

@@ -40,17 +40,18 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
 }
 
 /**
- * Sends a second request if the first does not distinguish liveness from health. An API server that is not ready gets a
- * liveness request that ignores etcd. Restarting the API server would not repair etcd. A silent etcd gets a request
- * that needs no quorum. A silent nginx gets a request that does not need the API server. Other components get the same
- * request on a new connection, because the keep-alive connection may be broken.
+ * Sends a second request if the first request does not distinguish liveness from health. An API server that is not
+ * ready gets a liveness request that ignores etcd. Restarting the API server would not repair etcd. A silent etcd gets
+ * a request that needs no quorum. A silent nginx gets a request that does not need the API server. Other components get
+ * the same request on a new connection, because the keep-alive connection may be broken.
  */
 async function secondQuestion(
   check: HealthCheck,
   { os, health, signal }: { readonly os: Os; readonly health: ProbeResult; readonly signal: AbortSignal },
 ): Promise<ProbeResult | undefined> {
   const unheard = health.failure === "silent" || health.failure === "unconnected";
-  // A refused connection needs no second request. A bad response needs one only if it comes from the API server.
+  // A refused connection needs no second request. A bad response needs a second request only if the response comes from
+  // the API server.
   if (!unheard && (health.status === 0 || check.component !== "kube-apiserver")) return undefined;
   const url = secondUrls[check.component] ?? check.url;
   const asked = await askHealth({ ...check, url }, os, { signal, timeoutMillis: secondTimeoutMillis });

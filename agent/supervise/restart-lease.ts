@@ -38,7 +38,7 @@ const leases = {
   "kube-apiserver": { key: "/khw/restart/kube-apiserver", doing: "is restarting its API server" },
   etcd: { key: "/khw/restart/etcd", doing: "is restarting its etcd member" },
 } as const;
-/** If the holder dies, its key expires after this time. */
+/** If the holder of a lease dies, the lease's key expires after this time. */
 const ttlSeconds = 60;
 
 export function createRestartLease({
@@ -91,7 +91,7 @@ export function createRestartLease({
 
 /** The length of a turn, which is longer than an API server takes to restart. */
 const turnMillis = 60_000;
-/** A restart that begins later than this in a turn could overlap the next turn. */
+/** A restart that begins after this point in a turn could overlap the next turn. */
 const beginMillis = 15_000;
 
 /**

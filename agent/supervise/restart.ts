@@ -55,11 +55,11 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
   let underWay = false;
   let restarts = 0;
 
-  /** Restarts the unit; kills the process first if it does not respond. */
+  /** Restarts the unit. If the process does not respond, kills the process first. */
   const renew = async (silent: boolean, ending: AbortSignal): Promise<void> => {
     underWay = true;
     try {
-      // A silent process may ignore SIGTERM too, and systemd would then wait until the stop times out.
+      // A silent process may also ignore SIGTERM. systemd would then wait until the stop times out.
       if (silent) await systemd.kill(unit);
       await systemd.resetFailed(unit);
       await systemd.restart(unit, ending);
@@ -89,7 +89,8 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
       signal,
       clock,
     }).catch((error: unknown) => {
-      // If the component stays unhealthy, the supervisor decides how to proceed. Only the lease is given up here.
+      // If the component stays unhealthy, the supervisor decides how to proceed. Here, the agent only releases the
+      // lease.
       if (!(error instanceof KhwError && error.code === "TIMEOUT")) throw error;
     });
   };
@@ -140,8 +141,8 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
 }
 
 /**
- * Returns the health check to use after a restart. Any response shows that nginx has restarted, because the node may be
- * drained or its API server unhealthy.
+ * Returns the health check to use after a restart. For nginx, any response is sufficient, because the node may be
+ * drained or its API server may be unhealthy.
  */
 function restartedCheck(check: HealthCheck): HealthCheck {
   return check.component === "nginx" ? { ...check, wellStatuses: [200, 500, 502, 503, 504] } : check;

@@ -13,7 +13,7 @@ export interface Supervisor {
    * @throws KhwError BUSY while another controller's API server is restarting; NOT_READY with the diagnosis
    */
   restart(component: string, options: { readonly reason: string; readonly signal: AbortSignal }): Promise<number>;
-  /** Reads the state of every component and updates the status store. Includes etcd if it is on the machine. */
+  /** Reads the state of every component and updates the status store. Includes etcd if the machine has it. */
   read(): Promise<Component[]>;
   /** Returns the response time of each component's last probe, in milliseconds, by component name. */
   latencies(): ReadonlyMap<string, number>;
@@ -41,7 +41,7 @@ export function createSupervisor({ intervalMillis, ...shared }: SupervisorOption
     }
   };
   beat();
-  // All components are probed together, because waking up an idle process costs more than a request.
+  // All components are probed together, because waking up the idle agent costs more than sending a request.
   const timer = setInterval(beat, intervalMillis).unref();
   signal.addEventListener("abort", () => clearInterval(timer), { once: true });
 

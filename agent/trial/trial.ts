@@ -28,7 +28,7 @@ interface Candidate {
 }
 
 /**
- * Lets each downloaded program parse its command line before the program replaces the installed one. Skips programs
+ * Lets each downloaded program parse its command line before the program replaces the installed version. Skips programs
  * that are not downloaded, and programs whose desired release and desired unit are already installed.
  */
 export async function tryPrograms(desired: DesiredState, os: Os, signal: AbortSignal): Promise<TrialFindings> {

@@ -5,7 +5,7 @@ import { unexpected } from "../service-accounts/lists.ts";
 import { tokenGrants } from "./grants.ts";
 import { type BootstrapToken, newToken, tokenSecret, tokenText } from "./token.ts";
 
-/** The API servers learn about a new Secret through a watch. */
+/** A watch notifies the API servers of a new Secret. */
 const acceptMillis = 10_000;
 const intervalMillis = 500;
 const secrets = "/api/v1/namespaces/kube-system/secrets";
@@ -35,7 +35,7 @@ export async function createToken(
   let mayExist = true;
   try {
     const { status } = await api("POST", secrets, { signal, body: secret });
-    // With status 409, the Secret with this name is the Secret of another token.
+    // Status 409 means that the Secret with this name belongs to another token.
     mayExist = status !== 409;
     if (status !== 201) throw unexpected(`POST ${secrets}`, status);
     await waitFor({
@@ -60,7 +60,7 @@ export async function createToken(
     await grantRights(api, signal);
     await deliver(token);
   } catch (error) {
-    // A command that fails must not leave a token behind that nobody has seen.
+    // A command that fails must not leave behind a token that nobody has seen.
     const path = `${secrets}/${secret.metadata.name}`;
     if (mayExist) await api("DELETE", path, { signal: AbortSignal.timeout(acceptMillis) }).catch(() => undefined);
     throw error;

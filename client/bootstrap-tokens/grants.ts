@@ -1,4 +1,4 @@
-/** The group of all bootstrap tokens that khw creates. Kubernetes requires the first part of the name. */
+/** The group of all bootstrap tokens that khw creates. Kubernetes requires the prefix of this name. */
 export const tokenGroup = "system:bootstrappers:khw";
 
 const group = "rbac.authorization.k8s.io";
@@ -6,7 +6,7 @@ const kubelets = "system:certificates.k8s.io:certificatesigningrequests";
 
 /**
  * The rights of a kubelet that joins with a token: it may request a client certificate, and the controller manager
- * approves requests for a kubelet's client certificate. Serving certificates are never approved by these rights.
+ * approves requests for a kubelet's client certificate. These rights do not allow the approval of serving certificates.
  */
 export const tokenGrants = [
   grant("khw:kubelet-bootstrap", "system:node-bootstrapper", tokenGroup),

@@ -1,7 +1,7 @@
 import { randomInt } from "node:crypto";
 import { tokenGroup } from "./grants.ts";
 
-/** A bootstrap token, with which a kubelet requests its first certificate. */
+/** A bootstrap token, which a kubelet uses to request its first certificate. */
 export interface BootstrapToken {
   /** The public part, which is in the name of the token's Secret. */
   readonly id: string;
@@ -25,7 +25,7 @@ export function tokenText({ id, secret }: BootstrapToken): string {
   return `${id}.${secret}`;
 }
 
-/** Returns the Secret by which the API servers know the token. The tokencleaner deletes an expired Secret. */
+/** Returns the Secret from which the API servers know the token. The tokencleaner deletes an expired Secret. */
 export function tokenSecret({ id, secret, expires }: BootstrapToken) {
   return {
     apiVersion: "v1",

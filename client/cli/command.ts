@@ -14,7 +14,7 @@ export interface CommandSpec {
   /** The keys of khw.yaml, or groups of keys, whose flags the command accepts. */
   readonly settings?: readonly string[];
   /**
-   * The keys or groups among `settings` that the short help shows, in addition to the few that it shows for every
+   * The keys or groups among `settings` that the short help shows, in addition to the few keys that it shows for every
    * command.
    */
   readonly everyday?: readonly string[];

@@ -34,7 +34,7 @@ export function addLongHelp(command: Command, everyday: readonly string[] = []):
     ...complete,
     visibleOptions: (shownCommand) => defaultOptions(shownCommand).filter(({ long }) => !rare.has(long ?? "")),
     optionDescription: (option) => shorten(new Help().optionDescription(option)),
-    // Puts all options into a single list: with few options, headings would only waste space.
+    // Puts all options into a single list, because headings waste space if there are few options.
     groupItems: <Item>(_: Item[], items: Item[]) => new Map([["Options:", items]]),
   });
 }

@@ -42,7 +42,7 @@ export interface ProgramOptions {
   readonly version: string;
   /** Called with the exit code of the command. */
   readonly done: (exitCode: number) => void;
-  /** The command line. Absent: every command gets its options. */
+  /** The command line. If absent, every command gets its options. */
   readonly argv?: readonly string[];
 }
 
@@ -92,9 +92,9 @@ export function createProgram(context: Context, { version, done, argv }: Program
 }
 
 /**
- * Returns the commands that need their options and their action: those whose words are all in the command line. A help
- * text about several commands, and a command that describes the program, need all commands. Options for every command
- * would take longer than the rest of the start.
+ * Returns the commands that need their options and their action, because all of their words are in the command line. A
+ * help text about several commands, and a command that describes the program, need all commands. Adding the options of
+ * every command would take longer than the rest of the startup.
  */
 function completeCommands(argv: readonly string[] | undefined): ReadonlySet<CommandSpec> {
   const named = commands.filter(({ path }) => path.every((word) => argv?.includes(word) === true));
@@ -151,7 +151,7 @@ function parseForm(text: string, { forms: known = commonForms }: CommandSpec): O
   );
 }
 
-/** Keeps commander's message without its prefix, and turns the suggestion in it into the hint. */
+/** Removes the prefix from commander's message, and turns the message's suggestion into the hint. */
 function toArgumentError(error: CommanderError): KhwError {
   const [message = "", suggestion] = error.message.replace(/^error: /, "").split("\n");
   const hint = suggestion?.replace(/^\(Did you mean (.*)\?\)$/, "did you mean $1?") ?? "khw-client --help";

@@ -6,7 +6,7 @@ import type { Stage } from "./stage.ts";
 const stages: Readonly<Record<Stage, string>> = {
   started: "the new CA exists, but nothing trusts it yet",
   trusted: "the nodes get both CAs; the old CA signs",
-  reissued: "the nodes get certificates of the new CA; both CAs are trusted",
+  reissued: "the nodes get certificates from the new CA; both CAs are trusted",
   dropped: "the old CA is being dropped from the nodes",
 };
 
@@ -22,11 +22,11 @@ export function describeStage(
   if (stage === "trusted" && progress.trustedSince !== undefined)
     return `every controller trusts both CAs since ${progress.trustedSince}; the old CA signs; waits for --reissue`;
   if (stage === "reissued" && progress.reissuedSince !== undefined)
-    return `every controller has certificates of the new CA since ${progress.reissuedSince}; waits for --drop-old`;
+    return `every controller has certificates from the new CA since ${progress.reissuedSince}; waits for --drop-old`;
   return stages[stage];
 }
 
-/** Describes the clients outside of khw that must trust both CAs before a server gets a certificate of the new CA. */
+/** Describes the clients outside of khw that must trust both CAs before a server gets a certificate from the new CA. */
 export function describeTrust({ nodes, workloads, objects }: Outside): string[] {
   return [
     "outside of khw: every kubeconfig and every other file with the old CA must get both CAs (the new ca.pem), or its program can no longer verify the API servers",
@@ -45,23 +45,23 @@ export function describeTrust({ nodes, workloads, objects }: Outside): string[] 
 /** Describes the programs outside of khw that must trust both signing CAs before the new CA signs. */
 export function describeSigningTrust({ objects }: Pick<Outside, "objects">): string[] {
   return [
-    "outside of khw: every program that verifies certificates of the signing CA, such as a metrics server that calls kubelets, must trust both CAs (the new signing-ca.pem), or it refuses the certificates that the new CA signs",
+    "outside of khw: every program that verifies certificates from the signing CA, such as a metrics server that calls kubelets, must trust both CAs (the new signing-ca.pem), or it refuses the certificates that the new CA signs",
     ...objectLines(objects),
   ];
 }
 
-/** Describes the certificates outside of khw that no server accepts after the old CA is dropped. */
+/** Describes the certificates outside of khw that no server will accept once the old CA is dropped. */
 export function describeCertificates({ nodes, requests, objects }: Outside, foreign: readonly string[]): string[] {
   return [
-    "outside of khw: every certificate of the old CA must be issued again, because no server accepts it after --drop-old: those of people and of other programs, and those that were issued through a CertificateSigningRequest",
-    ...nodesLine(nodes, "the kubelet and kube-proxy need certificates of the new CA"),
+    "outside of khw: every certificate from the old CA must be issued again, because no server accepts it after --drop-old. This includes certificates of people and other programs, and certificates that were issued through a CertificateSigningRequest",
+    ...nodesLine(nodes, "the kubelet and kube-proxy need certificates from the new CA"),
     ...requests.map((name) => `CertificateSigningRequest ${name}: its certificate is signed by the old CA`),
-    ...objects.map(({ name }) => `${name} has the old CA: its server needs a certificate of the new CA`),
+    ...objects.map(({ name }) => `${name} has the old CA: its server needs a certificate from the new CA`),
     ...foreign.map((name) => `${name} in the credentials folder is signed by the old CA, and khw does not issue it`),
   ];
 }
 
-/** Describes the places outside of khw where the old CA is left. */
+/** Describes the places outside of khw that still contain the old CA. */
 export function describeRest({ nodes, objects }: Outside): string[] {
   return [
     ...nodesLine(nodes, "remove the old CA from the kubelet's clientCAFile and the kubeconfigs"),

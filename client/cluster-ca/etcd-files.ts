@@ -10,8 +10,8 @@ import type { StageFilesOptions } from "./files.ts";
 import { type Authorities, authorityFiles, type Stage } from "./stage.ts";
 
 /**
- * Creates a CA that replaces the CA that etcd trusts: its own CA, or the cluster's CA if etcd has no CA of its own.
- * Returns both.
+ * Creates a CA that replaces the CA that etcd trusts. The replaced CA is etcd's own CA or, if etcd has none, the
+ * cluster's CA. Returns the old and the new CA.
  * @throws KhwError CREDENTIAL_INVALID if the folder has no CA that can sign
  */
 export async function newEtcdAuthorities(folder: string, pki: ClusterPki, now: Date): Promise<Authorities> {
@@ -33,7 +33,8 @@ export async function newEtcdAuthorities(folder: string, pki: ClusterPki, now: D
 
 /**
  * Returns the files of the credentials folder that differ in this stage. In the stage "trusted", an etcd that moves to
- * its own CA gets certificates of its own from the cluster's CA, so that all later stages exchange only contents.
+ * its own CA gets its own certificates, signed by the cluster's CA. All later stages then change only the contents of
+ * files.
  */
 export async function etcdRotationFiles(
   folder: string,
@@ -48,7 +49,7 @@ export async function etcdRotationFiles(
   const context = { name: etcdAuthority, toSign: names, signed: [], now };
   const authority = authorityIn(new Map(Object.entries(ca)), context);
   if (authority === undefined) return ca;
-  // Clients of etcd may know the members by a name in the certificate that the members have served until now.
+  // Clients of etcd may use a name from the certificate that the members have presented until now.
   const served = present.has("etcd-server.pem") ? "etcd-server" : "kubernetes";
   return { ...ca, ...(await issueEtcdLeaves(authority, names, { present, pki, now, served })) };
 }

@@ -12,7 +12,7 @@ import { certificatesOf } from "./certificates.ts";
 import { type Authorities, droppedFiles, kubeconfigsWith, signingFiles, type Stage, trustedFiles } from "./stage.ts";
 
 /**
- * Creates a CA that replaces the CA in the folder. Returns both.
+ * Creates a CA that replaces the CA in the folder. Returns the old and the new CA.
  * @throws KhwError CREDENTIAL_INVALID if the folder has no CA that can sign
  */
 export async function newAuthorities(folder: string, pki: ClusterPki, now: Date): Promise<Authorities> {
@@ -51,7 +51,10 @@ export async function caRotationFiles(
   return { ...ca, ...leaves, ...kubeconfigsWith(ca["ca.pem"] ?? "", all) };
 }
 
-/** Returns the certificate files that the old CA has signed. After the stage "reissued", khw does not know them. */
+/**
+ * Returns the certificate files that the old CA has signed. After the stage "reissued", only files that khw does not
+ * issue are left.
+ */
 export async function signedElsewhere(folder: string, old: Authorities["old"]): Promise<string[]> {
   const authorities = certificatesOf(old.certificate);
   const { files } = await readFolder(folder);

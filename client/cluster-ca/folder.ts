@@ -24,11 +24,11 @@ const files = {
 export interface Progress {
   /** The time from which every component on every controller trusts both CAs. */
   readonly trustedSince?: string | undefined;
-  /** The time from which every component on every controller has a certificate of the new CA. */
+  /** The time from which every component on every controller has a certificate from the new CA. */
   readonly reissuedSince?: string | undefined;
 }
 
-/** A rotation of a CA that is under way. */
+/** A CA rotation that is in progress. */
 export interface CaRotation extends Authorities {
   readonly stage: Stage;
   readonly progress: Progress;
@@ -55,7 +55,7 @@ export async function readCaRotation(
     key: await readRotationFile(path(files.newKey)),
   };
   const progress = parseProgress(text, caRotationFolder(file));
-  // A cluster whose etcd moves to its own CA has no file of this CA at the start.
+  // If etcd is moving to its own CA, the folder has no file for this CA at first.
   const ca = kind === "etcd-ca" ? await readIfPresent(join(credentials, `${file}.pem`)) : undefined;
   if (kind === "etcd-ca" && ca === undefined) return { old, next, stage: "started", progress };
   const stage = stageOf(ca ?? (await readRotationFile(join(credentials, `${file}.pem`))), { old, next }, file);

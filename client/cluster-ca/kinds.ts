@@ -1,6 +1,6 @@
 import type { RotatedCa } from "../pki/rotation-folder.ts";
 
-/** The rotations of a CA in the credentials folder. All of them have the same stages. */
+/** The CAs in the credentials folder that khw can rotate. All rotations have the same stages. */
 export type CaKind = "cluster-ca" | "etcd-ca" | "signing-ca";
 
 export interface KindFacts {
@@ -29,7 +29,10 @@ export const kinds: Readonly<Record<CaKind, KindFacts>> = {
   },
 };
 
-/** The servers that show whether they accept certificates of a CA. The names are those that agents report. */
+/**
+ * The servers on which khw tests whether certificates of a CA are accepted. Agents report the servers under the same
+ * names.
+ */
 export type ProvenServer = "kube-apiserver" | "etcd" | "etcd-peer";
 
 /** Returns the servers whose clients have certificates of this CA. */

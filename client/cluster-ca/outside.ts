@@ -12,13 +12,13 @@ export interface TrustObject {
   readonly hasNew: boolean;
 }
 
-/** The known users of the old CA that khw does not manage. Contains only names. */
+/** The known users of the old CA that khw does not manage. The lists contain only names. */
 export interface Outside {
   /** The machines with a kubelet. */
   readonly nodes: readonly string[];
   /** The workloads whose pods may have read the CA before every pod got both CAs. */
   readonly workloads: readonly OldWorkload[];
-  /** The signing requests whose certificate the old CA has signed. Kubernetes deletes such requests after an hour. */
+  /** The signing requests whose certificate the old CA has signed. Kubernetes deletes these requests after an hour. */
   readonly requests: readonly string[];
   readonly objects: readonly TrustObject[];
 }
@@ -40,7 +40,7 @@ const bundles = [
 ] as const;
 const clusterInfo = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
 
-/** Lists the users of the old CA that the API knows. */
+/** Lists the users of the old CA that can be found through the API. */
 export async function findOutside(api: KubernetesApi, options: OutsideOptions): Promise<Outside> {
   return {
     nodes: await namesOf(api, "/api/v1/nodes", options),
@@ -86,7 +86,7 @@ async function findRequests(api: KubernetesApi, { old, signal }: OutsideOptions)
   return found;
 }
 
-/** Returns the webhooks and API services whose server may have a certificate of the old CA. */
+/** Returns the webhooks and API services whose server may have a certificate from the old CA. */
 async function findBundles(api: KubernetesApi, options: OutsideOptions): Promise<TrustObject[]> {
   const found: TrustObject[] = [];
   for (const { kind, path } of bundles) {
@@ -115,7 +115,7 @@ async function findClusterInfo(api: KubernetesApi, options: OutsideOptions): Pro
   return [judge("ConfigMap kube-public/cluster-info", texts, options) ?? []].flat();
 }
 
-/** Returns undefined unless one of the texts, in Base64, has the old CA. */
+/** Returns undefined unless one of the Base64 texts contains the old CA. */
 function judge(name: string, texts: readonly string[], { old, next }: Authorities): TrustObject | undefined {
   const [former, own] = [digestsOf(old.certificate), digestsOf(next.certificate)];
   const trusting = texts

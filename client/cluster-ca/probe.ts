@@ -21,10 +21,10 @@ export interface ProveOptions {
 }
 
 /**
- * Creates a client certificate for this purpose, and checks on every node that these servers accept or refuse the
+ * Creates a client certificate for this check. Checks on every node that these servers accept or refuse the
  * certificate, as expected. Returns the servers, for example "etcd on controller-0".
- * @throws KhwError VERIFY_FAILED that names the server, or if an agent does not report about each of these servers once;
- * VERSION_SKEW for an agent that cannot make the check
+ * @throws KhwError VERIFY_FAILED that names the server, or if an agent does not report each of these servers exactly
+ * once; VERSION_SKEW for an agent that cannot make the check
  */
 export async function proveOnNodes(
   members: readonly Pick<Member, "node">[],

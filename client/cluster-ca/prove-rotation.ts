@@ -17,7 +17,7 @@ export interface ProveRotationOptions {
 }
 
 /**
- * Checks on every node that its servers accept or refuse a certificate of each CA, as expected. No server accepts a
+ * Checks that the servers on every node accept or refuse a certificate of each CA, as expected. No server accepts a
  * certificate of an expired CA, so an old CA that has expired is not checked. Returns a line about each CA.
  * @throws KhwError VERIFY_FAILED, VERSION_SKEW
  */
@@ -33,13 +33,13 @@ export async function proveRotation(
     proven.next.push(...(await proveNext()));
     if (expired !== undefined) continue;
     proven.old.push(...(await proveOnNodes([member], { ...common, authority: old, expected: expected.old })));
-    // A member of etcd that stops also closes connections. A refusal counts only if the member keeps working.
+    // An etcd member that stops also closes connections, so a refusal counts only if the member keeps working.
     if (expected.old === "refused") await proveNext();
   }
   return [
-    `a certificate of the new CA is ${expected.next} by: ${proven.next.join(", ")}`,
+    `a certificate from the new CA is ${expected.next} by: ${proven.next.join(", ")}`,
     expired === undefined
-      ? `a certificate of the old CA is ${expected.old} by: ${proven.old.join(", ")}`
+      ? `a certificate from the old CA is ${expected.old} by: ${proven.old.join(", ")}`
       : `the old CA expired on ${utcDay(expired)}; no server accepts its certificates`,
   ];
 }

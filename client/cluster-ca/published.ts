@@ -12,7 +12,7 @@ const tries = 5;
 const trustMap = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 
 /**
- * Waits until the controller manager has given exactly these CAs to all pods: in the ConfigMaps kube-root-ca.crt, and in
+ * Waits until the controller manager has given exactly these CAs to all pods, in the ConfigMaps kube-root-ca.crt and in
  * the Secrets with tokens.
  * @throws KhwError VERIFY_FAILED
  */
@@ -34,7 +34,7 @@ export async function waitUntilPublished(api: KubernetesApi, ca: string, signal:
   });
 }
 
-/** Returns an object whose CAs differ from the wanted ones. */
+/** Returns an object whose CAs differ from the desired CAs. */
 async function findStale(api: KubernetesApi, wanted: string, signal: AbortSignal): Promise<string | undefined> {
   const lists = [
     { path: "/api/v1/configmaps", query: { fieldSelector: "metadata.name=kube-root-ca.crt" }, kind: "ConfigMap" },
@@ -43,7 +43,7 @@ async function findStale(api: KubernetesApi, wanted: string, signal: AbortSignal
   for (const { path, query, kind } of lists) {
     for await (const object of listObjects(api, path, { signal, query })) {
       const text = textAt(fieldOf(object, "data"), "ca.crt");
-      // The controller manager fills a new Secret later.
+      // The controller manager has not filled this new Secret yet.
       if (text === undefined) continue;
       const ca = kind === "Secret" ? Buffer.from(text, "base64").toString("utf8") : text;
       if ([...digestsOf(ca)].toSorted().join() === wanted) continue;

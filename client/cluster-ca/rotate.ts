@@ -5,7 +5,7 @@ import { type CaKind, kinds } from "./kinds.ts";
 import type { Stage } from "./stage.ts";
 import { rotationTexts } from "./texts.ts";
 
-/** The parts of a rotation of a CA. Each part either completes or throws. */
+/** The parts of a CA rotation. Each part either completes or throws. */
 export interface CaParts {
   readonly kind: CaKind;
   /** Returns the rotation that is under way; undefined if no rotation is under way. */
@@ -14,20 +14,23 @@ export interface CaParts {
   differences(): Promise<readonly NodeDifference[]>;
   /** Checks everything that a rotation requires, and creates the new CA in the rotation's folder. */
   begin(): Promise<void>;
-  /** Replaces the files in the credentials folder with those of the stage. */
+  /** Replaces the files in the credentials folder with the stage's files. */
   write(stage: Exclude<Stage, "started">, rotation: CaRotation): Promise<void>;
   record(progress: Progress): Promise<void>;
-  /** Updates the nodes; afterwards, every component uses the files. */
+  /** Updates the nodes, so that every component uses the files. */
   roll(): Promise<void>;
-  /** Waits until every pod gets the CAs in ca.pem, if the rotation concerns pods. Returns the time. */
+  /**
+   * Waits until every pod gets the CAs in ca.pem, if the rotation concerns pods. Returns the time from which new pods
+   * get these CAs.
+   */
   publish(): Promise<string>;
-  /** Checks on every node that its servers accept or refuse a certificate of each CA, as expected. */
+  /** Checks that the servers on every node accept or refuse a certificate of each CA, as expected. */
   prove(rotation: CaRotation, expected: Readonly<Record<"old" | "next", Verdict>>): Promise<void>;
   /** Describes the clients outside of khw that must trust both CAs. */
   clients(rotation: CaRotation): Promise<readonly string[]>;
   /** Describes the certificates outside of khw that the old CA has signed. */
   certificates(rotation: CaRotation): Promise<readonly string[]>;
-  /** Describes the places outside of khw where the old CA is left. */
+  /** Describes the places outside of khw that still contain the old CA. */
   rest(rotation: CaRotation): Promise<readonly string[]>;
   /** Removes the old CA from the ConfigMap for aggregated API servers. */
   forget(rotation: CaRotation): Promise<void>;
@@ -47,7 +50,7 @@ export interface RotateCaOptions {
 
 /**
  * Replaces a CA. First every component trusts both CAs. The rotation then waits, because clients outside of khw must
- * trust both CAs too. With `reissue`, every component gets a certificate of the new CA. The rotation waits
+ * trust both CAs too. With `reissue`, every component gets a certificate from the new CA. The rotation waits
  * again, because other people need new certificates. With `dropOld`, every component stops trusting the old CA. The
  * credentials folder shows the stage, so running the rotation again continues an interrupted rotation. Returns false if
  * the rotation waits.
@@ -150,7 +153,7 @@ function refuseEarly(rotation: CaRotation | undefined, { reissue, dropOld }: Rot
     });
   }
   if (dropOld && stage !== "dropped" && progress?.reissuedSince === undefined) {
-    throw new KhwError("INVALID_ARGUMENT", "--drop-old: not every component has a certificate of the new CA yet", {
+    throw new KhwError("INVALID_ARGUMENT", "--drop-old: not every component has a certificate from the new CA yet", {
       hint: "run the command with --reissue first; it lists the certificates that must be replaced",
     });
   }

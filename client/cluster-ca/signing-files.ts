@@ -7,7 +7,7 @@ import { nextAuthoritySubject, signingAuthoritySubject } from "../pki/subjects.t
 import type { Authorities } from "./stage.ts";
 
 /**
- * Creates a signing CA that replaces the one in the folder. Returns both.
+ * Creates a signing CA that replaces the signing CA in the folder. Returns the old and the new CA.
  * @throws KhwError INVALID_ARGUMENT if the cluster has no signing CA; CREDENTIAL_INVALID if this CA cannot sign
  */
 export async function newSigningAuthorities(folder: string, pki: ClusterPki, now: Date): Promise<Authorities> {

@@ -7,7 +7,7 @@ import type { PresentFiles } from "../pki/cluster/present.ts";
 import { digestsOf } from "./certificates.ts";
 
 /**
- * The stage of a rotation of a CA, judged by the CA's file. The first certificate in the file is the one that signs:
+ * The stage of a CA rotation, as shown by the CA's file. The first certificate in the file is the one that signs:
  * - "started": the file has only the old CA, or does not exist yet;
  * - "trusted": the file has both CAs, and the old CA signs;
  * - "reissued": the file has both CAs, and the new CA signs;
@@ -34,13 +34,13 @@ export function stageOf(ca: string, { old, next }: Authorities, file: RotatedCa 
   });
 }
 
-/** Returns the file and the kubeconfigs for the stage "trusted". The old CA is the first and still signs. */
+/** Returns the file and the kubeconfigs for the stage "trusted". The old CA comes first and still signs. */
 export function trustedFiles(present: PresentFiles, { old, next }: Authorities): NewFiles {
   const ca = joined(old, next);
   return { "ca.pem": ca, ...kubeconfigsWith(ca, present) };
 }
 
-/** Returns the CA's files for the stage "reissued". The new CA is the first and signs. */
+/** Returns the CA's files for the stage "reissued". The new CA comes first and signs. */
 export function signingFiles({ old, next }: Authorities): NewFiles {
   return identityFiles("ca", { certificate: joined(next, old), key: next.key });
 }
@@ -51,7 +51,7 @@ export function droppedFiles(present: PresentFiles, { next }: Pick<Authorities, 
   return { "ca.pem": ca, ...kubeconfigsWith(ca, present) };
 }
 
-/** Returns the kubeconfigs that embed a CA, with these CAs in place of it. */
+/** Returns the kubeconfigs that embed a CA, after replacing the embedded CA with these CAs. */
 export function kubeconfigsWith(ca: string, present: PresentFiles): NewFiles {
   const changed = [...present].flatMap(([name, content]) => {
     const text = name.endsWith(".kubeconfig") ? withAuthorities(content, ca) : undefined;
@@ -60,7 +60,7 @@ export function kubeconfigsWith(ca: string, present: PresentFiles): NewFiles {
   return Object.fromEntries(changed);
 }
 
-/** Returns the CA's files for the stage: the first CA signs. */
+/** Returns the CA's files for the stage. The first CA in the file signs. */
 export function authorityFiles(
   file: RotatedCa,
   stage: Exclude<Stage, "started">,

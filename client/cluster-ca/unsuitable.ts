@@ -8,10 +8,10 @@ import type { CaKind } from "./kinds.ts";
 
 type FlagNames = Readonly<Partial<Record<Component, RegExp>>>;
 
-/** Matches the flags with the controller manager's CAs, including those of one signer. */
+/** Matches the controller manager's flags for CAs, including the flags for a single signer. */
 const managerFlags = /^(?:root-ca-file|cluster-signing-(?:.+-)?(?:cert|key)-file)$/;
 
-/** The flags that replace a file in which a rotation exchanges a CA. */
+/** The flags that replace a file in which a rotation changes a CA. */
 const caFlags: Readonly<Record<CaKind, FlagNames>> = {
   "cluster-ca": { "kube-controller-manager": managerFlags },
   "etcd-ca": { "kube-apiserver": /^etcd-(?:cafile|certfile|keyfile)$/ },

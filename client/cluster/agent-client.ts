@@ -72,7 +72,7 @@ export interface AgentNode {
    */
   apply(request: ApplyRequest, signal: AbortSignal): AsyncIterable<Event>;
   /**
-   * Like `apply`, but only for the downloads that precede it.
+   * Like `apply`, but performs only the downloads that precede an apply.
    * @throws KhwError; see isUnknownCall for agents of an older version
    */
   prepare(request: PrepareRequest, signal: AbortSignal): AsyncIterable<Event>;
@@ -80,7 +80,7 @@ export interface AgentNode {
   applyRbac(request: ApplyRbacRequest, signal: AbortSignal): Promise<string[]>;
   /** Reads, through the node's own API server, the facts that determine whether the release can be changed. */
   inspectApi(request: InspectApiRequest, signal: AbortSignal): Promise<InspectApiResponse>;
-  /** Tries, from the node's machine, to reach the backends of all webhooks and APIServices. */
+  /** Tries to reach the backends of all webhooks and APIServices from the node's machine. */
   probeBackends(request: ProbeBackendsRequest, signal: AbortSignal): Promise<ApiBackend[]>;
   /** Returns which of the node's own servers accept a client certificate. */
   tryCertificate(request: TryCertificateRequest, signal: AbortSignal): Promise<TryCertificateResponse>;
@@ -94,7 +94,7 @@ export interface AgentNode {
   /** Counts the values of these resources in etcd, grouped by API version. */
   storedVersions(resources: readonly string[], signal: AbortSignal): Promise<StoredVersion[]>;
   /**
-   * Drains or undrains the node. Returns the resulting state, because a node that a person drained may stay drained.
+   * Drains or undrains the node. Returns the resulting state, because a node may stay drained if a person drained it.
    */
   setMaintenance(wanted: SetMaintenanceRequest, signal: AbortSignal): Promise<Maintenance>;
   /** Records an upgrade of the cluster in the agent's status and history. */

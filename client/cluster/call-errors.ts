@@ -67,7 +67,7 @@ function explainStatus({ code, details }: Pick<ServiceError, "code" | "details">
       hint: "run khw-client doctor to check the node's clock and the agent's release",
     };
   }
-  // grpc-js uses the same code for a call that its caller cancelled and for a call that the server cut off.
+  // grpc-js uses the same code for a call canceled by the caller and for a call ended by the server.
   if (code === status.CANCELLED && details === "Call cancelled") {
     return {
       code: "UNREACHABLE",
@@ -100,7 +100,8 @@ function explainConnection(details: string, where: string): Explanation {
       hint: "correct the node's address, or issue a certificate for its name (khw-client pki issue)",
     };
   }
-  // Does not match "self-signed certificate in certificate chain", which means that another CA signed the certificate.
+  // Does not match "self-signed certificate in certificate chain", which means that a different CA signed the
+  // certificate.
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
       code: "NOT_ENROLLED",

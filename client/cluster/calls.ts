@@ -1,6 +1,6 @@
 import type { ClientReadableStream, ServiceError } from "@grpc/grpc-js";
 
-/** Makes calls to an agent, each with a deadline. The caller's signal cancels them. Failures become KhwErrors. */
+/** Makes calls to an agent, each with a deadline. The caller's signal cancels the calls. Failures become KhwErrors. */
 export interface ClientCalls {
   readonly call: <Response>(
     timeoutMillis: number,

@@ -95,7 +95,7 @@ export function channelOptions(name: string): ClientOptions {
     callInvocationTransformer: checkResponses,
     "grpc.ssl_target_name_override": name,
     "grpc.default_authority": name,
-    // Connections to agents do not use a proxy, because a proxy for Google rarely allows the agents' port.
+    // Connections to agents do not use a proxy, because a proxy for Google's APIs rarely allows the agents' port.
     "grpc.enable_http_proxy": 0,
     "grpc.enable_retries": 0,
     "grpc.keepalive_time_ms": 20_000,

@@ -17,16 +17,16 @@ export async function readClock<Answer extends { readonly clockUnixMillis: numbe
 ): Promise<{ readonly answer: Answer; readonly clock: ClockReading }> {
   const start = Date.now();
   const answer = await ask();
-  // The agent read its clock at some moment during the call. The middle is the best estimate; half of the call's
-  // duration is the uncertainty.
+  // The agent read its clock at some moment during the call. The middle of the call is the best estimate, and half of
+  // the call's duration is the uncertainty.
   const [elapsed, middle] = [Date.now() - start, (start + Date.now()) / 2];
   return { answer, clock: { name, ahead: answer.clockUnixMillis - middle, uncertainty: elapsed / 2 } };
 }
 
 /**
- * Returns an error for each node whose clock differs from the reference clock. The reference is the first node that
- * most nodes agree with, or the first node if there is no such node. The workstation's clock does not matter, because
- * the workstation is not in the cluster.
+ * Returns an error for each node whose clock differs from the reference clock. The reference is the first node whose
+ * clock agrees with most nodes. If no node does, the reference is the first node. The workstation's clock does not
+ * matter, because the workstation is not in the cluster.
  */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
   const usual =
@@ -42,7 +42,7 @@ export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
       new KhwError("PREFLIGHT_FAILED", message, {
         node: name,
         step: "preflight",
-        hint: "turn on time synchronisation: timedatectl set-ntp true",
+        hint: "turn on time synchronization: timedatectl set-ntp true",
       }),
     ];
   });

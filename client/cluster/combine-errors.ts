@@ -10,8 +10,8 @@ export interface CombineErrorsOptions {
 }
 
 /**
- * Combines errors into a single error with one line for each: its node or step, its message and its hint. Nodes with
- * the same error share a line.
+ * Combines errors into a single error with one line per error. Each line has the node, the step, the message and the
+ * hint. Nodes with the same error share a line.
  */
 export function combineErrors(errors: readonly KhwError[], { code, headline, hint }: CombineErrorsOptions): KhwError {
   const same = Map.groupBy(errors, (error) => JSON.stringify([error.step, error.message, error.hint]));

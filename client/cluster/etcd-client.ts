@@ -39,7 +39,7 @@ const millis = {
   list: 30_000,
   /** A large database must be saved, restored for verification, and uploaded. */
   save: 900_000,
-  /** If a phase waits for etcd's quorum and for the API server, the phase gives up before this limit. */
+  /** A phase that waits for etcd's quorum and for the API server gives up before this limit. */
   advance: 600_000,
   defragment: 330_000,
 };

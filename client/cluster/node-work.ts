@@ -5,6 +5,9 @@ import type { AgentNode } from "./agent-client.ts";
 export interface NodeWork {
   readonly node: AgentNode;
   readonly desired: DesiredState;
-  /** Whether the node is drained, as the agent reported at the start of the command; undefined if it did not answer. */
+  /**
+   * Whether the node is drained, as the agent reported at the start of the command; undefined if the agent did not
+   * answer.
+   */
   readonly maintenance: Maintenance | undefined;
 }

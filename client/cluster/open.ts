@@ -35,15 +35,16 @@ export interface OpenCluster extends AsyncDisposable {
   readonly cloud: Cloud | undefined;
   readonly instances: readonly ResolvedInstance[];
   /**
-   * Opens a new connection to a node without delay; a failed connection would first wait for its back-off. The new
-   * connection is closed together with this cluster's other connections.
+   * Opens a new connection to a node without delay, because a failed connection would first wait for its back-off. The
+   * new connection is closed together with this cluster's other connections.
    */
   readonly reconnect: (node: AgentNode) => AgentNode;
 }
 
 export interface OpenClusterOptions {
   /**
-   * Whether to call GetInfo on every agent (default: true). Commands that make another call right away do not need it.
+   * Whether to call GetInfo on every agent (default: true). Commands that make another call right away do not need
+   * GetInfo.
    */
   readonly greet?: boolean;
 }
@@ -118,8 +119,8 @@ export async function fetchInfo(members: readonly Member[], signal: AbortSignal)
 }
 
 /**
- * Returns every controller with its internal address: from khw.yaml, otherwise from its agent, otherwise from the
- * Compute API.
+ * Returns every controller with its internal address. The address comes from khw.yaml, otherwise from the agent,
+ * otherwise from the Compute API.
  * @throws KhwError UNREACHABLE for a node without a known address; INVALID_RESPONSE for an invalid address
  */
 export function controllersOf({
@@ -189,7 +190,10 @@ function hostOf(spec: NodeSpec, instance: ResolvedInstance | undefined, { gce }:
   );
 }
 
-/** Returns the error for a node that was removed from the cluster together with its certificate; it is not contacted. */
+/**
+ * Returns the error for a node that was removed from the cluster and whose certificate was revoked. The node is not
+ * contacted.
+ */
 function removedError({ name }: NodeSpec): KhwError {
   return new KhwError("WRONG_NODE", "the node was removed from the cluster, and its certificate is revoked", {
     node: name,

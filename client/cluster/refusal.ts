@@ -26,7 +26,7 @@ const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI
 /** The text that grpc-js reports for the GOAWAY frame of a refused connection. */
 const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
 
-/** Reported if the agent received the caller's CA, or had its clock corrected, between the two connections. */
+/** Reported if, between the two connections, the agent received the caller's CA or its clock was corrected. */
 const passed = new KhwError("UNAUTHENTICATED", "the agent refused the first connection and accepted a second one", {
   hint: "run the command again",
 });
@@ -54,7 +54,10 @@ export async function rethrow(dial: Dial, error: unknown): Promise<never> {
   throw isServiceError(error) ? await callError(dial, error) : toKhwError(error).at({ node: dial.address.name });
 }
 
-/** Trusts only an agent with a valid certificate. Rejects if there is no connection, or if no data arrives on it. */
+/**
+ * Trusts only an agent with a valid certificate. Rejects if there is no connection, or if the connection delivers no
+ * data.
+ */
 async function askForRefusal({ address, tls }: Dial): Promise<KhwError | undefined> {
   const { name, host, port } = address;
   const socket = connect({ ...tls(), host, port, servername: name, ALPNProtocols: ["h2"] });

@@ -5,10 +5,10 @@ import { keepLines, oneLine, paragraph } from "../../proto/sanitize.ts";
 const undecodable = "Response message parsing error: ";
 
 /**
- * Checks and sanitizes every message from an agent as grpc-js decodes it, so that commands do not have to. Strings
+ * Checks and sanitizes every message from an agent when grpc-js decodes it, so that commands do not need to. Strings
  * become a single line, but errors keep their paragraphs, and file contents keep their line breaks. An error always
- * names the node that answered. A message with an impossible number makes the call fail: the node that sent it is
- * reported, and the other nodes' answers still count.
+ * names the node that answered. A message with an impossible number makes the call fail. The node that sent the message
+ * is reported, and the other nodes' answers still count.
  */
 export function checkResponses<Request, Response>(
   call: CallProperties<Request, Response>,
@@ -22,7 +22,7 @@ export function checkResponses<Request, Response>(
 }
 
 /**
- * Returns the reason why a response was rejected, from the error details of the call; undefined if the call failed for
+ * Reads the reason for a rejected response from the error details of the call. Returns undefined if the call failed for
  * another reason.
  */
 export function refusedResponse(details: string): string | undefined {

@@ -16,8 +16,8 @@ export interface UploadOptions<Request, Response> {
 }
 
 /**
- * Sends bytes to an agent as fast as the agent reads them. The agent may respond before all bytes are sent, and that
- * response counts. Rejects with the error from grpc-js, or from the source of the bytes.
+ * Sends bytes to an agent as fast as the agent reads them. The agent may respond before all bytes are sent, and an
+ * early response is final. Rejects with the error from grpc-js, or from the source of the bytes.
  */
 export function upload<Request, Response>(options: UploadOptions<Request, Response>): Promise<Response> {
   const { begin, first, toMessage, chunks, timeoutMillis, signal } = options;
@@ -42,7 +42,7 @@ export function upload<Request, Response>(options: UploadOptions<Request, Respon
       stream.end();
     };
     send().catch((error: unknown) => {
-      // Has no effect if the agent has already responded, and the response says more than this error.
+      // Has no effect if the agent has already responded. The response then says more than this error.
       reject(toKhwError(error));
       stream.cancel();
     });

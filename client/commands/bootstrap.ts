@@ -22,7 +22,7 @@ export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "all
   readonly output: Output;
   /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
-  /** Whether khw sets the fields of manifests to the folder's values if other managers have set other values. */
+  /** Whether khw overwrites fields of manifests that other managers have set to different values. */
   readonly forceConflicts: boolean;
   /** The values of --allow-prune: objects of manifests that may be deleted with their contents. */
   readonly allowPrune: readonly string[];

@@ -16,7 +16,7 @@ export interface DiffOptions {
   readonly output: Output;
   /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
-  /** The differences of the folder in `manifests`; absent if they were not requested. */
+  /** The differences from the folder in `manifests`; absent if they were not requested. */
   readonly objects?: ManifestsDiff | undefined;
 }
 

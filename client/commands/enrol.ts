@@ -12,15 +12,15 @@ import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
   /**
-   * Whether to use the agents' authenticated connections to renew only certificates that are past two thirds of their
-   * lifetime.
+   * Whether to renew only certificates that are past two thirds of their lifetime, over the agents' authenticated
+   * connections.
    */
   readonly renew: boolean;
   /** Whether to issue certificates to revoked nodes again. */
   readonly readmit: boolean;
 }
 
-/** Issues a certificate to the agent on every node, on all nodes at once. A node's failure does not stop the others. */
+/** Issues certificates to the agents on all nodes at once. A node's failure does not stop the others. */
 export async function enrol(
   config: ClusterConfig,
   context: Context,

@@ -14,7 +14,7 @@ import { concludeNodes, type NodeOutcome, oneByOne } from "../rollout/one-by-one
 
 export interface DefragOptions {
   readonly output: Output;
-  /** The option's value, as text: a member is defragmented if at least this percentage of its database is unused. */
+  /** The option's value, as text. A member is defragmented if at least this percentage of its database is unused. */
   readonly threshold: string;
 }
 
@@ -55,7 +55,9 @@ export async function defragMembers(
   return concludeNodes(outcomes, { headline: "some members were not defragmented" }) ? 0 : 130;
 }
 
-/** Defragments a member. Meanwhile, the member serves no requests, so the other members must have a quorum. */
+/**
+ * Defragments a member. The member serves no requests during defragmentation, so the other members must have a quorum.
+ */
 async function defragmentOne(
   { node, member }: Placed,
   members: readonly Member[],
@@ -83,7 +85,7 @@ interface Placed {
   readonly member: EtcdMember;
 }
 
-/** A NOSPACE alarm does not matter: defragmentation is the remedy for it. */
+/** A NOSPACE alarm is ignored, because defragmentation is its remedy. */
 function refuseIll(members: readonly Member[], nodes: readonly NodeEtcd[]): Placed[] {
   const problems = etcdProblems(nodes).filter((problem) => !problem.includes("NOSPACE"));
   if (problems.length === 0) {

@@ -19,7 +19,7 @@ export interface RestoreOptions {
 
 /**
  * Restores etcd on all nodes from a snapshot, and starts Kubernetes again. Continues an interrupted restore. Returns
- * exit code 0, or 130 if it was interrupted between two phases; otherwise throws.
+ * exit code 0, or 130 if the restore was interrupted between two phases; otherwise throws.
  */
 export async function etcdRestore(config: ClusterConfig, context: Context, options: RestoreOptions): Promise<number> {
   const { signal } = context;

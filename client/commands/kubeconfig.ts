@@ -44,7 +44,7 @@ export async function kubeconfig(
   return 0;
 }
 
-/** Returns the file that kubectl writes to: the first one in $KUBECONFIG, which may contain empty items. */
+/** Returns the file that kubectl writes to. This is the first file in $KUBECONFIG, which may contain empty items. */
 function kubeconfigPath(env: Context["env"]): string {
   const first = (env["KUBECONFIG"] ?? "").split(delimiter).find((path) => path !== "");
   return first ?? join(env["HOME"] ?? homedir(), ".kube", "config");

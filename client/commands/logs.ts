@@ -29,7 +29,8 @@ export interface LogsOptions {
 const defaultLines = 100;
 const mostLines = 1_000_000;
 /**
- * How long a line waits for an older line from another node; shorter with --follow, because people watch that output.
+ * How long a line waits for an older line from another node. The wait is shorter with --follow, because people watch
+ * the output.
  */
 const patienceMillis = { follow: 300, once: 3_000 };
 
@@ -56,7 +57,7 @@ export async function logs(config: ClusterConfig, context: Context, options: Log
   return failures.conclude(requests.length + chosen.filter(({ error }) => error !== undefined).length);
 }
 
-/** Treats a single argument that is a journal's name as a journal, not as a node. */
+/** If the only argument is the name of a journal, treats it as a journal, not as a node. */
 function chooseJournals({ nodes, component }: LogsOptions): { nodes: string; components: readonly string[] } {
   if (component === "" && journals.includes(nodes)) return { nodes: "", components: [nodes] };
   if (component === "") return { nodes, components: journals };

@@ -91,7 +91,7 @@ async function bring(cluster: OpenCluster, options: RollOptions): Promise<Prepar
   }
 }
 
-/** Returns the work that khw leaves to the user. */
+/** Returns the tasks that khw leaves to the user. */
 function leftToDo(files: readonly string[], ownEtcd: boolean): string[] {
   const has = (name: string): boolean => files.includes(name);
   const elsewhere = files.filter(

@@ -25,7 +25,7 @@ export interface RotateServiceAccountKeyOptions extends RotationOptions {
   readonly reissueTokens: boolean;
 }
 
-/** From this minor release on, Kubernetes creates no Secrets with tokens by itself. */
+/** From this minor release on, Kubernetes no longer creates Secrets with tokens automatically. */
 const firstWithoutSecrets = 24;
 
 /** Replaces the key that signs the service accounts' tokens; see `rotate`. Returns exit code 0, or throws an error. */
@@ -92,7 +92,7 @@ function rotationParts(session: RotationSession, signal: AbortSignal): RotationP
       const { deleted, kept } = await deleteReplaced(openPublicApi(await prepared()), replaced, findOptions(rotation));
       note(`${deleted.length} replaced Secrets with worthless tokens are deleted`);
       for (const name of kept)
-        note(`the replaced Secret ${name} is kept, because pods use it; delete it when no pod does`);
+        note(`the replaced Secret ${name} is kept, because pods use it; delete it when no pod uses it`);
     },
     end: async () =>
       note(`the old key is kept in ${await endRotation(folder, new Date())}; remove it with that folder`),

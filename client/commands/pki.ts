@@ -33,7 +33,7 @@ export interface PkiIssueOptions {
   readonly days?: number | undefined;
 }
 
-/** Issues an identity for each name. If one identity cannot be issued, issues no identities at all. */
+/** Issues an identity for each name. Issues no identities at all if any of them cannot be issued. */
 export async function pkiIssue(context: Context, options: PkiIssueOptions): Promise<number> {
   const role = parseRole("--role", options.role);
   const names = options.names.map((name) => parseName(name, role));

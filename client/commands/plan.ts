@@ -41,9 +41,9 @@ interface StepDifference {
 const somethingToDo = 2;
 
 /**
- * Prints the changes that bootstrap would make on each node and in the Compute API, and anything that would stop it. If
- * the release changes, downloads the new programs, so that their flags can be checked; changes nothing else. Returns
- * exit code 0 if bootstrap would change nothing, otherwise 2.
+ * Prints the changes that bootstrap would make on each node and in the Compute API, and anything that would stop
+ * bootstrap. If the release changes, downloads the new programs, so that their flags can be checked; changes nothing
+ * else. Returns exit code 0 if bootstrap would change nothing, otherwise 2.
  */
 export async function plan(
   config: ClusterConfig,
@@ -99,11 +99,11 @@ export async function plan(
 }
 
 interface PlanResult extends Pick<PlanChecks, "warnings" | "skipped"> {
-  /** Lines about the change of the Kubernetes release; empty if the release does not change. */
+  /** The lines that describe the change of the Kubernetes release; empty if the release does not change. */
   readonly release: readonly string[];
   readonly differences: readonly StepDifference[];
   readonly unreachable: readonly KhwError[];
-  /** Sentences about a list of controllers that works, but has a disadvantage. */
+  /** Notes about the disadvantages of a list of controllers that works. */
   readonly notes: readonly string[];
 }
 

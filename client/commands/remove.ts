@@ -48,7 +48,7 @@ export async function remove(config: ClusterConfig, context: Context, options: R
 }
 
 export interface RemoveControllerOptions extends Pick<RemoveOptions, "dead" | "purge" | "uninstall"> {
-  /** A new controller that joins afterwards, and whose learner already exists. */
+  /** A new controller that joins after the removal, and whose learner already exists. */
   readonly learner?: Controller | undefined;
 }
 
@@ -80,7 +80,7 @@ export async function removeController(
     mayCreateAddress: false,
     newCredentials: "refuse",
     unreachable: "refuse",
-    // No API server uses a learner, so its controller is not in the list yet.
+    // No API server uses a learner, so the list does not contain the learner's controller yet.
     leaving: [controllerOf(parting, remaining), learner].flatMap((controller) => controller ?? []),
   });
   for (const text of remaining === undefined ? [] : evenWarning(remaining.voters)) note(progress, `warning: ${text}`);

@@ -24,9 +24,9 @@ export interface ReplaceOptions extends Pick<RemoveOptions, "node" | "dead" | "p
 }
 
 /**
- * Replaces a controller by another machine with another name: adds the successor, then removes the old controller. If
- * the old machine is dead, removes it first. Both parts are those of `bootstrap` and `remove`. The same call continues
- * after an interruption. Returns exit code 0 or 130, or throws an error.
+ * Replaces a controller with another machine that has another name. Adds the new controller, then removes the old
+ * controller. If the old machine is dead, removes it first. The two parts work as in `bootstrap` and `remove`. After an
+ * interruption, the same call continues the work. Returns exit code 0 or 130, or throws an error.
  */
 export async function replace(config: ClusterConfig, context: Context, options: ReplaceOptions): Promise<number> {
   const pair = pairNodes(config, options);
@@ -68,7 +68,7 @@ async function readPart(both: ClusterConfig, pair: Pair, { signal }: Run): Promi
 /** Returns false if Ctrl-C stopped the work. */
 async function add(config: ClusterConfig, { progress, signal }: ProgressOptions): Promise<boolean> {
   const consent = { allowDowngrade: false, allowRemovedApis: false, noRollback: false };
-  // A conflict about an object must not stop a replacement halfway. The next bootstrap applies the folder.
+  // A conflict about an object must not stop a replacement halfway. The next bootstrap applies the folder of manifests.
   const nodesOnly = { ...config, manifests: undefined };
   const manifests = { forceConflicts: false, allowPrune: [] };
   const address = await bootstrapNodes(
@@ -87,8 +87,8 @@ async function removeOld(config: ClusterConfig, { old }: Pair, run: Run & Remove
 }
 
 /**
- * Reads how far the replacement of a dead controller has come. Before the old member is removed, checks that the
- * successor can join.
+ * Determines how far the replacement of a dead controller has progressed. Before the old member is removed, checks that
+ * the successor can join.
  */
 async function readDead(
   config: ClusterConfig,

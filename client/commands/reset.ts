@@ -71,7 +71,7 @@ export async function resetNodes(cluster: OpenCluster, context: Context, options
 
 /**
  * Saves a snapshot on this workstation, deletes the load balancer, and resets all nodes at once. Returns exit code 0,
- * or throws an error. The same command continues after an interruption.
+ * or throws an error. After an interruption, the same command continues the work.
  */
 export async function resetAll(cluster: OpenCluster, context: Context, options: ResetOptions): Promise<number> {
   const { signal } = context;

@@ -16,7 +16,7 @@ import { openPublicApi } from "../verify/verification.ts";
 
 const requestMillis = 10_000;
 const hourMillis = 3_600_000;
-/** The longest lifetime of a token. A token is only needed until the worker has its certificate. */
+/** The longest lifetime of a token. A worker needs a token only until it has its certificate. */
 const mostHours = 168;
 const existingHint = "specify another file with --kubeconfig, or move the existing file to another place";
 
@@ -28,7 +28,7 @@ export interface TokenCreateOptions {
   readonly kubeconfig: string | undefined;
 }
 
-/** Creates a bootstrap token, with which workers request their certificates. Returns exit code 0. */
+/** Creates a bootstrap token that workers use to request their certificates. Returns exit code 0. */
 export async function tokenCreate(
   config: ClusterConfig,
   { signal, write }: Context,

@@ -35,8 +35,8 @@ export interface LoseSinceOptions {
 
 /**
  * Undoes a finished upgrade to a new minor release: restores the snapshot that the upgrade took at its start, together
- * with the programs of the previous release. Continues an interrupted restore. Returns exit code 0, or 130 if it was
- * interrupted between two phases; otherwise throws.
+ * with the programs of the previous release. Continues an interrupted restore. Returns exit code 0, or 130 if the
+ * restore was interrupted between two phases; otherwise throws.
  */
 export async function upgradeLosingSince(
   config: ClusterConfig,
@@ -60,7 +60,7 @@ export async function upgradeLosingSince(
   }
   const nodes = plan.work.map(({ node }) => node.address.name);
   for (const text of describeLoss(course, { nodes, revision: newestRevision(etcd) })) note(progress, text);
-  // An interrupted restore began with this consent, and with the same time.
+  // The user already gave this consent, for the same time, when the interrupted restore began.
   if (course.stage === "begin") await refuseWithoutConsent(context, yes);
   return await restoreRelease(cluster, { course, plan, record }, showing);
 }
@@ -105,7 +105,7 @@ const planOptions = {
 /** Checks everything on all nodes and downloads the programs, before anything stops. */
 async function checkedPlan(cluster: OpenCluster, showing: ProgressOptions): Promise<Prepared> {
   const plan = await planRollout(cluster, { ...showing, ...planOptions, unreachable: "refuse" });
-  // A node whose API server is down does not count as restarting, but it needs the programs too.
+  // A node whose API server is down does not count as restarting, but the node needs the programs too.
   const all = { work: plan.work, restarting: new Set(plan.work.map(({ node }) => node)) };
   await downloadPrograms(cluster, all, showing);
   showing.signal.throwIfAborted();
@@ -153,7 +153,7 @@ async function restoreRelease(
   const desired = new Map(plan.work.map((item) => [item.node.address.name, item.desired]));
   const held = async (): Promise<void> => {
     begun = true;
-    // Before this point nothing is changed, and the record of the upgrade to undo must remain.
+    // Nothing changes before this point, and the record of the upgrade to undo must remain until then.
     await recordUpgrade(members, record, progress);
   };
   const run: RestoreRun = {

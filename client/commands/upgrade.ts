@@ -40,7 +40,7 @@ export interface UpgradeOptions {
   readonly yes: boolean;
   /** A command that must succeed after the first node has been upgraded; empty if there is no such command. */
   readonly gate: string;
-  /** The number of nodes after which the upgrade stops; undefined if it does not stop. */
+  /** The number of nodes after which the upgrade stops; undefined if the upgrade runs to the end. */
   readonly pauseAfter: number | undefined;
   /** See ReleaseConsent. */
   readonly allowRemovedApis: boolean;
@@ -130,7 +130,7 @@ async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signa
   const running = releasesIn(statuses).kubernetes;
   const last = lastUpgrade(nodes);
   const course = chooseCourse({ to, back, running, last, snapshots: nodeSnapshots(snapshots) });
-  // Finishing an interrupted update can be the remedy for the problems that it caused.
+  // Finishing an interrupted update may fix the problems that the interruption caused.
   return { course, last, findings: distinct(running).length > 1 ? [] : healthFindings(state, etcd) };
 }
 
@@ -138,7 +138,7 @@ function withRelease(config: ClusterConfig, version: string): ClusterConfig {
   return { ...config, kubernetes: { ...config.kubernetes, version } };
 }
 
-/** Returns the nodes that already run the wanted release, with the wanted emulation. */
+/** Returns the nodes that already run the desired release with the desired emulation. */
 function nodesAt({ running, work, releases }: Pick<RolloutPlan, "running" | "work" | "releases">): string[] {
   const { kubernetes, emulated } = releases;
   return work

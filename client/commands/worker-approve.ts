@@ -19,9 +19,9 @@ import { openPublicApi } from "../verify/verification.ts";
 
 export interface WorkerApproveOptions {
   readonly output: Output;
-  /** The nodes whose requests are decided; if empty, all requests. */
+  /** The nodes whose requests are decided; if empty, all requests are decided. */
   readonly nodes: readonly string[];
-  /** Whether to wait for requests: until each named node has a certificate, or until Ctrl-C. */
+  /** Whether to wait for requests until each named node has a certificate, or until Ctrl-C. */
   readonly watch: boolean;
 }
 
@@ -89,7 +89,7 @@ function missingError(node: string): KhwError {
   });
 }
 
-/** The controllers, and every name and address with which a server could pass for an API server. */
+/** The controllers, and every name and address that a server could use to impersonate an API server. */
 function reservedNames({ nodes, cluster, pki }: ClusterConfig, { controllers, publicAddress }: Addresses): Reserved {
   const { serviceCidr } = cluster;
   const names = nodes.map(({ name }) => name);
@@ -98,7 +98,7 @@ function reservedNames({ nodes, cluster, pki }: ClusterConfig, { controllers, pu
   return { nodes: new Set(names), names: new Set([...names, ...hosts, ...serving, "localhost"]) };
 }
 
-/** The CAs with which the API servers verify kubelets: the cluster's CA, and the signing CA if there is one. */
+/** The CAs that the API servers use to verify kubelets: the cluster's CA, and the signing CA if there is one. */
 async function authorities({ credentials }: ClusterConfig, ca: Buffer): Promise<readonly X509Certificate[]> {
   const signing = "signing-ca.pem";
   const pem = (await readPresent(credentials.folder, [signing])).get(signing);

@@ -50,7 +50,7 @@ export function describeProgram(program: Command): readonly CompletedCommand[] {
   return describe(program, []);
 }
 
-/** The command that prints the nodes' names, or nothing if there are no nodes. */
+/** The command that prints the nodes' names. Prints nothing if there are no nodes. */
 export const askNodes = "khw-client completion nodes 2>/dev/null";
 
 function describeOption(option: Option): CompletedOption {
@@ -69,7 +69,7 @@ function firstSentence(text: string): string {
   return text.replace(/[.;:] .*$/s, "").replace(/\.$/, "");
 }
 
-/** Returns every command's path as one word: "/lb/create". */
+/** Returns every command's path as one word, for example "/lb/create". */
 export function pathWords(commands: readonly CompletedCommand[]): readonly string[] {
   return commands.filter(({ path }) => path.length > 0).map(({ path }) => pathWord(path));
 }

@@ -6,7 +6,7 @@ export const authentication = {
   title: "How the API servers identify users, from Kubernetes 1.30 on.",
   keys: {
     config: {
-      help: "File of an AuthenticationConfiguration. It excludes the settings of oidc.",
+      help: "File of an AuthenticationConfiguration. It cannot be combined with the settings of oidc.",
       default: null,
       flag: { name: "--authentication-config", value: "file" },
       parse: optional(path),

@@ -25,8 +25,8 @@ export interface Resolved {
 }
 
 /**
- * Returns the desired state of each controller, by its name. The order of the nodes does not matter: a different order
- * must not restart every API server.
+ * Returns the desired state of each controller, by its name. The order of the nodes does not matter, because a
+ * different order must not restart every API server.
  * @throws KhwError INVALID_ARGUMENT if an agent would reject the desired state; CONFIG_INVALID if a file
  * that khw.yaml names cannot be read
  */
@@ -114,7 +114,7 @@ function toEtcd(
   };
 }
 
-/** Returns the plugin that the API servers need; undefined as long as encryption-config.yaml does not name it. */
+/** Returns the KMS plugin that the API servers need; undefined if encryption-config.yaml does not name the plugin. */
 function toKmsPlugin({ encryption }: ClusterConfig, credentials: readonly Credential[]): wire.KmsPlugin | undefined {
   const kms = kmsOf(encryption);
   const file = credentials.find(({ name }) => name === "encryption-config.yaml");
@@ -130,7 +130,7 @@ export function withoutContent(state: wire.DesiredState): wire.DesiredState {
   };
 }
 
-/** Adds the flag with which a component emulates another release. A flag from khw.yaml takes precedence. */
+/** Adds the flag that makes a component emulate another release. A flag from khw.yaml takes precedence. */
 function withEmulation(
   flags: ClusterConfig["kubernetes"]["flags"],
   emulated: string | undefined,

@@ -31,7 +31,7 @@ export const encryption = {
           parse: optional(checked(parseKmsUnit)),
         },
         timeout: {
-          help: "Time limit for a call of the plugin.",
+          help: "Time limit for a call to the plugin.",
           default: "3s",
           flag: { name: "--kms-timeout", value: "duration" },
           parse: duration,

@@ -10,8 +10,8 @@ export function addFlags(command: Command, paths: readonly string[]): void {
 }
 
 /**
- * Returns the flags of all settings at or below one of the paths, with their dashes; without paths, the flags of every
- * setting.
+ * Returns the flags, with their dashes, of all settings at or below one of the paths. Without paths, returns the flags
+ * of every setting.
  */
 export function flagNames(paths?: readonly string[]): ReadonlySet<string> {
   const settings = paths === undefined ? settingsOf(schema) : settingsBelow(paths);

@@ -107,7 +107,7 @@ interface ActiveConfiguration {
   readonly problem?: KhwError;
 }
 
-/** Reads gcloud's active configuration; it has no properties if gcloud has never been set up. */
+/** Reads gcloud's active configuration, which has no properties if gcloud has never been set up. */
 async function activeConfiguration(env: Environment): Promise<ActiveConfiguration> {
   const folder = given(env["CLOUDSDK_CONFIG"]) ?? join(given(env["HOME"]) ?? homedir(), ".config", "gcloud");
   const activeFile = join(folder, "active_config");

@@ -10,7 +10,7 @@ export const profile = {
   parse: oneOf(profiles),
 } as const satisfies Setting<(typeof profiles)[number]>;
 
-/** The group `hardening` in khw.yaml, made from the table of the profiles. */
+/** The group `hardening` in khw.yaml, generated from the table of profiles. */
 export const hardeningSettings = {
   title: "Differences from the labs that make a control plane safer. A key without a value follows the profile.",
   keys: {

@@ -51,7 +51,7 @@ function required(key: "project" | "region", { gce, place }: ClusterConfig): str
 /** A target pool accepts only instances in its own region. */
 function refuseOtherRegion(region: string, { gce: { zone }, place }: ClusterConfig): void {
   const problem = place?.problems.zone;
-  // Without a zone, the instances are found by their names; an unusable zone is still an error.
+  // Without a zone, the instances are found by their names. An unusable zone is still an error.
   if (problem !== undefined && place?.from.region !== "gce.region") throw problem;
   if (zone === undefined || zone.startsWith(`${region}-`)) return;
   const source = (key: "region" | "zone"): string => place?.from[key] ?? `gce.${key}`;

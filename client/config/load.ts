@@ -44,7 +44,8 @@ export function parseConfig(written: Value, { flags, folder }: Pick<ConfigSource
     }
   };
 
-  // The profile decides about the defaults of other settings, so it is found first. It is validated with the others.
+  // The profile determines the defaults of other settings, so the profile is read first. It is validated together with
+  // the other settings.
   const production = (flags.get(schema.keys.profile.flag.name) ?? profileIn(written)) === "production";
   const readGroup = (group: Group, value: Value): Record<string, unknown> => {
     const entries = value.kind === "empty" ? [] : (attempt(() => entriesOf(value)) ?? []);

@@ -71,7 +71,7 @@ function issuerUrl(value: Value): string {
 }
 
 /**
- * Rejects a text that is not the URL of an issuer. The API server has the same rules. The message leaves out a URL that
+ * Rejects text that is not the URL of an issuer. The API server has the same rules. The message leaves out a URL that
  * may contain a password or a token.
  */
 export function checkedUrl({ origin }: Value, url: string): string {

@@ -91,7 +91,7 @@ export function record<T>(
     );
 }
 
-/** Merges settings that are maps: the keys on the command line are added to those in khw.yaml. */
+/** Merges settings that are maps. The keys from the command line are added to the keys from khw.yaml. */
 export function mergeRecords<T>(
   fromFile: Readonly<Record<string, T>>,
   fromFlag: Readonly<Record<string, T>>,

@@ -5,7 +5,7 @@ export type PlaceKey = "project" | "region" | "zone";
 
 /** The sources of project, region and zone, for messages. */
 export interface PlaceSources {
-  /** Names the source of each value: "gce.zone", "CLOUDSDK_COMPUTE_ZONE", "gcloud's configuration lab". */
+  /** The name of each value's source, such as "gce.zone", "CLOUDSDK_COMPUTE_ZONE" or "gcloud's configuration lab". */
   readonly from: Readonly<Partial<Record<PlaceKey, string>>>;
   /** The reason why a value is missing although gcloud or the environment should provide it. */
   readonly problems: Readonly<Partial<Record<PlaceKey, KhwError>>>;

@@ -6,7 +6,7 @@ import type { Data } from "./value.ts";
 const width = 100;
 
 /**
- * Returns a khw.yaml with all defaults and a comment for each of them. Loading this file has the same effect as having
+ * Returns a khw.yaml with all defaults and a comment for each of them. Loading this file has the same effect as loading
  * no khw.yaml.
  */
 export function defaultYaml(): string {
@@ -24,7 +24,7 @@ function groupYaml(group: Group, indent: string): string[] {
 }
 
 function settingYaml(key: string, setting: Setting<unknown>, indent: string): string[] {
-  // With an explicit value, another profile would not change the setting.
+  // If the value were explicit, a different profile would not change the setting.
   if (setting.default === null || setting.production !== undefined) return [`${indent}${key}:`];
   return stringify({ [key]: setting.default })
     .trimEnd()

@@ -59,8 +59,8 @@ function flagsOf(component: Component, effects: readonly Effect[]): FlagChanges 
 }
 
 /**
- * Refuses flags that would silently switch off a plugin that another setting switches on. A list of the user's own
- * replaces the whole list of plugins, so this list must contain the plugin.
+ * Refuses flags that would silently switch off a plugin that another setting switches on. A list that the user sets
+ * replaces the whole list of plugins, so the user's list must contain the plugin.
  * @throws KhwError CONFIG_INVALID that lists every plugin and its setting
  */
 function refuseDroppedPlugins(own: FlagChanges, wanted: readonly WantedPlugin[]): void {

@@ -26,7 +26,7 @@ import { boolean, checked, duration, list, mergeRecords, oneOf, optional, path, 
 import { pkiSettings } from "./pki.ts";
 import type { Group, SettingValue, Setting } from "./setting.ts";
 
-/** Every setting of a cluster. The defaults are the lab's. */
+/** Every setting of a cluster. The defaults come from the lab. */
 export type ClusterConfig = SettingValue<typeof schema> & {
   /** Absent if khw.yaml and flags set project, region and zone. */
   readonly place?: PlaceSources;

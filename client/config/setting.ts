@@ -1,13 +1,13 @@
 import type { Parser } from "./parsers.ts";
 import type { Data } from "./value.ts";
 
-/** A key of khw.yaml, with all its properties. */
+/** The definition of a key in khw.yaml. */
 export interface Setting<T> {
   /** The help text, in one or two sentences. */
   readonly help: string;
   /** The default, as written in khw.yaml; null means no value. */
   readonly default: Data;
-  /** The default with the profile production. Absent: like the profile lab. */
+  /** The default in the production profile; if absent, the default of the lab profile applies. */
   readonly production?: Data;
   readonly flag: Flag;
   readonly parse: Parser<T>;
@@ -49,7 +49,7 @@ export interface PlacedSetting {
   readonly setting: Setting<unknown>;
 }
 
-/** Returns every setting below the group, in order. */
+/** Returns all settings of the group and its subgroups, in order. */
 export function settingsOf(group: Group, path: readonly string[] = []): readonly PlacedSetting[] {
   return Object.entries(group.keys).flatMap(([key, member]) =>
     isGroup(member) ? settingsOf(member, [...path, key]) : [{ path: [...path, key], setting: member }],

@@ -6,8 +6,8 @@ const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_
 const iso = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /**
- * Parses a point in time: `10m`, `2h` or `7d` ago, or an ISO 8601 time (in this machine's time zone unless it specifies
- * one). Returns milliseconds since the epoch; 0 for empty text.
+ * Parses a point in time: an age such as `10m`, `2h` or `7d`, or an ISO 8601 time. A time without a time zone is in
+ * this machine's time zone. Returns milliseconds since the epoch; 0 for empty text.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function parseSince(text: string, now: number): number {

@@ -6,7 +6,7 @@ type Flags = ClusterConfig["kubernetes"]["flags"];
 const manager = "kube-controller-manager";
 const flag = "enable-bootstrap-token-auth";
 
-/** Adds the flags with which workers join by bootstrap token. Flags from khw.yaml take precedence. */
+/** Adds the flags that let workers join with a bootstrap token. Flags from khw.yaml take precedence. */
 export function withTokens(flags: Flags, wanted: boolean): Flags {
   if (!wanted) return flags;
   return {
@@ -17,7 +17,7 @@ export function withTokens(flags: Flags, wanted: boolean): Flags {
 }
 
 /**
- * Refuses a configuration with which the API servers accept no bootstrap tokens.
+ * Rejects a configuration in which the API servers do not accept bootstrap tokens.
  * @throws KhwError CONFIG_INVALID
  */
 export function requireTokens({ kubernetes, tlsBootstrap }: Pick<ClusterConfig, "kubernetes" | "tlsBootstrap">): void {

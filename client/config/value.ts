@@ -20,7 +20,7 @@ export interface TextValue {
   readonly kind: "text";
   readonly origin: Origin;
   readonly text: string;
-  /** The type that Kubernetes gives to the text in YAML, if this type is not a string. */
+  /** The type that Kubernetes assigns to the text in YAML; absent for a string. */
   readonly scalar?: "number" | "boolean" | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface ConfigEntry {
   readonly value: Value;
 }
 
-/** The plain data of a default or a flag. */
+/** The value of a default or a flag, as plain data. */
 export type Data = null | string | number | boolean | readonly Data[] | { readonly [key: string]: Data };
 
 /** Returns the data as a value in which all parts have the same origin. */
@@ -51,7 +51,7 @@ export function refuseAt(origin: Origin, message: string, hint?: string): never 
   throw new KhwError(origin.code, `${origin.label}: ${message}`, { hint });
 }
 
-/** Runs one of the shared validations. Turns its INVALID_ARGUMENT into an error at this origin. */
+/** Runs a shared validation. Converts its INVALID_ARGUMENT error into an error with this origin's code. */
 export function validateAt<T>(origin: Origin, validate: (field: string) => T): T {
   try {
     return validate(origin.label);

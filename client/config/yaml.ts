@@ -2,13 +2,16 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument 
 import { KhwError } from "../../proto/errors.ts";
 import { type ConfigEntry, type Origin, refuseAt, type Value } from "./value.ts";
 
-/** The number of aliases that a file may have, counted after replacement. Also ends an alias inside its own anchor. */
+/**
+ * The maximum number of aliases in a file, counted after expansion. Also stops the expansion of an alias inside its own
+ * anchor.
+ */
 const mostAliases = 100;
 
 interface YamlFile {
   readonly name: string;
   readonly folder: string;
-  /** Whether the file contains credentials. Errors of the parser then quote nothing of the file. */
+  /** Whether the file contains credentials. The parser's errors then quote no text from the file. */
   readonly secret?: boolean;
   /** Whether aliases (*name) are refused. */
   readonly plain?: boolean;

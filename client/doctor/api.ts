@@ -12,8 +12,8 @@ const requestMillis = 10_000;
 const nameOfAll = "kubernetes.default.svc";
 
 /**
- * Checks that the API answers at the public address and through each node, and has the objects that every cluster
- * needs.
+ * Checks that the API answers at the public address and through each node. Also checks that the API has the objects
+ * that every cluster needs.
  */
 export function apiChecks(facts: Facts): DoctorCheck[] {
   const { cluster, kubernetes, hardening } = facts.config;

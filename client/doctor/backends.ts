@@ -27,7 +27,7 @@ export function backendChecks(facts: Facts): DoctorCheck[] {
 }
 
 export interface BackendContext {
-  /** The controller that tried the backends. */
+  /** The controller that probed the backends. */
   readonly where: string;
   readonly config: Pick<ClusterConfig, "aggregation" | "cluster" | "gce" | "kubernetes">;
   /** The internal addresses of the controllers that answered. */
@@ -81,8 +81,8 @@ function unreachable(endpoint: BackendEndpoint, context: BackendContext): Pick<F
 }
 
 /**
- * Returns the command of lab 11 for a pod on a known node; undefined for other addresses. The command is meant for a
- * shell, and kubelets write their Node objects, so only addresses of the expected form are used.
+ * Returns lab 11's route command for a pod on a known node; undefined for other addresses. Accepts only addresses of
+ * the expected form, because users run the command in a shell and the addresses come from kubelets.
  */
 function routeCommand(
   { address, nodeAddress, podCidr }: BackendEndpoint,

@@ -25,7 +25,7 @@ export interface DoctorCheck {
   readonly where: string;
   /** The fact that the check confirms, in plain English. */
   readonly title: string;
-  /** Returns everything that contradicts the fact; rejects if the check cannot run. */
+  /** Returns the findings that contradict the fact; rejects if the check cannot run. */
   readonly run: (signal: AbortSignal) => Promise<readonly Finding[]>;
 }
 
@@ -43,9 +43,8 @@ export interface RunChecksOptions {
 }
 
 /**
- * Runs all checks at once. Returns the results in the order of the checks, with sanitized text, because some of it
- * comes from files on the workstation. Does not reject if a check fails, and never waits for a check beyond the check's
- * time limit.
+ * Runs all checks at once. Returns the results in the order of the checks. Sanitizes their text, because some text
+ * comes from files on the workstation. Does not reject if a check fails, and never waits beyond a check's time limit.
  */
 export async function runChecks(
   checks: readonly DoctorCheck[],

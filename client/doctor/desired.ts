@@ -10,8 +10,8 @@ import { type Facts, factsOf, greeted } from "./facts.ts";
 const mostNamed = 5;
 
 /**
- * Checks for changes that bootstrap would make on each node. Such changes are reported as notes, because the user may
- * be about to make them.
+ * Checks each node for changes that bootstrap would make. Reports these changes as notes, because the user may be about
+ * to apply them.
  */
 export function desiredChecks(facts: Facts): DoctorCheck[] {
   return facts.config.nodes.map(({ name: where }) => ({

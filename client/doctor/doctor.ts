@@ -74,7 +74,7 @@ function notRun(title: string, reason: string): CheckResult[] {
   return [{ where: places.cluster, title, outcome: "not run", reason: new KhwError("NOT_RUN", reason) }];
 }
 
-/** Whether there is no error and every check ran. */
+/** Whether every check ran and none found an error. */
 export function isSound(results: readonly CheckResult[]): boolean {
   return results.every(
     (result) =>

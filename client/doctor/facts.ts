@@ -66,7 +66,7 @@ export function greeted({ members }: OpenCluster, answers: readonly NodeAnswer<N
   });
 }
 
-/** Returns the nodes with known internal addresses, and the names of the others. */
+/** Returns the nodes with known internal addresses, and the names of the nodes without. */
 function addressed(
   cluster: OpenCluster,
   answers: readonly NodeAnswer<NodeFacts>[],
@@ -92,8 +92,7 @@ async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts
 }
 
 /**
- * Returns the answers of the node with that name.
- * @throws KhwError with the reason why it did not answer
+ * Returns the named node's answers. @throws KhwError with the reason why the node did not answer
  */
 export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts> {
   const answer = (await nodes()).find((one) => one.name === name);
@@ -101,7 +100,7 @@ export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts
   throw answer?.error ?? new KhwError("UNREACHABLE", "its agent was not called", { node: name });
 }
 
-/** Returns the answers of the node with that name; undefined if the node did not answer. */
+/** Returns the named node's answers; undefined if the node did not answer. */
 export async function saidBy({ nodes }: Facts, name: string): Promise<NodeFacts | undefined> {
   return (await nodes()).find((one) => one.name === name)?.value;
 }

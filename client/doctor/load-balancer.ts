@@ -7,8 +7,8 @@ import { type Facts, type NodeFacts, saidBy } from "./facts.ts";
 const { loadBalancer: where } = places;
 
 /**
- * Checks every resource, and compares the health that Google reports for each node with the node's own report. Returns
- * no checks if khw does not manage a load balancer.
+ * Checks every resource of the load balancer. Compares Google's health report for each node with the node's own report.
+ * Returns no checks if khw does not manage a load balancer.
  */
 export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
   const { cloud } = facts.cluster;
@@ -42,8 +42,8 @@ export async function loadBalancerChecks(facts: Facts): Promise<DoctorCheck[]> {
 }
 
 /**
- * Returns the finding for a node, based on the health that Google reports for the node and on the node's own report
- * (undefined if the node does not answer).
+ * Returns the finding for a node, based on Google's health report and the node's own report. The node's report is
+ * undefined if the node does not answer.
  */
 export function backendFinding(
   name: string,

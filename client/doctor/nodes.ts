@@ -73,7 +73,8 @@ function reachable(name: string, { nodes }: Facts): DoctorCheck {
 }
 
 /**
- * Draining a node is intentional, so a drained node is not an error. It is still reported, so that nobody forgets it.
+ * Draining a node is intentional, so a drained node is not an error. The node is still reported, so that nobody forgets
+ * to undrain it.
  */
 function toFinding({ subject, severity, message, hint }: Problem): Omit<Finding, "where"> {
   return { severity: subject === "maintenance" ? "warning" : severity, subject, message, remedy: hint };

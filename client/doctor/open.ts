@@ -2,13 +2,13 @@ import { type KhwError, toKhwError } from "../../proto/errors.ts";
 import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** The parts of the cluster that could be opened, and the reasons why others are missing. */
+/** The parts of the cluster that could be opened, and the error that explains any missing parts. */
 export interface Opened {
   readonly cluster?: OpenCluster;
   readonly error?: KhwError;
 }
 
-/** Opens the cluster. If the Compute API is unavailable, the cluster has only the nodes with configured addresses. */
+/** Opens the cluster. If the Compute API is unavailable, opens only the nodes with configured addresses. */
 export async function openAnyway(config: ClusterConfig, signal: AbortSignal): Promise<Opened> {
   const begin = async (settings: ClusterConfig): Promise<OpenCluster> =>
     openCluster(settings, signal, { greet: false });

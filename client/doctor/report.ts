@@ -12,7 +12,7 @@ export interface ReportOptions {
 
 const colours: Readonly<Record<Severity, Colour>> = { error: "red", warning: "yellow", note: "cyan" };
 
-/** Returns the findings, worst first, each with its remedy; then the checks that did not run, and the counts. */
+/** Returns the findings and their remedies, worst first. The checks that did not run follow, and then the counts. */
 export function reportText(results: readonly CheckResult[], { paint, verbose }: ReportOptions): string {
   const passed = results.filter(({ outcome }) => outcome === "passed");
   const findings = ranked(results).map(({ severity, where, subject, message, remedy }) => {

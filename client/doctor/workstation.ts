@@ -21,7 +21,7 @@ const { workstation: where } = places;
 const issueManagement =
   "run khw-client pki issue --role admin NAME, and set the paths of the new files under `management` in khw.yaml";
 
-/** Checks that do not need any nodes. */
+/** Checks that need no answers from the nodes. */
 export function fileChecks(config: ClusterConfig): DoctorCheck[] {
   return [
     {
@@ -193,7 +193,7 @@ function clockFinding(ahead: readonly number[]): Finding[] {
   const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;
   if (Math.abs(median) <= largestClockDifference) return [];
   const message = `is ${Math.round(Math.abs(median) / 1000)} s ${median > 0 ? "behind" : "ahead of"} the agents' clocks`;
-  const remedy = "turn on time synchronisation: timedatectl set-ntp true";
+  const remedy = "turn on time synchronization: timedatectl set-ntp true";
   return [{ severity: "warning", where, subject: "clock", message, remedy }];
 }
 

@@ -13,14 +13,14 @@ export interface DrainTimeouts {
   readonly verify: number;
   /**
    * The time allowed for late connections from the load balancer to deliver their requests. A stopping API server
-   * answers the requests that it has received and cuts off the others. No API reports when all of these requests have
+   * answers the requests that it has received and drops all later requests. No API reports when the last request has
    * been delivered.
    */
   readonly drain: number;
 }
 
 export interface DrainNodeOptions {
-  /** Who drains and undrains the node: a person, or a command as part of its work. */
+  /** The initiator of the drain: a person, or a command as part of its work. */
   readonly reason: DrainReason;
   /** Undefined if khw does not manage a load balancer for the cluster. */
   readonly cloud: Cloud | undefined;

@@ -23,7 +23,7 @@ export function staysDrained(name: string, maintenance: Maintenance): KhwError {
 }
 
 /**
- * Ends the wait for a drained node, because the load balancer cannot report that node as HEALTHY.
+ * Stops waiting if the node is drained, because the load balancer cannot report a drained node as HEALTHY.
  * @throws KhwError DRAINED
  */
 export async function refuseDrained(node: AgentNode, signal: AbortSignal): Promise<void> {

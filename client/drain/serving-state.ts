@@ -69,7 +69,7 @@ function whyNot(standing: ServingState): string {
   return `Google's health check reports ${backend ?? "nothing"} for ${name}`;
 }
 
-/** Returns the reason why the cluster could not serve clients without these nodes; undefined if the cluster could. */
+/** Returns an error if the cluster could not serve clients without these nodes; otherwise undefined. */
 export function refusalToLeave(standings: readonly ServingState[], leaving: ReadonlySet<string>): KhwError | undefined {
   const others = standings.filter(({ name }) => !leaving.has(name));
   if (others.some(serves) || standings.every((standing) => !leaving.has(standing.name) || isDrained(standing)))
@@ -81,8 +81,7 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
 }
 
 /**
- * Returns the reason why the cluster cannot do without this node's component during a restart; undefined if the cluster
- * can.
+ * Returns an error if the cluster cannot work without this node's component during a restart; otherwise undefined.
  */
 export function refusalToRestart(
   standings: readonly ServingState[],

@@ -17,15 +17,15 @@ export interface DrainedOptions extends Omit<DrainNodeOptions, "reason"> {
 
 const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 
-/** Long enough for the agent's next check; the agent probes its components every few seconds. */
+/** How long to wait for the agent's next probe. The agent probes its components every few seconds. */
 const lookMillis = 15_000;
 
 /** Ctrl-C does not stop work that has started; only the work's own deadline does. */
 const never = new AbortController().signal;
 
 /**
- * Drains the node, does the work, and undrains it. Does not drain a node that receives no requests, was drained by a
- * person, or is the only serving node. A node that an earlier rolling update left drained is also undrained.
+ * Drains the node, does the work, and undrains the node. Does not drain a node that receives no requests, was drained
+ * by a person, or is the only serving node. A node that an earlier rolling update left drained is also undrained.
  *
  * If the work fails and the API server is not healthy, the node stays drained, and the error says so. If Ctrl-C comes
  * before the work starts, the node is undrained at once.
@@ -87,7 +87,7 @@ async function isWell(node: AgentNode): Promise<boolean> {
   }
 }
 
-/** Undrains the node, waits until it serves traffic, and returns the error of the work. */
+/** Undrains the node, waits until the node serves traffic, and returns the work's error. */
 async function serveAgain(node: AgentNode, error: KhwError, options: DrainedOptions): Promise<KhwError> {
   try {
     await enter(node, { ...options, reason });

@@ -13,7 +13,7 @@ export interface ServedResource {
 
 /**
  * Returns the resources with these names, in the API's preferred versions. "*.apps" stands for all resources in the
- * group apps, "*." for those in the core group, and "*.*" for those in the whole API. Resources that the API does not
+ * apps group, "*." for all core resources, and "*.*" for all resources of the API. Resources that the API does not
  * serve are left out, because their objects cannot be requested.
  * @throws KhwError VERIFY_FAILED for an unexpected response
  */

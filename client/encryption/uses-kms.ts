@@ -1,7 +1,7 @@
 import { fieldOf, listOf, readYaml, textAt } from "../pki/check/yaml.ts";
 import type { Kms } from "../pki/kms.ts";
 
-/** Whether the encryption configuration has a plugin with this name, in any place. */
+/** Whether any entry of the encryption configuration has a plugin with this name. */
 export function usesKms(content: Uint8Array | undefined, { name }: Pick<Kms, "name">): boolean {
   if (content === undefined) return false;
   const reading = readYaml(content);

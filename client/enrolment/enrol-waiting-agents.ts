@@ -6,9 +6,9 @@ import { note, type ProgressOptions } from "../progress/progress.ts";
 import { openEnroller } from "./enroller.ts";
 
 /**
- * Enrols the agents that are waiting for a certificate, and returns the cluster with their answers. Enrolment needs the
- * Compute API, because each agent must prove which instance it is running on. A node that could not be enrolled still
- * counts as not answering, and the reason is printed.
+ * Enrols the agents that are waiting for a certificate. Returns the cluster with the enrolled agents' answers.
+ * Enrolment needs the Compute API, because each agent must prove which instance it is running on. A node that could not
+ * be enrolled still counts as not answering, and the reason is printed.
  */
 export async function enrolWaitingAgents(
   cluster: OpenCluster,

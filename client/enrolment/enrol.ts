@@ -68,8 +68,8 @@ export async function enrolNode(
 }
 
 /**
- * Connects to the agent as soon as it accepts this client. An agent that has just started must first fetch the CA's
- * certificate, because it checks each new connection against the CA.
+ * Connects to the agent as soon as the agent accepts this client. An agent that has just started must first fetch the
+ * CA's certificate, because it checks each new connection against the CA.
  */
 async function greet(
   address: NodeAddress,

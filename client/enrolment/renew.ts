@@ -13,8 +13,8 @@ export interface RenewOptions {
 }
 
 /**
- * Renews the certificate of the node's agent if it is past two thirds of its lifetime. The new certificate is for a new
- * key, and is sent over the connection that the current certificate authenticates. Returns a description of the new
+ * Renews the certificate of the node's agent after two thirds of the certificate's lifetime. The new certificate uses a
+ * new key and is sent over the connection that the current certificate authenticates. Returns a description of the new
  * certificate; undefined if the renewal was not due.
  * @throws KhwError
  */

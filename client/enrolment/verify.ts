@@ -5,7 +5,7 @@ import { readRequest, type SigningRequest } from "../pki/management/request.ts";
 import type { KeySet } from "./jwks.ts";
 import { type ExpectedToken, verifyIdentityToken } from "./token.ts";
 
-/** An agent's signing request, and the certificate of the connection on which it arrived. */
+/** An agent's signing request, and the certificate of the connection that delivered the request. */
 export interface SignedAnswer {
   readonly request: string;
   readonly identityToken: string;

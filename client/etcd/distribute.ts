@@ -23,7 +23,7 @@ export function nodeSource({ snapshot, nodes }: NodeSnapshot, members: readonly 
 
 /**
  * Returns the source for a file on this workstation.
- * @throws KhwError INVALID_ARGUMENT if it cannot be read
+ * @throws KhwError INVALID_ARGUMENT if the file cannot be read
  */
 export async function fileSource(path: string): Promise<Source> {
   const sum = createHash("sha256");

@@ -32,7 +32,7 @@ export interface RestoredRelease {
 
 export interface RunOptions {
   readonly progress: Progress;
-  /** Aborted by Ctrl-C: the current phase is completed, and no further phase starts. */
+  /** Aborted by Ctrl-C. The current phase then completes, and no further phase starts. */
   readonly signal: AbortSignal;
 }
 
@@ -53,8 +53,8 @@ export function restoreIdFor(snapshotId: string, nodes: readonly NodeEtcd[], rel
 }
 
 /**
- * Returns the unfinished restore of this snapshot if the restore also installs the given release or, if no release is
- * given, if the restore keeps the current release.
+ * Returns the unfinished restore of this snapshot that also installs the given release. If no release is given, returns
+ * the restore that keeps the current release.
  */
 export function unfinishedRestoreOf(
   snapshotId: string,
@@ -67,7 +67,7 @@ export function unfinishedRestoreOf(
 }
 
 /**
- * Refuses to start while an unfinished restore also changes the Kubernetes release: only the command that began that
+ * Refuses to start if an unfinished restore also changes the Kubernetes release. Only the command that began this
  * restore can continue it.
  * @throws KhwError OUT_OF_ORDER
  */
@@ -80,8 +80,8 @@ export function refuseReleaseRestore(nodes: readonly NodeEtcd[]): void {
 
 /**
  * Restores the cluster. The snapshot is copied to every node and verified there before any component stops. Each phase
- * starts when all nodes have completed the previous phase, so no member starts while another still has the old data.
- * Returns false if Ctrl-C stopped the restore between two phases.
+ * starts when all nodes have completed the previous phase, so no member starts while another member still has the old
+ * data. Returns false if Ctrl-C stopped the restore between two phases.
  * @throws KhwError with the errors of the nodes in a phase; running the same command again continues from that phase
  */
 export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
@@ -101,7 +101,7 @@ export async function runRestore(run: RestoreRun, options: RunOptions): Promise<
   return true;
 }
 
-/** Locks either all nodes or no node: if one is busy, the others keep serving. */
+/** Locks either all nodes or none. If one node is busy, the other nodes keep serving. */
 async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
   const { members } = run;
   const request = requestOf(run, RestorePhase.RESTORE_PHASE_HELD);
@@ -113,13 +113,13 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
     await onAllNodes(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
-    // A node that is already in a later phase refuses to be released; running the command again continues from there.
+    // A node in a later phase refuses to be released. Running the command again continues from that phase.
     await Promise.allSettled(members.map(({ node }) => node.etcd.advance(given, never)));
     throw error;
   }
 }
 
-/** An agent that does not know about the release would start the newer programs with the older data. */
+/** An older agent would ignore the release, and start the newer programs with the older data. */
 function refuseOlderAgent({ kubernetesVersion }: Restore, release: RestoredRelease | undefined): void {
   if (release === undefined || kubernetesVersion === release.version) return;
   throw new KhwError("VERSION_SKEW", `its agent cannot install Kubernetes ${release.version} during a restore`, {
@@ -142,7 +142,7 @@ interface RestoreWorkOptions {
   readonly work: (member: Member) => Promise<unknown>;
 }
 
-/** Runs a phase on all nodes at once; resolves when all have done it. */
+/** Runs a phase on all nodes at once; resolves when all nodes have completed the phase. */
 async function onAllNodes(
   members: readonly Member[],
   { progress }: RunOptions,
@@ -171,7 +171,7 @@ async function onAllNodes(
   });
 }
 
-/** No node may be left out: a member with the old data would belong to another cluster. */
+/** Every node must take part, because a member with the old data would belong to another cluster. */
 export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtcd[]): void {
   const errors = [...members.flatMap(({ error }) => error ?? []), ...nodes.flatMap(({ error }) => error ?? [])];
   const [first] = errors;
@@ -183,7 +183,7 @@ export function refuseAbsent(members: readonly Member[], nodes: readonly NodeEtc
   });
 }
 
-/** Returns the text to confirm before anything changes. */
+/** Returns the text that the user must confirm before anything changes. */
 export function confirmation({ source: { snapshot }, members }: RestoreRun): KhwError {
   const taken =
     snapshot.node === ""

@@ -55,7 +55,7 @@ export async function servingAgain(members: readonly Member[], { signal, timeout
     });
     const errors = answers.flatMap(({ name, value, error }) => {
       if (error !== undefined) return error;
-      // The node may run only etcd so far.
+      // The node may not have an API server yet.
       if (value === undefined || value.activeState === "not-found" || value.health === Health.HEALTH_HEALTHY) return [];
       return new KhwError("NOT_READY", `kube-apiserver: ${value.reason}`, { node: name });
     });

@@ -38,10 +38,11 @@ function isCopy({ origin }: Snapshot): boolean {
 }
 
 /**
- * Returns the snapshot with that name, or for "latest" the newest snapshot taken from a member. Files cannot be the
- * latest snapshot, because their age is unknown.
- * @throws KhwError INVALID_ARGUMENT if there is no such snapshot, or if the newest has a lower revision than an older
- * snapshot of the same cluster: in that case, etcd was emptied in between, and the user must specify a snapshot by name
+ * Returns the snapshot with that name. For "latest", returns the newest snapshot that was taken from a member. Files
+ * cannot be the latest snapshot, because their age is unknown.
+ * @throws KhwError INVALID_ARGUMENT if no snapshot has that name, or if the newest snapshot has a lower revision than
+ * an older snapshot of the same cluster. In the latter case, etcd was emptied in between, so the user must specify a
+ * snapshot by name
  */
 export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
   const hint = "run `khw-client etcd snapshot list` to see the names; specify a file as ./FILE";

@@ -11,7 +11,7 @@ export interface TakeSnapshotOptions {
 }
 
 /**
- * Takes and verifies a snapshot on one of these members: on a follower if there is one, because the leader is busier.
+ * Takes and verifies a snapshot on one of these members. Prefers a follower, because the leader is busier.
  * @throws KhwError NOT_READY if no etcd member answers
  */
 export async function takeSnapshot(

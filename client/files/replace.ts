@@ -31,7 +31,7 @@ export async function replaceFile(path: string, text: string, mode: number): Pro
 }
 
 /**
- * Removes temporary files left behind by clients that were killed, because such a file may contain the administrator's
+ * Removes temporary files left behind by clients that were killed, because these files may contain the administrator's
  * key.
  */
 async function removeRemains(target: string): Promise<void> {

@@ -10,12 +10,12 @@ export type PoolChange =
   | { readonly verb: "addHealthCheck" | "removeHealthCheck"; readonly healthCheck: string };
 
 /**
- * The part of the Compute Engine API that khw uses: the interface between the load balancer's steps and Google. A
- * change resolves when Google's operation is done. Failures are KhwErrors: COMPUTE_FAILED with Google's code, reason
- * and message (the error's cause is a Refusal if the API answered); TIMEOUT if an operation does not end in time.
+ * The part of the Compute Engine API that khw uses. A change resolves when Google's operation is done. Every failure is
+ * a KhwError: COMPUTE_FAILED with Google's code, reason and message, or TIMEOUT if an operation does not end in time.
+ * If the API answered, the error's cause is a Refusal.
  */
 export interface Compute {
-  /** Returns undefined if there is no such resource. */
+  /** Returns undefined if the resource does not exist. */
   get<K extends Kind>(reference: Reference<K>, signal: AbortSignal): Promise<Resources[K] | undefined>;
   insert<K extends Kind>(reference: Reference<K>, body: Body<K>, signal: AbortSignal): Promise<void>;
   /** Replaces only the fields that the body contains. */

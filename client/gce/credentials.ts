@@ -41,7 +41,7 @@ async function findCredentials(auth: string, project: string, signal: AbortSigna
   }
 }
 
-/** Returns undefined if there are no such credentials. */
+/** Returns undefined if there are no application default credentials. */
 async function applicationDefault(project: string): Promise<Credentials | undefined> {
   const { GoogleAuth } = await import("google-auth-library");
   try {
@@ -87,7 +87,8 @@ async function headersOf(client: AuthClient): Promise<Credentials> {
 }
 
 /**
- * Makes a client and its inner clients (for an impersonated or federated account) use this function for their requests.
+ * Makes a client use this function for its requests. Its inner clients, for example for an impersonated account, use
+ * the function too.
  */
 function sendWith(client: object, fetchImplementation: typeof fetch): void {
   if (!hasTransporter(client)) return;

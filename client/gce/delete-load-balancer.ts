@@ -15,8 +15,8 @@ export interface DeleteOptions {
 
 /**
  * Removes the load balancer's resources. Each resource is removed before the resources that it uses. Keeps resources
- * that something else is using, and reports them as COMPUTE_DRIFT. Examples are a forwarding rule that points to
- * another target, and a pool that contains other instances, along with everything that belongs to that pool.
+ * that something else is using, and reports them as COMPUTE_DRIFT. For example, keeps a forwarding rule that points to
+ * another target. Also keeps a pool with other instances, and everything that belongs to that pool.
  */
 export function deleteLoadBalancerSteps(config: LoadBalancerConfig, options: DeleteOptions): Step<Compute>[] {
   const { address, healthCheck, firewall, pool, forwardingRule } = loadBalancerReferences(config);
@@ -53,7 +53,7 @@ function onlyControllers(id: string, config: LoadBalancerConfig): Step<Compute> 
       if (foreign.length > 0) throw foreignInstances(config, foreign);
       return null;
     },
-    // There is nothing to apply: the check passes or throws, because khw must not remove other instances from the
+    // There is nothing to apply. The check only passes or throws, because khw must not remove other instances from the
     // pool.
     apply: async () => {},
   };

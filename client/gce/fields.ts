@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { oneLine } from "../../proto/sanitize.ts";
 
 /**
- * The fields of a response's JSON object, unchecked. The functions below throw COMPUTE_FAILED if a field has the wrong
+ * The unchecked fields of a response's JSON object. The functions below throw COMPUTE_FAILED if a field has the wrong
  * type.
  */
 export type Fields = Readonly<Record<string, unknown>>;

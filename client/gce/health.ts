@@ -17,7 +17,7 @@ export interface BackendHealth extends InstanceName {
 
 /**
  * Returns the health that the load balancer reports for each controller, in the order of the config. If the pool does
- * not exist, all are MISSING.
+ * not exist, all controllers are MISSING.
  */
 export async function poolHealth(
   compute: Compute,

@@ -8,7 +8,7 @@ import { readRefusal, computeError, Refusal } from "./refusal.ts";
 import { pause } from "../../proto/wait-for.ts";
 import { isTransient, pauseMillis, type RetryPolicy } from "./retry.ts";
 
-/** A request to the API. It must be safe to send a request again, so each change has a `requestId`. */
+/** A request to the API. Each change has a `requestId`, so that khw can safely send the request again. */
 export interface ApiRequest {
   readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   /** The path, starting with `projects/`. */
@@ -104,8 +104,8 @@ function parseEndpoint(endpoint: string): URL {
 }
 
 /**
- * Refuses to send a token that others on the network could read. The host does not need a check: it is Google's host,
- * or comes from the command line or a trusted khw.yaml. No environment variable changes it, and redirects are not
+ * Refuses to send a token that others on the network could read. The host needs no check, because it is Google's, or
+ * comes from the command line or a trusted khw.yaml. No environment variable changes the host, and redirects are not
  * followed.
  */
 function requireSecrecy({ protocol, hostname }: URL): void {

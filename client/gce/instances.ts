@@ -20,7 +20,7 @@ export interface InstancePlace extends Place {
 }
 
 /**
- * Returns the instances with those names, in that order.
+ * Returns the named instances, in the order of the names.
  * @throws KhwError COMPUTE_FAILED with the names of all instances that are missing or found in several zones
  */
 export async function resolveInstances(
@@ -42,7 +42,8 @@ export async function resolveInstances(
 }
 
 /**
- * Returns the zones of the instances with those names, in that order. Calls the API only if no zone is known.
+ * Returns the named instances with their zones, in the order of the names. Calls the API only if the zone is not
+ * configured.
  * @throws as resolveInstances does
  */
 export async function locateInstances(

@@ -8,9 +8,9 @@ import type { Allowed } from "./resources.ts";
 import { compare, compareSets, resourceStep } from "./resource-step.ts";
 
 /**
- * Returns the steps of lab 08's load balancer, resource by resource. The lab does not set some values (a probe's
- * interval, a rule's priority, target tags, descriptions). khw uses Google's defaults for these values, and the user
- * may change them later.
+ * Returns the steps of lab 08's load balancer, resource by resource. The lab does not set some values, for example a
+ * probe's interval, a rule's priority, target tags and descriptions. khw uses Google's defaults for these values, and
+ * the user may change them later.
  */
 export function loadBalancerSteps(config: LoadBalancerConfig): Step<Compute>[] {
   return [
@@ -36,7 +36,7 @@ export function loadBalancerReferences(config: LoadBalancerConfig) {
 
 /**
  * Returns the static address.
- * @throws KhwError COMPUTE_FAILED if it is not reserved
+ * @throws KhwError COMPUTE_FAILED if the address is not reserved
  */
 export async function publicAddress(
   compute: Compute,
@@ -121,7 +121,7 @@ function showAllowed({ IPProtocol, ports = [] }: Allowed): string {
   return ports.length === 0 ? IPProtocol : `${IPProtocol}:${ports.join(",")}`;
 }
 
-/** The target pool uses exactly this health check: a pool can have at most one. */
+/** A pool can have at most one health check, so the target pool must use exactly this health check. */
 function targetPoolStep(config: LoadBalancerConfig): Step<Compute> {
   const { pool: reference, healthCheck } = loadBalancerReferences(config);
   return resourceStep({

@@ -1,7 +1,10 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 
-/** The environment variables that undici and google-auth-library check, in order, for the proxy to a TLS server. */
+/**
+ * The environment variables that undici and google-auth-library check, in this order, for the proxy for TLS
+ * connections.
+ */
 const variables = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"] as const;
 
 interface Proxy {
@@ -10,7 +13,7 @@ interface Proxy {
 }
 
 /**
- * Returns the proxy for requests to Google. The libraries that send them read the same variables.
+ * Returns the proxy for requests to Google. The libraries that send these requests read the same variables.
  * @throws KhwError INVALID_ARGUMENT for a value that is not a proxy URL
  */
 export function googleProxy(env: Readonly<Record<string, string | undefined>> = process.env): Proxy | undefined {
@@ -19,7 +22,7 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
     if (text === undefined || text === "") continue;
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url !== undefined && /^https?:$/.test(url.protocol) && url.hostname !== "") return { variable, url };
-    // The text may contain a password.
+    // Hides the text before "@", which may contain a password.
     throw new KhwError("INVALID_ARGUMENT", `${variable}: ${show(text.replace(/^.*@/, ""))} is not a proxy URL`, {
       hint: `include the scheme: ${variable}=http://HOST:PORT`,
     });

@@ -2,8 +2,8 @@ import { refuse, show } from "../../proto/validate.ts";
 import type { Kind } from "./resources.ts";
 
 /**
- * Identifies a resource by its kind and its path, which starts with `projects/`. Other resources refer to it by the
- * same path.
+ * Identifies a resource by its kind and its path, which starts with `projects/`. Other resources use the same path to
+ * refer to this resource.
  */
 export interface Reference<K extends Kind = Kind> {
   readonly kind: K;
@@ -43,7 +43,7 @@ export function networkPath(project: string, name: string): string {
 
 /**
  * Returns the part of a link that starts with `projects/`, because links to the same resource can differ in host and
- * API version. Returns the link itself if it has no such part.
+ * API version. Returns the link itself if no part starts with `projects/`.
  */
 export function pathOf(link: string): string {
   return /(?:^|\/)(projects\/.+)$/.exec(link)?.[1] ?? link;

@@ -56,7 +56,7 @@ export function readRefusal(status: number, body: unknown, retryAfter: unknown):
   });
 }
 
-/** Returns the refusal in an operation that is done; undefined if the operation succeeded. */
+/** Returns the refusal in a finished operation; undefined if the operation succeeded. */
 export function operationRefusal(operation: Fields): Refusal | undefined {
   const { error } = operation;
   if (!isFields(error)) return undefined;

@@ -9,7 +9,7 @@ import type { Kind, Resources } from "./resources.ts";
 /** How long to wait for another client's operation that creates the same resource. */
 const appearMillis = 30_000;
 
-/** A field whose value differs from the desired one. */
+/** A field whose value differs from the desired value. */
 export interface FieldDifference {
   readonly field: string;
   readonly found: string;

@@ -8,12 +8,12 @@ export interface RetryPolicy extends Backoff {
 }
 
 /**
- * About 25 seconds in total: long enough for a short API overload to pass, and short enough for a user who is waiting.
+ * All pauses together last about 25 seconds. A short API overload passes in this time, and no user waits too long.
  */
 export const defaultRetry: RetryPolicy = { tries: 8, firstMillis: 250, maxMillis: 8000 };
 
 /**
- * Returns the pause after this many failures; `error` is the last of them. If Google requests a pause, that pause is
+ * Returns the pause after this many failures; `error` is the last failure. If Google requests a pause, that pause is
  * used, within limits.
  */
 export function pauseMillis(failures: number, error: unknown, policy: RetryPolicy): number {

@@ -10,12 +10,12 @@ export interface Deb {
   readonly size: number;
 }
 
-/** The first bytes of every .deb, which is an ar archive that starts with the format's version. */
+/** The first bytes of every .deb. A .deb is an ar archive whose first member is debian-binary. */
 const start = "!<arch>\ndebian-binary";
 
 /**
- * Finds the file and checks that it is a .deb. The node's dpkg, not this workstation's, reads the package name and the
- * architecture before anything changes, because not every workstation has dpkg.
+ * Finds the file and checks that it is a .deb. Some workstations have no dpkg. Therefore, the node's dpkg reads the
+ * package name and the architecture before anything changes.
  */
 export async function findDeb(path: string): Promise<Deb> {
   const file = await open(path).catch((cause: unknown) => {

@@ -37,7 +37,7 @@ export function whyRevoked(
 
 /**
  * Returns the identity that was issued for the node beforehand, with a key that was created on this workstation.
- * Undefined if there is no such identity, or if it is too old or revoked.
+ * Returns undefined if no identity was issued, or if the identity is too old or revoked.
  */
 export async function issuedBeforehand(
   name: string,

@@ -29,7 +29,7 @@ export interface InstallRequest {
   /** The validity period of a node's new certificate, in days. */
   readonly days: number;
   readonly transport: TransportOptions;
-  /** For ssh and gcloud: PATH, HOME, SSH_AUTH_SOCK and the rest of the user's environment. */
+  /** The user's environment for ssh and gcloud, including PATH, HOME and SSH_AUTH_SOCK. */
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly signal: AbortSignal;
   /** The time limit for each node, in milliseconds. */
@@ -54,7 +54,7 @@ type Choice =
 /** The result of the script on the node, as the script reports it; undefined if the script did not finish. */
 type Verdict = Installed | KhwError | undefined;
 
-/** The codes of the script's failures, with their hints. */
+/** The error codes that the script can report, each with a hint. */
 const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
   ["INVALID_ARGUMENT", "build the package for each architecture with npm run deb, which writes to build/deb"],
   ["UNREACHABLE", "run the command again"],
@@ -68,8 +68,8 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
 ];
 
 /**
- * Copies the package to a node; also gives the node an identity if it has no valid one. Waits until the node's agent is
- * running, and reports progress.
+ * Copies the package to a node. If the node has no valid identity, also gives the node an identity. Waits until the
+ * node's agent is running, and reports progress.
  * @throws KhwError with the message of ssh, apt or the agent
  */
 export async function installOn(
@@ -109,7 +109,7 @@ export async function installOn(
   throw disconnected(begun ? `${program} ended while ${last}` : program, stderr, await ended);
 }
 
-/** Returns the error for a connection that ended before the script did, or that was never made. */
+/** Returns the error for a connection that failed, or that ended before the script finished. */
 function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
   if (isErrno(cause, "ENOENT")) {
     const hint = "install it, or use --via to connect another way";
@@ -198,7 +198,7 @@ function lineOf(...texts: readonly string[]): string {
   return texts.map((text) => `${Buffer.from(text).toString("base64")}\n`).join("");
 }
 
-/** If the script ends early, it reports the reason itself, so a closed pipe is not an error here. */
+/** A script that ends early reports the reason itself, so a closed pipe is not an error here. */
 async function send(stdin: Writable, bytes: string | AsyncIterable<string | Buffer>): Promise<void> {
   try {
     await pipeline(typeof bytes === "string" ? [bytes] : bytes, stdin, { end: false });

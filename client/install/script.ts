@@ -1,11 +1,12 @@
 /**
- * The script that runs on a node as root. It writes the current state to standard output, one keyword and its value per
- * line, and then `ready`. It then reads the client's answer from standard input: the size of the .deb, the choice for
- * the identity (keep, request or given), and the .deb itself. For `request`, the agent on the node creates its key, and
- * the script prints the signing request in base64. The client replies with the certificates of the CA and of the node
- * in base64, one per line. For `given`, three lines precede the .deb: the three files of an identity that was issued
- * beforehand. Therefore, no secret is ever passed as an argument, and a single connection is enough. `read` reads a
- * line byte by byte and leaves the rest of the input to `head`. `head` reads exactly the given size.
+ * The script that runs on a node as root. The script writes the current state to standard output, one keyword and its
+ * value per line, and then `ready`. The script then reads the client's answer from standard input: the size of the
+ * .deb, the choice for the identity (keep, request or given), and the .deb itself. For `request`, the agent on the node
+ * creates its key, and the script prints the signing request in base64. The client replies with the certificates of the
+ * CA and of the node in base64, one per line. For `given`, the three files of an identity that was issued beforehand
+ * precede the .deb, one per line. Therefore, no secret is ever passed as an argument, and a single connection is
+ * enough. `read` reads a line byte by byte and leaves the rest of the input to `head`. `head` reads exactly the given
+ * size.
  *
  * The package stays on the node, so that `khw-client agent upgrade` can roll back to it. The rollback timer of an
  * earlier upgrade would undo this installation, so the timer is stopped.

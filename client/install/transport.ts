@@ -19,7 +19,7 @@ export interface TransportOptions {
   readonly internalAddress: boolean;
 }
 
-/** With these options, ssh never prompts, and notices within a minute if the other end is gone. */
+/** The options with which ssh never prompts, and detects a lost connection within a minute. */
 const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4"];
 
 /**

@@ -4,7 +4,7 @@ import { show } from "../../proto/validate.ts";
 
 /** A cluster, a user, and a context that combines them. */
 export interface KubeconfigEntry {
-  /** The context's and the cluster's name. */
+  /** The name of both the context and the cluster. */
   readonly name: string;
   readonly user: string;
   readonly server: string;
@@ -23,7 +23,7 @@ export interface MergeOptions {
 
 /**
  * Returns the kubeconfig's text with the entry merged in. All other text is kept, including comments. The entry
- * replaces only its own earlier version, which is recognized by the server's address. A namespace or a proxy that the
+ * replaces only its own earlier version, which has the same name and server address. A namespace or a proxy that the
  * user added is kept.
  * @throws KhwError CONFIG_INVALID for text that is not a kubeconfig, or that already has a different cluster with the
  * entry's name

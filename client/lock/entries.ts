@@ -1,7 +1,7 @@
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 
-/** A program of a release, and the only digest that its downloads may have. */
+/** A program of a release, and the digest that every download of the program must have. */
 export interface LockEntry {
   /** The program's name, for example "kube-apiserver"; "etcd" means the archive of an etcd release. */
   readonly program: string;

@@ -18,7 +18,7 @@ export interface NodeDigests {
 }
 
 /**
- * Returns the work, with the digests from khw.lock added to its desired states.
+ * Returns the nodes' work. Adds the digests from khw.lock to the desired states.
  * @throws KhwError CONFIG_INVALID if khw.lock cannot be trusted or contradicts khw.yaml, or if a program without a
  * digest would be downloaded over http
  */
@@ -36,7 +36,8 @@ export async function pinPrograms(
 }
 
 /**
- * Records the agents' digests in khw.lock, and returns the work with a digest for each program. All nodes must agree.
+ * Records the agents' digests in khw.lock, and returns the work with a digest for each program. All nodes must report
+ * the same digests.
  * @throws KhwError DIGEST_MISMATCH with both digests, INVALID_RESPONSE
  */
 export async function lockPrograms(

@@ -12,7 +12,7 @@ export interface Download {
   readonly arch: Architecture;
   readonly sha256: string | undefined;
   readonly mirrors: readonly string[];
-  /** The setting for the mirrors, and the setting for the digest. */
+  /** The names of the settings for the mirrors and for the digest. */
   readonly settings: { readonly mirrors: string; readonly sha256: string };
 }
 
@@ -34,7 +34,7 @@ export function downloadsOf(
 
 /**
  * Returns the desired state; programs without a digest in khw.yaml get their digests from the entries.
- * @throws KhwError CONFIG_INVALID if khw.yaml or khw's own list has a digest that differs from an entry's
+ * @throws KhwError CONFIG_INVALID if khw.yaml or khw's own list has a digest that differs from the digest in an entry
  */
 export function pinState(
   state: DesiredState,

@@ -42,7 +42,7 @@ export function collectFailures({ warn }: Pick<Context, "warn">): Failures {
   };
 }
 
-/** Returns the members that answer; reports the others. */
+/** Returns the members that answer; reports the members that do not answer. */
 export function answering(members: readonly Member[], { failed }: Failures): Member[] {
   return members.filter(({ node, error }) => {
     if (error !== undefined) failed(node.address.name, error);

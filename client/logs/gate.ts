@@ -1,6 +1,6 @@
 /**
- * Admits a limited number of callers at the same time; the others wait. A caller must call the returned function when
- * it is done.
+ * Admits a limited number of callers at the same time; further callers wait. Each caller must call the returned
+ * function when its work is done.
  */
 export interface Gate {
   enter(): Promise<() => void>;

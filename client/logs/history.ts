@@ -14,8 +14,8 @@ export interface HistoryRequest {
 }
 
 /**
- * Streams the history of a node's agent. When opened again, continues after the last event that was read. This works
- * because event ids only increase.
+ * Streams the history of a node's agent. When the stream is opened again, it continues after the last event that was
+ * read. This works because event ids only increase.
  */
 export function historySource(node: AgentNode, request: HistoryRequest): Source<NodeEvent> {
   const { name } = node.address;

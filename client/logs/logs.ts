@@ -16,8 +16,8 @@ export interface LogRequest {
 }
 
 /**
- * Streams a component's journal on a node. When opened again, continues from the time of the last line, and skips the
- * lines of that millisecond that it has already read.
+ * Streams a component's journal on a node. When the stream is opened again, it continues from the time of the last
+ * line. It skips lines from that millisecond that were already read.
  */
 export function logSource(node: AgentNode, request: LogRequest): Source<LogLine> {
   const { component } = request;

@@ -15,9 +15,9 @@ interface Lane<Message> {
 }
 
 /**
- * Merges the messages of all sources by time. From each source, reads at most one message ahead. A silent source delays
- * the others by at most `patienceMillis`; its late messages then come out of order. A source must not throw; when it
- * fails, it must report the failure and end.
+ * Merges the messages of all sources by time. Reads at most one message ahead from each source. A silent source delays
+ * the other sources by at most `patienceMillis`. Its late messages then come out of order. A source must not throw. A
+ * source that fails must report the failure and end.
  */
 export async function* mergeByTime<Message>(
   sources: readonly AsyncIterable<Message>[],

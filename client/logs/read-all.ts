@@ -3,7 +3,7 @@ import { isPassing, reconnecting } from "./reconnecting.ts";
 
 /** A stream from a node. */
 export interface Source<Message> {
-  /** The source's name in messages to the user: the node, or a component on it. */
+  /** The source's name in messages to the user: the node, or a component on the node. */
   readonly title: string;
   /** Opens the stream, starting after the messages that were already read. */
   readonly open: (signal: AbortSignal) => AsyncIterable<Message>;
@@ -12,7 +12,7 @@ export interface Source<Message> {
 export interface ReadOptions {
   readonly follow: boolean;
   readonly signal: AbortSignal;
-  /** Called when the stream breaks; with `retryMillis` if it will be opened again. */
+  /** Called when the stream breaks. `retryMillis` is set if the stream will be opened again. */
   readonly failed: (title: string, error: KhwError, retryMillis?: number) => void;
 }
 

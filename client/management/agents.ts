@@ -66,7 +66,7 @@ export async function moveAgent(address: NodeAddress, { caller, signer, authorit
   }
 }
 
-/** Whether the CA has signed the certificate with which the agent serves. */
+/** Whether the CA signed the certificate that the agent presents to its callers. */
 export async function servesWith(
   address: NodeAddress,
   { caller, authority, signal }: Pick<Move, "caller" | "signal"> & { readonly authority: Identity },

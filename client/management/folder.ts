@@ -60,7 +60,7 @@ export async function endManagementRotation(folder: string, now: Date): Promise<
   return closeRotationFolder(folder, folderName, { remove: [files.newKey, files.newCertificate], now });
 }
 
-/** Returns both CAs in PEM. The first CA is the one that signs. */
+/** Returns both CAs in PEM. The first CA signs new certificates. */
 export function bothAuthorities(first: Identity, second: Identity): string {
   return `${first.certificate.trimEnd()}\n${second.certificate.trimEnd()}\n`;
 }

@@ -24,8 +24,8 @@ export interface ReissueOwnOptions {
 }
 
 /**
- * Reissues every identity in the folder that the old CA has signed: the administrators', the viewers', and the agents'
- * identities that were issued beforehand. Writes nothing. Leaves out revoked agents.
+ * Reissues every identity in the folder that the old CA signed. These are identities of administrators and viewers, and
+ * identities issued to agents beforehand. Writes nothing. Leaves out revoked agents.
  */
 export async function reissueIdentities(
   folder: string,

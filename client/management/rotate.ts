@@ -11,13 +11,13 @@ export interface ManagementParts {
   begin(): Promise<void>;
   /** Makes every agent trust both CAs. */
   trustBoth(rotation: ManagementRotation): Promise<void>;
-  /** Makes the new CA the CA that signs, with both CAs in ca.pem, and reissues the identities in the folder. */
+  /** Makes the new CA the signing CA, puts both CAs into ca.pem, and reissues the identities in the folder. */
   reissueOwn(rotation: ManagementRotation): Promise<void>;
-  /** Gives every agent a certificate of the new CA, and makes every agent trust only the new CA. */
+  /** Gives every agent a certificate from the new CA, and makes every agent trust only the new CA. */
   moveAgents(rotation: ManagementRotation): Promise<void>;
   /** Removes the old CA from ca.pem. */
   dropOld(rotation: ManagementRotation): Promise<void>;
-  /** Checks that every agent refuses an identity of the old CA and accepts one of the new CA. */
+  /** Checks that every agent refuses an identity of the old CA and accepts an identity of the new CA. */
   prove(rotation: ManagementRotation): Promise<void>;
   /** Removes the rotation's folder. */
   end(): Promise<void>;
@@ -29,7 +29,7 @@ export interface ManagementParts {
  * rotation then waits, because other people need new identities. With `dropOld`, every agent gets a certificate of the
  * new CA and stops trusting the old CA. The folder shows the stage, so running the rotation again continues an
  * interrupted rotation. Returns false if the rotation waits.
- * @throws KhwError INVALID_ARGUMENT if the old CA cannot be dropped yet, with nothing changed; VERIFY_FAILED
+ * @throws KhwError INVALID_ARGUMENT if the old CA cannot be dropped yet, before anything changes; VERIFY_FAILED
  */
 export async function rotateManagement(
   parts: ManagementParts,

@@ -19,7 +19,10 @@ export function isAllowed(one: Named, allowed: ReadonlySet<string>): boolean {
   return allowed.has(valueFor(one));
 }
 
-/** Returns the command that deletes an object with its contents. Contents that stay otherwise are named too. */
+/**
+ * Returns the command that deletes an object with its contents. The command also names contents that would otherwise
+ * stay.
+ */
 export function keptRemedy(one: Named, contents: readonly Named[] = []): string {
   const values = [one, ...contents].map(valueFor).join(" ");
   return `to delete it with its contents, run khw-client bootstrap --allow-prune ${values}`;

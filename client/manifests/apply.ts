@@ -20,7 +20,7 @@ import { conflictError, conflictsIn, placed, refusalOf } from "./refusal.ts";
 import type { ApplyOptions, Review } from "./review.ts";
 import { isDone, type Reviewed, withCreated } from "./review-object.ts";
 
-/** With several API servers, each learns about a new kind on its own. */
+/** The time limit until all API servers serve a new kind. Each API server learns about the kind on its own. */
 const servedMillis = 30_000;
 const intervalMillis = 500;
 
@@ -28,7 +28,8 @@ const intervalMillis = 500;
  * Applies the objects that differ, then deletes the objects that have left the folder. If any object cannot be applied,
  * deletes nothing. Returns the errors.
  *
- * The record is written first, so that an interruption leaves no applied object without a record. A second run continues.
+ * The record is written first, so that an interruption leaves no applied object without a record. A second run
+ * continues an interrupted run.
  */
 export async function applyReview(api: KubernetesApi, review: Review, options: ApplyOptions): Promise<KhwError[]> {
   if (review.errors.length > 0) return [...review.errors];
@@ -67,7 +68,7 @@ async function applyAll(api: KubernetesApi, changes: readonly Reviewed[], option
         errors.push(toKhwError(thrown));
       }
     }
-    // Without its kind or namespace, an object would only add an error that hides the first one.
+    // An object whose kind or namespace is missing would only add an error that hides the first error.
     if (rank === 0 && errors.length > 0) return errors;
     await Promise.all(
       applied.filter(({ manifest }) => isDefinition(manifest)).map(async (one) => untilEstablished(api, one, options)),
@@ -86,7 +87,7 @@ function rankOf(name: ObjectName): number {
 
 async function applyObject(api: KubernetesApi, one: Reviewed, options: ApplyOptions): Promise<void> {
   const { manifest, path, action, createdBody } = one;
-  // The review did not see an object whose kind was not served.
+  // The review could not read an object whose kind was not served yet.
   const live = createdBody === undefined ? undefined : await api("GET", path, { signal: options.signal });
   const own = live?.status === 200 && originOf(live.body) === "created" ? uidOf(live.body) : undefined;
   const { status, body } = await sendObject(api, own === undefined ? one : withCreated(one, own), options);

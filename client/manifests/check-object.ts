@@ -41,7 +41,8 @@ export function checkObject({ data, at }: WrittenObject): Manifest {
   const secret = isSecret(found);
   if (secret) checkSecret(data, refuse);
   const { status, ...rest } = Object.fromEntries(Object.entries(data));
-  // Generators write an empty status, and a status into every CustomResourceDefinition. Only a server may set a status.
+  // Generators write empty statuses, and statuses of CustomResourceDefinitions. Any other status is refused, because
+  // only a server may set a status.
   if (isMap(status) && Object.keys(status).length > 0 && !isDefinition(found)) refuse(["status"], exported);
   const { creationTimestamp: _, ...kept } = Object.fromEntries(Object.entries(Object(metadata)));
   const object = { ...rest, metadata: kept };
@@ -92,7 +93,7 @@ function checkMetadata(metadata: unknown, refuse: Refuse): void {
   ]);
 }
 
-/** Rejects values that are not strings here, because the API server's message about them would contain the value. */
+/** Rejects values that are not strings, because the API server's error message would contain the value. */
 function checkSecret(data: unknown, refuse: Refuse): void {
   const checks = ["data", "stringData"].flatMap((field) => {
     const values = fieldOf(data, field);

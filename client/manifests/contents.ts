@@ -10,14 +10,14 @@ const mostNamed = 3;
 
 export interface ContentsOptions {
   readonly discover: Discovery;
-  /** Identifiers of the objects that do not count, because they are deleted before. */
+  /** The identifiers of objects to ignore, because these objects are deleted earlier. */
   readonly except: ReadonlySet<string>;
   readonly signal: AbortSignal;
 }
 
 /**
- * Explains which data would be lost with an object. Returns undefined if the deletion loses no other objects. If the
- * contents cannot be listed completely, says so.
+ * Returns a description of the data that would be lost with an object; undefined if no other data would be lost. Says
+ * so if the contents cannot be listed completely.
  */
 export async function findContents(
   api: KubernetesApi,
@@ -52,7 +52,7 @@ export async function findContents(
   }
 }
 
-/** Returns each kind with a namespace once, in any version that can list and delete its objects. */
+/** Returns each namespaced kind once, in any version that supports list and delete. */
 async function namespacedResources(
   api: KubernetesApi,
   { discover, signal }: Pick<ContentsOptions, "discover" | "signal">,

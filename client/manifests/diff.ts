@@ -23,7 +23,10 @@ export interface ManifestsDiff {
   readonly errors: readonly KhwError[];
 }
 
-/** Compares the folder with the cluster, field by field. Changes nothing. An error does not hide the nodes' differences. */
+/**
+ * Compares the folder with the cluster, field by field. Changes nothing. Returns errors instead of throwing, so that an
+ * error does not hide the nodes' differences.
+ */
 export async function diffManifests(
   manifests: readonly Manifest[],
   config: ClusterConfig,

@@ -27,7 +27,7 @@ const hidden = '"(hidden)"';
 export function compareObjects(name: ObjectName, found: unknown, wanted: unknown): FieldDifference[] {
   const differences = compare(strip(found), strip(wanted), "");
   if (differences.length === 0) {
-    // An equal value that khw does not own yet could be removed by its other owner.
+    // Another owner could remove an equal value that khw does not own yet.
     return isDeepStrictEqual(claim(found), claim(wanted)) ? [] : [{ path: ".metadata.managedFields" }];
   }
   return isSecret(name) ? differences.map(hide) : differences;

@@ -11,13 +11,13 @@ export interface Leaving {
   readonly resource: Resource;
   readonly uid: string;
   readonly live: unknown;
-  /** Whether khw deletes the object, keeps it for a reason, or only forgets it. */
+  /** Whether khw deletes the object, keeps it for a reason, or only removes it from the record. */
   readonly action: "delete" | "keep" | "forget";
   /** The reason why the object stays. */
   readonly reason?: string;
   /** The action that a person can take about an object that stays. */
   readonly remedy?: string;
-  /** Whether the object stays only for now, so that --allow-prune does not help. */
+  /** Whether the object stays only temporarily. In that case, --allow-prune does not help. */
   readonly pending?: true;
 }
 

@@ -16,8 +16,8 @@ export interface PublicApi {
 }
 
 /**
- * Applies the folder through the public address, with the administrator's kubeconfig. The agents take no part and get no
- * credentials. Returns the errors. Without a folder, sends no request.
+ * Applies the folder through the public address, with the administrator's kubeconfig. The agents are not involved and
+ * get no credentials. Returns the errors. Without a folder, sends no request.
  */
 export async function applyManifests(
   manifests: readonly Manifest[] | undefined,
@@ -35,7 +35,7 @@ export async function applyManifests(
   }
 }
 
-/** After a first start, the load balancer needs some seconds before it uses the API servers. */
+/** After a cluster's first start, the load balancer needs a few seconds before it uses the API servers. */
 async function untilReady(
   api: KubernetesApi,
   { waitMillis, signal }: { readonly waitMillis: number; readonly signal: AbortSignal },

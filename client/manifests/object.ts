@@ -10,12 +10,12 @@ export type Origin = "created" | "adopted";
 export interface ObjectName {
   readonly apiVersion: string;
   readonly kind: string;
-  /** Absent for objects without a namespace, and for objects in the namespace "default" that do not name it. */
+  /** Absent for objects without a namespace, and for objects that use the namespace "default" without naming it. */
   readonly namespace?: string | undefined;
   readonly name: string;
 }
 
-/** An object of the folder. */
+/** An object in the manifests folder. */
 export interface Manifest extends ObjectName {
   /** The file, the line and the column of the object. */
   readonly place: string;
@@ -29,7 +29,7 @@ export function groupOf({ apiVersion }: Pick<ObjectName, "apiVersion">): string 
   return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
 }
 
-/** Returns a text that is equal for two names of the same object. The version of the API does not count. */
+/** Returns a text that is the same for all names of the same object. Ignores the API version. */
 export function keyOf(name: ObjectName): string {
   return JSON.stringify([groupOf(name), name.kind, name.namespace ?? defaultNamespace, name.name]);
 }

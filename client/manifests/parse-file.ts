@@ -4,13 +4,15 @@ import { type Origin, refuseAt } from "../config/value.ts";
 import { kubernetesYaml, listOf, textAt } from "../pki/check/yaml.ts";
 import type { ManifestFile } from "./read-folder.ts";
 
-/** A part of an object: the names of the fields, and the positions in lists, that lead to it. */
+/** The path to a part of an object. It consists of field names and positions in lists. */
 export type FieldPath = readonly (string | number)[];
 
 /** An object as the file contains it. */
 export interface WrittenObject {
   readonly data: unknown;
-  /** Returns the place of a field; if the field is absent, the place of the nearest part that contains it. */
+  /**
+   * Returns the place of a field; if the field is absent, the place of the nearest part that would contain the field.
+   */
   readonly at: (path: FieldPath) => Origin;
 }
 
@@ -41,19 +43,19 @@ function parse(text: string, lineCounter: LineCounter, origin: OriginAt): Docume
     const documents = parseAllDocuments(text, { ...kubernetesYaml, lineCounter });
     return "empty" in documents ? [] : documents;
   } catch {
-    // The parser calls itself for each level, and so ends with a RangeError.
+    // The parser is recursive, so deep nesting causes a RangeError.
     return refuseAt(origin(0), "the file is nested too deeply");
   }
 }
 
-/** Rejects faults of the YAML, keys that are not strings, and numbers that JavaScript cannot represent. */
+/** Rejects YAML errors, keys that are not strings, and numbers that JavaScript cannot represent. */
 function checkNodes(document: Document.Parsed, origin: OriginAt): void {
   const [fault] = [...document.errors, ...document.warnings];
   if (fault !== undefined) refuseAt(origin(fault.pos[0]), faultText(fault.code), faultHint(fault.code));
   visit(document, {
     Pair: (_key, { key }) => {
       const offset = isNode(key) ? (key.range?.[0] ?? 0) : 0;
-      // The parser represents the merge key `<<` by a symbol.
+      // The parser represents the merge key `<<` as a symbol.
       if (!isScalar(key) || !["string", "symbol"].includes(typeof key.value))
         refuseAt(origin(offset), "a key must be a string", "put the key in quotes; YAML reads on, yes and y as true");
     },

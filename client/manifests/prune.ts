@@ -7,7 +7,7 @@ import { describeObject, isDefinition, isNamespace, keyOf, type Manifest, type O
 
 export interface PruneOptions extends FindOptions {
   readonly manifests: readonly Manifest[];
-  /** The objects that may be deleted with their contents: "Namespace/a". */
+  /** The objects that may be deleted with their contents, for example "Namespace/a". */
   readonly allowed: ReadonlySet<string>;
 }
 
@@ -15,8 +15,8 @@ export interface PruneOptions extends FindOptions {
 const systemNamespaces: ReadonlySet<string> = new Set(["default", "kube-system", "kube-public", "kube-node-lease"]);
 
 /**
- * Decides about the recorded objects that are no longer in the folder. An object that is gone is left out. Decides about
- * contents before the objects that contain them.
+ * Decides the action for each recorded object that is no longer in the folder. Leaves out objects that no longer exist.
+ * Decides about contents before the objects that contain them.
  */
 export async function reviewLeaving(
   api: KubernetesApi,

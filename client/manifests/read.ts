@@ -53,7 +53,7 @@ const own: ReadonlySet<string> = new Set(
   ].map((name) => keyOf(name)),
 );
 
-/** Rejects the objects that khw itself writes, because both would undo each other's changes. */
+/** Rejects objects that khw itself writes. Otherwise, khw and the folder would undo each other's changes. */
 function refuseOwn(manifest: Manifest): void {
   if (own.has(keyOf(manifest)) || manifest.name.startsWith("khw:"))
     refuse(manifest, "khw itself writes this object", "remove the object from the folder");

@@ -21,10 +21,10 @@ export function conflictsIn({ status, body }: KubernetesAnswer): FieldConflict[]
     }));
 }
 
-/** An object, with its place if the object is in the folder. */
+/** An object, with its file, line and column if it comes from the folder of manifests. */
 export type Placed = ObjectName & { readonly place?: string };
 
-/** Returns the error for fields that other managers have set. */
+/** Returns the error for conflicts with other field managers. */
 export function conflictError(name: Placed, conflicts: readonly FieldConflict[]): KhwError {
   const fields = conflicts.map(({ field, manager }) => `${field} (set by ${show(manager)})`).join(", ");
   return new KhwError(
@@ -36,7 +36,10 @@ export function conflictError(name: Placed, conflicts: readonly FieldConflict[])
   );
 }
 
-/** Returns the error for any other response. The message about a Secret is left out, because it may contain a value. */
+/**
+ * Returns the error for a response without field conflicts. Omits the message about a Secret, because the message may
+ * contain a value.
+ */
 export function refusalOf(name: Placed, { status, body }: KubernetesAnswer): KhwError {
   const message = textAt(body, "message");
   const fields = listOf(fieldOf(body, "details"), "causes").flatMap((cause) => textAt(cause, "field") ?? []);
@@ -53,7 +56,7 @@ export function refusalOf(name: Placed, { status, body }: KubernetesAnswer): Khw
   });
 }
 
-/** A message about a schema names fields at its end, so more than the usual 80 characters are needed. */
+/** A schema error names the fields at the end of its message, so 80 characters are not enough. */
 function long(message: string): string {
   return message.length > 400 ? `${message.slice(0, 397)}...` : message;
 }

@@ -16,7 +16,7 @@ export interface Resource {
 /** Finds the resources of an API version, such as "apps/v1". An unknown version has no resources. */
 export type Discovery = (apiVersion: string) => Promise<readonly Resource[]>;
 
-/** Reads the resources of each API version once. */
+/** Reads the resources of each API version at most once. */
 export function discovery(api: KubernetesApi, signal: AbortSignal): Discovery {
   const known = new Map<string, Promise<readonly Resource[]>>();
   return (apiVersion) => {
@@ -59,7 +59,7 @@ export async function versionsOf(api: KubernetesApi, group: string, signal: Abor
   return versionsIn(body);
 }
 
-/** Returns all versions of every group. A kind may exist only in a version that its group does not prefer. */
+/** Returns all versions of every group. A kind may exist only in a version other than the group's preferred version. */
 export async function allVersions(api: KubernetesApi, signal: AbortSignal): Promise<string[]> {
   const { status, body } = await api("GET", "/apis", { signal });
   if (status !== 200) throw unexpected("GET /apis", status);

@@ -10,7 +10,7 @@ import { pathOf, type Resource } from "./resources.ts";
 export interface Reviewed {
   readonly manifest: Manifest;
   readonly path: string;
-  /** The object to apply: the manifest's, with khw's label. */
+  /** The object to apply: the manifest's object with khw's label. */
   readonly body: unknown;
   readonly action: "none" | "create" | "change";
   /** The fields that would change; empty if the object would be created. */
@@ -18,8 +18,8 @@ export interface Reviewed {
   /** The live object's identifier; absent if the object does not exist yet. */
   readonly uid?: string | undefined;
   /**
-   * The object to apply instead of `body` if the answer shows that khw has created the object. Until then, the label says
-   * "adopted": somebody else may create the object first.
+   * The object to apply instead of `body` once the answer shows that khw created the object. Until then, the label says
+   * "adopted", because somebody else may create the object first.
    */
   readonly createdBody?: unknown;
   /** Whether the live object already has khw's label. */
@@ -32,7 +32,7 @@ export interface ReviewObjectOptions {
   readonly signal: AbortSignal;
   /** See BootstrapOptions. */
   readonly forceConflicts: boolean;
-  /** Whether the object's kind or namespace is only created by another object of the folder. */
+  /** Whether another object in the folder must first create the object's kind or namespace. */
   readonly pending: boolean;
 }
 
@@ -78,7 +78,10 @@ export function isDone(status: number): boolean {
   return status === 200 || status === 201;
 }
 
-/** Returns the object with the label "created", for exactly one live object. Any other identifier is refused. */
+/**
+ * Returns the object with the label "created" for the live object with this identifier. The API server refuses any
+ * other identifier.
+ */
 export function withCreated(one: Reviewed, uid: string): Reviewed {
   const metadata: object = Object(fieldOf(one.createdBody, "metadata"));
   return { ...one, body: { ...Object(one.createdBody), metadata: { ...metadata, uid } } };

@@ -24,21 +24,26 @@ export interface Review {
 
 export interface ReviewOptions {
   readonly signal: AbortSignal;
-  /** Whether to set fields to the folder's values if other managers have set other values. */
+  /** Whether to overwrite fields that other managers have set to other values. */
   readonly forceConflicts: boolean;
-  /** The objects that may be deleted with their contents ("Namespace/a"); "all" accepts an empty folder. */
+  /**
+   * The objects that may be deleted with their contents, for example "Namespace/a". "all" also allows an empty folder.
+   */
   readonly allowed: ReadonlySet<string>;
 }
 
 export interface ApplyOptions extends ProgressOptions, Pick<ReviewOptions, "forceConflicts" | "allowed"> {}
 
-/** The requests at a time. A rolling update may leave a single API server, so its load is limited. */
+/**
+ * The number of concurrent requests. This number limits the load, because a single API server may be left during a
+ * rolling update.
+ */
 const concurrency = 8;
 
 interface Item {
   readonly manifest: Manifest;
   readonly resource: Resource;
-  /** Whether only the folder defines the kind. */
+  /** Whether the folder defines the kind and the cluster does not. */
   readonly undefinedYet: boolean;
 }
 

@@ -24,9 +24,9 @@ export type Usage = "serverAuth" | "clientAuth";
 export interface Leaf {
   readonly subject: Subject;
   readonly usages: readonly Usage[];
-  /** The IP addresses and DNS names of its holder. */
+  /** The IP addresses and DNS names of the certificate's holder. */
   readonly names: readonly string[];
-  /** How long the certificate is valid, from now. */
+  /** The validity of the certificate in days, counted from now. */
   readonly days: number;
 }
 
@@ -46,7 +46,7 @@ export interface IssueContext {
 /** How far new certificates are backdated, so that machines with slow clocks accept them at once. */
 const clockSkew = 5 * 60_000;
 
-/** Creates an authority that signs leaf certificates, but never another authority. */
+/** Creates an authority that can sign leaf certificates, but no other authority. */
 export async function createAuthority({ subject, days, algorithm }: NewAuthority, now: Date): Promise<Identity> {
   const x509 = await loadX509();
   const keys = await generateKeys(algorithm);
@@ -142,8 +142,8 @@ function keyUsageOf(
 }
 
 /**
- * Returns the authority's own identifier for its key, because other tools derive the identifier differently from this
- * library.
+ * Returns the key identifier in the authority's own certificate, because other tools derive the identifier differently
+ * from this library.
  */
 function authorityKeyIdentifier(
   issuer: X509Certificate,

@@ -25,9 +25,9 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Adds the files to the folder, each with mode 0600: either all of them or none. Existing files are never changed; if a
- * file already exists, throws INVALID_ARGUMENT. Each file is written and synced under a temporary name, then linked to
- * its final name: unlike a rename, a link cannot replace a file. If the process is killed between the links,
+ * Adds either all of the files or none to the folder, each with mode 0600. Existing files are never changed; if a file
+ * already exists, throws INVALID_ARGUMENT. Each file is written and synced under a temporary name, then linked to its
+ * final name, because a link, unlike a rename, cannot replace a file. If the process is killed between the links,
  * `completeFolder` completes the work.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {
@@ -72,7 +72,7 @@ export async function completeFolder(folder: string): Promise<void> {
 
 /**
  * Reads the management CA in the folder.
- * @throws KhwError CREDENTIAL_INVALID if it is missing or unreadable, or if key and certificate do not match
+ * @throws KhwError CREDENTIAL_INVALID if the CA is missing or unreadable, or if its key and certificate do not match
  */
 export async function readAuthority(folder: string): Promise<Identity> {
   const authority = {
@@ -97,7 +97,7 @@ export async function readAuthorityCertificate(folder: string): Promise<string> 
   return second === undefined ? text : first;
 }
 
-/** Reads the identity called `name`; undefined if the folder lacks it. */
+/** Reads the identity called `name`; undefined if the folder does not contain this identity. */
 export async function readIdentity(folder: string, name: string): Promise<Identity | undefined> {
   try {
     const [certificate, key] = await Promise.all([
@@ -116,7 +116,8 @@ export function isPair({ certificate, key }: Identity): boolean {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
   } catch {
-    // node:crypto's message mentions neither the file nor that it is not PEM; the caller reports both.
+    // node:crypto's message does not name the file, and does not say that the file is not PEM. The caller reports both
+    // facts.
     return false;
   }
 }

@@ -17,7 +17,7 @@ export interface Signer {
 }
 
 const rsa = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
-/** Signing algorithms, by OpenSSL's name for the curve; the hash is as long as the curve requires. */
+/** The signing algorithms, by OpenSSL's name for the curve. The curve determines the length of the hash. */
 const curves: Readonly<Record<string, SigningAlgorithm>> = {
   prime256v1: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
   secp384r1: { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },

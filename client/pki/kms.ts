@@ -1,6 +1,6 @@
 /** A KMS plugin, as encryption.kms in khw.yaml describes it. */
 export interface Kms {
-  /** The plugin's name, which is part of every value that it encrypts. */
+  /** The plugin's name, which is part of every value that the plugin encrypts. */
   readonly name: string;
   /** The path of its unix socket on the controllers. */
   readonly socket: string;
@@ -13,11 +13,11 @@ export interface Kms {
 export interface KmsProvider {
   readonly kind: "kms";
   readonly name: string;
-  /** The item as the file has it. */
+  /** The item as it appears in the file. */
   readonly plain: unknown;
 }
 
-/** Returns the item for the plugin. Only v2 of the plugin API is written, because Kubernetes has switched v1 off. */
+/** Returns the item for the plugin. Always uses v2 of the plugin API, because Kubernetes has disabled v1. */
 export function toKmsProvider({ name, socket, timeoutMillis }: Kms): KmsProvider {
   const kms = { apiVersion: "v2", name, endpoint: `unix://${socket}`, timeout: `${timeoutMillis}ms` };
   return { kind: "kms", name, plain: { kms } };

@@ -5,7 +5,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { type NewFiles, syncFolder, writeWhole } from "./folder.ts";
 import { makeStaging } from "./staging.ts";
 
-/** The CAs whose files are in the credentials folder and that a command can replace: the name of each CA's files. */
+/** The CAs in the credentials folder that a command can replace. Each entry is the base name of the CA's files. */
 export const rotatedCas = ["ca", "etcd-ca", "signing-ca"] as const;
 export type RotatedCa = (typeof rotatedCas)[number];
 
@@ -46,8 +46,8 @@ export async function createRotationFolder(parent: string, name: string, files: 
 }
 
 /**
- * Ends a rotation: moves its folder to a folder of replaced files, then removes the files that must not be kept twice.
- * Returns the path of the folder with the remaining files.
+ * Ends a rotation: renames its folder to `replaced-TIME-NAME`, then removes the given files from this folder. Returns
+ * the folder's new path.
  * @throws KhwError IO_FAILED
  */
 export async function closeRotationFolder(

@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
 const addition = /^\.new-(\d+)-/;
 /**
  * Matches folders that contain replaced files. The new files stay in such a folder until they have replaced the old
- * ones.
+ * files.
  */
 const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
@@ -31,8 +31,8 @@ export async function decideReplacement(staging: string, backup: string): Promis
 }
 
 /**
- * Puts the files in place. `decided` also keeps the files until all of them are in place; a comparison with `decided`
- * shows how far the work got.
+ * Puts the files in place. `decided` also keeps the files until all of them are in place, so a comparison with
+ * `decided` shows the progress of the work.
  */
 export async function replaceFrom(decided: string): Promise<void> {
   const folder = dirname(dirname(decided));
@@ -49,8 +49,8 @@ export async function replaceFrom(decided: string): Promise<void> {
 
 /**
  * Completes the additions and replacements that a killed process had started in the folder. Removes prepared files if
- * the process had not put any of them in place. All files were complete before the first was put in place, so they can
- * all be put in place now. Does not touch the work of a running process.
+ * the process had not put any of them in place. All files were complete before the first file was put in place, so the
+ * remaining files can be put in place now. Does not touch the work of a running process.
  * @throws KhwError CREDENTIAL_INVALID if a file is neither its old nor its new version
  */
 export async function finishInterrupted(folder: string): Promise<void> {

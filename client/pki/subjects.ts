@@ -16,8 +16,8 @@ export const certificateNames = [
 export type CertificateName = (typeof certificateNames)[number];
 
 /**
- * The subject of each certificate for Kubernetes: CN is the user, O the group. The labs' C, L, OU and ST are left out:
- * programs do not read them, and not every cluster is in Portland.
+ * The subject of each certificate for Kubernetes: CN is the user, O the group. The subjects omit the labs' C, L, OU and
+ * ST, because programs do not read these fields, and not every cluster is in Portland.
  */
 export const subjects: Readonly<Record<CertificateName, Subject>> = {
   admin: { CN: "admin", O: "system:masters" },
@@ -46,7 +46,7 @@ export const etcdSubjects = {
 } as const satisfies Readonly<Record<string, Subject>>;
 
 /**
- * Returns the subject of a CA that replaces another one. The two CAs need different subjects, because some programs find
+ * Returns the subject of a CA that replaces another CA. The two CAs need different subjects, because some programs find
  * an issuer only by its subject.
  */
 export function nextAuthoritySubject(now: Date, former = authoritySubject): Subject {

@@ -7,7 +7,7 @@ import { type Tally, trackOf } from "./tally.ts";
 export function jsonProgress(write: (text: string) => void, tally: Tally): Progress {
   return {
     emit: (event) => {
-      // The number of steps is a field in the track's other events.
+      // The track's other events contain the number of steps, so this event is not printed.
       if (event.kind === "steps") return;
       const track = trackOf(event);
       const { finishedSteps, totalSteps } = (track === undefined ? undefined : tally.track(track)) ?? {};

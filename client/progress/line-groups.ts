@@ -2,8 +2,8 @@
 export interface TrackLine {
   readonly track: string;
   /**
-   * The step that the line is about. Before a line is printed, the track's earlier lines are printed, up to and
-   * including the last line about the same subject.
+   * The step that the line is about. Before a line is printed, the track's earlier lines up to the last line about the
+   * same subject are printed.
    */
   readonly subject: string;
   /** Lines that have the same key on several tracks are merged into one line. */

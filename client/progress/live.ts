@@ -16,13 +16,13 @@ interface LiveRow {
   readonly end: (event: EndEvent) => void;
 }
 
-/** Listr's spinner before each row, and a column that stays free at the end of the line. */
+/** The columns for Listr's spinner before each row, and for a free column at the end of the line. */
 const reservedColumns = 3;
 const usualColumns = 80;
 /** The interval at which the elapsed times in the rows are redrawn. */
 const drawMillis = 1000;
 
-/** Shows a row for each track and redraws it in place; for terminals. */
+/** Shows a row for each track on a terminal, and redraws the rows in place. */
 export async function liveProgress({ write, size }: Pick<Context, "write" | "size">, tally: Tally): Promise<Progress> {
   const { Listr } = await import("listr2");
   const rows = new Map<string, LiveRow>();

@@ -4,7 +4,7 @@ import type { StepEvent } from "../../proto/step.ts";
 /** A part of a node's work that the client itself performs or requests. */
 export interface Phase {
   readonly id: string;
-  /** Describes what happens to the node, in a few words. */
+  /** A short description of the work on the node. */
   readonly summary: string;
 }
 

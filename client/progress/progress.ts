@@ -19,7 +19,7 @@ export type ProgressEvent =
   | { readonly kind: "loadBalancer"; readonly event: StepEvent }
   /** A part of a track's work that the client itself does. */
   | { readonly kind: "step"; readonly track: string; readonly event: StepEvent }
-  /** A track has ended; without an error, it succeeded. The text replaces the usual sentence about its success. */
+  /** A track has ended. Without an error, the track succeeded. The text replaces the usual message about success. */
   | {
       readonly kind: "end";
       readonly track: string;

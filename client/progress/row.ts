@@ -30,7 +30,7 @@ export function describeRow({ track, progress, working }: ProgressRow, { nameWid
   return truncate(parts.filter((part) => part !== "").join("  "), columns);
 }
 
-/** Returns the newest step in full and the number of the others. */
+/** Returns the newest step in full, and the number of other steps. */
 function describeWork(working: ReadonlyMap<string, string>): string {
   const newest = [...working].at(-1);
   if (newest === undefined) return "";

@@ -1,12 +1,12 @@
 import { StepOutcome, type Event } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 
-/** A step's event as text, the same in every display; undefined if the event is not worth a line. */
+/** The text for a step's event, which is the same in every display; undefined if the event needs no line. */
 export interface StepText {
   readonly step: string;
   readonly text: string;
   readonly phase: "working" | "progress" | "done" | "failed" | "reported";
-  /** The duration of a step that is done. */
+  /** The duration of a finished step. */
   readonly millis?: number;
 }
 

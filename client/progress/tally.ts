@@ -60,7 +60,7 @@ export function createTally(now: () => number = () => performance.now()): Tally 
           return;
         }
         case "step":
-          // Work of the client itself (drain, undrain) is not a step of the agent's operation.
+          // The client's own work, for example a drain, is not a step of the agent's operation.
           open(event.track);
           return;
         case "begin":

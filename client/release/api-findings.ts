@@ -41,7 +41,7 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   signal.throwIfAborted();
   const answered = answers.flatMap(({ value }) => value ?? []);
   const errors = answers.flatMap(({ error }) => error ?? []);
-  // A restore stops all API servers anyway, and can be the repair that they need.
+  // A restore stops all API servers anyway, and may be the repair that silent API servers need.
   const silent = errors.filter((error) => restoresData || isSilent(error));
   const judged = judgeApis(answered, { ...options, releases });
   // If a node already runs this release, the change completes or reverts an interrupted update. This may be the repair
@@ -91,7 +91,7 @@ function hasRelease(node: string, { kubernetes }: RunningReleases): boolean {
   return kubernetes.some((release) => release.node === node);
 }
 
-/** The API server does not answer, or the agent is older than this client. */
+/** Whether the API server does not answer, or the agent is older than this client. */
 function isSilent(error: KhwError): boolean {
   return error.code === "UNREACHABLE" || isUnknownCall(error);
 }

@@ -22,7 +22,9 @@ export interface DroppedVersion {
 
 interface DroppedKind {
   readonly kind: string;
-  /** Also the part of an etcd key between the Kubernetes prefix and the object's own name. */
+  /**
+   * The resource's name, which is also the part of an etcd key between the Kubernetes prefix and the object's own name.
+   */
   readonly resource: string;
 }
 
@@ -190,7 +192,7 @@ export const droppedVersions: readonly DroppedVersion[] = [
   },
 ];
 
-/** Returns the versions that the oldest running release can read, but the new release cannot. */
+/** Returns the versions that the oldest running release can read but the new release cannot read. */
 export function droppedBetween(oldest: string, wanted: string): DroppedVersion[] {
   const [old = 0, next = 0] = [kubernetesMinor(oldest), kubernetesMinor(wanted)];
   return droppedVersions.filter(({ from }) => from > old && from <= next);

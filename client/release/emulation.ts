@@ -9,14 +9,14 @@ import type { NodeRelease } from "./path.ts";
 
 /**
  * The requested emulation of the previous minor release (KEP-4330):
- * - "begin": the new programs emulate it;
+ * - "begin": the new programs emulate the previous minor release;
  * - "end": no program emulates any release;
  * - "keep": the programs of the wanted minor release keep running as they do now.
  */
 export type Emulation = "begin" | "end" | "keep";
 
 /**
- * kube-apiserver, kube-controller-manager and kube-scheduler have --emulated-version from this minor release on:
+ * The first minor release in which kube-apiserver, kube-controller-manager and kube-scheduler have --emulated-version:
  * https://kubernetes.io/docs/concepts/cluster-administration/compatibility-version/
  */
 const firstMinor = 32;
@@ -24,12 +24,12 @@ const firstMinor = 32;
 /** The flag takes a minor release without a patch: "1.31" stands for "kube=1.31". */
 export const emulationFlag = "emulated-version";
 
-/** Returns for example "1.31" for "v1.31.4". */
+/** Returns the minor release, for example "1.31" for "v1.31.4". */
 export function minorName(release: string): string {
   return `1.${minor(release)}`;
 }
 
-/** Returns for example "1.31" for "v1.32.0". */
+/** Returns the previous minor release, for example "1.31" for "v1.32.0". */
 export function minorBefore(release: string): string {
   return `1.${minor(release) - 1}`;
 }
@@ -154,8 +154,8 @@ function settingObstacles(flags: Flags, emulated: string): KhwError[] {
 }
 
 /**
- * Whether --runtime-config enables alpha APIs. A later value for a key replaces an earlier one; "api/alpha" is more
- * specific than "api/all".
+ * Whether --runtime-config enables alpha APIs. A later value for a key replaces an earlier value. "api/alpha" takes
+ * precedence over "api/all".
  */
 export function enablesAlphaApis(runtimeConfig: string): boolean {
   const values = new Map(

@@ -12,9 +12,9 @@ export interface ReleaseSpan {
 }
 
 /**
- * Returns an error for each kubelet that does not work with every API server during a rolling update: a kubelet must
- * not be newer than the oldest API server, nor too old for the newest one. A kubelet that never reported its version is
- * skipped.
+ * Returns an error for each kubelet that does not work with every API server during a rolling update. A kubelet must be
+ * neither newer than the oldest API server nor too old for the newest API server. Skips kubelets that never reported a
+ * version.
  */
 export function kubeletObstacles(kubelets: readonly Kubelet[], { oldest, newest }: ReleaseSpan): KhwError[] {
   return kubelets.flatMap(({ node, version }) => {

@@ -25,8 +25,8 @@ export interface PathOptions {
 }
 
 /**
- * Returns the reasons why the release cannot be changed; an empty list for a new cluster. Both projects support
- * upgrades by one minor release at a time: https://kubernetes.io/releases/version-skew-policy/,
+ * Returns the reasons why the release cannot be changed; an empty list for a new cluster. Kubernetes and etcd support
+ * upgrades by only one minor release at a time: https://kubernetes.io/releases/version-skew-policy/,
  * https://etcd.io/docs/v3.5/upgrades/.
  */
 export function pathObstacles(running: readonly NodeRelease[], options: PathOptions): KhwError[] {
@@ -82,7 +82,10 @@ const waysBack = {
 
 /** The oldest release that can be updated to 3.6: https://etcd.io/blog/2025/zombie_members_upgrade/ */
 const oldestBefore36 = "v3.5.26";
-/** 3.5.0 to 3.5.2 can corrupt their data after a crash: https://groups.google.com/a/kubernetes.io/g/dev/c/B7gJs88XtQc */
+/**
+ * The first 3.5 release that is safe. Releases 3.5.0 to 3.5.2 can corrupt data after a crash:
+ * https://groups.google.com/a/kubernetes.io/g/dev/c/B7gJs88XtQc
+ */
 const firstSafe35 = "v3.5.3";
 
 function etcdObstacles(oldest: string, wanted: string): KhwError[] {
@@ -104,7 +107,7 @@ export function distinct(running: readonly NodeRelease[]): string[] {
   return [...new Set(running.map(({ version }) => version))].toSorted(compare);
 }
 
-/** Returns for example "v1.21.0 on controller-0, controller-1; v1.20.2 on controller-2". */
+/** Returns text such as "v1.21.0 on controller-0, controller-1; v1.20.2 on controller-2". */
 function list(running: readonly NodeRelease[]): string {
   const nodesOf = (release: string): string[] =>
     running.filter(({ version }) => version === release).map(({ node }) => node);

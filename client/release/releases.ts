@@ -26,7 +26,7 @@ export interface ReadReleases {
   readonly statuses: readonly NodeStatus[];
 }
 
-/** Reads the releases from the agents. A node that could not be reached before is left out. */
+/** Reads the releases from the agents. Skips nodes that could not be reached earlier. */
 export async function readReleases(members: readonly Member[], signal: AbortSignal): Promise<ReadReleases> {
   const reached = members.filter(({ error }) => error === undefined);
   const answers = await forEachNode(reached, maxConcurrentNodes, (node) => node.status(signal));
@@ -88,7 +88,7 @@ export interface ReleaseOptions {
   readonly restoresData?: boolean;
 }
 
-/** Returns the reasons why the running releases cannot be changed to the requested ones. */
+/** Returns the reasons why the running releases cannot be changed to the requested releases. */
 export function releaseObstacles(
   config: ClusterConfig,
   running: RunningReleases,
@@ -115,7 +115,7 @@ export function releaseObstacles(
 }
 
 /**
- * If no release is configured and no agent knows the running one, the default for a new cluster must not be used: it
+ * Refuses to use the default release if no release is configured and no agent knows the running release. The default
  * could be older.
  */
 function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: RunningReleases): KhwError[] {
@@ -133,7 +133,7 @@ function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: 
   ];
 }
 
-/** Returns for example "Kubernetes v1.21.0 (currently running), etcd v3.4.15 (as configured)". */
+/** Returns text such as "Kubernetes v1.21.0 (currently running), etcd v3.4.15 (as configured)". */
 export function describeReleases(config: ClusterConfig, running: RunningReleases, wanted: Releases): string {
   const because = (configured: string | undefined, known: readonly NodeRelease[]): string => {
     if (configured !== undefined) return "as configured";
@@ -150,7 +150,9 @@ function isInstalled({ components: all }: GetStatusResponse, names: readonly str
   return all.some(({ name, activeState }) => names.includes(name) && activeState !== "not-found");
 }
 
-/** Returns the known versions of these components, with the "v", and the releases that they emulate. */
+/**
+ * Returns the known versions of these components, with the leading "v", and the releases that the components emulate.
+ */
 function versionsOf({ components: all }: GetStatusResponse, names: readonly string[]): Omit<NodeRelease, "node">[] {
   return all
     .filter(({ name }) => names.includes(name))

@@ -49,7 +49,7 @@ export function removedApiFindings(
   };
 }
 
-/** Returns for example "extensions/v1beta1 ingresses"; the core group has no name. */
+/** Returns text such as "extensions/v1beta1 ingresses"; the core group has no name. */
 function nameOf({ group, version, resource, subresource }: DeprecatedApi): string {
   const path = subresource === "" ? resource : `${resource}/${subresource}`;
   return `${group === "" ? version : `${group}/${version}`} ${path}`;

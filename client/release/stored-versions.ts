@@ -34,7 +34,7 @@ export async function storedVersionFindings(
     const error = toKhwError(thrown);
     const text = `the stored objects were not counted by version: ${error.message}`;
     const unread = new KhwError("PREFLIGHT_FAILED", text, { node: error.node, hint: error.hint });
-    // Finishing an interrupted update can be the repair that etcd needs. An older agent cannot count.
+    // Completing an interrupted update may be the repair that etcd needs. An older agent cannot count the objects.
     const mayContinue = releases.includes(wanted) || isUnknownCall(error);
     return mayContinue ? { obstacles: [], warnings: [unread] } : { obstacles: [unread], warnings: [] };
   }
@@ -48,7 +48,7 @@ export interface JudgeStoredOptions {
   readonly allowed: boolean;
 }
 
-/** Judges the counts of stored objects. Values whose version cannot be read are a warning. */
+/** Judges the counts of stored objects. Values whose version cannot be read cause a warning. */
 export function judgeStoredVersions(
   stored: readonly StoredVersion[],
   { dropped, wanted, allowed }: JudgeStoredOptions,
@@ -78,7 +78,7 @@ export function judgeStoredVersions(
 
 const continues = "--allow-removed-apis continues despite this";
 
-/** The remedies, each for the name that kubectl needs, for example "cronjobs.batch". */
+/** The remedies. Each contains the resource's name for kubectl, for example "cronjobs.batch". */
 const hints: Readonly<Record<DroppedRemedy, (name: string) => string>> = {
   rewrite: (name) =>
     "write the objects again, which stores them in a current version: " +

@@ -7,7 +7,7 @@ import { memberOf, type NodeEtcd } from "../etcd/overview.ts";
 
 /** The etcd cluster without a controller that is being removed. */
 export interface Remaining {
-  /** The member that leaves; undefined if etcd has no such member any more. */
+  /** The member that leaves; undefined if etcd no longer has this member. */
   readonly leaving: EtcdPeer | undefined;
   /** The members that stay, including learners. */
   readonly staying: readonly EtcdPeer[];
@@ -24,8 +24,8 @@ interface Leaving {
 }
 
 /**
- * Checks that the remaining members have a quorum of their own without the controller, and that each of them is a
- * controller, or the learner. `nodes` are the answers of the controllers that stay.
+ * Checks that the remaining members have a quorum without the controller. Also checks that each of these members is a
+ * controller that stays, or the learner. `nodes` contains the answers of the controllers that stay.
  * @throws KhwError WOULD_INTERRUPT with the numbers; ETCD_CONFLICT for a member that is not a controller
  */
 export function checkRemaining(

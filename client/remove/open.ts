@@ -3,19 +3,19 @@ import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
 import { type NodeSpec, parseNodes } from "../config/nodes.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** The cluster without a controller that is being removed, and that controller. */
+/** The cluster before and after the removal of a controller, and the controller itself. */
 export interface Parting {
   readonly name: string;
-  /** The cluster as it is; without the controller if its machine is dead. */
+  /** The current cluster; without the controller if the controller's machine is dead. */
   readonly all: OpenCluster;
-  /** The cluster as it will be. */
+  /** The cluster after the removal. */
   readonly rest: OpenCluster;
   /** Undefined if the machine is dead and is not contacted. */
   readonly leaving: Member | undefined;
 }
 
 /**
- * Returns the configuration without the node, and the node. The node may already be missing in the configuration.
+ * Returns the node to remove, and the other configured nodes. The configuration may already lack the node to remove.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function splitNodes(
@@ -35,7 +35,10 @@ export function splitNodes(
   return { leaving: nodes.find(({ name }) => name === named.name) ?? named, rest };
 }
 
-/** Opens the cluster, and divides it. A dead machine is neither looked up nor contacted. */
+/**
+ * Opens the cluster, and separates the controller from the other nodes. A dead machine is neither looked up nor
+ * contacted.
+ */
 export async function openParting(
   config: ClusterConfig,
   { node, dead, signal }: { readonly node: string; readonly dead: boolean; readonly signal: AbortSignal },

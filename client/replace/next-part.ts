@@ -7,11 +7,11 @@ import type { Pair } from "./pair.ts";
 
 /** The facts that show how far a replacement has come. */
 export interface Standing {
-  /** Whether etcd has a member of the old controller. */
+  /** Whether the old controller is still a member of etcd. */
   readonly oldIsMember: boolean;
-  /** Whether the member of the successor can vote. */
+  /** Whether the successor's etcd member can vote. */
   readonly successorVotes: boolean;
-  /** Whether requests reach the API server of the successor. */
+  /** Whether requests reach the successor's API server. */
   readonly successorServes: boolean;
   readonly oldIsDrained: boolean;
 }
@@ -19,8 +19,8 @@ export interface Standing {
 type Names = Pick<Pair, "old" | "successor" | "after">;
 
 /**
- * Returns the next part of a replacement. The order is "add", "remove". A removal begins by draining the old controller,
- * so a drained controller beside a serving successor is not bootstrapped again.
+ * Returns the next part of a replacement. The order is "add", then "remove". A removal begins by draining the old
+ * controller. Therefore, a drained old controller is not bootstrapped again if the successor is serving.
  * @throws KhwError ETCD_CONFLICT if the old node is not a controller of the cluster
  */
 export function nextPart(names: Names, standing: Standing): "add" | "remove" {
@@ -30,8 +30,8 @@ export function nextPart(names: Names, standing: Standing): "add" | "remove" {
 }
 
 /**
- * Returns the next part of the replacement of a dead controller. The order is "remove", "add", because etcd accepts no
- * new member while another member is unhealthy.
+ * Returns the next part of the replacement of a dead controller. The order is "remove", then "add", because etcd
+ * accepts no new member while another member is unhealthy.
  * @throws KhwError ETCD_CONFLICT if the old node is not a controller of the cluster
  */
 export function nextPartDead(
@@ -42,7 +42,7 @@ export function nextPartDead(
   return oldIsMember ? "remove" : "add";
 }
 
-/** The nodes while a dead controller is removed, and a successor that is already a learner. */
+/** The nodes during the removal of a dead controller, and the successor if it is already a learner. */
 export interface Present {
   readonly nodes: readonly NodeSpec[];
   readonly learner: Controller | undefined;

@@ -3,7 +3,7 @@ import { type EtcdPlace, isManaged } from "../config/desired.ts";
 import { type NodeSpec, parseNodes } from "../config/nodes.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** A controller and its successor, and the lists of nodes on the way. */
+/** A controller and its successor, and the lists of nodes during and after the replacement. */
 export interface Pair {
   readonly old: string;
   readonly successor: string;

@@ -7,7 +7,10 @@ import { findMembers } from "../remove/membership.ts";
 import { nextPart } from "./next-part.ts";
 import type { Pair } from "./pair.ts";
 
-/** Reads how far the replacement of a live controller has come. All agents must answer, but the successor may be new. */
+/**
+ * Reads how far the replacement of a live controller has come. All agents must answer, but the successor's agent may
+ * not be enrolled yet.
+ */
 export async function readLive(
   cluster: Pick<OpenCluster, "members" | "cloud">,
   pair: Pick<Pair, "old" | "successor" | "after">,

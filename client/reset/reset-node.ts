@@ -25,9 +25,9 @@ export interface ResetNodeOptions extends ProgressOptions {
 /** Ctrl-C does not stop work that has started; only the work's own deadline does. */
 const never = new AbortController().signal;
 
-/** The time in which an agent restarts after the reset, on a busy machine. */
+/** The time within which an agent restarts after the reset, even on a busy machine. */
 const restartMillis = 90_000;
-/** The time in which apt removes the agent's package. */
+/** The time within which apt removes the agent's package. */
 const uninstallMillis = 300_000;
 
 /**
@@ -66,7 +66,7 @@ interface DrainFirstOptions {
   readonly emit: (event: StepEvent) => void;
 }
 
-/** Drains a node that serves traffic. A node that is partly reset does not serve any more. */
+/** Drains a node that serves traffic. A partly reset node no longer serves traffic. */
 export async function drainFirst(node: AgentNode, { cluster, signal, emit }: DrainFirstOptions): Promise<void> {
   const { cloud, config } = cluster;
   const own = (await readServingStates(cluster, signal)).find(({ name }) => name === node.address.name);
@@ -75,7 +75,7 @@ export async function drainFirst(node: AgentNode, { cluster, signal, emit }: Dra
   await leave(node, { cloud, timeouts: config.timeouts, signal, emit, reason });
 }
 
-/** Waits until the agent answers without a trace of an operation, which shows that its state is cleared. */
+/** Waits until the agent answers and reports no operation, which shows that the agent's state is cleared. */
 async function restarted(node: AgentNode, cluster: OpenCluster): Promise<void> {
   await waitFor({
     what: "the agent has not restarted after the reset",
@@ -98,8 +98,8 @@ async function restarted(node: AgentNode, cluster: OpenCluster): Promise<void> {
 }
 
 /**
- * Removes the agent's package, and waits until the agent does not answer any more. Only the node's journal shows how apt
- * ends, because apt stops the agent before it removes the files.
+ * Removes the agent's package, and waits until the agent no longer answers. Only the node's journal shows the result of
+ * apt, because apt stops the agent before apt removes the files.
  */
 async function uninstalled(
   node: AgentNode,

@@ -5,17 +5,17 @@ import { controllersOf, findInstances, openCloud, openCluster, type OpenCluster 
 import { loadBalancerConfig } from "../config/load-balancer.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** The names and addresses of the API servers, in addition to those that all clusters have. */
+/** The names and addresses of the API servers, in addition to the names and addresses that all clusters have. */
 export interface Addresses {
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;
 }
 
 /**
- * Returns the controllers' addresses and the public address: from khw.yaml; otherwise from the Compute API if the
- * cluster has Google's load balancer; otherwise from the agents. Certificates can therefore be created before any agent
- * exists.
- * @throws KhwError if they cannot be found
+ * Returns the controllers' addresses and the public address from khw.yaml. If khw.yaml lacks addresses, asks the
+ * Compute API if the cluster has Google's load balancer, otherwise the agents. Certificates can therefore be created
+ * before any agent exists.
+ * @throws KhwError if the addresses cannot be found
  */
 export async function findAddresses(config: ClusterConfig, signal: AbortSignal): Promise<Addresses> {
   const { nodes, cluster, loadBalancer } = config;
@@ -37,7 +37,7 @@ export async function findAddresses(config: ClusterConfig, signal: AbortSignal):
 
 /**
  * Returns the public address. No node needs to be configured or reachable.
- * @throws KhwError if it cannot be found
+ * @throws KhwError if the address cannot be found
  */
 export async function findPublicAddressOf(config: ClusterConfig, signal: AbortSignal): Promise<string> {
   const options = { signal, mayCreateAddress: false };

@@ -15,10 +15,11 @@ export interface AggregationOptions {
 }
 
 /**
- * Finds the webhooks and APIServices in use that a change of the aggregation layer would make unreachable. Such a webhook
- * would block requests. Asks for backends only if the layer changes on the node. A flag in khw.yaml for the routing is a
- * decision of the user's own, so the backends are then not checked. If another API server answers, a silent API server
- * is only a warning: webhooks belong to the cluster, and the change may be the repair that the silent API server needs.
+ * Finds the webhooks and APIServices in use that a change of the aggregation layer would make unreachable. An
+ * unreachable webhook would block requests. Asks for backends only if the layer changes on the node. If a flag in
+ * khw.yaml sets the routing, the user has decided, so the backends are not checked. If another API server answers, a
+ * silent API server causes only a warning. Webhooks belong to the cluster, and the change may be the repair that the
+ * silent API server needs.
  * @param restarting the nodes that restart and whose API server is ready
  */
 export async function aggregationFindings(

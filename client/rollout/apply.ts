@@ -14,16 +14,16 @@ import { isUnderWay } from "./running-operations.ts";
 
 /** The result of applying a plan. */
 export interface Applied {
-  /** The nodes that are done. */
+  /** The nodes on which the work succeeded. */
   readonly done: readonly AgentNode[];
   /** The errors of nodes and of the load balancer. */
   readonly errors: readonly KhwError[];
-  /** True if the load balancer is as configured, or if khw does not manage a load balancer. */
+  /** True if the load balancer matches the configuration, or if khw does not manage a load balancer. */
   readonly reachable: boolean;
 }
 
 /**
- * Applies the plan to the nodes and the load balancer at the same time: the nodes and the load balancer do not wait for
+ * Applies the plan to the nodes and the load balancer at the same time. The nodes and the load balancer do not wait for
  * each other.
  */
 export async function applyPlan(
@@ -50,8 +50,8 @@ export async function applyPlan(
 }
 
 /**
- * Applies RBAC through the first node that is done; the objects belong to the cluster, so one node is enough. Returns
- * a list with the error, if there is one.
+ * Applies the RBAC objects through the first successful node. One node is enough, because the objects belong to the
+ * cluster. Returns a list with the error, if there is one.
  */
 export async function applyRbac(
   { done: [first] }: Pick<Applied, "done">,

@@ -19,9 +19,9 @@ export interface ProvideOptions {
 }
 
 /**
- * If the folder has none of the files of labs 04 to 06, returns the contents of all of them; the files are not written
- * yet. Returns undefined if the folder has some of them, or if the administrator's kubeconfig comes from elsewhere: khw
- * then completes the files only on request.
+ * If the folder has none of the files of labs 04 to 06, returns the contents of all these files without writing them.
+ * Returns undefined if the folder has some of these files, or if the administrator's kubeconfig comes from elsewhere.
+ * In these cases, khw completes the files only on request.
  * @throws KhwError CREDENTIAL_INVALID if khw has set up the nodes before, because their cluster's files must exist
  * somewhere
  */
@@ -50,10 +50,10 @@ export async function provideCredentials(
 }
 
 /**
- * Reissues the servers' certificates and keys for the addresses of new controllers, and returns them without writing
- * them: kubernetes.pem, and etcd-server.pem if etcd has its own CA. Returns nothing if the certificates already have all
- * addresses. Also returns nothing if the folder lacks a CA's key; in that case, the check of the credentials reports the
- * missing files.
+ * Reissues the servers' certificates and keys for the addresses of new controllers. The certificates are kubernetes.pem
+ * and, if etcd has its own CA, etcd-server.pem. Returns the files without writing them. Returns nothing if the
+ * certificates already have all addresses. Also returns nothing if the folder lacks a CA's key; in that case, the check
+ * of the credentials reports the missing files.
  * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign
  */
 export async function reissueForNewNodes(config: ClusterConfig, addresses: Addresses): Promise<NewFiles> {

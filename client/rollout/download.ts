@@ -15,8 +15,9 @@ import { isUnderWay } from "./running-operations.ts";
 type Downloads = Pick<RolloutPlan, "work" | "restarting"> & Partial<Pick<RolloutPlan, "membership">>;
 
 /**
- * Downloads and verifies the programs on all nodes that will restart or join etcd, before the first of them is changed.
- * The other nodes download during their apply. Returns immediately after Ctrl-C; the agents continue.
+ * Downloads and verifies the programs on all nodes that will restart or join etcd, before any of these nodes is
+ * changed. The other nodes download the programs while they apply the desired state. Returns immediately after Ctrl-C;
+ * the agents continue.
  * @throws KhwError if a node fails; in that case no node is drained or changed
  */
 export async function downloadPrograms(

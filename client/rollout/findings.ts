@@ -35,7 +35,8 @@ export async function inspectCluster(
     apiFindings(members, { ...asking, signal }),
     storedVersionFindings(members, { ...asking, signal }),
   ]);
-  // Only etcd may restart on a node whose API server is not ready. That API server cannot be asked for backends.
+  // A node whose API server is not ready may restart only etcd. An API server that is not ready cannot be asked for
+  // backends.
   const { restarting, serving } = inspection;
   const asked = work.filter(({ node }) => restarting.has(node) && serving.has(node));
   const aggregation = await aggregationFindings(asked, { admin: asking.admin, signal });
@@ -94,7 +95,7 @@ async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeIns
   const [findings, warnings] = [answer.findings.map(located), answer.warnings.map(located)];
   const reported = { node: item.node, programs: answer.programs };
   if (!(restart instanceof Error)) return { findings, warnings, clocks: [clock], restart, reported };
-  // The preflight's findings about the same machine are more useful.
+  // The preflight's findings about the machine are more useful than the error of the restart check.
   return { findings: findings.length > 0 ? findings : [restart], warnings, clocks: [clock] };
 }
 

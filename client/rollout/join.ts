@@ -6,9 +6,9 @@ import { oneByOne } from "./one-by-one.ts";
 import type { RolloutPlan } from "./plan.ts";
 
 /**
- * Makes the new controllers members of etcd, one at a time, because etcd accepts one learner at a time. Each of them can
- * vote before the next one begins. No other controller is changed.
- * @throws KhwError if a controller does not join; the same command continues
+ * Makes the new controllers members of etcd, one at a time, because etcd accepts only one learner at a time. Each new
+ * member can vote before the next controller joins. No other controller is changed. @throws KhwError if a controller
+ * does not join; running the same command again continues the work
  */
 export async function joinEtcd(
   { config: { timeouts } }: Pick<OpenCluster, "config">,

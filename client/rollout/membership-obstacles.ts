@@ -16,7 +16,10 @@ export interface Found {
   readonly joining: readonly string[];
 }
 
-/** Returns the members that are not configured controllers, or have another name than their controller. */
+/**
+ * Returns an error for each member that is not a configured controller, or whose name differs from its controller's
+ * name.
+ */
 export function memberObstacles({ controllers, nodes, members }: Found): KhwError[] {
   const recorded = nodes.flatMap(({ status }) => status?.record?.members ?? []);
   return members.flatMap(({ memberId, name, peerUrls, learner }) => {
@@ -75,7 +78,7 @@ function releaseObstacle({ nodes, version, joining }: Found): KhwError[] {
   ];
 }
 
-/** etcd refuses a new member while a present member is unhealthy. */
+/** etcd refuses a new member while an existing member is unhealthy. */
 function unhealthyMembers({ nodes, members, controllers, joining }: Found): KhwError[] {
   return members
     .filter(({ learner }) => !learner)
@@ -113,7 +116,7 @@ function unfit(record: MemberRecord | undefined, clusterId: string): string | un
   if (record === undefined) return undefined;
   if (record.stage === MemberStage.MEMBER_STAGE_FORMING) return "its etcd was started for another cluster";
   if (record.clusterId !== clusterId) return `its etcd belongs to another cluster, ${record.clusterId}`;
-  // A machine that is being added, or is a learner, continues.
+  // A machine that is being added, or is already a learner, may continue to join.
   const removed = record.stage === MemberStage.MEMBER_STAGE_MEMBER;
   return removed ? "its etcd member was removed from the cluster" : undefined;
 }

@@ -14,9 +14,9 @@ export interface Membership {
    * a learner comes first.
    */
   readonly joining: readonly string[];
-  /** The reasons why the controllers cannot be changed to the configured ones. */
+  /** The reasons why the cluster cannot change to the configured controllers. */
   readonly obstacles: readonly KhwError[];
-  /** Sentences about a list of controllers that works, but has a disadvantage. */
+  /** Warnings about a list of controllers that works but has a disadvantage. */
   readonly warnings: readonly string[];
 }
 
@@ -38,7 +38,7 @@ export function compareMembership({ controllers, leaving = [], nodes, version }:
   if (nodes.some((node) => unfinishedRestore(node) !== undefined)) return noMembership;
   const ids = clustersOf(nodes);
   const [clusterId] = ids.keys();
-  // Until a member has been healthy once, a first bootstrap is under way.
+  // If no member has ever been healthy, a first bootstrap is under way.
   if (clusterId === undefined) return noMembership;
   if (ids.size > 1) return { ...noMembership, clusterId, obstacles: [severalClusters(ids)] };
   const gone = new Set(leaving.map(peerUrl));
@@ -60,7 +60,7 @@ export function compareMembership({ controllers, leaving = [], nodes, version }:
   };
 }
 
-/** Returns the clusters whose members the agents have recorded, each with the names of its nodes. */
+/** Returns the etcd clusters that the agents have recorded, each with the names of its nodes. */
 function clustersOf(nodes: readonly NodeEtcd[]): Map<string, string[]> {
   const ids = new Map<string, string[]>();
   for (const { node, status } of nodes) {
@@ -78,7 +78,9 @@ function severalClusters(ids: ReadonlyMap<string, readonly string[]>): KhwError 
   });
 }
 
-/** Returns the members that a voting member with a leader lists; undefined if no such member answers. */
+/**
+ * Returns the member list of a voting member that has a leader; undefined if no voting member with a leader answers.
+ */
 function membersNow(nodes: readonly NodeEtcd[], clusterId: string): readonly EtcdPeer[] | undefined {
   const asked = nodes
     .flatMap((node) => memberOf(node) ?? [])
@@ -110,7 +112,7 @@ function listed(machines: readonly { readonly name: string; readonly internalIp:
     .join(", ");
 }
 
-/** An even number of members survives the loss of no more members than one member less. */
+/** An even number of members tolerates no more failures than the next lower odd number. */
 export function evenWarning(count: number): string[] {
   if (count % 2 === 1) return [];
   const quorum = count / 2 + 1;

@@ -15,12 +15,11 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
   /** The outcomes of earlier nodes; if an earlier node failed, every node is skipped. */
   readonly earlier?: readonly NodeOutcome[];
   /**
-   * Returns the sentence to print if the user presses Ctrl-C while the work on a node continues; if absent, nothing is
-   * printed.
+   * Returns the sentence to print if the user presses Ctrl-C during the work on a node. If absent, nothing is printed.
    */
   readonly interrupted?: (name: string) => string;
   /**
-   * Called after each successful node, if another node follows, with the number of nodes that are done so far.
+   * Called after each successful node except the last, with the number of nodes that are done so far.
    * @throws the reason why no further node may be started
    */
   readonly between?: ((outcome: NodeOutcome, count: number) => Promise<void>) | undefined;
@@ -62,8 +61,8 @@ export function reportEnd(outcome: NodeOutcome, { progress }: Pick<ProgressOptio
 }
 
 /**
- * Throws the errors of the nodes as a single error. Returns whether all nodes are done: false if Ctrl-C stopped the
- * work between two nodes, which is not an error.
+ * Throws the errors of the nodes as a single error. Returns true if all nodes are done, and false if Ctrl-C stopped the
+ * work between two nodes.
  */
 export function concludeNodes(outcomes: readonly NodeOutcome[], texts: Omit<ConcludeOptions, "done">): boolean {
   const errors = outcomes.flatMap(({ error }) => error ?? []);

@@ -16,7 +16,7 @@ export interface PlanChecks {
 }
 
 export interface PlanChecksOptions extends ReleaseConsent {
-  /** Whether the caller's certificate allows everything; for other callers, these checks do not run. */
+  /** Whether the caller's certificate has the role admin. For other callers, these checks do not run. */
   readonly isAdministrator: boolean;
   readonly signal: AbortSignal;
 }

@@ -48,7 +48,10 @@ export interface Prepared {
   readonly membership: Membership;
   /** New credentials that are not written yet; empty if the folder already has credentials. */
   readonly made: NewFiles;
-  /** The certificate with the names of new controllers, which is not written yet; empty if the folder has it. */
+  /**
+   * The certificate that contains the names of new controllers, before it is written. Empty if the folder already has
+   * this certificate.
+   */
   readonly reissued: NewFiles;
   /** Faults in the credentials that do not prevent the cluster from working. */
   readonly warnings: readonly Problem[];
@@ -74,7 +77,9 @@ export interface PrepareOptions {
   readonly emulation?: Emulation;
   /** See ReleaseOptions. Default: false. */
   readonly restoresData?: boolean;
-  /** Controllers that are being removed, so that the agents accept a shorter list. Default: no controllers. */
+  /**
+   * Controllers that are being removed. The agents accept a list without these controllers. Default: no controllers.
+   */
   readonly leaving?: readonly Controller[];
 }
 
@@ -103,7 +108,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
   refuseKmsBefore(config.encryption, releases.kubernetes);
   const { leaving = [] } = options;
   const membership = compareMembership({ controllers, leaving, nodes: etcd, version: releases.etcd });
-  // Comes before the credentials, because their errors would hide the reason.
+  // Runs before the credentials are read, because errors in the credentials would hide these obstacles.
   refuseFindings(membership.obstacles);
   const resolved = { controllers, leaving, publicAddress, releases };
   const provide = { addresses: resolved, members, complete: newCredentials === "keep" };
@@ -149,8 +154,8 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
    */
   readonly unreachable: "refuse" | "skip";
   /**
-   * How to handle controllers that are not in the cluster yet: "replace" adds a controller whose predecessor leaves, so
-   * an even number is no reason for a warning. Default: "refuse".
+   * How to handle controllers that are not in the cluster yet: "replace" adds a controller whose predecessor leaves,
+   * and gives no warning about an even number of controllers. Default: "refuse".
    */
   readonly joining?: "add" | "replace" | "refuse";
   /** Obstacles that the command itself has found; they are added to the list. */

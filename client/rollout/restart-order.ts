@@ -25,7 +25,7 @@ export interface NodeRestart {
   readonly maintenance: Maintenance | undefined;
 }
 
-/** The agent's step for the KMS plugin. An older agent ignores the plugin, and so its plan lacks this step. */
+/** The agent's step for the KMS plugin. An older agent ignores the plugin, so that agent's plan lacks this step. */
 const kmsStep = "kms/plugin";
 
 /**

@@ -25,7 +25,7 @@ export function isUnderWay({ node, desired }: NodeWork, members: readonly Member
 
 /**
  * Returns the nodes that are running another operation, because their agents would reject the new operation. This check
- * comes first, so that the other nodes are not changed without them.
+ * runs first, so that no other node is changed if a node is busy.
  */
 export function runningOperationFindings(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   return work.flatMap(({ node, desired }) => {

@@ -13,7 +13,7 @@ import { roll } from "../rollout/rolling-update.ts";
 import type { Context } from "../terminal/context.ts";
 import { refuseOtherRotation, type RotationName, rotationFolders } from "./under-way.ts";
 
-/** The parts that all rotations of files in the credentials folder share. */
+/** The data and operations that all rotations of files in the credentials folder use. */
 export interface RotationSession {
   readonly cluster: OpenCluster;
   readonly progress: Progress;
@@ -39,7 +39,7 @@ export interface RotationOptions {
 
 /**
  * Runs a rotation while no other client on this workstation runs one.
- * @throws KhwError BUSY if another rotation is under way, or while another client runs one
+ * @throws KhwError BUSY if another rotation is under way, or if another client is running a rotation
  */
 export async function whileRotating(
   rotation: RotationName,

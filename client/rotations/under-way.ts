@@ -14,7 +14,7 @@ import { readRotation } from "../service-accounts/folder.ts";
 
 export type RotationName = "encryption-key" | "service-account-key" | CaKind | "management";
 
-/** The folders that show the rotations. */
+/** The folders whose files show which rotations are under way. */
 export interface RotationFolders {
   readonly credentials: string;
   /** The folder of the management identities. */
@@ -123,7 +123,7 @@ async function managementStage(folder: string): Promise<UnderWay[]> {
   }
 }
 
-/** Returns the folders that show the rotations of this cluster. */
+/** Returns the folders whose files record the stages of this cluster's rotations. */
 export function rotationFolders({ credentials, management }: ClusterConfig): RotationFolders {
   return { credentials: credentials.folder, management: dirname(management.ca) };
 }

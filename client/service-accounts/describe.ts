@@ -2,7 +2,7 @@ import type { Rotation } from "./folder.ts";
 import type { Stage } from "./stage.ts";
 import type { OldUses } from "./uses.ts";
 
-/** Describes the known uses of the old key, with a line for each. Contains names only. */
+/** Describes the known uses of the old key, one use per line. The lines contain only names. */
 export function describeUses({ secrets, workloads }: OldUses, signingSince: string): string[] {
   const lines = [
     ...secrets.map(
@@ -11,12 +11,12 @@ export function describeUses({ secrets, workloads }: OldUses, signingSince: stri
     ),
     ...workloads.map(
       ({ namespace, kind, name, pods, why }) =>
-        `restart: ${kind} ${namespace}/${name} (${count(pods, "pod")}): ${why}, so it may hold a token of the old key`,
+        `restart: ${kind} ${namespace}/${name} (${count(pods, "pod")}): ${why}, so it may hold a token signed with the old key`,
     ),
   ];
   const unknown = `khw cannot list tokens that were requested before ${signingSince} without a pod (kubectl create token); each of them has its own expiry`;
   return lines.length === 0
-    ? [`no Secret and no running pod has a token of the old key; ${unknown}`]
+    ? [`no Secret and no running pod has a token signed with the old key; ${unknown}`]
     : [...lines, unknown];
 }
 
@@ -27,7 +27,7 @@ function count(number: number, noun: string): string {
 const stages: Readonly<Record<Stage, string>> = {
   started: "the new key exists, but no API server has it yet",
   added: "the API servers get the new public key; the old key signs",
-  signing: "the API servers get the new key for signing; tokens of the old key are accepted",
+  signing: "the API servers get the new key for signing; tokens signed with the old key are accepted",
   dropped: "the old key is being dropped from the API servers",
 };
 
@@ -35,5 +35,5 @@ const stages: Readonly<Record<Stage, string>> = {
 export function describeStage({ stage, progress: { signingSince, dropOn } }: Pick<Rotation, "stage" | "progress">) {
   if (stage !== "signing" || signingSince === undefined) return stages[stage];
   const until = dropOn === undefined ? "waits for --drop-on" : `the old key may be dropped from ${dropOn} on`;
-  return `the new key signs since ${signingSince}; tokens of the old key are accepted; ${until}`;
+  return `the new key signs since ${signingSince}; tokens signed with the old key are accepted; ${until}`;
 }

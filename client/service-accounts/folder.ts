@@ -17,9 +17,9 @@ const newCertificateFile = "new.pem";
 export interface Progress {
   /** The time from which no API server signs with the old key. */
   readonly signingSince?: string | undefined;
-  /** The time when the user first saw which tokens of the old key remain. */
+  /** The time when the user first saw which tokens signed with the old key remain. */
   readonly listedAt?: string | undefined;
-  /** The day, in UTC, from which the old key may be dropped, even if tokens of the old key remain. */
+  /** The day, in UTC, from which the old key may be dropped, even if tokens signed with the old key remain. */
   readonly dropOn?: string | undefined;
   /** The Secrets that were replaced by new Secrets: NAMESPACE/NAME. Absent if no Secrets are to be replaced. */
   readonly replaced?: readonly string[] | undefined;

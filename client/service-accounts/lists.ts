@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
-/** Small enough that a page of typical objects stays under the size limit of a response. */
+/** A page of this many typical objects stays under the size limit of a response. */
 const usualPageSize = 50;
 
 export interface ListOptions {

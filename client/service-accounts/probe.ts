@@ -82,7 +82,7 @@ export async function checkTokens(
     if ((other === unauthorized) === (otherIs === "refused")) continue;
     throw new KhwError(
       "VERIFY_FAILED",
-      `${name}: a token of the old key is ${describe(other)}, but ${otherIs} is expected`,
+      `${name}: a token signed with the old key is ${describe(other)}, but ${otherIs} is expected`,
       {
         hint: "run khw-client plan to see whether a node has different key files; then run the command again",
       },

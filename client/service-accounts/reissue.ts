@@ -29,7 +29,7 @@ export interface ReissueOptions {
 }
 
 /**
- * Gives every service account that refers to a Secret with an old token a new Secret, and removes the references to the
+ * Gives a new Secret to every service account that refers to a Secret with an old token. Removes the references to the
  * old Secrets. The old Secrets stay, so that running pods keep working. New pods use the new Secrets. Secrets that no
  * service account refers to are left as they are. Returns the number of service accounts with a new Secret.
  */
@@ -95,15 +95,19 @@ async function createSecret(
       const answer = await api("GET", `${path}/${name}`, { signal });
       const token = tokenOf(answer.body);
       if (token === undefined) return { seen: `status ${answer.status}, no token` };
-      return (await isSignedBy(token, newKey)) ? { reached: undefined } : { seen: "a token of another key" };
+      return (await isSignedBy(token, newKey)) ? { reached: undefined } : { seen: "a token signed with another key" };
     },
     deadlineMillis: fillMillis,
     intervalMillis,
     signal,
     late: ({ seen }) =>
-      new KhwError("VERIFY_FAILED", `the Secret ${namespace}/${name} did not get a token of the new key: ${seen}`, {
-        hint: "check with khw-client status that kube-controller-manager is running, then run the command again",
-      }),
+      new KhwError(
+        "VERIFY_FAILED",
+        `the Secret ${namespace}/${name} did not get a token signed with the new key: ${seen}`,
+        {
+          hint: "check with khw-client status that kube-controller-manager is running, then run the command again",
+        },
+      ),
   });
   return name;
 }
@@ -117,8 +121,8 @@ export function secretName(serviceAccount: string, newKey: KeyObject): string {
 }
 
 /**
- * Deletes the replaced Secrets that no pod uses. Must be called when the old key is dropped, because the tokens are then
- * worthless. Returns the Secrets that are left, as NAMESPACE/NAME.
+ * Deletes the replaced Secrets that no pod uses. Must not be called before the old key is dropped, because the tokens
+ * work until then. Returns the Secrets that are left, as NAMESPACE/NAME.
  */
 export async function deleteReplaced(
   api: KubernetesApi,

@@ -22,10 +22,13 @@ export interface RotationParts {
   roll(): Promise<void>;
   /** Checks that the API servers sign with the new key. Returns the API server's time. */
   confirmSigning(rotation: Rotation): Promise<Date>;
-  /** Replaces the Secrets with tokens of the old key. Calls `before` with the old Secrets, before they are replaced. */
+  /**
+   * Replaces the Secrets with tokens signed with the old key. Calls `before` with the old Secrets, before they are
+   * replaced.
+   */
   reissue(rotation: Rotation, before: (secrets: readonly string[]) => Promise<void>): Promise<void>;
   uses(rotation: Rotation): Promise<OldUses>;
-  /** Checks on every API server whether a token of the old key is accepted or refused. */
+  /** Checks that every API server accepts or refuses a token signed with the old key, as expected. */
   prove(rotation: Rotation, oldTokens: "accepted" | "refused"): Promise<void>;
   /** Deletes the Secrets that were replaced and that no pod uses. */
   deleteReplaced(rotation: Rotation): Promise<void>;
@@ -38,15 +41,15 @@ export interface RotateOptions {
   readonly now: Date;
   /** The day, in UTC, from which the old key may be dropped. */
   readonly dropOn?: string | undefined;
-  /** Whether to replace the Secrets with tokens of the old key. */
+  /** Whether to replace the Secrets with tokens signed with the old key. */
   readonly reissueTokens: boolean;
 }
 
 /**
- * Replaces the key that signs the service accounts' tokens. First every API server accepts tokens of the new key, then
- * every API server signs with the new key, and in the end the old key is dropped. The credentials folder shows the stage,
- * so running the rotation again continues an interrupted rotation. Returns false if the rotation waits with both keys
- * in use, because tokens of the old key may remain.
+ * Replaces the key that signs the service accounts' tokens. First every API server accepts tokens signed with the new
+ * key, then every API server signs with the new key, and finally the old key is dropped. The credentials folder records
+ * the stage, so the next run continues an interrupted rotation. Returns false if the rotation waits: both keys are
+ * accepted, because tokens signed with the old key may remain.
  * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
  */
 export async function rotate(parts: RotationParts, options: RotateOptions): Promise<boolean> {
@@ -60,14 +63,14 @@ export async function rotate(parts: RotationParts, options: RotateOptions): Prom
 
   if (rotation.stage === "started") {
     await parts.replace(addedFiles(rotation.keys));
-    parts.note("the new public key is added; every API server now gets it, to accept tokens of the new key");
+    parts.note("the new public key is added; every API server now gets it, to accept tokens signed with the new key");
     rotation = await current(parts);
   }
   if (rotation.stage === "added") {
     await parts.roll();
     await parts.replace(signingFiles(rotation.keys));
     parts.note(
-      "every API server accepts tokens of the new key; every API server now gets it, to sign with the new key",
+      "every API server accepts tokens signed with the new key; every API server now gets it, to sign with the new key",
     );
     rotation = await current(parts);
   }
@@ -128,7 +131,7 @@ async function finish(parts: RotationParts, rotation: Rotation): Promise<void> {
   const { workloads } = await parts.uses(rotation);
   for (const line of describeUses({ secrets: [], workloads }, rotation.progress.signingSince ?? "")) parts.note(line);
   await parts.end();
-  parts.note("done: every API server refuses tokens of the old key");
+  parts.note("done: every API server refuses tokens signed with the old key");
 }
 
 async function current(parts: RotationParts): Promise<Rotation> {

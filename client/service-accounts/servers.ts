@@ -6,7 +6,7 @@ import type { TokenServer } from "./probe.ts";
 const requestMillis = 10_000;
 /** kubernetes.pem is always valid for this name, but not for the external addresses of the controllers. */
 const servingName = "kubernetes.default.svc";
-/** Any valid token may request this path, and an invalid token gets the status 401. */
+/** Every caller with a valid token may request this path. A request with an invalid token gets a 401 response. */
 const probePath = "/api";
 
 export interface ServersOptions {

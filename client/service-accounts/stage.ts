@@ -8,7 +8,7 @@ import { splitPublicKeys } from "../pki/token-keys.ts";
  * The stage of a rotation, judged by the keys in the two files:
  * - "started": the new key exists only in the rotation's folder;
  * - "added": service-account.pem has the new key beside the old keys, and an old key signs;
- * - "signing": the new key signs, and tokens of the old keys are still accepted;
+ * - "signing": the new key signs, and tokens signed with the old keys are still accepted;
  * - "dropped": service-account.pem has only the new key.
  */
 export type Stage = "started" | "added" | "signing" | "dropped";
@@ -26,7 +26,7 @@ export interface TokenKeys {
 export const publicFile = "service-account.pem";
 export const privateFile = "service-account-key.pem";
 
-/** @throws KhwError CREDENTIAL_INVALID if the files belong to no stage */
+/** @throws KhwError CREDENTIAL_INVALID if the files do not match any stage */
 export function stageOf({ certificates, signingKey, newKey }: TokenKeys): Stage {
   const next = createPrivateKey(newKey);
   const known = new Set(splitPublicKeys(certificates).map(({ key }) => isPair(next, key)));

@@ -30,7 +30,7 @@ export interface FindUsesOptions {
 export const secretType = "kubernetes.io/service-account-token";
 const accountAnnotation = "kubernetes.io/service-account.name";
 
-/** Lists the Secrets with tokens of the old key, and the workloads whose pods may hold such a token. */
+/** Lists the Secrets with tokens signed with the old key, and the workloads whose pods may hold such a token. */
 export async function findUses(api: KubernetesApi, options: FindUsesOptions): Promise<OldUses> {
   const { newKey, signingSince, signal } = options;
   const secrets = await findOldSecrets(api, newKey, signal);
@@ -94,7 +94,7 @@ export async function isSignedBy(token: string, key: KeyObject): Promise<boolean
     await compactVerify(token, key);
     return true;
   } catch {
-    // The error does not matter: a token of another kind of key, or damaged text, was not signed by this key either.
+    // Any error means that this key did not sign the token: the key has another type, or the token is damaged.
     return false;
   }
 }

@@ -1,6 +1,6 @@
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
-/** The pods of a workload that may hold something old, such as a token of an old key. */
+/** The pods of a workload that may hold outdated data, such as a token of an old key. */
 export interface OldWorkload {
   readonly namespace: string;
   /** For example "Deployment". */

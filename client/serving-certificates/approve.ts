@@ -8,14 +8,14 @@ import { reviewRequest, type ReviewContext } from "./review.ts";
 export type ApproveContext = ReviewContext & IssueContext;
 
 export interface ApproveOptions {
-  /** The nodes whose requests are decided; if empty, all requests. */
+  /** The nodes whose requests are decided. If empty, the requests of all nodes are decided. */
   readonly nodes: readonly string[];
   readonly report: (result: RequestResult, request: ServingRequest) => void;
   /** Whether a request that was approved in an earlier pass counts. By default, every request counts. */
   readonly counts?: (request: ServingRequest) => boolean;
 }
 
-/** The requests after one pass. */
+/** The results of one pass over the requests. */
 export interface Pass {
   readonly results: readonly RequestResult[];
   /**
@@ -26,9 +26,9 @@ export interface Pass {
 }
 
 /**
- * Reviews all pending requests, one after the other, and approves the ones that fit. Everything else stays pending:
- * the controller manager deletes pending requests after a day.
- * @throws KhwError if an API cannot be read; the requests before are decided, and the later ones stay pending
+ * Reviews all pending requests, one after the other, and approves the ones that fit. All other requests stay pending,
+ * and the controller manager deletes them after a day.
+ * @throws KhwError if an API cannot be read; earlier requests are then decided, and later requests stay pending
  */
 export async function approvePending(
   context: ApproveContext,

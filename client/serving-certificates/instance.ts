@@ -3,10 +3,10 @@ import type { Compute } from "../gce/compute.ts";
 import { nameInLink, networkPath, pathOf } from "../gce/references.ts";
 import type { Instance } from "../gce/resources.ts";
 
-/** The cluster's place in Compute Engine. */
+/** The cluster's project and network in Compute Engine. */
 export interface ComputePlace {
   readonly project: string;
-  /** The VPC network's name. Addresses in other networks are not the cluster's. */
+  /** The VPC network's name. Addresses in other networks do not belong to the cluster. */
   readonly network: string;
 }
 
@@ -29,7 +29,7 @@ const instanceName = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
 /**
  * Finds the running instance of a node in the cluster's network. The first label of a node's name is the name of the
- * instance. Returns the reason instead if there is not exactly one.
+ * instance. If there is not exactly one running instance, returns the reason as text.
  * @throws KhwError COMPUTE_FAILED
  */
 export async function findInstance(

@@ -108,7 +108,7 @@ async function awaitCertificate(wanted: ServingRequest, context: IssueContext): 
   });
 }
 
-/** Returns why the certificate is not the one that was requested. */
+/** Returns the reason why the certificate does not match the request. */
 function certificateProblem(
   [certificate, ...intermediates]: readonly [X509Certificate, ...X509Certificate[]],
   { node, contents }: Wanted,
@@ -116,13 +116,13 @@ function certificateProblem(
 ): string | undefined {
   const fieldsOf = createFieldsReader();
   const spki = certificate.publicKey.export({ type: "spki", format: "der" });
-  if (!spki.equals(contents.spki)) return "it has another public key than the request";
+  if (!spki.equals(contents.spki)) return "its public key differs from the request";
   const wanted = Object.fromEntries(Object.entries(workerSubject(node)).map(([type, value]) => [type, [value]]));
   if (!isDeepStrictEqual({ ...subjectOf(certificate) }, wanted)) return "its subject differs from the request";
   if (!isDeepStrictEqual(namesIn(fieldsOf(certificate)), [...contents.dnsNames, ...contents.addresses].toSorted()))
     return "its names differ from the request";
   if (certificate.ca || !isDeepStrictEqual(certificate.keyUsage, [usageIds.serverAuth]))
-    return "it is not only for servers";
+    return "it can be used for more than server authentication";
   const problem = chainProblem(certificate, { intermediates, roots, now: new Date(now()), fieldsOf });
   return problem === undefined ? undefined : `it ${problem.what}`;
 }

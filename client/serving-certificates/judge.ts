@@ -57,7 +57,7 @@ export function requestProblems(
   ];
 }
 
-/** Returns each requested name that is not one of the Node object's. */
+/** Returns a problem for each requested name that the Node object does not have. */
 export function nodeProblems({ dnsNames, addresses }: RequestContents, node: NodeObject): string[] {
   return [
     ...dnsNames.filter((name) => !node.dnsNames.has(name)),
@@ -71,7 +71,7 @@ export interface Placed {
   readonly project: string;
 }
 
-/** Returns each requested name that is not one of the instance's. A kubelet cannot change an instance. */
+/** Returns a problem for each requested name that the instance does not have. A kubelet cannot change an instance. */
 export function instanceProblems(
   { dnsNames, addresses }: RequestContents,
   instance: NodeInstance,

@@ -2,7 +2,7 @@ import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { unexpected } from "../service-accounts/lists.ts";
 
-/** The parts of a Node object that a serving certificate must agree with. The kubelet writes them itself. */
+/** The parts of a Node object that a serving certificate must match. The kubelet itself writes these parts. */
 export interface NodeObject {
   readonly dnsNames: ReadonlySet<string>;
   readonly addresses: ReadonlySet<string>;

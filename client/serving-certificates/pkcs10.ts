@@ -24,7 +24,7 @@ const weakHashes: ReadonlySet<unknown> = new Set(["SHA-1", "MD5"]);
 
 /**
  * Reads a request and checks everything that can be checked without its context: encoding, signature, key and
- * extensions. Returns a text instead if the request cannot be read.
+ * extensions. If the request cannot be read, returns the reason as text.
  */
 export async function readContents(pem: string): Promise<RequestContents | string> {
   const [, body] = oneBlock.exec(pem) ?? [];

@@ -69,7 +69,7 @@ export function pathOf({ name }: Pick<ServingRequest, "name">): string {
   return `${requestsPath}/${encodeURIComponent(name)}`;
 }
 
-/** Returns the certificate that was issued for the request, in PEM; undefined before its issue. */
+/** Returns the certificate that was issued for the request, in PEM; undefined if none was issued yet. */
 export function issuedCertificate({ object }: ServingRequest): string | undefined {
   return decoded(textAt(fieldOf(object, "status"), "certificate")) || undefined;
 }

@@ -59,7 +59,7 @@ export async function reviewRequest(request: ServingRequest, context: ReviewCont
   return { verdict: "refused", ...place, problems: mapStrings([...review], oneLine) };
 }
 
-/** Returns the reasons to refuse, or the fitting request. */
+/** Returns the reasons to refuse the request, or the request if it fits. */
 async function judge(
   request: ServingRequest,
   node: string,

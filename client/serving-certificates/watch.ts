@@ -6,9 +6,9 @@ import type { RequestResult } from "./report.ts";
 const intervalMillis = 2_000;
 
 export interface WatchOptions {
-  /** The nodes whose requests are decided; if empty, all requests. */
+  /** The nodes whose requests are decided. If empty, the requests of all nodes are decided. */
   readonly nodes: readonly string[];
-  /** Formats a result, to notice changes and to report it. */
+  /** Formats a result as the text that is reported if it has changed. */
   readonly format: (result: RequestResult) => string;
   readonly write: (text: string) => void;
   readonly warn: (text: string) => void;

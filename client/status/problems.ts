@@ -22,7 +22,7 @@ export interface Problem {
   readonly subject: string;
   readonly severity: "error" | "warning";
   readonly message: string;
-  /** The remedy; empty if none is known. */
+  /** The remedy; empty if no remedy is known. */
   readonly hint: string;
 }
 

@@ -122,7 +122,7 @@ function versionText({ version, emulatedVersion }: Component): string {
   return emulatedVersion === "" ? version : `${version} as ${emulatedVersion}`;
 }
 
-/** Returns the health, and the reason truncated to this length. */
+/** Returns the component's health: healthy, or the reason truncated to the given length. */
 export function componentHealth({ health, reason, diagnosis }: Component, length: number, paint: Paint): string {
   if (health === Health.HEALTH_HEALTHY) return "healthy";
   return paint("red", truncate(diagnosis?.message || reason || "unhealthy", length));

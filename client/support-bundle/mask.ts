@@ -57,7 +57,9 @@ export function maskData(data: unknown): unknown {
 const longestInterruption = 50;
 const keyBegin = /-----BEGIN [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
 const keyEnd = /-----END [A-Z0-9 ]*PRIVATE KEY( BLOCK)?-----/;
-/** Matches a line of a key in a journal, after any prefix: the last word may be part of a key, or of a key's header. */
+/**
+ * Matches a journal line that may belong to a key: the line ends with part of a key, has a key's header, or is empty.
+ */
 const keyLine = /(^|[\s"'>|:])[A-Za-z0-9+/=_-]+[\s"',\\]*$|(Proc-Type|DEK-Info):|^\s*$/;
 
 function maskWholeKeys(line: string): string {

@@ -2,11 +2,11 @@ import { styleText } from "node:util";
 import type { Context } from "./context.ts";
 
 export type Colour = Parameters<typeof styleText>[0];
-/** Colours the text, or leaves it unchanged if colours are off. */
+/** Colors the text, or leaves the text unchanged if colors are off. */
 export type Paint = (colour: Colour, text: string) => string;
 
 /**
- * Returns a function that colours text. Colours are on for terminals, unless the user has turned them off
+ * Returns a function that colors text. Colors are on for terminals, unless the user has turned them off
  * (https://no-color.org).
  */
 export function painter({ terminal, env }: Pick<Context, "terminal" | "env">): Paint {

@@ -9,7 +9,7 @@ import { distinct, type NodeRelease } from "../release/path.ts";
 import { isMinorUpgrade, markedSnapshot, type UpgradeToUndo, upgradeToUndo } from "./marked-snapshot.ts";
 
 /**
- * The restore of the snapshot that was taken at the start of an upgrade, together with the release from before the
+ * A restore that undoes an upgrade: restores the snapshot from the start of the upgrade, and the release before the
  * upgrade.
  */
 export interface RestoreCourse {
@@ -74,7 +74,7 @@ function stageOf({ older, newer, restore }: UpgradeToUndo, releases: readonly st
   const [only] = releases;
   if (releases.length === 1 && only === older && restore !== "none") return "done";
   if (releases.length === 1 && only === newer && restore !== "done") return "begin";
-  // The record of the restore is lost on a node, and the restore is finished on the others.
+  // A node has lost its record of the restore, and the other nodes have finished the restore.
   const known = releases.every((release) => release === older || release === newer);
   if (restore === "unfinished" && known) return "begin";
   if (restore === "none" && known && releases.length > 1) {
@@ -87,7 +87,7 @@ function stageOf({ older, newer, restore }: UpgradeToUndo, releases: readonly st
   });
 }
 
-/** An etcd restores snapshots of its own minor release and of older ones. */
+/** An etcd release restores snapshots of its own minor release and of older minor releases. */
 function etcdRelease({ snapshot }: NodeSnapshot, running: readonly NodeRelease[]): string {
   const [release, ...others] = distinct(running);
   if (release === undefined) {
@@ -100,7 +100,7 @@ function etcdRelease({ snapshot }: NodeSnapshot, running: readonly NodeRelease[]
   }
   const taken = `v${snapshot.etcdVersion}`;
   if (snapshot.etcdVersion !== "" && minor(taken) > minor(release)) {
-    throw refused(`the snapshot ${snapshot.id} is from etcd ${taken}, which etcd ${release} cannot restore`, {
+    throw refused(`the snapshot ${snapshot.id} was taken with etcd ${taken}; etcd ${release} cannot restore it`, {
       hint: `update etcd to ${taken} first`,
     });
   }

@@ -29,7 +29,7 @@ export interface CourseOptions {
 }
 
 /**
- * Returns the course of an upgrade, or of rolling back the last one.
+ * Returns the course of an upgrade, or of the rollback of the last upgrade.
  * @throws KhwError INVALID_ARGUMENT without a requested release; RELEASE_REFUSED if there is no supported path
  */
 export function chooseCourse({ to, back, running, last, snapshots }: CourseOptions): Course {
@@ -76,7 +76,7 @@ function wayBack(
   if (fromVersion === toVersion) {
     throw new KhwError(
       "RELEASE_REFUSED",
-      `the last upgrade ended an emulation of ${toVersion}, which has no way back`,
+      `the last upgrade ended an emulation of ${toVersion}, and this cannot be undone`,
       {
         hint: `finish that upgrade if it stopped: khw-client upgrade --to ${toVersion}`,
       },
@@ -94,7 +94,7 @@ function wayBack(
   return { from: toVersion, to: fromVersion, direction: "back", unfinished: undefined };
 }
 
-/** Returns the older release of an upgrade or of a way back. */
+/** Returns the older of the two releases of an upgrade or a rollback. */
 function goalOf(last: Upgrade): string {
   return isWayBack(last) ? last.toVersion : last.fromVersion;
 }
@@ -108,7 +108,10 @@ function stillEmulates(running: readonly NodeRelease[], { fromVersion, emulatedV
   return emulatedVersion === minorName(fromVersion) && running.every(({ emulates }) => emulates === emulatedVersion);
 }
 
-/** Whether an earlier `--back` was interrupted. The same command must then continue it, and not undo it. */
+/**
+ * Whether an earlier `--back` was interrupted. The same command must then continue the rollback instead of undoing the
+ * rollback.
+ */
 function isUnfinishedWayBack(last: Upgrade, releases: readonly string[]): boolean {
   const { fromVersion, toVersion } = last;
   return (

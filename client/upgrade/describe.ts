@@ -48,7 +48,7 @@ function describeEmulation(
 ): string[] {
   if (emulated !== undefined) {
     return [
-      `the programs emulate ${emulated}: they serve and store what ${emulated} does, and upgrade --back stays possible; ` +
+      `the programs emulate ${emulated}: they serve and store the same API versions as ${emulated} does, and upgrade --back stays possible; ` +
         `khw-client upgrade --to ${to} ends the emulation`,
     ];
   }
@@ -59,7 +59,7 @@ function describeEmulation(
   return minor(to) > minor(from) && canEmulate(to)
     ? [
         `without --emulate, there is no way back to ${minorName(from)} after this upgrade; with --emulate, the new ` +
-          `programs behave like ${minorBefore(to)} until you end that`,
+          `programs behave like ${minorBefore(to)} until you end the emulation`,
       ]
     : [];
 }
@@ -81,11 +81,14 @@ export function describeChanges(from: string, to: string): string[] {
 
 export interface LossOptions {
   readonly nodes: readonly string[];
-  /** The newest revision of etcd now; 0 if no member answers. */
+  /** The current revision of etcd; 0 if no member answers. */
   readonly revision: number;
 }
 
-/** Describes a restore with an older release before it begins: the work, the lost data, and the data that is kept. */
+/**
+ * Describes a restore to an older release, before the restore begins: the work, the lost data, and the data that is
+ * kept.
+ */
 export function describeLoss(course: RestoreCourse, options: LossOptions): string[] {
   const { from, to, etcd, stage } = course;
   const { snapshot } = course.snapshot;

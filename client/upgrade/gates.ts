@@ -58,7 +58,7 @@ export function gatesBetween(options: GatesOptions): Gates {
 
   return {
     between: async (outcome) => {
-      // A node that was already done is not a canary.
+      // A node that was already up to date is not a canary.
       if (outcome.changed === 0) return;
       changed++;
       if (changed === 1) {

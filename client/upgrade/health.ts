@@ -5,9 +5,10 @@ import { problemsOf } from "../status/problems.ts";
 import type { ClusterState, NodeState } from "../status/state.ts";
 
 /**
- * Returns the reasons why a cluster is not ready for an upgrade: everything that makes `status` report it as unhealthy,
- * except drift, and every etcd problem. This includes certificates that expire within a week. If a rolling update left
- * a node drained, the drain and the components of that node are excluded: the upgrade repairs and undrains that node.
+ * Returns the reasons why a cluster is not ready for an upgrade: every etcd problem, and everything except drift that
+ * makes `status` report the cluster as unhealthy. This includes certificates that expire within a week. If a rolling
+ * update left a node drained, the drain and the components of that node are excluded: the upgrade repairs and undrains
+ * that node.
  */
 export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
   // The upgrade itself removes drift.

@@ -4,7 +4,7 @@ import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.t
 import { exactTime, loseSinceCommand } from "../../proto/restore.ts";
 import type { NodeSnapshot } from "../etcd/snapshots.ts";
 
-/** An upgrade to a newer release. An unfinished restore may already be undoing it. */
+/** An upgrade to a newer release. An unfinished restore may already be undoing the upgrade. */
 export interface UpgradeToUndo {
   readonly older: string;
   readonly newer: string;
@@ -42,7 +42,7 @@ export function markedSnapshot(
 }
 
 /**
- * Returns the error for an attempt to roll back, without data loss, a finished upgrade to a new minor release. The new
+ * Returns the error if a finished upgrade to a new minor release cannot be rolled back without data loss. The new
  * release may have stored objects in a form that the old release cannot read. The error names the command that restores
  * the snapshot.
  */

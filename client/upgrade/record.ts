@@ -7,7 +7,7 @@ import type { Member } from "../cluster/open.ts";
 import { note, type Progress } from "../progress/progress.ts";
 import type { Course } from "./course.ts";
 
-/** The facts about an upgrade that do not follow from its course. */
+/** The facts about an upgrade that its course does not contain. */
 export type UpgradeFacts = Pick<Upgrade, "snapshotId" | "emulatedVersion">;
 
 /** Returns the record of a new or continued upgrade. */

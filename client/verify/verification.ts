@@ -22,8 +22,8 @@ interface VerificationTarget {
   /** The drained nodes; they stay drained. */
   readonly drained: ReadonlyMap<AgentNode, Maintenance>;
   /**
-   * Whether to check the limit of anonymous requests, if khw.yaml sets the limit. Only `bootstrap` applies the limit, so
-   * other commands that change nodes would fail without a fault of their own. Default: false.
+   * Whether to check the limit of anonymous requests, if khw.yaml sets the limit. Only `bootstrap` applies the limit,
+   * so this check could make other commands fail although they did nothing wrong. Default: false.
    */
   readonly checkAnonymous?: boolean;
 }

@@ -20,7 +20,7 @@ export interface CheckResult {
 
 export interface VerifyOptions {
   readonly signal: AbortSignal;
-  /** How long a failing check is repeated; 0 means not at all. */
+  /** How long a failing check is repeated; 0 means that the check runs once. */
   readonly waitMillis: number;
   /** Called as each check ends. */
   readonly report: (result: CheckResult) => void;
@@ -67,8 +67,8 @@ async function settle(run: Check["run"], signal: AbortSignal, deadlineMillis: nu
 }
 
 /**
- * Checks that the API answers at the public address with the desired version. Its certificate must be from the
- * cluster's CA and valid for that address.
+ * Checks that the API answers at the public address with the desired version. The API server's certificate must come
+ * from the cluster's CA and be valid for that address.
  */
 export function publicAddressChecks(
   api: KubernetesApi,
@@ -95,7 +95,7 @@ export function publicAddressChecks(
 }
 
 /**
- * Checks that an anonymous request reaches the health paths, but not the others.
+ * Checks that an anonymous request reaches the health paths, but no other paths.
  * @param anonymous sends requests without a certificate
  */
 export function anonymousCheck(anonymous: KubernetesApi): Check {

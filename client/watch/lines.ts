@@ -68,7 +68,7 @@ function describeNode(before: NodeState, after: NodeState): string[] {
 function describeOperation(node: string, before?: GetStatusResponse, after?: GetStatusResponse): string[] {
   const [was, is] = [before?.operation, after?.operation];
   if (is === undefined || (was?.id === is.id && was.state === is.state)) return [];
-  // When a download has ended, the agent shows the last Apply again, which is not news.
+  // After a download, the agent reports the last Apply again, which is not a new event.
   if (isDownload(was) && !isDownload(is) && is.state !== OperationState.OPERATION_STATE_RUNNING)
     return [`${node}: download of ${was?.holder ?? "?"}: ended`];
   return [`${node}: operation of ${is.holder}: ${operationText(is)}`];

@@ -12,7 +12,7 @@ export interface LiveOptions {
 
 /** Faster updates would be unreadable, and drawing a long table takes time. */
 const drawMillis = 250;
-/** The moving clock shows that the watch is alive; a changed terminal size is noticed at the same time. */
+/** Each redraw moves the clock, which shows that the watch is alive, and adapts to a new terminal size. */
 const idleMillis = 1_000;
 
 /** Shows a table that is redrawn in place, for terminals. */

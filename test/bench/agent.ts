@@ -19,8 +19,8 @@ export interface Idle {
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
   /**
-   * The process's anonymous memory. The rest of the resident memory consists of pages of the program file, which the
-   * kernel can drop at any time.
+   * The process's anonymous memory. All other resident memory consists of pages of the program file, which the kernel
+   * can drop at any time.
    */
   readonly anonymous: number;
   /** Percent of one processor. */

@@ -107,7 +107,10 @@ interface StrikeOptions extends Partial<Pick<Target, "host" | "name">> {
   readonly pki?: string | undefined;
 }
 
-/** Runs in a separate process and attacks until the process is killed. Prints a line when the attack has started. */
+/**
+ * Runs in a separate process, and attacks the agent until this process is killed. Prints a line when the attack has
+ * started.
+ */
 async function strike(name: string, { host = "", name: node = "", pki = "" }: StrikeOptions): Promise<void> {
   const attack = attacks.find((each) => each.name === name);
   if (attack === undefined) throw new Error(`there is no attack ${name}`);

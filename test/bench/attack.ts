@@ -39,7 +39,7 @@ async function usageOf(pid: number): Promise<Usage> {
   };
 }
 
-/** Waits until the agent has processed everything that it received. */
+/** Waits until the agent has processed all received data. */
 async function whenIdle(pid: number): Promise<Usage> {
   let before = await usageOf(pid);
   for (let look = 0; look < 60; look++) {

@@ -53,7 +53,7 @@ function calls({ name }: Target, { method, count, reset = false }: Calls): Buffe
 }
 
 /**
- * Opens a connection that is never read from. Resolves when the handshake has completed or failed, or after two
+ * Opens a connection and never reads from it. Resolves when the handshake has completed or failed, or after two
  * seconds.
  */
 async function dial({ host, name, port }: Target, held: Socket[], identity?: Identity): Promise<Socket> {

@@ -13,9 +13,9 @@ const version = ["--kubernetes-version", "v1.21.0"];
  * The lab does not wait for them.
  */
 export interface KhwRun extends Bootstrap {
-  /** The time to install the agents, which happens once per machine. The lab has no corresponding step. */
+  /** The time to install the agents. Agents are installed once per machine. The lab has no corresponding step. */
   readonly installed: number;
-  /** The duration when the same command is run a second time. */
+  /** The duration of a second run of the same command. */
   readonly again: number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Builds a script from lab 08's shell blocks, in their order. The only change: the `wget` URLs point to the testbed's
- * mirror.
+ * Builds a script from lab 08's shell blocks, in the original order. Changes only the `wget` URLs, which point to the
+ * testbed's mirror.
  */
 import { lab } from "../lab/lab.ts";
 
@@ -22,7 +22,7 @@ export interface LabScript {
   readonly rbac: string;
   /**
    * Runs on the workstation, in the folder that contains `ca.pem`. Creates the load balancer. Finishes when `/version`
-   * is reachable through it.
+   * is reachable through the load balancer.
    */
   readonly loadBalancer: string;
 }
@@ -56,7 +56,7 @@ function blocks(heading: string): string[] {
     .filter((block) => /^(sudo|wget|curl|cat|kubectl|gcloud|\{|[A-Z_]+=)/.test(block));
 }
 
-/** For each command, the text that its output contains in the lab. */
+/** The text that each command's output contains in the lab. */
 const verifications: readonly (readonly [command: string, sign: string])[] = [
   ["kubectl cluster-info", "is running at"],
   ["curl -H", "^ok$"],
@@ -64,8 +64,8 @@ const verifications: readonly (readonly [command: string, sign: string])[] = [
 ];
 
 /**
- * Wraps one of the lab's checks in a loop that repeats it until it succeeds. A person would do the same, at longer
- * intervals.
+ * Wraps one of the lab's checks in a loop that repeats it until it succeeds. A person would also repeat the check, but
+ * at longer intervals.
  */
 function patient(block: string): string {
   const [, sign] = verifications.find(([command]) => block.startsWith(command)) ?? [];

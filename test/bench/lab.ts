@@ -13,7 +13,9 @@ export const gcloud = "/usr/bin/gcloud";
 
 const timeoutMs = 900_000;
 
-/** Runs all of lab 08 on a new testbed. The files of labs 04 to 06 are already on the nodes when the clock starts. */
+/**
+ * Runs all of lab 08 on a new testbed. The files of labs 04 to 06 are already on the nodes when the measurement starts.
+ */
 export async function runLab(testbed: Testbed): Promise<Bootstrap> {
   const config = join(testbed.folder, "gcloud");
   await mkdir(config, { recursive: true });

@@ -19,7 +19,7 @@ const parts = [
   "steps before the API server stops",
   "API server: stop",
   "API server: start until ready; the other components",
-  "undrain (for the last node: and the last checks)",
+  "undrain (on the last node, including the final checks)",
 ] as const;
 
 const before = await machine();
@@ -47,7 +47,7 @@ for (const [index, part] of parts.entries())
 process.stdout.write(`\nfrom the first drain to the end: ${seconds(end - Math.min(...drains))}\n`);
 process.stdout.write(`the whole command: ${seconds(whole * 1000)}\n`);
 
-/** Returns the milliseconds of each part. */
+/** Returns the duration of each part in milliseconds. */
 async function durationsOf(node: TestbedNode, until: number): Promise<number[]> {
   const { name } = node;
   const [stopping, stopped] = await apiserverStop(node);
@@ -69,7 +69,7 @@ async function apiserverStop(node: TestbedNode): Promise<[number, number]> {
   const micros = (await node.must(command)).trim().split("\n").map(Number);
   const offset = Date.now() - Number(process.hrtime.bigint() / 1_000_000n);
   const [first, second] = micros.map((each) => each / 1000 + offset).toSorted((a, b) => a - b);
-  if (first === undefined || second === undefined) throw new Error(`${node.name}'s API server has never stopped`);
+  if (first === undefined || second === undefined) throw new Error(`${node.name}'s API server never stopped`);
   return [first, second];
 }
 

@@ -19,7 +19,7 @@ export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknow
     const [serving, ended] = await Promise.all([secondsOf(untilServing(testbed, watching.signal)), secondsOf(work())]);
     return { serving, ended };
   } finally {
-    // If the work has failed, the checks can never succeed.
+    // If the bootstrap has failed, the checks can never succeed.
     watching.abort();
   }
 }

@@ -1,4 +1,4 @@
-/** Sets up the cluster for the tests: three controllers that `bootstrap` has set up, and a worker. */
+/** Sets up the cluster for the tests: three controllers, which `bootstrap` sets up, and a worker. */
 import { join } from "node:path";
 
 import { openScene } from "../fixtures/faults.ts";

@@ -64,7 +64,7 @@ async function conform(): Promise<void> {
     throw new Error(`specs.txt does not match the tests of ${realVersion}:\n${misfits.join("\n")}`);
   const only = new RegExp(values.only ?? "");
   const named = new Map(real.map((name) => [plainName(name), name]));
-  // The tests run in the order of the file: e2e.test lists them in a random order.
+  // The tests run in the order of specs.txt, because e2e.test lists them in a random order.
   const wanted = specs.run.filter((name) => only.test(name)).flatMap((name) => named.get(name) ?? []);
   const results = await openResults(folder, values);
   const passed = new Set(results.all().map(({ name }) => name));
@@ -82,7 +82,7 @@ async function conform(): Promise<void> {
       await results.add(outcomes);
       for (const { name, state } of outcomes) process.stdout.write(`${state}: ${name}\n`);
     } catch (error) {
-      // The other tests can still run.
+      // The tests in the other batches can still run.
       process.stderr.write(`conformance: ${batch}: ${String(error)}\n`);
     }
   };

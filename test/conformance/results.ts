@@ -1,19 +1,19 @@
-/** Keeps the results of the tests in a file while a run goes on, so that the next run can go on after an interruption. */
+/** Saves the test results in a file during a run, so that the next run can continue after an interruption. */
 import { appendFile, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import { isErrno } from "../../proto/errno.ts";
 import type { Outcome } from "./outcome.ts";
 
-/** The results of a run in a file. */
+/** A file with the results of a run. */
 export interface Results {
-  /** Returns the results of all tests so far; of a test that ran again, the last one. */
+  /** Returns the latest result of each test so far. */
   all(): readonly Outcome[];
   /** Adds results to the file. */
   add(outcomes: readonly Outcome[]): Promise<void>;
 }
 
-/** Opens the results in the folder. With `resume`, the results begin with the tests that have passed before. */
+/** Opens the results in the folder. With `resume`, keeps the results of tests that passed in earlier runs. */
 export async function openResults(folder: string, { resume }: { readonly resume: boolean }): Promise<Results> {
   const file = join(folder, "results.jsonl");
   const outcomes = new Map<string, Outcome>();
@@ -30,7 +30,7 @@ export async function openResults(folder: string, { resume }: { readonly resume:
 
 async function saved(file: string): Promise<readonly Outcome[]> {
   try {
-    // A crash can cut off the last line, which then has no end.
+    // A crash can truncate the last line, which then has no line break.
     const lines = (await readFile(file, "utf8")).split("\n").slice(0, -1);
     return lines.map((line): Outcome => JSON.parse(line));
   } catch (error) {

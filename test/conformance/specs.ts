@@ -1,9 +1,9 @@
 /**
- * Reads specs.txt, which lists the upstream [Conformance] tests to run and the reason why each other test is left out.
- * Checks the file against the real list of tests.
+ * Reads specs.txt, which lists the upstream [Conformance] tests to run, and the excluded tests with the reasons. Checks
+ * the file against the real list of tests.
  */
 
-/** A group in specs.txt whose tests the run leaves out. */
+/** A group of tests in specs.txt that do not run. */
 export interface LeftOut {
   readonly reason: string;
   readonly names: readonly string[];

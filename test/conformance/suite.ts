@@ -41,8 +41,8 @@ export function batchesOf(names: readonly string[], size: number): readonly (rea
 }
 
 /**
- * Runs the given tests one after the other and returns the result of each. The test's output stays in the folder of the
- * batch.
+ * Runs the given tests one after the other and returns the result of each. The tests' output stays in the batch's
+ * folder.
  * @throws Error with the program's last output, if the program ends early
  */
 export async function runSpecs(

@@ -11,7 +11,7 @@ import { below, type Digests, readTree, type Tree } from "./tree.ts";
 /** The trees of the machines by name, and the workstation's tree. */
 export type Trees = ReadonlyMap<string, Tree>;
 
-/** The parts that are not compared. */
+/** The paths that the comparison ignores. */
 export interface Exceptions {
   readonly exceptions: readonly Exception[];
   readonly workstationExceptions: readonly Exception[];

@@ -1,6 +1,6 @@
 /**
- * A bootstrapped cluster that can be restored any number of times. Scenarios that start with the same cluster can share
- * it.
+ * A bootstrapped cluster that can be restored any number of times. Scenarios with the same starting cluster can share a
+ * stage.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import { clusterIsHealthy, listOf, type Scenario } from "./scenarios.ts";
 import { agentListens } from "./stage.ts";
 import type { Digests } from "./tree.ts";
 
-/** Disposing takes the testbed down. */
+/** Disposing of the stage takes the testbed down. */
 export interface CommandStage extends AsyncDisposable {
   readonly testbed: Testbed;
   readonly workstation: Workstation;
@@ -35,7 +35,7 @@ type Start = Pick<Scenario, "machines" | "before">;
  */
 const probeScale = 5;
 
-/** Boots the machines, and bootstraps those that are controllers before the commands. */
+/** Boots the machines, and bootstraps the machines that are controllers before the commands run. */
 export async function openCommandStage({ machines, before }: Start): Promise<CommandStage> {
   const testbed = await startTestbed({ nodes: machines, withEtcd: false, probeScale });
   try {
@@ -53,7 +53,7 @@ export async function openCommandStage({ machines, before }: Start): Promise<Com
   }
 }
 
-/** Saves the current state as the start of each run. Returns a function that restores this state. */
+/** Saves the cluster's current state as the starting state of each run. Returns a function that restores this state. */
 async function takeStart({
   testbed,
   workstation,

@@ -62,7 +62,7 @@ function subjectOf({ testbed, workstation }: CommandStage, scenario: Scenario): 
     testbed,
     workstation,
     commands: scenario.commands.map((command) => [...command, "--output", "json"]),
-    // The first controller stays a member, except if the command removes the whole cluster.
+    // The first controller stays a member unless the command removes the whole cluster.
     ready: async (node) => {
       if (scenario.undoes !== true && node === testbed.nodes[first ?? 0]) await etcdIsHealthy([node]);
     },

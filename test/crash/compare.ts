@@ -1,7 +1,7 @@
 /** Compares two trees, allowing for named exceptions. */
 import type { Entry, Tree } from "./tree.ts";
 
-/** A part of a machine that is not compared, and why. */
+/** Paths that the comparison ignores fully or partly, and why. */
 export interface Exception {
   /** Matches the whole path, without the leading slash. */
   readonly path: RegExp;

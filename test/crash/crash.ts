@@ -1,7 +1,7 @@
 /**
- * Bootstraps a bare controller repeatedly, or upgrades a cluster and goes back. Each time, kills the agent, the client,
- * the machine or etcd in the middle, and runs the same command again. Compares all files with those of an undisturbed
- * run.
+ * Bootstraps a bare controller repeatedly, or repeatedly upgrades and rolls back a cluster. Each time, kills the agent,
+ * the client, the machine or etcd midway, and runs the same command again. Compares all files with the files of an
+ * undisturbed run.
  *
  * usage: crash.ts [--of COMMAND] [--nodes N] [--points N] [--from K] [--only VICTIM,...] [--seed N]
  *                 [--parallel N] [--results FILE] [--again]
@@ -74,7 +74,7 @@ const [count, from, seed] = [Number(values.points ?? command.count), Number(valu
 const only = values.only.split(",");
 const commit = await describeCommit();
 const before = values.again ? new Map<number, Result>() : lastResults(await readResults(results), seed);
-/** The points that a testbed has already taken. No point is taken twice. */
+/** The points that have already been assigned to a testbed. No point is assigned twice. */
 const taken = new Set<number>();
 
 await Promise.all(Array.from({ length: Number(values.parallel) }, work));
@@ -89,8 +89,7 @@ async function work(): Promise<void> {
 }
 
 /**
- * Returns whether points are left. After a point that leaves a difference, no further point is tried on the same
- * machines.
+ * Returns whether points are left. After a point that leaves a difference, no further point runs on the same machines.
  */
 async function workOn(): Promise<boolean> {
   await using suite = await open();

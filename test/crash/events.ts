@@ -20,13 +20,15 @@ export function eventName(line: string): string | undefined {
 
 const longest = 90;
 
-/** The event that marks the start of the nodes' work. A run that finds all certificates prints this event first. */
+/**
+ * The event that marks the start of the work on the nodes. A run that finds all certificates prints this event first.
+ */
 export const workBegins = /^begin\b/;
 
 /** The event after which etcd is running and can be killed. */
 export const etcdRuns = /stepFinished service\/etcd$/;
 
-/** Returns the events from the start of the nodes' work onwards, as a run with existing certificates prints them. */
+/** Returns the events from the start of the work on the nodes, as a run with existing certificates prints them. */
 export function fromTheWorkOn(events: readonly TimedEvent[]): TimedEvent[] {
   const first = events.findIndex(({ name }) => workBegins.test(name));
   const start = events[first - 1]?.at ?? 0;

@@ -1,6 +1,6 @@
 /**
- * The named exceptions: the parts of a machine that are not compared. Instead, properties.ts checks their properties,
- * which docs/crash-suite.md describes.
+ * Lists the paths that the comparison ignores. Instead, properties.ts checks properties of these paths, which
+ * docs/crash-suite.md describes.
  */
 import type { Exception } from "./compare.ts";
 
@@ -30,7 +30,7 @@ export const exceptions: readonly Exception[] = [
   },
 ];
 
-/** In a cluster that has been upgraded, these paths may also differ. */
+/** The paths that may also differ in an upgraded cluster. */
 export const upgradeExceptions: readonly Exception[] = [
   ...exceptions,
   { path: /^var\/lib\/khw-agent\/upgrade$/, free: "content", why: "the record of the last upgrade, with its time" },
@@ -41,7 +41,7 @@ export const upgradeExceptions: readonly Exception[] = [
   },
 ];
 
-/** After a reset with `--purge`, these paths may also differ from the machine before its bootstrap. */
+/** The paths that may also differ, after a reset with `--purge`, from the machine before its bootstrap. */
 export const resetExceptions: readonly Exception[] = [
   ...exceptions,
   {

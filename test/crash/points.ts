@@ -59,7 +59,7 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
     const number = index + 1;
     const start: BootstrapStart = number % bareEvery === 0 ? "bare" : "enrolled";
     const turn = turns[index % turns.length] ?? "agent";
-    // Before the nodes' work, no etcd exists.
+    // Before the work on the nodes starts, etcd does not exist.
     const victim = start === "bare" && turn === "etcd" ? "client" : turn;
     const stratum = `${start} ${victim}`;
     const nth = soFar.get(stratum) ?? 0;
@@ -74,9 +74,9 @@ export interface RunningPointsOptions<S extends Start> {
   readonly seed: number;
   /** The events of the undisturbed runs. */
   readonly events: Readonly<Record<S, readonly TimedEvent[]>>;
-  /** The machines that can be a victim. */
+  /** The machines that can be victims. */
   readonly nodes: readonly string[];
-  /** The starts of the points, repeated as often as necessary. */
+  /** The starting states of the points, repeated as many times as necessary. */
   readonly starts: readonly S[];
 }
 
@@ -100,7 +100,7 @@ export function chooseRunningPoints<S extends Start>({
     if (start === undefined) throw new Error("no start");
     const ofStart = soFar.get(start) ?? 0;
     soFar.set(start, ofStart + 1);
-    // The points of the way back start with another victim, so that the first four points include all victims.
+    // The points of the rollback start with a different victim, so that the first four points include all victims.
     const turn = ofStart + (start === "new" ? runningTurns.length - 1 : 0);
     const victim = runningTurns[turn % runningTurns.length] ?? "agent";
     const nth = Math.floor(ofStart / runningTurns.length);
@@ -114,7 +114,7 @@ export function chooseRunningPoints<S extends Start>({
 
 interface Spread {
   readonly by: "event" | "time";
-  /** From 0, the first possible moment, to 1, the last. */
+  /** A number from 0 (the first possible moment) to 1 (the last). */
   readonly position: number;
   readonly jitter: number;
 }
@@ -127,7 +127,7 @@ function spread({
   seed,
 }: Pick<Point, "number" | "victim"> & { nth: number; seed: number }): Spread {
   const by = nth % 2 === 0 ? "event" : "time";
-  // Offsets the victims against each other, so that even a few points are spread over the whole run.
+  // Gives each victim a different offset, so that even a few points are spread over the whole run.
   const apart = victims.indexOf(victim) / victims.length + (by === "time" ? 1 / 2 : 0);
   const position = fraction((seed + Math.floor(nth / 2)) * goldenRatio + apart);
   return { by, position, jitter: fraction((seed + number) * Math.SQRT2) };
@@ -158,7 +158,7 @@ function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "st
   };
   const first = victim === "etcd" ? find((name) => etcdRuns.test(name)) + 1 : 0;
   // After the last event, no work is left to interrupt. A bare start differs from an enrolled start only before the
-  // nodes' work.
+  // work on the nodes starts.
   const last = start === "bare" ? find((name) => workBegins.test(name)) : events.length - 1;
   return { events, first, last };
 }

@@ -1,4 +1,4 @@
-/** Checks the properties of the parts of a machine that are not compared. */
+/** Checks the properties of the paths that the comparison ignores. */
 import { etcdctl, memberStatus } from "../fixtures/etcd.ts";
 import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
@@ -8,7 +8,7 @@ export interface Checked {
   /** All machines of the cluster. */
   readonly nodes: readonly TestbedNode[];
   readonly workstation: Workstation;
-  /** The arguments of khw-client for a plan that must find nothing to do. */
+  /** The khw-client arguments for a plan that must report no changes. */
   readonly plan: readonly string[];
 }
 
@@ -36,7 +36,7 @@ async function nodeProblems(node: TestbedNode, members: number): Promise<string[
   return found.flatMap((problem) => (problem === undefined ? [] : `${node.name}: ${problem}`));
 }
 
-/** kube-controller-manager makes this folder some time after it has become the leader. */
+/** kube-controller-manager creates this folder some time after it becomes the leader. */
 const pluginFolder = "/usr/libexec/kubernetes/kubelet-plugins/volume/exec";
 
 type Problem = string | undefined;

@@ -12,9 +12,9 @@ export type Command = readonly string[];
 export interface Subject {
   readonly testbed: Testbed;
   readonly workstation: Workstation;
-  /** The commands, in this order. Each must print its events as JSON. */
+  /** The commands, in the order in which they run. Each command must print its events as JSON. */
   readonly commands: readonly Command[];
-  /** Resolves when a machine that was switched on is ready for the command. */
+  /** Resolves when a machine that was switched on again is ready for the command. */
   readonly ready?: (node: TestbedNode) => Promise<void>;
 }
 

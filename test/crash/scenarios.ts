@@ -15,9 +15,9 @@ export interface Prepared {
   readonly workstation: Workstation;
 }
 
-/** Commands, the cluster that they start with, and the comparison of their results. */
+/** A list of commands, their starting cluster, and the rules for comparing their results. */
 export interface Scenario {
-  /** The number of machines. An agent with an identity runs on each. */
+  /** The number of machines. Each machine runs an agent with an identity. */
   readonly machines: number;
   /** The controllers that are bootstrapped before the commands. */
   readonly before: readonly number[];
@@ -25,9 +25,9 @@ export interface Scenario {
   readonly commands: readonly (readonly string[])[];
   /** The controllers that are part of the cluster after the commands. */
   readonly after: readonly number[];
-  /** Whether the machines must be the same as before their bootstrap. */
+  /** Whether the commands must return the machines to their state before the bootstrap. */
   readonly undoes?: boolean;
-  /** The parts of the machines, and of the workstation, that are not compared. */
+  /** The paths on the machines, and on the workstation, that the comparison ignores. */
   readonly exceptions: readonly Exception[];
   readonly workstationExceptions: readonly Exception[];
 }
@@ -118,7 +118,7 @@ export async function etcdIsHealthy(nodes: readonly TestbedNode[]): Promise<void
   }
 }
 
-/** The time after a boot in which a cluster becomes healthy even on a very busy host. */
+/** The time within which a cluster becomes healthy after a boot, even on a very busy host. */
 const healthyMillis = 600_000;
 
 /** Resolves when the cluster of these controllers is healthy. */

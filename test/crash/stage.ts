@@ -52,8 +52,8 @@ export async function openStage(): Promise<Stage> {
     await node.powerOff();
     const { base } = await prepare("bookworm");
     const layer = await setAside(testbed, node, "bare");
-    // The agent made the key of its certificate request when the package was installed. The key is removed, so that the
-    // agent makes a new key at its first start from each fresh disk.
+    // The agent generated the key for its certificate request when the package was installed. The key is removed, so
+    // that the agent generates a new key at its first start from each fresh disk.
     await rm(join(layer, identityFolder, "agent-key.pem.next"));
     const bare = [layer, base];
     return stageOf({ testbed, node, workstation, bare });

@@ -1,4 +1,4 @@
-/** The crash suite: compares machines on which a bootstrap was interrupted with undisturbed machines. */
+/** The crash suite for a bootstrap: compares machines after an interrupted bootstrap with undisturbed machines. */
 import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
 import { fromTheWorkOn, type TimedEvent } from "./events.ts";
 import { exceptions, workstationExceptions } from "./exceptions.ts";
@@ -79,7 +79,7 @@ async function crash(
   const killed = await cutShort(subjectOf(stage), point);
   const problems = await findProblems(checkedOf(stage));
   const found = await readTrees(stage);
-  // A run that made its own certificates is compared with an undisturbed run that uses the same certificates.
+  // If a run created its own certificates, it is compared with an undisturbed run that uses the same certificates.
   const wanted = isBare ? await referenceFor(stage) : reference;
   return { ...killed, problems, differences: compare(wanted, found) };
 }

@@ -16,7 +16,7 @@ export interface Entry {
   readonly owner: string;
   /** A file's digest or a link's target; empty for other kinds. */
   readonly content: string;
-  /** The first path that shares the file's inode; empty for a file with a single path. */
+  /** The first of the paths that share the file's inode; empty for a file with a single path. */
   readonly sameFileAs: string;
 }
 
@@ -88,7 +88,7 @@ async function digest(
   return made;
 }
 
-/** Returns the tree's entries with their paths below a folder. */
+/** Returns the tree's entries, with the folder prepended to each path. */
 export function below(folder: string, tree: Tree): [path: string, entry: Entry][] {
   return [...tree].map(([path, entry]) => [join(folder, path), entry]);
 }

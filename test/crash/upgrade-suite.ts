@@ -1,6 +1,6 @@
 /**
  * The crash suite for upgrades: a cluster is repeatedly upgraded to the next patch release and rolled back, and a
- * program or a machine is killed in the middle. Each result is compared with the same cluster after undisturbed runs.
+ * program or a machine is killed midway. Each result is compared with the same cluster after undisturbed runs.
  */
 
 import { etcdctl } from "../fixtures/etcd.ts";
@@ -20,7 +20,10 @@ import type { Suite } from "./suite.ts";
 import type { Digests } from "./tree.ts";
 
 const allowed = { exceptions: upgradeExceptions, workstationExceptions };
-/** The API server of the first release stops faster than the testbed's other one, because it does not wait for watches. */
+/**
+ * The first release's API server stops faster than the testbed's other API server, because it does not wait for
+ * watches.
+ */
 const releases: Readonly<Record<UpgradeStart, string>> = { old: realVersion, new: "v1.20.3" };
 const otherEnd: Readonly<Record<UpgradeStart, UpgradeStart>> = { old: "new", new: "old" };
 const ways: Readonly<Record<UpgradeStart, readonly string[]>> = { old: ["--to", releases.new], new: ["--back"] };
@@ -30,7 +33,7 @@ export interface UpgradeSuiteOptions {
   readonly nodes: number;
   /** The starting states of the points, repeated as many times as necessary. */
   readonly starts: readonly UpgradeStart[];
-  /** Whether to make a single undisturbed run each way instead of two that must agree. */
+  /** Whether to make one undisturbed run in each direction instead of two that must agree. */
   readonly quick?: boolean;
 }
 
@@ -105,7 +108,10 @@ function subjectOf({ testbed, workstation }: Cluster, start: UpgradeStart): Subj
   return { testbed, workstation, commands: [command], ready: etcdIsHealthy };
 }
 
-/** An upgrade begins only in a healthy cluster. The upgrade does not touch etcd, so etcd always starts. */
+/**
+ * Waits for etcd, because an upgrade starts only in a healthy cluster. An upgrade does not change etcd, so etcd always
+ * becomes healthy.
+ */
 async function etcdIsHealthy(node: TestbedNode): Promise<void> {
   await given(`${node.name}'s etcd is healthy`, async () =>
     (await etcdctl(node, ["endpoint", "health"])).code === 0 ? true : undefined,

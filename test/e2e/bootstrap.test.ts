@@ -50,7 +50,7 @@ const widget = {
 
 /**
  * Returns each lab file on a node with its digest, mode and inode, and each service's process. A run that has nothing
- * to do must not change any of them.
+ * to do must not change any of these values.
  */
 async function fingerprint(node: TestbedNode): Promise<string> {
   const folders =
@@ -90,7 +90,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
   });
 
-  await t.test("every node has the unit files and configuration of the lab, identical flag for flag", async (t) => {
+  await t.test("the unit files and configuration on every node are identical to the lab's", async (t) => {
     for (const node of testbed.nodes) {
       const variables = { INTERNAL_IP: node.address, KUBERNETES_PUBLIC_ADDRESS: testbed.publicAddress };
       for (const component of components) {
@@ -110,13 +110,13 @@ t.test("one command turns three machines into a highly available control plane",
       t.strictSame(
         served.filter((line) => !lines.includes(line)).map((line) => line.trim().split(/ +/)[0]),
         ["proxy_ssl_verify", "proxy_ssl_name"],
-        `${node.name}: the only other lines of nginx's site enable TLS verification`,
+        `${node.name}: all other lines of nginx's site enable TLS verification`,
       );
     }
   });
 
   await t.test(
-    "credentials arrive unchanged, keys are readable by root only, and programs match the published digests",
+    "credentials arrive unchanged, only root can read keys, and programs match the published digests",
     async (t) => {
       for (const node of testbed.nodes) {
         for (const name of credentialNames) {
@@ -243,7 +243,7 @@ t.test("one command turns three machines into a highly available control plane",
     },
   );
 
-  await t.test("a changed flag restarts only the component that it belongs to", async (t) => {
+  await t.test("a changed flag restarts only its own component", async (t) => {
     const pids = (): Promise<string[]> =>
       Promise.all(
         testbed.nodes.map((node) =>
@@ -290,7 +290,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.notMatch(
       stdout,
       /(binary|credential|unit|config|package)\//,
-      "bootstrap after the power failure writes no file again",
+      "a bootstrap after the power failure rewrites no files",
     );
     t.strictSame(await files(), before);
     for (const node of testbed.nodes) {

@@ -27,7 +27,7 @@ const agent = ["env", "--unset=NODE_OPTIONS", "khw-agent"];
 const clusterFiles = ["/etc/kubernetes/config/kube-scheduler.yaml", "/var/lib/kubernetes/ca.pem"];
 const clusterUnit = "kube-apiserver.service";
 
-/** Paths written by apt, dpkg, the journal or the machine itself, but never by the package. */
+/** Paths that apt, dpkg, the journal or the machine itself may write, but not the package. */
 const bookkeeping =
   /^\/(var\/(cache|log|lib\/apt|lib\/systemd\/(random-seed|timers|timesync))|var\/lib\/dpkg\/[^/]*$|tmp|root|run|etc\/ld\.so\.cache)/;
 
@@ -63,7 +63,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.not(check.code, 0);
     });
 
-    await t.test("the agent starts serving when the identity appears", async (t) => {
+    await t.test("the agent starts serving when its identity is installed", async (t) => {
       await giveIdentity(node);
       await serves(node);
       t.match(await node.must([...agent, "--check-config"]), ": ok\n");
@@ -105,7 +105,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
       t.equal((await node.run(["test", "-e", "/etc/khw-agent/pki/agent-key.pem"])).code, 0);
     });
 
-    await t.test("purging the package removes everything that belongs to it and keeps the control plane", async (t) => {
+    await t.test("purging the package removes all of the package's files and keeps the control plane", async (t) => {
       await node.must(["apt-get", "purge", "--yes", "khw-agent"]);
       t.equal(await state(node, clusterUnit), "active");
       for (const file of clusterFiles)
@@ -147,7 +147,7 @@ t.test("the package build is reproducible regardless of folder, time, umask, loc
   t.equal(
     again,
     await must(["sh", "-c", 'sha256sum <"$0"', deb]),
-    "the rebuilt package has the same bytes (if not, build/deb may be out of date: npm run deb)",
+    "the rebuilt package is byte-for-byte identical (if not, build/deb may be out of date: npm run deb)",
   );
 });
 
@@ -191,7 +191,9 @@ async function failedUnits(node: TestbedNode): Promise<string> {
   return node.must(["systemctl", "list-units", "--failed", "--plain", "--no-legend"]);
 }
 
-/** Waits until the agent reports that it is serving. Until then it reports that it is waiting to be enrolled. */
+/**
+ * Waits until the agent reports that it is serving. Until then, the agent reports that it is waiting to be enrolled.
+ */
 async function serves(node: TestbedNode): Promise<void> {
   const script = 'until systemctl show --property=StatusText "$0" | grep -q "=serving"; do sleep 0.1; done';
   await node.must(["timeout", "30", "sh", "-c", script, "khw-agent.service"]);

@@ -57,7 +57,7 @@ const changes: readonly Change[] = [
     said: /^unit\/kube-scheduler: its content differs: repaired/m,
   },
   {
-    // The agent is stopped. Otherwise it would repair the file before systemd loads it.
+    // The agent is stopped. Otherwise, the agent would repair the file before systemd loads it.
     what: "a flag is edited and loaded, and the service is restarted, while the agent is stopped",
     script: `systemctl stop khw-agent
       sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}
@@ -131,7 +131,7 @@ async function mended(t: Test, machine: TestbedNode, { what, script, said, resta
     said.test((await journal(machine)).slice(saidBefore)),
   );
   t.comment(`${what}: repaired after ${seconds} s`);
-  await until(`the machine has its former state (${what})`, async () => (await state(machine)) === wanted);
+  await until(`the machine is back in its former state (${what})`, async () => (await state(machine)) === wanted);
   t.equal(
     (await pids(machine)) === before,
     !restarts,
@@ -139,20 +139,20 @@ async function mended(t: Test, machine: TestbedNode, { what, script, said, resta
   );
 }
 
-t.test("the agent handles drift on a machine that was changed manually", async (t) => {
+t.test("the agent handles manual changes to a machine", async (t) => {
   await using scene = await openScene(1);
   const { bootstrap, node } = scene;
   const machine = node(0);
   const first = await bootstrap();
   t.equal(first.code, 0, first.stderr);
 
-  await scenario(t, "each manual change is repaired", async (t) => {
+  await scenario(t, "the agent repairs each manual change", async (t) => {
     for (const change of changes) await mended(t, machine, change);
   });
 
   await scenario(
     t,
-    "after a reboot, the agent restores the state and repairs new drift without a client",
+    "after a reboot, the agent restores the machine's state and repairs new drift without a client",
     async (t) => {
       const wanted = await state(machine);
       await machine.powerOff();
@@ -160,8 +160,8 @@ t.test("the agent handles drift on a machine that was changed manually", async (
       const seconds = await until("the agent and all components are active", async () => {
         return (await machine.run(["systemctl", "is-active", "khw-agent", ...units, "nginx"])).code === 0;
       });
-      t.comment(`everything is active ${seconds} s after the boot`);
-      await until("the machine has its former state", async () => (await state(machine)) === wanted);
+      t.comment(`the agent and all components are active ${seconds} s after the boot`);
+      await until("the machine is back in its former state", async () => (await state(machine)) === wanted);
       await mended(t, machine, {
         what: "a flag is edited after a boot",
         script: `sed -i 's/--v=2/--v=3/' ${unitFile("kube-controller-manager")}`,
@@ -170,21 +170,25 @@ t.test("the agent handles drift on a machine that was changed manually", async (
     },
   );
 
-  await scenario(t, "with the policy drift: report, drift is reported exactly once and not repaired", async (t) => {
-    const folder = scene.workstation.folder;
-    await scene.testbed.must(["sh", "-c", `printf 'supervision:\\n  drift: report\\n' >>${folder}/khw.yaml`]);
-    const again = await bootstrap();
-    t.equal(again.code, 0, again.stderr);
-    const wanted = await state(machine);
-    await machine.must(["sed", "-i", "s/--v=2/--v=3/", unitFile("kube-scheduler")]);
-    const said = /^unit\/kube-scheduler: its content differs$/gm;
-    const seconds = await until("the drift is reported", async () => said.test(await journal(machine)));
-    t.comment(`reported after ${seconds} s`);
-    t.not(await state(machine), wanted);
-    await machine.must(["sed", "-i", "s/--v=3/--v=2/", unitFile("kube-scheduler")]);
-    await until("the end of the drift is reported", async () =>
-      /^unit\/kube-scheduler: is in the desired state again$/m.test(await journal(machine)),
-    );
-    t.equal((await journal(machine)).match(said)?.length, 1);
-  });
+  await scenario(
+    t,
+    "with drift: report in khw.yaml, the agent reports drift exactly once and does not repair it",
+    async (t) => {
+      const folder = scene.workstation.folder;
+      await scene.testbed.must(["sh", "-c", `printf 'supervision:\\n  drift: report\\n' >>${folder}/khw.yaml`]);
+      const again = await bootstrap();
+      t.equal(again.code, 0, again.stderr);
+      const wanted = await state(machine);
+      await machine.must(["sed", "-i", "s/--v=2/--v=3/", unitFile("kube-scheduler")]);
+      const said = /^unit\/kube-scheduler: its content differs$/gm;
+      const seconds = await until("the drift is reported", async () => said.test(await journal(machine)));
+      t.comment(`reported after ${seconds} s`);
+      t.not(await state(machine), wanted);
+      await machine.must(["sed", "-i", "s/--v=3/--v=2/", unitFile("kube-scheduler")]);
+      await until("the agent reports that the drift has ended", async () =>
+        /^unit\/kube-scheduler: is in the desired state again$/m.test(await journal(machine)),
+      );
+      t.equal((await journal(machine)).match(said)?.length, 1);
+    },
+  );
 });

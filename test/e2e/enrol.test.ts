@@ -63,7 +63,7 @@ t.test("enrol issues certificates to agents without copying files", async (t) =>
   });
 
   await t.test(
-    "a node that cannot prove its instance identity gets no certificate; the other nodes are enrolled",
+    "a node that cannot prove its instance identity gets no certificate, and the other nodes are enrolled",
     async (t) => {
       // The machine's other metadata must be preserved.
       const instance = `projects/${project.id}/zones/${project.zone}/instances/controller-0`;

@@ -1,4 +1,4 @@
-/** Covers an unreachable machine, a second client, and an operator who disconnects. */
+/** Tests bootstrap with an unreachable machine, with a second client, and with an operator who disconnects. */
 import t from "tap";
 
 import { controllerFiles, downloading, failsWith, openScene, scenario } from "../fixtures/faults.ts";
@@ -9,7 +9,7 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
   const { testbed, bootstrap, begin, node } = scene;
   const late = node(2);
 
-  await scenario(t, "bootstrap names an unreachable controller and completes the other controllers", async (t) => {
+  await scenario(t, "bootstrap reports an unreachable controller and completes the other controllers", async (t) => {
     await late.disconnect();
     const result = await bootstrap();
     failsWith(t, result, "PARTIAL", [
@@ -40,7 +40,7 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
   const before = await processes();
 
   await testbed.mirror.clearLog();
-  // The download is slow enough to outlast the work of two more clients.
+  // The download is slow enough to continue until two more clients have finished.
   await testbed.mirror.setFaults({ kind: "throttle", rate: 1_500_000, path: "kube-scheduler$" });
   const first = begin();
   await downloading(testbed, late, { of: first, ending: "/kube-scheduler" });
@@ -70,12 +70,12 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
     t.match(stdout, /^controller-2: an operation started by admin from 10\.240\.0\.1:\d+ at .* is running$/m);
     t.match(stdout, nodeLine("controller-2", "binary/kube-scheduler: done in .*"));
     const asked = (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
-    t.equal(asked.length, 1, "kube-scheduler was downloaded once: both commands used the same operation");
+    t.equal(asked.length, 1, "kube-scheduler was downloaded only once, because both commands used the same operation");
   });
 
   await scenario(
     t,
-    "the late controller ends with the same files as the others, which served without a restart",
+    "the late controller gets the same files as the other controllers, which do not restart",
     async (t) => {
       t.equal(await controllerFiles(late), await controllerFiles(node(0)));
       t.strictSame(await processes(), before);

@@ -1,6 +1,6 @@
 /**
  * Tests errors from the Compute Engine API. The work on the nodes is still done, no resource is orphaned, and a second
- * run completes the rest.
+ * run completes the remaining work.
  */
 import t from "tap";
 
@@ -32,7 +32,7 @@ t.test("bootstrap handles failures of the Compute Engine API", async (t) => {
 
   await scenario(
     t,
-    "an exhausted quota is reported with Google's message, and the node is still completed",
+    "bootstrap reports an exhausted quota with Google's message and still completes the node",
     async (t) => {
       await compute.setFaults({
         kind: "error",
@@ -64,7 +64,7 @@ t.test("bootstrap handles failures of the Compute Engine API", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "429 and 503 are retried until the request succeeds", async (t) => {
+  await scenario(t, "a request that fails with 429 or 503 is retried until it succeeds", async (t) => {
     await deleteLoadBalancer();
     await compute.setFaults(
       { kind: "error", method: "POST", path: "/firewalls$", status: 429, reason: "rateLimitExceeded", times: 2 },
@@ -122,19 +122,23 @@ t.test("bootstrap handles failures of the Compute Engine API", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "a target pool with foreign instances is reported with the remedy and not changed", async (t) => {
-    const stranger = `${inProject}/zones/us-west1-c/instances/stranger`;
-    const link = (path: string): string => `https://www.googleapis.com/compute/v1/${path}`;
-    const instances = [`${inProject}/zones/us-west1-c/instances/controller-0`, stranger].map(link);
-    await compute.changeState({ put: { [pool]: { instances } } });
-    failsWith(t, await bootstrap(), "PARTIAL", [
-      /load balancer: instances: targetPools\/kubernetes-target-pool has .*\/stranger, which is not a controller/,
-      /gcloud compute target-pools remove-instances kubernetes-target-pool .*--instances stranger/,
-    ]);
-    t.strictSame((await compute.state()).resources[pool]?.["instances"], instances, "no instance was removed");
-    await compute.changeState({ put: { [pool]: { instances: instances.slice(0, 1) } } });
-    const { code, stdout, stderr } = await bootstrap();
-    t.equal(code, 0, stderr);
-    t.match(stdout, /^load balancer: nothing to do$/m);
-  });
+  await scenario(
+    t,
+    "bootstrap reports a target pool with foreign instances, shows the remedy, and does not change the pool",
+    async (t) => {
+      const stranger = `${inProject}/zones/us-west1-c/instances/stranger`;
+      const link = (path: string): string => `https://www.googleapis.com/compute/v1/${path}`;
+      const instances = [`${inProject}/zones/us-west1-c/instances/controller-0`, stranger].map(link);
+      await compute.changeState({ put: { [pool]: { instances } } });
+      failsWith(t, await bootstrap(), "PARTIAL", [
+        /load balancer: instances: targetPools\/kubernetes-target-pool has .*\/stranger, which is not a controller/,
+        /gcloud compute target-pools remove-instances kubernetes-target-pool .*--instances stranger/,
+      ]);
+      t.strictSame((await compute.state()).resources[pool]?.["instances"], instances, "no instance was removed");
+      await compute.changeState({ put: { [pool]: { instances: instances.slice(0, 1) } } });
+      const { code, stdout, stderr } = await bootstrap();
+      t.equal(code, 0, stderr);
+      t.match(stdout, /^load balancer: nothing to do$/m);
+    },
+  );
 });

@@ -16,8 +16,7 @@ t.test("bootstrap recovers from an agent crash and a power loss during apply", a
     t,
     "after an agent crash and a power loss, bootstrap names both nodes and completes the third",
     async (t) => {
-      // The download is slow enough to be interrupted halfway, but fast enough that the third machine does not wait
-      // long.
+      // The download is slow enough to be interrupted halfway, but fast enough to keep the third machine's wait short.
       await testbed.mirror.setFaults({ kind: "throttle", rate: 12_000_000, path: "kube-controller-manager$" });
       const running = begin();
       const middle = { of: running, ending: "/kube-controller-manager" };
@@ -47,7 +46,7 @@ t.test("bootstrap recovers from an agent crash and a power loss during apply", a
       t.match(
         await temporaries(machine),
         "/.kube-controller-manager.khw-new",
-        "the partial download has its temporary name",
+        "the partial download still has a temporary name",
       );
     }
   });
@@ -71,11 +70,15 @@ t.test("bootstrap recovers from an agent crash and a power loss during apply", a
     t.match(stdout, nodeLine("controller-0", "nothing to do"));
   });
 
-  await scenario(t, "both nodes end with the same files as the third node and no temporary files", async (t) => {
-    const wanted = await controllerFiles(well);
-    for (const machine of [killed, unplugged]) {
-      t.equal(await controllerFiles(machine), wanted, machine.name);
-      t.equal(await temporaries(machine), "", machine.name);
-    }
-  });
+  await scenario(
+    t,
+    "both nodes end up with the same files as the third node and with no temporary files",
+    async (t) => {
+      const wanted = await controllerFiles(well);
+      for (const machine of [killed, unplugged]) {
+        t.equal(await controllerFiles(machine), wanted, machine.name);
+        t.equal(await temporaries(machine), "", machine.name);
+      }
+    },
+  );
 });

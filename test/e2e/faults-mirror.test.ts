@@ -39,7 +39,7 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
 
   await scenario(
     t,
-    "a tampered program is refused even if the mirror's published digest is tampered with as well",
+    "the agent refuses a tampered program even if the mirror's published digest is also tampered with",
     async (t) => {
       const recorded = (await readLock(join(workstation.folder, "khw.lock"))).find(
         ({ program: name, version }) => name === "kube-scheduler" && version === realVersion,
@@ -66,7 +66,7 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
         "/etc/systemd/system/kube-apiserver.service\n/etc/systemd/system/kube-controller-manager.service\n",
         "no service uses the missing program",
       );
-      t.equal(await machine.must(["systemctl", "is-active", "nginx"]), "active\n", "the remaining work was done");
+      t.equal(await machine.must(["systemctl", "is-active", "nginx"]), "active\n", "all other work was done");
     },
   );
 
@@ -84,7 +84,7 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
     [{ kind: "status", status: 404 }, "a mirror without the release"],
     [{ kind: "corrupt" }, "a mirror with wrong bytes"],
   ] as const) {
-    await scenario(t, `${title} is skipped in favour of the next mirror`, async (t) => {
+    await scenario(t, `${title} is skipped in favor of the next mirror`, async (t) => {
       await forget();
       const path = fault.kind === "corrupt" ? `${firstMirror}$` : firstMirror;
       await testbed.mirror.setFaults({ ...fault, path });
@@ -129,7 +129,7 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
     ]);
   });
 
-  await scenario(t, "a stalled mirror is abandoned in favour of the next mirror", async (t) => {
+  await scenario(t, "a stalled mirror is abandoned in favor of the next mirror", async (t) => {
     await forget();
     await testbed.mirror.setFaults({ kind: "stall", after: 0, path: `${firstMirror}$` });
     const { code, stderr } = await bootstrap(...both);

@@ -1,6 +1,6 @@
 /**
- * Checks that obstacles are reported before anything is changed. All scenarios share one testbed, which stays untouched
- * until the end.
+ * Checks that obstacles are reported before anything is changed. All scenarios share one testbed, which must stay
+ * unchanged until the last scenario.
  */
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -52,38 +52,42 @@ t.test("bootstrap refuses invalid input and unsuitable machines before changing 
     await refused(t, attempt, { kind: "CONFIG_INVALID", said: [/wrong\.yaml:4\b.*line break/s] });
   });
 
-  await scenario(t, "invalid credential files are refused with the file and the reason", async (t) => {
-    const names = subjectAlternativeNames(testbed);
-    const without = (name: string): readonly string[] => names.filter((each) => each !== `IP:${name}`);
-    const spoil: readonly (readonly [(folder: string) => Promise<unknown>, RegExp])[] = [
-      [(folder) => rm(join(folder, "encryption-config.yaml")), /encryption-config\.yaml: is missing/],
-      [(folder) => makeKey(folder, "kubernetes"), /kubernetes-key\.pem: is not the key of kubernetes\.pem/],
-      [(folder) => issue(folder, "kubernetes", { names, days: -1 }), /kubernetes\.pem: notAfter: expired on 20/],
-      [
-        async (folder) => {
-          const authority = join(folder, "another");
-          await makeAuthority(authority);
-          await issue(folder, "kubernetes", { names, authority });
-        },
-        /kubernetes\.pem: issuer: was not issued by the CA/,
-      ],
-      [
-        (folder) => issue(folder, "kubernetes", { names: without(testbed.publicAddress) }),
-        /kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\)/,
-      ],
-      [
-        (folder) => issue(folder, "kubernetes", { names: without(node(2).address) }),
-        /kubernetes\.pem: subjectAltName: lacks 10\.240\.0\.12 \(controller-2\)/,
-      ],
-    ];
-    for (const [spoilt, said] of spoil) {
-      const folder = await mkdtemp(join(testbed.folder, "spoilt-"));
-      await cp(testbed.credentials, folder, { recursive: true });
-      await spoilt(folder);
-      failsWith(t, await bootstrap("--credentials", folder), "CREDENTIAL_INVALID", [said, /^hint: ./m]);
-    }
-    t.strictSame(await state(), fresh, "nothing was changed");
-  });
+  await scenario(
+    t,
+    "bootstrap refuses invalid credential files, and the error names the file and the reason",
+    async (t) => {
+      const names = subjectAlternativeNames(testbed);
+      const without = (name: string): readonly string[] => names.filter((each) => each !== `IP:${name}`);
+      const spoil: readonly (readonly [(folder: string) => Promise<unknown>, RegExp])[] = [
+        [(folder) => rm(join(folder, "encryption-config.yaml")), /encryption-config\.yaml: is missing/],
+        [(folder) => makeKey(folder, "kubernetes"), /kubernetes-key\.pem: is not the key of kubernetes\.pem/],
+        [(folder) => issue(folder, "kubernetes", { names, days: -1 }), /kubernetes\.pem: notAfter: expired on 20/],
+        [
+          async (folder) => {
+            const authority = join(folder, "another");
+            await makeAuthority(authority);
+            await issue(folder, "kubernetes", { names, authority });
+          },
+          /kubernetes\.pem: issuer: was not issued by the CA/,
+        ],
+        [
+          (folder) => issue(folder, "kubernetes", { names: without(testbed.publicAddress) }),
+          /kubernetes\.pem: subjectAltName: lacks 203\.0\.113\.10 \(the public address\)/,
+        ],
+        [
+          (folder) => issue(folder, "kubernetes", { names: without(node(2).address) }),
+          /kubernetes\.pem: subjectAltName: lacks 10\.240\.0\.12 \(controller-2\)/,
+        ],
+      ];
+      for (const [spoilt, said] of spoil) {
+        const folder = await mkdtemp(join(testbed.folder, "spoilt-"));
+        await cp(testbed.credentials, folder, { recursive: true });
+        await spoilt(folder);
+        failsWith(t, await bootstrap("--credentials", folder), "CREDENTIAL_INVALID", [said, /^hint: ./m]);
+      }
+      t.strictSame(await state(), fresh, "nothing was changed");
+    },
+  );
 
   await scenario(t, "callers with a missing, untrusted, expired or unprivileged certificate are refused", async (t) => {
     const pki = join(workstation.folder, "khw-pki");
@@ -138,7 +142,7 @@ t.test("bootstrap refuses invalid input and unsuitable machines before changing 
 
   await scenario(
     t,
-    "a metadata server that is down, sends garbage or is an impostor is reported within 30 s",
+    "bootstrap reports within 30 s that the metadata server is down, sends garbage or is an impostor",
     async (t) => {
       const agentOf = async (): Promise<string> =>
         node(1).must(["systemctl", "show", "--property=MainPID,NRestarts", "khw-agent.service"]);

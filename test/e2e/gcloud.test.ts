@@ -23,8 +23,7 @@ async function labCommands(): Promise<string> {
 }
 
 /**
- * Converts fingerprints to URL-safe base64. gcloud prints fingerprints in this form even if the API returns standard
- * base64.
+ * Converts a fingerprint to URL-safe base64. gcloud prints this form even if the API returns standard base64.
  */
 function urlSafe(resource: Record<string, unknown>): Record<string, unknown> {
   const { fingerprint } = resource;
@@ -49,7 +48,7 @@ t.test("the real gcloud accepts the emulator as the Compute Engine API", { skip 
   const shell = async (script: string) => (await run("bash", ["-euc", script], { env })).stdout;
   const gcloud = async (words: string): Promise<unknown> => JSON.parse(await shell(`gcloud ${words} --format json`));
 
-  await t.test("the lab's commands succeed, and gcloud reads the same values as the REST API returns", async (t) => {
+  await t.test("the lab's commands succeed, and gcloud shows the same values as the REST API", async (t) => {
     await shell(await labCommands());
     const described = {
       "http-health-checks describe kubernetes": {

@@ -1,4 +1,4 @@
-/** Queries the agent with third-party software: the gRPC library of Debian's Python, and the Prometheus parser. */
+/** Queries the agent with third-party software: Debian's Python library for gRPC, and Prometheus's parser. */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -51,7 +51,7 @@ t.test("third-party clients can use an agent on a machine that is not yet a cont
     );
   });
 
-  await t.test("journalctl exits when no client follows the journal any longer", async (t) => {
+  await t.test("journalctl exits when no client follows the journal anymore", async (t) => {
     const reading = async (): Promise<boolean> => (await node.run(["pgrep", "-x", "journalctl"])).code === 0;
     for (let look = 0; look < 50 && (await reading()); look++) await setTimeout(100);
     t.notOk(await reading());

@@ -16,7 +16,7 @@ async function findAgentDeb(): Promise<string> {
   const architecture = (await must(["dpkg", "--print-architecture"])).trim();
   const folder = join(top, "build", "deb");
   const name = (await readdir(folder)).find((file) => new RegExp(`^khw-agent_.*_${architecture}\\.deb$`).test(file));
-  if (name === undefined) throw new Error("no .deb of the agent: npm run deb");
+  if (name === undefined) throw new Error("the agent's .deb does not exist: run npm run deb");
   return join(folder, name);
 }
 
@@ -77,7 +77,7 @@ t.test("install sets up the agent on machines without any khw software", async (
       t.match(await whoAnswers(testbed, node, pki), /TLSv1\.3[^]*Verification: OK/);
     }
     const made = ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"];
-    t.same((await readdir(pki)).sort(), made, "the nodes' keys are only on the nodes");
+    t.same((await readdir(pki)).sort(), made, "the nodes' keys exist only on the nodes");
     for (const node of [first, last]) {
       const files = (await node.must(["ls", "-A", "/etc/khw-agent/pki"])).trim().split("\n");
       t.same(files, ["agent-key.pem", "agent.pem", "ca.pem"]);

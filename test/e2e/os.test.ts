@@ -29,7 +29,7 @@ await node.copyIn(bundle, "/opt/khw-test/driver.mjs");
 
 /** Performs all of the calls on the machine, in a single process. */
 async function make<Result>(...calls: readonly Call[]): Promise<readonly Outcome<Result>[]> {
-  // `env -i` removes the Node options that tap sets in every process that a test starts.
+  // `env -i` removes the Node options that tap sets for every process of a test.
   const driver = ["env", "-i", "/opt/khw-test/node", "/opt/khw-test/driver.mjs"];
   return JSON.parse(await node.must([...driver, JSON.stringify(calls)]));
 }
@@ -59,7 +59,7 @@ async function written(name: string, words: string, times = 1): Promise<void> {
   await node.must(["bash", "-ec", script, name, words, String(times)]);
 }
 
-/** Writes a file on the machine, as somebody who edits it by hand would. */
+/** Writes a file on the machine, like a person who edits the file by hand. */
 async function put(path: string, content: string): Promise<void> {
   const file = join(t.testdirName, "content");
   await writeFile(file, content, { mode: 0o644 });
@@ -116,15 +116,18 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
     t.match(restarted?.result, { environment: { KHW_INPUTS: "sha256:2" } });
   });
 
-  await t.test("reloading a service updates the time of its last state change but keeps its process", async (t) => {
-    const before = await statusOf(unit);
-    const [reloaded] = await make(systemd("reloadService", unit));
-    t.equal(reloaded?.error, undefined);
-    const after = await statusOf(unit);
-    t.equal(after.mainPid, before.mainPid);
-    t.equal(after.activeSince, before.activeSince);
-    t.ok(after.stateSince > before.stateSince);
-  });
+  await t.test(
+    "reloading a service updates the time of the last state change but keeps the service's process",
+    async (t) => {
+      const before = await statusOf(unit);
+      const [reloaded] = await make(systemd("reloadService", unit));
+      t.equal(reloaded?.error, undefined);
+      const after = await statusOf(unit);
+      t.equal(after.mainPid, before.mainPid);
+      t.equal(after.activeSince, before.activeSince);
+      t.ok(after.stateSince > before.stateSince);
+    },
+  );
 
   await t.test("a wait for a unit change ends when the unit changes or the caller aborts", async (t) => {
     const [changed] = await make({ ...systemd("changed", unit), background: true }, systemd("restart", unit));
@@ -146,22 +149,19 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
     t.ok((reloaded?.result ?? 0) > 0);
   });
 
-  await t.test(
-    "the reason for the unit's exit is reported in the journal's words until the unit runs again",
-    async (t) => {
-      await node.must(["systemctl", "kill", "--signal=KILL", unit]);
-      await written(unit, `${unit}: Failed with result 'signal'`, 2);
-      const [ended, , running] = await make<string[]>(
-        systemd("ending", unit),
-        systemd("start", unit),
-        systemd("ending", unit),
-      );
-      t.equal(ended?.result?.length, 2);
-      const said = await node.must(["journalctl", "--output=cat", "--unit", unit]);
-      for (const line of ended?.result ?? []) t.ok(said.includes(line), line);
-      t.same(running?.result, []);
-    },
-  );
+  await t.test("until the unit runs again, the reason for its exit is reported in the journal's words", async (t) => {
+    await node.must(["systemctl", "kill", "--signal=KILL", unit]);
+    await written(unit, `${unit}: Failed with result 'signal'`, 2);
+    const [ended, , running] = await make<string[]>(
+      systemd("ending", unit),
+      systemd("start", unit),
+      systemd("ending", unit),
+    );
+    t.equal(ended?.result?.length, 2);
+    const said = await node.must(["journalctl", "--output=cat", "--unit", unit]);
+    for (const line of ended?.result ?? []) t.ok(said.includes(line), line);
+    t.same(running?.result, []);
+  });
 
   await t.test("a stopped process is killed together with its children, and the unit restarts at once", async (t) => {
     const { mainPid } = await statusOf(unit);
@@ -191,7 +191,7 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
   });
 });
 
-t.test("a failed start is reported with the reason and only the journal of that start", async (t) => {
+t.test("a failed start is reported with the reason and with the journal lines of that start only", async (t) => {
   const failing = "khw-failing.service";
   await put(
     `/etc/systemd/system/${failing}`,
@@ -223,16 +223,19 @@ t.test("a failed start is reported with the reason and only the journal of that 
   t.match((await journalOf(absent)).join("\n"), /No such file or directory/);
 });
 
-t.test("a refusal by systemd is reported in systemd's words; an invalid unit name never reaches systemd", async (t) => {
-  const [unknown, masked, name] = await make(
-    systemd("start", "khw-none.service"),
-    systemd("enable", "khw-none.service"),
-    systemd("start", "a.service'; x"),
-  );
-  t.match(unknown?.error, { code: "SERVICE_FAILED", message: /khw-none\.service not found/ });
-  t.match(masked?.error, { code: "SERVICE_FAILED" });
-  t.match(name?.error, { code: "INVALID_ARGUMENT" });
-});
+t.test(
+  "a refusal by systemd is reported in systemd's words, and an invalid unit name never reaches systemd",
+  async (t) => {
+    const [unknown, masked, name] = await make(
+      systemd("start", "khw-none.service"),
+      systemd("enable", "khw-none.service"),
+      systemd("start", "a.service'; x"),
+    );
+    t.match(unknown?.error, { code: "SERVICE_FAILED", message: /khw-none\.service not found/ });
+    t.match(masked?.error, { code: "SERVICE_FAILED" });
+    t.match(name?.error, { code: "INVALID_ARGUMENT" });
+  },
+);
 
 t.test("40 concurrent calls all succeed although the bus allows only 128 open calls", async (t) => {
   const outcomes = await make<UnitStatus>(
@@ -244,7 +247,7 @@ t.test("40 concurrent calls all succeed although the bus allows only 128 open ca
   );
 });
 
-t.test("an abort ends the wait for a unit that never finishes starting", async (t) => {
+t.test("aborting a call ends the wait for a unit that never finishes starting", async (t) => {
   const slow = "khw-slow.service";
   await put(`/etc/systemd/system/${slow}`, service(["Type=notify", "ExecStart=/bin/sleep infinity"]));
   const [, started] = await make(systemd("reload"), { ...systemd("start", slow), abortAfterMillis: 500 });
@@ -252,7 +255,7 @@ t.test("an abort ends the wait for a unit that never finishes starting", async (
   await make(systemd("stop", slow));
 });
 
-t.test("a restart of D-Bus fails the calls in progress, and later calls succeed", async (t) => {
+t.test("calls in progress fail when D-Bus restarts, and later calls succeed", async (t) => {
   const wait: Call = { adapter: "clock", method: "delay", args: [3000] };
   const [changed, restarted, , found, started] = await make(
     { ...systemd("changed", unit), background: true },
@@ -263,7 +266,7 @@ t.test("a restart of D-Bus fails the calls in progress, and later calls succeed"
   );
   t.match(restarted?.error, { code: "SERVICE_FAILED", message: /lost|cannot be reached/ });
   t.match(found?.result, { loadState: "loaded" });
-  t.equal(started?.error, undefined, "the caller is notified again when a job ends");
+  t.equal(started?.error, undefined, "callers are notified of the end of a job again");
   t.equal(changed?.error, undefined, "every waiting caller checks again after the reconnection");
 });
 
@@ -343,7 +346,7 @@ t.test("a package", async (t) => {
     t.match(after?.result, /^1\.\d+/);
     t.equal(await node.must(["ls", "/var/lib/dpkg/updates"]), "");
     const announced = installed?.said.filter((text) => text.startsWith("adds")) ?? [];
-    t.equal(announced.length, 2, "the packages to add are determined again after the repair");
+    t.equal(announced.length, 2, "the list of packages to add is determined again after the repair");
   });
 
   await t.test("a broken nginx configuration is reported in nginx's words", async (t) => {

@@ -1,4 +1,4 @@
-/** Runs the real etcd and Kubernetes with the flags and files of the profile production, and checks their effects. */
+/** Runs the real etcd and Kubernetes with the flags and files of the production profile, and checks the effects. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ const api = "https://127.0.0.1:6443";
 const secret = "not-to-be-recorded";
 const identity = ["--cert", "/var/lib/kubernetes/admin.pem", "--key", "/var/lib/kubernetes/admin-key.pem"];
 
-t.test("the programs of Kubernetes 1.20.2 run with the profile production", async (t) => {
+t.test("the programs of Kubernetes 1.20.2 run with the production profile", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-profile-"));
   t.teardown(() => rm(folder, { recursive: true }));
   await complete(folder);
@@ -40,19 +40,22 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
   await curl(...identity, "--header", "Content-Type: application/json", "--data", body, secrets);
   await curl(`${api}/healthz`);
 
-  await t.test("the audit log records that a Secret was read, but no contents, health checks or leases", async (t) => {
-    const read = await curl(...identity, `${secrets}/mine`);
-    const encoded = Buffer.from(secret).toString("base64");
-    t.match(read.stdout, encoded);
-    const lines = (await stage.run(["cat", "/var/log/audit.log"])).stdout.trim().split("\n");
-    const count = (words: RegExp) => lines.filter((line) => words.test(line)).length;
-    t.equal(count(/"level":"Metadata".*"verb":"get".*"username":"admin".*"resource":"secrets".*"name":"mine"/), 1);
-    t.equal(count(new RegExp(`${secret}|${encoded}|requestObject|responseObject`)), 0);
-    t.equal(count(/"requestURI":"\/(healthz|livez|readyz)/), 0);
-    t.equal(count(/"verb":"update".*"resource":"leases"/), 0);
-  });
+  await t.test(
+    "the audit log records reads of a Secret, but no contents, health checks or lease renewals",
+    async (t) => {
+      const read = await curl(...identity, `${secrets}/mine`);
+      const encoded = Buffer.from(secret).toString("base64");
+      t.match(read.stdout, encoded);
+      const lines = (await stage.run(["cat", "/var/log/audit.log"])).stdout.trim().split("\n");
+      const count = (words: RegExp) => lines.filter((line) => words.test(line)).length;
+      t.equal(count(/"level":"Metadata".*"verb":"get".*"username":"admin".*"resource":"secrets".*"name":"mine"/), 1);
+      t.equal(count(new RegExp(`${secret}|${encoded}|requestObject|responseObject`)), 0);
+      t.equal(count(/"requestURI":"\/(healthz|livez|readyz)/), 0);
+      t.equal(count(/"verb":"update".*"resource":"leases"/), 0);
+    },
+  );
 
-  await t.test("ports without TLS and other addresses are closed, and profiling is off", async (t) => {
+  await t.test("ports without TLS and ports on non-loopback addresses are closed, and profiling is off", async (t) => {
     t.equal((await curl("http://127.0.0.1:10252/healthz")).code, 7, "the controller manager's old port is closed");
     t.equal(
       (await curl(`http://${address}:10251/healthz`)).code,
@@ -71,7 +74,7 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
     t.not((await curl("--fail", ...identity, `${api}/debug/pprof/`)).code, 0);
   });
 
-  await t.test("only strong TLS is accepted", async (t) => {
+  await t.test("every port accepts only TLS 1.2 or later with strong cipher suites", async (t) => {
     const weak = ["--tls-max", "1.2", "--ciphers", "AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES128-SHA"];
     const strong = ["--tls-max", "1.2", "--ciphers", "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384"];
     for (const port of [6443, 2379, 10257, 10259]) {
@@ -88,7 +91,7 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
     t.notMatch(stdout, "alpha");
   });
 
-  await t.test("anonymous requests reach the health paths only, even after a restart", async (t) => {
+  await t.test("anonymous requests are allowed only for the health paths, even after a restart", async (t) => {
     const anonymous = async (): Promise<Record<string, string>> => {
       const paths = ["/healthz", "/livez", "/readyz", "/version", "/api"];
       const status = ["--output", "/dev/null", "--write-out", "%{http_code}"];
@@ -103,7 +106,7 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
       await curl("--fail", ...identity, ...patch, "--data", JSON.stringify(object), url);
     };
     const become = (wanted: Record<string, string>) =>
-      given("the role is in effect", async () =>
+      given("the changed role is in effect", async () =>
         JSON.stringify(await anonymous()) === JSON.stringify(wanted) ? true : undefined,
       );
     t.strictSame(await anonymous(), { ...limited, "/version": "200" }, "the default of Kubernetes");
@@ -111,7 +114,11 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
     t.ok(await become(limited));
     await restartApiServer(stage, desired);
     t.strictSame(await anonymous(), limited, "the API server does not add /version again");
-    t.match((await curl(...identity, `${api}/version`)).stdout, "gitVersion", "users with an identity keep /version");
+    t.match(
+      (await curl(...identity, `${api}/version`)).stdout,
+      "gitVersion",
+      "authenticated users keep access to /version",
+    );
     await apply("default");
     t.ok(await become({ ...limited, "/version": "200" }));
   });
@@ -121,7 +128,7 @@ t.test("the programs of Kubernetes 1.20.2 run with the profile production", asyn
     t.match(flags, "--oidc-ca-file=/etc/kubernetes/config/oidc-ca.pem\n");
     t.match(flags, "--oidc-required-claim=hd=example.com\n");
     const { stdout } = await curl("--header", "Authorization: Bearer a.b.c", `${api}/version`);
-    t.match(stdout, '"code": 401', "the token of nobody is refused");
+    t.match(stdout, '"code": 401', "an invalid token is refused");
   });
 });
 

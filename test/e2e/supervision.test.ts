@@ -12,7 +12,7 @@ import { openScene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 120_000;
-/** The time without etcd quorum is far longer than an agent needs to consider an API server dead. */
+/** The time without etcd quorum, which is much longer than an agent needs to declare an API server dead. */
 const withoutQuorumMillis = 30_000;
 
 /** The list contains each kind of fault once. */
@@ -46,7 +46,7 @@ t.test("the agent supervises the control plane", async (t) => {
   const settled = (): Promise<void> => allWell(testbed.nodes, watch, deadlineMillis);
   await settled();
 
-  await scenario(t, "a fault of each kind is detected and repaired", async (t) => {
+  await scenario(t, "the agent detects and repairs a fault of each kind", async (t) => {
     await Promise.all(
       testbed.nodes.map(async (node, index) => {
         for (const [, name] of kinds.filter(([at]) => at === index)) {
@@ -76,7 +76,7 @@ t.test("the agent supervises the control plane", async (t) => {
       ),
     ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
     t.comment(unwell());
-    // There must be no restart during the rest of the minute.
+    // No component may restart until the time without quorum ends.
     await watch.until(() => undefined, signal).catch(() => {});
     for (const node of stopped) {
       t.equal(
@@ -88,11 +88,11 @@ t.test("the agent supervises the control plane", async (t) => {
     await Promise.all(stopped.map((node) => node.must(["systemctl", "start", "etcd"])));
     const back = performance.now();
     await settled();
-    t.comment(`all healthy ${((performance.now() - back) / 1000).toFixed(1)} s after etcd was back`);
+    t.comment(`all healthy ${((performance.now() - back) / 1000).toFixed(1)} s after etcd started again`);
     t.strictSame(
       await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"]))),
       before,
-      "no API server and no nginx was restarted",
+      "no API server or nginx process was restarted",
     );
     t.strictSame(supervised(), restarts, "the agents restarted nothing");
   });
@@ -120,8 +120,8 @@ t.test("the agent supervises the control plane", async (t) => {
     await settled();
     t.equal(await processes(first, units), before);
     const { history: after } = await watch.ask(first.name);
-    t.ok(history.length > 0, "the history has events before the kill");
-    t.strictSame(after.slice(0, history.length), history, "the history before the kill is unchanged");
+    t.ok(history.length > 0, "the history contains events from before the kill");
+    t.strictSame(after.slice(0, history.length), history, "the events from before the kill are unchanged");
     t.ok(after.length > history.length, "the agent's restart was added to the history");
   });
 

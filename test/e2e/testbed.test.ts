@@ -31,7 +31,7 @@ async function traces(id: string): Promise<readonly string[]> {
   ];
 }
 
-/** Returns the first node; a testbed has at least one. */
+/** Returns the first node. A testbed has at least one node. */
 function first(testbed: Testbed): TestbedNode {
   const [node] = testbed.nodes;
   if (!node) throw new Error("a testbed without nodes");
@@ -72,7 +72,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
     }
   });
 
-  await t.test("a service can be sandboxed as on a real machine", async (t) => {
+  await t.test("systemd can sandbox a service as on a real machine", async (t) => {
     const properties = ["ProtectSystem=strict", "PrivateTmp=yes", "PrivateDevices=yes", "ProtectKernelTunables=yes"];
     const more = [
       "ProtectHome=yes",
@@ -111,7 +111,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
     t.match(
       (await get()).stdout,
       /Metadata-Flavor: Google/,
-      "the third request is answered normally: each fault was used up once",
+      "the third request is answered normally, because each fault applied only once",
     );
     await testbed.metadata.setFaults({ kind: "drop" });
     t.equal((await get()).code, 52, "curl reports an empty reply");
@@ -155,7 +155,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
     t.equal(await node.must(["curl", "-sSf", `${url}.sha256`]), "0".repeat(64));
   });
 
-  await t.test("etcd is one healthy cluster and requires client certificates over TLS", async (t) => {
+  await t.test("the etcd members form one healthy cluster and require client certificates over TLS", async (t) => {
     const keys = ["--cacert=/etc/etcd/ca.pem", "--cert=/etc/etcd/kubernetes.pem", "--key=/etc/etcd/kubernetes-key.pem"];
     const health = await node.run(["etcdctl", ...keys, "endpoint", "health", "--cluster"]);
     t.equal(health.code, 0);
@@ -167,38 +167,42 @@ t.test("the testbed runs three machines on one host", async (t) => {
     );
   });
 
-  await t.test("the credentials match those of the labs, and tests can replace them with invalid ones", async (t) => {
-    const folder = await mkdtemp(join(tmpdir(), "testbed-"));
-    t.teardown(() => rm(folder, { recursive: true }));
-    await must(["cp", "-a", `${testbed.credentials}/.`, folder]);
-    const openssl = (...args: readonly string[]): ReturnType<typeof run> => run(["openssl", ...args], { cwd: folder });
-    const verify = (): ReturnType<typeof run> => openssl("verify", "-CAfile", "ca.pem", "kubernetes.pem");
+  await t.test(
+    "the credentials match the labs' credentials, and tests can replace them with invalid credentials",
+    async (t) => {
+      const folder = await mkdtemp(join(tmpdir(), "testbed-"));
+      t.teardown(() => rm(folder, { recursive: true }));
+      await must(["cp", "-a", `${testbed.credentials}/.`, folder]);
+      const openssl = (...args: readonly string[]): ReturnType<typeof run> =>
+        run(["openssl", ...args], { cwd: folder });
+      const verify = (): ReturnType<typeof run> => openssl("verify", "-CAfile", "ca.pem", "kubernetes.pem");
 
-    t.equal((await verify()).code, 0);
-    const shown = await openssl("x509", "-in", "kubernetes.pem", "-noout", "-subject", "-ext", "subjectAltName");
-    t.match(
-      shown.stdout,
-      /C = US, ST = Oregon, L = Portland, O = Kubernetes, OU = Kubernetes The Hard Way, CN = kubernetes/,
-    );
-    for (const address of ["10.32.0.1", "10.240.0.12", testbed.publicAddress])
-      t.match(shown.stdout, `IP Address:${address},`);
-    t.equal(
-      await must(["stat", "-c", "%a", join(folder, "ca-key.pem"), join(folder, "admin.kubeconfig")]),
-      "600\n600\n",
-    );
+      t.equal((await verify()).code, 0);
+      const shown = await openssl("x509", "-in", "kubernetes.pem", "-noout", "-subject", "-ext", "subjectAltName");
+      t.match(
+        shown.stdout,
+        /C = US, ST = Oregon, L = Portland, O = Kubernetes, OU = Kubernetes The Hard Way, CN = kubernetes/,
+      );
+      for (const address of ["10.32.0.1", "10.240.0.12", testbed.publicAddress])
+        t.match(shown.stdout, `IP Address:${address},`);
+      t.equal(
+        await must(["stat", "-c", "%a", join(folder, "ca-key.pem"), join(folder, "admin.kubeconfig")]),
+        "600\n600\n",
+      );
 
-    await issue(folder, "kubernetes", { days: -1 });
-    t.match((await verify()).stderr, /certificate has expired/);
-    await makeAuthority(join(folder, "other"));
-    await issue(folder, "kubernetes", { authority: join(folder, "other") });
-    t.match((await verify()).stderr, /verification failed/);
-    await makeKey(folder, "admin");
-    const publicKey = async (...args: readonly string[]): Promise<string> => (await openssl(...args)).stdout;
-    t.not(
-      await publicKey("x509", "-in", "admin.pem", "-noout", "-pubkey"),
-      await publicKey("rsa", "-in", "admin-key.pem", "-pubout"),
-    );
-  });
+      await issue(folder, "kubernetes", { days: -1 });
+      t.match((await verify()).stderr, /certificate has expired/);
+      await makeAuthority(join(folder, "other"));
+      await issue(folder, "kubernetes", { authority: join(folder, "other") });
+      t.match((await verify()).stderr, /verification failed/);
+      await makeKey(folder, "admin");
+      const publicKey = async (...args: readonly string[]): Promise<string> => (await openssl(...args)).stdout;
+      t.not(
+        await publicKey("x509", "-in", "admin.pem", "-noout", "-pubkey"),
+        await publicKey("rsa", "-in", "admin-key.pem", "-pubout"),
+      );
+    },
+  );
 
   await t.test("apt installs nginx on a machine", async (t) => {
     await node.must(["apt-get", "-qq", "update"]);
@@ -325,7 +329,7 @@ t.test("the next start removes everything that a killed testbed process left beh
   const interrupted = await start();
   interrupted.child.kill("SIGTERM");
   t.same(await once(interrupted.child, "exit"), [null, "SIGTERM"]);
-  t.same(await traces(interrupted.id), [], "an owner that can still act removes its testbed");
+  t.same(await traces(interrupted.id), [], "a process that receives SIGTERM removes its testbed");
 
   const killed = await start();
   killed.child.kill("SIGKILL");
@@ -334,7 +338,7 @@ t.test("the next start removes everything that a killed testbed process left beh
   await using testbed = await startTestbed({ nodes: 1, withEtcd: false });
   t.same(await traces(killed.id), []);
   t.equal((await testbed.nodes[0]?.run(["true"]))?.code, 0);
-  t.ok((await readdir(stateRoot)).includes(testbed.id), "a testbed with a live owner stays");
+  t.ok((await readdir(stateRoot)).includes(testbed.id), "a testbed is kept while its process is running");
 });
 
 t.test("if a machine cannot boot, the error contains its console output, and the testbed cleans up", async (t) => {

@@ -4,18 +4,18 @@ import type { KubernetesAnswer, KubernetesApi } from "../../proto/kubernetes-api
 
 type Data = Readonly<Record<string, unknown>>;
 
-/** An API server in memory that knows server-side apply. */
+/** An in-memory API server that supports server-side apply. */
 export interface ApplyApi {
   readonly api: KubernetesApi;
   /** The objects by path, for example "/api/v1/namespaces/default/configmaps/a". */
   readonly objects: Map<string, Data>;
-  /** The requests that change something, for example "PATCH /api/v1/...". */
+  /** The requests that change objects, for example "PATCH /api/v1/...". */
   readonly changes: string[];
   /** The number of all requests. */
   requests: number;
-  /** Fields that other managers own, by path of the object. */
+  /** The fields that other managers own, by the object's path. */
   readonly conflicts: Map<string, { readonly field: string; readonly manager: string }>;
-  /** Answers that replace those of the server, by method and path. */
+  /** Responses that replace the server's own responses, by method and path. */
   readonly answers: Map<string, KubernetesAnswer>;
 }
 
@@ -130,13 +130,16 @@ function conflictAnswer({ field, manager }: { readonly field: string; readonly m
   return { status: 409, body: { details: { causes: [{ reason: "FieldManagerConflict", message, field }] } } };
 }
 
-/** No manager owns the identifier. */
+/** Removes the identifier, which no manager owns. */
 function withoutUid(body: Data): Data {
   const { uid: _, ...metadata } = Object(body["metadata"]);
   return { ...body, metadata };
 }
 
-/** Replaces the fields that khw applied before, and keeps all other fields. The fake's manager remembers the values. */
+/**
+ * Replaces the fields that khw applied before, and keeps all other fields. In this fake, managedFields also contains
+ * the values.
+ */
 function merge(before: Data | undefined, body: Data): Data {
   const khw = { manager: "khw", operation: "Apply", fieldsV1: body };
   const entries: readonly unknown[] = Object(fieldOf(before, "metadata")).managedFields ?? [];

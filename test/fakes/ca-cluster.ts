@@ -7,21 +7,21 @@ import type { CaParts } from "../../client/cluster-ca/rotate.ts";
 import { type Authorities, droppedFiles, signingFiles, stageOf, trustedFiles } from "../../client/cluster-ca/stage.ts";
 import { Killed } from "./encrypted-cluster.ts";
 
-/** The files of a node, as far as they concern the CA. */
+/** A node's files that are related to the CA. */
 export interface CaFiles {
   readonly ca: string;
   /** The CA that signed the node's certificates. */
   readonly issuer: string;
 }
 
-/** A process on a node. etcd reads its CA only when it starts, and its certificate at each handshake. */
+/** A process on a node. etcd reads its CA only at startup, and its certificate at each handshake. */
 interface CaNode {
   files: CaFiles;
   /** The CAs that the processes read when they started. */
   started: string;
 }
 
-/** Simulates controllers that call each other with certificates all the time. */
+/** Simulates controllers that continually call each other with certificates. */
 export interface CaCluster {
   /** The files on the workstation. */
   files: CaFiles;
@@ -37,7 +37,7 @@ export interface CaCluster {
   parts(killBefore?: number): CaParts;
 }
 
-/** @throws as soon as a server would refuse another server or a client */
+/** @throws as soon as a server would refuse a call from another server or from a client */
 export function caCluster({ old, next }: Authorities, nodeCount = 3): CaCluster {
   const files: CaFiles = { ca: old.certificate, issuer: old.certificate };
   const cluster: CaCluster = {

@@ -26,7 +26,7 @@ export interface FakeNode {
   rolledBack?: boolean;
   /** Whether the agent answers calls. */
   reachable: boolean;
-  /** A fixed health-check result, which hides the node's real state. */
+  /** A fixed health-check result, regardless of the node's real health. */
   stuck?: "HEALTHY" | "UNHEALTHY";
   /** Whether an operation is running. If so, the node must not be changed. */
   busy: boolean;

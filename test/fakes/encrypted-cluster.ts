@@ -11,7 +11,7 @@ export class Killed extends Error {
 }
 
 /**
- * Simulates API servers that share one etcd. Each has its own configuration, and all of them read and write
+ * Simulates API servers that share one etcd. Each server has its own configuration, and all servers read and write
  * continuously.
  */
 export interface EncryptedCluster {
@@ -33,7 +33,7 @@ export interface EncryptedCluster {
 
 /** @throws as soon as an API server reads a value that it cannot decrypt */
 export function encryptedCluster(file: string, nodeCount = 3, plugin?: string): EncryptedCluster {
-  /** Whether the unit of an API server with this file starts the plugin. */
+  /** Whether the unit of an API server with this configuration file also starts the plugin. */
   const startsPlugin = (text: string): boolean =>
     cluster.plugin !== undefined && usesKms(Buffer.from(text), { name: cluster.plugin });
   const cluster: EncryptedCluster = {

@@ -18,5 +18,5 @@ export const unusedEtcd: EtcdCalls = {
   join: unused,
 };
 
-/** A node's calls for its removal, for tests that do not remove nodes. */
+/** The calls that remove a node, for tests that do not remove nodes. */
 export const unusedRemoval: RemovalCalls = { reset: unused, uninstall: unused, removeEtcdMember: unused };

@@ -6,7 +6,7 @@ export interface FakeMember {
   name: string;
   peerUrl: string;
   learner: boolean;
-  /** Whether the member has ever been started and has published its client URL. */
+  /** Whether the member has started at least once and has published its client URL. */
   started: boolean;
 }
 
@@ -20,7 +20,7 @@ export interface FakeEtcd extends EtcdServers {
   leader: boolean;
   /** The leader's id; the first member by default. */
   leaderId?: string;
-  /** How many promotions will fail because the learner is not in sync yet. */
+  /** The number of promotions that will fail because the learner is not in sync yet. */
   behind: number;
   /** The holder of each key. */
   readonly keys: Map<string, string>;

@@ -11,13 +11,13 @@ export interface FakeEtcdctl extends Etcdctl {
   content: string;
   /** Returns the content of the database that a restore creates from a snapshot's content. */
   restoring: (content: string) => string;
-  /** The error with which saving a snapshot fails; empty if saving succeeds. */
+  /** The error when a snapshot is saved; empty if saving succeeds. */
   complaint: string;
   readonly calls: readonly string[];
 }
 
 /**
- * Simulates etcdctl, with plain text as snapshots. The restored database is the snapshot's text. A restore fails if the
+ * Simulates etcdctl. Snapshots are plain text. The restored database is the snapshot's text. A restore fails if the
  * snapshot is missing.
  */
 export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {

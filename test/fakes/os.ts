@@ -20,7 +20,7 @@ export interface FakePackage {
   readonly version: string;
   /** The contents of the package's files, by path. */
   readonly files?: Readonly<Record<string, string>>;
-  /** The units that installing the package enables and starts, as is usual for Debian packages. */
+  /** The units that the package enables and starts when it is installed, as is usual in Debian. */
   readonly units?: readonly string[];
 }
 
@@ -50,7 +50,7 @@ export interface FakeOs extends Os {
   readonly queues: Map<number, number>;
   /** The facts about the agent itself. */
   self: SelfFacts;
-  /** How long small writes take, in milliseconds. */
+  /** The durations of small writes in milliseconds. */
   writes: number[];
   /**
    * The network latency of hosts in milliseconds, or undefined if a host does not answer. Hosts that are not listed

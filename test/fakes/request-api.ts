@@ -5,10 +5,10 @@ import { createAuthority, type Identity, signCertificate } from "../../client/pk
 import { readContents } from "../../client/serving-certificates/pkcs10.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 
-/** The moment of all tests. */
+/** The current time in all tests. */
 export const now = new Date();
 
-/** The parts of a request that a test changes. By default, the request is the kubelet's own. */
+/** The parts of a request that a test can change. By default, the request is the one that a kubelet sends. */
 export interface RequestOptions {
   readonly name?: string;
   readonly subject?: readonly Readonly<Record<string, string[]>>[];
@@ -21,7 +21,7 @@ export interface RequestOptions {
   readonly conditions?: readonly string[];
   readonly keys?: webcrypto.CryptoKeyPair;
   readonly hash?: string;
-  /** Extensions in addition to the names. */
+  /** An extension in addition to the list of names. */
   readonly moreExtensions?: "ca" | "names";
   readonly challenge?: boolean;
   /** Changes the PEM text. */
@@ -107,7 +107,7 @@ export const workerNode = {
   },
 };
 
-/** An API server with a controller manager that issues a certificate for each approved request. */
+/** Creates an API server with a controller manager that issues a certificate for each approved request. */
 export async function openRequestApi(options: RequestApiOptions) {
   const { requests, nodes = { "worker-0": workerNode }, issuedNames, otherCa = false } = options;
   const { issues = true, approval = 200 } = options;

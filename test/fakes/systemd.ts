@@ -12,7 +12,7 @@ interface Unit {
 }
 
 export interface FakeSystemd extends Systemd {
-  /** The units that fail to start, with systemd's result, for example "exit-code". */
+  /** The units that fail to start, each with systemd's result, for example "exit-code". */
   readonly failing: Map<string, string>;
   readonly journals: Map<string, string[]>;
   /** How each unit's last processes ended, in systemd's wording. */

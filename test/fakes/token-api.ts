@@ -6,16 +6,16 @@ import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 /** An object of the Kubernetes API. */
 export type ApiObject = Readonly<Record<string, unknown>> & { readonly metadata: Readonly<Record<string, unknown>> };
 
-/** An API server in memory, with a controller manager that puts tokens into new Secrets. */
+/** An in-memory API server, with a controller manager that adds tokens to new Secrets. */
 export interface TokenApi {
   readonly api: KubernetesApi;
   /** The objects by path, for example "/api/v1/namespaces/default/secrets/a". */
   readonly objects: Map<string, ApiObject>;
-  /** The requests that change something, for example "PUT /api/v1/...". */
+  /** The requests that change objects, for example "PUT /api/v1/...". */
   readonly changes: string[];
   /** The number of updates to refuse with a conflict. */
   conflicts: number;
-  /** The private key that signs. */
+  /** The private key that signs the tokens. */
   signingKey: string;
 }
 

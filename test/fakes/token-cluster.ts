@@ -40,7 +40,7 @@ export function publicOf(privateKey: string): string {
   return createPublicKey(privateKey).export({ type: "spki", format: "pem" }).toString();
 }
 
-/** @throws as soon as an API server would refuse a token that another API server signs */
+/** @throws as soon as an API server would refuse a token that another API server signed */
 export function tokenCluster(nodeCount = 3): TokenCluster {
   const { publicKey, privateKey } = newTokenKeys();
   const files: KeyFiles = { [publicFile]: publicKey, [privateFile]: privateKey };

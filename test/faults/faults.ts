@@ -7,7 +7,7 @@ import { components, programs } from "../../proto/components.ts";
 export interface Fault {
   /** The display name in Markdown, which is the same for every node. */
   readonly name: string;
-  /** Shell commands that prepare the machine, before the clock starts. */
+  /** Shell commands that prepare the machine, before the measurement starts. */
   readonly prepare?: string;
   /** Shell commands, run as root on the machine, that cause the fault. */
   readonly strike: string;
@@ -37,8 +37,7 @@ export const faults: readonly Fault[] = [
       strike: "kill -STOP $pids",
     }),
   ),
-  // There is no row for a stopped etcd. khw did not install this etcd, and therefore does not start it after a
-  // `systemctl stop`.
+  // No row stops etcd. khw did not install this etcd, and therefore does not start etcd after a `systemctl stop`.
   ...[...components, "nginx"].map((unit) =>
     process(unit, { name: `\`systemctl stop\` of ${unit}`, strike: `systemctl stop ${unit}` }),
   ),

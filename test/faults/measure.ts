@@ -53,7 +53,8 @@ export async function measure(fault: Fault, node: TestbedNode, options: MeasureO
     const early = words.map(told).find((at) => at !== undefined);
     const seen = early ?? (await watch.until(told, signal).catch(() => undefined));
     const healthy = await untilWell(node, watch, signal);
-    if (seen === undefined) return { ...of, problem: "it was repaired, but no status or event mentioned it" };
+    if (seen === undefined)
+      return { ...of, problem: "the fault was repaired, but no status or event mentioned the fault" };
     return { ...of, seen: seen - struck, healthy: Math.max(seen, healthy) - struck };
   } catch (error) {
     return { ...of, problem: error instanceof Error ? error.message : String(error) };
@@ -106,8 +107,8 @@ async function strike({ prepare = "", strike: doing }: Fault, node: TestbedNode)
 }
 
 /**
- * Whether a message reports the fault. Such a message contains a changed component, a step that differs, or an event
- * about either.
+ * Whether a message reports the fault. The message must contain a changed component, a step that differs, or an event
+ * about a component or step.
  */
 function names(word: Word, { about }: Fault, before: View): boolean {
   switch (word.kind) {

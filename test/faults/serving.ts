@@ -32,6 +32,6 @@ say(tell("  new connections", rollout.fresh));
 say(tell("  a keep-alive connection", rollout.kept));
 
 const loss = await loseApiServer(testbed, node(1), { rate: 25 });
-say(`one API server lost: no longer used after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
+say(`one API server lost: the load balancer stops using it after ${(loss.outAfterMillis / 1000).toFixed(1)} s`);
 say(`of ${loss.sent} requests ${loss.failedBefore} failed before that, ${loss.failedAfter} after`);
 say(tell("  a keep-alive connection", loss.report.kept));

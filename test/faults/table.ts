@@ -87,8 +87,8 @@ async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> 
 }
 
 /**
- * Restarts the agent before each fault, so that it forgets earlier repairs. Several faults break the same part, and the
- * agent would otherwise wait longer before each repair. The restart does not affect the control plane.
+ * Restarts the agent before each fault, so that the agent forgets earlier repairs. Several faults break the same part,
+ * and the agent would otherwise wait longer before each repair. The restart does not affect the control plane.
  */
 async function afresh(node: TestbedNode): Promise<void> {
   const lost = watch.until(

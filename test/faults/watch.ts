@@ -38,7 +38,7 @@ export interface Watch extends AsyncDisposable {
 
 const nothing: View = { components: new Map(), drift: undefined, at: 0, lost: "not heard yet" };
 
-/** Starts listening. The watch ends when it is disposed of. */
+/** Starts listening to the agents. Disposing of the watch ends it. */
 export function watchNodes(testbed: Testbed, { folder }: Workstation): Watch {
   const views = new Map<string, View>();
   const listeners = new Set<(word: Word) => void>();

@@ -27,7 +27,7 @@ async function next<Message>(stream: ClientReadableStream<Message>): Promise<Mes
   return message;
 }
 
-/** Returns the only component of a change. */
+/** Returns the component that a change contains. */
 function changed({ kind }: WatchStatusResponse): Component | undefined {
   return kind?.$case === "change" ? kind.value.components[0] : undefined;
 }
@@ -92,7 +92,7 @@ t.test("a watcher that disconnects is removed without logging a failure", async 
   t.strictSame(
     agent.lines.filter((line) => line.includes("WatchStatus")),
     [],
-    "a cancelled call is not logged as a failure",
+    "a canceled call is not logged as a failure",
   );
 });
 
@@ -108,7 +108,7 @@ t.test("a stopping agent closes its watch streams without waiting for the watche
   t.ok(Date.now() - began < 1_500, "the streams ended before the listener closed them");
 });
 
-t.test("journals are streamed line by line, and only for khw's components", async (t) => {
+t.test("the agent streams journals line by line, and only for khw's components", async (t) => {
   const os = labMachine();
   const line = (text: string, timeUnixMillis: number): LogEntry => ({ timeUnixMillis, text, priority: 6, pid: 7 });
   const many = Array.from({ length: 5_000 }, (_, index) => line(`${index} ${"x".repeat(500)}`, index + 1));
@@ -136,38 +136,41 @@ t.test("journals are streamed line by line, and only for khw's components", asyn
   }
 });
 
-t.test("open journal streams are limited in total and per caller, and an ended stream frees its slot", async (t) => {
-  const os = labMachine();
-  os.journal.set("nginx.service", [{ timeUnixMillis: 1, text: "started", priority: 6, pid: 7 }]);
-  const { agent, client } = await open(t, os);
-  const others = [
-    clientOf(agent, await agent.identity("viewer", "bob")),
-    clientOf(agent, await agent.identity("viewer")),
-  ];
-  const [bob = client, carol = client] = others;
-  const request = { component: "nginx", lines: 0, sinceUnixMillis: 0, follow: true };
-  const follow = (by: typeof client) => by.streamLogs(request).on("error", () => {});
-  const streams = Array.from({ length: 12 }, () => follow(client));
-  t.teardown(() => {
-    for (const stream of streams) stream.cancel();
-    for (const other of others) other.close();
-  });
-  await Promise.all(streams.map((stream) => next(stream)));
-  const full = { code: status.RESOURCE_EXHAUSTED, khw: { code: "RESOURCE_EXHAUSTED", hint: /stop one/ } };
-  t.match(await refusal(client.streamLogs(request)), { ...full, khw: { message: /^12 .* with this certificate/ } });
-  const more = Array.from({ length: 4 }, () => follow(bob));
-  streams.push(...more);
-  await Promise.all(more.map((stream) => next(stream)));
-  t.match(await refusal(carol.streamLogs(request)), { ...full, khw: { message: /^16 .* from all callers/ } });
-  streams[0]?.cancel();
-  let again: unknown;
-  while (again === undefined) {
-    const stream = follow(carol);
-    again = await next(stream).catch(() => undefined);
-    streams.push(stream);
-  }
-  t.match(again, { text: "started" });
-});
+t.test(
+  "the number of open journal streams is limited in total and per caller, and a stream that ends frees its slot",
+  async (t) => {
+    const os = labMachine();
+    os.journal.set("nginx.service", [{ timeUnixMillis: 1, text: "started", priority: 6, pid: 7 }]);
+    const { agent, client } = await open(t, os);
+    const others = [
+      clientOf(agent, await agent.identity("viewer", "bob")),
+      clientOf(agent, await agent.identity("viewer")),
+    ];
+    const [bob = client, carol = client] = others;
+    const request = { component: "nginx", lines: 0, sinceUnixMillis: 0, follow: true };
+    const follow = (by: typeof client) => by.streamLogs(request).on("error", () => {});
+    const streams = Array.from({ length: 12 }, () => follow(client));
+    t.teardown(() => {
+      for (const stream of streams) stream.cancel();
+      for (const other of others) other.close();
+    });
+    await Promise.all(streams.map((stream) => next(stream)));
+    const full = { code: status.RESOURCE_EXHAUSTED, khw: { code: "RESOURCE_EXHAUSTED", hint: /stop one/ } };
+    t.match(await refusal(client.streamLogs(request)), { ...full, khw: { message: /^12 .* with this certificate/ } });
+    const more = Array.from({ length: 4 }, () => follow(bob));
+    streams.push(...more);
+    await Promise.all(more.map((stream) => next(stream)));
+    t.match(await refusal(carol.streamLogs(request)), { ...full, khw: { message: /^16 .* from all callers/ } });
+    streams[0]?.cancel();
+    let again: unknown;
+    while (again === undefined) {
+      const stream = follow(carol);
+      again = await next(stream).catch(() => undefined);
+      streams.push(stream);
+    }
+    t.match(again, { text: "started" });
+  },
+);
 
 t.test("events are listed oldest first, can be limited by time or count, and can be followed", async (t) => {
   const { agent, client, os } = await open(t);
@@ -181,7 +184,7 @@ t.test("events are listed oldest first, can be limited by time or count, and can
   t.strictSame(
     events.map(({ id, message }) => `${id} ${message}`),
     Array.from({ length: 600 }, (_, index) => `${index + 1} ${index + 1}`),
-    "all 600 events are returned, more than a page",
+    "all 600 events are returned, although they exceed one page",
   );
   t.match(await collect(client.listEvents({ ...all, limit: 2 })), [{ message: "599" }, { message: "600" }]);
   const since = events[597]?.timeUnixMillis ?? 0;
@@ -207,7 +210,7 @@ t.test("events are listed oldest first, can be limited by time or count, and can
   following.cancel();
 });
 
-t.test("a viewer can read events but change nothing; another node's agent can do neither", async (t) => {
+t.test("a viewer can read events but change nothing, and another node's agent can do neither", async (t) => {
   const { agent } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   const other = clientOf(agent, await agent.identity("agent", "controller-1"));
@@ -255,7 +258,7 @@ t.test(
   },
 );
 
-t.test("on a converged controller, plan finds no drift, and drain, restart and undrain are recorded", async (t) => {
+t.test("plan finds no drift on a converged controller, whose history records drain, restart and undrain", async (t) => {
   const { client } = await open(t);
   await collect(client.apply({ desired: labState(), operationId: id }));
   const plan = await answer<GetPlanResponse>((done) => client.getPlan({}, done));
@@ -380,7 +383,7 @@ t.test("the agent describes its API through gRPC reflection", async (t) => {
   t.ok(bytes?.includes("khw/agent/v1/agent.proto") && bytes.includes("StreamLogs"));
   const etcd = await ask({ $case: "fileContainingSymbol", value: "khw.agent.v1.EtcdService" });
   const both = etcd?.$case === "fileDescriptorResponse" ? etcd.value.fileDescriptorProto : [];
-  t.equal(both.length, 2, "an imported file comes with the file that imports it");
+  t.equal(both.length, 2, "the answer for a file also contains the file that it imports");
   t.strictSame(both[1], bytes);
   t.match(await ask({ $case: "fileContainingSymbol", value: "khw.Nothing" }), {
     $case: "errorResponse",

@@ -42,7 +42,7 @@ async function dial(t: Test, agent: AgentServer, changes: Dial = {}): Promise<Ag
 
 const config = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
 
-/** Carries out the work on the nodes of a cluster that has no load balancer. */
+/** Applies the work to the nodes of a cluster that has no load balancer. */
 function apply(
   work: readonly NodeWork[],
   options: Partial<ApplyToNodesOptions> & Pick<ApplyToNodesOptions, "progress">,
@@ -197,7 +197,7 @@ t.test("a rollout shows every event and returns each node's outcome", async (t) 
   t.equal(sequence.filter((kind) => kind === "operationFinished").length, 2);
 });
 
-t.test("nodes that are rolled out in turn are applied one at a time until the first failure", async (t) => {
+t.test("a rollout in turn changes one node at a time and stops at the first failure", async (t) => {
   const broken = labMachine();
   broken.mirror.clear();
   const machines = [labMachine(), labMachine(), broken, labMachine()];
@@ -219,7 +219,7 @@ t.test("nodes that are rolled out in turn are applied one at a time until the fi
   t.strictSame(machines[3]?.changes(), [], "the last node is unchanged");
 });
 
-t.test("a rollout that times out reports the last step, and the node continues", async (t) => {
+t.test("a rollout that times out reports the last step, and the node continues its operation", async (t) => {
   const os = labMachine();
   const nginx = os.repository.get("nginx");
   os.repository.delete("nginx");
@@ -255,11 +255,14 @@ t.test("a rollout that times out reports the last step, and the node continues",
   t.match((await attached)[0], { error: undefined });
 });
 
-t.test("equal desired states have the same operation ID, and different ones have different IDs", async (t) => {
-  t.match(operationId(labState()), /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
-  t.equal(operationId(labState()), operationId(labState()));
-  t.not(operationId(labState()), operationId(labState({ kubernetesVersion: "v1.21.1" })));
-});
+t.test(
+  "equal desired states have the same operation ID, and different desired states have different IDs",
+  async (t) => {
+    t.match(operationId(labState()), /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+    t.equal(operationId(labState()), operationId(labState()));
+    t.not(operationId(labState()), operationId(labState({ kubernetesVersion: "v1.21.1" })));
+  },
+);
 
 /** Creates a node whose clock is ahead by this many milliseconds and whose Preflight answer is delayed. */
 function clockNode(name: string, aheadMillis: number, findings: readonly string[] = []): AgentNode {
@@ -316,7 +319,7 @@ t.test("clocks that differ by more than 30 s from the first node's clock are rep
   t.strictSame(await found(0, 0, 0), []);
   t.strictSame(await found(0, 29_000, -29_000), []);
   t.strictSame(await found(3_600_000, 3_600_000), [], "clocks that are wrong by the same amount are accepted");
-  t.strictSame(await found(90_000), [], "the clock of a single node is compared with no other clock");
+  t.strictSame(await found(90_000), [], "a single node's clock is not compared with any other clock");
   t.strictSame(await found(0, 32_000, -60_000), [
     "PREFLIGHT_FAILED controller-1: its clock is 32 s ahead of that of controller-0",
     "PREFLIGHT_FAILED controller-2: its clock is 60 s behind that of controller-0",

@@ -58,7 +58,7 @@ async function* chunksOf(...texts: readonly string[]): AsyncGenerator<Uint8Array
   for (const text of texts) yield Buffer.from(text);
 }
 
-t.test("an etcd member is reported with its own data, and with IDs in etcdctl's format", async (t) => {
+t.test("the agent reports its etcd member's own data, with IDs in etcdctl's format", async (t) => {
   const { viewer } = await open(t);
   const { member, reason, restore } = await viewer.status(never);
   t.equal(reason, "");

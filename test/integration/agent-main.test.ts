@@ -72,7 +72,7 @@ t.test("--version, --help and --check-config work without starting the server", 
   t.strictSame(await outcome("--config", good, "--check-config"), { out: `${good}: ok\n`, err: "", code: 0 });
 });
 
-t.test("invalid input ends the agent with the reason, the remedy and the matching exit code", async (t) => {
+t.test("on invalid input, the agent prints the reason and the remedy and exits with the matching code", async (t) => {
   const bad = await config("bad.yaml", { listen: { port: 0 } });
   t.match(await outcome("--config", bad, "--check-config"), {
     out: "",

@@ -84,7 +84,7 @@ function apiOf(url: string, identity: Identity = admin, timeoutMillis = 10_000) 
 const names = ["system:kube-apiserver-to-kubelet", "system:kube-apiserver"];
 
 t.test(
-  "the lab's RBAC objects are applied with the caller's credentials by server-side apply, and only once",
+  "the lab's RBAC objects are applied only once, with the caller's credentials and server-side apply",
   async (t) => {
     const { url, requests } = await startApi(t);
     t.strictSame(await applyRbac(apiOf(url), never), names);
@@ -105,13 +105,13 @@ t.test(
   },
 );
 
-t.test("anonymous requests are limited in one object, and only khw's own limit is undone", async (t) => {
+t.test("one ClusterRole limits anonymous requests, and khw undoes this limit only if khw has set it", async (t) => {
   const role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/system:public-info-viewer";
   const { url, requests, objects } = await startApi(t);
   const api = apiOf(url);
   const body = () => JSON.parse(objects.get(role)?.text ?? "{}");
   await applyRbac(api, never, { limitAnonymous: false });
-  t.notOk(objects.has(role), "the default is left as it is");
+  t.notOk(objects.has(role), "the default role is not changed");
   t.strictSame(await applyRbac(api, never, { limitAnonymous: true }), ["system:public-info-viewer"]);
   t.match(body(), {
     metadata: { annotations: { "rbac.authorization.kubernetes.io/autoupdate": "false" } },
@@ -132,7 +132,7 @@ t.test("anonymous requests are limited in one object, and only khw's own limit i
   t.strictSame(
     requests.slice(sent).filter(({ method, url }) => method === "PATCH" && url.includes("public-info-viewer")),
     [],
-    "a role that khw has not limited is left as it is",
+    "a role that khw has not limited is not changed",
   );
 });
 

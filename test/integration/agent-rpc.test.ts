@@ -171,7 +171,7 @@ t.test(
   },
 );
 
-t.test("a viewer can read but change nothing; a certificate without a khw role can do neither", async (t) => {
+t.test("a viewer can read but change nothing, and a caller without a khw role can do neither", async (t) => {
   const { agent, os } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer", "bob"));
   t.teardown(() => viewer.close());
@@ -306,7 +306,7 @@ t.test("no event, log line or record contains a credential", async (t) => {
 });
 
 t.test(
-  "an operation outlives its caller, a different operation is refused, and the same operation can be reattached",
+  "an operation continues without its caller, blocks other operations, and accepts callers that reattach",
   async (t) => {
     const { os, begun, finish } = slowMachine();
     const { agent, client } = await open(t, os);
@@ -400,7 +400,7 @@ t.test("a stopping agent reports the interruption to its callers before it exits
   });
 });
 
-t.test("an invalid request is refused with the name of the field, and nothing is written", async (t) => {
+t.test("an invalid request is refused with the name of the invalid field, and nothing is written", async (t) => {
   const { agent, client, os } = await open(t);
   const state = labState();
   const { cluster } = state;
@@ -497,7 +497,7 @@ t.test("an oversized message is refused, and the agent keeps serving", async (t)
   t.match(await answer((done) => client.getInfo({}, done)), { agentVersion: "1.2.3" });
 });
 
-t.test("a slow caller misses most progress events but receives every step, and no backlog builds up", async (t) => {
+t.test("a slow caller receives every step but misses most progress events, so no backlog builds up", async (t) => {
   const { os, begun, finish } = slowMachine();
   const { client } = await open(t, os);
   const stream = client.apply({ desired: labState(), operationId: id }, new Metadata());

@@ -1,6 +1,6 @@
 /**
- * Lab 04 makes certificates with cfssl. Tests that cfssl and khw can each continue with certificates that the other has
- * made.
+ * Lab 04 makes certificates with cfssl. Tests that khw can continue with certificates from cfssl, and cfssl with
+ * certificates from khw.
  */
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";

@@ -248,7 +248,7 @@ t.test("error responses use Google's wording", async (t) => {
   t.match(await malformed.json(), { error: { code: 400, errors: [{ reason: "parseError" }] } });
 });
 
-t.test("the methods that change a resource update it", async (t) => {
+t.test("patch, put and the pool and rule methods update their resources", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const read = async (path: string) => (await lab.call("GET", path)).body;
@@ -267,7 +267,7 @@ t.test("the methods that change a resource update it", async (t) => {
   await lab.done("POST", `${poolPath}/removeInstance`, { instances: [{ instance: instance("controller-1") }] });
   t.same((await read(poolPath)).instances, [link(instance("controller-0")), link(instance("controller-2"))]);
   await lab.done("POST", `${poolPath}/removeHealthCheck`, { healthChecks: [{ healthCheck: checkPath }] });
-  t.notOk("healthChecks" in (await read(poolPath)), "empty lists are left out");
+  t.notOk("healthChecks" in (await read(poolPath)), "responses omit empty lists");
   await lab.done("POST", `${poolPath}/addHealthCheck`, { healthChecks: [{ healthCheck: checkPath }] });
   t.same((await read(poolPath)).healthChecks, [link(checkPath)]);
 
@@ -279,7 +279,7 @@ t.test("the methods that change a resource update it", async (t) => {
   t.not(after.fingerprint, before.fingerprint);
 });
 
-t.test("operations pass through their states, and concurrent changes to the same resource must wait", async (t) => {
+t.test("operations go through all their states, and concurrent changes to the same resource must wait", async (t) => {
   const { compute, call } = await start(t);
   await compute.control.configure({ operationMillis: 400 });
   const checks = `${project}/global/httpHealthChecks`;
@@ -444,8 +444,8 @@ t.test("the schema check finds values that violate Google's API schema", (t) => 
 });
 
 /**
- * An instance. It has a health endpoint with a status that the test sets, and a TCP server that sends the instance's
- * name.
+ * A fake instance with a health endpoint and a TCP server. The test sets the endpoint's status. The server sends the
+ * instance's name.
  */
 class Backend {
   readonly #health: HttpServer;

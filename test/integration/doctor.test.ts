@@ -60,7 +60,7 @@ async function examine(
   return { ...report, code };
 }
 
-/** Returns the findings about one place, except those caused by the missing API server. */
+/** Returns the findings about one node or the workstation, except findings caused by the missing API server. */
 function about({ findings }: Report, where: string): Found[] {
   return findings.filter((found) => found.where === where && !found.message.includes("port 6443"));
 }

@@ -150,7 +150,7 @@ async function askInfo(): Promise<unknown> {
 
 await pkiInit(context, { folder: pki });
 
-t.test("an agent with only its package is enrolled and then serves its node", async (t) => {
+t.test("an agent that has only been installed can be enrolled, and then serves its node", async (t) => {
   const agent = startAgent();
   await agent.says(/until the agent is enrolled\n/);
   t.same(await readdir(own), ["agent-key.pem.next"]);
@@ -166,7 +166,7 @@ t.test("an agent with only its package is enrolled and then serves its node", as
   t.match(await runEnrol(), /^controller-0: already enrolled: /);
   t.match(await runEnrol("renew"), /^controller-0: its certificate is not due for renewal yet\n$/);
 
-  // The agent loads files that were changed by hand, without a restart.
+  // The agent loads manually changed files without a restart.
   const authority = await readAuthority(pki);
   const old = await issue(
     authority,
@@ -184,8 +184,8 @@ t.test("an agent with only its package is enrolled and then serves its node", as
 });
 
 /**
- * Installs an identity for the agent. The certificate's issue date is this many days from now, or in the past if `days`
- * is negative.
+ * Installs an identity for the agent. The certificate's issue date is this many days from now. A negative number means
+ * a date in the past.
  */
 async function place(days: number) {
   const authority = await readAuthority(pki);
@@ -204,7 +204,7 @@ for (const [days, reason] of [
   ],
 ] as const) {
   t.test(
-    `an agent whose certificate is ${days < 0 ? "expired" : "not valid yet"} continues, and refuses callers`,
+    `an agent whose certificate is ${days < 0 ? "expired" : "not valid yet"} keeps running but refuses callers`,
     async (t) => {
       await place(days);
       const agent = startAgent();

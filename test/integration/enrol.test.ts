@@ -83,7 +83,7 @@ t.test("an agent without a certificate accepts enrolment by the CA in its instan
 
 t.test("a slow metadata server delays enrolment but does not make it fail", async (t) => {
   const { agent, enrol } = await open(t);
-  // The delay is longer than the agent keeps connections that were opened before it knew the CA.
+  // The delay exceeds two seconds, after which the agent closes connections from before it knew the CA.
   agent.token = async (audience) => delay(2_500, { audience });
   t.match(await enrol(), /^enrolled: CN=controller-0/);
 });
@@ -134,7 +134,7 @@ t.test("a token that Google did not sign is refused, and no certificate is issue
   await gotNothing(t, scene);
 });
 
-t.test("enrol leaves an agent that is enrolled with another CA unchanged", async (t) => {
+t.test("enrol does not change an agent that is enrolled with another CA", async (t) => {
   const scene = await open(t);
   await scene.enrol();
   const other = join(t.testdirName, "other");
@@ -157,7 +157,7 @@ t.test("enrol leaves an agent that is enrolled with another CA unchanged", async
   t.equal(await readFile(scene.agent.paths.certificate, "utf8"), before);
 });
 
-t.test("an agent that is waiting for enrolment by another CA refuses this CA's administrator", async (t) => {
+t.test("an agent that waits for enrolment by one CA refuses the administrator of another CA", async (t) => {
   const scene = await open(t);
   const other = join(t.testdirName, "other");
   await pkiInit(context, { folder: other });
@@ -257,7 +257,7 @@ t.test("a certificate is renewed after two thirds of its validity over a dedicat
   await pkiRevoke(context, { folder, names: ["controller-0"] });
   const revoked = renewNode(address, { identity: await identityIn(folder), signer, signal });
   await t.rejects(revoked, { code: "WRONG_NODE", message: /certificate [0-9A-F]+ of controller-0 was revoked/ });
-  // A workstation with an old copy of the register can still connect to the agent, but it signs nothing.
+  // A workstation with an outdated copy of the register can still connect to the agent, but signs no certificate.
   await t.rejects(renewNode(address, { identity, signer, signal }), { code: "PERMISSION_DENIED" });
   await t.rejects(enrol(), { message: /was revoked/ });
 });

@@ -168,7 +168,7 @@ t.test("the node gets only the package and its own identity, readable by root on
   t.same(
     (await readdir(pki)).sort(),
     ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"],
-    "the PKI folder has no agent's key",
+    "the PKI folder contains no agent key",
   );
   t.equal(certificate.subject, "CN=controller-0\nO=khw:agent", "the certificate takes only the key from the request");
   const register = await readRegister(pki);

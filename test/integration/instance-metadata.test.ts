@@ -64,7 +64,7 @@ const gcloud = await run("gcloud", ["--version"]).then(
   () => "gcloud is not on this machine",
 );
 
-t.test("the real gcloud produces the same metadata as khw, which then changes nothing", { skip: gcloud }, async (t) => {
+t.test("the real gcloud writes the same metadata as khw, so khw then changes nothing", { skip: gcloud }, async (t) => {
   const file = join(folder, "ca.pem");
   await writeFile(file, ca);
   const { fingerprint = "" } = (await metadataOf("controller-1")) ?? {};

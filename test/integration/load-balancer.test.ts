@@ -173,7 +173,7 @@ t.test("requests to an overloaded API are retried until they succeed", async (t)
   t.equal(await control.mutations(), 5);
 });
 
-t.test("the Retry-After header is honoured", async (t) => {
+t.test("the client honors the Retry-After header", async (t) => {
   await control.setFaults({ kind: "error", status: 429, reason: "rateLimitExceeded", retryAfterSec: 1, times: 1 });
   await using compute = open({ retry: { tries: 2, firstMillis: 1, maxMillis: 1000 } });
   const start = performance.now();
@@ -301,7 +301,7 @@ t.test("an operation that never finishes times out, and the error contains its l
   );
 });
 
-t.test("Ctrl-C ends every wait with the reason of the abort", async (t) => {
+t.test("Ctrl-C ends every wait, and the error contains the reason for the abort", async (t) => {
   await control.configure({ operationMillis: 60_000 });
   await using compute = open();
   const abort = new AbortController();
@@ -495,7 +495,7 @@ t.test("lb create produces the same resources as the lab's commands, field by fi
   t.strictSame(
     outcomes(await create(compute)),
     Array<string>(6).fill("unchanged"),
-    "khw finds no difference to the resources that gcloud created",
+    "khw finds no drift in the resources that gcloud created",
   );
   await control.changeState({ reset: true });
   await create(compute);

@@ -71,7 +71,7 @@ t.test("logs accepts nodes and a component as arguments, and --since and --lines
   await t.rejects(cluster.client(["logs", "--lines", "-1"]).code, { code: "INVALID_ARGUMENT" });
 });
 
-t.test("log lines are sanitized, and only terminals get colours", async (t) => {
+t.test("log lines are sanitized, and only terminal output is colored", async (t) => {
   const evil = line(1, "\u{1b}[2Jgone\u{7}\u{9b}31m\rover\u{202e}txt", { priority: 3 });
   const cluster = await start(t, { "controller-0": of("nginx", evil) });
   const argv = ["logs", "nginx"];

@@ -133,7 +133,7 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   });
 }
 
-// Each of these forms exempts all of Google's hosts.
+// Each of these NO_PROXY values exempts all of Google's hosts.
 const exemptions = ["*", "googleapis.com", ".googleapis.com", "*.googleapis.com:443", "example.com googleapis.com"];
 for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   const exemption = exemptions[index] ?? "*";
@@ -148,7 +148,7 @@ for (const [index, [kind, auth, credentials, hosts]] of kinds.entries()) {
   });
 }
 
-t.test("an unreachable proxy is reported by URL without its password", async (t) => {
+t.test("the error for an unreachable proxy shows its URL without the password", async (t) => {
   const env = { HTTPS_PROXY: "http://someone:s3cret@127.0.0.1:9" };
   for (const auth of ["auto", "none"]) {
     const { code, stderr } = await lbStatus(auth, {
@@ -162,7 +162,7 @@ t.test("an unreachable proxy is reported by URL without its password", async (t)
   }
 });
 
-t.test("a proxy URL without a scheme is refused with the correct form and without the password", async (t) => {
+t.test("the error for a proxy URL without a scheme shows the correct form but not the password", async (t) => {
   const { code, stderr } = await lbStatus("auto", { https_proxy: "someone:s3cret@proxy.example:3128" });
   t.equal(code, 64);
   t.match(stderr, /https_proxy: "proxy\.example:3128" is not a proxy URL\nhint: .*https_proxy=http:\/\/HOST:PORT/);

@@ -62,7 +62,7 @@ const goingOn: Answers = {
   count: (message, field) => (message.endsWith(".PreflightResponse") && field === "findings" ? 0 : 2),
 };
 
-/** Makes the agent respond with harmless strings: the value of each field is the field's name. */
+/** Makes the agent respond with harmless strings. The value of each field is the field's name. */
 const mildAnswers: Answers = {
   ...goingOn,
   text: (message, field) => sound[`${message}.${field}`] ?? field,
@@ -108,8 +108,8 @@ async function start(t: Test, answers: () => Answers) {
 }
 
 /**
- * The arguments with digests for every program that a controller downloads. With them, bootstrap continues even if the
- * agents report no digests.
+ * The arguments with digests for every program that a controller downloads. With these arguments, bootstrap continues
+ * even if the agents report no digests.
  */
 const digests = [
   ...programs.map((program) => `--sha256=${program}=${"0".repeat(64)}`),
@@ -209,7 +209,7 @@ t.test(
         for (const [, field = ""] of `${ran.out}${ran.err}`.matchAll(/([a-z_0-9]+)\u{fffd}\[2J/gu)) shown.add(field);
       }
     }
-    // The test would be worthless if these texts did not reach the output.
+    // The test is meaningful only if the hostile texts reach the output.
     const fields = textFields().map((name) => name.slice(name.lastIndexOf(".") + 1));
     const reached = fields.filter((field) => shown.has(field));
     t.comment(`shown: ${[...shown].sort().join(" ")}`);
@@ -321,7 +321,7 @@ t.test(
 );
 
 t.test(
-  "an absurd time from one agent is reported by field and does not hide other nodes' snapshots",
+  "an absurd time from one agent is reported with its field name and hides no other node's snapshots",
   { timeout },
   async (t) => {
     const answers: Answers = {

@@ -86,7 +86,7 @@ t.test("stored values below the prefix are counted by resource and key over all 
   t.strictSame(pages, [25, 25, 15]);
 });
 
-t.test("an etcd server that does not respond is skipped, and the count fails only if none responds", async (t) => {
+t.test("the count skips etcd servers that do not respond, and fails only if no server responds", async (t) => {
   const { url } = await startEtcd(t, { "/registry/secrets/default/a": "x" });
   const away = "https://127.0.0.1:1";
   const options = { files, prefix: "/registry/", signal: never };
@@ -101,7 +101,7 @@ function protobufValue(apiVersion: string, kind: string): string {
   return `k8s\0${field(0x0a, field(0x0a, apiVersion) + field(0x12, kind))}${field(0x12, "the object")}`;
 }
 
-t.test("stored versions of the requested resources are counted over all pages with example names", async (t) => {
+t.test("the count of stored versions covers all pages and includes example names", async (t) => {
   const old = Array.from({ length: 30 }, (_, index) => [
     `/registry/cronjobs/default/old${String(index).padStart(2, "0")}`,
     protobufValue("batch/v2alpha1", "CronJob"),

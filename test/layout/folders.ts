@@ -1,6 +1,6 @@
 import { dirname, posix } from "node:path";
 
-/** An import, with the importing file and the imported file. */
+/** The paths of a file and of another file that it imports. */
 export interface Import {
   readonly from: string;
   readonly to: string;

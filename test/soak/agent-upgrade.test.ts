@@ -1,6 +1,6 @@
 /**
- * Upgrades the agents on three real machines. Upgrades are refused, completed or rolled back. systemd rolls them back
- * even without the client and after a power loss.
+ * Upgrades the agents on three real machines. Upgrades are refused, completed or rolled back. systemd rolls back a
+ * failed upgrade even without the client and after a power loss.
  */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
@@ -70,8 +70,8 @@ const pids = async (nodes: readonly TestbedNode[], unit: string): Promise<string
   (await Promise.all(nodes.map((node) => node.must(["systemctl", "show", "-P", "MainPID", unit])))).join("");
 
 /**
- * Returns everything that belongs to the agent's package and its upgrades. The folder for packages is left out, because
- * even a check creates this folder, and leaves it empty.
+ * Returns everything that belongs to the agent's package and its upgrades. The package folder is left out, because even
+ * a check creates this folder and leaves it empty.
  */
 async function agentFiles(node: TestbedNode): Promise<string> {
   const units = await node.must([
@@ -95,7 +95,7 @@ async function until(node: TestbedNode, condition: string, limitMillis = backMil
   return performance.now() - start;
 }
 
-/** Waits until the machine has this version of the package and its agent is serving. */
+/** Waits until this version of the package is installed and the agent is running. */
 const has = (node: TestbedNode, version: string): Promise<number> =>
   until(
     node,
@@ -159,7 +159,7 @@ t.test("agent upgrade on three machines upgrades all agents and rolls back faile
 
   await scenario(
     t,
-    "the package of the running version is kept for a rollback without restarting the agent",
+    "an upgrade to the running version only keeps the package for a rollback and does not restart the agent",
     async (t) => {
       const kept = await upgrade(agentPackage);
       t.equal(kept.code, 0, kept.stdout + kept.stderr);
@@ -233,7 +233,7 @@ t.test("agent upgrade on three machines upgrades all agents and rolls back faile
     t.equal(await pids(nodes, "etcd.service"), etcd);
   });
 
-  await scenario(t, "a power loss during an upgrade also ends with the previous agent", async (t) => {
+  await scenario(t, "after a power loss during an upgrade, systemd restores the previous agent", async (t) => {
     const broken = await pack(folder, { version: "0.5.0", broken: true });
     const client = scene.start("agent", "upgrade", last.name, ...all, "--deb", broken);
     const [before = ""] = await versions([last]);

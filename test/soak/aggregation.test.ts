@@ -24,14 +24,21 @@ t.test("a running cluster", async (t) => {
   t.equal(first.code, 0, first.stderr);
   const labUnits = await units(scene);
 
-  await scenario(t, "without its files, the layer is refused and nothing changes", async (t) => {
-    const { code, stderr } = await bootstrap("--aggregation");
-    t.not(code, 0);
-    t.match(stderr, /front-proxy-ca\.pem: is missing \(create missing files with khw-client pki create --aggregation/);
-    t.strictSame(await units(scene), labUnits);
-  });
+  await scenario(
+    t,
+    "bootstrap refuses the aggregation layer if its files are missing, and changes nothing",
+    async (t) => {
+      const { code, stderr } = await bootstrap("--aggregation");
+      t.not(code, 0);
+      t.match(
+        stderr,
+        /front-proxy-ca\.pem: is missing \(create missing files with khw-client pki create --aggregation/,
+      );
+      t.strictSame(await units(scene), labUnits);
+    },
+  );
 
-  await scenario(t, "the layer is turned on without a failed request", async (t) => {
+  await scenario(t, "no request fails while the aggregation layer is turned on", async (t) => {
     await workstation.mustKhw(["pki", "create", ...aggregation]);
     await workstation.mustKhw(["pki", "check", ...aggregation]);
     const plan = await workstation.khw(["plan", ...aggregation]);
@@ -125,7 +132,7 @@ t.test("a running cluster", async (t) => {
     }
   });
 
-  await scenario(t, "the ConfigMap with the front-proxy CA is created again", async (t) => {
+  await scenario(t, "khw creates a deleted ConfigMap with the front-proxy CA again", async (t) => {
     const map = ["configmap", "extension-apiserver-authentication", "--namespace=kube-system"];
     await kubectl(scene, ["delete", ...map]);
     const begun = Date.now();
@@ -137,12 +144,12 @@ t.test("a running cluster", async (t) => {
     t.match(content, /requestheader-allowed-names: '\["front-proxy-client"\]'/);
   });
 
-  await scenario(t, "without the layer, doctor says why webhooks fail", async (t) => {
+  await scenario(t, "without the aggregation layer, doctor explains why webhooks fail", async (t) => {
     const findings = await backendFindings(scene, all);
     t.match(findings, [{ subject: "aggregation" }, { subject: "aggregation" }]);
   });
 
-  await scenario(t, "the layer is not turned off while a webhook and an APIService need the layer", async (t) => {
+  await scenario(t, "the aggregation layer stays on while a webhook and an APIService need it", async (t) => {
     const before = await units(scene);
     for (const command of [
       ["plan", ...all],
@@ -156,11 +163,11 @@ t.test("a running cluster", async (t) => {
     t.strictSame(await units(scene), before, "no unit was changed");
   });
 
-  await scenario(t, "the layer is turned off without a failed request", async (t) => {
+  await scenario(t, "no request fails while the aggregation layer is turned off", async (t) => {
     await kubectl(scene, ["delete", "validatingwebhookconfiguration", "extension"]);
     await kubectl(scene, ["delete", "apiservice", "v1.example.com"]);
     await rollUnderLoad(t, scene, []);
-    t.strictSame(await units(scene), labUnits, "the unit files are the lab's again");
+    t.strictSame(await units(scene), labUnits, "the unit files are the same as before the layer was turned on");
     for (const node of testbed.nodes) t.notMatch(await node.must(["ls", "/var/lib/kubernetes"]), "front-proxy");
     t.ok(
       (await readdir(testbed.credentials)).includes("front-proxy-ca-key.pem"),

@@ -15,7 +15,7 @@ const provider = ["--oidc-issuer-url", issuer, "--oidc-client-id", "kubernetes",
 const claims = ["--oidc-username-prefix", "oidc:", "--oidc-groups-claim", "groups", "--oidc-groups-prefix", "oidc:"];
 const required = ["--oidc-required-claim", "hd=example.com"];
 const production = ["--profile", "production"];
-/** The answers to anonymous requests for the health paths, and for other paths. */
+/** The expected status codes of anonymous requests for the health paths and for other paths. */
 const limited = { "/healthz": "200", "/livez": "200", "/readyz": "200", "/version": "403", "/api": "403" };
 const key = createPrivateKey(
   generateKeyPairSync("rsa", { modulusLength: 2048 }).privateKey.export({ type: "pkcs8", format: "pem" }),
@@ -30,7 +30,7 @@ t.test("a controller", async (t) => {
   const first = await bootstrap(...production, ...provider, ...claims, ...required);
   t.equal(first.code, 0, first.stdout + first.stderr);
 
-  await scenario(t, "anonymous requests reach the health paths only, even after a restart", async (t) => {
+  await scenario(t, "anonymous requests reach only the health paths, even after a restart", async (t) => {
     t.match(first.stdout, "RBAC: system:public-info-viewer applied");
     await passes(t, scene);
     t.strictSame(await anonymous(scene), limited);
@@ -40,10 +40,10 @@ t.test("a controller", async (t) => {
     );
     t.strictSame(await anonymous(scene), limited, "the API server does not add the default rules again");
     const version = await workstation.kubectl(["version", "-o", "json"]);
-    t.match(version.stdout, "gitVersion", "users with an identity still read /version");
+    t.match(version.stdout, "gitVersion", "authenticated users can still read /version");
   });
 
-  await scenario(t, "a changed role is reported, and the next bootstrap limits it again", async (t) => {
+  await scenario(t, "doctor reports a changed role, and the next bootstrap limits the role again", async (t) => {
     const role = "clusterrole/system:public-info-viewer";
     const rules = '[{"op": "add", "path": "/rules/0/nonResourceURLs/-", "value": "/version"}]';
     const patched = await workstation.kubectl(["patch", role, "--type=json", "-p", rules]);
@@ -73,11 +73,11 @@ t.test("a controller", async (t) => {
     await given("the binding is in effect", async () =>
       (await ask(scene, jane)).startsWith("200") ? true : undefined,
     );
-    t.match(await ask(scene, { ...jane, hd: "example.org" }), /^401/, "a token without the required claim");
-    t.match(await ask(scene, { ...jane, aud: "others" }), /^401/, "a token for another client");
+    t.match(await ask(scene, { ...jane, hd: "example.org" }), /^401/, "a token without the required claim is refused");
+    t.match(await ask(scene, { ...jane, aud: "others" }), /^401/, "a token for another client is refused");
   });
 
-  await scenario(t, "faulty settings are refused by name, and nothing changes", async (t) => {
+  await scenario(t, "bootstrap names and refuses invalid settings, and changes nothing", async (t) => {
     const before = await fingerprint(node(0));
     const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
       [
@@ -113,7 +113,7 @@ t.test("a controller", async (t) => {
     t.pass("restored");
   });
 
-  await scenario(t, "back to the lab, the default of Kubernetes is restored", async (t) => {
+  await scenario(t, "a return to the lab profile restores the default of Kubernetes", async (t) => {
     const back = await bootstrap("--profile", "lab");
     t.equal(back.code, 0, back.stdout + back.stderr);
     t.match(await anonymous(scene), { "/healthz": "200", "/version": "200", "/api": "403" });
@@ -164,7 +164,7 @@ async function ask({ node }: Scene, given: Record<string, unknown>): Promise<str
   return (await node(0).run(["sh", "-c", script])).stdout.replaceAll("\n", " ");
 }
 
-/** Runs the discovery pages of a provider on the controller, with a certificate of a CA of its own. */
+/** Serves a provider's discovery pages on the controller, with a certificate from a separate CA. */
 async function startProvider({ workstation, node }: Scene): Promise<void> {
   const now = new Date();
   const authority = await createAuthority(now);

@@ -11,7 +11,7 @@ import type { Workstation } from "../testbed/workstation.ts";
 
 const all = ["--nodes", "controller-0"];
 const release = "--kubernetes-version=v1.21.0";
-/** The installed programs are those of 1.20.2, which lack the plugin. */
+/** The installed programs are from 1.20.2, which lacks the admission plugin for this setting. */
 const production = "profile: production\nhardening: {denyExternalIps: false}\n";
 
 interface Check {
@@ -67,14 +67,14 @@ function parseSettings(text: string): Settings {
   return parsed;
 }
 
-t.test("a machine with the lab's files", async (t) => {
+t.test("the CIS report describes the machine correctly, and its fixes work", async (t) => {
   await using scene = await openScene(1, "supervision:\n  drift: report\n", { withEtcd: false });
   const { workstation, bootstrap, node } = scene;
   const first = await bootstrap(release);
   t.equal(first.code, 0, first.stderr);
   const before = await examine(workstation);
 
-  await scenario(t, "the report shows which of the lab's choices fail", async (t) => {
+  await scenario(t, "the report shows which checks the lab's settings fail", async (t) => {
     const recording = process.env["KHW_CIS_RECORD"];
     if (recording !== undefined) await writeFile(recording, await record(scene));
     for (const line of (await workstation.khw(["doctor", "--cis", "-v", ...all])).stdout.split("\n")) t.comment(line);
@@ -98,7 +98,7 @@ t.test("a machine with the lab's files", async (t) => {
 
   const file = join(workstation.folder, "khw.yaml");
   const lab = await readFile(file, "utf8");
-  await scenario(t, "the lines of khw.yaml in the report fix the checks", async (t) => {
+  await scenario(t, "the khw.yaml lines in the report fix the failed checks", async (t) => {
     // The line for AlwaysPullImages would replace the plugins that the other lines set.
     const lines = before.checks.flatMap(({ id, fix = "" }) =>
       fix.startsWith("khw.yaml: ") && id !== "1.2.11" ? [fix.slice(10)] : [],
@@ -115,7 +115,7 @@ t.test("a machine with the lab's files", async (t) => {
     t.strictSame(left, ["1.1.12", "1.2.1", "1.2.11", "1.2.12", "1.2.15", "2.7"]);
   });
 
-  await scenario(t, "with the production profile, each check that fails has a reason", async (t) => {
+  await scenario(t, "with the production profile, the report gives a reason for each failed check", async (t) => {
     await writeFile(file, lab + production);
     await workstation.mustKhw(["pki", "create", ...all]);
     const { code, stdout, stderr } = await bootstrap(release);
@@ -128,7 +128,7 @@ t.test("a machine with the lab's files", async (t) => {
     t.equal(report.code, 0);
   });
 
-  await scenario(t, "wrong modes and owners are reported as the machine shows them", async (t) => {
+  await scenario(t, "the report shows the actual values of wrong modes and owners", async (t) => {
     await node(0).must(["chmod", "640", "/var/lib/kubernetes/ca-key.pem"]);
     await node(0).must(["chown", "daemon:daemon", "/etc/etcd/ca.pem"]);
     await node(0).must(["chmod", "750", "/var/lib/etcd"]);

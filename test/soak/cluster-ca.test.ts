@@ -26,80 +26,96 @@ t.test("the cluster's CA", async (t) => {
   t.equal(created.code, 0, created.stderr);
   const clusterId = await idOf(scene);
 
-  await scenario(t, "killed while the nodes get both CAs; then the rotation waits", async (t) => {
-    await underLoad(t, scene, async () => {
-      failsWith(t, await workstation.khw([...rotate, "--reissue"]), "INVALID_ARGUMENT", [/--reissue: not every/]);
-      t.ok(await killAfter(scene, rotate, restartAfter(/every node now gets both/)));
-      t.match(await workstation.mustKhw(["pki", "show"]), /a rotation is under way \(cluster-ca\)/);
-      failsWith(t, await workstation.khw(["encryption", "rotate", ...all]), "BUSY", [/another rotation is under way/]);
-      const output = await succeed(t, scene, rotate);
-      t.match(output, /a certificate of the new CA is accepted by: .*etcd-peer on controller-2/);
-      t.match(output, /restart: Pod default\/holder \(1 pod\)/);
-      t.match(output, /the rotation waits until every client trusts both CAs/);
-    });
-    t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --reissue/);
-    t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
-    for (const node of testbed.nodes) {
-      const signing = await node.must(["grep", "-c", "BEGIN", "/var/lib/kubernetes/signing-ca.pem"]);
-      t.equal(signing.trim(), "1", "the controller manager's signing file has one certificate");
-    }
-  });
+  await scenario(
+    t,
+    "a rotation killed while the nodes get both CAs continues when rerun, and then waits",
+    async (t) => {
+      await underLoad(t, scene, async () => {
+        failsWith(t, await workstation.khw([...rotate, "--reissue"]), "INVALID_ARGUMENT", [/--reissue: not every/]);
+        t.ok(await killAfter(scene, rotate, restartAfter(/every node now gets both/)));
+        t.match(await workstation.mustKhw(["pki", "show"]), /a rotation is under way \(cluster-ca\)/);
+        failsWith(t, await workstation.khw(["encryption", "rotate", ...all]), "BUSY", [
+          /another rotation is under way/,
+        ]);
+        const output = await succeed(t, scene, rotate);
+        t.match(output, /a certificate from the new CA is accepted by: .*etcd-peer on controller-2/);
+        t.match(output, /restart: Pod default\/holder \(1 pod\)/);
+        t.match(output, /the rotation waits until every client trusts both CAs/);
+      });
+      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --reissue/);
+      t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
+      for (const node of testbed.nodes) {
+        const signing = await node.must(["grep", "-c", "BEGIN", "/var/lib/kubernetes/signing-ca.pem"]);
+        t.equal(signing.trim(), "1", "the controller manager's signing file has one certificate");
+      }
+    },
+  );
 
-  await scenario(t, "killed while the nodes get certificates of the new CA; then the rotation waits", async (t) => {
-    await underLoad(t, scene, async () => {
-      failsWith(t, await workstation.khw([...rotate, "--drop-old"]), "INVALID_ARGUMENT", [/--drop-old: not every/]);
-      t.ok(await killAfter(scene, [...rotate, "--reissue"], restartAfter(/the certificates are reissued/)));
-      const output = await succeed(t, scene, [...rotate, "--reissue"]);
-      t.match(output, /the rotation waits until every certificate of the old CA is replaced/);
-      for (const node of testbed.nodes)
-        t.equal(await statusOf(scene, node, former), "403 true", `${node.name} accepts certificates of the old CA`);
-    });
-    t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
-  });
+  await scenario(
+    t,
+    "a rotation killed while the nodes get certificates from the new CA continues when rerun, and then waits",
+    async (t) => {
+      await underLoad(t, scene, async () => {
+        failsWith(t, await workstation.khw([...rotate, "--drop-old"]), "INVALID_ARGUMENT", [/--drop-old: not every/]);
+        t.ok(await killAfter(scene, [...rotate, "--reissue"], restartAfter(/the certificates are reissued/)));
+        const output = await succeed(t, scene, [...rotate, "--reissue"]);
+        t.match(output, /the rotation waits until every certificate from the old CA is replaced/);
+        for (const node of testbed.nodes)
+          t.equal(await statusOf(scene, node, former), "403 true", `${node.name} accepts certificates from the old CA`);
+      });
+      t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
+    },
+  );
 
-  await scenario(t, "killed while the old CA is dropped; then the old CA is refused everywhere", async (t) => {
-    await underLoad(t, scene, async () => {
-      t.ok(await killAfter(scene, [...rotate, "--drop-old"], restartAfter(/every node now stops trusting the old CA/)));
-      const output = await succeed(t, scene, [...rotate, "--drop-old"]);
-      t.match(output, /a certificate of the old CA is refused by: .*etcd-peer on controller-2/);
-      t.match(output, /the old CA is removed from the ConfigMap kube-system\/extension-apiserver-authentication/);
-    });
-    const ca = await readFile(join(testbed.credentials, "ca.pem"), "utf8");
-    const old = await readFile(join(former, "ca.pem"), "utf8");
-    t.equal(ca.match(/-----BEGIN/g)?.length, 1);
-    t.not(ca, old);
-    for (const node of testbed.nodes) {
-      t.equal(await statusOf(scene, node, former), "401 false", `${node.name} refuses certificates of the old CA`);
-      t.equal(
-        await statusOf(scene, node, testbed.credentials),
-        "403 true",
-        `${node.name} accepts certificates of the new CA`,
-      );
-      await checkFiles(t, node, ca);
-    }
-    const trust = await workstation.kubectl([
-      "get",
-      "configmap",
-      "--namespace=kube-system",
-      "extension-apiserver-authentication",
-      "--output=jsonpath={.data.client-ca-file}",
-    ]);
-    t.equal(trust.stdout.trim(), ca.trim());
-    const root = await workstation.kubectl([
-      "get",
-      "configmap",
-      "kube-root-ca.crt",
-      "--output=jsonpath={.data.ca\\.crt}",
-    ]);
-    t.equal(root.stdout.trim(), ca.trim());
-    t.notOk((await readdir(testbed.credentials)).includes("rotation-ca"));
-    t.equal((await workstation.khw(["pki", "check", ...all])).code, 0);
-    t.equal((await workstation.khw(["status", ...all])).code, 0);
-    t.equal((await workstation.khw(["plan", ...all])).code, 0);
-    t.equal(await idOf(scene), clusterId, "the etcd cluster ID is unchanged");
-  });
+  await scenario(
+    t,
+    "a rotation killed while dropping the old CA completes when rerun, and all servers refuse the old CA",
+    async (t) => {
+      await underLoad(t, scene, async () => {
+        t.ok(
+          await killAfter(scene, [...rotate, "--drop-old"], restartAfter(/every node now stops trusting the old CA/)),
+        );
+        const output = await succeed(t, scene, [...rotate, "--drop-old"]);
+        t.match(output, /a certificate from the old CA is refused by: .*etcd-peer on controller-2/);
+        t.match(output, /the old CA is removed from the ConfigMap kube-system\/extension-apiserver-authentication/);
+      });
+      const ca = await readFile(join(testbed.credentials, "ca.pem"), "utf8");
+      const old = await readFile(join(former, "ca.pem"), "utf8");
+      t.equal(ca.match(/-----BEGIN/g)?.length, 1);
+      t.not(ca, old);
+      for (const node of testbed.nodes) {
+        t.equal(await statusOf(scene, node, former), "401 false", `${node.name} refuses certificates from the old CA`);
+        t.equal(
+          await statusOf(scene, node, testbed.credentials),
+          "403 true",
+          `${node.name} accepts certificates from the new CA`,
+        );
+        await checkFiles(t, node, ca);
+      }
+      const trust = await workstation.kubectl([
+        "get",
+        "configmap",
+        "--namespace=kube-system",
+        "extension-apiserver-authentication",
+        "--output=jsonpath={.data.client-ca-file}",
+      ]);
+      t.equal(trust.stdout.trim(), ca.trim());
+      const root = await workstation.kubectl([
+        "get",
+        "configmap",
+        "kube-root-ca.crt",
+        "--output=jsonpath={.data.ca\\.crt}",
+      ]);
+      t.equal(root.stdout.trim(), ca.trim());
+      t.notOk((await readdir(testbed.credentials)).includes("rotation-ca"));
+      t.equal((await workstation.khw(["pki", "check", ...all])).code, 0);
+      t.equal((await workstation.khw(["status", ...all])).code, 0);
+      t.equal((await workstation.khw(["plan", ...all])).code, 0);
+      t.equal(await idOf(scene), clusterId, "the etcd cluster ID is unchanged");
+    },
+  );
 
-  await scenario(t, "the API server rereads its clients' CA, but etcd does not", async (t) => {
+  await scenario(t, "the API server reloads its client CA file, but etcd does not", async (t) => {
     const node = scene.node(2);
     await makeStranger(node);
     await node.must(["systemctl", "stop", "khw-agent"]);
@@ -152,7 +168,7 @@ async function statusOf({ testbed }: Scene, { address }: TestbedNode, folder: st
   return `${status} ${String((await ask("kubernetes", `https://${address}:2379/health`)) === "200")}`;
 }
 
-/** Checks that the machine has the new CA only, and that openssl agrees. */
+/** Checks that the machine has only the new CA, and that openssl verifies its certificate. */
 async function checkFiles(t: Test, node: TestbedNode, ca: string): Promise<void> {
   for (const folder of ["/var/lib/kubernetes", "/etc/etcd"]) {
     t.equal(await node.must(["cat", `${folder}/ca.pem`]), ca, `${node.name}: ${folder}/ca.pem is the CA's certificate`);
@@ -172,7 +188,7 @@ async function makeStranger(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** Repeats the question until the wanted answer comes, for at most two minutes. Returns the last answer. */
+/** Repeats the requests until they return the wanted answer, for at most two minutes. Returns the last answer. */
 async function until(node: TestbedNode, wanted: string): Promise<string> {
   const begun = performance.now();
   let seen = "";

@@ -17,7 +17,7 @@ const all = ["--nodes", "controller-0,1,2"];
 const rotate = ["pki", "rotate-etcd-ca", ...all];
 const rotateSigning = ["pki", "rotate-signing-ca", ...all];
 
-t.test("the CAs of etcd and of Kubernetes", async (t) => {
+t.test("etcd moves to its own CA, and the signing CA is replaced, without a failed request", async (t) => {
   await using scene = await openScene(3, settings, { withEtcd: false, version: laterVersion });
   const { testbed, workstation, bootstrap } = scene;
   await workstation.mustKhw(["pki", "create", ...all, `--public-address=${testbed.publicAddress}`]);
@@ -27,7 +27,7 @@ t.test("the CAs of etcd and of Kubernetes", async (t) => {
 
   await scenario(
     t,
-    "without its own CA, etcd accepts a worker's certificate; the setting alone is refused",
+    "without its own CA, etcd accepts a worker's certificate, and bootstrap alone cannot add the CA",
     async (t) => {
       for (const node of testbed.nodes) t.equal(await asWorker(scene, node, "ca"), "accepted accepted", node.name);
       failsWith(t, await bootstrap("--separate-etcd-ca"), "CREDENTIAL_INVALID", [
@@ -37,78 +37,86 @@ t.test("the CAs of etcd and of Kubernetes", async (t) => {
     },
   );
 
-  await scenario(t, "killed while etcd starts to trust both CAs; then the rotation waits", async (t) => {
-    await underLoad(t, scene, async () => {
-      t.ok(await killAfter(scene, rotate, restartAfter(/every node now gets both/)));
-      t.match(await workstation.mustKhw(["pki", "show"]), /a rotation is under way \(etcd-ca\)/);
-      const output = await succeed(t, scene, rotate);
-      t.match(output, /a certificate of the new CA is accepted by: .*etcd-peer on controller-2/);
-      t.match(output, /outside of khw: every other client of etcd .* must trust both CAs/);
-    });
-    t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --reissue/);
-    t.equal((await workstation.khw(["plan", ...all])).code, 0, "nothing differs while the rotation waits");
-  });
-
-  await scenario(t, "killed while etcd gets certificates of the new CA; then the rotation waits", async (t) => {
-    await underLoad(t, scene, async () => {
-      t.ok(await killAfter(scene, [...rotate, "--reissue"], restartAfter(/etcd's certificates are reissued/)));
-      await succeed(t, scene, [...rotate, "--reissue"]);
-    });
-    for (const node of testbed.nodes) t.equal(await asWorker(scene, node, "etcd-ca"), "accepted accepted", node.name);
-  });
-
-  await scenario(t, "killed while the old CA is dropped; then etcd refuses every certificate of it", async (t) => {
-    await underLoad(t, scene, async () => {
-      t.ok(await killAfter(scene, [...rotate, "--drop-old"], restartAfter(/stops trusting the old CA/)));
-      const output = await succeed(t, scene, [...rotate, "--drop-old"]);
-      t.match(output, /a certificate of the old CA is refused by: .*etcd-peer on controller-2/);
-    });
-    for (const node of testbed.nodes) {
-      t.equal(await asWorker(scene, node, "etcd-ca"), "refused refused", `${node.name} refuses a worker`);
-      await checkFiles(t, node);
-    }
-    t.equal((await workstation.khw(["pki", "check", ...all])).code, 0);
-    t.equal((await workstation.khw(["status", ...all])).code, 0);
-    t.equal((await workstation.khw(["plan", ...all, "--separate-etcd-ca"])).code, 0);
-    t.equal((await workstation.khw(["etcd", "snapshot", "save", ...all])).code, 0, "etcdctl uses the new files");
-    t.equal(await idOf(scene, "etcd-ca"), clusterId, "it is still the same etcd cluster");
-  });
+  await scenario(
+    t,
+    "a rotation killed while etcd starts to trust both CAs continues when rerun, and then waits",
+    async (t) => {
+      await underLoad(t, scene, async () => {
+        t.ok(await killAfter(scene, rotate, restartAfter(/every node now gets both/)));
+        t.match(await workstation.mustKhw(["pki", "show"]), /a rotation is under way \(etcd-ca\)/);
+        const output = await succeed(t, scene, rotate);
+        t.match(output, /a certificate from the new CA is accepted by: .*etcd-peer on controller-2/);
+        t.match(output, /outside of khw: every other client of etcd .* must trust both CAs/);
+      });
+      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --reissue/);
+      t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
+    },
+  );
 
   await scenario(
     t,
-    "the signing CA is replaced, and its old certificates work until the old CA is dropped",
+    "a rotation killed while etcd gets certificates from the new CA continues when rerun, and then waits",
     async (t) => {
-      const [old, ca] = [
-        await issue(scene, "before"),
-        await readFile(join(testbed.credentials, "signing-ca.pem"), "utf8"),
-      ];
       await underLoad(t, scene, async () => {
-        t.ok(await killAfter(scene, rotateSigning, restartAfter(/every node now gets both/)));
-        const trusted = await succeed(t, scene, rotateSigning);
-        t.match(trusted, /outside of khw: every program that verifies certificates of the signing CA/);
-        const output = await succeed(t, scene, [...rotateSigning, "--reissue"]);
-        t.match(output, /CertificateSigningRequest before: its certificate is signed by the old CA/);
-        t.match(output, /waits until every certificate of the old CA is replaced; .* --drop-old/);
+        t.ok(await killAfter(scene, [...rotate, "--reissue"], restartAfter(/etcd's certificates are reissued/)));
+        await succeed(t, scene, [...rotate, "--reissue"]);
       });
-      const next = await issue(scene, "after");
-      for (const node of testbed.nodes) {
-        t.equal(await statusAs(scene, node, old), "403", `${node.name} still accepts the old CA`);
-        t.equal(await statusAs(scene, node, next), "403", `${node.name} accepts the new CA`);
-      }
-      await underLoad(t, scene, async () => {
-        const output = await succeed(t, scene, [...rotateSigning, "--drop-old"]);
-        t.match(output, /a certificate of the old CA is refused by: kube-apiserver on controller-0/);
-      });
-      for (const node of testbed.nodes) {
-        t.equal(await statusAs(scene, node, old), "401", `${node.name} refuses the old CA`);
-        t.equal(await statusAs(scene, node, next), "403");
-        t.notMatch(await node.must(["cat", "/var/lib/kubernetes/ca-bundle.pem"]), ca.trim());
-      }
-      const signing = join(testbed.credentials, "signing-ca.pem");
-      t.match((await testbed.run(["openssl", "verify", "-CAfile", signing, `${next}.pem`])).stdout, /: OK/);
-      t.equal((await workstation.khw(["plan", ...all])).code, 0);
+      for (const node of testbed.nodes) t.equal(await asWorker(scene, node, "etcd-ca"), "accepted accepted", node.name);
     },
   );
+
+  await scenario(
+    t,
+    "a rotation killed while dropping the old CA completes when rerun, and etcd refuses the old CA",
+    async (t) => {
+      await underLoad(t, scene, async () => {
+        t.ok(await killAfter(scene, [...rotate, "--drop-old"], restartAfter(/stops trusting the old CA/)));
+        const output = await succeed(t, scene, [...rotate, "--drop-old"]);
+        t.match(output, /a certificate from the old CA is refused by: .*etcd-peer on controller-2/);
+      });
+      for (const node of testbed.nodes) {
+        t.equal(await asWorker(scene, node, "etcd-ca"), "refused refused", `${node.name} refuses a worker`);
+        await checkFiles(t, node);
+      }
+      t.equal((await workstation.khw(["pki", "check", ...all])).code, 0);
+      t.equal((await workstation.khw(["status", ...all])).code, 0);
+      t.equal((await workstation.khw(["plan", ...all, "--separate-etcd-ca"])).code, 0);
+      t.equal((await workstation.khw(["etcd", "snapshot", "save", ...all])).code, 0, "etcdctl uses the new files");
+      t.equal(await idOf(scene, "etcd-ca"), clusterId, "the etcd cluster ID is unchanged");
+    },
+  );
+
+  await scenario(t, "certificates of the old signing CA work until the rotation drops that CA", async (t) => {
+    const [old, ca] = [
+      await issue(scene, "before"),
+      await readFile(join(testbed.credentials, "signing-ca.pem"), "utf8"),
+    ];
+    await underLoad(t, scene, async () => {
+      t.ok(await killAfter(scene, rotateSigning, restartAfter(/every node now gets both/)));
+      const trusted = await succeed(t, scene, rotateSigning);
+      t.match(trusted, /outside of khw: every program that verifies certificates from the signing CA/);
+      const output = await succeed(t, scene, [...rotateSigning, "--reissue"]);
+      t.match(output, /CertificateSigningRequest before: its certificate is signed by the old CA/);
+      t.match(output, /waits until every certificate from the old CA is replaced; .* --drop-old/);
+    });
+    const next = await issue(scene, "after");
+    for (const node of testbed.nodes) {
+      t.equal(await statusAs(scene, node, old), "403", `${node.name} still accepts the old CA`);
+      t.equal(await statusAs(scene, node, next), "403", `${node.name} accepts the new CA`);
+    }
+    await underLoad(t, scene, async () => {
+      const output = await succeed(t, scene, [...rotateSigning, "--drop-old"]);
+      t.match(output, /a certificate from the old CA is refused by: kube-apiserver on controller-0/);
+    });
+    for (const node of testbed.nodes) {
+      t.equal(await statusAs(scene, node, old), "401", `${node.name} refuses the old CA`);
+      t.equal(await statusAs(scene, node, next), "403");
+      t.notMatch(await node.must(["cat", "/var/lib/kubernetes/ca-bundle.pem"]), ca.trim());
+    }
+    const signing = join(testbed.credentials, "signing-ca.pem");
+    t.match((await testbed.run(["openssl", "verify", "-CAfile", signing, `${next}.pem`])).stdout, /: OK/);
+    t.equal((await workstation.khw(["plan", ...all])).code, 0);
+  });
 });
 
 /** Returns the ID of the etcd cluster. */
@@ -122,8 +130,9 @@ async function idOf(scene: Scene, ca: "ca" | "etcd-ca"): Promise<string> {
 }
 
 /**
- * Returns whether etcd accepts a worker's certificate at its client port and at its peer port. The certificate of
- * kube-proxy contains no addresses. At its peer port, etcd refuses a certificate with addresses from another address.
+ * Returns whether etcd accepts a worker's certificate at its client port and at its peer port. The certificate is
+ * kube-proxy's, which lists no addresses. At its peer port, etcd refuses a certificate that lists only addresses other
+ * than the caller's.
  */
 async function asWorker({ testbed }: Scene, { address }: TestbedNode, ca: string): Promise<string> {
   const [folder, name] = [testbed.credentials, "kube-proxy"];
@@ -136,7 +145,7 @@ async function asWorker({ testbed }: Scene, { address }: TestbedNode, ca: string
   return `${await ask(`https://${address}:2379/health`)} ${await ask(`https://${address}:2380/version`)}`;
 }
 
-/** Checks that etcd's folder has the files of etcd's own CA only, and that openssl agrees. */
+/** Checks that etcd's folder has only the files of etcd's own CA, and that openssl accepts only its certificates. */
 async function checkFiles(t: Test, node: TestbedNode): Promise<void> {
   const names = (await node.must(["ls", "/etc/etcd"])).trim().split("\n");
   t.strictSame(names, ["etcd-ca.pem", "etcd-server-key.pem", "etcd-server.pem"], node.name);
@@ -146,7 +155,7 @@ async function checkFiles(t: Test, node: TestbedNode): Promise<void> {
   t.notMatch((await node.run([...verify, "/var/lib/kubernetes/kubernetes.pem"])).stdout, /: OK/);
 }
 
-/** Lets Kubernetes issue a client certificate. Returns the path of its files, without the endings. */
+/** Lets Kubernetes issue a client certificate. Returns the path of its files, without the file extensions. */
 async function issue({ testbed, workstation }: Scene, name: string): Promise<string> {
   const path = join(workstation.folder, name);
   const key = ["-newkey", "rsa:2048", "-nodes", "-keyout", `${path}-key.pem`];

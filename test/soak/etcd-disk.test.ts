@@ -1,6 +1,7 @@
 /**
- * Tests etcd with its data on a separate disk. The disk is an in-memory file system. Unmounting it from the data folder
- * leaves it mounted at another path. The machine must stay on, because the disk would lose its content.
+ * Tests etcd with its data on a separate disk. The disk is an in-memory file system. When the test unmounts the disk
+ * from the data folder, the disk stays mounted at another path. The machine must stay on, because the disk would lose
+ * its content.
  */
 import t from "tap";
 
@@ -66,7 +67,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
     },
   );
 
-  await scenario(t, "etcd does not start with old data below the unmounted mount point", async (t) => {
+  await scenario(t, "etcd does not start if the disk is unmounted and its mount point contains old data", async (t) => {
     await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
     await second.must(["umount", data]);
     await second.must(["cp", "-a", `${disk}/member`, data]);

@@ -116,7 +116,7 @@ await scenario(
   },
 );
 
-await scenario(t, "members are defragmented one after the other, the leader last", async (t) => {
+await scenario(t, "etcd defrag defragments one member after the other, and the leader last", async (t) => {
   const { code, stdout } = await khw(t, "etcd", "defrag", "--threshold", "0");
   t.equal(code, 0);
   for (const { name } of nodes) t.match(stdout, name);
@@ -125,7 +125,7 @@ await scenario(t, "members are defragmented one after the other, the leader last
 
 await scenario(
   t,
-  "snapshot verify reports a snapshot that was changed on disk, which is then no longer listed",
+  "snapshot verify reports a snapshot that was changed on disk, and snapshot list then omits it",
   async (t) => {
     const saved = await khw(t, "etcd", "snapshot", "save", third.name);
     t.equal(saved.code, 0);
@@ -165,7 +165,7 @@ await scenario(
       "the restored etcd cluster has a new ID",
     );
     const kept = await first.must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*/wal"]);
-    t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's data is kept aside");
+    t.match(kept, /before-restore-\d{8}T\d{6}Z/, "the surviving member's old data is kept in a separate folder");
     await write("since");
     await until("everything is healthy", async () => (await workstation.khw(["status"])).code === 0, 120);
   },

@@ -18,7 +18,7 @@ import { laterVersion } from "../testbed/workstation.ts";
 
 const nodes = "controller-0,1,2";
 const dayMillis = 86_400_000;
-/** How long the certificate is valid after it is issued. A rolling update must take less time than that. */
+/** How long the certificate is valid after it is issued. A rolling update must finish within this time. */
 const validMillis = 300_000;
 /**
  * How long the certificate stays expired. This is a multiple of the time after which an agent considers a component
@@ -66,7 +66,7 @@ t.test("an expired certificate of the API servers and etcd is reported and can b
         "kube-scheduler",
       ]);
       t.comment(
-        `${node.name}: controller manager and scheduler were restarted by systemd ${others.trim().split(/\s+/).join(" and ")} times`,
+        `${node.name}: systemd restarted the controller manager and the scheduler ${others.trim().split(/\s+/).join(" and ")} times`,
       );
     }
   });

@@ -11,7 +11,7 @@ import { isOneCluster, openAlone } from "../fixtures/joining.ts";
 import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
 import { gcloudEnvironment } from "../testbed/gcloud.ts";
 
-/** The number of new connections per second, which a two-processor machine with five controllers can handle. */
+/** The number of new connections per second. A two-processor machine with five controllers can handle this rate. */
 const rate = 2;
 const numbers = Array.from({ length: 10 }, (_, number) => number);
 const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `controller-${index}`);

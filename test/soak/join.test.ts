@@ -1,5 +1,6 @@
 /**
- * Tests new controllers: one controller becomes three under load, without a failed request and in the same etcd cluster.
+ * Tests that a cluster grows from one controller to three under load. No request fails, and the etcd cluster stays the
+ * same.
  */
 import { join } from "node:path";
 
@@ -11,7 +12,7 @@ import { isOneCluster, openAlone } from "../fixtures/joining.ts";
 import { missingObjects, startLoad, tell } from "../fixtures/serving.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
-/** The number of new connections per second, which a busy two-processor machine can handle. */
+/** The number of new connections per second. A busy two-processor machine can handle this rate. */
 const rate = 5;
 
 t.test("a cluster grows from one controller to three under load", async (t) => {

@@ -1,7 +1,7 @@
 /**
- * Lets the agent of a real machine watch a stand-in for a KMS plugin. Kubernetes 1.20 has no KMS v2, and the client
- * refuses the setting, so the test writes the plugin into the state that the agent keeps. The API server's own message
- * about a missing socket comes from a plugin of the older API v1.
+ * Lets the agent of a real machine watch a stand-in for a KMS plugin. Kubernetes 1.20 has no KMS v2, so the client
+ * refuses the setting. Therefore, the test writes the plugin directly into the agent's stored desired state. A plugin
+ * with the older API v1 provokes the API server's own message about a missing socket.
  */
 import { createHash } from "node:crypto";
 import t from "tap";
@@ -16,7 +16,7 @@ const unitText = `[Service]\nRuntimeDirectory=vault-kms\nExecStart=/usr/bin/perl
 const kept = "/var/lib/khw-agent/target";
 const configuration = "/var/lib/kubernetes/encryption-config.yaml";
 
-t.test("a controller with a KMS plugin", async (t) => {
+t.test("the agent reports and repairs problems of a KMS plugin on a controller", async (t) => {
   await using scene = await openScene(1);
   const { workstation, bootstrap } = scene;
   const node = scene.node(0);
@@ -27,7 +27,7 @@ t.test("a controller with a KMS plugin", async (t) => {
     (await node.must(["systemctl", "show", "--value", `--property=${name}`, of])).trim();
   const change = async (changed: (desired: DesiredState) => DesiredState): Promise<void> => {
     const request = ApplyRequest.decode(Buffer.from(await node.must(["base64", "-w0", kept]), "base64"));
-    if (request.desired === undefined) throw new Error("the agent keeps no state");
+    if (request.desired === undefined) throw new Error("the agent has no stored desired state");
     const bytes = ApplyRequest.encode({ ...request, desired: changed(request.desired) }).finish();
     await node.must(["systemctl", "stop", "khw-agent"]);
     await node.must(["sh", "-c", `base64 -d >${kept}`], { input: Buffer.from(bytes).toString("base64") });
@@ -40,7 +40,7 @@ t.test("a controller with a KMS plugin", async (t) => {
   const drift = async (): Promise<{ drift: string; remedy: string } | undefined> =>
     (await status())?.drift?.steps?.find(({ id }: { id: string }) => id === "kms/plugin");
 
-  await scenario(t, "a release without KMS v2 is refused by name, and nothing changes", async (t) => {
+  await scenario(t, "bootstrap names and refuses a release without KMS v2, and changes nothing", async (t) => {
     const flags = ["--kms-name", "vault", "--kms-socket", socket, "--kms-unit", unit];
     const pid = await property("MainPID", "kube-apiserver");
     const { code, stderr } = await bootstrap(...flags);
@@ -63,7 +63,9 @@ t.test("a controller with a KMS plugin", async (t) => {
     );
     t.match(await property("Wants", "kube-apiserver"), unit);
     await node.must(["systemctl", "start", unit]);
-    await given("nothing is reported any longer", async () => ((await drift()) === undefined ? true : undefined));
+    await given("the agent no longer reports a problem", async () =>
+      (await drift()) === undefined ? true : undefined,
+    );
     await node.must(["systemctl", "stop", "kube-apiserver", unit]);
     await node.must(["systemctl", "start", "kube-apiserver"]);
     t.equal(await property("ActiveState", unit), "active");
@@ -71,10 +73,10 @@ t.test("a controller with a KMS plugin", async (t) => {
       [unit, "kube-apiserver"].map(async (name) => property("ActiveEnterTimestampMonotonic", name)),
     );
     t.comment(`the plugin is active at ${plugin} us, the API server at ${server} us`);
-    t.ok(Number(plugin) < Number(server), "the plugin was active first");
+    t.ok(Number(plugin) < Number(server), "the plugin became active before the API server");
   });
 
-  await scenario(t, "a missing socket is named, and the API server keeps running", async (t) => {
+  await scenario(t, "the agent reports a missing socket, and the API server keeps running", async (t) => {
     const pid = await property("MainPID", "kube-apiserver");
     await node.must(["rm", socket]);
     const start = Date.now();
@@ -86,7 +88,7 @@ t.test("a controller with a KMS plugin", async (t) => {
     await given("the socket is no longer reported", async () => ((await drift()) === undefined ? true : undefined));
   });
 
-  await scenario(t, "a plugin that failed is started again, and a stopped plugin is only reported", async (t) => {
+  await scenario(t, "the agent restarts a failed plugin, but only reports a stopped plugin", async (t) => {
     const start = Date.now();
     await node.must(["systemctl", "kill", "--signal=KILL", unit]);
     await given("the plugin has failed", async () =>
@@ -105,35 +107,40 @@ t.test("a controller with a KMS plugin", async (t) => {
     t.equal(await property("ActiveState", unit), "inactive", "the agent did not start the plugin");
   });
 
-  await scenario(t, "an API server that is not ready without its plugin is diagnosed with the socket", async (t) => {
-    const provider = `kms: {name: old, endpoint: "unix:///run/old-kms/socket", timeout: 1s}`;
-    const text = (await node.must(["cat", configuration])).replace(
-      /^( *)- identity: \{\}/m,
-      (line, indent) => `${indent}- ${provider}\n${line}`,
-    );
-    t.match(text, provider);
-    const sha256 = createHash("sha256").update(text).digest("hex");
-    await node.must(["systemctl", "stop", "khw-agent"]);
-    await node.must(["sh", "-c", `cat >${configuration}`], { input: text });
-    await change((desired) => ({
-      ...desired,
-      kms: undefined,
-      credentials: desired.credentials.map((credential) =>
-        credential.name === "encryption-config.yaml"
-          ? { ...credential, content: Buffer.from(text), sha256 }
-          : credential,
-      ),
-    }));
-    await node.must(["systemctl", "restart", "kube-apiserver"]);
-    const reported = async () => {
-      const server = (await status())?.components?.find(({ name }: { name: string }) => name === "kube-apiserver");
-      return server?.diagnosis?.cause === "kms-socket-missing" ? server : undefined;
-    };
-    // The agent repairs the unit first, and waits up to 180 s for the API server. It diagnoses no server meanwhile.
-    const found = await given("the cause is reported", reported, 400_000);
-    t.comment(`${found.reason}: ${found.diagnosis.message} -> ${found.diagnosis.remedy}`);
-    t.match(found.diagnosis.message, "the socket /run/old-kms/socket of its KMS plugin does not exist");
-    const log = await node.must(["sh", "-c", "journalctl -u kube-apiserver -o cat | grep -i kms | tail -5"]);
-    t.comment(log);
-  });
+  await scenario(
+    t,
+    "if an API server is not ready without its KMS plugin, the diagnosis names the missing socket",
+    async (t) => {
+      const provider = `kms: {name: old, endpoint: "unix:///run/old-kms/socket", timeout: 1s}`;
+      const text = (await node.must(["cat", configuration])).replace(
+        /^( *)- identity: \{\}/m,
+        (line, indent) => `${indent}- ${provider}\n${line}`,
+      );
+      t.match(text, provider);
+      const sha256 = createHash("sha256").update(text).digest("hex");
+      await node.must(["systemctl", "stop", "khw-agent"]);
+      await node.must(["sh", "-c", `cat >${configuration}`], { input: text });
+      await change((desired) => ({
+        ...desired,
+        kms: undefined,
+        credentials: desired.credentials.map((credential) =>
+          credential.name === "encryption-config.yaml"
+            ? { ...credential, content: Buffer.from(text), sha256 }
+            : credential,
+        ),
+      }));
+      await node.must(["systemctl", "restart", "kube-apiserver"]);
+      const reported = async () => {
+        const server = (await status())?.components?.find(({ name }: { name: string }) => name === "kube-apiserver");
+        return server?.diagnosis?.cause === "kms-socket-missing" ? server : undefined;
+      };
+      // The agent repairs the unit first, and waits up to 180 s for the API server. During this time, the agent makes
+      // no diagnosis.
+      const found = await given("the cause is reported", reported, 400_000);
+      t.comment(`${found.reason}: ${found.diagnosis.message} -> ${found.diagnosis.remedy}`);
+      t.match(found.diagnosis.message, "the socket /run/old-kms/socket of its KMS plugin does not exist");
+      const log = await node.must(["sh", "-c", "journalctl -u kube-apiserver -o cat | grep -i kms | tail -5"]);
+      t.comment(log);
+    },
+  );
 });

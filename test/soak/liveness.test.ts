@@ -10,7 +10,7 @@ import { scenario } from "../fixtures/faults.ts";
 import type { Finding, Order } from "../fixtures/examination-driver.ts";
 import { startTestbed } from "../testbed/index.ts";
 
-/** This is far longer than the three probes after which the agent restarts a component that is not alive. */
+/** This time far exceeds three probes. After three failed probes, the agent restarts a component. */
 const withoutEtcdSeconds = 40;
 
 const testbed = await startTestbed({ nodes: 1 });

@@ -1,7 +1,7 @@
 /**
- * Tests the rollback of a finished upgrade to a new minor release, on three machines with real programs: the snapshot
- * from before the upgrade is restored together with the older programs. Run it alone, because it takes about ten
- * minutes: tap --disable-coverage --timeout=1800 test/soak/lose-since.test.ts
+ * Tests the rollback of a finished minor upgrade, on three machines with real programs. The rollback restores the older
+ * programs and the snapshot from before the upgrade. Run this test alone, because it takes about ten minutes: tap
+ * --disable-coverage --timeout=1800 test/soak/lose-since.test.ts
  */
 import t, { type Test } from "tap";
 import { components } from "../../proto/components.ts";
@@ -126,7 +126,7 @@ t.test("upgrade --back --lose-since reverts a finished minor upgrade on three ma
 
     const begun = performance.now();
     const restored = await succeeds(t, "upgrade", "--back", "--lose-since", time, "--yes");
-    t.comment(`the way back took ${Math.round((performance.now() - begun) / 1000)} s`);
+    t.comment(`the rollback took ${Math.round((performance.now() - begun) / 1000)} s`);
     t.match(restored, /everything written since then will be lost/);
     const names = await stored();
     t.match(names, /configmap\/a$/m);

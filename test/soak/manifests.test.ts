@@ -1,4 +1,7 @@
-/** Applies a folder of Kubernetes objects to a real controller: create, change, conflict, prune, drift, interruption. */
+/**
+ * Applies a folder of Kubernetes objects to a real controller. Covers creation, changes, conflicts, pruning, drift and
+ * interruptions.
+ */
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -55,7 +58,7 @@ t.test("a folder of objects", async (t) => {
     return stdout;
   };
 
-  await scenario(t, "a bad folder is refused before anything is touched", async (t) => {
+  await scenario(t, "a folder with invalid objects is refused before any change", async (t) => {
     const before = await fingerprint(node(0));
     await put("10-bad.yaml", `${namespace}---\nkind: ConfigMap\nmetadata: {generateName: x}\n`);
     const refused = await bootstrap();
@@ -176,7 +179,7 @@ t.test("a folder of objects", async (t) => {
 
   await scenario(
     t,
-    "a conflict names the object, the field and the manager; --force-conflicts resolves it",
+    "a conflict error names the object, field and manager, and --force-conflicts resolves the conflict",
     async (t) => {
       const edit = ["patch", "configmap", "settings", "-n", "team-a", "-p", '{"data":{"colour":"green"}}'];
       t.equal((await kubectl(...edit, "--field-manager", "somebody")).code, 0);
@@ -195,7 +198,7 @@ t.test("a folder of objects", async (t) => {
     },
   );
 
-  await scenario(t, "objects that the API server refuses stop everything else", async (t) => {
+  await scenario(t, "if the API server refuses one object, bootstrap applies no other object", async (t) => {
     await put("60-unknown.yaml", "apiVersion: apps/v7\nkind: Deployment\nmetadata: {name: x}\n");
     await put("50-more.yaml", configMap("more", "{a: c}"));
     failsWith(t, await bootstrap(), "PARTIAL", [
@@ -230,7 +233,7 @@ t.test("a folder of objects", async (t) => {
     await pruning.ended;
     await done();
     const left = await count();
-    t.ok(left === 3 || left === 4, "only an object that was interrupted between its two requests may stay");
+    t.ok(left === 3 || left === 4, "an object may stay only if its deletion was interrupted between the two requests");
   });
 
   await scenario(t, "only objects that khw created and recorded are deleted", async (t) => {
@@ -265,26 +268,30 @@ t.test("a folder of objects", async (t) => {
     t.match(said, /Namespace kube-public left the folder, and is not deleted/);
     t.ok(await exists("configmap", "foreign", "-n", "team-a"));
     t.ok(await exists("namespace", "kube-public"));
-    t.match(await plan(), { code: 0 }, "an object that stays is not a change");
+    t.match(await plan(), { code: 0 }, "plan does not count a kept object as a change");
     t.match(await done("--allow-prune", "Namespace/team-a"), "manifests: Namespace team-a deleted");
     await given("the namespace is gone", async () => !(await exists("namespace", "team-a")) || undefined);
   });
 
-  await scenario(t, "a lost record, an empty folder and a removed setting delete nothing", async (t) => {
-    t.equal((await kubectl("delete", "configmap", "khw-manifests", "-n", "kube-system")).code, 0);
-    await put("91-next.yaml", configMap("next", "{a: b}", "default"));
-    t.match(await done(), /the record of applied objects .* was missing/);
-    await rm(join(folder, "90-other.yaml"));
-    await rm(join(folder, "91-next.yaml"));
-    failsWith(t, await bootstrap(), "PARTIAL", [/the folder has no objects, so all 2 objects/, /--allow-prune all/]);
-    await rmSetting(workstation.folder, async () => done());
-    t.ok(await exists("configmap", "other", "-n", "default"));
-    t.match(await done("--allow-prune", "all"), "manifests: ConfigMap default/other deleted");
-    t.notOk(await exists("configmap", "next", "-n", "default"));
-  });
+  await scenario(
+    t,
+    "bootstrap deletes no object if the record is lost, the folder is empty or the setting is removed",
+    async (t) => {
+      t.equal((await kubectl("delete", "configmap", "khw-manifests", "-n", "kube-system")).code, 0);
+      await put("91-next.yaml", configMap("next", "{a: b}", "default"));
+      t.match(await done(), /the record of applied objects .* was missing/);
+      await rm(join(folder, "90-other.yaml"));
+      await rm(join(folder, "91-next.yaml"));
+      failsWith(t, await bootstrap(), "PARTIAL", [/the folder has no objects, so all 2 objects/, /--allow-prune all/]);
+      await rmSetting(workstation.folder, async () => done());
+      t.ok(await exists("configmap", "other", "-n", "default"));
+      t.match(await done("--allow-prune", "all"), "manifests: ConfigMap default/other deleted");
+      t.notOk(await exists("configmap", "next", "-n", "default"));
+    },
+  );
 });
 
-/** Runs the work with a khw.yaml that does not name the folder. */
+/** Calls `work` while khw.yaml does not name the folder. */
 async function rmSetting(folder: string, work: () => Promise<unknown>): Promise<void> {
   const path = join(folder, "khw.yaml");
   const text = await readFile(path, "utf8");

@@ -16,12 +16,13 @@ import { must } from "../testbed/command.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
 const deadlineMillis = 240_000;
-/** The duration of each fault: more than twice the time after which an agent considers a component dead. */
+/** The duration of each fault. It exceeds twice the time after which an agent considers a component dead. */
 const faultMillis = 45_000;
 const day = 86_400;
 const agent = "khw-agent.service";
 /**
- * The processes of these components must keep running, unless a component really hangs and the agent can verify that.
+ * The processes of these components must keep running, unless a component really hangs and the agent can verify the
+ * hang.
  */
 const spared = ["etcd", "kube-apiserver", "nginx", agent];
 const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
@@ -148,7 +149,7 @@ const processesOf = (node: TestbedNode, units: readonly string[]): Promise<strin
 const pidOf = (node: TestbedNode, unit: string): Promise<string> => shell(node, `systemctl show -P MainPID ${unit}`);
 const digestOf = (node: TestbedNode, path: string): Promise<string> => shell(node, `sha256sum ${path}`);
 
-t.test("an agent with a fault of its own does not restart healthy components", async (t) => {
+t.test("a fault of the agent itself causes no restart of healthy components", async (t) => {
   await using scene = await openScene(1, "", { withEtcd: false });
   const { testbed, workstation } = scene;
   const node = scene.node(0);
@@ -196,17 +197,17 @@ t.test("an agent with a fault of its own does not restart healthy components", a
     });
   }
 
-  await scenario(t, "no component is restarted because the agent's own process was stopped", async (t) => {
+  await scenario(t, "a pause of the agent's own process causes no restart of a component", async (t) => {
     const [before, scheduler] = [await processesOf(node, spared), await pidOf(node, "kube-scheduler")];
     const own = await pidOf(node, agent);
     await shell(node, `kill -STOP ${own} ${scheduler}`);
     await delay(faultMillis);
-    // When the agent resumes, its probes seem to have been unanswered all that time, although the scheduler is
-    // answering again.
+    // When the agent resumes, its probes seem unanswered for the whole pause, although the scheduler is answering
+    // again.
     await shell(node, `kill -CONT ${scheduler}; kill -CONT ${own}`);
     await settled();
     await delay(faultMillis);
     t.equal(await processesOf(node, spared), before);
-    t.equal(await pidOf(node, "kube-scheduler"), scheduler, "nothing was restarted because of the agent's own pause");
+    t.equal(await pidOf(node, "kube-scheduler"), scheduler, "the agent's own pause caused no restart of the scheduler");
   });
 });

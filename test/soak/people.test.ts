@@ -38,7 +38,7 @@ async function refusal(t: Test): Promise<string> {
   return stderr.replaceAll(/\s+/g, " ");
 }
 
-/** Finds, in a printed remedy, the command that contains this text. */
+/** Returns the command in a printed remedy that contains this text. */
 function remedy(text: string, words: string): string {
   const found = Array.from(text.matchAll(/run `([^`]+)`/g), ([, command = ""]) => command);
   const command = found.find((each) => each.includes(words));
@@ -56,7 +56,7 @@ t.test("a machine without IPv6 is refused before nginx is installed, and the pri
   t.equal((await sh("systemctl is-active nginx")).trim(), "active");
 });
 
-t.test("a deleted nginx configuration is refused, and the printed remedy works", async (t) => {
+t.test("preflight detects a deleted nginx configuration, and the printed remedy works", async (t) => {
   await sh("apt-get remove -y nginx nginx-common; rm -rf /etc/nginx");
   const said = await refusal(t);
   t.match(said, "/etc/nginx/nginx.conf has been deleted");
@@ -71,7 +71,7 @@ t.test("Debian's default nginx site is refused on a machine without IPv6, and th
   await sh(remedy(said, "dpkg --configure"));
 });
 
-t.test("a masked nginx.service is refused, and the printed remedy works", async (t) => {
+t.test("preflight detects a masked nginx.service, and the printed remedy works", async (t) => {
   await sh("systemctl mask nginx.service");
   const said = await refusal(t);
   t.match(said, "nginx.service is masked");

@@ -16,7 +16,7 @@ const policy = "/etc/kubernetes/config/audit-policy.yaml";
 const services = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
 
 t.test("three controllers", async (t) => {
-  // The testbed's programs are those of v1.20.2, which do not have this plugin.
+  // The testbed's programs are from v1.20.2, which lacks the admission plugin for this setting.
   const settings = "hardening: {denyExternalIps: false}\n";
   await using scene = await openScene(3, settings, { withEtcd: false, version: laterVersion });
   const { workstation, bootstrap, testbed, node } = scene;
@@ -32,7 +32,7 @@ t.test("three controllers", async (t) => {
     checkAuditLog(t, scene),
   );
 
-  await scenario(t, "ports, ciphers, profiling and core dumps are as in the table", async (t) => {
+  await scenario(t, "ports, ciphers, profiling and core dumps match the table in docs/profiles.md", async (t) => {
     for (const machine of testbed.nodes) {
       const sockets = await machine.must(["ss", "--tcp", "--listening", "--numeric", "--no-header"]);
       const addresses = sockets.split("\n").map((line) => line.trim().split(/\s+/)[3] ?? "");
@@ -90,7 +90,7 @@ t.test("three controllers", async (t) => {
     }
   });
 
-  await scenario(t, "a faulty policy is refused by name, and nothing changes", async (t) => {
+  await scenario(t, "bootstrap names and refuses an invalid policy file, and changes nothing", async (t) => {
     const prints = await Promise.all(testbed.nodes.map(fingerprint));
     await writeFile(
       join(workstation.folder, "audit.yaml"),
@@ -107,23 +107,27 @@ t.test("three controllers", async (t) => {
     t.strictSame(await Promise.all(testbed.nodes.map(fingerprint)), prints);
   });
 
-  await scenario(t, "production to lab under load: no request fails, and every file is the lab's", async (t) => {
-    const planned = await workstation.khw(["plan", ...all, "--profile", "lab"]);
-    t.match(planned.stdout, /audit-policy\.yaml must be removed/);
-    await underLoad(t, scene, "lab");
-    for (const machine of testbed.nodes) {
-      t.notMatch(await machine.must(["ls", "/etc/kubernetes/config"]), "audit-policy", machine.name);
-      const units = await machine.must([
-        "sh",
-        "-c",
-        "cat /etc/systemd/system/kube-*.service /etc/systemd/system/etcd.service",
-      ]);
-      t.match(units, "--runtime-config='api/all=true'");
-      t.notMatch(units, /profiling|cipher|audit-policy-file|requestheader/);
-    }
-  });
+  await scenario(
+    t,
+    "a change from production to lab under load fails no request and restores the lab's files",
+    async (t) => {
+      const planned = await workstation.khw(["plan", ...all, "--profile", "lab"]);
+      t.match(planned.stdout, /audit-policy\.yaml must be removed/);
+      await underLoad(t, scene, "lab");
+      for (const machine of testbed.nodes) {
+        t.notMatch(await machine.must(["ls", "/etc/kubernetes/config"]), "audit-policy", machine.name);
+        const units = await machine.must([
+          "sh",
+          "-c",
+          "cat /etc/systemd/system/kube-*.service /etc/systemd/system/etcd.service",
+        ]);
+        t.match(units, "--runtime-config='api/all=true'");
+        t.notMatch(units, /profiling|cipher|audit-policy-file|requestheader/);
+      }
+    },
+  );
 
-  await scenario(t, "lab to production, with a client that is killed halfway", async (t) => {
+  await scenario(t, "a change from lab to production completes when rerun after the client is killed", async (t) => {
     const running = scene.begin("--profile", "production");
     await given("the first controller has the policy", async () => {
       const found = await Promise.all(testbed.nodes.map((node) => node.run(["test", "-e", policy])));

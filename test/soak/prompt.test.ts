@@ -12,7 +12,7 @@ import { unitTimes } from "../fixtures/unit-times.ts";
 
 const unit = "kube-scheduler";
 const rounds = 20;
-/** The pause between two starts, because systemd refuses more than five starts in ten seconds. */
+/** The pause between two starts. It is needed, because systemd refuses more than five starts in ten seconds. */
 const apartMillis = 2_600;
 const medianMillis = 100;
 /** After this time, the message counts as lost rather than late. */

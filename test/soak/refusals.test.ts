@@ -13,7 +13,7 @@ const [running, next] = ["v1.21.0", "v1.22.0"];
 t.test("an unsafe upgrade of three machines is refused and changes nothing", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node } = scene;
-  // khw.yaml still has v1.20.2, as if an earlier upgrade by flag had not been recorded there.
+  // khw.yaml still names v1.20.2, as after an upgrade whose version was given only by flag.
   const first = await bootstrap("--kubernetes-version", running);
   t.equal(first.code, 0, first.stderr);
   await publishRelabelled(testbed, next);
@@ -47,7 +47,7 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     async (t) => {
       await isGreen();
       await refuses(t, ["upgrade", "--to", "v1.23.0", "--yes"], [/in one step/, /go to the newest patch of v1\.22/]);
-      // A plain bootstrap uses the release of khw.yaml.
+      // A bootstrap without flags uses the release in khw.yaml.
       await refuses(t, ["bootstrap"], [/Kubernetes v1\.21\.0 cannot be changed to v1\.20\.2: a lower minor release/]);
       const etcd = ["bootstrap", "--kubernetes-version", running, "--etcd-version"];
       await refuses(t, [...etcd, "v3.6.11"], [/etcd v3\.4\.23 cannot be changed to v3\.6\.11 in one step/]);

@@ -79,24 +79,28 @@ t.test("remove takes live and dead controllers out of a cluster behind a load ba
     );
   });
 
-  await scenario(t, "a removed machine that has lost its etcd data does not rejoin, and says why", async (t) => {
-    await node(1).run(["systemctl", "stop", "etcd"]);
-    await node(1).must(["rm", "-rf", "/var/lib/etcd/member"]);
-    await node(1).must(["systemctl", "restart", "khw-agent"]);
-    const line = await waitFor<string>({
-      what: "the agent does not report the removal",
-      check: async () => {
-        const { stdout } = await node(1).run(["journalctl", "-u", "khw-agent", "-o", "cat", "--no-pager"]);
-        const found = stdout.split("\n").find((text) => /was removed from the cluster/.test(text));
-        return found === undefined ? { seen: stdout.split("\n").at(-2) ?? "nothing" } : { reached: found };
-      },
-      deadlineMillis: 180_000,
-      intervalMillis: 500,
-      signal: new AbortController().signal,
-    });
-    t.comment(line);
-    t.strictSame(await members(scene), ["controller-0", "controller-2"]);
-    t.match((await node(1).run(["systemctl", "is-active", "etcd"])).stdout, /inactive|failed/);
-    t.strictSame(await pool(scene), ["controller-0", "controller-2"]);
-  });
+  await scenario(
+    t,
+    "a removed machine that has lost its etcd data does not rejoin, and its agent logs the reason",
+    async (t) => {
+      await node(1).run(["systemctl", "stop", "etcd"]);
+      await node(1).must(["rm", "-rf", "/var/lib/etcd/member"]);
+      await node(1).must(["systemctl", "restart", "khw-agent"]);
+      const line = await waitFor<string>({
+        what: "the agent does not report the removal",
+        check: async () => {
+          const { stdout } = await node(1).run(["journalctl", "-u", "khw-agent", "-o", "cat", "--no-pager"]);
+          const found = stdout.split("\n").find((text) => /was removed from the cluster/.test(text));
+          return found === undefined ? { seen: stdout.split("\n").at(-2) ?? "nothing" } : { reached: found };
+        },
+        deadlineMillis: 180_000,
+        intervalMillis: 500,
+        signal: new AbortController().signal,
+      });
+      t.comment(line);
+      t.strictSame(await members(scene), ["controller-0", "controller-2"]);
+      t.match((await node(1).run(["systemctl", "is-active", "etcd"])).stdout, /inactive|failed/);
+      t.strictSame(await pool(scene), ["controller-0", "controller-2"]);
+    },
+  );
 });

@@ -6,11 +6,11 @@ import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.t
 import { makeSecrets, readSecrets } from "../fixtures/secrets-kept.ts";
 import { laterVersion } from "../testbed/workstation.ts";
 
-/** The number of new connections per second, which a busy two-processor machine can handle. */
+/** The number of new connections per second. A busy two-processor machine can handle this rate. */
 const rate = 5;
 const numbers = Array.from({ length: 40 }, (_, number) => number);
 
-t.test("three of four machines are controllers", async (t) => {
+t.test("the fourth machine can replace one of three controllers", async (t) => {
   await using scene = await openScene(4, "", {
     withEtcd: false,
     version: laterVersion,
@@ -22,7 +22,7 @@ t.test("three of four machines are controllers", async (t) => {
   await makeSecrets(workstation, numbers.length);
   const cluster = await clusterId(scene);
 
-  await scenario(t, "a replacement is refused if it cannot work, and nothing changes", async (t) => {
+  await scenario(t, "an impossible replacement is refused and changes nothing", async (t) => {
     const nodes = ["--nodes", "controller-0,1,2"];
     const present = await workstation.khw(["replace", "controller-2", "--with", "controller-1", ...nodes]);
     failsWith(t, present, "INVALID_ARGUMENT", [/controller-1 is already in the list of nodes/]);
@@ -31,7 +31,7 @@ t.test("three of four machines are controllers", async (t) => {
     t.strictSame(await members(scene), ["controller-0", "controller-1", "controller-2"]);
   });
 
-  await scenario(t, "a live controller is replaced, although the client is killed before the end", async (t) => {
+  await scenario(t, "a live controller is replaced even if the client is killed and rerun", async (t) => {
     const args = ["replace", "controller-2", "--with", "controller-3", "--nodes", "controller-0,1,2"];
     await underLoad(t, { scene, rate }, () => interruptedOnce(scene, args));
     t.strictSame(await members(scene), ["controller-0", "controller-1", "controller-3"]);
@@ -47,7 +47,7 @@ t.test("three of four machines are controllers", async (t) => {
 
   await scenario(
     t,
-    "a dead controller is replaced by a machine in another zone, although the client is killed before the end",
+    "a dead controller is replaced by a machine in another zone even if the client is killed and rerun",
     async (t) => {
       const nodes = ["--nodes", "controller-0,1,3"];
       await node(1).powerOff();

@@ -71,7 +71,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     );
   });
 
-  await scenario(t, "a second bootstrap on the same machines ends healthy", async (t) => {
+  await scenario(t, "a second bootstrap on the same machines creates a healthy cluster", async (t) => {
     const { code, stdout, stderr } = await bootstrap();
     t.equal(code, 0, stdout + stderr);
     await isHealthy(t);
@@ -149,7 +149,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     const { code, stdout, stderr } = await workstation.khw([...resetAll, "--uninstall"]);
     t.equal(code, 0, stdout + stderr);
     for (const node of testbed.nodes) {
-      // apt is still removing the package when the agent has stopped and the command ends.
+      // When the command ends, the agent has stopped, but apt is still removing the package.
       await given(`${node.name}'s package is removed`, async () =>
         /no packages found/.test((await node.run(["dpkg-query", "--show", "khw-agent"])).stderr) ? true : undefined,
       );

@@ -56,7 +56,7 @@ function timesOf(stdout: string, name: string): string {
   return [
     `changed after ${after(phase("drain", "stepFinished"))}`,
     `goes back after ${after(event("rollbackStarted"))}`,
-    `runs its previous state after ${after(event("operationFinished"))}`,
+    `is back in its previous state after ${after(event("operationFinished"))}`,
     `serves after ${after(phase("undrain", "stepFinished"))}`,
   ].join(", ");
 }
@@ -88,7 +88,7 @@ t.test("a broken release is rolled back without interrupting service", async (t)
     async (t) => {
       const version = "v1.20.90";
       await provide(version, "crash");
-      // The machine already runs the other programs of this release. They are linked instead of downloaded.
+      // The machine already runs this release's other programs, so they are linked instead of downloaded.
       const spoil = `for file in ${brokenMirror}/${version}/bin/linux/*/kube-apiserver; do echo x >>$file; done`;
       await node(2).must(["sh", "-c", spoil]);
       const before = await Promise.all(nodes.map(processes));

@@ -40,8 +40,8 @@ t.test("the service account key can be rotated without failing a request", async
     t,
     "old tokens are still accepted after a kill while the new signing key is distributed",
     async (t) => {
-      t.ok(await killAfter(scene, rotateKey, restartAfter(/every API server accepts tokens of the new key/)));
-      t.equal(await status(scene, oldSecret), 403, "tokens of the old key are accepted");
+      t.ok(await killAfter(scene, rotateKey, restartAfter(/every API server accepts tokens signed with the new key/)));
+      t.equal(await status(scene, oldSecret), 403, "tokens signed with the old key are accepted");
     },
   );
 
@@ -82,7 +82,7 @@ t.test("the service account key can be rotated without failing a request", async
       for (const line of stdout.split("\n")) t.comment(line);
       t.match(stdout, /a token signed with the old key is refused \(401\) by: .*controller-1/);
       t.match(stdout, /restart: Pod default\/holder \(1 pod\)/);
-      t.match(stdout, /done: every API server refuses tokens of the old key/);
+      t.match(stdout, /done: every API server refuses tokens signed with the old key/);
       for (const token of [oldSecret, oldRequested]) t.equal(await status(scene, token), 401);
       for (const token of [await secretToken(scene), await requestedToken(scene)])
         t.equal(await status(scene, token), 403);

@@ -42,7 +42,7 @@ t.test("three API servers keep serving during drains, restarts and the loss of o
 
   await scenario(
     t,
-    "requests fail after the loss of an API server only until the health check detects it",
+    "after the loss of an API server, requests fail only until the health check detects the loss",
     async (t) => {
       const loss = await loseApiServer(testbed, node(1), { rate: 25 });
       t.comment(

@@ -1,12 +1,12 @@
 /**
  * Simulates a week of an agent's life. The real agent on a testbed machine checks all its steps 10,000 times, about
- * once for every minute of a week. Meanwhile its components crash 1,000 times. One client listens; another opens
- * streams and never reads from them. Values that must not grow are sampled and compared with their bounds. Takes half
- * an hour or more. Writes docs/soak.md.
+ * once for every minute of a week. During these checks, its components crash 1,000 times. One client listens, and
+ * another client opens streams and never reads from them. Values that must not grow are sampled and compared with their
+ * bounds. Takes half an hour or more. Writes docs/soak.md.
  *
  * usage: soak.ts [--short] [--reconciles N] [--flaps N]
  * --short    runs for only a few minutes, with 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is
- * reported but is not a failure, because such a short run consists only of warm-up.
+ * reported but is not a failure, because a short run consists only of the warm-up.
  *
  * Exit status: 0 if no value grew beyond its bound.
  */
@@ -85,8 +85,8 @@ if (!values.short) {
 }
 
 /**
- * Makes the agent check its steps without pauses. Makes crashed components restart immediately, however often they
- * crash.
+ * Makes the agent check its steps without pauses. Makes systemd restart crashed components immediately and without a
+ * limit.
  */
 async function hasten(node: TestbedNode): Promise<void> {
   const script = `
@@ -100,7 +100,7 @@ async function hasten(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** Counts how often the agent reports, from now on, that it has checked all steps. */
+/** Counts the agent's reports of completed checks of all steps, starting now. */
 function counted(watch: Watch): () => number {
   const seen = new Set<number>();
   watch.listen((word) => {

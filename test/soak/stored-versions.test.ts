@@ -8,7 +8,7 @@ import t from "tap";
 import { openScene, scenario } from "../fixtures/faults.ts";
 import { etcdctl } from "../fixtures/etcd.ts";
 
-/** A CronJob as a release before 1.21 stores it with --storage-media-type=application/json. */
+/** A CronJob in the form in which a release before 1.21 stores it with --storage-media-type=application/json. */
 const cronJob = JSON.stringify({
   kind: "CronJob",
   apiVersion: "batch/v2alpha1",

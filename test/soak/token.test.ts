@@ -78,29 +78,35 @@ t.test("a worker joins with a token", async (t) => {
     t.comment(`pods Ready after ${(await startWorkloads(testbed, workstation)).toFixed(1)} s`);
   });
 
-  await scenario(t, "the serving certificate waits for approval, and logs and exec work after that", async (t) => {
-    const request = await given("the kubelet requests a serving certificate", pendingRequest);
-    const failures = await failuresOf(uses);
-    for (const failure of failures) t.comment(failure);
-    t.equal(failures.length, uses.length);
+  await scenario(
+    t,
+    "the serving certificate waits for approval, and logs and exec work after the approval",
+    async (t) => {
+      const request = await given("the kubelet requests a serving certificate", pendingRequest);
+      const failures = await failuresOf(uses);
+      for (const failure of failures) t.comment(failure);
+      t.equal(failures.length, uses.length);
 
-    const forged = await sendForged();
-    const refused = await workstation.khw(["worker", "approve", ...nodes]);
-    t.comment(refused.stdout + refused.stderr);
-    failsWith(t, refused, "PARTIAL", [/"controller-0" belongs to the control plane/]);
-    t.match(refused.stdout, new RegExp(`^${request}: worker-0: approved$`, "m"));
-    t.match(refused.stdout, new RegExp(`^${forged}: worker-0: refused$`, "m"));
-    const conditions = await kubectl("get", "csr", forged, "-o", "jsonpath={.status.conditions}");
-    t.equal(conditions.stdout, "", "the forged request is neither approved nor denied");
-    const start = performance.now();
-    await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
-    t.comment(`logs and exec work ${((performance.now() - start) / 1000).toFixed(1)} s after the approval`);
+      const forged = await sendForged();
+      const refused = await workstation.khw(["worker", "approve", ...nodes]);
+      t.comment(refused.stdout + refused.stderr);
+      failsWith(t, refused, "PARTIAL", [/"controller-0" belongs to the control plane/]);
+      t.match(refused.stdout, new RegExp(`^${request}: worker-0: approved$`, "m"));
+      t.match(refused.stdout, new RegExp(`^${forged}: worker-0: refused$`, "m"));
+      const conditions = await kubectl("get", "csr", forged, "-o", "jsonpath={.status.conditions}");
+      t.equal(conditions.stdout, "", "the forged request is neither approved nor denied");
+      const start = performance.now();
+      await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
+      t.comment(`logs and exec work ${((performance.now() - start) / 1000).toFixed(1)} s after the approval`);
 
-    t.equal((await kubectl("delete", "csr", forged)).code, 0);
-    const again = await workstation.khw(["worker", "approve", worker.name, ...nodes]);
-    t.match(again, { code: 0, stdout: /no request for a serving certificate is pending/ });
-    failsWith(t, await workstation.khw(["worker", "approve", "worker-7", ...nodes]), "NOT_RUN", [/no pending request/]);
-  });
+      t.equal((await kubectl("delete", "csr", forged)).code, 0);
+      const again = await workstation.khw(["worker", "approve", worker.name, ...nodes]);
+      t.match(again, { code: 0, stdout: /no request for a serving certificate is pending/ });
+      failsWith(t, await workstation.khw(["worker", "approve", "worker-7", ...nodes]), "NOT_RUN", [
+        /no pending request/,
+      ]);
+    },
+  );
 
   await scenario(
     t,
@@ -111,7 +117,7 @@ t.test("a worker joins with a token", async (t) => {
       const first = scene.start(...watch);
       first.kill();
       await first.ended;
-      // An address that only the Node object has does not count, because a kubelet can write the Node object.
+      // An address that appears only in the Node object is not accepted, because a kubelet can write the Node object.
       const instance = `projects/${project.id}/zones/${project.zone}/instances/${worker.name}`;
       const { networkInterfaces } = (await testbed.compute.state()).resources[instance] ?? {};
       const [nic] = Array.isArray(networkInterfaces) ? networkInterfaces : [];
@@ -158,7 +164,7 @@ t.test("a worker joins with a token", async (t) => {
     t.match(await kubectl(...secret), { stderr: /NotFound/ });
   });
 
-  await scenario(t, "without the setting, no token is created", async (t) => {
+  await scenario(t, "token create is refused unless TLS bootstrapping is enabled on the cluster", async (t) => {
     const path = join(workstation.folder, "khw.yaml");
     await writeFile(path, (await readFile(path, "utf8")).replace("tlsBootstrap: true\n", ""));
     const { code, stdout, stderr } = await bootstrap();

@@ -28,7 +28,7 @@ interface EtcdRelease {
 
 /**
  * Copies the etcd from a Debian suite to the machines, packed as the etcd project packs its releases. Returns the
- * digest of the archive, which differs from that of the published release.
+ * archive's digest, which differs from the published release's digest.
  */
 async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease): Promise<string> {
   const recipe = join(import.meta.dirname, "../testbed/etcd.sh");
@@ -103,7 +103,7 @@ t.test("three machines are upgraded under load", async (t) => {
     },
   );
 
-  // A folder that serves as the mirror needs no digest, unlike the testbed's mirror, which has no TLS.
+  // A local folder as the mirror needs no digests. The testbed's mirror needs digests, because it has no TLS.
   const mirrors = ["--mirror", folderMirror];
 
   await scenario(t, "a patch upgrade pauses after the first node and can be reverted", async (t) => {
@@ -125,8 +125,8 @@ t.test("three machines are upgraded under load", async (t) => {
     }
   });
 
-  await scenario(t, "etcd is upgraded to the next minor release and then to a patch release of it", async (t) => {
-    // khw.yaml still has the first release.
+  await scenario(t, "etcd is upgraded to the next minor release and then to a patch of that release", async (t) => {
+    // khw.yaml still names the first release.
     const running = ["--kubernetes-version", "v1.22.0", ...mirrors];
     const etcds = async (): Promise<string> => {
       const answers = await Promise.all(nodes.map((node) => node.must(["etcd", "--version"])));

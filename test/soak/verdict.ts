@@ -21,8 +21,8 @@ export interface Verdict {
 }
 
 /**
- * The values, and the limits on their growth over the last two thirds of the run. Growth within the limit counts as
- * noise; the comments give the reasons.
+ * The values, and the limits on their growth over the last two thirds of the run. Growth within a limit counts as
+ * noise. The comments give the reasons for the limits.
  */
 const bounds: readonly {
   readonly what: string;

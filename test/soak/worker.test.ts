@@ -1,6 +1,6 @@
 /**
- * Tests three controllers, with the profile production, and a real worker: kubelet, kube-proxy, containerd and pods. The
- * requests of lab 08's RBAC for the kubelet API work through each API server, and during a rolling update.
+ * Tests three controllers, with the profile production, and a real worker: kubelet, kube-proxy, containerd and pods.
+ * The kubelet API requests that lab 08's RBAC rules allow work through each API server, and during a rolling update.
  */
 import t from "tap";
 
@@ -21,10 +21,10 @@ import {
 import { joinWorkers } from "../testbed/worker/join.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
-/** The programs of every label are those of 1.20.2, which do not have the plugin for external addresses. */
+/** The programs under every version label are from 1.20.2, which lacks the plugin for external addresses. */
 const production = "profile: production\nhardening: {denyExternalIps: false}\n";
 
-t.test("three controllers and a worker", async (t) => {
+t.test("a worker joins three controllers, and its pods and the kubelet API are usable", async (t) => {
   await using scene = await openScene(3, production, { withEtcd: false, workers: 1 });
   const { testbed, workstation, bootstrap, node } = scene;
   const { nodes, workers } = testbed;
@@ -66,16 +66,16 @@ t.test("three controllers and a worker", async (t) => {
     checkAuditLog(t, scene),
   );
 
-  await scenario(t, "each check of the CIS benchmark that fails has a reason", async (t) => {
+  await scenario(t, "doctor --cis gives a reason for each failed check", async (t) => {
     const { code, stdout } = await workstation.khw(["doctor", "--cis", ...all]);
     t.equal(code, 0, stdout);
     t.comment(stdout);
   });
 
-  await scenario(t, "without the RBAC, the kubelet refuses", async (t) => {
+  await scenario(t, "without the RBAC binding, the kubelet refuses requests", async (t) => {
     const saved = await kubectl(["get", "clusterrolebinding", "system:kube-apiserver", "-o", "json"]);
     t.equal((await kubectl(["delete", "clusterrolebinding", "system:kube-apiserver"])).code, 0);
-    // The kubelet caches its decisions, for up to 5 minutes if the request was allowed.
+    // The kubelet caches its decisions. It remembers an allowed request for up to 5 minutes.
     await restartKubelet(worker);
     const refused = await kubectl(["exec", "client", "--", "hostname"]);
     t.match(refused.stderr, /forbidden|Forbidden/i, refused.stdout);
@@ -85,16 +85,21 @@ t.test("three controllers and a worker", async (t) => {
     t.strictSame(await failuresOf(kubeletUses(testbed, workstation)), []);
   });
 
-  await scenario(t, "a pod reaches a Service, and the API server with its service account's token", async (t) => {
-    t.strictSame(await failuresOf(podUses(workstation)), []);
-    const script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do wget -q -O - http://$WEB_SERVICE_HOST/hostname; echo; done";
-    const { stdout } = await kubectl(["exec", "client", "--", "sh", "-c", script]);
-    t.equal(new Set(stdout.trim().split("\n")).size, 2, stdout);
-    const secrets = await kubectl(["exec", "client", "--", "kubectl", "get", "secrets"]);
-    t.match(secrets.stderr, /User "system:serviceaccount:default:default" cannot list resource "secrets"/);
-  });
+  await scenario(
+    t,
+    "a pod can reach a Service, and can call the API server with its service account's token",
+    async (t) => {
+      t.strictSame(await failuresOf(podUses(workstation)), []);
+      const script =
+        "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do wget -q -O - http://$WEB_SERVICE_HOST/hostname; echo; done";
+      const { stdout } = await kubectl(["exec", "client", "--", "sh", "-c", script]);
+      t.equal(new Set(stdout.trim().split("\n")).size, 2, stdout);
+      const secrets = await kubectl(["exec", "client", "--", "kubectl", "get", "secrets"]);
+      t.match(secrets.stderr, /User "system:serviceaccount:default:default" cannot list resource "secrets"/);
+    },
+  );
 
-  await scenario(t, "a controller reaches a pod by the route of lab 11", async (t) => {
+  await scenario(t, "a controller reaches a pod through the route from lab 11", async (t) => {
     const pod = await kubectl(["get", "pod", "-l", "app=web", "-o", "jsonpath={.items[0].status.podIP}"]);
     const fetch = ["curl", "-sS", "--max-time", "3", `http://${pod.stdout}:8080/hostname`];
     for (const controller of nodes) t.match(await controller.run(fetch), { code: 0, stdout: /^web-/ });
@@ -116,7 +121,7 @@ t.test("three controllers and a worker", async (t) => {
     t.equal(allowed.code, 0, allowed.stderr);
   });
 
-  await scenario(t, "during a rolling update, all of it works, and no pod restarts", async (t) => {
+  await scenario(t, "during a rolling update, all requests succeed, and no pod restarts", async (t) => {
     const pods = ["get", "pods", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}"];
     const notReady = ["get", "events", "-A", "--field-selector", "reason=NodeNotReady", "-o", "jsonpath={..count}"];
     const [before, eventsBefore] = [await kubectl(pods), await kubectl(notReady)];

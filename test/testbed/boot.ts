@@ -70,7 +70,7 @@ export async function boot(id: string, name: string): Promise<void> {
   }
 }
 
-/** Returns the process id on the host of a machine's PID 1. Throws if the machine is off. */
+/** Returns the host process id of a machine's PID 1. Throws if the machine is off. */
 export function leaderOf(id: string, name: string): number {
   const leader = findLeader(id, name);
   if (leader === undefined) throw new Error(`${name} is off`);
@@ -83,7 +83,7 @@ export function isOn(id: string, name: string): boolean {
 }
 
 function findLeader(id: string, name: string): number | undefined {
-  // The leader is looked up on every call. After a reboot from inside the machine, the same supervisor has a new child.
+  // PID 1 is looked up on every call. After a reboot from inside the machine, the same supervisor has a new child.
   try {
     const supervisor = readFileSync(join(nodeFolder(id, name), "supervisor"), "utf8");
     const leader = Number(readFileSync(`/proc/${supervisor}/task/${supervisor}/children`, "utf8").split(" ")[0]);

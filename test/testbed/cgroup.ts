@@ -1,7 +1,7 @@
 /**
- * Keeps all processes of a testbed, both on the host and in its machines, below one control group. Ending that group
- * ends the testbed, so there is no list of process IDs that could become stale. Each machine has its own group in
- * *every* hierarchy. Otherwise two systemd instances in one group would take over each other's processes.
+ * Keeps all processes of a testbed, both on the host and in its machines, below one control group. Killing that group's
+ * processes ends the testbed, so no list of process IDs can become stale. Each machine has its own group in *every*
+ * hierarchy. Otherwise two systemd instances in one group would take over each other's processes.
  */
 import { watch } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";

@@ -62,7 +62,7 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
   const stderr: Buffer[] = [];
   child.stdout.on("data", (chunk: Buffer) => stdout.push(chunk));
   child.stderr.on("data", (chunk: Buffer) => stderr.push(chunk));
-  // If a command exits without reading its input, that is not an error. Only the exit status matters.
+  // A command may exit without reading its input. Only the exit status matters.
   child.stdin.on("error", () => {});
   child.stdin.end(options.input);
 

@@ -97,7 +97,7 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
     if (withEtcd) await waitForEtcd(testbed.nodes);
   } catch (error) {
     guard.release();
-    // The caller must see the original error, so an error of the stop is only printed. The next sweep removes the
+    // The caller must see the original error, so an error while stopping is only printed. The next sweep removes the
     // remains.
     await testbed.stop().catch((residue: unknown) => process.stderr.write(`testbed ${id}: ${String(residue)}\n`));
     throw error;

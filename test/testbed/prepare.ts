@@ -26,8 +26,8 @@ export interface Prepared {
 const buildTimeoutMs = 45 * 60_000;
 
 /**
- * Finds the folders in the cache and builds the missing folders. Building takes minutes; `test/setup.sh` does it in
- * advance.
+ * Finds the folders in the cache and builds the missing folders. Building takes minutes, so `test/setup.sh` builds the
+ * folders in advance.
  */
 export async function prepare(suite: Suite, workers = 0): Promise<Prepared> {
   const make = async (script: string, ...args: readonly string[]): Promise<string> => {

@@ -73,8 +73,8 @@ export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">
 }
 
 /**
- * Destroys every testbed that has no owner, because the owner has ended and `keep` is false, or because the host has
- * rebooted.
+ * Destroys every testbed that has no owner. A testbed has no owner if the owner has ended and `keep` is false, or if
+ * the host has rebooted.
  */
 export async function sweep(): Promise<void> {
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });
@@ -96,8 +96,8 @@ async function isLeftOver({ keep, owner, bootId: born }: TestbedRecord): Promise
 async function startTime(pid: number): Promise<string | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The name in parentheses can contain any character; the fields after it are plain. starttime is field 22 of the
-    // line.
+    // The name in parentheses can contain any character. The fields after the name contain no spaces. starttime is
+    // field 22 of the line.
     return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
   } catch (error) {
     if (isErrno(error, "ENOENT")) return undefined;

@@ -44,7 +44,7 @@ export interface Testbed extends AsyncDisposable {
   /** The TLS URLs of both mirrors. They work only if the testbed was started with `tlsMirror`. */
   readonly tlsMirrorUrl: string;
   readonly tlsEtcdMirrorUrl: string;
-  /** The path of the certificate of the CA that issued the mirror's certificate. */
+  /** The path of the CA certificate that verifies the mirror's certificate. */
   readonly mirrorCa: string;
   /** The folder on this host that contains the etcd releases. */
   readonly etcd: string;
@@ -61,7 +61,7 @@ export interface Testbed extends AsyncDisposable {
   readonly mirror: ServerControl;
   readonly packages: ServerControl;
   readonly compute: ComputeControl;
-  /** Adds or deletes the network's routes to the pods on the workers (lab 11). At the start, there are no routes. */
+  /** Adds or deletes the network's routes to the pods on the workers (lab 11). Initially, there are no routes. */
   setPodRoutes(action: "add" | "delete"): Promise<void>;
   /**
    * Runs a command on the workstation, which has this host's files and the bridge's network. A non-zero exit status is

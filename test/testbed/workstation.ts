@@ -40,8 +40,9 @@ export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersi
 export const realVersion = "v1.20.2";
 
 /**
- * The label of the second release. Its API server stops as those of Kubernetes 1.21 and later do (kubernetes.sh): it
- * completes requests on existing HTTP/2 connections. Tests that count failed requests use it.
+ * The label of the second release. Its API server stops like the API server of Kubernetes 1.21 and later
+ * (kubernetes.sh). It completes requests on existing HTTP/2 connections. Tests that count failed requests use this
+ * release.
  */
 export const laterVersion = "v1.21.0";
 
@@ -72,8 +73,8 @@ export async function makeBareWorkstation(
 }
 
 /**
- * Removes khw.lock, and returns the flags with which the releases are first used over TLS. Requires a testbed with
- * `tlsMirror`, and an etcd that khw manages.
+ * Removes khw.lock and the digests in khw.yaml. Returns the flags for a first download of the releases over TLS.
+ * Requires a testbed with `tlsMirror`, and an etcd that khw manages.
  */
 export async function useTlsMirror(
   { tlsMirrorUrl, tlsEtcdMirrorUrl, mirrorCa }: Testbed,
@@ -86,7 +87,9 @@ export async function useTlsMirror(
   return [`--mirror=${tlsMirrorUrl}`, `--etcd-mirror=${tlsEtcdMirrorUrl}`, `--mirror-ca=${mirrorCa}`];
 }
 
-/** Returns the digests of all releases on the mirror. khw-client rejects a mirror without TLS if it has no digests. */
+/**
+ * Returns the digests of all releases on the mirror. Without these digests, khw-client refuses a mirror without TLS.
+ */
 async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntry[]> {
   const entries: LockEntry[] = [];
   for (const version of (await readdir(kubernetes)).filter((name) => name.startsWith("v"))) {
@@ -100,7 +103,8 @@ async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntr
 }
 
 /**
- * Does the same as makeBareWorkstation. Also creates a management CA, an administrator, and an identity for each node.
+ * Creates a workstation like makeBareWorkstation, with a management CA, an administrator, and an identity for each
+ * node.
  */
 export async function makeWorkstation(
   testbed: Testbed,
@@ -145,7 +149,7 @@ export function kubectlCommand(testbed: Testbed, args: readonly string[]): reado
 
 /**
  * Returns the settings for machines without etcd, on which khw installs the mirror's etcd release. This release is
- * Debian's build, so its digest differs from that of the published release.
+ * Debian's build, so its digest differs from the published release's digest.
  */
 async function etcdSettings({ withEtcd, etcd, etcdMirrorUrl }: Testbed): Promise<string> {
   if (withEtcd) return "etcd:\n  mode: external\n";

@@ -1,7 +1,8 @@
 import type { Cause } from "../evidence.ts";
 
 /**
- * Causes for any file that a flag refers to and that the program cannot read. Causes for specific files come earlier.
+ * Causes for any file that a flag refers to, if the program cannot use the file. Causes for specific files come
+ * earlier.
  */
 export const certificates: readonly Cause[] = [
   {
@@ -29,6 +30,6 @@ export const certificates: readonly Cause[] = [
     pattern: /(?:open|stat|read) (?<file>\/\S+): no such file or directory/,
     message: "{file}, which {flag} refers to, does not exist",
     remedy:
-      "put the file at {file}, or correct {flag}; `khw-client bootstrap` copies the credentials in khw.yaml to the nodes",
+      "put the file at {file}, or correct {flag}; if the file is one of the cluster's credentials, run `khw-client bootstrap`, which copies it to the node",
   },
 ];

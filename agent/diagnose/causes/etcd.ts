@@ -2,7 +2,7 @@ import type { Cause } from "../evidence.ts";
 
 const components = ["etcd"];
 
-/** Causes for etcd itself, if it runs on the node. The agent does not apply the remedies; the operator does. */
+/** Causes for etcd itself, if etcd runs on the node. The agent does not apply the remedies; the operator does. */
 export const etcdServer: readonly Cause[] = [
   {
     id: "etcd-data-corrupt",

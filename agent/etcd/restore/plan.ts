@@ -79,7 +79,7 @@ export async function refuseOtherUnit({ name, peerUrl, initialCluster }: Restore
   }
 }
 
-/** Sorts a list of members, because the order of the members does not matter. */
+/** Sorts a list of members, so that a comparison ignores their order. */
 function sorted(list: string): string {
   return list.split(",").sort().join(",");
 }

@@ -5,7 +5,7 @@ import { refuse } from "../../../proto/validate.ts";
 import type { Os } from "../../os/os.ts";
 import { type KeptState, openKeptState } from "../../state/desired-state.ts";
 
-/** Installs the Kubernetes release that fits a snapshot. Does this while the control plane is stopped for a restore. */
+/** Installs the Kubernetes release that fits a snapshot, while the control plane is stopped for a restore. */
 export interface RestoredRelease {
   /**
    * Checks in advance that nothing can prevent the installation.
@@ -48,7 +48,7 @@ export async function openRestoredRelease(options: RestoredReleaseOptions): Prom
     check: async (desired) => {
       if (!hasEtcd(desired)) refuse("desired.etcd", "is missing: khw does not manage etcd here");
       const needed = installSteps(desired).filter(({ id }) => id === "identity" || id.startsWith("release/"));
-      // The restore does not change etcd. A later repair would restart it.
+      // The restore does not change etcd's settings. A later repair would restart etcd.
       const etcd = steps(desired).filter(({ id }) => id === "service/etcd");
       const planned = await planSteps([...needed, ...etcd], os, signal);
       for (const { step, drift, error } of planned) {

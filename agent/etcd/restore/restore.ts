@@ -63,7 +63,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
   const inProgress = (): boolean => record.unfinished() !== undefined || (record.current() === undefined && guarded);
   const hold = (holder: string): Promise<void> => machine.take(`a restore of etcd that ${holder} began`);
   const phases: Readonly<Record<number, (plan: RestorePlan, restore: Restore) => Promise<Partial<Restore>>>> = {
-    // No more work is needed: a restore that has begun holds the machine lock.
+    // This phase needs no further work, because a restore that has begun holds the machine lock.
     [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
       // An earlier restore that this restore replaced, or a phase that failed halfway, may have stopped units.
@@ -97,7 +97,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
         signal,
       });
       await os.files.remove(etcdJoinDropIn);
-      // The data comes first: the old data with the older programs is the only combination that damages data.
+      // Replaces the data first, because only the combination of the old data and the older programs damages data.
       if (kubernetesVersion !== undefined) await release.install(restoreId);
       return { keptAside: (await os.files.stat(aside)) === undefined ? "" : aside };
     },
@@ -145,7 +145,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
       if (desired !== undefined) await release.store(id, desired);
       await record.set(restore);
     } catch (error) {
-      // Without a record, no later call would release the machine.
+      // Without a record, no later call would release the machine lock.
       if (!inProgress()) machine.release();
       throw error;
     }
@@ -166,7 +166,7 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
       known?.phase === RestorePhase.RESTORE_PHASE_ABANDONED && request.phase === RestorePhase.RESTORE_PHASE_HELD;
     if (!same) refuseReplacing(record.unfinished(), plan);
     const restore = same && !again ? known : await begin(plan, holder);
-    // The stored state is lost if its file was damaged; without it, the restore could not continue.
+    // Stores the desired state again if its file was damaged. The restore could not continue without this state.
     const isOpen = record.unfinished()?.kubernetesVersion !== undefined;
     if (isOpen && plan.desired !== undefined) await release.store(restore.id, plan.desired);
     refuseOutOfTurn(restore.phase, request.phase);
@@ -186,8 +186,8 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
   if (unfinished !== undefined) void hold(unfinished.holder);
   // The guard keeps units from starting, so a restore is in progress even without its record.
   else if (guarded) void machine.take("a restore of etcd, whose record is lost,");
-  // The power can fail between the end of a restore and the removal. If the removal fails, the next start tries again.
-  // A restore whose record is lost still needs the stored state.
+  // The power can fail after a restore ends but before its stored state is removed. If the removal fails here, the next
+  // start tries again. A restore whose record is lost still needs the stored state.
   if (!inProgress()) await release.forget().catch(() => {});
 
   return {
@@ -205,8 +205,8 @@ function freshFolder(restoreId: string): string {
 }
 
 /**
- * An unfinished restore that also changes the Kubernetes release must not be replaced by one that does not. The programs
- * would otherwise not fit the data.
+ * If an unfinished restore also changes the Kubernetes release, a restore that does not make this change must not
+ * replace it. Otherwise, the programs would not fit the data.
  */
 function refuseReplacing(unfinished: Restore | undefined, { desired }: RestorePlan): void {
   const { kubernetesVersion: version } = unfinished ?? {};

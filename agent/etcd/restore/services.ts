@@ -36,7 +36,7 @@ export async function startEtcd({ os, member, signal }: StartOptions): Promise<E
     new KhwError("TIMEOUT", `etcd has no quorum after ${startMillis / 1000} s: ${last}`, {
       hint: "see `khw-client etcd status`, then run the same command again",
     });
-  // Limits the start as well, because etcd reports its start to systemd only once it has a leader.
+  // The time limit also covers the start, because etcd reports its start to systemd only once it has a leader.
   using limit = deadline(signal, startMillis, late);
   await systemd.resetFailed("etcd.service");
   await systemd.start("etcd.service", limit.signal);
@@ -66,7 +66,7 @@ const patienceMillis = 60_000;
 
 /**
  * Starts the API server, controller manager and scheduler, if this machine has them. Their health is checked later,
- * because an unrelated problem with the API server must not keep the machine held.
+ * because an unrelated problem with the API server must not keep the machine locked.
  */
 export async function startKubernetes(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd } = os;

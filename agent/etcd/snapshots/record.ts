@@ -43,7 +43,7 @@ export function decodeRecord(id: string, text: string): Snapshot | undefined {
     const sound = times.every(isTime) && counts.every(isCount) && snapshot.sha256 !== "";
     return sound ? snapshot : undefined;
   } catch {
-    // The parser's error would not help the user: the text is damaged.
+    // The parser's error would not help the user, because the text is damaged.
     return undefined;
   }
 }

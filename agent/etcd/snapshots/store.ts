@@ -76,7 +76,7 @@ export async function openSnapshotStore({
       const snapshot = decodeRecord(id, record.toString("utf8"));
       if (snapshot === undefined) return `${recordOf(id)} is damaged`;
       if ((await files.stat(fileOf(id))) !== undefined) return snapshot;
-      // The snapshot may be being deleted, which removes the record first.
+      // A deletion of the snapshot may be in progress. A deletion removes the record first.
       return (await files.read(recordOf(id))) === undefined ? undefined : `${fileOf(id)} is missing`;
     } catch (error) {
       if (error instanceof KhwError) return error.message;

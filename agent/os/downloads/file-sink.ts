@@ -12,7 +12,7 @@ import { amount, type Sink } from "./sink.ts";
  * resumed.
  */
 export interface FileSink extends Sink, AsyncDisposable {
-  /** Returns the SHA-256 of the received bytes, in hex. Afterwards only `finish` or disposal is allowed. */
+  /** Returns the SHA-256 of the received bytes, in hex. After this call, only `finish` or disposal is allowed. */
   digest(): string;
   /** Syncs the file to disk and renames it to its final path. */
   finish(mode: number): Promise<void>;

@@ -130,7 +130,7 @@ function transferFailure(error: unknown, stallMillis: number, after: string): Mi
     case "ECONNRESET":
       return new MirrorFailure("passing", `the connection was cut${after}`, because);
   }
-  // Removes the advice for programmers that Node appends after a semicolon.
+  // Removes the advice for programmers that Node appends to the message after a semicolon.
   const [what = ""] = message.split(";");
   if (/^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_CERT_)/.test(code)) {
     return new MirrorFailure("lasting", `its certificate is not trusted: ${what}`, because);

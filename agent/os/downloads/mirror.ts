@@ -6,8 +6,8 @@ import { refuse, show } from "../../../proto/validate.ts";
 export type Location = { readonly kind: "http"; readonly url: URL } | { readonly kind: "local"; readonly path: string };
 
 /**
- * The reason why a mirror did not deliver. "passing": the next attempt may succeed; "lasting": the next attempt will
- * fail too; "wrong bytes": the delivered file differs from the published release.
+ * The reason why a mirror did not deliver a file. "passing": the next attempt may succeed; "lasting": the next attempt
+ * will fail too; "wrong bytes": the delivered file differs from the published release.
  */
 export class MirrorFailure extends Error {
   override readonly name = "MirrorFailure";

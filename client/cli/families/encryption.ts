@@ -3,7 +3,7 @@ import type { CommandSpec } from "../command.ts";
 import { noRollback } from "./options.ts";
 import { desired, reaching } from "./settings.ts";
 
-/** Commands for the keys that encrypt Kubernetes' Secrets in etcd. */
+/** Commands for the keys that encrypt Kubernetes Secrets in etcd. */
 export const encryptionCommands: readonly CommandSpec[] = [
   {
     path: ["encryption", "rotate"],

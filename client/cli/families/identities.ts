@@ -85,7 +85,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "create"],
     summary: "create the cluster's missing certificates, kubeconfigs and encryption key",
     details:
-      "Creates the files of labs 04 to 06, with the file names that the labs use. Existing files are kept, and an existing CA signs the missing certificates. With the setting aggregation, the front-proxy CA and its certificate are created too; with pki.separateEtcdCa, etcd's own CA and certificates. --renew reissues certificates in the credentials folder only, and keeps the old files in a folder beside them.",
+      "Creates the files of labs 04 to 06, with the file names that the labs use. Existing files are kept, and an existing CA signs the missing certificates. With the setting aggregation, the front-proxy CA and its certificate are created too. With pki.separateEtcdCa, etcd's own CA and certificates are created too. --renew reissues certificates in the credentials folder only, and keeps the old files in a folder beside them.",
     examples: [
       "khw-client pki create --nodes controller-0,1,2 --credentials ~/khw-files",
       "khw-client pki create --algorithm ecdsa --worker worker-0=10.240.0.20",
@@ -128,7 +128,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-service-account-key"],
     summary: "replace the key that signs the service accounts' tokens while the cluster stays in use",
     details:
-      "First every API server accepts tokens of the new key, then every API server signs with the new key. The command then lists the Secrets and workloads that may still have a token of the old key, and stops. The old key is dropped by a second run with --drop-on. At the end, the command proves that every API server refuses tokens of the old key. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
+      "First every API server accepts tokens signed with the new key, then every API server signs with the new key. The command then lists the Secrets and workloads that may still have a token signed with the old key, and stops. The old key is dropped by a second run with --drop-on. At the end, the command proves that every API server refuses tokens signed with the old key. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
     examples: [
       "khw-client pki rotate-service-account-key",
       "khw-client pki rotate-service-account-key --reissue-tokens",
@@ -154,12 +154,12 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-ca"],
     summary: "replace the cluster's CA while the cluster stays in use",
     details:
-      "First every component trusts the old and the new CA. The command then lists the clients outside of khw that must trust both CAs, and stops. A second run with --reissue gives every component a certificate of the new CA, lists the certificates outside of khw that must be replaced, and stops. A third run with --drop-old makes every component refuse the old CA, and proves this on every API server and etcd member. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
+      "First every component trusts the old and the new CA. The command then lists the clients outside of khw that must trust both CAs, and stops. A second run with --reissue gives every component a certificate from the new CA, lists the certificates outside of khw that must be replaced, and stops. A third run with --drop-old makes every component refuse the old CA, and proves this on every API server and etcd member. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
     examples: ["khw-client pki rotate-ca", "khw-client pki rotate-ca --reissue", "khw-client pki rotate-ca --drop-old"],
     settings: [...desired, "pki", "timeouts"],
     options: [
       new Option("--reissue", "every client trusts both CAs: reissue the certificates with the new CA"),
-      new Option("--drop-old", "every certificate of the old CA is replaced: stop trusting the old CA"),
+      new Option("--drop-old", "every certificate from the old CA is replaced: stop trusting the old CA"),
       noRollback,
     ],
     run: rotateCa("cluster-ca"),
@@ -168,7 +168,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-etcd-ca"],
     summary: "give etcd a new CA of its own while the cluster stays in use",
     details:
-      "Moves etcd from the cluster's CA to a CA that only etcd trusts, or replaces this CA. First every etcd member and every API server trusts the old and the new CA. The command then names the clients of etcd outside of khw that must trust both CAs, and stops. A second run with --reissue gives etcd and its clients certificates of the new CA, and stops. A third run with --drop-old makes every etcd member refuse certificates of the old CA, and proves this at the client port and the peer port of each member. Each node is drained before its etcd member and its API server restart. If the rotation is interrupted, run the same command again.",
+      "Moves etcd from the cluster's CA to a CA that only etcd trusts, or replaces this CA. First every etcd member and every API server trusts the old and the new CA. The command then names the clients of etcd outside of khw that must trust both CAs, and stops. A second run with --reissue gives etcd and its clients certificates from the new CA, and stops. A third run with --drop-old makes every etcd member refuse certificates from the old CA, and proves this at the client port and the peer port of each member. Each node is drained before its etcd member and its API server restart. If the rotation is interrupted, run the same command again.",
     examples: [
       "khw-client pki rotate-etcd-ca",
       "khw-client pki rotate-etcd-ca --reissue",
@@ -177,7 +177,10 @@ export const identityCommands: readonly CommandSpec[] = [
     settings: [...desired, "pki", "timeouts"],
     options: [
       new Option("--reissue", "every other client of etcd trusts both CAs: reissue etcd's certificates"),
-      new Option("--drop-old", "every other client of etcd has a certificate of the new CA: stop trusting the old CA"),
+      new Option(
+        "--drop-old",
+        "every other client of etcd has a certificate from the new CA: stop trusting the old CA",
+      ),
       noRollback,
     ],
     run: rotateCa("etcd-ca"),
@@ -204,7 +207,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-management"],
     summary: "replace the management CA, which signs the identities of agents and their callers",
     details:
-      "First every agent trusts both CAs, and the identities in the folder of the management CA are reissued. Give other people the new ca.pem and new identities. A second run with --drop-old gives every agent a certificate of the new CA, and makes every agent refuse the old CA. No component of Kubernetes restarts. If the rotation is interrupted, run the same command again.",
+      "First every agent trusts both CAs, and the identities in the folder of the management CA are reissued. Give other people the new ca.pem and new identities. A second run with --drop-old gives every agent a certificate from the new CA, and makes every agent refuse the old CA. No component of Kubernetes restarts. If the rotation is interrupted, run the same command again.",
     examples: ["khw-client pki rotate-management", "khw-client pki rotate-management --drop-old"],
     settings: [...reaching, "credentials.folder", "enrolment.days"],
     options: [new Option("--drop-old", "reissue the agents' certificates, and stop trusting the old management CA")],

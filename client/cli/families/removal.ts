@@ -52,7 +52,7 @@ export const removalCommands: readonly CommandSpec[] = [
     path: ["reset"],
     summary: "return nodes to their state before bootstrap",
     details:
-      "Stops the services, and removes everything that khw has put on the nodes; nginx too, if khw has installed it and no other site uses it. The agent's package and identity stay, and so do logs and snapshots. Nodes are reset one at a time, and a node is drained first. Nothing is done if etcd would lose its quorum, or if no other node would be left to serve traffic. With --all, a verified snapshot of etcd is saved in the current folder first, the load balancer is deleted, and all nodes are reset at once. If the command is interrupted, run the same command again.",
+      "Stops the services, and removes everything that khw has put on the nodes. nginx is removed too, if khw has installed it and no other site uses it. The agent's package and identity stay, and so do logs and snapshots. Nodes are reset one at a time, and each node is drained before its reset. Nothing is done if etcd would lose its quorum, or if no other node would be left to serve traffic. With --all, a verified snapshot of etcd is saved in the current folder first, the load balancer is deleted, and all nodes are reset at once. If the command is interrupted, run the same command again.",
     examples: ["khw-client reset controller-2 --nodes controller-0,1,2", "khw-client reset --all --yes kubernetes"],
     arguments: [new Argument("[node...]", "nodes of the cluster, for example controller-0,1")],
     settings: [...rotating, "cluster.name", "credentials.folder"],

@@ -4,7 +4,7 @@ import type { CommandSpec } from "../command.ts";
 import { allowRemovedApis, noRollback } from "./options.ts";
 import { desired } from "./settings.ts";
 
-/** Changes the Kubernetes release, or returns to the previous release. */
+/** The command that changes the Kubernetes release, or returns to the previous release. */
 export const upgradeCommand: CommandSpec = {
   path: ["upgrade"],
   summary: "change the cluster's Kubernetes release, one node at a time",

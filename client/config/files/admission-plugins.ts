@@ -20,7 +20,7 @@ export function checkPlugin(name: string, configuration: Value, minor: number): 
   if (name === "EventRateLimit") eventRateLimit(configuration);
 }
 
-/** Does the same for a configuration in a file of its own. */
+/** Checks a plugin's configuration that is in a separate file. */
 export function checkPluginFile(
   plugin: string,
   file: { readonly name: string; readonly content: string },
@@ -74,7 +74,7 @@ function standardVersion(value: Value): void {
     refuseAt(value.origin, `${show(found)} is not a version of the Pod Security Standards`, "use latest or v1.25");
 }
 
-/** The rules of the plugin itself: plugin/pkg/admission/eventratelimit/apis/eventratelimit/validation. */
+/** The plugin's own rules are in plugin/pkg/admission/eventratelimit/apis/eventratelimit/validation. */
 function eventRateLimit(configuration: Value): void {
   const limit: Check = (value) =>
     shape(

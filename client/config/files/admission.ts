@@ -6,7 +6,10 @@ import { parseYaml } from "../yaml.ts";
 import { checkPlugin } from "./admission-plugins.ts";
 import { anything, type Check, fieldIn, listOf, shape, string } from "./shape.ts";
 
-/** The configuration that `hardening.eventLimits` stands for. It limits only Events, per API server. */
+/**
+ * The configuration that `hardening.eventLimits` stands for. The configuration limits only Events, separately for each
+ * API server.
+ */
 export const eventLimits = `# Written by khw (hardening.eventLimits). Limits the Events that each API server accepts.
 apiVersion: apiserver.config.k8s.io/v1
 kind: AdmissionConfiguration
@@ -25,7 +28,7 @@ plugins:
           cacheSize: 2000
 `;
 
-/** The plugins with a configuration that no release switches on by default. */
+/** The configurable plugins that no release switches on by default. */
 const offByDefault: ReadonlySet<string> = new Set([
   "EventRateLimit",
   "ImagePolicyWebhook",
@@ -48,7 +51,7 @@ function fileName(value: Value): void {
 
 /**
  * Checks an admission configuration, and the configurations of the plugins PodSecurity and EventRateLimit. For other
- * plugins, checks only the name and the place of the configuration.
+ * plugins, checks only the plugin's name, and where its configuration is.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAdmission(content: string, name: string, minor: number): Admission {

@@ -4,7 +4,10 @@ import { refuseAt, type Value } from "../value.ts";
 import { parseYaml } from "../yaml.ts";
 import { allOf, anything, type Check, fieldIn, flag, listOf, refuseEmpty, shape, string } from "./shape.ts";
 
-/** The policy that `audit.policy: metadata` stands for. It never records the contents of a request or an answer. */
+/**
+ * The policy that `audit.policy: metadata` stands for. The policy never records the contents of a request or a
+ * response.
+ */
 export const metadataPolicy = `# Written by khw (audit.policy: metadata). Records who did what and when, but no contents.
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -75,7 +78,8 @@ const rule = shape(
 /**
  * Checks an audit policy against the rules of the Kubernetes release, so that its API server starts with the policy.
  * The rules are those of the API server: pkg/apis/audit/validation in k8s.io/apiserver. Unlike some releases, khw also
- * refuses unknown fields: an API server that ignores a misspelt field records other events than the author wants.
+ * refuses unknown fields. An API server that ignores a misspelled field records different events from those that the
+ * author wants.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAuditPolicy(content: string, name: string, minor: number): void {
@@ -98,7 +102,7 @@ function checkedRule(value: Value): void {
   allOf([() => rule(value), () => oneKind(value)]);
 }
 
-/** A rule is either about resources or about other URLs. */
+/** A rule applies either to resources or to other URLs. */
 function oneKind(value: Value): void {
   const has = (name: string): boolean => {
     const found = fieldIn(value, name);

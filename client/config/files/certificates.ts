@@ -1,6 +1,9 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 
-/** Returns why this text cannot be used as PEM certificates; undefined if it has certificates and all can be read. */
+/**
+ * Returns why this text cannot be used as PEM certificates; undefined if the text contains certificates and all of them
+ * can be read.
+ */
 export function certificatesProblem(pem: string): string | undefined {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   if (blocks.length === 0) return "contains no certificate in PEM format";
@@ -8,7 +11,7 @@ export function certificatesProblem(pem: string): string | undefined {
   return damaged === -1 ? undefined : `contains a damaged certificate (number ${damaged + 1})`;
 }
 
-/** Returns why this text is not a PEM private key without a password. Quotes nothing of the text. */
+/** Returns why this text is not a PEM private key without a password. The reason quotes no part of the text. */
 export function keyProblem(pem: string): string | undefined {
   try {
     return createPrivateKey(pem).type === "private" ? undefined : "contains no private key in PEM format";

@@ -5,14 +5,14 @@ import { isUsed } from "./oidc.ts";
 type Settings = Pick<ClusterConfig, "authentication" | "authorization" | "oidc" | "kubernetes">;
 
 /**
- * Rejects combinations of settings and flags that exclude each other, because the API server would not start with them
+ * Rejects settings and flags that exclude each other, because the API server would not start with both of them
  * (pkg/kubeapiserver/options/authentication.go and authorization.go in Kubernetes). Also rejects a flag that would
  * replace a part of these settings, because users could then log in without the setting's checks.
  * @throws KhwError CONFIG_INVALID
  */
 export function refuseExclusive({ authentication, authorization, oidc, kubernetes }: Settings): void {
   const isSet = (flag: string): boolean => typeof kubernetes.flags["kube-apiserver"][flag] === "string";
-  // The value null removes a flag that khw sets. A removed flag could be a check of the users.
+  // The value null removes a flag that khw sets. Removing a flag could disable a check on users.
   const changed = Object.keys(kubernetes.flags["kube-apiserver"]);
   const flags = changed.filter(isSet);
   if (authentication.config !== undefined) {

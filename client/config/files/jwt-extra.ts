@@ -2,7 +2,9 @@ import { show } from "../../../proto/validate.ts";
 import { refuseAt, type Value } from "../value.ts";
 import { filled, shape, string } from "./shape.ts";
 
-/** Checks an additional attribute of a user. Its key has a domain that is not one of Kubernetes. */
+/**
+ * Checks an additional attribute of a user. The attribute's key must have a domain that is not reserved for Kubernetes.
+ */
 export function extra(value: Value): void {
   shape({ key, valueExpression: filled }, ["key", "valueExpression"])(value);
 }

@@ -9,7 +9,7 @@ import { allOf, type Check, fieldIn, filled, filledField, listOf, refuseEmpty, s
 export interface JwtUse {
   readonly minor: number;
   readonly ownIssuer: string;
-  /** The issuers and discovery URLs so far; each may occur once. */
+  /** The issuers and discovery URLs so far. Each may occur only once. */
   readonly seen: Set<string>;
 }
 
@@ -105,7 +105,7 @@ function mappings(value: Value): void {
   )(value);
 }
 
-/** A claim needs a prefix, which may be empty. An expression must not have one. */
+/** A claim needs a prefix, which may be empty. An expression must not have a prefix. */
 function prefixed(value: Value, needed: boolean): void {
   shape({ claim: string, prefix: string, expression: string })(value);
   const [claim, expression] = [filledField(value, "claim"), filledField(value, "expression")];
@@ -124,7 +124,7 @@ function refuseWith(value: Value, name: string, other: string): void {
   if (found !== undefined) refuseAt(found.origin, `${name} and ${other} cannot be used together`);
 }
 
-/** A name from the claim email needs a check of email_verified, because anybody may claim any address. */
+/** A user name from the claim email requires a check of email_verified, because anybody may claim any address. */
 function verifiedEmail(mappings: Value, jwt: Value): void {
   const name = fieldIn(fieldIn(mappings, "username") ?? mappings, "expression");
   if (name === undefined || !/\bclaims\.\??email\b(?!_)/.test(text(name))) return;

@@ -11,7 +11,9 @@ export interface WantedPlugin {
 
 /** Files that belong together, and the API server's flags that use them. */
 export interface OwnFiles {
-  /** If khw.yaml sets this flag itself, that flag takes precedence, and files and flags are left out. */
+  /**
+   * If khw.yaml itself sets this flag, the flag from khw.yaml takes precedence, and `files` and `flags` are omitted.
+   */
   readonly flag: string;
   readonly files: readonly wire.ConfigFile[];
   readonly flags: FlagChanges;
@@ -19,7 +21,7 @@ export interface OwnFiles {
   readonly plugins?: readonly WantedPlugin[];
 }
 
-/** Returns files whose first file is named by the flag. */
+/** Returns the files, and the flag that names the first file. */
 export function ownFiles(flag: string, main: wire.ConfigFile, others: readonly wire.ConfigFile[] = []): OwnFiles {
   return { flag, files: [main, ...others], flags: { [flag]: configFile(main.name) } };
 }

@@ -35,7 +35,8 @@ export interface FileUse {
 
 /**
  * Reads and checks all configuration files that khw.yaml names. Files are sorted by name.
- * @throws KhwError CONFIG_INVALID if a file cannot be read or contains an error, INVALID_ARGUMENT if it is too large
+ * @throws KhwError CONFIG_INVALID if a file cannot be read or contains an error, INVALID_ARGUMENT if a file is too
+ * large
  */
 export async function readConfigFiles(config: Settings, { releases, publicAddress }: FileUse): Promise<ConfigFiles> {
   const { minor } = parseKubernetesVersion("kubernetes.version", releases.kubernetes);

@@ -57,7 +57,7 @@ export function fieldIn(value: Value, name: string): Value | undefined {
   return found?.kind === "empty" ? undefined : found;
 }
 
-/** Does the same for a string, for which an empty one counts as absent. */
+/** Returns the value of a field like `fieldIn`, but an empty string also counts as absent. */
 export function filledField(value: Value, name: string): Value | undefined {
   const found = fieldIn(value, name);
   return found?.kind === "text" && found.text === "" ? undefined : found;
@@ -71,7 +71,7 @@ export function string(value: Value): string {
   return found;
 }
 
-/** Does the same for a credential, which the message does not quote. */
+/** Checks that Kubernetes reads a credential as a string. The message does not quote the credential. */
 export function secretString(value: Value): string {
   if (value.kind !== "text" || value.scalar !== undefined)
     return refuseAt(value.origin, "Kubernetes needs a string here", "put the value in quotes");

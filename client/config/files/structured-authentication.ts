@@ -29,9 +29,9 @@ export interface AuthenticationUse {
 }
 
 /**
- * Checks an AuthenticationConfiguration against the rules of the API server, but expressions only for being present:
- * pkg/apis/apiserver/validation in k8s.io/apiserver.
- * @returns whether the file decides about anonymous requests
+ * Checks an AuthenticationConfiguration against the API server's rules (pkg/apis/apiserver/validation in
+ * k8s.io/apiserver). For expressions, checks only that they are present.
+ * @returns whether the file configures anonymous requests
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAuthentication(content: string, name: string, use: AuthenticationUse): boolean {

@@ -7,15 +7,15 @@ import { parseYaml } from "../yaml.ts";
 import { authorizationVersions, checkConfigVersion } from "./config-version.ts";
 import { allOf, type Check, fieldIn, filled, listOf, refuseEmpty, shape, string } from "./shape.ts";
 
-/** The modes of the API server. A type other than Webhook may occur once. */
+/** The modes of the API server. A type other than Webhook may occur only once. */
 const types = ["Node", "RBAC", "Webhook", "ABAC", "AlwaysAllow", "AlwaysDeny"] as const;
 const required = ["Node", "RBAC"] as const;
 const mostConditions = 64;
-/** The condition with which a webhook is not asked about health checks, which are not requests for resources. */
+/** The condition that excludes health checks from a webhook, because health checks are not requests for resources. */
 const resourcesOnly = "has(request.resourceAttributes)";
 
 export interface Authorization {
-  /** The file as the API server reads it: with the kubeconfigs' paths on the controllers. */
+  /** The file as the API server reads it, with the kubeconfigs' paths on the controllers. */
   readonly content: string;
   /** The names of the webhooks' kubeconfigs, which are in the same folder. */
   readonly kubeconfigs: readonly string[];
@@ -23,8 +23,9 @@ export interface Authorization {
 }
 
 /**
- * Checks an AuthorizationConfiguration against the rules of the API server, but expressions only for being present:
- * pkg/apis/apiserver/validation in k8s.io/apiserver. khw also requires the authorizers that its cluster needs.
+ * Checks an AuthorizationConfiguration against the API server's rules (pkg/apis/apiserver/validation in
+ * k8s.io/apiserver). For expressions, checks only that they are present. khw also requires the authorizers that its
+ * cluster needs.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAuthorization(content: string, name: string, minor: number): Authorization {
@@ -39,7 +40,8 @@ export function checkAuthorization(content: string, name: string, minor: number)
     const own = fieldText(value, "name");
     if (chain.some((other) => other.name === own)) refuseAt(value.origin, `the name ${show(own)} is used twice`);
     if (type !== "Webhook" && before.includes(type)) refuseAt(value.origin, `the type ${type} is used twice`);
-    if (type === "AlwaysAllow") refuseAt(value.origin, "AlwaysAllow permits every request, also anonymous ones");
+    if (type === "AlwaysAllow")
+      refuseAt(value.origin, "AlwaysAllow permits every request, including anonymous requests");
     refuseWebhook(value, type, before);
     chain.push({ type, name: own });
   };
@@ -68,7 +70,7 @@ export function checkAuthorization(content: string, name: string, minor: number)
   return { content: withPaths(content), kubeconfigs: [...new Set(kubeconfigs)], types: chain.map(({ type }) => type) };
 }
 
-/** Replaces the kubeconfigs' names by their paths on the controllers, because the API server needs absolute paths. */
+/** Replaces the kubeconfigs' names with their paths on the controllers, because the API server needs absolute paths. */
 function withPaths(content: string): string {
   const document = parseDocument(content, { schema: "failsafe" });
   const authorizers = document.get("authorizers", true);
@@ -88,7 +90,7 @@ function refuseWebhook(value: Value, type: string, before: readonly string[]): v
     refuseAt(
       found.origin,
       "this webhook is asked before Node and RBAC; while it does not answer, health checks fail, and the agents restart every API server",
-      `move the webhook behind Node and RBAC, or add {expression: ${resourcesOnly}} to its matchConditions`,
+      `move the webhook after Node and RBAC, or add {expression: ${resourcesOnly}} to its matchConditions`,
     );
 }
 
@@ -128,7 +130,7 @@ function webhook(value: Value, kubeconfigs: string[]): void {
     );
 }
 
-/** Checks a duration of Go, such as 1m30s, that is above 0 and at most `seconds`. */
+/** Checks that a Go duration, such as 1m30s, is above 0 and at most `seconds`. */
 function duration(seconds: number): Check {
   const units: Readonly<Record<string, number>> = { ns: 1e-9, us: 1e-6, µs: 1e-6, ms: 1e-3, s: 1, m: 60, h: 3600 };
   return (value) => {

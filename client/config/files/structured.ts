@@ -21,7 +21,7 @@ type Settings = Pick<ClusterConfig, "authentication" | "authorization" | "oidc" 
 /** The first minor release that reads structured configurations without a feature gate. */
 const structuredFrom = 30;
 
-/** Returns the AuthenticationConfiguration of khw.yaml, or the one that limits anonymous requests. */
+/** Returns the AuthenticationConfiguration of khw.yaml, or khw's file that limits anonymous requests. */
 export async function authenticationFiles(config: Settings, use: AuthenticationUse): Promise<OwnFiles | undefined> {
   const path = config.authentication.config;
   const setting = "authentication.config";
@@ -38,7 +38,9 @@ export async function authenticationFiles(config: Settings, use: AuthenticationU
   return toFiles(content);
 }
 
-/** Whether the file may limit anonymous requests. It cannot be combined with --anonymous-auth or --oidc-* flags. */
+/**
+ * Whether the file may limit anonymous requests. The file cannot be combined with --anonymous-auth or --oidc-* flags.
+ */
 function mayLimitAnonymous({ hardening, oidc, kubernetes }: Settings, { minor }: AuthenticationUse): boolean {
   const flags = Object.keys(kubernetes.flags["kube-apiserver"]);
   const others = flags.some((flag) => flag === "anonymous-auth" || flag.startsWith("oidc-"));

@@ -7,7 +7,7 @@ import { certificatesProblem } from "./certificates.ts";
 import { anything, type Check, fieldIn, flag, listOf, secretString, shape, string } from "./shape.ts";
 import { checkUser, fileBeside, refuseBoth } from "./webhook-user.ts";
 
-/** A file that a kubeconfig names. The API server finds it beside the kubeconfig. */
+/** A file that a kubeconfig names. The API server finds this file beside the kubeconfig. */
 export interface NamedFile {
   readonly key: string;
   readonly name: string;

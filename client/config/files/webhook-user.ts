@@ -23,8 +23,8 @@ const credentials: Readonly<Record<string, Check>> = {
 };
 
 /**
- * Checks a user of a kubeconfig against the rules of client-go: tools/clientcmd/validation.go. Unlike `shape`, quotes
- * neither a text in place of the map nor an unknown key, because both may be credentials.
+ * Checks a user of a kubeconfig against the rules of client-go: tools/clientcmd/validation.go. Unlike `shape`, never
+ * quotes text that replaces the map, or an unknown key, because both may be credentials.
  */
 export function checkUser(value: Value): void {
   if (value.kind !== "map") return refuseAt(value.origin, "must be a map");
@@ -46,7 +46,7 @@ function refuseData(value: Value, problemOf: (pem: string) => string | undefined
   if (problem !== undefined) refuseAt(value.origin, `the text, decoded from Base64, ${problem}`);
 }
 
-/** Rejects a content that is both in the kubeconfig and in a file. */
+/** Rejects a credential that is given both in the kubeconfig and in a file. */
 export function refuseBoth(value: Value, name: string): void {
   if (filledField(value, name) !== undefined && filledField(value, `${name}-data`) !== undefined)
     refuseAt(value.origin, `${name} and ${name}-data cannot be used together`);

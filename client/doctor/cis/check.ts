@@ -4,26 +4,26 @@ import { type Edition, isFrom } from "./edition.ts";
 export const sections = ["1.1", "1.2", "1.3", "1.4", "2", "3.1", "3.2"] as const;
 export type Section = (typeof sections)[number];
 
-/** A check of the benchmark. Its number is its position among the checks of its section in an edition. */
+/** A check of the benchmark. A check's number is the check's position within its section in an edition. */
 export interface CisCheck {
   readonly section: Section;
   /** The fact that the check confirms. */
   readonly title: string;
   readonly condition: Condition;
-  /** The first and the last edition with this check; absent: all. */
+  /** The first and last editions with this check; if absent, there is no limit. */
   readonly since?: Edition;
   readonly until?: Edition;
-  /** A remedy that the condition does not determine. */
+  /** A remedy to use instead of the remedy derived from the condition. */
   readonly fix?: string;
   readonly reason?: Reason;
 }
 
-/** Why khw fails a check on purpose. */
+/** The reason why khw intentionally fails a check. */
 export interface Reason {
   readonly why: string;
-  /** A weaker demand that khw does meet. If a machine does not meet the demand either, the reason does not apply. */
+  /** A weaker requirement that khw meets. The reason applies only to machines that meet this requirement. */
   readonly but?: Condition;
-  /** Whether users may still want the fix. */
+  /** Whether to show the fix anyway, because some users may want it. */
   readonly optional?: true;
 }
 

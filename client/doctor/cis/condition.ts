@@ -3,7 +3,7 @@ import type { ByEdition } from "./edition.ts";
 /** The programs whose flags are checked. */
 export type CheckedProgram = "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-scheduler";
 
-/** A demand on a flag's value. Lists are separated by commas. */
+/** A requirement for a flag's value. Lists are separated by commas. */
 export type FlagRule =
   | { readonly is: string }
   | { readonly isNot: string }
@@ -19,20 +19,20 @@ export interface FlagCondition {
   readonly program: CheckedProgram;
   readonly flag: string;
   readonly rule: FlagRule;
-  /** The editions in which a flag that is not set passes. */
+  /** Whether the check passes in an edition if the flag is not set. */
   readonly orNotSet?: ByEdition<boolean>;
-  /** The flag that names a file in place of this flag. A person must then read the file. */
+  /** Another flag that replaces this flag with a file. A person must then read the file. */
   readonly replacedBy?: string;
   /** The value to set, if the rule does not determine the value. */
   readonly remedy?: string;
 }
 
-/** The files whose modes or owners are checked: single paths, or the files of folders. */
+/** The files whose modes or owners are checked: individual paths, or the files below some folders. */
 export type FileSet =
   | { readonly paths: readonly string[] }
   | { readonly below: readonly string[]; readonly which: "all" | "certificates" | "keys" };
 
-/** The demand of a check. */
+/** The requirement that a check verifies. */
 export type Condition =
   | FlagCondition
   | { readonly kind: "all" | "any"; readonly of: readonly FlagCondition[] }

@@ -31,14 +31,14 @@ export function editionFor(kubernetesVersion: string): Edition {
   return editions.findLast((edition) => firstMinors[edition] <= minor) ?? editions[0];
 }
 
-/** A value that differs between the editions. Each item applies from its edition on. */
+/** A value that differs between the editions. Each item applies from its own edition up to the next item's edition. */
 export type ByEdition<Value> = readonly (readonly [from: Edition, value: Value])[];
 
 export function valueIn<Value>(values: ByEdition<Value>, edition: Edition): Value | undefined {
   return values.findLast(([from]) => isFrom(edition, from))?.[1];
 }
 
-/** Whether the edition is the first one or a later one. */
+/** Whether the edition is `first` or a later edition. */
 export function isFrom(edition: Edition, first: Edition): boolean {
   return editions.indexOf(edition) >= editions.indexOf(first);
 }

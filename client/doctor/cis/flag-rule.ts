@@ -1,7 +1,7 @@
 import type { FlagRule } from "./condition.ts";
 import { type Edition, valueIn } from "./edition.ts";
 
-/** Whether a flag that is set to this value meets the demand. */
+/** Whether a flag with this value meets the requirement. */
 export function holds(rule: FlagRule, value: string, edition: Edition): boolean {
   if (rule === "set") return true;
   if (rule === "not set") return false;

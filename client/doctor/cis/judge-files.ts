@@ -6,7 +6,7 @@ import type { Judgement } from "./result.ts";
 /** The maximum number of files that the evidence names. */
 const mostNamed = 5;
 
-/** Judges modes: no file may have a permission bit that `most` lacks. */
+/** Judges file modes. A file fails if it has a permission bit that `most` lacks. */
 export function judgeModes(set: FileSet, most: number, evidence: Evidence): Judgement {
   return judgeAll(select(set, evidence), {
     holds: ({ mode }) => (mode & ~most) === 0,
@@ -14,7 +14,7 @@ export function judgeModes(set: FileSet, most: number, evidence: Evidence): Judg
   });
 }
 
-/** Judges owners, for example "root:root". */
+/** Judges the owners and groups of files, for example "root:root". */
 export function judgeOwners(set: FileSet, owner: string, evidence: Evidence): Judgement {
   const show = (file: HardenedFile): string => `${file.owner}:${file.group}`;
   return judgeAll(select(set, evidence), { holds: (file) => show(file) === owner, show });
@@ -32,7 +32,7 @@ function judgeAll(files: readonly HardenedFile[], { holds, show }: FileTest): Ju
   return { outcome, evidence: list(wrong.length === 0 ? files : wrong, show) };
 }
 
-/** Groups the files by the shown fact, for example "/etc/etcd/ca.pem, /etc/etcd/kubernetes.pem: mode 644". */
+/** Groups the files by mode or owner, for example "/etc/etcd/ca.pem, /etc/etcd/kubernetes.pem: mode 644". */
 function list(files: readonly HardenedFile[], show: FileTest["show"]): string {
   return [...Map.groupBy(files, show)]
     .map(([fact, group]) => {

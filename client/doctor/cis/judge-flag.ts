@@ -21,8 +21,8 @@ export function judgeFlag(condition: FlagCondition, evidence: Evidence, edition:
 }
 
 /**
- * Returns the line of khw.yaml that makes the condition hold: a setting of the production profile if there is one, or
- * else a flag. etcd's flags are not in khw.yaml.
+ * Returns the khw.yaml line that satisfies the condition. Prefers a setting of the production profile to a flag.
+ * Returns no line for etcd, because khw.yaml cannot set etcd's flags.
  */
 function fixOf(condition: FlagCondition, found: string | undefined, edition: Edition): Pick<Judgement, "fix"> {
   const { program, flag, rule, remedy } = condition;

@@ -13,7 +13,10 @@ export interface JudgeOptions {
   readonly evidence: Evidence;
 }
 
-/** Returns the result of a check on a machine. A check that fails for a reason has a fix only if the fix is optional. */
+/**
+ * Returns the result of a check on a machine. A check that khw intentionally fails has a fix only if the fix is
+ * optional.
+ */
 export function judge(check: NumberedCheck, { node, edition, evidence }: JudgeOptions): CisResult {
   const { id, title, condition, fix, reason } = check;
   const passes = (one: Condition): boolean => judgeCondition(one, evidence, edition).outcome === "pass";
@@ -50,7 +53,7 @@ function judgeCondition(condition: Condition, evidence: Evidence, edition: Editi
   }
 }
 
-/** Returns a result if a program that the condition is about is not running. */
+/** Returns a result if the condition concerns a program that is not running. */
 function missing(condition: Condition, { flags }: Evidence): Judgement | undefined {
   const gone = programsOf(condition).find((program) => !flags.has(program));
   if (gone === undefined) return undefined;
@@ -78,7 +81,7 @@ function programsOf(condition: Condition): readonly CheckedProgram[] {
   }
 }
 
-/** Combines the results for several flags. The fix is that of the first flag that fails. */
+/** Combines the results for several flags. The fix comes from the first flag that fails. */
 function combine(kind: "all" | "any", parts: readonly Judgement[]): Judgement {
   const evidence = [...new Set(parts.map((part) => part.evidence))].join("; ");
   const passed = parts.filter(({ outcome }) => outcome === "pass").length;
@@ -89,7 +92,7 @@ function combine(kind: "all" | "any", parts: readonly Judgement[]): Judgement {
 
 const profilingFix = settingLine("hardening.profilingOff", "true");
 
-/** The agent reports the facts of these files only. */
+/** The only files whose facts the agent reports. */
 const encryptionFile = "/var/lib/kubernetes/encryption-config.yaml";
 const schedulerFile = "/etc/kubernetes/config/kube-scheduler.yaml";
 
@@ -118,7 +121,7 @@ function judgeSchedulerProfiling(evidence: Evidence, edition: Edition): Judgemen
   return { outcome: "fail", evidence: `enableProfiling is not false in ${config}`, fix: profilingFix };
 }
 
-/** Compares certificates and not paths, because the same CA can be in several files. */
+/** Compares certificates instead of paths, because the same CA can be in several files. */
 function judgeEtcdCa(evidence: Evidence): Judgement {
   const etcdFile = flagOf(evidence, "etcd", "trusted-ca-file");
   if (etcdFile === undefined) return { outcome: "fail", evidence: "--trusted-ca-file is not set" };

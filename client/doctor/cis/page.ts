@@ -15,7 +15,10 @@ export function editionTable(): string {
   return table(["CIS", "Kubernetes", "checks"], rows);
 }
 
-/** Returns a row for each check, with its numbers in the editions. Editions with the same numbers share a column. */
+/**
+ * Returns a table with a row for each check. A row shows the check's number in each edition. Editions with the same
+ * numbers share a column.
+ */
 export function checkTable(): string {
   const ids = new Map(editions.map((edition) => [edition, numbersIn(edition)]));
   const columns = [...Map.groupBy(editions, (edition) => JSON.stringify([...(ids.get(edition)?.values() ?? [])]))];

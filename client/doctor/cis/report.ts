@@ -10,7 +10,7 @@ export interface SharedResult extends Omit<CisResult, "node"> {
   readonly nodes: readonly string[];
 }
 
-/** Merges equal results of different nodes. The order stays that of the benchmark. */
+/** Merges equal results of different nodes. Keeps the benchmark's order. */
 export function shareResults(results: readonly CisResult[]): SharedResult[] {
   const groups = Map.groupBy(results, (result) => JSON.stringify({ ...result, node: "" }));
   const shared = [...groups.values()].flatMap(([first, ...others]): SharedResult[] => {
@@ -33,7 +33,10 @@ const colours: Readonly<Record<Outcome, Colour>> = {
   "not applicable": "gray",
 };
 
-/** Returns the checks that fail, did not run or need a person, and the counts; with `verbose`, all checks. */
+/**
+ * Returns the checks that failed, did not run or need a person's decision, and then the counts. With `verbose`, returns
+ * all checks.
+ */
 export function cisText(report: CisReport, { paint, verbose }: ReportOptions): string {
   const all = shareResults(report.results);
   const shown = outcomes.filter((outcome) => verbose || (outcome !== "pass" && outcome !== "not applicable"));
@@ -63,7 +66,7 @@ function indent(text: string): string {
   return `         ${text}\n`;
 }
 
-/** Returns a line for each edition. */
+/** Returns a summary line for each edition. */
 function summaries({ nodes, results }: CisReport): string[] {
   return [...Map.groupBy(nodes, ({ edition }) => edition)].map(([edition, group]) => {
     const names = new Set(group.map(({ node }) => node));

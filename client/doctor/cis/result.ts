@@ -4,10 +4,10 @@ import type { NumberedCheck } from "./check.ts";
 export const outcomes = ["fail", "not run", "manual", "pass", "not applicable"] as const;
 export type Outcome = (typeof outcomes)[number];
 
-/** The result of a condition on a machine. */
+/** The result of evaluating a condition on a machine. */
 export interface Judgement {
   readonly outcome: Outcome;
-  /** The facts that the machine shows. */
+  /** The facts about the machine that led to the result. */
   readonly evidence: string;
   /** The line in khw.yaml, or the command, that makes the check pass; absent if there is no remedy. */
   readonly fix?: string;
@@ -16,6 +16,6 @@ export interface Judgement {
 /** The result of a check on one machine. */
 export interface CisResult extends Judgement, Pick<NumberedCheck, "id" | "title"> {
   readonly node: string;
-  /** Why khw fails the check on purpose; absent unless the check fails for this reason. */
+  /** The reason why khw intentionally fails the check; otherwise absent. */
   readonly reason?: string;
 }

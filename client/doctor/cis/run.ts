@@ -12,14 +12,14 @@ import { cisChecks } from "./table.ts";
 
 /** The results of the benchmark on all nodes. */
 export interface CisReport {
-  /** The edition of the benchmark that fits the release of each node. */
+  /** Each node's Kubernetes release, and the benchmark edition for that release. */
   readonly nodes: readonly { readonly node: string; readonly version: string; readonly edition: Edition }[];
   readonly results: readonly CisResult[];
   /** The reasons why nodes could not be checked. */
   readonly errors: readonly KhwError[];
 }
 
-/** Runs the benchmark's checks on every node, and changes nothing. */
+/** Runs the benchmark's checks on every node without changing anything. */
 export async function runCis({ members }: OpenCluster, signal: AbortSignal): Promise<CisReport> {
   const answers = await forEachNode(members, maxConcurrentNodes, (node) => checkNode(node, signal));
   signal.throwIfAborted();

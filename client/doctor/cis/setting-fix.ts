@@ -10,7 +10,10 @@ export function settingLine(setting: string, value: string): string {
   return `khw.yaml: ${first}: ${inner}`;
 }
 
-/** Returns the line for the setting of the production profile that meets the demand; undefined if no setting does. */
+/**
+ * Returns the khw.yaml line for the production profile's setting that satisfies the condition; undefined if no setting
+ * does.
+ */
 export function profileFix(condition: FlagCondition, edition: Edition): string | undefined {
   const row = profileRows.find((one) => satisfies(one, condition, edition));
   return row && settingLine(row.setting, row.production);

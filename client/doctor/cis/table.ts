@@ -6,8 +6,8 @@ import { etcdChecks } from "./checks/etcd.ts";
 import { fileChecks } from "./checks/files.ts";
 
 /**
- * All checks of the benchmark's sections on the control plane, in order. The numbers and the tests are those of
- * kube-bench (https://github.com/aquasecurity/kube-bench, cfg/cis-*); the titles are khw's own.
+ * All checks from the benchmark's control plane sections, in order. The numbers and the tests come from kube-bench
+ * (https://github.com/aquasecurity/kube-bench, cfg/cis-*); the titles are khw's own.
  */
 export const cisChecks: readonly CisCheck[] = [
   ...fileChecks,

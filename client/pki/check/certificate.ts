@@ -64,7 +64,7 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
 
 /**
  * Checks the authority's own certificates. The first certificate is used for signing. While a CA is being replaced, the
- * file also has the other CA, whose expiry keeps nothing from working.
+ * file also has the other CA, whose expiry does no harm.
  */
 export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
@@ -84,7 +84,7 @@ export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">)
   return value;
 }
 
-/** Whether no chain of the first certificate contains this authority. */
+/** Whether the authority is neither the first certificate nor the issuer of another certificate. */
 function isSpare(authority: X509Certificate, all: readonly X509Certificate[]): boolean {
   const hasIssued = all.some(
     (one) => one !== authority && one.checkIssued(authority) && one.verify(authority.publicKey),
@@ -216,7 +216,7 @@ function* sound(
   }
   const keyFault = encodingProblem(fields.publicKey, key, "tls");
   if (keyFault !== undefined) yield problem(pem, "publicKey", { what: keyFault, remedy: issueAgain });
-  // No program verifies a root's signature with its own key: the root is trusted as is.
+  // No program verifies a root's own signature, because the root is trusted as is.
   const root = fields.subject.equals(fields.issuer);
   if (fields.signature.name === undefined && !root) {
     const name = refusedName(fields.signature.oid);
@@ -244,7 +244,7 @@ export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined
   }
 }
 
-/** Whether one of these certificates has the same key as one of the others. */
+/** Whether a certificate in the first list has the same key as a certificate in the second list. */
 export function sharesKey(certificates: readonly X509Certificate[], others: readonly X509Certificate[]): boolean {
   const keys = others.flatMap((other) => publicKeyOf(other) ?? []);
   return certificates.some((one) => {

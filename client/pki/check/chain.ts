@@ -32,8 +32,8 @@ interface Link {
 }
 
 /**
- * Returns undefined if Go's x509.Verify would find a chain for the certificate, otherwise the problem with the best
- * candidate.
+ * Returns undefined if Go's x509.Verify would find a chain for the certificate. Otherwise, returns the problem with the
+ * best candidate.
  */
 export function chainProblem(certificate: X509Certificate, context: ChainContext): ChainProblem | undefined {
   const links = (found: readonly X509Certificate[]): Link[] =>
@@ -92,7 +92,7 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
   if (why !== undefined) return problem("issuer", why);
   if (!root && fields.constraints === undefined)
     return problem("issuer", "has version 1, which only a root in ca.pem may have");
-  // Go ignores key identifiers; OpenSSL, in nginx and the agents, does not.
+  // Go ignores key identifiers, but OpenSSL (in nginx and the agents) compares them.
   if (!last.certificate.checkIssued(certificate))
     return problem("authorityKeyIdentifier", "has a different key identifier");
   if (now > certificate.validToDate) return problem("issuer", `expired on ${certificate.validToDate.toISOString()}`);
@@ -118,8 +118,7 @@ export function notAuthority({ version, constraints, keyUsage }: X509Fields): st
 }
 
 /**
- * Returns the reason why the certificate is not allowed for the purpose: its own extended key usage, or that of an
- * issuer.
+ * Returns the problem if the extended key usage of the certificate, or of an issuer, does not allow the purpose.
  */
 export function usageProblem(
   certificate: X509Certificate,

@@ -105,14 +105,14 @@ export function* checkCredentials(
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
 }
 
-/** If there is a separate authority for the certificates that Kubernetes itself signs, checks that authority. */
+/** Checks the separate authority for the certificates that Kubernetes itself signs, if there is one. */
 function* signingAuthority(
   certificate: Pem | undefined,
   key: Pem | undefined,
   { rotates, ...reading }: Pick<Trust, "now" | "fieldsOf"> & { readonly rotates: boolean },
 ): Findings<readonly X509Certificate[]> {
   const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, reading);
-  // During a rotation, the nodes get only the first certificate to sign with.
+  // During a rotation, the nodes get only the first certificate, which they use for signing.
   if (certificate !== undefined && !rotates) yield* signsAlone(certificate, authorities.length);
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
   return authorities;
@@ -165,8 +165,8 @@ function* canServe(
 }
 
 /**
- * Checks that the private key belongs to a key in service-account.pem, which may contain several keys. Kubernetes reads
- * only the public key of a certificate there; its issuer and its dates do not matter.
+ * Checks that the private key belongs to a key in service-account.pem, which may contain several keys. If the file
+ * contains a certificate, Kubernetes reads only the public key and ignores the issuer and the dates.
  */
 function* serviceAccountPair(publicPem: Pem | undefined, privatePem: Pem | undefined): Findings {
   const makeAgain = "create it again, as in lab 04";

@@ -20,7 +20,7 @@ export interface ClientContext {
   readonly trust: Trust;
   /** The API server's certificate, which must contain the kubeconfig's server address. */
   readonly server: X509Certificate | undefined;
-  /** The names that the certificate must always have. */
+  /** The names that the API server's certificate must always have. */
   readonly names: readonly WantedName[];
   readonly subject: { CN?: string; O?: string };
   /** The files that the kubeconfig may refer to; if absent, everything must be embedded. */
@@ -67,7 +67,7 @@ function* leadsToServer(
   if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
     yield problem("must have only the API server's address and port");
   }
-  // At the public address, a load balancer may use a different port, but a controller may not.
+  // A load balancer may use a different port at the public address. A controller must use the API server's port.
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const listener = names.find(({ name }) => name === host);
   if (listener?.controller === true && url.port !== apiServerPort) {

@@ -21,7 +21,7 @@ const groups: Readonly<Record<string, string>> = {
   EncryptionConfiguration: "apiserver.config.k8s.io/v1",
 };
 
-/** From this minor release on, a resource may be `*.` (all of the core group) or `*.*` (all). */
+/** The first minor release that accepts `*.` (all core resources) and `*.*` (all resources). */
 const wildcardsFrom = 27;
 const makeAgain = "create it again with khw-client pki create, or as in lab 06";
 

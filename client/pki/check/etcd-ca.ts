@@ -22,7 +22,7 @@ interface EtcdCaContext extends Pick<Trust, "now" | "fieldsOf"> {
   readonly others: readonly X509Certificate[];
   /** The names and addresses of the etcd members. */
   readonly names: readonly WantedName[];
-  /** Whether a rotation of etcd's CA is under way. In the meantime, etcd may also trust the cluster's CA. */
+  /** Whether a rotation of etcd's CA is under way. During the rotation, etcd may also trust the cluster's CA. */
   readonly rotates: boolean;
 }
 
@@ -50,7 +50,10 @@ export function* etcdCaIsSound(
   }
 }
 
-/** Checks that no other CA of the cluster has the same key, because each of its certificates would be access to etcd. */
+/**
+ * Checks that no other CA of the cluster has the same key. Otherwise, every certificate of that CA would give access to
+ * etcd.
+ */
 function* differs(pem: Pem, authorities: readonly X509Certificate[], others: readonly X509Certificate[]): Findings {
   if (!sharesKey(authorities, others)) return;
   yield problem(pem, "publicKey", {

@@ -12,7 +12,9 @@ const handled: Readonly<Record<string, string>> = {
   "2.5.29.37": "extendedKeyUsage",
 };
 
-/** The extensions that must not be critical: newer Go releases reject certificates that mark them as critical. */
+/**
+ * The extensions that must not be critical, because newer Go releases reject certificates that mark them as critical.
+ */
 const neverCritical: Readonly<Record<string, string>> = {
   "2.5.29.14": "subjectKeyIdentifier",
   "2.5.29.35": "authorityKeyIdentifier",

@@ -57,7 +57,7 @@ function isCandidate(entry: Dirent): boolean {
   return named && (entry.isFile() || entry.isSymbolicLink());
 }
 
-/** Returns the keys, and files with keys, that users other than the owner may read or change. */
+/** Returns the key files, and other files with keys, that users other than the owner may read or change. */
 export async function openFiles(folder: string, names: Iterable<string>): Promise<Problem[]> {
   const secret = [...names].filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
   const found = await Promise.all(

@@ -22,7 +22,7 @@ const otherKinds: Readonly<Record<string, string>> = {
 
 /**
  * The accepted lengths of RSA keys. OpenSSL, in nginx, rejects certificates with shorter keys, and Go's TLS rejects
- * those with longer keys. For tokens, only the limits that Go itself has had since Go 1.24 apply.
+ * certificates with longer keys. For tokens, only Go's own limits apply, which Go 1.24 introduced.
  */
 const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number]>> = {
   tls: [2048, 8192],

@@ -30,8 +30,8 @@ export function* kmsNamesDiffer(entries: readonly unknown[], { problem }: KmsRul
 }
 
 /**
- * Warns if Secrets are not encrypted by the plugin in khw.yaml, or if the plugin's settings differ. Also warns if
- * khw.yaml does not name a v2 plugin of the file, because no agent watches this plugin.
+ * Warns if Secrets are not encrypted by the plugin in khw.yaml, or if the plugin's settings differ. Also warns about a
+ * v2 plugin that khw.yaml does not name, because no agent watches this plugin.
  */
 export function* kmsIsUsed(
   entries: readonly unknown[],

@@ -5,7 +5,7 @@ import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 /** The server, the server's CA and the user's certificate in a kubeconfig's current context. */
 export interface Kubeconfig {
   readonly server: string;
-  /** The name that the server's certificate must have, in place of the URL's host. */
+  /** The name that the server's certificate must have instead of the URL's host. */
   readonly serverName: string | undefined;
   /** The CA's certificate, in PEM like the next two fields. */
   readonly ca: Buffer;
@@ -36,7 +36,7 @@ const otherLogins = [
 
 /**
  * Reads a kubeconfig and checks that its current context is complete. `named` contains the files that the kubeconfig
- * may refer to instead of embedding them. A component's kubeconfig must not refer to files, because they would not be
+ * may refer to instead of embedding them. A component's kubeconfig must not refer to files, because these files are not
  * on the controllers.
  */
 export function* kubeconfigIn(
@@ -56,7 +56,7 @@ export function* kubeconfigIn(
   for (const key of reading.doubles) {
     yield { ...problem("occurs twice: Kubernetes uses the last value", key), severity: "warning" };
   }
-  // kubectl accepts a file without these fields, but not with other values.
+  // kubectl accepts a file without these fields, but rejects other values in these fields.
   for (const [key, wanted] of [
     ["kind", "Config"],
     ["apiVersion", "v1"],

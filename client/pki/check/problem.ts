@@ -12,7 +12,7 @@ export interface Problem {
   readonly severity?: "warning";
 }
 
-/** Yields the faults, and returns the parts that could be read despite them. */
+/** Yields the faults, and returns the parts that could be read despite the faults. */
 export type Findings<T = void> = Generator<Problem, T, void>;
 
 /**

@@ -36,8 +36,8 @@ export interface CredentialUse {
   /** If undefined, the address is unknown and is not checked. */
   readonly publicAddress: string | undefined;
   /**
-   * The releases that the files must work with; if absent, the configured releases, or, if none are configured, those
-   * that a new cluster gets.
+   * The releases that the files must work with. Default: the configured releases. If no releases are configured, the
+   * releases of a new cluster.
    */
   readonly releases?: Releases;
 }
@@ -54,8 +54,8 @@ export interface ExaminedCredentials {
 }
 
 /**
- * Checks that the credentials suit the cluster, and returns them. The files are on this workstation, or are in `made`
- * and have not been written yet.
+ * Checks that the credentials suit the cluster, and returns them. The files are on this workstation, or in `made` if
+ * they have not been written yet.
  * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field, but never quotes a file's
  * contents
  */
@@ -156,7 +156,8 @@ function bundle(files: CredentialFiles): Buffer {
 
 /**
  * While the cluster's CA is being replaced, ca.pem has several certificates, but the controller manager needs a file
- * with one. Adds the first certificate and its key under the names of a signing CA, unless the cluster has a signing CA.
+ * with one certificate. Adds the first certificate and its key under the names of a signing CA, unless the cluster has
+ * a signing CA.
  */
 function withSigner(files: CredentialFiles): CredentialFiles {
   const [first, second] = readCertificates(files.get("ca.pem") ?? Buffer.of());
@@ -170,8 +171,8 @@ function withSigner(files: CredentialFiles): CredentialFiles {
 }
 
 /**
- * Returns the certificate of the signing CA that signs. While this CA is being replaced, the file has both CAs, but the
- * controller manager needs a file with one.
+ * Returns the signing CA's certificate that is used for signing. While this CA is being replaced, the file has both
+ * CAs, but the controller manager needs a file with one CA.
  */
 function signer(files: CredentialFiles): Uint8Array | undefined {
   const content = files.get("signing-ca.pem");
@@ -189,7 +190,7 @@ async function readIfThere(path: string): Promise<FoundFile> {
   }
 }
 
-/** The option with which `pki create` creates the files with this prefix, and a note. */
+/** The `pki create` option that creates the files with this prefix, and a note about the option. */
 const createOptions = [
   ["front-proxy-", " --aggregation"],
   [

@@ -39,7 +39,7 @@ export function refusedName(oid: string): string {
   return oid === pss ? "RSA-PSS with parameters that Go does not accept" : (refused[oid] ?? `the algorithm ${oid}`);
 }
 
-/** Go accepts RSA-PSS only with the same hash throughout, and with a salt as long as the hash. */
+/** Go accepts RSA-PSS only if all parameters use the same hash and the salt is as long as the hash. */
 const pssHashes = (["01", "02", "03"] as const).map((hash, index) => {
   const name = ["SHA256-RSAPSS", "SHA384-RSAPSS", "SHA512-RSAPSS"][index] ?? "";
   const oid = `06096086480165030402${hash}`;

@@ -43,7 +43,9 @@ export interface X509Fields {
 /** Returns undefined for a certificate whose structure is damaged. */
 export type FieldsReader = (certificate: X509Certificate) => X509Fields | undefined;
 
-/** Creates a reader that decodes each certificate once: a cluster's files contain the same CA many times. */
+/**
+ * Creates a reader that decodes each certificate only once, because a cluster's files contain the same CA many times.
+ */
 export function createFieldsReader(): FieldsReader {
   const known = new Map<string, X509Fields | undefined>();
   return ({ raw }) => {
@@ -90,8 +92,8 @@ function constraintsIn({ cA, pathLenConstraint }: BasicConstraints): NonNullable
 }
 
 /**
- * Returns the first text with characters that its ASN.1 type does not allow. Go rejects such a text, for example "a_b" as
- * a PrintableString. OpenSSL accepts it.
+ * Returns the first text with characters that its ASN.1 type does not allow. Go rejects the text, for example "a_b" as
+ * a PrintableString, but OpenSSL accepts the text.
  */
 function illegalTextIn(name: Name): string | undefined {
   for (const { value } of name.flat()) {

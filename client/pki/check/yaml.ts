@@ -31,7 +31,7 @@ export const kubernetesYaml = {
 } as const satisfies ParseOptions & DocumentOptions & SchemaOptions;
 
 /**
- * Reads YAML as sigs.k8s.io/yaml does. Only the first of several documents counts, and only the last value of a repeated
+ * Reads YAML as sigs.k8s.io/yaml does. Uses only the first of several documents, and only the last value of a repeated
  * key. Omits the parser's own message, because it might quote a secret.
  */
 export function readYaml(content: Uint8Array): YamlReading {

@@ -35,7 +35,7 @@ export interface ClusterPki {
   readonly aggregation: boolean;
   /** How a new encryption-config.yaml encrypts Secrets. */
   readonly encryptionProvider: KeyedKind;
-  /** The KMS plugin that encrypts in a new encryption-config.yaml. */
+  /** The KMS plugin that a new encryption-config.yaml uses for encryption. */
   readonly kms?: Kms | undefined;
 }
 
@@ -109,7 +109,7 @@ export interface LeafRequest extends ClusterPki {
 }
 
 /**
- * Issues the certificate with that name: one of the lab's, or a worker's.
+ * Issues the certificate with that name, which is the name of a lab certificate or of a worker.
  * @throws KhwError as signCertificate does
  */
 export async function issueLeaf(authority: Identity, request: LeafRequest, now: Date): Promise<Identity> {
@@ -153,10 +153,10 @@ function certificateName(name: string): CertificateName {
 }
 
 /**
- * Returns lab 06's file: Secrets are encrypted with the key when they are written; Secrets that are stored unencrypted
- * can also be read. The kind is the documented kind, which every release since 1.13 reads. The lab's kind,
- * EncryptionConfig, comes from older docs. A KMS plugin comes first, so that it encrypts. The key stays for a cluster that
- * no longer uses the plugin.
+ * Returns lab 06's file. The key encrypts Secrets when they are written. Secrets that are stored unencrypted can also
+ * be read. The kind is the documented kind, which every release since 1.13 reads. The lab's kind, EncryptionConfig,
+ * comes from older docs. A KMS plugin comes first, so that the plugin encrypts new values. The key stays for a cluster
+ * that stops using the plugin.
  */
 function renderEncryptionConfig({ kms, encryptionProvider: kind }: ClusterPki, now: Date): string {
   const providers: readonly Provider[] = [

@@ -16,7 +16,7 @@ export function isEtcdLeaf(name: string): name is EtcdLeaf {
   return etcdLeaves.some((known) => known === name);
 }
 
-/** How etcd's CA and its certificates are created. */
+/** The settings for creating etcd's CA and its certificates. */
 export interface EtcdPki {
   readonly algorithm: KeyAlgorithm;
   readonly days: number;
@@ -42,7 +42,7 @@ export async function createEtcdCa(present: PresentFiles, pki: EtcdPki, now: Dat
 }
 
 /**
- * Creates new keys and certificates of etcd in memory; no files if the folder has no CA of etcd's own.
+ * Creates new keys and certificates for etcd in memory. Returns no files if etcd has no CA of its own in the folder.
  * @throws KhwError CREDENTIAL_INVALID if etcd's CA cannot sign
  */
 export async function renewEtcdLeaves(
@@ -64,7 +64,7 @@ interface EtcdIssueOptions {
 }
 
 /**
- * Issues certificates of etcd. A new certificate of the members keeps the names of the present one, which is
+ * Issues certificates for etcd. A new certificate of the members keeps the names of the current certificate,
  * `served`.pem.
  */
 export async function issueEtcdLeaves(

@@ -7,7 +7,7 @@ import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
 export const frontProxyAuthority = "front-proxy-ca";
 export const frontProxyClient = "front-proxy-client";
 
-/** How the front-proxy CA and its certificate are created. */
+/** The settings for creating the front-proxy CA and its certificate. */
 export interface FrontProxyPki {
   readonly algorithm: KeyAlgorithm;
   readonly days: number;
@@ -33,7 +33,8 @@ export async function createFrontProxy(present: PresentFiles, pki: FrontProxyPki
 }
 
 /**
- * Creates a new key and certificate of the aggregation layer in memory; no files if the folder has none to replace.
+ * Creates a new key and certificate for the aggregation layer in memory. Returns no files if the folder has no
+ * certificate to replace.
  * @throws KhwError CREDENTIAL_INVALID if the front-proxy CA cannot sign
  */
 export async function renewFrontProxy(present: PresentFiles, pki: FrontProxyPki, now: Date): Promise<NewFiles> {

@@ -32,7 +32,7 @@ const authoritySubjects = {
 
 /**
  * Creates an authority. "cluster" signs all of the lab's certificates. If a separate authority is used, "signing" signs
- * the certificates that Kubernetes issues. "front proxy" signs the certificate with which API servers call extension
+ * the certificates that Kubernetes issues. "front proxy" signs the certificate that API servers use to call extension
  * API servers. "etcd" signs the certificates of etcd and of its clients.
  */
 export async function createClusterAuthority(
@@ -78,7 +78,7 @@ export async function issueForWorker(
   );
 }
 
-/** Issues a new key and the certificate with which API servers call extension API servers. */
+/** Issues a new key, and the certificate that API servers use to call extension API servers. */
 export async function issueFrontProxyClient(
   authority: Identity,
   { algorithm, days }: Pick<ClusterLeaf, "algorithm" | "days">,

@@ -7,12 +7,13 @@ export interface LabKubeconfig {
   readonly name: string;
   /** The user's name in the file, which is the certificate's Common Name. */
   readonly user: string;
-  /** The address of the API server: on the same machine, or the public address. */
+  /** Whether the API server's address is on the same machine or is the public address. */
   readonly at: "loopback" | "public";
 }
 
 /**
- * Returns all kubeconfigs. Programs on a controller use that controller's API server; all others use the load balancer.
+ * Returns all kubeconfigs. Programs on a controller use that controller's API server; all other programs use the load
+ * balancer.
  */
 export function kubeconfigsOf({ workers }: { readonly workers: readonly Worker[] }): readonly LabKubeconfig[] {
   const lab = (["admin", "kube-controller-manager", "kube-proxy", "kube-scheduler"] as const).map((name) => ({

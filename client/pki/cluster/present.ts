@@ -89,7 +89,7 @@ export function authorityIn(
   }
   if (authority === undefined) return undefined;
   refuseProblems(signing(name, authority, now));
-  // While the CA is being replaced, ca.pem has several certificates. The first certificate is the one that signs.
+  // While the CA is being replaced, ca.pem has several certificates. The first certificate is used for signing.
   const [first, second] = readCertificates(Buffer.from(authority.certificate));
   return first === undefined || second === undefined ? authority : { ...authority, certificate: first.toString() };
 }

@@ -48,7 +48,10 @@ export async function renewLeaves(
   return made;
 }
 
-/** Keeps the other public keys in service-account.pem, because tokens of these keys are still accepted. */
+/**
+ * Keeps the other public keys in service-account.pem, because the cluster still accepts tokens that belong to these
+ * keys.
+ */
 function withOtherTokenKeys(made: NewFiles, present: PresentFiles): Record<string, string> {
   const [file, old, key] = ["service-account.pem", present.get("service-account.pem"), made["service-account-key.pem"]];
   if (old === undefined || key === undefined) return { ...made };

@@ -6,7 +6,10 @@ import type { KmsProvider } from "../kms.ts";
 
 /** The providers with keys in the file. */
 export const keyedKinds = ["aescbc", "aesgcm", "secretbox"] as const;
-/** The providers for a new file. The limits of aesgcm for one key are too low for a key that nobody rotates. */
+/**
+ * The providers for a new file. aesgcm is excluded, because its limits per key are too low for a key that nobody
+ * rotates.
+ */
 export const newKinds = ["aescbc", "secretbox"] as const;
 export type KeyedKind = (typeof keyedKinds)[number];
 

@@ -2,8 +2,8 @@ import { isKeyed, type Key, type KeyedKind, type Provider } from "./provider.ts"
 
 /**
  * The stage of a rotation, judged only by the configuration:
- * - "settled": no rotation is in progress. With a KMS plugin, this is the only stage, because kms-move.ts continues a
- *   change to or from a plugin without it;
+ * - "settled": no rotation is in progress. With a KMS plugin, this is the only stage, because kms-move.ts needs no
+ *   stage to continue a change to or from a plugin;
  * - "added": the new key exists and can be used for reading, but an older key is used for writing;
  * - "first": the new key is used for writing, and older keys can still be used for reading.
  */
@@ -46,7 +46,7 @@ export function stageOf(providers: Providers): Stage {
   return keysOf(providers).length > 1 ? "first" : "settled";
 }
 
-/** Returns the stage of the unfinished rotation; "settled" if no list has one. */
+/** Returns the stage of the unfinished rotation; "settled" if no list has an unfinished rotation. */
 export function stageOfAll(all: readonly Providers[]): Stage {
   const stages = new Set(all.map(stageOf));
   return (["added", "first"] as const).find((stage) => stages.has(stage)) ?? "settled";
@@ -83,7 +83,7 @@ export function promoteKey(providers: Providers): Providers {
   return toFirst(providers.with(index, { kind: holder.kind, keys: [...keys] }), index);
 }
 
-/** Makes the provider at this place the provider for writing. */
+/** Makes the provider at this index the provider for writing. */
 export function toFirst(providers: Providers, index: number): Providers {
   const others = providers.toSpliced(index, 1);
   // The provider for unencrypted values comes last, even if it was first before.

@@ -15,7 +15,7 @@ export interface Request {
   /** The Common Name. For an agent, this is the instance's name, which is also the DNS name. */
   readonly name: string;
   readonly role: Role;
-  /** How long the certificate is valid, in days from now. */
+  /** The validity of the certificate in days, counted from now. */
   readonly days: number;
 }
 
@@ -24,7 +24,7 @@ export const identityDays = 365;
 
 const algorithm = "ecdsa";
 
-/** Creates a management CA: it signs identities, never another CA. */
+/** Creates a management CA that can sign identities, but no other CA. */
 export async function createAuthority(now: Date): Promise<Identity> {
   return createAnyAuthority({ subject: { CN: "khw management CA", O: "khw" }, days: authorityDays, algorithm }, now);
 }

@@ -14,8 +14,8 @@ export interface RevokedAgent {
 }
 
 /**
- * Revokes nodes: their certificates are refused, and they cannot get new certificates. `removed` records that the node
- * was removed from its cluster; a node that was already removed is not recorded again.
+ * Revokes nodes. Clients then refuse the nodes' certificates, and the nodes cannot get new certificates. `removed`
+ * records that the node was removed from its cluster; a node that was already removed is not recorded again.
  * @throws KhwError INVALID_ARGUMENT if a name belongs to a person; no node is revoked in that case
  */
 export async function revokeAgents(

@@ -21,7 +21,7 @@ export interface Signer {
 export interface SignerOptions {
   /** The folder of the management identities. */
   readonly folder: string;
-  /** How long a certificate is valid. */
+  /** The validity of a certificate in days. */
   readonly days: number;
 }
 

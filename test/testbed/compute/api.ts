@@ -17,7 +17,7 @@ export interface ApiRequest {
   readonly signal: AbortSignal;
 }
 
-/** The state that the API reads. */
+/** The data and settings that the API reads. */
 export interface ApiContext extends MutationContext {
   readonly faults: Faults;
   /** Milliseconds between a mutation and the DONE status of its operation. */

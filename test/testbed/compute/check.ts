@@ -1,6 +1,6 @@
 import type { Discovery, Schema } from "./discovery.ts";
 
-/** A violation of a schema by a value. */
+/** A value's violation of its schema. */
 export interface Violation {
   readonly at: string;
   readonly problem: "type" | "unknown" | "pattern" | "enum" | "format" | "missing";

@@ -30,9 +30,9 @@ interface Listening {
 /**
  * The load balancer itself. It listens on the addresses of the forwarding rules, probes the instances in their target
  * pools, and forwards connections. It follows changes in the store. Google's load balancer passes packets through,
- * whereas this one relays TCP connections. As a result, the instances see the testbed's bridge as the client, and their
- * own address as the destination. The data plane assumes that the firewall rules for client traffic exist (lab 03's
- * `kubernetes-the-hard-way-allow-external`).
+ * whereas the emulated load balancer relays TCP connections. As a result, the instances see the testbed's bridge as the
+ * client, and their own address as the destination. The data plane assumes that the firewall rules for client traffic
+ * exist (lab 03's `kubernetes-the-hard-way-allow-external`).
  */
 export class DataPlane implements AsyncDisposable {
   readonly #options: DataPlaneOptions;

@@ -28,7 +28,7 @@ export type Outgoing =
   | "cut";
 
 /**
- * The emulated project without a network. It consists of its state, its faults, and a function from requests to
+ * The emulated project without its HTTP server and data plane. It has a state, faults, and a function from requests to
  * responses.
  */
 export interface Emulator {

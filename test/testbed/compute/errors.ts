@@ -89,7 +89,7 @@ export function quotaExceeded(metric: string, limit: number, scope: string): Api
 
 /**
  * Returns a 501: the method exists in Google's API, but is not emulated. Google never answers with 501, so a test
- * cannot mistake it for real behaviour.
+ * cannot mistake this status for real behavior.
  */
 export function notEmulated(what: string): ApiError {
   return new ApiError(501, "notImplemented", `${what} is not emulated`);

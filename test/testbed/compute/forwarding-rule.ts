@@ -6,8 +6,8 @@ import { parseReference, scopeOf } from "./references.ts";
 import { textOf, type Fields } from "./resources.ts";
 
 /**
- * Completes a forwarding rule. It forwards ports of a static address to a target pool. No other rule may use the same
- * ports.
+ * Completes a forwarding rule. The rule forwards ports of a static address to a target pool. No other rule may use the
+ * same ports.
  */
 export function completeForwardingRule(fields: Fields, place: Place, world: World): Fields {
   if (fields.target === undefined) throw notEmulated("a forwarding rule without a target pool");

@@ -2,7 +2,7 @@ import { timestamp } from "./clock.ts";
 import { linkTo, nameOf } from "./references.ts";
 import type { Fields, Resource } from "./resources.ts";
 
-/** The options for the project's initial resources, which are those of labs 01 to 03. */
+/** The options for the project's initial resources. Labs 01 to 03 create the same resources. */
 export interface InitialOptions {
   readonly project: string;
   readonly region: string;

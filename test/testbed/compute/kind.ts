@@ -5,7 +5,7 @@ import type { Store } from "./store.ts";
 
 /** The rules for a kind of resource. */
 export interface Kind {
-  /** Google's noun for the kind in error messages. */
+  /** The name of the kind in Google's error messages. */
   readonly noun: string;
   /** The values of fields that the caller omits. */
   readonly defaults: Fields;

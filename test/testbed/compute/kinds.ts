@@ -6,7 +6,7 @@ import { addressUse, allotAddress, checkInstances, checkTimes, checkTraffic } fr
 /** The label fingerprint that Google returns for a resource without labels. */
 const noLabels = { labelFingerprint: "42WmSpB8rSM=" };
 
-/** The kinds of resources that khw and the lab create, by collection. The defaults are those in Google's reference. */
+/** The kinds of resources that khw and the lab create, by collection. The defaults come from Google's reference. */
 export const kinds: Readonly<Record<string, Kind>> = {
   addresses: {
     noun: "address",

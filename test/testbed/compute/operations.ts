@@ -59,7 +59,7 @@ export class Operations {
     return this.#pending.get(path) === "insert";
   }
 
-  /** Throws, like Google, if another operation is changing the resource or has just released it. */
+  /** Throws, as Google's API does, if another operation is changing the resource or has just released it. */
   assertReady(path: string): void {
     if (this.#pending.has(path) || (this.#settling.get(path) ?? 0) > Date.now()) throw notReady(path);
   }
@@ -94,7 +94,7 @@ export class Operations {
     this.#repeats.set(requestId, { request, path: pathOf(operation.selfLink) });
   }
 
-  /** Forgets all operations. Those that are still running no longer change anything. */
+  /** Forgets all operations. Operations that are still running no longer change anything. */
   clear(): void {
     for (const map of [this.#running, this.#pending, this.#settling, this.#repeats]) map.clear();
     this.#count = 0;

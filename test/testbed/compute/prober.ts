@@ -17,7 +17,7 @@ export interface ProbeOptions {
   readonly scale: number;
   /** The last known state of the instance before the check was changed. */
   readonly initial: Health["state"];
-  /** Returns why the network would currently block a probe, or undefined if it would not. */
+  /** Returns why the network currently blocks probes, or undefined if it lets them through. */
   readonly obstacle: () => string | undefined;
   /** Ends the probing. */
   readonly signal: AbortSignal;
@@ -54,7 +54,7 @@ export async function* probe({
 async function probeOnce(address: string, check: HttpHealthCheck, stop: AbortSignal): Promise<string | undefined> {
   const { port, requestPath: path, host, timeoutSec } = check;
   const signal = AbortSignal.any([stop, AbortSignal.timeout(timeoutSec * 1000)]);
-  // At Google, the Host header defaults to the probed address.
+  // In Google's health checks, the Host header defaults to the probed address.
   const headers = { host: host === undefined || host === "" ? address : host, "user-agent": "GoogleHC/1.0" };
   return new Promise((resolve) => {
     const request = get({ host: address, port, path, headers, agent: false, signal }, (response) => {

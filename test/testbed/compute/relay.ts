@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { connect, type Socket } from "node:net";
 
 /**
- * Returns the hash that selects the instance for a connection. It covers the source and the destination; the protocol
- * is always TCP. The ports are left out if the pool's session affinity is based on the client (Google, "Using target
- * pools").
+ * Returns the hash that selects the instance for a connection. The hash covers the source and the destination. It omits
+ * the protocol, which is always TCP. The ports are left out if the pool's session affinity is based on the client
+ * (Google, "Using target pools").
  */
 export function hashOf(client: Socket, sessionAffinity: string): number {
   const { remoteAddress, remotePort, localAddress, localPort } = client;

@@ -34,8 +34,8 @@ export interface Compute extends AsyncDisposable {
 }
 
 /**
- * Starts an emulator as a separate process and waits until the emulator is serving. If it cannot start, rejects with
- * its error output.
+ * Starts an emulator as a separate process and waits until the emulator is serving. If the emulator cannot start,
+ * rejects with the emulator's error output.
  */
 export async function startCompute(options: ComputeOptions): Promise<Compute> {
   const { listen, socket, address, instances, within = [], withAddress = true, probeScale = 1 } = options;
@@ -58,7 +58,7 @@ export async function startCompute(options: ComputeOptions): Promise<Compute> {
     ...(withAddress ? [] : ["--no-address"]),
   ];
   const [command = "", ...rest] = argv;
-  // The environment is not inherited, because test runners put loaders into it.
+  // The environment is not inherited, because test runners add loader options to it.
   const child = spawn(command, rest, { stdio: ["ignore", "pipe", "pipe"], env: { PATH: process.env.PATH } });
   const exited = once(child, "exit");
   const complaints: string[] = [];

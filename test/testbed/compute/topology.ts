@@ -63,7 +63,7 @@ export function addressesOf(store: Store, pool: string): readonly string[] {
   return [...new Set(rules.filter(({ target }) => target === linkTo(pool)).map(({ IPAddress }) => IPAddress))];
 }
 
-/** Returns why a probe could not reach a port on an instance, or undefined if it could. */
+/** Returns why probes cannot reach a port on an instance, or undefined if they can. */
 export function obstacleTo(store: Store, instancePath: string, port: number): string | undefined {
   const instance = store.find("instances", instancePath);
   if (!instance) return "there is no such instance";

@@ -6,7 +6,7 @@
  *
  * usage: node metadata.ts --listen ADDRESS:PORT --control SOCKET --project ID/NUMBER --zone REGION/ZONE --compute SOCKET
  *          --instances NAME=INTERNAL/EXTERNAL[/ZONE],...
- * Behaviour: https://cloud.google.com/compute/docs/metadata/querying-metadata
+ * Behavior: https://cloud.google.com/compute/docs/metadata/querying-metadata
  */
 import type { IncomingMessage } from "node:http";
 import { parseArgs } from "node:util";

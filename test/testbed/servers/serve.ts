@@ -109,7 +109,7 @@ async function respond(request: IncomingMessage, response: ServerResponse, how: 
     stream.destroy();
   } else {
     for await (const chunk of paced(stream, fault)) {
-      // If the caller disconnects, that is not a server error.
+      // A caller that disconnects does not cause a server error.
       if (response.destroyed) break;
       entry.bytes += chunk.length;
       // Each write is awaited, because a cut must not discard the bytes that were sent before it.

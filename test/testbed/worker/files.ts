@@ -1,4 +1,4 @@
-/** Renders the files of lab 09 for a worker, and the settings that a testbed's machine needs in addition. */
+/** Renders the files of lab 09 for a worker, and the additional settings that a testbed machine needs. */
 import type { Place } from "../layout.ts";
 
 /** The folder with the test images in the worker's root. */
@@ -10,7 +10,7 @@ export const bootstrapFile = "/var/lib/kubelet/bootstrap-kubeconfig";
 /** The units of a worker, in the order in which they start. */
 export const workerUnits = ["containerd", "kubelet", "kube-proxy"] as const;
 
-/** The way in which the kubelet gets its certificates: from the workstation, or by requests with a bootstrap token. */
+/** Whether the kubelet gets its certificates from the workstation, or requests them with a bootstrap token. */
 export type Joining = "certificates" | "token";
 
 /** Returns the contents of the worker's files by path. */
@@ -64,7 +64,7 @@ const containerdConfig = `version = 2
         NoNewKeyring = true
 `;
 
-/** The lab's kubelet configuration. The last two settings and resolvConf fit the testbed's machine. */
+/** The lab's kubelet configuration. The last two settings and resolvConf are adapted to the testbed's machines. */
 function kubeletConfig({ name, podCidr: podCIDR }: Place, joining: Joining): unknown {
   const serving = {
     tlsCertFile: `/var/lib/kubelet/${name}.pem`,
@@ -90,7 +90,7 @@ function kubeletConfig({ name, podCidr: podCIDR }: Place, joining: Joining): unk
   };
 }
 
-/** The lab's configuration. The limits of connection tracking belong to the host, so kube-proxy leaves them alone. */
+/** The lab's configuration. The connection tracking limits belong to the host, so kube-proxy does not change them. */
 const kubeProxyConfig = {
   kind: "KubeProxyConfiguration",
   apiVersion: "kubeproxy.config.k8s.io/v1alpha1",

@@ -1,4 +1,4 @@
-/** Makes a testbed's workers nodes of the cluster: labs 09 and 11 as a script. */
+/** Adds a testbed's workers to the cluster as nodes. Automates labs 09 and 11. */
 import { join } from "node:path";
 
 import type { TestbedNode } from "../node.ts";

@@ -17,7 +17,7 @@ const outcome = (name: string, state: Outcome["state"]): Outcome => ({
 const passed = outcome("one", "passed");
 const failed = outcome("two", "failed");
 
-t.test("results are in the file as soon as they are added", async (t) => {
+t.test("a result is in the file as soon as it is added", async (t) => {
   const folder = t.testdir({});
   const results = await openResults(folder, { resume: false });
   await results.add([passed]);
@@ -29,7 +29,7 @@ t.test("results are in the file as soon as they are added", async (t) => {
   );
 });
 
-t.test("a resumed run keeps the tests that passed, and forgets the others", async (t) => {
+t.test("a resumed run keeps the tests that passed, and discards the other results", async (t) => {
   const folder = t.testdir({});
   await (await openResults(folder, { resume: false })).add([passed, failed]);
   const resumed = await openResults(folder, { resume: true });
@@ -39,7 +39,7 @@ t.test("a resumed run keeps the tests that passed, and forgets the others", asyn
   t.strictSame((await openResults(folder, { resume: false })).all(), []);
 });
 
-t.test("the last result of a test counts", async (t) => {
+t.test("only the last result of a test counts", async (t) => {
   const results = await openResults(t.testdir({}), { resume: true });
   await results.add([failed]);
   await results.add([{ ...failed, state: "passed" }]);
@@ -49,7 +49,7 @@ t.test("the last result of a test counts", async (t) => {
   );
 });
 
-t.test("a line that a crash cut off is left out", async (t) => {
+t.test("a line that was truncated by a crash is ignored", async (t) => {
   const folder = t.testdir({});
   await (await openResults(folder, { resume: false })).add([passed]);
   await appendFile(join(folder, "results.jsonl"), '{"name": "two", "sta');

@@ -35,7 +35,7 @@ t.test("a page is split into paragraphs, list items and cells, without its code"
   );
 });
 
-t.test("each language rule detects a text that breaks it", async (t) => {
+t.test("each language rule detects a text that breaks the rule", async (t) => {
   const found = (text: string): number => breaches({ kind: "comment", line: 1, text }, rules).length;
   for (const { word } of rules.openings) t.ok(found(`${word} the agent does`) > 0, word);
   for (const text of [

@@ -65,9 +65,9 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ],
   ["a version with a path", labState({ kubernetesVersion: "v1.21.0/../../x" }), /^kubernetes_version: /],
   ["a version with a line break", labState({ kubernetesVersion: "v1.21.0\n" }), /^kubernetes_version: "v1\.21\.0\\n"/],
-  ["a version without its v", labState({ kubernetesVersion: "1.21.0" }), /^kubernetes_version: /],
-  ["a minor before the oldest", labState({ kubernetesVersion: "v1.19.16" }), /^kubernetes_version: /],
-  ["a minor after the newest", labState({ kubernetesVersion: "v1.38.0" }), /^kubernetes_version: /],
+  ["a version without the leading v", labState({ kubernetesVersion: "1.21.0" }), /^kubernetes_version: /],
+  ["a minor release before the oldest", labState({ kubernetesVersion: "v1.19.16" }), /^kubernetes_version: /],
+  ["a minor release after the newest", labState({ kubernetesVersion: "v1.38.0" }), /^kubernetes_version: /],
 
   [
     "networks that overlap",
@@ -75,7 +75,11 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
     /^cluster\.service_cidr: 10\.200\.4\.0\/24 overlaps/,
   ],
   ["equal networks", withCluster({ serviceCidr: "10.200.0.0/16" }), /^cluster\.service_cidr: .*overlaps/],
-  ["a network in a network", withCluster({ clusterCidr: "10.0.0.0/8" }), /^cluster\.service_cidr: .*overlaps/],
+  [
+    "a network inside another network",
+    withCluster({ clusterCidr: "10.0.0.0/8" }),
+    /^cluster\.service_cidr: .*overlaps/,
+  ],
   [
     "host bits",
     withCluster({ serviceCidr: "10.32.0.1/24" }),
@@ -89,7 +93,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
 
   ["an invalid name", withCluster({ name: "my cluster" }), /^cluster\.name: /],
   [
-    "a public name for an address",
+    "a DNS name in place of the public address",
     withCluster({ publicAddress: "example.org" }),
     /^cluster\.public_address: "example\.org"/,
   ],
@@ -110,7 +114,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
     /^cluster\.controllers\.controller-0: /,
   ],
   [
-    "a controller in the pods' network",
+    "a controller in the pod network",
     withCluster({ controllers: [{ name: "controller-0", internalIp: "10.200.0.10" }] }),
     /^cluster\.cluster_cidr: "10\.200\.0\.0\/16" contains 10\.200\.0\.10, the address of /,
   ],
@@ -122,8 +126,12 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
     /^cluster\.etcd_servers: /,
   ],
   ["etcd without a URL", withCluster({ etcdServers: ["10.240.0.10"] }), /^cluster\.etcd_servers: .*is not a URL/],
-  ["ports in the wrong order", withCluster({ nodePortRange: "32767-30000" }), /^cluster\.node_port_range: /],
-  ["ports that do not exist", withCluster({ nodePortRange: "30000-70000" }), /^cluster\.node_port_range: /],
+  ["a port range in the wrong order", withCluster({ nodePortRange: "32767-30000" }), /^cluster\.node_port_range: /],
+  [
+    "a port range with ports that do not exist",
+    withCluster({ nodePortRange: "30000-70000" }),
+    /^cluster\.node_port_range: /,
+  ],
   ["ports with a command", withCluster({ nodePortRange: "30000-32767;reboot" }), /^cluster\.node_port_range: /],
 
   [
@@ -146,7 +154,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
   ["a flag's name with dashes", withFlag("--event-ttl", "1h"), /^flags\.kube-apiserver: "--event-ttl" cannot be/],
   ["a flag's name with a value", withFlag("v=9 --event-ttl", "1h"), /^flags\.kube-apiserver: /],
   [
-    "the removal of an invalid name",
+    "the removal of a flag with an invalid name",
     labState({ flags: { "kube-scheduler": { set: {}, remove: ["*"] } } }),
     /^flags\.kube-scheduler: "\*" cannot be/,
   ],
@@ -158,9 +166,9 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
 
   ["no mirror", withBinaries({ mirrors: [] }), "binaries.mirrors: is empty"],
   ["a mirror without a URL", withBinaries({ mirrors: ["dl.k8s.io/release"] }), /^binaries\.mirrors: /],
-  ["a mirror of another kind", withBinaries({ mirrors: ["ftp://mirror/"] }), /^binaries\.mirrors: /],
+  ["a mirror with an unsupported scheme", withBinaries({ mirrors: ["ftp://mirror/"] }), /^binaries\.mirrors: /],
   ["a mirror's folder with a line break", withBinaries({ mirrors: ["/srv\n/k8s"] }), /^binaries\.mirrors: /],
-  ["a proxy of another kind", withBinaries({ proxy: "socks://proxy" }), /^binaries\.proxy: /],
+  ["a proxy with an unsupported scheme", withBinaries({ proxy: "socks://proxy" }), /^binaries\.proxy: /],
   ["a digest of an unknown program", withBinaries({ sha256: { kubelet: digest } }), /^binaries\.sha256: "kubelet"/],
   ["an invalid digest", withBinaries({ sha256: { kubectl: "abc" } }), /^binaries\.sha256\.kubectl: /],
 
@@ -185,7 +193,7 @@ const refused: readonly (readonly [what: string, state: DesiredState | undefined
     /^credentials\.ca\.pem: /,
   ],
   [
-    "an invalid digest of a credential",
+    "a credential with an invalid digest",
     labState({ credentials: [{ ...first, sha256: "" }] }),
     /^credentials\.ca\.pem: /,
   ],
@@ -277,7 +285,7 @@ t.test("releases and release candidates are accepted as versions, and their mino
   }
 });
 
-t.test("the table of differences is in order, and every row has its reason and its source", async (t) => {
+t.test("the table of differences is sorted by release, and every row has a reason and a source", async (t) => {
   t.strictSame(
     differences.map(({ from }) => from),
     differences.map(({ from }) => from).toSorted((a, b) => a - b),

@@ -78,7 +78,7 @@ function received(failure: KhwError): ServiceError {
   return Object.assign(new Error(details), { code, details, metadata });
 }
 
-t.test("every error code maps to its exit code and its gRPC status, and neither means success", async (t) => {
+t.test("every error code maps to its exit code and its gRPC status, and no error maps to success", async (t) => {
   for (const [code, [exit, grpc]] of Object.entries(contract)) {
     const failure = fromDetail({ code, message: "m", hint: "", node: "", step: "" });
     t.equal(failure.code, code);
@@ -88,7 +88,7 @@ t.test("every error code maps to its exit code and its gRPC status, and neither 
   }
 });
 
-t.test("an error arrives complete over gRPC", async (t) => {
+t.test("an error is transmitted completely over gRPC", async (t) => {
   const there = fromServiceError(received(error));
   t.ok(there instanceof KhwError);
   t.strictSame(there && toDetail(there), toDetail(error));
@@ -109,7 +109,7 @@ t.test("an unknown code from a newer peer becomes INTERNAL, and the message is k
   }
 });
 
-t.test("a call that failed without a trailer has no KhwError in it", async (t) => {
+t.test("no KhwError is read from a failed call without a trailer", async (t) => {
   const bare = Object.assign(new Error("no connection"), {
     code: status.UNAVAILABLE,
     details: "",
@@ -118,12 +118,12 @@ t.test("a call that failed without a trailer has no KhwError in it", async (t) =
   t.equal(fromServiceError(bare), undefined);
 });
 
-t.test("an error is printed with its place, the problem and the remedy", async (t) => {
+t.test("an error is printed with its location, the problem and the remedy", async (t) => {
   t.equal(formatError(error), "controller-1: binary/kubectl: the bytes differ\nhint: try another mirror");
   t.equal(formatError(new KhwError("BUSY", "another operation runs")), "another operation runs");
 });
 
-t.test("a missing place is added, and everything else is kept", async (t) => {
+t.test("a missing location is added, and everything else is kept", async (t) => {
   const cause = new Error("ENOSPC");
   const bare = new KhwError("IO_FAILED", "cannot write", { hint: "make room", cause });
   const located = bare.at({ node: "controller-0", step: "unit/kubectl" }).at({ node: "other", step: "other" });

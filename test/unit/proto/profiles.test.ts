@@ -9,7 +9,7 @@ t.test("docs/profiles.md has the current table", async (t) => {
   t.ok(text.includes(profileTable()), `docs/profiles.md must have this table: ${profileTable()}`);
 });
 
-t.test("every row is a setting with these two defaults, and every such setting has a row", (t) => {
+t.test("every row matches a setting with two profile defaults, and every setting with two defaults has a row", (t) => {
   const settings = settingsOf(schema).filter(({ setting }) => setting.production !== undefined);
   t.strictSame(
     settings

@@ -55,7 +55,7 @@ t.test("a step is checked, applied if it differs, and checked again", async (t) 
   );
 });
 
-t.test("a step that still differs after its apply reports its reason, if it provides one", async (t) => {
+t.test("a step that still differs after its apply reports its own explanation, if there is one", async (t) => {
   const apply = async (): Promise<void> => {};
   const why = new KhwError("SERVICE_FAILED", "it ends by itself");
   const explained = step("a", [], { apply, explain: async () => why });
@@ -106,7 +106,7 @@ t.test("a step that still differs after its apply has failed", async (t) => {
   });
 });
 
-t.test("steps that need a failed step are skipped; the others continue", async (t) => {
+t.test("steps that need a failed step are skipped, and the other steps continue", async (t) => {
   const os = machine();
   const steps = [failing("a"), step("b", ["a"]), step("c", ["b"]), step("d")];
   const { results, outcomes } = await run(steps, os);
@@ -142,7 +142,7 @@ t.test("independent steps run in parallel, and a dependent step waits", async (t
   };
   const after = step("c", ["a", "b"], {
     check: async ({ holds }) => {
-      t.ok(holds.has("a") && holds.has("b"), "a and b hold before c is checked");
+      t.ok(holds.has("a") && holds.has("b"), "a and b are applied before c is checked");
       return null;
     },
   });
@@ -164,7 +164,7 @@ t.test("progress is reported between a step's start and its end", async (t) => {
   t.match(events, [{ kind: "started" }, { kind: "progress", step: "a", text: "63 of 118 MB" }, { kind: "finished" }]);
 });
 
-t.test("after a cancellation, nothing new starts, and every step reports the reason", async (t) => {
+t.test("after a cancellation, no further step starts, and every remaining step reports the reason", async (t) => {
   const cancel = new AbortController();
   const os = machine();
   const first = step("a", [], {
@@ -191,7 +191,7 @@ t.test("a list of steps in the wrong order or with a duplicate id is refused bef
   }
 });
 
-t.test("a plan checks every step, regardless of the steps it needs, and applies no step", async (t) => {
+t.test("a plan checks every step, even if the steps that it needs still differ, and applies no step", async (t) => {
   const os = machine("b");
   const broken = step("c", [], {
     check: async () => {

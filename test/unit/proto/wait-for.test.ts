@@ -4,7 +4,7 @@ import { type WaitClock, waitFor } from "../../../proto/wait-for.ts";
 
 const never = new AbortController().signal;
 
-/** Creates a clock on which delays end immediately. It shows how much time has passed. */
+/** Creates a clock on which delays end immediately. The clock shows how much time has passed. */
 function fastClock(): WaitClock {
   let now = 0;
   return {
@@ -18,7 +18,7 @@ function fastClock(): WaitClock {
 
 const wait = { what: "etcd has no leader", deadlineMillis: 1_000, intervalMillis: 400 };
 
-t.test("the value is returned as soon as it is reached, and the state before each pause is reported", async (t) => {
+t.test("the value is returned as soon as it is available, and the state before each pause is reported", async (t) => {
   const looks = ["asking", "voting"];
   const progress: string[] = [];
   const value = await waitFor({
@@ -56,7 +56,7 @@ t.test("the caller's own timeout error gets the same information", async (t) => 
   });
 });
 
-t.test("an error in the check ends the wait, and so does the abort signal with its reason", async (t) => {
+t.test("an error in the check ends the wait, and an abort ends the wait with the reason of the signal", async (t) => {
   const failing = async (): Promise<never> => {
     throw new KhwError("IO_FAILED", "the disk is gone");
   };

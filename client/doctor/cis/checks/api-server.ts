@@ -32,7 +32,10 @@ export const apiServerChecks: readonly CisCheck[] = [
   check("DenyServiceExternalIPs is off", noPlugin("DenyServiceExternalIPs"), {
     since: "1.23",
     until: "1.24",
-    reason: { why: "the plugin prevents CVE-2020-8554; later editions demand the plugin", optional: true },
+    reason: {
+      why: "the plugin mitigates CVE-2020-8554; later editions of the benchmark require the plugin",
+      optional: true,
+    },
   }),
   check("DenyServiceExternalIPs is on", plugin("DenyServiceExternalIPs"), { since: "1.7" }),
   check("kubelets are called over TLS", flag("kubelet-https", { is: "true" }, { orNotSet }), { until: "1.23" }),

@@ -26,5 +26,5 @@ export const acceptedCiphers: ByEdition<readonly string[]> = [
   ["1.12", [...modern, ...tls13]],
 ];
 
-/** Suites that every release since 1.20 knows, and that every edition accepts. */
+/** The suites that every Kubernetes release since 1.20 supports and every edition accepts. */
 export const recommendedCiphers = modern.filter((suite) => !suite.endsWith("POLY1305_SHA256")).join(",");

@@ -7,7 +7,7 @@ function flag(program: "kube-controller-manager" | "kube-scheduler", name: strin
 
 const manager = (name: string, rule: FlagRule): FlagCondition => flag("kube-controller-manager", name, rule);
 
-/** The benchmark accepts a server without this flag, although this server listens on every address. */
+/** Most editions accept a server without this flag, although the server then listens on every address. */
 const loopback = (program: "kube-controller-manager" | "kube-scheduler"): Condition => ({
   ...flag(program, "bind-address", { is: "127.0.0.1" }),
   orNotSet: [

@@ -12,7 +12,7 @@ function flag(name: string, rule: FlagRule): FlagCondition {
 const off = (name: string): FlagCondition => ({ ...flag(name, { is: "false" }), orNotSet: [["1.20", true]] });
 const both = (one: string, other: string): Condition => ({ kind: "all", of: [flag(one, "set"), flag(other, "set")] });
 
-/** Section 2: etcd. khw.yaml cannot change its flags, so a wrong flag is drift. */
+/** Section 2: etcd. khw.yaml cannot change etcd's flags, so a wrong flag is drift. */
 export const etcdChecks: readonly CisCheck[] = [
   check("a serving certificate", both("cert-file", "key-file")),
   check("clients need a certificate", flag("client-cert-auth", { is: "true" })),

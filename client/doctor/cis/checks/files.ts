@@ -35,7 +35,7 @@ function modeAndOwner(what: string, files: FileSet, { fix, reason }: Pick<CisChe
   ];
 }
 
-/** Brings files back to the modes and owners of the labs. */
+/** The command that restores the labs' file modes and owners. */
 const fix = "khw-client bootstrap";
 
 function unitFile(name: string): CisCheck[] {
@@ -44,7 +44,7 @@ function unitFile(name: string): CisCheck[] {
   return modeAndOwner(`${name}.service`, files, { fix, reason });
 }
 
-/** Section 1.1: files. The units take the place of the pods that the benchmark expects. */
+/** Section 1.1: files. The benchmark expects static pods, but khw uses systemd units. */
 export const fileChecks: readonly CisCheck[] = [
   ...unitFile("kube-apiserver"),
   ...unitFile("kube-controller-manager"),

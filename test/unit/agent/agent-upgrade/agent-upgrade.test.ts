@@ -305,7 +305,7 @@ function withLostReply(meanwhile: () => void): FakeOs {
   return { ...os, packageFiles };
 }
 
-t.test("the rollback stays armed if apt runs although starting it reported an error", async (t) => {
+t.test("the rollback stays armed if apt runs even though its start was reported as an error", async (t) => {
   const os = withLostReply(() => {});
   const { upgrades, statusStore } = await start(os);
   t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
@@ -317,17 +317,20 @@ t.test("the rollback stays armed if apt runs although starting it reported an er
   t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
 });
 
-t.test("the rollback stays armed for the next process if apt stops this process while starting", async (t) => {
-  let end = (): void => {};
-  const os = withLostReply(() => end());
-  const process = await start(os);
-  ({ end } = process);
-  await t.rejects(send(process.upgrades, newDeb), { message: /SIGTERM/ });
-  t.ok(os.files.text(unitFile(rollbackTimer)));
-  const next = await installs(os, "0.2.0");
-  next.upgrades.answered();
-  await becomes(next.statusStore, states.AGENT_UPGRADE_STATE_DONE);
-});
+t.test(
+  "the rollback stays armed for the next agent process if apt stops the current one while apt starts",
+  async (t) => {
+    let end = (): void => {};
+    const os = withLostReply(() => end());
+    const process = await start(os);
+    ({ end } = process);
+    await t.rejects(send(process.upgrades, newDeb), { message: /SIGTERM/ });
+    t.ok(os.files.text(unitFile(rollbackTimer)));
+    const next = await installs(os, "0.2.0");
+    next.upgrades.answered();
+    await becomes(next.statusStore, states.AGENT_UPGRADE_STATE_DONE);
+  },
+);
 
 t.test("an agent killed before apt started reports the failed upgrade and cleans up after restarting", async (t) => {
   const os = machine();

@@ -9,7 +9,10 @@ const webhooks = `${admission}/validatingwebhookconfigurations`;
 const apiServices = "/apis/apiregistration.k8s.io/v1/apiservices";
 const empty = { items: [] };
 
-/** Probes the backends of an API server with these objects. Connections fail as `closed` says, by ADDRESS:PORT. */
+/**
+ * Probes the backends of an API server with these objects. `closed` maps an ADDRESS:PORT to the error of its
+ * connections.
+ */
 async function probed(objects: Readonly<Record<string, unknown>>, closed: Readonly<Record<string, string>> = {}) {
   const all: Readonly<Record<string, unknown>> = {
     [webhooks]: empty,
@@ -64,7 +67,7 @@ const endpoints = (...addresses: readonly object[]) => ({
   },
 });
 
-t.test("the endpoints of a webhook's service are tried on the service's own port, once for all webhooks", async (t) => {
+t.test("each endpoint of a service is tried on its target port, only once for all webhooks", async (t) => {
   const items = [webhook("one"), webhook("two", { failurePolicy: "Ignore" })];
   const { backends, tried } = await probed({ [webhooks]: { items }, ...services, ...endpoints({ ip: "10.200.0.5" }) });
   t.strictSame(tried, ["10.200.0.5:8443"]);

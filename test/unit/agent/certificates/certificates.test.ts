@@ -69,7 +69,7 @@ users:
   t.match(found, [{ state: ok }, { subject: /CN=controller-0/, state: ok }]);
 });
 
-t.test("key files are not read for certificates", async (t) => {
+t.test("the agent does not search key files for certificates", async (t) => {
   const names = ["ca.pem", "ca-key.pem", "kube-scheduler.kubeconfig", "encryption-config.yaml", "kubernetes-key.pem"];
   t.strictSame(names.filter(holdsCertificates), ["ca.pem", "kube-scheduler.kubeconfig"]);
 });

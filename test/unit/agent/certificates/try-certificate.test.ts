@@ -35,7 +35,7 @@ t.test("each server is called with the certificate, and its verdict is reported"
   );
 });
 
-t.test("an API server refuses with 401, and accepts with every other status", async (t) => {
+t.test("status 401 from an API server means refusal, and every other status means acceptance", async (t) => {
   t.strictSame((await verdicts({ [apiServer]: { status: 401, body: "" } }, false)).found, { "kube-apiserver": false });
   t.strictSame((await verdicts({ [apiServer]: { status: 403, body: "" } }, false)).found, { "kube-apiserver": true });
 });

@@ -40,7 +40,7 @@ t.test("the recorded output of real programs leads to the right cause", (t) => {
   t.end();
 });
 
-t.test("a crash is not the cause of a later start if a deliberate stop came in between", (t) => {
+t.test("a crash is not reported as the cause if a deliberate stop and a new start followed it", (t) => {
   const crashed = [
     "panic: this release is broken",
     "kube-apiserver.service: Main process exited, code=exited, status=2/INVALIDARGUMENT",
@@ -189,7 +189,7 @@ t.test("for an unknown cause, the program's fatal log line is shown first", (t) 
   t.end();
 });
 
-t.test("a start that failed for an unknown cause is not explained by an earlier or the current start", (t) => {
+t.test("the log lines of an earlier or the current start do not explain a start with an unknown cause", (t) => {
   const fatal = "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase";
   const older = ["Error: unknown flag: --old", "kube-scheduler.service: Failed with result 'exit-code'."];
   const running = [

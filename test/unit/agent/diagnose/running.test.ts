@@ -22,7 +22,7 @@ interface Situation {
   readonly writer?: number;
   /** The etcd servers' answers to probes. */
   readonly etcd?: readonly ProbeResult[];
-  /** Further files on the machine, by path. */
+  /** Additional files on the machine, keyed by path. */
   readonly files?: Readonly<Record<string, string>>;
 }
 
@@ -43,7 +43,7 @@ async function causeOf(component: string, situation: Situation) {
 
 const withoutEtcd = "/readyz answers 500, failing: etcd";
 
-t.test("an API server without etcd is diagnosed from the responses of the etcd servers", async (t) => {
+t.test("the diagnosis of an API server without etcd is based on the responses of the etcd servers", async (t) => {
   const dialing = `W1125 1 clientconn.go:1223] grpc: Err :connection error: desc = "transport: Error while dialing dial tcp 10.240.0.10:2379: connect: connection refused". Reconnecting...`;
   const away = await causeOf("kube-apiserver", {
     reason: withoutEtcd,
@@ -76,7 +76,7 @@ t.test("an API server without etcd is diagnosed from the responses of the etcd s
   t.equal(await causeOf("kube-apiserver", { reason: other, etcd: [refused, refused, refused] }), undefined);
 });
 
-t.test("an API server without its KMS plugin is diagnosed with the plugin's socket", async (t) => {
+t.test("the diagnosis of an API server without its KMS plugin names the plugin's socket", async (t) => {
   const reason = "/readyz answers 500, failing: kms-provider-0";
   const encryption = (...sockets: readonly string[]): string =>
     sockets.map((socket) => `- kms: {apiVersion: v2, name: x, endpoint: "unix://${socket}"}\n`).join("");
@@ -99,7 +99,7 @@ t.test("an API server without its KMS plugin is diagnosed with the plugin's sock
   t.match(
     await cause(block, [], "/readyz answers 500, failing: kms-providers"),
     missing,
-    "the cause is found with automatic reload",
+    "the missing socket is also found if automatic reload is on",
   );
   t.match(await cause(encryption("/run/a"), ["/run/a"]), { cause: "kms-plugin-failing", message: /\/run\/a/ });
   t.equal(await cause("kind: EncryptionConfiguration\n"), undefined, "no cause is found if no plugin is configured");
@@ -107,7 +107,7 @@ t.test("an API server without its KMS plugin is diagnosed with the plugin's sock
 
 const lock = "E1125 22:57:44.020021    1755 leaderelection.go:325] error retrieving resource lock kube-system";
 
-t.test("an API server client that cannot work is diagnosed even though it reports itself healthy", async (t) => {
+t.test("an API server client that does not work is diagnosed even if it reports itself as healthy", async (t) => {
   const cases = [
     [
       "kube-controller-manager",
@@ -143,12 +143,12 @@ t.test("an API server client that cannot work is diagnosed even though it report
     t.equal(
       await causeOf(component, { lines: [line], agoMillis: 20_000 }),
       undefined,
-      "a line that is too old gives no diagnosis",
+      "a log line that is too old leads to no diagnosis",
     );
     t.equal(
       await causeOf(component, { lines: [line], writer: 6 }),
       undefined,
-      "a line of another process gives no diagnosis",
+      "a log line of another process leads to no diagnosis",
     );
   }
   const [, , , [, , forbidden]] = cases;
@@ -158,7 +158,7 @@ t.test("an API server client that cannot work is diagnosed even though it report
   );
 });
 
-t.test("a server with a certificate that fails verification is reported with the remedy", async (t) => {
+t.test("a server whose certificate fails verification is reported with a remedy", async (t) => {
   const [start, end] = [Date.UTC(2026, 10, 1), Date.UTC(2026, 10, 25)];
   const certificate = { subject: "CN=kubernetes", fingerprint: "other", validFrom: start, validTo: end };
   const explained = async (component: string, body: string, now: number, serverTime?: number) => {
@@ -187,11 +187,11 @@ t.test("a server with a certificate that fails verification is reported with the
     });
     const wrongClock = await explained(component, expired, end + 1e9, end - 1e9);
     t.match(wrongClock, { cause: "agent-clock-wrong", remedy: /^correct the machine's clock/ });
-    t.notMatch(wrongClock?.remedy, /renew/, "the remedy does not suggest a new certificate, which would not help");
+    t.notMatch(wrongClock?.remedy, /renew/, "the remedy does not suggest renewing the certificate");
     t.equal(
       await explained(component, expired, end - 5000),
       undefined,
-      "no diagnosis names this certificate: only the CA expired",
+      "this certificate is not blamed if only the CA has expired",
     );
   }
 });

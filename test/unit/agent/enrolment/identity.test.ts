@@ -35,7 +35,7 @@ async function sign(request: string, options: Signing = {}): Promise<string> {
 
 const names = async ({ ca }: IdentityPaths): Promise<string[]> => (await readdir(join(ca, ".."))).sort();
 
-t.test("the key is created on the node, readable by root only, and reused for a second request", async (t) => {
+t.test("the key is created on the node, is readable only by root, and is reused for a second request", async (t) => {
   const paths = await newFolder();
   const [one, another] = await Promise.all([proveKey(paths, "controller-0"), proveKey(paths, "controller-0")]);
   t.same(await names(paths), ["agent-key.pem.next"]);
@@ -123,7 +123,7 @@ t.test("after a crash at any point, either the old or the new identity is comple
     t.same(await names(paths), ["agent-key.pem", "agent.pem", "ca.pem"]);
   }
 
-  // A key that is made later belongs to a later certificate.
+  // A key that is created later belongs to the next certificate.
   await writeFile(next.certificate, certificate);
   await proveKey(paths, "controller-0");
   await checkIdentity(paths);

@@ -76,7 +76,7 @@ t.test("an unreadable etcd member record is a preflight finding", async (t) => {
   t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member is not a valid record of an etcd member"]);
 });
 
-t.test("an etcd member counts as started if data or a record with any content exists", async (t) => {
+t.test("an etcd member counts as started if it has data or a record, even a damaged record", async (t) => {
   t.equal(await memberStarted(createFakeOs().files), false);
   for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
     const { files } = createFakeOs();
@@ -85,14 +85,17 @@ t.test("an etcd member counts as started if data or a record with any content ex
   }
 });
 
-t.test("a machine whose internal address has changed is refused, with the command to use", async (t) => {
-  const os = createFakeOs();
-  const members = new Map([...initialCluster(desired), ["controller-0", "https://10.240.0.99:2380"]]);
-  await writeMemberRecord(os.files, { stage: "member", members, clusterId: "4711", memberId: "10" });
-  t.match(await findConflict(desired, os, never), {
-    code: "ETCD_CONFLICT",
-    message:
-      "the internal address of controller-0 is 10.240.0.10 now, but its etcd member is at https://10.240.0.99:2380",
-    hint: /khw-client replace controller-0 --with NEW-NAME --dead/,
-  });
-});
+t.test(
+  "a machine whose internal address has changed is refused with a hint that names the right command",
+  async (t) => {
+    const os = createFakeOs();
+    const members = new Map([...initialCluster(desired), ["controller-0", "https://10.240.0.99:2380"]]);
+    await writeMemberRecord(os.files, { stage: "member", members, clusterId: "4711", memberId: "10" });
+    t.match(await findConflict(desired, os, never), {
+      code: "ETCD_CONFLICT",
+      message:
+        "the internal address of controller-0 is 10.240.0.10 now, but its etcd member is at https://10.240.0.99:2380",
+      hint: /khw-client replace controller-0 --with NEW-NAME --dead/,
+    });
+  },
+);

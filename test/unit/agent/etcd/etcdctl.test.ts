@@ -18,7 +18,8 @@ esac
 `;
 
 /**
- * Creates a fake machine with the fake etcdctl. If `etcdutl` is true, etcdctl itself cannot restore, as in etcd 3.6.
+ * Creates a fake machine with the fake etcdctl. If `etcdutl` is true, etcdctl cannot restore a snapshot, as in etcd
+ * 3.6.
  */
 async function machine(t: Pick<Test, "testdir">, { etcdutl = false } = {}) {
   const refusing = "#!/bin/sh\necho 'Error: unknown command' >&2; exit 1\n";

@@ -74,7 +74,7 @@ t.test("a server that rejects the client certificate is reported as such, not as
   });
 });
 
-t.test("a server without a listener is reported as NOT_READY", async (t) => {
+t.test("an address without a listening server is reported as NOT_READY", async (t) => {
   const server = createServer();
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -14,7 +14,7 @@ const clusterId = "4711";
 const steps = joinSteps(desired, clusterId);
 const joinDropIn = "/etc/systemd/system/etcd.service.d/60-khw-join.conf";
 
-/** Creates controller-0 as a new machine, beside the cluster of controller-1 and controller-2. */
+/** Creates controller-0 as a new machine, next to an existing cluster of controller-1 and controller-2. */
 function newMachine(): FakeOs {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
@@ -32,7 +32,7 @@ function newMachine(): FakeOs {
   return os;
 }
 
-/** Removes the members at all other addresses. */
+/** Removes all members except those at these addresses. */
 function keepMembers({ etcd: { members, up } }: FakeOs, addresses: readonly string[]): void {
   const kept = members.filter(({ peerUrl }) => addresses.includes(new URL(peerUrl).hostname));
   members.splice(0, members.length, ...kept);
@@ -60,7 +60,11 @@ t.test("a new machine becomes a learner, restarts with its final flags, and is t
   t.match(await readMemberRecord(os.files), { stage: "member", clusterId, memberId: "20" });
   t.strictSame([...new Set(seen)], ["as a learner"], "etcd is restarted only while it is a learner");
   t.equal(os.files.text(joinDropIn), undefined);
-  t.equal(os.files.text("/etc/systemd/system/etcd.service"), renderEtcd(desired), "etcd's unit file is the lab's");
+  t.equal(
+    os.files.text("/etc/systemd/system/etcd.service"),
+    renderEtcd(desired),
+    "etcd's unit file is identical to the lab's",
+  );
   t.notOk(
     os.systemd.changes.some((change) => change.includes("kube-")),
     "no other component is started",
@@ -120,7 +124,7 @@ t.test("an interrupted join resumes with the same learner", async (t) => {
 t.test("a machine that is not allowed to join changes nothing in etcd", async (t) => {
   const refusals: readonly (readonly [string, (os: FakeOs) => Promise<void> | void, object])[] = [
     [
-      "another member uses its address",
+      "another member uses this machine's address",
       (os) => {
         const peerUrl = "https://10.240.0.10:2380";
         os.etcd.members.push({ id: "19", name: "controller-9", peerUrl, learner: false, started: false });
@@ -146,7 +150,7 @@ t.test("a machine that is not allowed to join changes nothing in etcd", async (t
       { code: "NOT_READY", message: /belongs to another cluster/ },
     ],
     [
-      "a member of another cluster on this machine",
+      "this machine has a member of another cluster",
       async ({ files }) => {
         const members = initialCluster(desired);
         await writeMemberRecord(files, { stage: "member", members, clusterId: "4712", memberId: "7" });
@@ -154,12 +158,12 @@ t.test("a machine that is not allowed to join changes nothing in etcd", async (t
       { code: "ETCD_CONFLICT", message: /belongs to the cluster 1268, so it cannot join the cluster 1267/ },
     ],
     [
-      "a cluster that this machine has started to create",
+      "this machine has started to create a cluster",
       async ({ files }) => writeMemberRecord(files, { stage: "forming", members: initialCluster(desired) }),
       { code: "ETCD_CONFLICT", message: /belongs to a cluster of its own/ },
     ],
     [
-      "an agent that cannot trust its own view",
+      "the agent cannot trust its own observations",
       (os) => void Object.assign(os.self, { loopback: "connect EMFILE" }),
       { code: "NOT_READY", message: /cannot trust its own observations/ },
     ],
@@ -198,7 +202,7 @@ t.test("without a join request, a machine neither joins nor creates a second clu
   t.equal(await readMemberRecord(os.files), undefined);
 });
 
-/** Creates controller-0 as the only recorded member of a cluster that has these members now. */
+/** Creates controller-0, whose record lists only itself, in a cluster that now has these members. */
 async function firstOf(t: Test, addresses: readonly string[]): Promise<FakeOs> {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
@@ -236,7 +240,7 @@ t.test("an existing member accepts a longer controller list once every listed co
 });
 
 t.test(
-  "a controller list without an existing member is refused, as is any change while etcd is unreachable",
+  "a controller list that omits an existing member is refused, and so is any change while etcd is unreachable",
   async (t) => {
     const { cluster } = labState();
     if (cluster === undefined) throw new TypeError("the lab has a cluster");

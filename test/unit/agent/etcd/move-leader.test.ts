@@ -16,11 +16,11 @@ t.test("an etcd leader transfers leadership to another healthy member", async (t
   os.etcd.up.delete("10.240.0.11");
   t.strictSame(await move(os), ["controller-2 is now the etcd leader"]);
   t.strictSame(os.etcd.changes, ["leader 12"]);
-  t.strictSame(await move(os), [], "a member that is no longer the leader moves nothing");
+  t.strictSame(await move(os), [], "a member that is no longer the leader transfers no leadership");
 });
 
 t.test(
-  "leadership is not transferred to a learner or an unreachable member, or in a single-member cluster",
+  "leadership is never transferred to a learner or an unreachable member, nor in a single-member cluster",
   async (t) => {
     const os = labMachine();
     os.etcd.up.delete("10.240.0.11");
@@ -45,7 +45,7 @@ t.test("leadership is transferred before an upgrade restarts etcd", async (t) =>
   for (const version of ["v3.4.99", "v3.5.99"]) etcdRelease(os, version);
   const desired = labDesiredWithEtcd();
   t.strictSame((await applyAll(controllerSteps(desired, { drained: false }), os)).errors, []);
-  t.strictSame(os.etcd.changes, [], "a first start moves no leader");
+  t.strictSame(os.etcd.changes, [], "the first start of etcd transfers no leadership");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
   for (const member of os.etcd.members) member.started = true;
   const newer = { ...desired, etcd: { ...desired.etcd, version: "v3.5.99" } };

@@ -19,7 +19,7 @@ function machine() {
 async function repair(step: Step<Os>, os: Os): Promise<string | undefined> {
   const drift = await step.check(os, never);
   await step.apply(os, quiet);
-  t.equal(await step.check(os, never), null, `${step.id} holds after its apply`);
+  t.equal(await step.check(os, never), null, `${step.id} finds no difference after it was applied`);
   return drift?.summary;
 }
 
@@ -33,7 +33,7 @@ t.test("the archive is downloaded, verified and unpacked, and its programs are u
   t.strictSame(
     [await released.check(os, never), await binary.check(os, never)],
     [null, null],
-    "both steps hold without a mirror",
+    "both steps find no difference while the mirror has no files",
   );
 });
 
@@ -60,27 +60,34 @@ t.test("an archive that does not match the published digest is never installed",
   t.equal(os.files.text(`${folder}/etcd`), undefined);
 });
 
-t.test("a digest in khw.yaml overrides the published one, and khw has the lab release's digest built in", async (t) => {
-  const os = machine();
-  os.mirror.delete("v3.4.99/SHA256SUMS");
-  const etcd = {
-    ...desired.etcd,
-    snapshots: undefined,
-    mirrors: [...desired.etcd.mirrors],
-    sha256: { amd64: digest("archive of v3.4.99") },
-  };
-  await repair(etcdReleased(labDesiredWithEtcd({ etcd })), os);
-  const other = { ...etcd, sha256: { amd64: digest("another") } };
-  t.match(await etcdReleased(labDesiredWithEtcd({ etcd: other })).check(os, never), {
-    summary: /do not come from the published archive of v3\.4\.99/,
-  });
-  etcdRelease(os, "v3.4.15");
-  const lab = labDesiredWithEtcd({ etcd: { ...etcd, version: "v3.4.15", sha256: {} } });
-  await t.rejects(
-    etcdReleased(lab).apply(os, quiet),
-    { code: "DIGEST_MISMATCH" },
-    "the digest must be the published digest, even if the mirror's SHA256SUMS differs",
-  );
-  t.match(publishedEtcdDigest("v3.4.15", "amd64"), /^3bd00836/);
-  t.equal(publishedEtcdDigest("v3.4.15", "arm64"), undefined, "the lab has no digest for arm64");
-});
+t.test(
+  "a digest in khw.yaml overrides the published digest, and the digest of the lab's release is built into khw",
+  async (t) => {
+    const os = machine();
+    os.mirror.delete("v3.4.99/SHA256SUMS");
+    const etcd = {
+      ...desired.etcd,
+      snapshots: undefined,
+      mirrors: [...desired.etcd.mirrors],
+      sha256: { amd64: digest("archive of v3.4.99") },
+    };
+    await repair(etcdReleased(labDesiredWithEtcd({ etcd })), os);
+    const other = { ...etcd, sha256: { amd64: digest("another") } };
+    t.match(await etcdReleased(labDesiredWithEtcd({ etcd: other })).check(os, never), {
+      summary: /do not come from the published archive of v3\.4\.99/,
+    });
+    etcdRelease(os, "v3.4.15");
+    const lab = labDesiredWithEtcd({ etcd: { ...etcd, version: "v3.4.15", sha256: {} } });
+    await t.rejects(
+      etcdReleased(lab).apply(os, quiet),
+      { code: "DIGEST_MISMATCH" },
+      "the digest must be the published digest, even if the mirror's SHA256SUMS differs",
+    );
+    t.match(publishedEtcdDigest("v3.4.15", "amd64"), /^3bd00836/);
+    t.equal(
+      publishedEtcdDigest("v3.4.15", "arm64"),
+      undefined,
+      "khw has no built-in digest of the lab's release for arm64",
+    );
+  },
+);

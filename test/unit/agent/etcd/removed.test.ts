@@ -1,5 +1,5 @@
 /**
- * Tests that a machine does not rejoin after an administrator removed its member. A rejoin that was interrupted
+ * Tests that a machine does not rejoin after an administrator removed its member. Also tests that an interrupted rejoin
  * continues.
  */
 import t from "tap";
@@ -29,7 +29,7 @@ function removedByOthers({ etcd: { members } }: FakeOs): void {
   members.splice(own, 1);
 }
 
-/** Lets calls to this path of etcd's API fail until the returned function is called. */
+/** Makes calls to this path of etcd's API fail until the returned function is called. */
 function failing(os: FakeOs, path: string, error: Error): () => void {
   const post = os.etcd.post.bind(os.etcd);
   os.etcd.post = async (server, request) => {
@@ -135,7 +135,7 @@ t.test("a rejoin that was interrupted long ago, or at an unknown time, continues
   }
 });
 
-t.test("a machine whose own removal request succeeded without a response rejoins", async (t) => {
+t.test("a machine rejoins if its own removal request succeeded but the response was lost", async (t) => {
   const os = await wiped(t);
   const post = os.etcd.post.bind(os.etcd);
   os.etcd.post = async (server, request) => {
@@ -213,7 +213,7 @@ t.test("a machine whose record is lost does not join a cluster by itself", async
   const { errors } = await applyAll(joinSteps(desired, "4711"), learner);
   t.notOk(
     errors.some(({ code }) => code === "ETCD_CONFLICT"),
-    "the learner is used on request",
+    "the learner is used once an administrator requests the join",
   );
   t.notMatch(learner.etcd.changes.join(), /remove|add/);
 });
@@ -225,7 +225,7 @@ t.test("another controller's member at the machine's address is not removed", as
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("if the data is back, the record no longer says that the member is being replaced", async (t) => {
+t.test("once the data is back, the record no longer says that the member is being replaced", async (t) => {
   const os = await member(t);
   const members = initialCluster(desired);
   const record: MemberRecord = { stage: "member", clusterId: "4711", memberId: "10", members, rejoins: true };
@@ -237,7 +237,7 @@ t.test("if the data is back, the record no longer says that the member is being 
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("a member is not removed while its machine, or another one, changes the members", async (t) => {
+t.test("a member is not removed while any machine is changing etcd's members", async (t) => {
   const os = labMachine();
   const remove = () => removeOtherMember(os, { internalIp: "10.240.0.12", signal: never });
   os.etcd.keys.set(Buffer.from("/khw/etcd/join").toString("base64"), Buffer.from("controller-2").toString("base64"));

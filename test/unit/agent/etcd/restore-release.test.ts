@@ -66,7 +66,7 @@ async function agentOn(t: Test, os: FakeOs, seen: Os = os) {
   return { node, ending, advance };
 }
 
-/** A machine that runs the newer release, with the snapshot and the older programs. */
+/** Creates a machine that runs the newer release and has the snapshot and the older programs. */
 async function upgraded(t: Test) {
   const os = labMachine();
   release(os, "v1.20.2");
@@ -107,23 +107,29 @@ async function* chunks(text: string): AsyncGenerator<Uint8Array> {
 
 const apiServers = ["kube-apiserver of v1.20.2 with restored"];
 
-t.test("the older programs are installed when the data is replaced and become the desired state", async (t) => {
-  const { os, started, advance, node } = await upgraded(t);
-  for (const phase of inOrder) {
-    const restore = await advance(request(phase));
-    t.match(restore, { phase, kubernetesVersion: "v1.20.2", snapshotTakenUnixMillis: takenUnixMillis });
-    const isNew = phase <= etcdStopped;
-    t.equal(programOf(os), `kube-apiserver of ${isNew ? "v1.21.0" : "v1.20.2"}`);
-    t.equal(node.keptState.current()?.desired.kubernetesVersion, isNew ? "v1.21.0" : "v1.20.2");
-  }
-  t.strictSame(started, apiServers);
-  t.strictSame(await planAll(stepsOf(labDesiredWithEtcd({ kubernetesVersion: "v1.20.2" })), os), {});
-  const unit = await os.systemd.unit("kube-apiserver.service");
-  const process = await os.systemd.process(unit.mainPid);
-  t.strictSame(process?.argv, componentCommand("kube-apiserver", labDesiredWithEtcd({ kubernetesVersion: "v1.20.2" })));
-  t.equal(os.files.text("/var/lib/khw-agent/restore-target"), undefined, "no copy of the keys is left");
-  t.equal(node.machineLock.holder(), undefined);
-});
+t.test(
+  "the older programs are installed when the data is replaced, and the older release becomes the desired state",
+  async (t) => {
+    const { os, started, advance, node } = await upgraded(t);
+    for (const phase of inOrder) {
+      const restore = await advance(request(phase));
+      t.match(restore, { phase, kubernetesVersion: "v1.20.2", snapshotTakenUnixMillis: takenUnixMillis });
+      const isNew = phase <= etcdStopped;
+      t.equal(programOf(os), `kube-apiserver of ${isNew ? "v1.21.0" : "v1.20.2"}`);
+      t.equal(node.keptState.current()?.desired.kubernetesVersion, isNew ? "v1.21.0" : "v1.20.2");
+    }
+    t.strictSame(started, apiServers);
+    t.strictSame(await planAll(stepsOf(labDesiredWithEtcd({ kubernetesVersion: "v1.20.2" })), os), {});
+    const unit = await os.systemd.unit("kube-apiserver.service");
+    const process = await os.systemd.process(unit.mainPid);
+    t.strictSame(
+      process?.argv,
+      componentCommand("kube-apiserver", labDesiredWithEtcd({ kubernetesVersion: "v1.20.2" })),
+    );
+    t.equal(os.files.text("/var/lib/khw-agent/restore-target"), undefined, "no copy of the keys is left");
+    t.equal(node.machineLock.holder(), undefined);
+  },
+);
 
 t.test("the stored desired state is readable by root only", async (t) => {
   const { os, advance } = await upgraded(t);
@@ -131,57 +137,57 @@ t.test("the stored desired state is readable by root only", async (t) => {
   t.match(await os.files.stat("/var/lib/khw-agent/restore-target"), { mode: 0o600 });
 });
 
-t.test("a restore killed after any change ends with the same files, and no API server starts early", async (t) => {
-  const run = async (last: number) => {
-    const { os, started, ending } = await upgraded(t);
-    ending.abort();
-    const { os: seen, changes } = mortal(os, last);
-    const first = await agentOn(t, os, seen).catch(() => undefined);
-    const before = changes();
-    const all = async (advance: (asked: AdvanceRestoreRequest) => Promise<unknown>): Promise<void> => {
-      for (const phase of inOrder) await advance(request(phase));
-    };
-    if (first !== undefined) {
-      const ended = await all(first.advance).then(
-        () => "finished",
-        () => "killed",
-      );
-      first.ending.abort();
-      if (last === Infinity) t.equal(ended, "finished");
-    }
-    return { os, started, all, before, changes: changes() };
-  };
-  // The records contain times.
-  const filesOf = async (os: FakeOs): Promise<string> =>
-    (await allFiles(os.files))
-      .filter((line) => !/^\/var\/lib\/khw-agent\/(?:history|snapshots|restore )/.test(line))
-      .join("\n");
-  const whole = await run(Infinity);
-  const wanted = await filesOf(whole.os);
-  t.ok(whole.changes - whole.before > 40, `the restore makes more than 40 changes: ${whole.changes - whole.before}`);
-  for (let last = whole.before + 1; last <= whole.changes; last++) {
-    const { os, started, all } = await run(last);
-    const label = `killed after change ${last - whole.before}`;
-    const { advance, node } = await agentOn(t, os);
-    await all(advance);
-    t.strictSame([...new Set(started)], apiServers, label);
-    t.equal(await filesOf(os), wanted, label);
-    t.equal(node.keptState.current()?.desired.kubernetesVersion, "v1.20.2", label);
-  }
-});
-
 t.test(
-  "a client that does not send the release again still completes the restore with the older programs",
+  "a restore that is killed after any change can be completed with the same files, and no API server starts early",
   async (t) => {
-    const { os, started, advance } = await upgraded(t);
-    await advance(request(held));
-    for (const phase of inOrder) await advance(request(phase, { desired: undefined }));
-    t.strictSame(started, apiServers);
-    t.equal(programOf(os), "kube-apiserver of v1.20.2");
+    const run = async (last: number) => {
+      const { os, started, ending } = await upgraded(t);
+      ending.abort();
+      const { os: seen, changes } = mortal(os, last);
+      const first = await agentOn(t, os, seen).catch(() => undefined);
+      const before = changes();
+      const all = async (advance: (asked: AdvanceRestoreRequest) => Promise<unknown>): Promise<void> => {
+        for (const phase of inOrder) await advance(request(phase));
+      };
+      if (first !== undefined) {
+        const ended = await all(first.advance).then(
+          () => "finished",
+          () => "killed",
+        );
+        first.ending.abort();
+        if (last === Infinity) t.equal(ended, "finished");
+      }
+      return { os, started, all, before, changes: changes() };
+    };
+    // The records contain times.
+    const filesOf = async (os: FakeOs): Promise<string> =>
+      (await allFiles(os.files))
+        .filter((line) => !/^\/var\/lib\/khw-agent\/(?:history|snapshots|restore )/.test(line))
+        .join("\n");
+    const whole = await run(Infinity);
+    const wanted = await filesOf(whole.os);
+    t.ok(whole.changes - whole.before > 40, `the restore makes more than 40 changes: ${whole.changes - whole.before}`);
+    for (let last = whole.before + 1; last <= whole.changes; last++) {
+      const { os, started, all } = await run(last);
+      const label = `killed after change ${last - whole.before}`;
+      const { advance, node } = await agentOn(t, os);
+      await all(advance);
+      t.strictSame([...new Set(started)], apiServers, label);
+      t.equal(await filesOf(os), wanted, label);
+      t.equal(node.keptState.current()?.desired.kubernetesVersion, "v1.20.2", label);
+    }
   },
 );
 
-t.test("a restore that keeps the release cannot replace an unfinished restore that changes it", async (t) => {
+t.test("a client that does not resend the release still completes the restore with the older programs", async (t) => {
+  const { os, started, advance } = await upgraded(t);
+  await advance(request(held));
+  for (const phase of inOrder) await advance(request(phase, { desired: undefined }));
+  t.strictSame(started, apiServers);
+  t.equal(programOf(os), "kube-apiserver of v1.20.2");
+});
+
+t.test("a restore that keeps the release cannot replace an unfinished restore that changes the release", async (t) => {
   const { advance, node } = await upgraded(t);
   for (const phase of inOrder.slice(0, 4)) await advance(request(phase));
   const other = { restoreId: "00000000-0000-4000-8000-000000000002", desired: undefined };
@@ -192,7 +198,7 @@ t.test("a restore that keeps the release cannot replace an unfinished restore th
   t.match(node.etcd.unfinishedRestore(), { kubernetesVersion: "v1.20.2" });
 });
 
-t.test("a restore stops if its stored desired state is lost, and the same command resends it", async (t) => {
+t.test("a restore stops if its stored desired state is lost, and the same command sends the state again", async (t) => {
   const { os, ending, advance } = await upgraded(t);
   for (const phase of inOrder.slice(0, 3)) await advance(request(phase));
   ending.abort();
@@ -232,7 +238,7 @@ t.test("an abandoned restore changes nothing and keeps no copy of the keys", asy
   t.equal(node.machineLock.holder(), undefined);
 });
 
-t.test("problems that would break the installation are refused before any service stops", async (t) => {
+t.test("a restore whose installation would fail is refused before any service stops", async (t) => {
   const { os, advance, node } = await upgraded(t);
   const first = (desired: DesiredState) => advance(request(held, { desired }));
   await t.rejects(first(wire({ kubernetesVersion: "v1.22.3" })), {

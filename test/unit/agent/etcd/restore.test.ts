@@ -38,7 +38,7 @@ const request = (reached: RestorePhase, changes: Partial<AdvanceRestoreRequest> 
 const unused = (): never => {
   throw new Error("this restore does not change the release");
 };
-/** A release restore that is never used. Counts the removals of its stored state. */
+/** Returns a release restore that no test uses. Records the removals of its stored state. */
 const unusedRelease = (removals: string[]) => {
   return { check: unused, store: unused, install: unused, forget: async () => void removals.push("removed") };
 };
@@ -197,7 +197,7 @@ t.test("a new restore replaces an unfinished one", async (t) => {
   t.equal((await os.files.list("/var/lib/etcd")).filter((name) => name.startsWith("before-restore")).length, 2);
 });
 
-t.test("a restore that replaced one with stopped services cannot be abandoned", async (t) => {
+t.test("a restore cannot be abandoned if it replaced a restore that had already stopped services", async (t) => {
   const { agent, barred } = await controller();
   const { advance } = await agent();
   for (const reached of inOrder.slice(0, 3)) await advance(request(reached));
@@ -248,7 +248,7 @@ t.test("a restore that does not match the machine is refused before it begins", 
   await t.rejects(
     first({ members: elsewhere }),
     { code: "INVALID_ARGUMENT" },
-    "a member list with another address of this machine is refused",
+    "a member list with a different address for this machine is refused",
   );
   await t.rejects(
     first({ members: [{ name: "controller-0", internalIp: "10.240.0.10" }] }),
@@ -312,7 +312,7 @@ t.test("the start phase fails if etcd's revision is older than the snapshot's", 
 });
 
 t.test(
-  "a guard without a record counts as a restore in progress, which blocks services and can be restarted",
+  "a guard without a record counts as an unfinished restore, which blocks services until it is repeated",
   async (t) => {
     for (const damaged of [undefined, "", "no record"]) {
       const { os, agent, barred, running, removals } = await controller();

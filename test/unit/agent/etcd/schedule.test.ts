@@ -46,7 +46,7 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
   return { clock, snapshotStore, told, uploaded, faults, ...made };
 }
 
-t.test("the first snapshot is taken immediately, and then one per interval", async (t) => {
+t.test("the first snapshot is taken immediately, and each later snapshot after one interval", async (t) => {
   const { clock, snapshotStore, beat } = schedule();
   await beat();
   await beat();

@@ -48,8 +48,8 @@ t.test("a snapshot is stored with its verified revision and is readable by root 
 
 t.test("a snapshot that cannot be verified is reported and discarded", async (t) => {
   const cases = [
-    ["the restored data has another revision", { restoring: (content: string) => `${content}+` }, 1],
-    ["it ends before the member's revision", {}, 99],
+    ["the restored data has a different revision", { restoring: (content: string) => `${content}+` }, 1],
+    ["the snapshot ends before the member's revision", {}, 99],
   ] as const;
   for (const [title, fault, revision] of cases) {
     const { os, snapshots } = await machine({ revision });
@@ -109,7 +109,7 @@ t.test("a received snapshot that differs from the announced one is discarded", a
     received,
     "a snapshot that already exists is not received again",
   );
-  t.equal(snapshots.newest(), undefined, "a copy does not count as this machine's own");
+  t.equal(snapshots.newest(), undefined, "a copied snapshot does not count as this machine's own snapshot");
 });
 
 t.test("a snapshot name that contains a path is refused", async (t) => {
@@ -122,7 +122,7 @@ t.test("a snapshot name that contains a path is refused", async (t) => {
   }
 });
 
-t.test("pruning keeps the newest snapshots of each origin and those in use", async (t) => {
+t.test("pruning keeps the newest snapshots of each origin and all snapshots that are in use", async (t) => {
   const inUse: string[] = [];
   const { os, snapshots } = await machine({ inUse });
   const ids: string[] = [];

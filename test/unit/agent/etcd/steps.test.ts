@@ -29,20 +29,23 @@ t.test("disk latency is tested only before an etcd member is created or changed"
   await t.rejects(checkLatency(desired, os, never), /the disk was tested/);
 });
 
-t.test("a bare machine becomes an etcd member, which is recorded before the API server starts", async (t) => {
-  const os = await member(t);
-  t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "10" });
-  t.match(await os.files.stat(record), { mode: 0o600 });
-  t.match(await os.files.stat("/var/lib/etcd"), { mode: 0o700 });
-  t.match(await os.files.stat("/etc/etcd/kubernetes-key.pem"), { mode: 0o600 });
-  t.equal(os.files.text("/etc/etcd/kubernetes.pem"), "content of kubernetes.pem");
-  t.equal(os.files.text(guard), renderEtcdGuard());
-  const { changes } = os.files;
-  t.ok(changes.indexOf(`write ${record}`) < changes.indexOf("write /etc/systemd/system/etcd.service"));
-  const started = os.systemd.changes.filter((change) => /^start (etcd|kube)/.test(change));
-  t.strictSame(started.slice(0, 2), ["start etcd.service", "start kube-apiserver.service"]);
-  t.match(await os.systemd.unit("etcd.service"), { unitFileState: "enabled", activeState: "active" });
-});
+t.test(
+  "a bare machine becomes an etcd member, and its membership is recorded before the API server starts",
+  async (t) => {
+    const os = await member(t);
+    t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "10" });
+    t.match(await os.files.stat(record), { mode: 0o600 });
+    t.match(await os.files.stat("/var/lib/etcd"), { mode: 0o700 });
+    t.match(await os.files.stat("/etc/etcd/kubernetes-key.pem"), { mode: 0o600 });
+    t.equal(os.files.text("/etc/etcd/kubernetes.pem"), "content of kubernetes.pem");
+    t.equal(os.files.text(guard), renderEtcdGuard());
+    const { changes } = os.files;
+    t.ok(changes.indexOf(`write ${record}`) < changes.indexOf("write /etc/systemd/system/etcd.service"));
+    const started = os.systemd.changes.filter((change) => /^start (etcd|kube)/.test(change));
+    t.strictSame(started.slice(0, 2), ["start etcd.service", "start kube-apiserver.service"]);
+    t.match(await os.systemd.unit("etcd.service"), { unitFileState: "enabled", activeState: "active" });
+  },
+);
 
 t.test("a rebuilt machine rejoins its old cluster instead of forming a new one", async (t) => {
   const os = bareMachine();
@@ -67,7 +70,7 @@ t.test("the API server does not start if the etcd member is unhealthy", async (t
   t.match(await readMemberRecord(os.files), { stage: "forming" });
 });
 
-t.test("etcd's certificates are repaired without a restart, but a changed CA requires one", async (t) => {
+t.test("etcd's certificates are repaired without a restart, but a changed CA requires a restart", async (t) => {
   const os = await member(t);
   const before = (await os.systemd.unit("etcd.service")).mainPid;
   const replaced = (...names: readonly string[]) =>
@@ -166,7 +169,7 @@ t.test("a joining member starts with the cluster's current member list", async (
 t.test("member names from etcd cannot inject directives into the unit of a joining member", async (t) => {
   const os = await wiped(t);
   const other = os.etcd.members.find(({ id }) => id === "11");
-  if (other === undefined) throw new TypeError("there is such a member");
+  if (other === undefined) throw new TypeError("the cluster has no member with the ID 11");
   other.name = "x=y\nExecStartPre=/bin/false";
   const seen: string[] = [];
   const restart = os.systemd.restart.bind(os.systemd);
@@ -235,7 +238,7 @@ t.test("no member is removed while the other members' certificates cannot be ver
   t.strictSame((await applyAll(steps, os)).errors, []);
 });
 
-t.test("a member on a full disk is not removed from the cluster", async (t) => {
+t.test("a member whose machine has a full disk is not removed from the cluster", async (t) => {
   const os = await wiped(t);
   const write = os.files.write.bind(os.files);
   os.files.write = async (path, ...rest) => {
@@ -257,7 +260,7 @@ t.test("only one member can join at a time", async (t) => {
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("a join resumes from wherever it was interrupted", async (t) => {
+t.test("an interrupted join resumes at the step that it had reached", async (t) => {
   t.test("a join interrupted before etcd starts resumes without adding a second member", async (t) => {
     const os = await wiped(t);
     os.systemd.restart = async () => Promise.reject(new Error("the machine lost power"));
@@ -272,7 +275,7 @@ t.test("a join resumes from wherever it was interrupted", async (t) => {
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], "no second member is added");
   });
 
-  t.test("a join whose data is lost again after etcd starts replaces the learner", async (t) => {
+  t.test("if the data is lost again after etcd starts, the join replaces the learner", async (t) => {
     const os = await wiped(t);
     os.etcd.behind = Infinity;
     t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", message: /has not caught up/ }]);
@@ -282,7 +285,7 @@ t.test("a join resumes from wherever it was interrupted", async (t) => {
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "remove 21", "add 23", "promote 23"]);
   });
 
-  t.test("a join interrupted after the promotion removes the leftover drop-in", async (t) => {
+  t.test("if a join is interrupted after the promotion, the next run removes the leftover drop-in", async (t) => {
     const os = await wiped(t);
     await applyAll(steps, os);
     os.files.put(joinDropIn, "left there");
@@ -318,10 +321,10 @@ t.test("a member that reports a different ID than the recorded one is reported a
     "etcd/remembered": "it is the member a of the cluster 1268, but the record on this machine says a of 1267",
   });
   os.etcd.up.clear();
-  t.strictSame(await planAll(steps, os), {}, "the steps change nothing about an etcd that does not answer");
+  t.strictSame(await planAll(steps, os), {}, "the plan is empty while etcd does not answer");
 });
 
-t.test("a machine with an invalid member record is refused instead of treated as new", async (t) => {
+t.test("a machine with an invalid member record is refused and not treated as a new machine", async (t) => {
   const os = await member(t);
   for (const text of ["", "{}", '{"stage":"member","members":{}}', "[]", '{"stage":"other","members":{}}']) {
     os.files.put(record, text);

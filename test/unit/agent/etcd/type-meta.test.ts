@@ -2,8 +2,9 @@ import t from "tap";
 import { readTypeMeta } from "../../../../agent/etcd/type-meta.ts";
 
 /**
- * A CronJob named "a" in protobuf, written by hand from `message Unknown` and `message TypeMeta`: the prefix "k8s\0",
- * field 1 (25 bytes) with the API version and kind, field 2 with the object, and the empty fields 3 and 4.
+ * A CronJob named "a" in protobuf, written by hand from `message Unknown` and `message TypeMeta`. It consists of the
+ * prefix "k8s\0", field 1 (25 bytes) with the API version and kind, field 2 with the object, and the empty fields 3 and
+ * 4.
  */
 const cronJob = Buffer.from(
   "6b387300" +

@@ -22,7 +22,7 @@ resources:
     providers: [{identity: {}}]
 `;
 
-t.test("the facts of a controller contain no file contents", async (t) => {
+t.test("the facts that a controller reports contain no file contents", async (t) => {
   const os = createFakeOs();
   const { files, systemd } = os;
   const { certificate: pem } = await createAuthority(new Date());
@@ -55,14 +55,18 @@ t.test("the facts of a controller contain no file contents", async (t) => {
     group: "34",
     certificates: [],
   });
-  t.strictSame(byPath.get("/etc/etcd/ca.pem")?.certificates, [], "a damaged file is reported without a certificate");
+  t.strictSame(
+    byPath.get("/etc/etcd/ca.pem")?.certificates,
+    [],
+    "a damaged certificate file is reported without a certificate",
+  );
   t.equal(byPath.get("/var/lib/kubernetes")?.folder, true);
   t.ok(byPath.has("/var/lib/cni/networks/bridge/10.200.0.2"));
   t.notOk(byPath.has("/etc/passwd"), "only the benchmark's paths are read");
   t.notMatch(JSON.stringify(facts), /PRIVATE|dG9wIHNlY3JldA|BEGIN/);
 });
 
-t.test("a machine without a control plane has no facts", async (t) => {
+t.test("a machine without a control plane reports no facts", async (t) => {
   const facts = await readHardening(createFakeOs());
   t.strictSame(facts, { components: [], files: [], encryptionProviders: [] });
 });

@@ -15,13 +15,13 @@ async function explained(names: readonly string[]): Promise<string | null> {
   return probeHealth(healthCheckOf("etcd"), os, never);
 }
 
-t.test("a client certificate that etcd rejects is named by its file", async (t) => {
+t.test("the error names the file of a client certificate that etcd rejects", async (t) => {
   t.match(await explained(shared), /does not accept \/var\/lib\/kubernetes\/kubernetes\.pem$/);
   t.match(await explained([...shared, ...own]), /does not accept \/var\/lib\/kubernetes\/etcd-client\.pem$/);
   t.match(
     await explained([...shared, ...own.slice(1)]),
     /kubernetes\.pem$/,
-    "the files of etcd's own CA are used only if they are complete",
+    "the files of etcd's own CA are used only if all of them exist",
   );
   t.match(await explained(own.slice(1)), /cannot be verified: ca\.pem is missing/);
 });

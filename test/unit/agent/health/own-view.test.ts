@@ -5,7 +5,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const sound = { loopback: null, lateMillis: 3, freeBytes: 1e9, memoryShare: 0.3 };
 
-t.test("each fault of the agent itself makes it distrust its own observations", async (t) => {
+t.test("the agent distrusts its own observations if the agent itself has a fault", async (t) => {
   t.equal(doubtOf(sound), null);
   t.match(doubtOf({ ...sound, loopback: "connect EMFILE" }), /its own listener: connect EMFILE/);
   t.match(doubtOf({ ...sound, lateMillis: 2500 }), /2500 ms late/);

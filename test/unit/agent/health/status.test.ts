@@ -77,7 +77,7 @@ t.test("status reports each component's version, start time and health", async (
   ]);
 });
 
-t.test("if etcd does not respond, its version is that of the installed release", async (t) => {
+t.test("if etcd does not respond, the version of the installed release is reported", async (t) => {
   const os = labMachine();
   os.files.put("/usr/local/lib/khw/etcd/v3.5.16/etcd", "the program", 0o755);
   os.files.put("/usr/local/lib/khw/etcd/v3.4.15/etcd", "an older program", 0o755);

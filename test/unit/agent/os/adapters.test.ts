@@ -16,7 +16,7 @@ import { listening } from "../../../fakes/mirror.ts";
 
 const never = new AbortController().signal;
 
-t.test("a delay elapses, or rejects with the reason of the abort", async (t) => {
+t.test("a delay ends after the given time, or rejects with the reason of the abort", async (t) => {
   const clock = createClock();
   const start = clock.now();
   await clock.delay(20, never);
@@ -72,7 +72,7 @@ t.test("a program is killed when the signal aborts", async (t) => {
   await t.rejects(sleeping, reason);
 });
 
-t.test("a process is reported with the environment and the inode it was started with", async (t) => {
+t.test("a process is reported with its initial environment and the inode of its program", async (t) => {
   const child = spawn("/bin/sleep", ["60"], { env: { KHW_INPUTS: "sha256:1=2" } });
   t.teardown(() => child.kill("SIGKILL"));
   await once(child, "spawn");

@@ -175,7 +175,7 @@ t.test("a file that changes during a download is not assembled from two versions
   await arrived(t, await download(t, [url]));
 });
 
-t.test("a response with a different range than requested is rejected", async (t) => {
+t.test("a response whose range differs from the requested range is rejected", async (t) => {
   const { url, requests } = await mirror(t, (request, response, n) => {
     if (n === 1) begin(response, 1_000_000, () => response.destroy());
     else if (n === 2) {
@@ -196,7 +196,7 @@ t.test("5xx and 429 are retried", async (t) => {
   t.equal(requests.length, 3);
 });
 
-t.test("a stalled mirror is abandoned in favour of the next mirror", async (t) => {
+t.test("a stalled mirror is abandoned in favor of the next mirror", async (t) => {
   const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined, {}));
   const silent = await mirror(t, () => undefined);
   const last = await mirror(t, good);
@@ -312,13 +312,16 @@ t.test("a full disk is reported as a disk error and not as a mirror failure", as
   t.same(await readdir(folder), []);
 });
 
-t.test("a mirror with a private CA is trusted only if the CA is configured, and is not retried", async (t) => {
-  const { url, requests, caPem } = await tlsMirror(t, good);
-  await arrived(t, await download(t, [url], { caPem }));
-  t.equal(requests.length, 1);
-  const { outcome } = await download(t, [url]);
-  t.match(outcome, { code: "DOWNLOAD_FAILED", message: /its certificate is not trusted: self-signed certificate$/ });
-});
+t.test(
+  "a mirror with a private CA is trusted if that CA is configured, and otherwise fails without a retry",
+  async (t) => {
+    const { url, requests, caPem } = await tlsMirror(t, good);
+    await arrived(t, await download(t, [url], { caPem }));
+    t.equal(requests.length, 1);
+    const { outcome } = await download(t, [url]);
+    t.match(outcome, { code: "DOWNLOAD_FAILED", message: /its certificate is not trusted: self-signed certificate$/ });
+  },
+);
 
 t.test("a proxy from the request or the environment is used", async (t) => {
   const seen: string[] = [];

@@ -13,9 +13,9 @@ t.test("the reason for a unit's exit is reported in systemd's own words", async 
   t.strictSame(
     end({ Result: "success", ExecMainCode: 1, ExecMainStatus: 0 }),
     [],
-    "a process that ended successfully has no reason",
+    "no reason is given for a process that ended successfully",
   );
-  t.strictSame(end({ ...killed, MainPID: 7 }), [], "no reason is given once another process runs");
+  t.strictSame(end({ ...killed, MainPID: 7 }), [], "no reason is given once a new process of the unit is running");
   t.strictSame(end({ Result: "resources", ExecMainCode: 0, ExecMainStatus: 0 }), [
     "a.service: Failed with result 'resources'.",
   ]);

@@ -33,7 +33,7 @@ t.test(
     const after = await files.stat(path);
     t.equal(before?.mode, 0o666);
     t.match(after, { kind: "file", mode: 0o600, size: 3, uid: 0, gid: 0 });
-    t.not(after?.inode, before?.inode, "the file is replaced, so that readers of the old file keep their content");
+    t.not(after?.inode, before?.inode, "the file is replaced, so that readers of the old file keep the old content");
     t.equal((await files.read(path))?.toString(), "two");
     t.same(await readdir(folder), ["a.txt"]);
   },

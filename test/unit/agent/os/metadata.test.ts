@@ -46,11 +46,11 @@ const controller0 = {
   project: "khw-testbed",
 };
 
-t.test("returns the instance's name, addresses, zone, region and project", async (t) => {
+t.test("the metadata client returns the instance's name, addresses, zone, region and project", async (t) => {
   t.same(await ask(t, google()), controller0);
 });
 
-t.test("uses the zone's region if the project has no default region", async (t) => {
+t.test("the region is derived from the zone if the project has no default region", async (t) => {
   const identity = await ask(
     t,
     google({
@@ -61,7 +61,7 @@ t.test("uses the zone's region if the project has no default region", async (t) 
   t.equal(identity.region, "europe-north1");
 });
 
-t.test("retries after a 503 and after a timeout", async (t) => {
+t.test("the metadata client retries after a 503 and after a timeout", async (t) => {
   let requests = 0;
   const identity = await ask(t, (request, response) => {
     requests += 1;
@@ -72,18 +72,21 @@ t.test("retries after a 503 and after a timeout", async (t) => {
   t.same(identity, controller0);
 });
 
-t.test("does not follow redirects, and refuses a server that does not send Metadata-Flavor", async (t) => {
-  await t.rejects(
-    ask(t, (_, response) => response.end("10.240.0.10")),
-    { code: "METADATA_UNAVAILABLE", message: /lacks the header Metadata-Flavor/ },
-  );
-  await t.rejects(
-    ask(t, (_, response) =>
-      response.writeHead(302, { location: "http://127.0.0.1:9/", "metadata-flavor": "Google" }).end(),
-    ),
-    { code: "METADATA_UNAVAILABLE", message: /HTTP 302/ },
-  );
-});
+t.test(
+  "the metadata client follows no redirects, and refuses a server that does not send Metadata-Flavor",
+  async (t) => {
+    await t.rejects(
+      ask(t, (_, response) => response.end("10.240.0.10")),
+      { code: "METADATA_UNAVAILABLE", message: /lacks the header Metadata-Flavor/ },
+    );
+    await t.rejects(
+      ask(t, (_, response) =>
+        response.writeHead(302, { location: "http://127.0.0.1:9/", "metadata-flavor": "Google" }).end(),
+      ),
+      { code: "METADATA_UNAVAILABLE", message: /HTTP 302/ },
+    );
+  },
+);
 
 for (const [name, garbage] of [
   ["instance/network-interfaces/0/ip", "<html>captive portal</html>"],
@@ -108,7 +111,7 @@ t.test("refuses an oversized value", async (t) => {
   });
 });
 
-t.test("gives up at the deadline and reports the last state", async (t) => {
+t.test("the metadata client gives up at the deadline and reports the last failure", async (t) => {
   const start = performance.now();
   await t.rejects(
     ask(t, (_, response) => response.writeHead(503).end(), 700),
@@ -126,7 +129,7 @@ t.test("gives up at the deadline and reports the last state", async (t) => {
   );
 });
 
-t.test("stops when the caller aborts, with the caller's reason", async (t) => {
+t.test("the metadata client stops when the caller aborts, and rejects with the caller's reason", async (t) => {
   const reason = new Error("stop");
   await t.rejects(
     readIdentity({ baseUrl: "http://127.0.0.1:9", clock: createClock(), signal: AbortSignal.abort(reason) }),

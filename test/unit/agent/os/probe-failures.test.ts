@@ -1,5 +1,5 @@
 /**
- * Tests the reasons why a probe gets no answer, with real sockets. Each reason says something different about the
+ * Uses real sockets to test the reasons that a failed probe reports. Each reason says something different about the
  * server.
  */
 import { X509Certificate } from "node:crypto";
@@ -43,7 +43,7 @@ async function serverUntil(t: Test, leftMillis: number) {
 }
 
 t.test(
-  "a server with an expired certificate is reported as unverified with its certificate and its time",
+  "a server with an expired certificate is reported as unverified, with the certificate and the server's time",
   async (t) => {
     const { url, caPem } = await serverUntil(t, -dayMillis);
     for (const keepAlive of [false, true]) {
@@ -52,7 +52,7 @@ t.test(
       const { subject, validFrom = 0, validTo = 0, serverTime = 0 } = result.certificate ?? {};
       t.match(subject, /CN=localhost/);
       t.ok(validFrom < validTo && validTo < Date.now());
-      t.ok(Math.abs(serverTime - Date.now()) < 60_000, "the server's time is the time of its own clock");
+      t.ok(Math.abs(serverTime - Date.now()) < 60_000, "the reported server time comes from the server's own clock");
     }
   },
 );
@@ -124,7 +124,7 @@ t.test("the self-check reports loopback, event-loop delay and memory", async (t)
   await t.rejects(probes.self(AbortSignal.abort(new Error("stop"))), { message: "stop" });
 });
 
-t.test("waiting connections are counted while a connection is not yet accepted", async (t) => {
+t.test("a connection that is not accepted yet is counted as waiting", async (t) => {
   // This process runs no other code between the kernel's handshake and the check. Therefore the connection has not been
   // accepted yet.
   const server = createServer(() => {});

@@ -12,7 +12,7 @@ import { listening, selfSigned } from "../../../fakes/mirror.ts";
 const probes = createProbes({ now: Date.now });
 const options = { signal: new AbortController().signal, timeoutMillis: 2000 };
 
-t.test("returns the status and the start of the response body for any status", async (t) => {
+t.test("a probe returns the status and the start of the response body, regardless of the status", async (t) => {
   const server = createServer((request, response) => {
     response.writeHead(500);
     response.end(`[-]etcd failed for ${request.headers.host}\n${"x".repeat(100_000)}`);
@@ -72,7 +72,7 @@ t.test("a keep-alive connection is reused for the next probe, and replaced if th
   t.match(await ask(), { status: 200, body: "ok" });
   t.equal(sockets.size, 2);
   t.match(await probes.http(url, options), { status: 200 });
-  t.equal(sockets.size, 3, "a probe without keep-alive opens a connection of its own");
+  t.equal(sockets.size, 3, "a probe without keep-alive opens its own connection");
 });
 
 /**

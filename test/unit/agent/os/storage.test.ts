@@ -36,12 +36,16 @@ t.test("a file is uploaded completely in parts", async (t) => {
   t.equal(server.log.filter((line) => line.startsWith("PUT")).length, 3);
 });
 
-t.test("an interrupted upload resumes at the server's position", async (t) => {
+t.test("an interrupted upload resumes at the position that the server has reached", async (t) => {
   await using server = await startStorageServer();
   server.faults.cutAfter = 1_000_000;
   await upload(t, server, large);
   t.ok(server.objects.get("b/kubernetes/s.db")?.equals(large));
-  t.equal(server.log[2], `PUT bytes */${large.length}`, "the upload first asks for the server's position");
+  t.equal(
+    server.log[2],
+    `PUT bytes */${large.length}`,
+    "the client first asks the server for the position of the upload",
+  );
   t.match(server.log[3], /^PUT bytes \d{6,7}-/);
   t.notMatch(server.log[3], /^PUT bytes 0-/);
 });

@@ -27,7 +27,7 @@ function watching(t: Test, ...folders: readonly string[]) {
   return { root, stop, after, told: () => told };
 }
 
-t.test("reports changes of content, modes and names, and removals, in every folder", async (t) => {
+t.test("the watcher reports changes of content, modes and names, and removals, in every folder", async (t) => {
   const { root, after } = watching(t, "a", "b");
   await after(() => Promise.all(["a", "b"].map((folder) => mkdir(join(root, folder)))));
   const file = join(root, "a/file");
@@ -38,32 +38,38 @@ t.test("reports changes of content, modes and names, and removals, in every fold
   await after(() => rm(join(root, "b/file")));
 });
 
-t.test("reports a folder that is missing, appears, disappears, and appears again with its parents", async (t) => {
-  const { root, after } = watching(t, "x/y/z");
-  const folder = join(root, "x/y/z");
-  await after(() => mkdir(folder, { recursive: true }));
-  for (let round = 0; round < 3; round++) {
-    await after(() => writeFile(join(folder, "file"), "content"));
-    await after(() => rm(join(root, "x"), { recursive: true }));
+t.test(
+  "the watcher reports that a missing folder appears, disappears, and appears again with its parents",
+  async (t) => {
+    const { root, after } = watching(t, "x/y/z");
+    const folder = join(root, "x/y/z");
     await after(() => mkdir(folder, { recursive: true }));
-  }
-  await after(() => writeFile(join(folder, "file"), "content"));
-  await after(() => rename(folder, join(root, "elsewhere")));
-  await after(() => mkdir(folder));
-  await after(() => writeFile(join(folder, "file"), "content"));
-});
+    for (let round = 0; round < 3; round++) {
+      await after(() => writeFile(join(folder, "file"), "content"));
+      await after(() => rm(join(root, "x"), { recursive: true }));
+      await after(() => mkdir(folder, { recursive: true }));
+    }
+    await after(() => writeFile(join(folder, "file"), "content"));
+    await after(() => rename(folder, join(root, "elsewhere")));
+    await after(() => mkdir(folder));
+    await after(() => writeFile(join(folder, "file"), "content"));
+  },
+);
 
-t.test("merges many simultaneous changes into few reports, and reports nothing after it is stopped", async (t) => {
-  const { root, after, told, stop } = watching(t, ".");
-  await delay(200);
-  const before = told();
-  await after(async () => {
-    for (let file = 0; file < 200; file++) await writeFile(join(root, `${file}`), "");
-  });
-  t.ok(told() - before < 100, `the changes are reported fewer than 100 times: ${told() - before}`);
-  stop();
-  const last = told();
-  await writeFile(join(root, "after"), "");
-  await delay(200);
-  t.equal(told(), last);
-});
+t.test(
+  "the watcher merges many simultaneous changes into few reports, and reports nothing after it is stopped",
+  async (t) => {
+    const { root, after, told, stop } = watching(t, ".");
+    await delay(200);
+    const before = told();
+    await after(async () => {
+      for (let file = 0; file < 200; file++) await writeFile(join(root, `${file}`), "");
+    });
+    t.ok(told() - before < 100, `the changes are reported fewer than 100 times: ${told() - before}`);
+    stop();
+    const last = told();
+    await writeFile(join(root, "after"), "");
+    await delay(200);
+    t.equal(told(), last);
+  },
+);

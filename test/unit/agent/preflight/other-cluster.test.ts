@@ -38,7 +38,7 @@ async function findings(os: FakeOs, desired: DesiredState, kept?: DesiredState):
   return found.map(({ message }) => message);
 }
 
-t.test("a new machine or a machine with the same CA does not belong to another cluster", async (t) => {
+t.test("a new machine, or a machine with the same CA, does not count as part of another cluster", async (t) => {
   t.strictSame(await findings(machine({}), wanted()), []);
   const same = machine({
     "/var/lib/kubernetes/ca.pem": ours,
@@ -57,7 +57,7 @@ t.test("the CA of another cluster is not overwritten, regardless of who created 
   t.strictSame(
     await findings(os, wanted(), wanted()),
     [],
-    "a different CA is only drift if the agent's desired state has the wanted CA",
+    "a different CA counts only as drift if the agent's desired state has the wanted CA",
   );
   t.strictSame(await findings(os, wanted({ "ca.pem": theirs + ours })), [], "a CA may be added to the current CA");
   t.strictSame(await findings(machine({ "/var/lib/kubernetes/ca.pem": "spoilt" }), wanted()), []);

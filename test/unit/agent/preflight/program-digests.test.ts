@@ -51,7 +51,7 @@ t.test("a machine with the release installed reports its recorded digests withou
   );
 });
 
-t.test("a digest in the desired state is not looked up", async (t) => {
+t.test("no digest is looked up for a program whose digest is in the desired state", async (t) => {
   const os = labMachine();
   os.mirror.clear();
   const sha256 = Object.fromEntries(programs.map((program) => [program, digest(program)]));

@@ -27,7 +27,7 @@ t.test("a masked unit of any component is reported with the command to unmask it
   );
 });
 
-t.test("a deleted nginx configuration file is reported with its package", async (t) => {
+t.test("a deleted nginx configuration file is reported with the name of its package", async (t) => {
   const os = createFakeOs();
   const stanza = (name: string, file: string): string =>
     `Package: ${name}\nStatus: deinstall ok config-files\nConffiles:\n ${file} 0123456789abcdef\n`;
@@ -40,7 +40,7 @@ t.test("a deleted nginx configuration file is reported with its package", async 
   t.equal(await text(os), "");
 });
 
-t.test("nginx's default site is reported on a machine without IPv6 if it listens on IPv6", async (t) => {
+t.test("nginx's default site is reported if it listens on IPv6 but the machine has no IPv6", async (t) => {
   const site = "/etc/nginx/sites-available/default";
   const dropIn = "/etc/systemd/system/nginx.service.d/families.conf";
   const cases: readonly [path: string, content: string, why: RegExp | undefined][] = [

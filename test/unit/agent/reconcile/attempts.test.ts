@@ -34,7 +34,7 @@ t.test("drift is repaired immediately three times, then at intervals that grow t
   t.notOk(undoneAgain(undoneAtOnce(2).attempts));
 });
 
-t.test("a repair that held for ten minutes resets the delay", async (t) => {
+t.test("a repair that lasts for ten minutes resets the delay", async (t) => {
   const { attempts } = undoneAtOnce(6);
   const later = attempts.lastAttempt + 10 * minute;
   const next = appeared(vanished(attempts), later);

@@ -5,7 +5,7 @@ import { createFakeFiles, type FakeFiles } from "../../../fakes/files.ts";
 const folder = "/var/lib/khw-agent";
 const open = (files: FakeFiles, version: string) => openNewVersion({ files, folder, version, log: () => {} });
 
-t.test("a new agent version repairs nothing until it agrees with the machine, even across restarts", async (t) => {
+t.test("a new agent version repairs nothing until a check has found no drift, even across restarts", async (t) => {
   const files = createFakeFiles(() => 0);
   const first = await open(files, "0.1.0");
   t.equal(first.holdsBack(), false, "the first version on a machine repairs at once");
@@ -14,7 +14,11 @@ t.test("a new agent version repairs nothing until it agrees with the machine, ev
   const next = await open(files, "0.2.0");
   t.equal(next.holdsBack(), true);
   t.equal((await open(files, "0.2.0")).holdsBack(), true);
-  t.equal((await open(files, "0.1.0")).holdsBack(), false, "the previous version repairs at once when it returns");
+  t.equal(
+    (await open(files, "0.1.0")).holdsBack(),
+    false,
+    "the previous version repairs at once when it is installed again",
+  );
   await next.agrees();
   t.equal(next.holdsBack(), false);
   t.equal((await open(files, "0.2.0")).holdsBack(), false);

@@ -25,7 +25,7 @@ t.test("drift is checked if the desired state is known and no other operation ha
 });
 
 t.test(
-  "drift is not checked during an operation, or after a failed operation with another desired state",
+  "the agent does not check for drift during an operation, or after a failed operation that had a different desired state",
   async (t) => {
     const because = (state: OperationState): string =>
       pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation("another", state) });

@@ -23,7 +23,7 @@ const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } }
 interface KeptOptions {
   /** The version of the agent that was running previously. */
   readonly before?: string;
-  /** Changes the machine before the first check. */
+  /** A change to the machine before the first check. */
   readonly change?: (os: FakeOs) => void;
 }
 
@@ -149,7 +149,7 @@ t.test("drift is repaired and reported without restarting services that run corr
   ]);
 });
 
-t.test("a new agent version only reports drift until it agrees with the machine", async (t) => {
+t.test("a new agent version only reports drift until a check has found no drift", async (t) => {
   const change = (os: FakeOs): void => os.files.put(schedulerUnit, handEdit);
   const { statusStore, newVersion, after, os } = await kept(t, {}, { before: "0.1.0", change });
   t.match(statusStore.read().drift, {
@@ -163,7 +163,7 @@ t.test("a new agent version only reports drift until it agrees with the machine"
   t.not(os.files.text(schedulerUnit), handEdit);
 });
 
-t.test("a new agent version that finds no drift at first repairs later drift", async (t) => {
+t.test("a new agent version whose first check finds no drift repairs later drift", async (t) => {
   const { after, os, newVersion } = await kept(t, {}, { before: "0.1.0" });
   t.equal(newVersion.holdsBack(), false);
   await after(() => os.files.put(schedulerUnit, handEdit), standing);
@@ -211,24 +211,27 @@ t.test("drift that khw cannot repair is reported only once with the remedy and b
   );
 });
 
-t.test("with the report policy, drift is not repaired, and only its start and its end are reported", async (t) => {
-  const { os, told, after, statusStore } = await kept(t, report);
-  const wanted = os.files.text(schedulerUnit) ?? "";
-  await after(() => os.files.put(schedulerUnit, handEdit), standing);
-  await after(() => {}, standing);
-  t.equal(os.files.text(schedulerUnit), handEdit);
-  t.match(statusStore.read().drift.steps, [
-    { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
-    { id: "service/kube-scheduler" },
-  ]);
-  await after(() => os.files.put(schedulerUnit, wanted), settled);
-  const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
-  t.match(unit, [
-    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
-    { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is in the desired state again" },
-  ]);
-  t.equal(unit.length, 2);
-});
+t.test(
+  "with the report policy, drift is not repaired, and only the start and the end of the drift are reported",
+  async (t) => {
+    const { os, told, after, statusStore } = await kept(t, report);
+    const wanted = os.files.text(schedulerUnit) ?? "";
+    await after(() => os.files.put(schedulerUnit, handEdit), standing);
+    await after(() => {}, standing);
+    t.equal(os.files.text(schedulerUnit), handEdit);
+    t.match(statusStore.read().drift.steps, [
+      { id: "unit/kube-scheduler", drift: "its content differs", nextRepairUnixMillis: 0 },
+      { id: "service/kube-scheduler" },
+    ]);
+    await after(() => os.files.put(schedulerUnit, wanted), settled);
+    const unit = told.filter(({ subject }) => subject === "unit/kube-scheduler");
+    t.match(unit, [
+      { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "its content differs", problem: true },
+      { kind: HistoryKind.HISTORY_KIND_DRIFT, message: "is in the desired state again" },
+    ]);
+    t.equal(unit.length, 2);
+  },
+);
 
 t.test("a failed repair is reported with its reason, shown in the status, and retried only later", async (t) => {
   const { os, told, after, lines } = await kept(t);
@@ -285,7 +288,7 @@ t.test("an agent that cannot trust its own observations reports why and postpone
   t.equal(
     lines.filter((line) => line.includes("cannot trust its own observations")).length,
     doubts.length,
-    "each doubt is logged once",
+    "each reason for distrust is logged once",
   );
   t.equal(leases.taken, 0);
 });

@@ -3,7 +3,7 @@ import { etcdCommand, renderEtcd, renderEtcdGuard, renderEtcdJoin } from "../../
 import { credentialsOf } from "../../../fixtures/lab-cluster.ts";
 import { labDesiredWithEtcd } from "../../../fixtures/machine.ts";
 
-/** The etcd.service that the here-document in lab 07 writes on controller-1. */
+/** The etcd.service file that lab 07 writes on controller-1. */
 const lab07 = `[Unit]
 Description=etcd
 Documentation=https://github.com/coreos
@@ -45,7 +45,9 @@ t.test("with its own CA, etcd reads no file of the cluster's CA", async (t) => {
   t.equal(own, renamed);
 });
 
-t.test("etcd.service is byte-for-byte identical to lab 07", async (t) => t.equal(renderEtcd(desired), lab07));
+t.test("etcd.service is byte-for-byte identical to the file in lab 07", async (t) =>
+  t.equal(renderEtcd(desired), lab07),
+);
 
 t.test("the expected etcd command has exactly the arguments of the unit", async (t) => {
   const start = lab07.slice(lab07.indexOf("ExecStart=") + "ExecStart=".length, lab07.indexOf("\nRestart="));

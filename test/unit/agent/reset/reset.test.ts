@@ -67,7 +67,7 @@ t.test("a reset undoes everything and restarts the agent, which then clears its 
   t.match(
     machineLock.holder()?.name,
     /a reset of this machine that alice began/,
-    "no repair can start before the exit",
+    "no repair can start before the agent exits",
   );
   await history.settled();
   await clearAfterReset(os, folder);
@@ -140,13 +140,16 @@ t.test("a reset that would cost etcd its quorum is refused with the member count
   t.notOk(await isUntouched(os));
 });
 
-t.test("a machine that is no longer an etcd member can be reset even if the others lack quorum", async (t) => {
-  const os = await controller(t);
-  os.etcd.members.splice(0, 1);
-  os.etcd.up.delete("10.240.0.12");
-  await (await open(os)).resetter.reset(request, "alice");
-  t.notOk(await isUntouched(os));
-});
+t.test(
+  "a machine that is no longer an etcd member can be reset even if the other members have no quorum",
+  async (t) => {
+    const os = await controller(t);
+    os.etcd.members.splice(0, 1);
+    os.etcd.up.delete("10.240.0.12");
+    await (await open(os)).resetter.reset(request, "alice");
+    t.notOk(await isUntouched(os));
+  },
+);
 
 t.test("an interrupted reset keeps the machine locked until the same command completes it", async (t) => {
   const os = await controller(t);
@@ -159,7 +162,7 @@ t.test("an interrupted reset keeps the machine locked until the same command com
 
   const second = await open(os);
   t.match(second.machineLock.holder()?.name, /a reset of this machine that alice began/);
-  // etcd has stopped, so the others are no longer asked.
+  // etcd has stopped, so the other members are no longer queried.
   os.etcd.up.clear();
   await second.resetter.reset(request, "bob");
   t.strictSame(second.restarts, ["the machine was reset"]);

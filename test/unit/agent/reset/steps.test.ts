@@ -18,7 +18,7 @@ import {
 /** The agent's own folder, and the folders that systemd removes by itself. */
 const others = /^\/(?:var\/lib\/khw-agent|run)(\/|$)/;
 
-/** Creates a machine with the folders of the agent's package, as before a bootstrap. */
+/** Creates a machine as it is before a bootstrap, with the folders of the agent's package. */
 async function packagedMachine(): Promise<FakeOs> {
   const os = labMachine();
   for (const one of os.etcd.members) one.started = false;
@@ -118,7 +118,7 @@ t.test("a reset stops the API server's clients first and etcd last", async (t) =
   );
 });
 
-t.test("a reset keeps an etcd that khw does not manage, and keeps logs without --purge", async (t) => {
+t.test("a reset keeps an etcd that khw does not manage, and keeps the logs unless --purge is set", async (t) => {
   const os = await packagedMachine();
   for (const [path, text] of [
     ["/etc/systemd/system/etcd.service", "[Service]\nExecStart=/usr/local/bin/etcd\n"],
@@ -147,7 +147,7 @@ t.test("an nginx that was installed before khw keeps running without khw's site"
   t.ok(os.systemd.changes.at(-1)?.includes("nginx") || os.systemd.changes.includes("reload nginx.service"));
 });
 
-t.test("a reset keeps nginx if another site uses it and reports the reason", async (t) => {
+t.test("a reset keeps nginx, and reports the reason, if another site uses nginx", async (t) => {
   const os = await packagedMachine();
   await setUp(t, os, labDesired());
   os.files.put("/etc/nginx/sites-enabled/shop", "server {}");

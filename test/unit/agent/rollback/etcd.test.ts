@@ -26,7 +26,7 @@ const withEtcd = (version: string, kubernetesVersion = "v1.21.0") => {
   return { ...state, etcd: { ...state.etcd, version } };
 };
 
-t.test("etcd is rolled back with the node if the etcd cluster version is still the old one", async (t) => {
+t.test("etcd is rolled back with the node if the etcd cluster version is still the old version", async (t) => {
   const { os, apply, runs } = await scene(t, { os: etcdMachine(), kept: withEtcd("v3.4.99") });
   clusterVersion(os, "3.4.0");
   crashWhenNewer(os, "kube-apiserver");
@@ -37,7 +37,7 @@ t.test("etcd is rolled back with the node if the etcd cluster version is still t
   t.strictSame(order, ["restart etcd.service", "stop etcd.service", "start etcd.service"]);
 });
 
-t.test("etcd is not rolled back if the etcd cluster version is the new one or unknown", async (t) => {
+t.test("etcd is not rolled back if the etcd cluster version is the new version or is unknown", async (t) => {
   for (const [version, why] of [
     ["3.5.0", /the cluster version of etcd is already 3\.5\.0/],
     [undefined, /only 0 of 3 etcd members report the cluster version/],

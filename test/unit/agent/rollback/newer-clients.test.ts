@@ -2,7 +2,7 @@ import t from "tap";
 import { OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { older, newer, scene, crashWhenNewer } from "../../../fixtures/rollback-scene.ts";
 
-t.test("during a rollback, no client is newer than the API server that it talks to", async (t) => {
+t.test("during a rollback, no client is newer than its API server", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-scheduler");
   const before = os.systemd.changes.length;
@@ -23,7 +23,7 @@ t.test("during a rollback, no client is newer than the API server that it talks 
 });
 
 t.test(
-  "a requested downgrade also never has a client newer than its API server, even after an interruption",
+  "during a requested downgrade, no client is newer than its API server, even after an interruption",
   async (t) => {
     const { os, apply, ending } = await scene(t, { kept: newer });
     const stops = () => os.systemd.changes.filter((change) => /^(stop|start|restart) kube-/.test(change)).slice(-5);
@@ -38,7 +38,7 @@ t.test(
     t.strictSame(new Set(stops().slice(0, 2)), new Set(wanted.slice(0, 2)));
     t.strictSame(stops().slice(2), wanted.slice(2));
 
-    // The upgrade fails before the kept desired state changes.
+    // The upgrade fails before the saved desired state changes.
     crashWhenNewer(os, "nginx");
     os.nginxComplaint = "broken";
     await apply(newer, { noRollback: true });

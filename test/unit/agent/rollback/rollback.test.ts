@@ -105,7 +105,7 @@ t.test("with no_rollback, a failed change is left in place", async (t) => {
   t.ok(isNewer(os));
 });
 
-t.test("if the rollback fails too, the error says why", async (t) => {
+t.test("if the rollback also fails, the error states the reason", async (t) => {
   const { os, node, apply } = await scene(t);
   let crashes = false;
   crashWhen(os, "kube-apiserver", () => (crashes ||= isNewer(os)));

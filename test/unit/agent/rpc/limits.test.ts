@@ -55,7 +55,7 @@ t.test("an address that starts too many handshakes is refused for a while, and o
   now = 1_000;
   t.strictSame([begin("a"), begin("a")], [true, false]);
   for (let address = 0; address < 2_000; address++) begin(`crowd ${address}`);
-  t.ok(begin("a"), "the address that was not seen for the longest time is forgotten first");
+  t.ok(begin("a"), "the address that has been inactive for the longest time is forgotten first");
   t.end();
 });
 
@@ -116,7 +116,7 @@ t.test("repeated refusals are logged once and then counted per minute, and many 
   t.match(lines.at(-1), /^refused 47\d\d more connections from other addresses within a minute/);
 });
 
-t.test("a refusal reaches the caller complete, and no other error is mistaken for a refusal", (t) => {
+t.test("a refusal reaches the caller in full, and no other error is mistaken for a refusal", (t) => {
   const error = new KhwError("UNAUTHENTICATED", "the caller presents\n no certificate", { hint: "pki issue" });
   t.match(decodeRefusal(encodeRefusal(error)), {
     code: "UNAUTHENTICATED",

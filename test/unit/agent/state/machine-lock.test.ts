@@ -44,7 +44,7 @@ t.test(
     await own.lock("admin", async () => void order.push("admin"));
     t.strictSame([await first, await second], [undefined, undefined]);
     t.strictSame(order, ["first", "admin"]);
-    t.equal(await own.whenIdle(async () => 7), 7, "idle work runs again afterwards");
+    t.equal(await own.whenIdle(async () => 7), 7, "the agent's own tasks run again after the operation");
   },
 );
 

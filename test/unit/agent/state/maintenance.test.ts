@@ -95,21 +95,18 @@ t.test("a node with an unreadable maintenance record counts as drained until the
   }
 });
 
-t.test(
-  "a drained node returns 503, an operation succeeds and keeps it drained, and the drain is not drift",
-  async (t) => {
-    const os = labMachine();
-    await applyAll(controllerSteps(labDesired(), { drained: false }), os);
-    os.clock.advance(1000);
-    os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
-    const drained = controllerSteps(labDesired(), { drained: true });
-    const { errors, changed } = await applyAll(drained, os);
-    t.strictSame([errors, changed], [[], ["nginx/site", "service/nginx"]]);
-    t.strictSame(await planAll(drained, os), {});
-    const back = await planAll(controllerSteps(labDesired(), { drained: false }), os);
-    t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
-  },
-);
+t.test("a drained node returns 503, stays drained during an operation, and is not reported as drift", async (t) => {
+  const os = labMachine();
+  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+  os.clock.advance(1000);
+  os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
+  const drained = controllerSteps(labDesired(), { drained: true });
+  const { errors, changed } = await applyAll(drained, os);
+  t.strictSame([errors, changed], [[], ["nginx/site", "service/nginx"]]);
+  t.strictSame(await planAll(drained, os), {});
+  const back = await planAll(controllerSteps(labDesired(), { drained: false }), os);
+  t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
+});
 
 t.test("nginx's reload is complete when no old worker accepts connections any longer", async (t) => {
   const site = "/etc/nginx/sites-available/site";
@@ -126,7 +123,7 @@ t.test("nginx's reload is complete when no old worker accepts connections any lo
   };
   const step = nginxService([site], []);
 
-  await t.test("the reload is complete when the old worker only finishes its open connections", async (t) => {
+  await t.test("the reload is complete when the old worker only has to finish its open connections", async (t) => {
     const { os, titles, children } = await machine();
     let looks = 0;
     const clock = {
@@ -148,7 +145,7 @@ t.test("nginx's reload is complete when no old worker accepts connections any lo
   });
 });
 
-t.test("a person's drain replaces a rolling update's drain, and only a person can end it", async (t) => {
+t.test("a person's drain replaces a rolling update's drain, and only a person can end a person's drain", async (t) => {
   const os = createFakeOs();
   const { maintenance, told } = await open(os);
   const { DRAIN_REASON_PERSON: person, DRAIN_REASON_ROLLING_UPDATE: update } = DrainReason;
@@ -179,7 +176,7 @@ t.test("the agent undoes only a rolling update's drain, and only if the node has
   t.ok(maintenance.current().drained);
   const again = await maintenance.set({ drained: true, holder: "update", reason });
   await maintenance.undrainLeft(second, { holder: "the agent", mayUndrain: async () => true });
-  t.ok(maintenance.current().drained, "a node that was drained again stays drained");
+  t.ok(maintenance.current().drained, "a second drain of the node stays in place");
   await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => false });
   t.ok(maintenance.current().drained, "the node stays drained because its API server is not healthy");
   await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => true });

@@ -136,7 +136,7 @@ t.test("the reason for a rollback is recorded on disk before the rollback change
 });
 
 t.test(
-  "a second operation is refused with the first one's holder and start time, but the same operation attaches to it",
+  "a different operation is refused with the holder and start time, but a repeated request attaches to the running operation",
   async (t) => {
     const a = slowStep("a");
     const { operations, os } = operationsOf([a.step]);
@@ -248,7 +248,7 @@ t.test("a late listener receives all events in order, but only the newest progre
   );
 });
 
-t.test("an operation continues when its listeners leave", async (t) => {
+t.test("an operation continues when its listeners disconnect", async (t) => {
   const a = slowStep("a");
   const { operations } = operationsOf([a.step]);
   start(operations);
@@ -383,7 +383,7 @@ t.test("neither a finished operation nor a damaged record is mistaken for an int
 });
 
 t.test(
-  "the machine is identified on the first call, retried after a failure, and then never identified again",
+  "the machine is identified on the first call, again after a failure, and never again after a success",
   async (t) => {
     const os = createFakeOs();
     let asked = 0;

@@ -69,7 +69,7 @@ t.test("components are listed in a fixed order, regardless of the order of publi
   );
 });
 
-t.test("publishing an equal value is not reported as a change, for every part of the status", async (t) => {
+t.test("for every part of the status, publishing an equal value is not reported as a change", async (t) => {
   const statusStore = createStatusStore(operation(OperationState.OPERATION_STATE_SUCCEEDED));
   const drift = { policy: DriftPolicy.DRIFT_POLICY_REPAIR, checkedUnixMillis: 5, steps: [], paused: "" };
   const maintenance = { drained: true, holder: "alice", sinceUnixMillis: 3 };

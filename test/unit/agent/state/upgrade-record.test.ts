@@ -22,7 +22,7 @@ async function open(os: FakeOs = createFakeOs()) {
   return { os, record, statusStore, history };
 }
 
-t.test("the agent records who started an upgrade and when, and keeps this across a restart", async (t) => {
+t.test("the agent records who started an upgrade and when, and keeps the record across a restart", async (t) => {
   const { os, record, statusStore } = await open();
   await record.save(begun, "alice");
   const first = statusStore.read().upgrade;

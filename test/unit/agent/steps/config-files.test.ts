@@ -40,7 +40,7 @@ t.test("a change to a file restarts only the component that uses it", async (t) 
 });
 
 t.test(
-  "a change to a file that no flag names restarts the API server, because another file may refer to it",
+  "a change to a file that no flag names restarts the API server, because another file may refer to that file",
   async (t) => {
     const os = labMachine();
     await applyAll(stepsWith([named("limits.yaml", "a")]), os);

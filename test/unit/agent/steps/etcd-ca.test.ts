@@ -27,24 +27,31 @@ t.test(
   },
 );
 
-t.test("etcd's folder gets etcd's own files, and loses the key of the API server", async (t) => {
-  const ids = etcdSteps(own).filter(({ id }) => /^etcd\/.*\.pem$/.test(id));
-  const os = createFakeOs();
-  for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"]) os.files.put(`/etc/etcd/${name}`, "shared");
-  os.files.put("/etc/etcd/mine.pem", "mine");
-  const stop = new AbortController().signal;
-  for (const step of ids)
-    if ((await step.check(os, stop)) !== null) await step.apply(os, { signal: stop, progress: () => {} });
-  t.strictSame((await os.files.list("/etc/etcd")).toSorted(), [
-    "etcd-ca.pem",
-    "etcd-server-key.pem",
-    "etcd-server.pem",
-    "mine.pem",
-  ]);
-  t.match(await os.files.stat("/etc/etcd/etcd-server-key.pem"), { mode: 0o600 });
-  const gone = ids.find(({ id }) => id === "etcd/kubernetes-key.pem");
-  t.strictSame(gone?.needs, ["service/etcd", "credential/ca.pem"], "etcd needs the files until it runs with its own");
-});
+t.test(
+  "etcd's own files are added to etcd's folder, and the API server's key is removed from the folder",
+  async (t) => {
+    const ids = etcdSteps(own).filter(({ id }) => /^etcd\/.*\.pem$/.test(id));
+    const os = createFakeOs();
+    for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"]) os.files.put(`/etc/etcd/${name}`, "shared");
+    os.files.put("/etc/etcd/mine.pem", "mine");
+    const stop = new AbortController().signal;
+    for (const step of ids)
+      if ((await step.check(os, stop)) !== null) await step.apply(os, { signal: stop, progress: () => {} });
+    t.strictSame((await os.files.list("/etc/etcd")).toSorted(), [
+      "etcd-ca.pem",
+      "etcd-server-key.pem",
+      "etcd-server.pem",
+      "mine.pem",
+    ]);
+    t.match(await os.files.stat("/etc/etcd/etcd-server-key.pem"), { mode: 0o600 });
+    const gone = ids.find(({ id }) => id === "etcd/kubernetes-key.pem");
+    t.strictSame(
+      gone?.needs,
+      ["service/etcd", "credential/ca.pem"],
+      "etcd needs the shared files until it runs with its own files",
+    );
+  },
+);
 
 t.test("etcd's folder keeps the files of the cluster's CA as long as etcd trusts this CA", async (t) => {
   const certificate = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
@@ -65,7 +72,7 @@ t.test("etcd's folder keeps the files of the cluster's CA as long as etcd trusts
   os.files.put("/etc/etcd/etcd-ca.pem", cluster + etcd);
   t.strictSame(await removed(), [], "etcd trusts both CAs");
   os.files.put("/etc/etcd/etcd-ca.pem", etcd + cluster);
-  t.strictSame(await removed(), [], "etcd has a certificate of the new CA");
+  t.strictSame(await removed(), [], "etcd has a certificate from the new CA");
   os.files.put("/etc/etcd/etcd-ca.pem", etcd);
   t.strictSame(await removed(), ["etcd/ca.pem", "etcd/kubernetes.pem", "etcd/kubernetes-key.pem"]);
 });
@@ -76,7 +83,11 @@ t.test("the agent uses etcd's own files only if the machine has all of them", as
   const used = async () => {
     const { ca, cert, key, names } = await readEtcdClientFiles((path) => os.files.read(path));
     const contents = [ca, cert, key].map((content) => String(content));
-    t.strictSame([names.ca, names.certificate, names.key], contents, "the names are those of the files");
+    t.strictSame(
+      [names.ca, names.certificate, names.key],
+      contents,
+      "the reported names are the names of the files in use",
+    );
     return contents;
   };
   for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem", "etcd-ca.pem", "etcd-client.pem"]) put(name);
@@ -88,11 +99,11 @@ t.test("the agent uses etcd's own files only if the machine has all of them", as
   t.match(await etcdctlIdentity(os.files), { ca: "/etc/etcd/etcd-ca.pem", key: "/etc/etcd/etcd-server-key.pem" });
 });
 
-t.test("a machine does not return alone to another CA of etcd", async (t) => {
+t.test("a single machine is not rolled back to a different CA of etcd", async (t) => {
   t.equal(sharedDifference(own, shared), "etcd-ca.pem");
 });
 
-t.test("etcd never changes at once to a CA that the running members do not trust", async (t) => {
+t.test("etcd never switches directly to a CA that the running members do not trust", async (t) => {
   const certificate = (body: string): string => `-----BEGIN CERTIFICATE-----\n${body}\n-----END CERTIFICATE-----\n`;
   const [cluster, etcd] = [certificate("Y2x1c3Rlcg=="), certificate("ZXRjZA==")];
   const desired = (parts: { readonly etcdCa: boolean }, changes: Readonly<Record<string, string>>) =>
@@ -115,7 +126,7 @@ t.test("etcd never changes at once to a CA that the running members do not trust
   };
   const lab = { "ca.pem": cluster };
   t.strictSame(await otherCluster(alone, running({}), undefined), [], "a new member");
-  t.strictSame(await otherCluster(bundle, running(lab), plain), [], "the first stage of the rotation");
+  t.strictSame(await otherCluster(bundle, running(lab), plain), [], "the first stage of the rotation is accepted");
   t.strictSame(await otherCluster(alone, running({ "etcd-ca.pem": cluster + etcd }), bundle), [], "the last stage");
   t.strictSame(await otherCluster(alone, running({ "etcd-ca.pem": etcd }), alone), [], "no change");
   t.match(await otherCluster(alone, running(lab), plain), [
@@ -131,63 +142,71 @@ t.test("etcd never changes at once to a CA that the running members do not trust
   t.match(
     await otherCluster(plain, running({ ...lab, "etcd-ca.pem": cluster + etcd }), bundle),
     [{ code: "PREFLIGHT_FAILED", message: /the new files have no etcd-ca\.pem$/ }],
-    "also not while the members trust both CAs, because their certificates may be of the new CA already",
+    "a return is also refused while the members trust both CAs, because their certificates may already be from the new CA",
   );
 });
 
-t.test("a member gets only files that the other members accept, and accepts their certificates", async (t) => {
-  const algorithm = "ecdsa";
-  const create = (name: "cluster" | "etcd") => createClusterAuthority(name, { algorithm, days: 100 }, new Date());
-  const [cluster, next] = [await create("cluster"), await create("etcd")];
-  const issue = async (authority: Identity): Promise<string> => {
-    const leaf = {
-      subject: { CN: "etcd", O: "etcd" },
-      usages: ["serverAuth"],
-      names: ["127.0.0.1"],
-      days: 10,
-      algorithm,
-    } as const;
-    return (await issueIdentity(authority, leaf, { now: new Date(), daysField: "pki.days" })).certificate;
-  };
-  const [both, reversed] = [cluster.certificate + next.certificate, next.certificate + cluster.certificate];
-  const [old, reissued] = [await issue(cluster), await issue(next)];
-  const stages = {
-    trusted: { "etcd-ca.pem": both, "etcd-server.pem": old },
-    reissued: { "etcd-ca.pem": reversed, "etcd-server.pem": reissued },
-    dropped: { "etcd-ca.pem": next.certificate, "etcd-server.pem": reissued },
-  };
-  type StageName = keyof typeof stages;
-  const desiredOf = (stage: StageName) =>
-    labDesiredWithEtcd({
-      credentials: credentialsOf({ etcdCa: true }).map((credential) => {
-        const text = new Map(Object.entries(stages[stage])).get(credential.name);
-        if (text === undefined) return credential;
-        return { name: credential.name, sha256: digest(text), content: Buffer.from(text) };
-      }),
-    });
-  const on = (files: Readonly<Record<string, string>>) => {
-    const os = createFakeOs();
-    for (const [name, content] of Object.entries(files)) os.files.put(`/etc/etcd/${name}`, content);
-    return os;
-  };
-  const lab = { "ca.pem": cluster.certificate, "kubernetes.pem": old };
-  const found = async (stage: StageName, files: Readonly<Record<string, string>>, kept?: StageName) =>
-    (await otherCluster(desiredOf(stage), on(files), kept && desiredOf(kept))).map(({ message }) => message);
+t.test(
+  "a member gets only files that the other members accept, and must accept the certificates of the other members",
+  async (t) => {
+    const algorithm = "ecdsa";
+    const create = (name: "cluster" | "etcd") => createClusterAuthority(name, { algorithm, days: 100 }, new Date());
+    const [cluster, next] = [await create("cluster"), await create("etcd")];
+    const issue = async (authority: Identity): Promise<string> => {
+      const leaf = {
+        subject: { CN: "etcd", O: "etcd" },
+        usages: ["serverAuth"],
+        names: ["127.0.0.1"],
+        days: 10,
+        algorithm,
+      } as const;
+      return (await issueIdentity(authority, leaf, { now: new Date(), daysField: "pki.days" })).certificate;
+    };
+    const [both, reversed] = [cluster.certificate + next.certificate, next.certificate + cluster.certificate];
+    const [old, reissued] = [await issue(cluster), await issue(next)];
+    const stages = {
+      trusted: { "etcd-ca.pem": both, "etcd-server.pem": old },
+      reissued: { "etcd-ca.pem": reversed, "etcd-server.pem": reissued },
+      dropped: { "etcd-ca.pem": next.certificate, "etcd-server.pem": reissued },
+    };
+    type StageName = keyof typeof stages;
+    const desiredOf = (stage: StageName) =>
+      labDesiredWithEtcd({
+        credentials: credentialsOf({ etcdCa: true }).map((credential) => {
+          const text = new Map(Object.entries(stages[stage])).get(credential.name);
+          if (text === undefined) return credential;
+          return { name: credential.name, sha256: digest(text), content: Buffer.from(text) };
+        }),
+      });
+    const on = (files: Readonly<Record<string, string>>) => {
+      const os = createFakeOs();
+      for (const [name, content] of Object.entries(files)) os.files.put(`/etc/etcd/${name}`, content);
+      return os;
+    };
+    const lab = { "ca.pem": cluster.certificate, "kubernetes.pem": old };
+    const found = async (stage: StageName, files: Readonly<Record<string, string>>, kept?: StageName) =>
+      (await otherCluster(desiredOf(stage), on(files), kept && desiredOf(kept))).map(({ message }) => message);
 
-  t.strictSame(await found("trusted", lab), [], "the first move");
-  t.strictSame(await found("reissued", stages.trusted, "trusted"), []);
-  t.strictSame(await found("dropped", stages.reissued, "reissued"), []);
-  for (const stage of ["trusted", "reissued", "dropped"] as const) t.strictSame(await found(stage, stages[stage]), []);
-  t.strictSame(await found("reissued", { ...stages.trusted, "etcd-server.pem": "spoilt" }, "trusted"), []);
-  t.strictSame(
-    await found("trusted", stages.dropped, "dropped"),
-    ["no CA in /etc/etcd/etcd-ca.pem, which etcd trusts, has signed the new etcd-server.pem"],
-    "the other members would refuse the old certificate",
-  );
-  t.strictSame(
-    await found("dropped", stages.trusted, "trusted"),
-    ["no CA in the new etcd-ca.pem has signed /etc/etcd/etcd-server.pem, which etcd uses"],
-    "the others have certificates of the old CA",
-  );
-  t.strictSame(await found("dropped", stages.trusted, "dropped"), [], "an agent may repair files that it already has");
-});
+    t.strictSame(await found("trusted", lab), [], "the first move");
+    t.strictSame(await found("reissued", stages.trusted, "trusted"), []);
+    t.strictSame(await found("dropped", stages.reissued, "reissued"), []);
+    for (const stage of ["trusted", "reissued", "dropped"] as const)
+      t.strictSame(await found(stage, stages[stage]), []);
+    t.strictSame(await found("reissued", { ...stages.trusted, "etcd-server.pem": "spoilt" }, "trusted"), []);
+    t.strictSame(
+      await found("trusted", stages.dropped, "dropped"),
+      ["no CA in /etc/etcd/etcd-ca.pem, which etcd trusts, has signed the new etcd-server.pem"],
+      "the other members would refuse the old certificate",
+    );
+    t.strictSame(
+      await found("dropped", stages.trusted, "trusted"),
+      ["no CA in the new etcd-ca.pem has signed /etc/etcd/etcd-server.pem, which etcd uses"],
+      "the other members still have certificates from the old CA",
+    );
+    t.strictSame(
+      await found("dropped", stages.trusted, "dropped"),
+      [],
+      "an agent may repair files that it already has",
+    );
+  },
+);

@@ -22,11 +22,11 @@ async function machine({ installed = true, started = true, listens = true } = {}
   return os;
 }
 
-t.test("a plugin that runs and has its socket needs nothing", async (t) => {
+t.test("a plugin that is running and has its socket needs no change", async (t) => {
   const os = await machine();
   t.equal(await step.check(os, never), null);
   t.equal(await kmsFinding(desired, os), null);
-  t.equal(await kmsFinding(labDesired(), createFakeOs()), null, "nothing is checked without the setting");
+  t.equal(await kmsFinding(labDesired(), createFakeOs()), null, "nothing is checked if no KMS plugin is configured");
 });
 
 t.test("every fault is named with the unit or the socket, and with a remedy", async (t) => {
@@ -64,15 +64,18 @@ t.test("a plugin that has failed is started again", async (t) => {
   t.ok(os.systemd.changes.includes(`start ${unit}`));
 });
 
-t.test("systemd starts the plugin before the API server, and the API server's service waits for the step", (t) => {
-  const text = renderKubeApiserver(desired);
-  t.equal(
-    text.replace(`Wants=${unit}\nAfter=${unit}\n`, ""),
-    renderKubeApiserver(labDesired()),
-    "nothing else differs from the lab",
-  );
-  t.not(text, renderKubeApiserver(labDesired()));
-  const needs = controllerSteps(desired, { drained: false }).find(({ id }) => id === "service/kube-apiserver")?.needs;
-  t.ok(needs?.includes("kms/plugin"));
-  t.end();
-});
+t.test(
+  "systemd starts the plugin before the API server, and the API server's step waits for the plugin's step",
+  (t) => {
+    const text = renderKubeApiserver(desired);
+    t.equal(
+      text.replace(`Wants=${unit}\nAfter=${unit}\n`, ""),
+      renderKubeApiserver(labDesired()),
+      "nothing else differs from the lab",
+    );
+    t.not(text, renderKubeApiserver(labDesired()));
+    const needs = controllerSteps(desired, { drained: false }).find(({ id }) => id === "service/kube-apiserver")?.needs;
+    t.ok(needs?.includes("kms/plugin"));
+    t.end();
+  },
+);

@@ -134,24 +134,27 @@ t.test("a missing response counts against a component only if nothing on the age
   }
 });
 
-t.test("only consecutive failures of a process that has been alive or has had time to start are counted", async (t) => {
-  const dead = { kind: "dead", reason: "", silent: false } as const;
-  const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
-    beats.reduce(
-      (record, beat) => countFailure(record, { ...beat, liveness: beat.life === "dead" ? dead : { kind: "alive" } }),
-      noFailures,
-    ).failures;
-  const young = { pid: 7, life: "dead", activeMillis: 5000 } as const;
-  const lived = { ...young, life: "alive" } as const;
-  t.equal(row(young, young, young), 0);
-  t.equal(row(lived, young, young), 2);
-  t.equal(row(lived, young, lived, young), 1);
-  t.equal(row(lived, young, { ...young, pid: 8 }), 0);
-  t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
-  const record = { pid: 7, answeredOnce: false, failures: 2 };
-  const unknown = { kind: "unknown", reason: "the agent could not probe" } as const;
-  t.match(countFailure(record, { liveness: unknown, pid: 7, activeMillis: 1 }), { answeredOnce: false, failures: 0 });
-});
+t.test(
+  "failures count only if they are consecutive and the process has been alive or has had time to start",
+  async (t) => {
+    const dead = { kind: "dead", reason: "", silent: false } as const;
+    const row = (...beats: readonly { pid: number; life: "dead" | "alive"; activeMillis: number }[]) =>
+      beats.reduce(
+        (record, beat) => countFailure(record, { ...beat, liveness: beat.life === "dead" ? dead : { kind: "alive" } }),
+        noFailures,
+      ).failures;
+    const young = { pid: 7, life: "dead", activeMillis: 5000 } as const;
+    const lived = { ...young, life: "alive" } as const;
+    t.equal(row(young, young, young), 0);
+    t.equal(row(lived, young, young), 2);
+    t.equal(row(lived, young, lived, young), 1);
+    t.equal(row(lived, young, { ...young, pid: 8 }), 0);
+    t.equal(row({ ...young, activeMillis: 120_000 }, { ...young, activeMillis: 125_000 }), 2);
+    const record = { pid: 7, answeredOnce: false, failures: 2 };
+    const unknown = { kind: "unknown", reason: "the agent could not probe" } as const;
+    t.match(countFailure(record, { liveness: unknown, pid: 7, activeMillis: 1 }), { answeredOnce: false, failures: 0 });
+  },
+);
 
 const running: UnitStatus = {
   loadState: "loaded",
@@ -167,7 +170,7 @@ const running: UnitStatus = {
   restarts: 0,
 };
 
-t.test("a component that exits by itself is distinguished from one that was stopped", async (t) => {
+t.test("a component that exits by itself is distinguished from a component that was stopped", async (t) => {
   const stopped = { ...running, activeState: "inactive", subState: "dead", mainPid: 0 };
   const failed = { ...stopped, activeState: "failed", subState: "failed", result: "exit-code" };
   const waiting = { ...stopped, activeState: "activating", subState: "auto-restart", result: "signal" };
@@ -176,7 +179,11 @@ t.test("a component that exits by itself is distinguished from one that was stop
 
   t.equal(crashed(running, waiting, byItself), true);
   t.equal(crashed(waiting, again, byItself), false, "the restart after a crash is not another crash");
-  t.equal(crashed(running, again, byItself), true, "a crash is counted even if the waiting state was not seen");
+  t.equal(
+    crashed(running, again, byItself),
+    true,
+    "a crash is counted even if the auto-restart state was not observed",
+  );
   t.equal(crashed(again, { ...waiting, restarts: 1 }, byItself), true, "the next crash is counted");
   t.equal(
     crashed({ ...again, restarts: 9 }, running, byItself),
@@ -191,12 +198,16 @@ t.test("a component that exits by itself is distinguished from one that was stop
     "a program that exits with a code when it is stopped has not crashed",
   );
   t.equal(crashed(running, { ...failed, result: "signal" }, ordered), true);
-  t.equal(crashed(running, stopped, byItself), true, "a component that somebody else's SIGTERM ended has crashed");
+  t.equal(
+    crashed(running, stopped, byItself),
+    true,
+    "a component counts as crashed if somebody else's SIGTERM ended it",
+  );
   t.equal(crashed(running, stopped, ordered), false);
   t.equal(
     crashed(undefined, failed, byItself),
     true,
-    "a component that had failed before the agent started has crashed",
+    "a component counts as crashed if it had failed before the agent started",
   );
   t.equal(crashed(undefined, running, byItself), false);
 });

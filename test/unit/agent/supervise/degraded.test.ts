@@ -38,7 +38,7 @@ function looking(component: string) {
 t.test("the log of an API server client is inspected some time after its start, and then only rarely", async (t) => {
   const { after, reads } = looking("kube-scheduler");
   await after(10);
-  t.equal(reads(), 0, "the log is not read yet: the client may still wait for other components");
+  t.equal(reads(), 0, "the log is not read yet, because the client may still be waiting for other components");
   await after(600);
   t.equal(reads(), 1);
   await after(600);
@@ -73,7 +73,7 @@ t.test("the log of an API server is inspected only while the API server is unhea
   t.equal(await after(5), undefined, "no cause is reported once the API server reports itself ready");
 });
 
-t.test("nginx is not inspected, because no known cause of this kind applies to it", async (t) => {
+t.test("nginx is not inspected, because none of the known causes applies to nginx", async (t) => {
   const { after, reads } = looking("nginx");
   await after(60, "/healthz answers 502");
   t.equal(reads(), 0);

@@ -131,7 +131,7 @@ t.test("an API server that is not ready because of etcd is not restarted", async
 });
 
 t.test(
-  "a component that is running but cannot work is reported with its cause for as long as this lasts",
+  "a component that is running but degraded is reported with the cause as long as the degradation lasts",
   async (t) => {
     const { os, component, told, restarts } = await supervised(t);
     os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]etcd failed: reason withheld\n" });
@@ -251,17 +251,20 @@ t.test(
   },
 );
 
-t.test("a requested restart waits until the component is healthy, and is reported with the caller", async (t) => {
-  const { supervisor, told, restarts, signal } = await supervised(t);
-  const millis = await supervisor.restart("kube-controller-manager", { reason: "alice: new flags", signal });
-  t.ok(millis >= 0);
-  t.ok(restarts().includes("restart kube-controller-manager.service"));
-  await eventually("the restart is reported", () => told.length === 1);
-  t.match(told, [{ message: "restarted", cause: "alice: new flags" }]);
-  await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
-});
+t.test(
+  "a requested restart waits until the component is healthy, and is reported with the name of the caller",
+  async (t) => {
+    const { supervisor, told, restarts, signal } = await supervised(t);
+    const millis = await supervisor.restart("kube-controller-manager", { reason: "alice: new flags", signal });
+    t.ok(millis >= 0);
+    t.ok(restarts().includes("restart kube-controller-manager.service"));
+    await eventually("the restart is reported", () => told.length === 1);
+    t.match(told, [{ message: "restarted", cause: "alice: new flags" }]);
+    await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
+  },
+);
 
-t.test("supervision provides the health and the response time of each component on the machine", async (t) => {
+t.test("the supervisor reports the health and response time of each component on the machine", async (t) => {
   const { supervisor } = await supervised(t);
   const components = await supervisor.read();
   t.strictSame(

@@ -52,7 +52,7 @@ const run = async (node: AgentNode): Promise<string[]> => {
 const away = new KhwError("UNREACHABLE", "no connection");
 
 t.test(
-  "an agent upgrade is done when the agent reports it done, and a restart before that is not a failure",
+  "an agent upgrade ends when the agent reports that it is done, and an earlier restart is not a failure",
   async (t) => {
     const done = { ...begun, state: AgentUpgradeState.AGENT_UPGRADE_STATE_DONE };
     t.match(await run(await agent(begun, away, away, begun, done)), [/^installing 0\.2\.0$/, /no connection/]);

@@ -9,7 +9,7 @@ const expires = new Date("2026-01-31T12:00:00.500Z");
 const deliver = async (): Promise<void> => {};
 const remove = "DELETE /api/v1/namespaces/kube-system/secrets/bootstrap-token-ID";
 
-/** Records the requests, and answers as the given function does. */
+/** Records the requests. The given function determines the answers. */
 function recorder(answer: (request: string) => number) {
   const requests: string[] = [];
   const api: KubernetesApi = async (method, path) => {
@@ -26,7 +26,7 @@ const grants = ["kubelet-bootstrap", "kubelet-first-certificate", "kubelet-next-
   (name) => `PATCH /apis/rbac.authorization.k8s.io/v1/clusterrolebindings/khw:${name}`,
 );
 
-t.test("a token has the form that Kubernetes requires, and another value each time", async (t) => {
+t.test("a token has the format that Kubernetes requires and a new value each time", async (t) => {
   const token = newToken(expires);
   t.match(tokenText(token), /^[a-z0-9]{6}\.[a-z0-9]{16}$/);
   t.not(tokenText(newToken(expires)), tokenText(token));
@@ -61,7 +61,7 @@ t.test("the API server accepts the token, then the rights are granted, and then 
   );
 });
 
-t.test("without the rights, the token is deleted and the user does not get the token", async (t) => {
+t.test("if the rights cannot be granted, the token is deleted and the user does not get the token", async (t) => {
   const { api, requests } = recorder((request) => (request.endsWith("next-certificate") ? 403 : created(request)));
   const delivered: string[] = [];
   const refused = createToken(api, {

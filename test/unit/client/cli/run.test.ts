@@ -77,7 +77,7 @@ t.test("--version loads no modules that it does not need", async (t) => {
   t.same(loaded, ["cli/run.ts", "client-version.ts"]);
 });
 
-t.test("help names every command, its flags with their defaults, and examples", async (t) => {
+t.test("the help lists every command, the flags with their defaults, and examples", async (t) => {
   const { code, out } = await client("--help");
   t.equal(code, 0);
   for (const { path } of commands) {
@@ -147,7 +147,7 @@ t.test("bootstrap --help shows few options on a single screen, and --help-all sh
 });
 
 t.test(
-  "the short help of every command shows its own options and names --help-all if it leaves some out",
+  "the short help of every command shows the command's own options, and names --help-all if options are left out",
   async (t) => {
     for (const { path, options = [] } of commands) {
       const [short, all] = [await client(...path, "--help"), await client(...path, "--help-all")];
@@ -169,7 +169,7 @@ t.test("--help-all works without the arguments that a command requires", async (
   t.match(await client("pki", "issue", "--help-all"), { code: 0, out: /--role <role>/ });
 });
 
-t.test("running without a command shows the help as an error", async (t) => {
+t.test("the client prints its help as an error if no command is given", async (t) => {
   t.match(await client(), { code: 64, out: "", err: /^Usage: khw-client / });
   t.match(await client("lb"), { code: 64, out: "", err: /^Usage: khw-client lb / });
 });

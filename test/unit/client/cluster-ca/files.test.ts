@@ -1,4 +1,4 @@
-/** Checks with real certificates that the files of every stage work together. */
+/** Checks with real certificates that the files of every rotation stage work together. */
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,7 +74,7 @@ async function sent(folder: string): Promise<Map<string, string>> {
 }
 
 for (const separate of [false, true]) {
-  t.test(`the files of every stage are valid, ${separate ? "with" : "without"} a signing CA`, async (t) => {
+  t.test(`the files of every rotation stage are valid, ${separate ? "with" : "without"} a signing CA`, async (t) => {
     const folder = await newFolder(t, separate);
     const before = await textOf(folder, "kubernetes.pem");
     const tokens = await textOf(folder, "service-account-key.pem");
@@ -142,7 +142,7 @@ for (const separate of [false, true]) {
   });
 }
 
-t.test("an old CA that expires after the certificates are reissued causes warnings only", async (t) => {
+t.test("an old CA that expires after the certificates are reissued causes only warnings", async (t) => {
   const folder = t.testdir();
   const past = new Date(Date.now() - 41 * dayMillis);
   await writeNew(folder, await createMissing(new Map(), { ...pki, caDays: 40, days: 20 }, past));
@@ -160,7 +160,11 @@ t.test("an old CA that expires after the certificates are reissued causes warnin
     problems.filter(({ severity }) => severity === undefined),
     [],
   );
-  t.strictSame([...(await sent(folder)).keys()], credentialSet({ signing: true }), "the nodes can get the files");
+  t.strictSame(
+    [...(await sent(folder)).keys()],
+    credentialSet({ signing: true }),
+    "the files can still be sent to the nodes",
+  );
   await advance(folder, "reissued");
   await advance(folder, "dropped");
   t.strictSame(await findings(folder), []);
@@ -215,7 +219,7 @@ t.test("a certificate that khw does not issue is listed", async (t) => {
   t.strictSame(await signedElsewhere(folder, authorities.old), ["someone.pem"]);
 });
 
-t.test("the rotation is shown, and another rotation is refused", async (t) => {
+t.test("a rotation in progress is shown, and a second rotation is refused", async (t) => {
   const folder = await newFolder(t);
   const folders = { credentials: folder, management: join(folder, "khw-pki") };
   await beginCaRotation(folder, await newAuthorities(folder, pki, new Date()));
@@ -233,7 +237,7 @@ t.test("the rotation is shown, and another rotation is refused", async (t) => {
   t.match(await rotationsUnderWay(folders), [{ stage: "unreadable", what: /neither the old nor the new CA/ }]);
 });
 
-t.test("without the CA's key, nothing starts", async (t) => {
+t.test("a rotation does not start without the CA's key", async (t) => {
   const folder = await newFolder(t);
   await rm(join(folder, "ca-key.pem"));
   await t.rejects(newAuthorities(folder, pki, new Date()), {

@@ -1,4 +1,7 @@
-/** Checks with real certificates that the files of every stage work together, for the CAs of etcd and of Kubernetes. */
+/**
+ * Checks with real certificates that the files of every rotation stage work together, for the CAs of etcd and of
+ * Kubernetes.
+ */
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -88,7 +91,7 @@ const namesIn = (pem: string | undefined) => new X509Certificate(pem ?? "").subj
 const countOf = (pem: string | undefined) => pem?.match(/-----BEGIN CERTIFICATE/g)?.length;
 
 for (const from of ["the cluster's CA", "its own CA"] as const) {
-  t.test(`etcd moves from ${from} to a new CA by stages`, async (t) => {
+  t.test(`etcd moves from ${from} to a new CA in stages`, async (t) => {
     const isFirst = from === "the cluster's CA";
     const folder = await newFolder(t, { separateEtcdCa: !isFirst });
     const former = await textOf(folder, isFirst ? "ca.pem" : "etcd-ca.pem");
@@ -110,7 +113,7 @@ for (const from of ["the cluster's CA", "its own CA"] as const) {
     t.strictSame(
       served.filter((name) => !named.includes(name)),
       [],
-      "clients reach the members by every name as before",
+      "the certificates still contain every name by which clients reached the members before",
     );
     const renewed = await renewLeaves(await readPresent(folder, etcdFiles), ["etcd-client"], { pki, now: new Date() });
     t.ok(isSignedBy(renewed["etcd-client.pem"], former), "pki renew signs with the old CA");
@@ -133,31 +136,34 @@ for (const from of ["the cluster's CA", "its own CA"] as const) {
   });
 }
 
-t.test("the signing CA is replaced by stages, and the controller manager always gets one certificate", async (t) => {
-  const folder = await newFolder(t, { separateSigningCa: true });
-  const [ca, former] = [await textOf(folder, "ca.pem"), await textOf(folder, "signing-ca.pem")];
-  await beginCaRotation(folder, await newSigningAuthorities(folder, pki, new Date()), "signing-ca");
-  const next = (await readCaRotation(folder, "signing-ca"))?.next.certificate ?? "";
-  t.equal((await sent(folder)).get("ca-bundle.pem"), ca + former);
+t.test(
+  "the signing CA is replaced in stages, and the controller manager always gets a single certificate",
+  async (t) => {
+    const folder = await newFolder(t, { separateSigningCa: true });
+    const [ca, former] = [await textOf(folder, "ca.pem"), await textOf(folder, "signing-ca.pem")];
+    await beginCaRotation(folder, await newSigningAuthorities(folder, pki, new Date()), "signing-ca");
+    const next = (await readCaRotation(folder, "signing-ca"))?.next.certificate ?? "";
+    t.equal((await sent(folder)).get("ca-bundle.pem"), ca + former);
 
-  await advance(folder, "signing-ca", "trusted");
-  const trusted = await sent(folder);
-  t.equal(trusted.get("signing-ca.pem")?.trim(), former.trim());
-  t.equal(countOf(trusted.get("ca-bundle.pem")), 3);
+    await advance(folder, "signing-ca", "trusted");
+    const trusted = await sent(folder);
+    t.equal(trusted.get("signing-ca.pem")?.trim(), former.trim());
+    t.equal(countOf(trusted.get("ca-bundle.pem")), 3);
 
-  await advance(folder, "signing-ca", "reissued");
-  const reissued = await sent(folder);
-  t.equal(reissued.get("signing-ca.pem")?.trim(), next.trim());
-  t.not(reissued.get("signing-ca-key.pem"), trusted.get("signing-ca-key.pem"));
-  t.equal(countOf(reissued.get("ca-bundle.pem")), 3, "certificates of the old CA are still valid");
+    await advance(folder, "signing-ca", "reissued");
+    const reissued = await sent(folder);
+    t.equal(reissued.get("signing-ca.pem")?.trim(), next.trim());
+    t.not(reissued.get("signing-ca-key.pem"), trusted.get("signing-ca-key.pem"));
+    t.equal(countOf(reissued.get("ca-bundle.pem")), 3, "certificates from the old CA are still valid");
 
-  await advance(folder, "signing-ca", "dropped");
-  t.equal((await sent(folder)).get("ca-bundle.pem"), ca + next);
-  await endCaRotation(folder, new Date(), "signing-ca");
-  t.strictSame(await findings(folder), []);
-});
+    await advance(folder, "signing-ca", "dropped");
+    t.equal((await sent(folder)).get("ca-bundle.pem"), ca + next);
+    await endCaRotation(folder, new Date(), "signing-ca");
+    t.strictSame(await findings(folder), []);
+  },
+);
 
-t.test("after the end, a file with both CAs is refused", async (t) => {
+t.test("after the end of the rotation, a file with both CAs is refused", async (t) => {
   const folder = await newFolder(t, { separateSigningCa: true });
   await beginCaRotation(folder, await newSigningAuthorities(folder, pki, new Date()), "signing-ca");
   await advance(folder, "signing-ca", "trusted");
@@ -170,7 +176,7 @@ t.test("after the end, a file with both CAs is refused", async (t) => {
   t.match(await findings(other), [/^etcd-ca\.pem: publicKey: is the key of another CA of the cluster/]);
 });
 
-t.test("a rotation that cannot work is refused by name", async (t) => {
+t.test("a rotation that cannot work is refused, and the error names the reason", async (t) => {
   const folder = await newFolder(t, {});
   await t.rejects(newSigningAuthorities(folder, pki, new Date()), {
     code: "INVALID_ARGUMENT",
@@ -187,7 +193,7 @@ t.test("a rotation that cannot work is refused by name", async (t) => {
   t.doesNotThrow(() => refuseUnsuitable(flagged, "cluster-ca"));
 });
 
-t.test("each rotation is shown with its own command, and excludes the others", async (t) => {
+t.test("each rotation is shown with its own command, and excludes other rotations", async (t) => {
   const folder = await newFolder(t, { separateSigningCa: true });
   const folders = { credentials: folder, management: join(folder, "khw-pki") };
   await beginCaRotation(folder, await newEtcdAuthorities(folder, pki, new Date()), "etcd-ca");
@@ -198,20 +204,20 @@ t.test("each rotation is shown with its own command, and excludes the others", a
   await t.resolves(refuseOtherRotation(folders, "etcd-ca"));
 });
 
-t.test("the servers that prove a rotation are those whose clients have certificates of the CA", async (t) => {
+t.test("a rotation is tested on the servers whose clients have certificates of the rotated CA", async (t) => {
   t.strictSame(serversOf("cluster-ca", false), ["kube-apiserver", "etcd", "etcd-peer"]);
   t.strictSame(serversOf("cluster-ca", true), ["kube-apiserver"], "etcd does not trust the cluster's CA");
   t.strictSame(serversOf("etcd-ca", true), ["etcd", "etcd-peer"]);
   t.strictSame(serversOf("signing-ca", false), ["kube-apiserver"]);
 });
 
-t.test("a webhook that trusts only the old signing CA is named", async (t) => {
+t.test("a webhook that trusts only the old signing CA is reported by name", async (t) => {
   const objects = [
     { name: "ValidatingWebhookConfiguration policy", hasNew: false },
     { name: "APIService v1.example.com", hasNew: true },
   ];
   t.match(describeSigningTrust({ objects }), [
-    /every program that verifies certificates of the signing CA/,
+    /every program that verifies certificates from the signing CA/,
     /^ValidatingWebhookConfiguration policy has only the old CA: add the new CA$/,
   ]);
   t.equal(describeSigningTrust({ objects }).length, 2);

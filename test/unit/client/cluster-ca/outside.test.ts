@@ -18,7 +18,7 @@ const issue = async (authority: typeof old) => {
   return (await issueForCluster(authority, request, { now: new Date(), daysField: "days" })).certificate;
 };
 
-t.test("workloads are listed if their pods read the CA before new pods got both", async (t) => {
+t.test("workloads are listed if their pods read the CA before new pods got both CAs", async (t) => {
   const server = objectApi();
   const volumeMounts = [{ mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" }];
   const pod = (name: string, creationTimestamp: string, extra: object = {}) => ({
@@ -49,7 +49,7 @@ t.test("signing requests are listed if the old CA signed their certificate", asy
   t.strictSame((await findOutside(server.api, options)).requests, ["of-old"]);
 });
 
-t.test("webhooks, API services and cluster-info are listed if they have the old CA", async (t) => {
+t.test("webhooks, API services and cluster-info are listed if they contain the old CA", async (t) => {
   const server = objectApi();
   const webhook = (caBundle: string) => ({ clientConfig: { caBundle: encode(caBundle) } });
   server.lists.set("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", [

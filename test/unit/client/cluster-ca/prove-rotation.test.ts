@@ -9,7 +9,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const hourMillis = dayMillis / 24;
 
-/** Creates a CA that is valid for this long, from now. */
+/** Creates a CA that expires after this many milliseconds. */
 async function authority(name: string, millis: number): Promise<Identity> {
   const subject = { CN: name, O: "Kubernetes" };
   return createAuthority({ subject, days: 10, algorithm: "ecdsa" }, new Date(Date.now() + millis - 10 * dayMillis));
@@ -23,7 +23,7 @@ interface MemberOptions {
   readonly endsAfter?: number;
 }
 
-/** A node whose servers trust one CA. After `endsAfter` calls, etcd closes every connection. */
+/** Creates a node whose servers trust a single CA. After `endsAfter` calls, etcd closes every connection. */
 function member(trusted: Identity, { reports = servers, endsAfter = Infinity }: MemberOptions = {}) {
   const probes: X509Certificate[] = [];
   const ca = new X509Certificate(trusted.certificate);
@@ -43,12 +43,12 @@ const expected = { old: "refused", next: "accepted" } as const;
 const options = { ca: next.certificate, expected, servers, signal: never } as const;
 const all = servers.map((server) => `${server} on controller-0`).join(", ");
 
-t.test("the probe of a CA with less than a day left expires with the CA", async (t) => {
+t.test("the probe certificate of a CA that expires within a day expires together with the CA", async (t) => {
   const old = await authority("old", hourMillis);
   const { node, probes } = member(next);
   t.strictSame(await proveRotation([{ node }], { ...options, rotation: { old, next } }), [
-    `a certificate of the new CA is accepted by: ${all}`,
-    `a certificate of the old CA is refused by: ${all}`,
+    `a certificate from the new CA is accepted by: ${all}`,
+    `a certificate from the old CA is refused by: ${all}`,
   ]);
   const { publicKey, validTo } = new X509Certificate(old.certificate);
   const former = probes.filter((probe) => probe.verify(publicKey));
@@ -58,7 +58,7 @@ t.test("the probe of a CA with less than a day left expires with the CA", async 
   );
 });
 
-t.test("an expired old CA is not checked, and the new CA is", async (t) => {
+t.test("an expired old CA is not checked, but the new CA is still checked", async (t) => {
   const old = await authority("old", -hourMillis);
   for (const verdict of ["accepted", "refused"] as const) {
     const { node } = member(next);
@@ -74,7 +74,7 @@ t.test("an expired old CA is not checked, and the new CA is", async (t) => {
   await t.rejects(proveRotation([{ node }], { ...options, rotation: { old, next } }), { code: "VERIFY_FAILED" });
 });
 
-t.test("an agent that does not report about every server proves nothing", async (t) => {
+t.test("the check fails if an agent does not report about every server", async (t) => {
   const old = await authority("old", dayMillis);
   for (const reports of [["kube-apiserver"], [], ["kube-apiserver", "etcd", "etcd"], [...servers, "etcd"]]) {
     const { node } = member(next, { reports });

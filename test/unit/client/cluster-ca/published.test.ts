@@ -32,7 +32,7 @@ t.test("a ConfigMap that is missing needs no change, and a persistent conflict i
   await t.rejects(forgetOldCa(server.api, old, never), { code: "VERIFY_FAILED", message: /status 409/ });
 });
 
-t.test("the wait ends when every ConfigMap and every Secret has exactly these CAs", async (t) => {
+t.test("the wait ends when every ConfigMap and every Secret has exactly the expected CAs", async (t) => {
   const server = objectApi();
   const map = (name: string, ca: string) => ({ metadata: { name }, data: { "ca.crt": ca } });
   const secret = (ca: string) => ({

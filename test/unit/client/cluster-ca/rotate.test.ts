@@ -40,7 +40,7 @@ t.test("a rotation waits twice, then drops the old CA", async (t) => {
   checkEnd(t, cluster);
 });
 
-t.test("no matter before which action a run is killed, the same commands end in the same state", async (t) => {
+t.test("a rotation that is killed before any action can be completed with the same commands", async (t) => {
   const whole = caCluster(authorities);
   const counts: number[] = [];
   for (const { options, adapt } of commands) {
@@ -93,7 +93,7 @@ t.test("a step that comes too early is refused, and nothing changes", async (t) 
   t.equal(cluster.log.length, before);
 });
 
-t.test("if a node differs from its desired state, nothing starts", async (t) => {
+t.test("no rotation starts if a node differs from its desired state", async (t) => {
   const cluster = caCluster(authorities);
   const { ca } = cluster.files;
   cluster.nodes[1] = { files: { ca: `${ca}\n`, issuer: ca }, started: ca };
@@ -112,7 +112,7 @@ t.test(
   },
 );
 
-t.test("the clients and certificates outside of khw are listed by name", async (t) => {
+t.test("clients and certificates that khw does not manage are listed by name", async (t) => {
   const cluster = caCluster(authorities);
   cluster.outside = {
     nodes: ["worker-0", "worker-1"],

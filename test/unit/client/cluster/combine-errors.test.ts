@@ -10,7 +10,7 @@ t.test("without errors, nothing is thrown", async (t) => {
   t.doesNotThrow(() => refuseFindings([]));
 });
 
-t.test("if nothing was done and there is a single error, it is thrown unchanged", async (t) => {
+t.test("a single error is thrown unchanged if nothing was done", async (t) => {
   t.throws(() => conclude([busy], { done: 0, headline: "not done" }), busy);
   t.throws(() => refuseFindings([busy]), busy);
 });
@@ -33,7 +33,7 @@ t.test("nodes with the same error are listed on a single line", async (t) => {
   });
 });
 
-t.test("all findings are reported in a single error with the code of the first one", async (t) => {
+t.test("all findings are reported in a single error with the code of the first finding", async (t) => {
   t.throws(() => refuseFindings([busy, absent]), {
     code: "BUSY",
     message: "nothing was changed:\n  controller-0: jane is at it (wait)\n  controller-1: no answer",

@@ -28,7 +28,7 @@ t.test("nodes are called in parallel up to the limit, and the results are in the
   );
 });
 
-t.test("a failed or missing member does not affect the results of the others", async (t) => {
+t.test("a failed or missing member does not affect the results of the other members", async (t) => {
   const away = new KhwError("UNREACHABLE", "away");
   const [first, second, third] = members;
   if (first === undefined || second === undefined || third === undefined) throw new Error("no members");

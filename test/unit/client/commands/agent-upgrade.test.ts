@@ -61,7 +61,7 @@ async function run(members: Awaited<ReturnType<typeof cluster>>["members"], node
   return { code, out };
 }
 
-t.test("every agent checks the package before the first one is upgraded", async (t) => {
+t.test("every agent checks the package before the first agent is upgraded", async (t) => {
   const { members, log } = await cluster();
   const { code, out } = await run(members);
   t.equal(code, 0);
@@ -108,7 +108,7 @@ t.test("only the given nodes are upgraded", async (t) => {
 });
 
 t.test("an agent that is too old for this call is reported with instructions to upgrade it", async (t) => {
-  // The error is that of a call that the server does not know.
+  // A server returns this error for a call that it does not know.
   const cause = Object.assign(new Error("unknown method"), { code: 12, details: "", metadata: {} });
   const check = new KhwError("INTERNAL", "the agent does not know this call", { cause });
   const { members } = await cluster({ "controller-0": { check } });

@@ -59,7 +59,7 @@ t.test("the JSON output is a single document", async (t) => {
   });
 });
 
-t.test("colours are used only on terminals", async (t) => {
+t.test("colors are used only on terminals", async (t) => {
   t.match((await run("text", edited, true)).text, "\u001b[31m-b\u001b[39m");
   t.notMatch((await run("text", edited)).text, "\u001b");
 });
@@ -71,13 +71,13 @@ t.test("a failed check or an unreachable agent is an error after the other diffe
   await t.rejects(run("text", failed), { code: "PACKAGE_FAILED", node: "controller-1" });
 });
 
-t.test("the diff marks a missing file as /dev/null and a missing newline at the end of a file", async (t) => {
+t.test("the diff shows a missing file as /dev/null, and marks a missing newline at the end of a file", async (t) => {
   const options = { node: "controller-0", colours: false };
   t.match(unifiedDiff({ path, wanted: "a\n" }, options), /^--- \/dev\/null\t.*\n\+\+\+ .*\n@@ -0,0 \+1,1 @@\n\+a\n$/);
   t.match(unifiedDiff({ path, found: "a", wanted: "a\n" }, options), "\\ No newline at end of file");
 });
 
-t.test("texts that have nothing in common are not compared line by line without limit", async (t) => {
+t.test("two long texts without common lines are not compared line by line", async (t) => {
   const long = (word: string): string => Array.from({ length: 20_000 }, (_, index) => `${word} ${index}\n`).join("");
   t.equal(
     unifiedDiff({ path, found: long("a"), wanted: long("b") }, { node: "controller-0", colours: false }),

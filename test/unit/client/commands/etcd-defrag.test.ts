@@ -49,14 +49,17 @@ t.test("only members with enough unused space are defragmented", async (t) => {
   t.equal(done.length, 2);
 });
 
-t.test("no member is defragmented while one is unhealthy, unless it is only out of space", async (t) => {
-  const ill = await cluster({ "controller-2": { errors: ["memberID:1 alarm:CORRUPT"] } });
-  await t.rejects(ill.run(), { code: "ETCD_UNHEALTHY", message: /CORRUPT/ });
-  t.same(ill.done, []);
-  const full = await cluster({ "controller-2": { errors: ["memberID:1 alarm:NOSPACE"] } });
-  t.equal(await full.run(), 0);
-  t.equal(full.done.length, 3);
-});
+t.test(
+  "no member is defragmented while a member is unhealthy, except if that member is only out of space",
+  async (t) => {
+    const ill = await cluster({ "controller-2": { errors: ["memberID:1 alarm:CORRUPT"] } });
+    await t.rejects(ill.run(), { code: "ETCD_UNHEALTHY", message: /CORRUPT/ });
+    t.same(ill.done, []);
+    const full = await cluster({ "controller-2": { errors: ["memberID:1 alarm:NOSPACE"] } });
+    t.equal(await full.run(), 0);
+    t.equal(full.done.length, 3);
+  },
+);
 
 t.test("Ctrl-C skips the members that have not been defragmented yet", async (t) => {
   const { done, run } = await cluster();

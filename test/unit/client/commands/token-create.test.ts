@@ -26,7 +26,7 @@ t.test("an existing kubeconfig is refused before the command does anything, and 
   await t.rejects(run(folder, "tlsBootstrap: true", join(folder, "new")), { code: "CREDENTIAL_INVALID" });
 });
 
-t.test("without the setting, the command refuses before it reads the credentials", async (t) => {
+t.test("without tlsBootstrap, token create is refused before the command reads the credentials", async (t) => {
   const folder = t.testdir();
   const flag = (value: string) => `kubernetes: {flags: {kube-apiserver: {enable-bootstrap-token-auth: ${value}}}}`;
   for (const [text, message] of [

@@ -11,7 +11,7 @@ async function run(folder: string, text: string, ...nodes: readonly string[]): P
   return workerApprove(config, context, { output: "text", nodes, watch: false });
 }
 
-t.test("the command refuses before it reads the credentials", async (t) => {
+t.test("worker approve refuses invalid arguments and settings before the command reads the credentials", async (t) => {
   const folder = t.testdir();
   const gce = "nodes: controller-0\ngce: {project: lab-project, region: us-west1}";
   for (const name of ["Worker-0", "worker_0", "../secrets", "worker-0/status", "-o", ""]) {

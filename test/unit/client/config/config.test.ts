@@ -50,7 +50,7 @@ async function refusal(text?: string, flags: Readonly<Record<string, Data>> = {}
   throw new Error("the configuration was accepted");
 }
 
-t.test("without a file and flags, the configuration is the same as in the lab", async (t) => {
+t.test("without khw.yaml and without flags, the configuration is the same as in the lab", async (t) => {
   const { config, folder } = await load();
   t.match(config, {
     nodes: [],
@@ -73,7 +73,7 @@ t.test("without a file and flags, the configuration is the same as in the lab", 
   t.equal(config.management.key, join(folder, "khw-pki", "admin-key.pem"));
 });
 
-t.test("the output of config default is parsed to exactly the defaults", async (t) => {
+t.test("the output of config default contains exactly the default values", async (t) => {
   const bare = await load();
   const printed = await load(defaultYaml());
   t.same(relocated(printed.config, printed.folder), relocated(bare.config, bare.folder));
@@ -184,17 +184,20 @@ t.test("values of a node that --nodes omits are taken from khw.yaml", async (t) 
   ]);
 });
 
-t.test("relative paths in khw.yaml are relative to the file, and those in flags to the current folder", async (t) => {
-  const folder = await mkdtemp(join(root, "paths-"));
-  await mkdir(join(folder, "clusters"));
-  await writeFile(join(folder, "clusters", "one.yaml"), "credentials: {folder: certs}\ngce: {auth: key.json}\n");
-  const flags = new Map([["--admin-kubeconfig", "mine/admin.kubeconfig"]]);
-  const config = await loadConfig({ file: "clusters/one.yaml", flags, folder, env: { HOME: folder } });
-  t.equal(config.credentials.folder, join(folder, "clusters", "certs"));
-  t.equal(config.credentials.adminKubeconfig, join(folder, "mine", "admin.kubeconfig"));
-  t.equal(config.management.ca, join(folder, "clusters", "khw-pki", "ca.pem"));
-  t.equal(config.gce.auth, join(folder, "clusters", "key.json"));
-});
+t.test(
+  "relative paths in khw.yaml are relative to the file, and relative paths in flags to the current folder",
+  async (t) => {
+    const folder = await mkdtemp(join(root, "paths-"));
+    await mkdir(join(folder, "clusters"));
+    await writeFile(join(folder, "clusters", "one.yaml"), "credentials: {folder: certs}\ngce: {auth: key.json}\n");
+    const flags = new Map([["--admin-kubeconfig", "mine/admin.kubeconfig"]]);
+    const config = await loadConfig({ file: "clusters/one.yaml", flags, folder, env: { HOME: folder } });
+    t.equal(config.credentials.folder, join(folder, "clusters", "certs"));
+    t.equal(config.credentials.adminKubeconfig, join(folder, "mine", "admin.kubeconfig"));
+    t.equal(config.management.ca, join(folder, "clusters", "khw-pki", "ca.pem"));
+    t.equal(config.gce.auth, join(folder, "clusters", "key.json"));
+  },
+);
 
 t.test("durations are converted to milliseconds", async (t) => {
   const { config } = await load("timeouts: {node: 90s, compute: 2m, verify: 1h}");
@@ -223,17 +226,17 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "known keys: profile, nodes, kubernetes, cluster, files, manifests, audit, authentication, oidc, authorization, admission, hardening, encryption, etcd, credentials, pki, management, enrolment, supervision, aggregation, tlsBootstrap, loadBalancer, gce, timeouts",
   ],
   [
-    "a worker whose certificate would be another file of the cluster",
+    "a worker whose certificate would have the name of another file of the cluster",
     "pki: {workers: {kube-proxy: []}}",
     'khw.yaml:1:17: pki.workers.kube-proxy: "kube-proxy" is not a valid name for a worker: kube-proxy.pem is another file of the cluster',
   ],
   [
-    "a worker whose certificate would be another file's key",
+    "a worker whose certificate would have the name of another certificate's key",
     "pki: {workers: {admin-key: []}}",
     'khw.yaml:1:17: pki.workers.admin-key: "admin-key" is not a valid name for a worker: admin-key.pem is another file of the cluster',
   ],
   [
-    "an invalid address of a worker",
+    "an invalid worker address",
     "pki: {workers: {worker-0: [10.0.0.1, a_b]}}",
     'khw.yaml:1:38: pki.workers.worker-0[1]: "a_b" is neither an IP address nor a DNS name',
   ],
@@ -259,9 +262,9 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "khw.yaml:1:22: kubernetes.flags.kube-apisever: there is no such key",
     "did you mean kube-apiserver?",
   ],
-  ["a list where a map belongs", "cluster: [a]", "khw.yaml:1:10: cluster: expected a map, found a list"],
+  ["a list in place of a map", "cluster: [a]", "khw.yaml:1:10: cluster: expected a map, found a list"],
   [
-    "a map where a text belongs",
+    "a map in place of a string",
     "cluster: {name: {a: b}}",
     "khw.yaml:1:17: cluster.name: expected a string, found a map",
   ],
@@ -287,7 +290,7 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
     "cluster.serviceCidr 10.200.1.0/24 overlaps cluster.clusterCidr 10.200.0.0/16",
   ],
   [
-    "an invalid range of ports",
+    "an invalid port range",
     "cluster: {nodePortRange: 3-2}",
     'khw.yaml:1:26: cluster.nodePortRange: "3-2" is not a port range',
   ],
@@ -342,23 +345,23 @@ const refused: readonly [title: string, text: string, message: string, hint?: st
   ["a duration of 0", "timeouts: {node: 0s}", 'khw.yaml:1:18: timeouts.node: "0s" is not between 1ms and 24h'],
   ["an invalid project", "gce: {project: A/../b}", 'khw.yaml:1:16: gce.project: "A/../b" is not a project id'],
   [
-    "an invalid name of a resource",
+    "an invalid resource name",
     "gce: {targetPool: a/b}",
     'khw.yaml:1:19: gce.targetPool: "a/b" cannot be a resource\'s name',
   ],
   ["a node without a name", "nodes: [{host: a}]", "khw.yaml:1:9: nodes[0]: a node needs a name"],
   [
-    "an invalid port of a node",
+    "a node with an invalid port",
     "nodes:\n  - {name: a, port: 70000}",
     'khw.yaml:2:21: nodes[0].port: "70000" is not a port',
   ],
   [
-    "an invalid host of a node",
+    "a node with an invalid host",
     "nodes: [{name: a, host: a/b}]",
     'khw.yaml:1:25: nodes[0].host: "a/b" is not a host name or an address',
   ],
   [
-    "an unknown key of a node",
+    "a node with an unknown key",
     "nodes: [{name: a, hots: b}]",
     "khw.yaml:1:19: nodes[0].hots: there is no such key",
     "did you mean host?",

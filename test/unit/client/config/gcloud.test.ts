@@ -15,7 +15,9 @@ type Environment = Readonly<Record<string, string>>;
 const root = t.testdir({});
 const lab = "[core]\nproject = my-lab-123\n\n[compute]\nregion = us-west1\nzone = us-west1-c\n";
 
-/** Creates a gcloud folder with these configurations, by name. `active` is the name of the active configuration. */
+/**
+ * Creates a gcloud folder with these configurations, keyed by name. `active` is the name of the active configuration.
+ */
 async function gcloudFolder(configurations: Readonly<Record<string, string>>, active?: string): Promise<string> {
   const folder = await mkdtemp(join(root, "gcloud-"));
   await mkdir(join(folder, "configurations"));
@@ -127,7 +129,7 @@ t.test("an invalid value, and a zone outside the region, are reported with their
   t.match(refusal(() => loadBalancerConfig(own, [])).message, /\(gce\.zone\).*\(gce\.region\)/);
 });
 
-/** These are forms that Python's configparser can read, and therefore gcloud too. */
+/** Forms of the file that Python's configparser, and therefore gcloud, can read. */
 const forms: readonly string[] = [
   lab,
   "[core]\nproject: my-lab-123\n[compute]\nREGION = us-west1\nZone:us-west1-c\n",

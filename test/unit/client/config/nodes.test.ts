@@ -18,7 +18,7 @@ t.test("every notation for the list of nodes is accepted", async (t) => {
   t.same(names("lonely"), ["lonely"]);
 });
 
-t.test("a node's address and port are parsed, with the default port if it is omitted", async (t) => {
+t.test("a node's address and port are parsed, and a missing port becomes the default port", async (t) => {
   t.same(parseNodes("--nodes", "a=10.240.0.10,b=host.example:8443,c=[fd00::1]:9000,d"), [
     { name: "a", host: "10.240.0.10", port: 7443 },
     { name: "b", host: "host.example", port: 8443 },
@@ -71,7 +71,7 @@ t.test("the error points at an empty, duplicate or invalid name", async (t) => {
   }
 });
 
-t.test("in an error, a long list of nodes is shortened around the position", async (t) => {
+t.test("an error shows only the part of a long list of nodes that surrounds the mistake", async (t) => {
   const text = `${Array.from({ length: 40 }, (_, index) => `node-${index}`).join(",")},node-7`;
   try {
     parseNodes("--nodes", text);

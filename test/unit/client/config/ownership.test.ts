@@ -40,7 +40,7 @@ t.test("root trusts files of the user who called sudo, but of no other user", as
   }
 });
 
-t.test("if khw.yaml is a symlink, its target is checked and is not read if it is not trusted", async (t) => {
+t.test("if khw.yaml is a symlink, the target is checked, and an untrusted target is not read", async (t) => {
   const [file, link] = [join(root, "real.yaml"), join(root, "khw.yaml")];
   await writeFile(file, "cluster: {name: mine}\n");
   await symlink(file, link);

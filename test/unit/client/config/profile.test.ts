@@ -38,7 +38,7 @@ async function added(component: Component, text: string, version?: string): Prom
     .map((flag) => flag.slice(2));
 }
 
-t.test("the profile lab changes nothing, byte for byte", async (t) => {
+t.test("the profile lab does not change the desired state by a single byte", async (t) => {
   t.strictSame(await wireOf("profile: lab"), await wireOf(""));
   t.equal((await wireOf("")).hardening, undefined);
   const off = hardeningKeys.map((key) => `  ${key}: false\n`).join("");
@@ -46,7 +46,7 @@ t.test("the profile lab changes nothing, byte for byte", async (t) => {
   t.strictSame(load(defaultYaml()), load(""));
 });
 
-t.test("the profile production sets every row, in khw.yaml and on the command line", async (t) => {
+t.test("the profile production turns on every hardening setting, in khw.yaml and on the command line", async (t) => {
   t.ok(hardeningKeys.every((key) => load("profile: production").hardening[key]));
   t.ok(hardeningKeys.every((key) => load("", { "--profile": "production" }).hardening[key]));
   t.ok(hardeningKeys.every((key) => load(defaultYaml(), { "--profile": "production" }).hardening[key]));
@@ -56,7 +56,7 @@ t.test("the profile production sets every row, in khw.yaml and on the command li
   });
 });
 
-t.test("the production flags on 1.21", async (t) => {
+t.test("the profile production adds the expected flags on 1.21", async (t) => {
   const tls = [
     "tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "tls-min-version=VersionTLS12",
@@ -86,7 +86,7 @@ t.test("flags and fields that a release does not have are left out", async (t) =
   t.notMatch(componentCommand("kube-apiserver", await desiredOf(text, "v1.20.2")).join(" "), "DenyServiceExternalIPs");
 });
 
-t.test("each row can be set alone, and a flag in khw.yaml takes precedence", async (t) => {
+t.test("each hardening setting can be turned on alone, and a flag in khw.yaml takes precedence", async (t) => {
   // Anonymous requests are limited by RBAC, which is not part of the desired state.
   for (const key of hardeningKeys.filter((key) => key !== "anonymousLimited")) {
     const desired = await wireOf(`hardening: {${key}: true}`);
@@ -97,7 +97,7 @@ t.test("each row can be set alone, and a flag in khw.yaml takes precedence", asy
   t.notMatch(render["kube-scheduler"](await desiredOf(text)), "bind-address");
 });
 
-t.test("a list of plugins that drops the plugin of another setting is refused with both names", async (t) => {
+t.test("a list of plugins that drops the plugin of another setting is refused, and the error names both", async (t) => {
   const flags = (list: string | null, rest = ""): string =>
     `kubernetes: {flags: {kube-apiserver: {enable-admission-plugins: ${list === null ? "null" : `"${list}"`}}}}\n${rest}`;
   const event = "hardening: {eventLimits: true}";

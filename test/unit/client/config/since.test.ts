@@ -13,8 +13,8 @@ t.test("durations, dates and times are accepted as a start time", async (t) => {
   t.equal(at("2026-01-31T12:00:00Z"), "2026-01-31T12:00:00.000Z");
   t.equal(at("2026-01-31 12:00:00+01:00"), "2026-01-31T11:00:00.000Z");
   t.equal(at("2026-01-31"), "2026-01-31T00:00:00.000Z");
-  t.equal(parseSince("", now), 0, "an empty text means no limit");
-  t.equal(parseSince("999999w", now), 1, "a limit before 1970 is still a limit");
+  t.equal(parseSince("", now), 0, "an empty start time means no limit");
+  t.equal(parseSince("999999w", now), 1, "a start time before 1970 still counts as a limit");
 });
 
 for (const text of ["10", "m", "-5m", "10 m", "yesterday", "2026-13-01", "2026-01-31T25:00", "12:00"]) {

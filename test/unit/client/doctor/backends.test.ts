@@ -39,7 +39,7 @@ t.test("reachable backends cause no finding", async (t) => {
   t.strictSame(backendFindings([], context), []);
 });
 
-t.test("for an unreachable pod, the route of lab 11 and the firewall rule are named", async (t) => {
+t.test("for an unreachable pod, the finding names the route of lab 11 and the firewall rule", async (t) => {
   t.strictSame(findings({}), [
     {
       severity: "error",
@@ -52,20 +52,20 @@ t.test("for an unreachable pod, the route of lab 11 and the firewall rule are na
   t.match(findings({ podCidr: "10.200.0.0/20" })[0]?.remedy, route("10.200.0.0/20"));
 });
 
-t.test("for other addresses, only the firewall rule is named", async (t) => {
+t.test("for other addresses, the finding names only the firewall rule", async (t) => {
   const only = { message: /: a firewall rule may be missing$/, remedy: firewall };
   t.match(findings({ address: "10.240.0.30" }), [only]);
   t.match(findings({ nodeAddress: "" }), [only]);
   t.match(findings({ address: "fd00::5" }), [only]);
 });
 
-t.test("a command for a shell contains nothing that a kubelet could have put there", async (t) => {
+t.test("a shell command in a remedy contains no text that a kubelet could have injected", async (t) => {
   const evil = "10.240.0.21; reboot";
   t.notMatch(findings({ nodeAddress: evil })[0]?.remedy, "reboot");
   t.notMatch(findings({ podCidr: evil })[0]?.remedy, "reboot");
 });
 
-t.test("a refused connection is about the backend, not about the network", async (t) => {
+t.test("a refused connection is reported as a fault of the backend and not of the network", async (t) => {
   const [found] = findings({ failure: "ECONNREFUSED" });
   t.match(found, { message: "10.200.1.5:8443 on worker-1 refuses connections", remedy: /listens on port 8443/ });
 });
@@ -78,7 +78,7 @@ t.test("a webhook that may be ignored causes only a warning", async (t) => {
   ]);
 });
 
-t.test("without the aggregation layer, the setting is named once", async (t) => {
+t.test("without the aggregation layer, a single finding names the setting", async (t) => {
   const lab = { ...context, config: configOf({}) };
   t.match(backendFindings([backend, { ...backend, name: "v2.example.com" }], lab), [
     { severity: "warning", subject: "aggregation", remedy: /^set aggregation: true in khw\.yaml/ },

@@ -20,7 +20,7 @@ function check(title: string, run: DoctorCheck["run"]): DoctorCheck {
 }
 
 t.test(
-  "findings are sorted by severity, and a check that fails or hangs is reported without delaying the others",
+  "findings are sorted by severity, and a check that fails or hangs is reported without delaying other checks",
   async (t) => {
     const began = performance.now();
     const results = await runChecks(
@@ -49,7 +49,7 @@ t.test(
   },
 );
 
-t.test("a report is sound if it has no errors and every check could run", async (t) => {
+t.test("a report is sound if it contains no errors and every check could run", async (t) => {
   const run = async (work: DoctorCheck["run"]) =>
     isSound(await runChecks([check("one", work)], { signal, deadlineMillis: 100 }));
   t.equal(await run(async () => []), true);
@@ -73,16 +73,28 @@ const backends: readonly [
   severity?: Finding["severity"],
   words?: RegExp,
 ][] = [
-  ["a healthy node that is HEALTHY", "HEALTHY", well],
-  ["a drained node that is UNHEALTHY", "UNHEALTHY", drained],
-  ["a drained node that is HEALTHY", "HEALTHY", drained, "warning", /still HEALTHY/],
-  ["a healthy node that is UNHEALTHY: the firewall", "UNHEALTHY", well, "error", /do not reach it/],
-  ["an unhealthy node that is HEALTHY", "HEALTHY", ill, "warning", /nginx/],
-  ["an unhealthy node that is UNHEALTHY", "UNHEALTHY", ill, "warning", /nginx is not healthy/],
-  ["a serving node without its agent", "HEALTHY", undefined, "note", /but its agent/],
-  ["a node that does not answer", "UNHEALTHY", undefined, "warning", /agent does not answer/],
-  ["a node that is not in the pool", "MISSING", well, "error", /target pool/],
-  ["a pool without a forwarding rule", "UNKNOWN", well, "warning", /does not report its health/],
+  ["a healthy node that is HEALTHY causes no finding", "HEALTHY", well],
+  ["a drained node that is UNHEALTHY causes no finding", "UNHEALTHY", drained],
+  ["a drained node that is HEALTHY causes a warning", "HEALTHY", drained, "warning", /still HEALTHY/],
+  [
+    "a healthy node that is UNHEALTHY causes an error about the firewall",
+    "UNHEALTHY",
+    well,
+    "error",
+    /do not reach it/,
+  ],
+  ["an unhealthy node that is HEALTHY causes a warning", "HEALTHY", ill, "warning", /nginx/],
+  ["an unhealthy node that is UNHEALTHY causes a warning", "UNHEALTHY", ill, "warning", /nginx is not healthy/],
+  ["a serving node whose agent does not respond causes a note", "HEALTHY", undefined, "note", /but its agent/],
+  [
+    "an UNHEALTHY node whose agent does not respond causes a warning",
+    "UNHEALTHY",
+    undefined,
+    "warning",
+    /agent does not answer/,
+  ],
+  ["a node that is not in the pool causes an error", "MISSING", well, "error", /target pool/],
+  ["a pool without a forwarding rule causes a warning", "UNKNOWN", well, "warning", /does not report its health/],
 ];
 
 for (const [what, state, said, severity, words] of backends) {
@@ -128,5 +140,5 @@ t.test("etcd members of unknown health count as unhealthy for the quorum", async
   ]);
   t.match(etcdFindings([member("a", up)], 3), [{ severity: "error" }]);
   t.match(etcdFindings([member("a", up), member("b", up)], 2), [{ severity: "warning", message: /has 2 members/ }]);
-  t.strictSame(etcdFindings(nodes(["1", "v1"]), 1), [], "an external etcd has no findings");
+  t.strictSame(etcdFindings(nodes(["1", "v1"]), 1), [], "an external etcd causes no findings");
 });

@@ -76,7 +76,7 @@ t.test("a node that the agent or the load balancer does not report as healthy do
   });
 });
 
-t.test("if the health check does not change in time, the drain fails with the last state", async (t) => {
+t.test("if the health check does not change in time, the drain fails with the last reported health", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).stuck = "HEALTHY";
   await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-1"], force: false }), {
@@ -103,7 +103,7 @@ t.test("a name that is not a controller of the cluster is refused, and the error
   });
 });
 
-t.test("restart drains, restarts and undrains each node before it continues with the next", async (t) => {
+t.test("restart drains, restarts and undrains each node before it continues with the next node", async (t) => {
   const cluster = await createFakeCluster(names);
   t.equal(await restartNodes(cluster, terminal().context, every), 0);
   t.strictSame(
@@ -134,7 +134,7 @@ t.test("a node that was drained before the restart stays drained, and this is re
   );
 });
 
-t.test("a node whose API server does not start again stays drained, and the others are not changed", async (t) => {
+t.test("a node whose API server does not start again stays drained, and the other nodes are not changed", async (t) => {
   const cluster = await createFakeCluster(names);
   const broken = node(cluster, 1);
   broken.restart = async () => {
@@ -186,7 +186,7 @@ t.test("a restart that would leave no healthy API server is refused, unless forc
   t.strictSame(
     alone.log,
     ["controller-0 kube-apiserver restarted"],
-    "the only node is restarted without a drain: there is no other node for its clients",
+    "the only node is restarted without a drain, because its clients have no other node",
   );
 });
 
@@ -196,7 +196,7 @@ t.test("restarting an unhealthy component is allowed, because it does not reduce
   t.equal(await restartNodes(alone, terminal().context, { ...every, nodes: "controller-0" }), 0);
 });
 
-t.test("etcd is not restarted if this would lose its quorum", async (t) => {
+t.test("etcd is not restarted if the restart would cost etcd its quorum", async (t) => {
   const cluster = await createFakeCluster(names);
   const etcd = { ...every, nodes: "controller-0", component: "etcd" };
   t.equal(await restartNodes(cluster, terminal().context, etcd), 0);

@@ -87,7 +87,7 @@ t.test("the progress of a rotation is derived from the names of the keys", async
   t.equal(
     stageOf([aescbc("key2", "key1"), identity]),
     "settled",
-    "key names that khw did not choose do not show a rotation",
+    "key names that khw did not choose do not indicate a rotation",
   );
   t.equal(stageOf([aescbc("key1", january)]), "added");
   t.equal(stageOf([aescbc(january, "key1")]), "first");

@@ -76,11 +76,11 @@ for (const existing of ["key1", "key-20250101T000000Z"]) {
       t.match([...new Set(cluster.values)], [/^secretbox key-202/]);
     }
     const done = { code: "INVALID_ARGUMENT", hint: /remove encryption\.kms/ };
-    await t.rejects(rotate(whole.parts(), { kind: "secretbox", kms, now }), done, "there is nothing left to give up");
+    await t.rejects(rotate(whole.parts(), { kind: "secretbox", kms, now }), done, "there is no plugin left to give up");
   });
 }
 
-t.test("the setting must name the plugin of the file until the plugin is given up", async (t) => {
+t.test("encryption.kms must name the plugin in the file until the cluster no longer uses the plugin", async (t) => {
   const other = { ...kms, name: "other" };
   const [key1, hint] = [key("secretbox", "key1"), /set encryption\.kms to vault in khw\.yaml again/];
   for (const options of [{ kind: "secretbox" }, { kms: other }, { kms: other, kind: "secretbox" }] as const) {
@@ -91,7 +91,7 @@ t.test("the setting must name the plugin of the file until the plugin is given u
   }
 });
 
-t.test("contradictions and files that no plugin can serve are refused before anything changes", async (t) => {
+t.test("contradictory options and unsuitable files are refused before anything changes", async (t) => {
   const refused = async (
     file: string,
     options: object,

@@ -49,12 +49,15 @@ t.test("every object of every page is written once", async (t) => {
   );
 });
 
-t.test("an object deleted in the meantime is skipped, and a conflict or a broken connection is retried", async (t) => {
-  const answers = [404, 409, 0, 200];
-  const { api, touched } = fakeApi(["a", "b"], () => answers.shift() ?? 200);
-  t.equal(await rewrite(api, secrets, { ...options, atOnce: 1 }), 2);
-  t.equal(touched.length, 4);
-});
+t.test(
+  "an object that was deleted in the meantime is skipped, and a conflict or a broken connection is retried",
+  async (t) => {
+    const answers = [404, 409, 0, 200];
+    const { api, touched } = fakeApi(["a", "b"], () => answers.shift() ?? 200);
+    t.equal(await rewrite(api, secrets, { ...options, atOnce: 1 }), 2);
+    t.equal(touched.length, 4);
+  },
+);
 
 t.test("an object that cannot be written is reported by name, and the other objects are written", async (t) => {
   const { api, touched } = fakeApi(["a", "b", "c"], (path) => (path.endsWith("/b") ? 403 : 200));

@@ -39,7 +39,11 @@ t.test("values that would be stored differently today are outdated, regardless o
     stored("widgets", "secretbox", "new"),
   ];
   t.strictSame(outdated([...old, ...current.slice(0, 2)], entries), old);
-  t.equal(outdated(current, entries).length, 1, "a key of another kind counts as another key");
+  t.equal(
+    outdated(current, entries).length,
+    1,
+    "a key with the same name but of another provider counts as a different key",
+  );
 });
 
 t.test("if the configuration does not encrypt, unencrypted values are not outdated", async (t) => {

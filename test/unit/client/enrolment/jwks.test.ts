@@ -30,7 +30,7 @@ t.test("the identity keys are read from a URL or a file", async (t) => {
   body = "{}";
   await t.rejects(readKeySet(url, never), { code: "CREDENTIAL_INVALID", message: /is not a JSON Web Key Set/ });
   body = "x".repeat(300_000);
-  await t.rejects(readKeySet(url, never), { code: "UNREACHABLE" }, "an endless answer is not read to its end");
+  await t.rejects(readKeySet(url, never), { code: "UNREACHABLE" }, "an endless response is not read to its end");
   status = 500;
   await t.rejects(readKeySet(url, never), { code: "UNREACHABLE" });
   await t.rejects(readKeySet(join(folder, "none"), never), { code: "IO_FAILED" });

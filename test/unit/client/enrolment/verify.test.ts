@@ -60,7 +60,7 @@ t.test("a token for another audience is refused", async (t) => {
   await refuses(t, token({ audience: "https://vault.example.com" }), /unexpected "aud" claim value/);
 });
 
-t.test("a token for this audience and others is refused", async (t) => {
+t.test("a token for this audience and other audiences is refused", async (t) => {
   await refuses(t, token({ audience: [audience, "https://vault.example.com"] }), /also for other audiences/);
 });
 

@@ -60,7 +60,7 @@ async function cluster(
 }
 
 t.test(
-  "all nodes verify the snapshot before anything stops, and finish each phase before the next one starts",
+  "all nodes verify the snapshot before anything stops, and finish each phase before the next phase starts",
   async (t) => {
     const { log, run } = await cluster();
     t.equal(await runRestore(run, { progress, signal: never }), true);
@@ -74,7 +74,7 @@ t.test(
   },
 );
 
-t.test("when one node fails, no node starts the next phase, and the error says what to do", async (t) => {
+t.test("when one node fails, no node starts the next phase, and the error states the next step", async (t) => {
   const failing = (node: string, phase: RestorePhase) =>
     node === "controller-1" && phase === RestorePhase.RESTORE_PHASE_RESTORED
       ? new KhwError("IO_FAILED", "no space left on device")
@@ -85,7 +85,7 @@ t.test("when one node fails, no node starts the next phase, and the error says w
   t.notOk(log.some((line) => line.endsWith("phase 5")));
 });
 
-t.test("Ctrl-C finishes the current phase and does not start the next one", async (t) => {
+t.test("Ctrl-C lets the current phase finish and does not start the next phase", async (t) => {
   const interrupted = new AbortController();
   const { log, run } = await cluster((_, phase) => {
     if (phase === RestorePhase.RESTORE_PHASE_ETCD_STOPPED) interrupted.abort();
@@ -119,10 +119,10 @@ t.test("if a node cannot store the snapshot, the restore ends before any change"
     code: "PARTIAL",
   });
   t.notOk(log.some((line) => line.includes("phase")));
-  await t.resolves(distributeTo(first, run.source, never), "a node that has it verifies it again");
+  await t.resolves(distributeTo(first, run.source, never), "a node that has the snapshot verifies it again");
 });
 
-t.test("a restore that a node has started is continued, a finished one is not", async (t) => {
+t.test("a restore that a node has started is continued, but a finished restore is not continued", async (t) => {
   const begun = (phase: RestorePhase, snapshotId = "good") => ({
     node: "controller-1",
     status: { member: undefined, reason: "", restore: Restore.fromPartial({ id: "begun", snapshotId, phase }) },
@@ -173,20 +173,23 @@ t.test("an agent that does not support restoring a release ends the restore befo
   t.same([...new Set(phases)], [RestorePhase.RESTORE_PHASE_HELD, RestorePhase.RESTORE_PHASE_ABANDONED]);
 });
 
-t.test("a restore that keeps the release neither continues nor replaces one that changes the release", async (t) => {
-  const restore = Restore.fromPartial({
-    id: "begun",
-    snapshotId: "good",
-    phase: RestorePhase.RESTORE_PHASE_ETCD_STOPPED,
-    kubernetesVersion: "v1.20.2",
-    snapshotTakenUnixMillis: Date.parse("2026-01-31T12:00:00.123Z"),
-  });
-  const nodes = [{ node: "controller-1", status: { member: undefined, reason: "", restore } }];
-  t.throws(() => refuseReleaseRestore(nodes), {
-    code: "OUT_OF_ORDER",
-    hint: /khw-client upgrade --back --lose-since 2026-01-31T12:00:00\.123Z --yes/,
-  });
-  t.not(restoreIdFor("good", nodes), "begun");
-  t.equal(restoreIdFor("good", nodes, "v1.20.2"), "begun");
-  t.match(etcdProblems(nodes).join(), /upgrade --back --lose-since 2026-01-31T12:00:00\.123Z/);
-});
+t.test(
+  "a restore that keeps the release neither continues nor replaces a restore that changes the release",
+  async (t) => {
+    const restore = Restore.fromPartial({
+      id: "begun",
+      snapshotId: "good",
+      phase: RestorePhase.RESTORE_PHASE_ETCD_STOPPED,
+      kubernetesVersion: "v1.20.2",
+      snapshotTakenUnixMillis: Date.parse("2026-01-31T12:00:00.123Z"),
+    });
+    const nodes = [{ node: "controller-1", status: { member: undefined, reason: "", restore } }];
+    t.throws(() => refuseReleaseRestore(nodes), {
+      code: "OUT_OF_ORDER",
+      hint: /khw-client upgrade --back --lose-since 2026-01-31T12:00:00\.123Z --yes/,
+    });
+    t.not(restoreIdFor("good", nodes), "begun");
+    t.equal(restoreIdFor("good", nodes, "v1.20.2"), "begun");
+    t.match(etcdProblems(nodes).join(), /upgrade --back --lose-since 2026-01-31T12:00:00\.123Z/);
+  },
+);

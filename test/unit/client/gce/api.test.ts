@@ -20,17 +20,14 @@ import { pause } from "../../../../proto/wait-for.ts";
 
 const place = { project: "lab", region: "us-west1" };
 
-t.test(
-  "resource references are paths, and links are read from projects/ onwards, regardless of their host",
-  async (t) => {
-    const pool = regionalReference(place, "targetPools", "pool");
-    t.equal(pool.path, "projects/lab/regions/us-west1/targetPools/pool");
-    t.equal(pathOf(`https://www.googleapis.com/compute/v1/${pool.path}`), pool.path);
-    t.equal(pathOf(`https://compute.googleapis.com/compute/v1/${pool.path}`), pool.path);
-    t.equal(pathOf(pool.path), pool.path);
-    t.equal(nameInLink(pool.path), "pool");
-  },
-);
+t.test("resource references are paths, and only the part of a link from projects/ onward is read", async (t) => {
+  const pool = regionalReference(place, "targetPools", "pool");
+  t.equal(pool.path, "projects/lab/regions/us-west1/targetPools/pool");
+  t.equal(pathOf(`https://www.googleapis.com/compute/v1/${pool.path}`), pool.path);
+  t.equal(pathOf(`https://compute.googleapis.com/compute/v1/${pool.path}`), pool.path);
+  t.equal(pathOf(pool.path), pool.path);
+  t.equal(nameInLink(pool.path), "pool");
+});
 
 t.test("a resource name that would change the URL is refused", async (t) => {
   const badly = { code: "INVALID_ARGUMENT" };
@@ -61,7 +58,7 @@ t.test(
   },
 );
 
-t.test("Google's errors are reported verbatim, with a remedy for the common ones", async (t) => {
+t.test("Google's errors are reported verbatim, with a remedy for common errors", async (t) => {
   const cases: [status: number, reason: string, path: string, hint: RegExp | undefined][] = [
     [401, "authError", "projects/lab/global/firewalls", /gcloud auth application-default login/],
     [403, "forbidden", "projects/lab/global/firewalls", /roles\/compute\.securityAdmin in project lab/],
@@ -84,7 +81,7 @@ t.test("Google's errors are reported verbatim, with a remedy for the common ones
   }
 });
 
-t.test("an error is recognized in both of Google's spellings, even after its place was added", async (t) => {
+t.test("an error is recognized in both of Google's spellings, even after khw has added its location", async (t) => {
   const operation = {
     status: "DONE",
     httpErrorStatusCode: 409,
@@ -100,7 +97,7 @@ t.test("an error is recognized in both of Google's spellings, even after its pla
   t.match(readRefusal(502, undefined, undefined), { status: 502, reason: "", message: "no explanation" });
 });
 
-t.test("temporary errors are retried, others are not", async (t) => {
+t.test("temporary errors are retried, and other errors are not", async (t) => {
   const coded = (code: string) => Object.assign(new Error("x"), { code });
   for (const status of [429, 500, 502, 503])
     t.ok(isTransient(new Refusal(status, "", { reason: "x" })), String(status));
@@ -120,7 +117,7 @@ t.test("temporary errors are retried, others are not", async (t) => {
   t.notOk(isTransient("text"));
 });
 
-t.test("pauses double up to a limit, are randomized, and honour Retry-After", async (t) => {
+t.test("pauses double up to a limit, are randomized, and honor Retry-After", async (t) => {
   const policy = { tries: 9, firstMillis: 100, maxMillis: 1000 };
   for (let failures = 1; failures <= 9; failures++) {
     const middle = Math.min(1000, 100 * 2 ** (failures - 1));

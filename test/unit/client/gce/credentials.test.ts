@@ -9,8 +9,8 @@ const { signal } = new AbortController();
 const folder = t.testdir({});
 const system = process.env["PATH"] ?? "";
 
-// The library and gcloud use environment variables to find credentials. They must not find the credentials of this
-// machine's owner.
+// The library and gcloud use environment variables to find credentials. Neither of them may find the credentials of
+// this machine's owner.
 Object.assign(process.env, { HOME: folder, CLOUDSDK_CONFIG: folder, NO_PROXY: "*", METADATA_SERVER_DETECTION: "none" });
 delete process.env["GOOGLE_APPLICATION_CREDENTIALS"];
 
@@ -40,7 +40,7 @@ t.test("gcloud's token is requested only once and never passed to another progra
   t.notMatch(calls, /secret/);
 });
 
-t.test("a gcloud without login, or a missing gcloud, is reported with the remedy", async (t) => {
+t.test("a missing gcloud, or a gcloud without a login, is reported with a remedy", async (t) => {
   await installGcloud("echo 'ERROR: You do not currently have an active account selected.' >&2; exit 1");
   const expected = { code: "COMPUTE_FAILED", hint: /gcloud auth application-default login/ };
   await t.rejects(openCredentials("gcloud", "lab")(signal), { ...expected, message: /active account selected/ });
@@ -53,7 +53,7 @@ t.test("with auto, gcloud's token is used if there are no application default cr
   t.strictSame(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.gcloud" });
 });
 
-t.test("with auto, application default credentials are used, such as those of the machine", async (t) => {
+t.test("with auto, application default credentials are used, for example the credentials of the machine", async (t) => {
   const metadata = createServer((request, response) => {
     const granted = request.headers["metadata-flavor"] === "Google" && request.url?.includes("/token");
     response.writeHead(granted ? 200 : 404, { "metadata-flavor": "Google", "content-type": "application/json" });

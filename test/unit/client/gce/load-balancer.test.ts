@@ -27,7 +27,7 @@ const addressPath = "projects/lab/regions/us-west1/addresses/kubernetes-the-hard
 const host = "https://www.googleapis.com/compute/v1/";
 const { signal } = new AbortController();
 
-/** Keeps resources in memory, by path, and records every mutation. Names stay as given; links get Google's host. */
+/** Keeps resources in memory, keyed by path, and records every mutation. Adds Google's host to the target of a rule. */
 class FakeCompute implements Compute {
   readonly resources = new Map<string, object>([[addressPath, { address: "203.0.113.9" }]]);
   readonly mutations: string[] = [];
@@ -143,18 +143,15 @@ t.test("a step waits only for the resources that its own resource uses", async (
   });
 });
 
-t.test(
-  "without an address, only the forwarding rule is not created; an address is reserved only on request",
-  async (t) => {
-    const compute = new FakeCompute();
-    compute.resources.delete(addressPath);
-    const results = await create(compute);
-    t.strictSame(outcomes(results), ["failed", "changed", "changed", "changed", "changed", "skipped"]);
-    t.match(messages(results), [/COMPUTE_FAILED there is no address kubernetes-the-hard-way in region us-west1/]);
-    await create(compute, { ...config, createAddress: true });
-    t.ok(compute.mutations.includes("insert addresses/kubernetes-the-hard-way"));
-  },
-);
+t.test("a missing address prevents only the forwarding rule, and an address is reserved only on request", async (t) => {
+  const compute = new FakeCompute();
+  compute.resources.delete(addressPath);
+  const results = await create(compute);
+  t.strictSame(outcomes(results), ["failed", "changed", "changed", "changed", "changed", "skipped"]);
+  t.match(messages(results), [/COMPUTE_FAILED there is no address kubernetes-the-hard-way in region us-west1/]);
+  await create(compute, { ...config, createAddress: true });
+  t.ok(compute.mutations.includes("insert addresses/kubernetes-the-hard-way"));
+});
 
 t.test("a resource that appears between check and insert is reused, and repaired if necessary", async (t) => {
   const compute = new FakeCompute();
@@ -164,7 +161,7 @@ t.test("a resource that appears between check and insert is reused, and repaired
   t.match(compute.resources.get(path), { host: "kubernetes.default.svc.cluster.local" });
 });
 
-t.test("the wrong health check of a pool is removed before the right one is added", async (t) => {
+t.test("the wrong health check of a pool is removed before the right health check is added", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   merge(compute, poolPath, { healthChecks: ["projects/lab/global/httpHealthChecks/other"] });
@@ -209,7 +206,7 @@ t.test("foreign instances in the pool are reported, and the missing controllers 
 });
 
 t.test(
-  "resources that use others are deleted first, and the address is kept unless its deletion is requested",
+  "resources that use other resources are deleted first, and the address is kept unless its deletion is requested",
   async (t) => {
     const compute = new FakeCompute();
     await create(compute);
@@ -253,7 +250,7 @@ t.test(
 );
 
 t.test(
-  "health is reported per instance, as unknown before a rule uses the pool and missing outside the pool",
+  "health is reported per instance, as unknown before a rule uses the pool, and as missing outside the pool",
   async (t) => {
     const compute = new FakeCompute();
     const states = async () => (await poolHealth(compute, config, signal)).map(({ state }) => state);

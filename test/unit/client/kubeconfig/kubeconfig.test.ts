@@ -68,7 +68,7 @@ t.test("other entries, comments and the current context of the file are kept", (
   t.end();
 });
 
-t.test("a second run replaces its own entries instead of adding new ones", (t) => {
+t.test("a second run replaces the cluster's entries instead of adding new entries", (t) => {
   const once = merged(others);
   t.equal(merged(once), once, "merging the same cluster again changes nothing");
   const renewed = parse(merged(once, { certificate: "bmV3" }));
@@ -98,9 +98,9 @@ t.test("empty lists in a kubeconfig written by kubectl are filled", (t) => {
 });
 
 for (const [title, text] of [
-  ["another cluster with that name", merged("", { server: "https://198.51.100.1:6443" })],
-  ["another context with that name", others.replace("  name: other\ncurrent", "  name: kubernetes\ncurrent")],
-  ["another user with that name", others.replace("- name: admin", "- name: kubernetes-admin")],
+  ["another cluster with the same name", merged("", { server: "https://198.51.100.1:6443" })],
+  ["another context with the same name", others.replace("  name: other\ncurrent", "  name: kubernetes\ncurrent")],
+  ["another user with the same name", others.replace("- name: admin", "- name: kubernetes-admin")],
 ] as const) {
   t.test(`${title} is refused and never overwritten`, (t) => {
     t.throws(() => merged(text), {
@@ -118,14 +118,17 @@ t.test("a file that is not a kubeconfig is refused", (t) => {
   t.end();
 });
 
-t.test("a temporary file left by a killed client is removed, but not that of a running client", async (t) => {
-  const folder = t.testdir({ config: "one" });
-  const ended = spawnSync("true").pid;
-  const beside = [`config.khw-${ended}`, "config.khw-1", "config.khw-old", "config.bak"];
-  for (const name of beside) await writeFile(join(folder, name), "half");
-  await writeKubeconfig(join(folder, "config"), "two");
-  t.same((await readdir(folder)).sort(), ["config", "config.bak", "config.khw-1", "config.khw-old"]);
-});
+t.test(
+  "a temporary file of a killed client is removed, but a temporary file of a running client is kept",
+  async (t) => {
+    const folder = t.testdir({ config: "one" });
+    const ended = spawnSync("true").pid;
+    const beside = [`config.khw-${ended}`, "config.khw-1", "config.khw-old", "config.bak"];
+    for (const name of beside) await writeFile(join(folder, name), "half");
+    await writeKubeconfig(join(folder, "config"), "two");
+    t.same((await readdir(folder)).sort(), ["config", "config.bak", "config.khw-1", "config.khw-old"]);
+  },
+);
 
 t.test("the file is readable only by its owner and replaced atomically, and a symlink is kept", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
@@ -186,7 +189,7 @@ t.test("a file with unchanged content is still made readable by its owner only",
   t.equal((await stat(file)).mode & 0o777, 0o600);
 });
 
-t.test("a kubeconfig without kind and apiVersion is accepted, as it is by kubectl", (t) => {
+t.test("a kubeconfig without kind and apiVersion is accepted, as by kubectl", (t) => {
   const texts = [
     "",
     "# mine\n",

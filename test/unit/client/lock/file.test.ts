@@ -31,7 +31,7 @@ async function addElsewhere(path: string, entries: readonly LockEntry[]) {
   return { code: Number(code), stderr };
 }
 
-t.test("digests are recorded once, in a fixed order, and read again", async (t) => {
+t.test("digests are recorded once, in a fixed order, and can be read back", async (t) => {
   const path = await lockPath();
   t.strictSame(await readLock(path), [], "a missing file has no entries");
   t.strictSame(await addToLock(path, [entry("kubectl"), entry("kube-apiserver")]), [
@@ -118,7 +118,7 @@ t.test("a file that is writable by others or belongs to another user is refused,
   await t.rejects(readLock(path), { code: "CONFIG_INVALID", message: /belongs to user 65534/ });
 });
 
-t.test("a symlink is kept, and its target gets the entries", async (t) => {
+t.test("a symlink is kept, and the entries are written to its target", async (t) => {
   const [target, path] = [await lockPath(), await lockPath()];
   await symlink(target, path);
   await addToLock(path, [entry("kubectl")]);
@@ -154,7 +154,7 @@ t.test("a client that was killed while writing does not block other clients", as
   t.strictSame(await readLock(path), [entry("kubectl")]);
 });
 
-t.test("if a folder is not writable, the error names it", async (t) => {
+t.test("the error names a folder that is not writable", async (t) => {
   const path = "/proc/khw.lock";
   await t.rejects(addToLock(path, [entry("kubectl")]), {
     code: "IO_FAILED",

@@ -141,7 +141,7 @@ t.test(
 );
 
 t.test(
-  "a digest reported by a machine is recorded as such, but a mirror's URL is preferred as the source",
+  "the recorded source of a digest is a mirror's URL if possible, and otherwise the machine that reported the digest",
   async (t) => {
     const { record, lockFile } = await scene();
     await record((answer, node) =>
@@ -152,7 +152,7 @@ t.test(
   },
 );
 
-t.test("an agent that reports no digest or an invalid one is refused, and the error names it", async (t) => {
+t.test("an agent that reports no digest or an invalid digest is refused, and the error names the agent", async (t) => {
   for (const [change, message] of [
     [() => undefined, /reports no digest for kube-apiserver v1\.21\.0 \(amd64\)/],
     [(answer: ProgramDigest) => ({ ...answer, version: "v1.22.0" }), /reports no digest/],
@@ -240,7 +240,7 @@ t.test("a mirror without TLS is refused if the digest of any program is unknown"
     hint: /etcd\.sha256/,
   });
   const shipped = await scene([], { etcd: { ...store, version: "v3.4.15" } });
-  await t.resolves(pinPrograms(shipped.cluster, shipped.work), "khw itself has the digest of the lab's release");
+  await t.resolves(pinPrograms(shipped.cluster, shipped.work), "the digest of the lab's release is built into khw");
   for (const mirror of ["https://m", "file:///srv/mirror", "/srv/mirror"]) {
     const { cluster, work } = await scene([], { binaries: { ...binaries, mirrors: [mirror] } });
     await t.resolves(pinPrograms(cluster, work), mirror);

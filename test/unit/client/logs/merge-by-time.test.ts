@@ -29,7 +29,7 @@ t.test("messages with equal times, an empty list of sources, and sources without
   t.same(await collect(mergeByTime([], options)), []);
 });
 
-t.test("a silent source delays the others only for a limited time", async (t) => {
+t.test("a silent source delays the other sources only for a limited time", async (t) => {
   const { promise: asked, resolve: answer } = Promise.withResolvers<void>();
   async function* silent(): AsyncGenerator<number> {
     await asked;

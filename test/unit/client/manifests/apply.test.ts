@@ -61,32 +61,39 @@ async function plan(server: ApplyApi, text: string) {
   return describeReview(await review(server, text)).map(({ drift, error }) => drift ?? error?.message ?? "");
 }
 
-t.test("definitions and namespaces are applied first, and the record before every object", async (t) => {
-  const server = applyApi();
-  const folder = `${widget}${map("a", "{a: b}", "team")}${team}${definition}`;
-  t.strictSame(await plan(server, folder), [
-    "would create Namespace team",
-    "would create CustomResourceDefinition widgets.example.com",
-    "would create Widget default/w",
-    "would create ConfigMap team/a",
-  ]);
-  t.strictSame(server.changes, [], "plan changes nothing");
-  t.match(await apply(server, folder), {
-    errors: [],
-    notes: [/Namespace team created/, /widgets/, /Widget/, /ConfigMap/],
-  });
-  t.match(server.changes[0], /^POST .*configmaps$/);
-  t.match(
-    [...new Set(server.changes.slice(1))],
-    [/namespaces\/team$/, /customresourcedefinitions/, /widgets\/w$/, /configmaps\/a$/],
-  );
-  t.match(server.objects.get(path("a", "team")), { metadata: { labels: { "khw.dev/manifests": "created" } } });
-  server.changes.length = 0;
-  server.requests = 0;
-  t.strictSame(await apply(server, folder), { errors: [], notes: [] });
-  t.strictSame(server.changes, [], "the second run changes nothing");
-  t.equal(server.requests, 1 + 3 + 2 * 4, "the record, a request for each API version, and two for each object");
-});
+t.test(
+  "definitions and namespaces are applied first, and the record is written before any object is created",
+  async (t) => {
+    const server = applyApi();
+    const folder = `${widget}${map("a", "{a: b}", "team")}${team}${definition}`;
+    t.strictSame(await plan(server, folder), [
+      "would create Namespace team",
+      "would create CustomResourceDefinition widgets.example.com",
+      "would create Widget default/w",
+      "would create ConfigMap team/a",
+    ]);
+    t.strictSame(server.changes, [], "plan changes nothing");
+    t.match(await apply(server, folder), {
+      errors: [],
+      notes: [/Namespace team created/, /widgets/, /Widget/, /ConfigMap/],
+    });
+    t.match(server.changes[0], /^POST .*configmaps$/);
+    t.match(
+      [...new Set(server.changes.slice(1))],
+      [/namespaces\/team$/, /customresourcedefinitions/, /widgets\/w$/, /configmaps\/a$/],
+    );
+    t.match(server.objects.get(path("a", "team")), { metadata: { labels: { "khw.dev/manifests": "created" } } });
+    server.changes.length = 0;
+    server.requests = 0;
+    t.strictSame(await apply(server, folder), { errors: [], notes: [] });
+    t.strictSame(server.changes, [], "the second run changes nothing");
+    t.equal(
+      server.requests,
+      1 + 3 + 2 * 4,
+      "there is one request for the record and one for each API version, and there are two for each object",
+    );
+  },
+);
 
 t.test("diff shows each field, and hides a Secret's values", async (t) => {
   const server = applyApi();
@@ -106,7 +113,7 @@ cluster: manifests: ConfigMap default/b is missing (f.yaml:11:1)
   );
 });
 
-t.test("a conflict names the field and the manager, and stops everything", async (t) => {
+t.test("a conflict stops the run before any change, and the error names the field and the manager", async (t) => {
   const server = applyApi();
   await apply(server, map("a"));
   server.conflicts.set(path("a"), { field: ".data.a", manager: "kubectl-edit" });
@@ -126,7 +133,7 @@ t.test("a conflict names the field and the manager, and stops everything", async
   t.match(server.objects.get(path("a")), { data: { a: "c" } });
 });
 
-t.test("an unknown kind and a refused object stop everything", async (t) => {
+t.test("an unknown kind or a refused object stops the run before any change", async (t) => {
   const server = applyApi();
   const unknown = "apiVersion: v1\nkind: Gadget\nmetadata: {name: g}\n---\n";
   t.strictSame((await apply(server, `${map("a")}${unknown}`)).errors, [
@@ -149,29 +156,32 @@ t.test("the API server's message about a Secret is not shown", async (t) => {
   t.strictSame(errors, ["MANIFEST_REFUSED: f.yaml:1:1: Secret s: the API server answered 422: Invalid, data.a"]);
 });
 
-t.test("an object that left the folder is deleted only if khw created and recorded it", async (t) => {
-  const server = applyApi();
-  server.objects.set(path("before"), { metadata: { name: "before", namespace: "default", uid: "x" }, data: {} });
-  await apply(server, `${map("mine")}${map("before")}${map("unlabelled")}${map("stays")}`);
-  const foreign = { metadata: { name: "foreign", uid: "y", labels: { "khw.dev/manifests": "created" } } };
-  server.objects.set(path("foreign"), foreign);
-  const unlabelled = server.objects.get(path("unlabelled")) ?? {};
-  server.objects.set(path("unlabelled"), {
-    ...unlabelled,
-    metadata: { ...Object(unlabelled["metadata"]), labels: {} },
-  });
-  t.match(await plan(server, map("stays")), [
-    /ConfigMap default\/before left the folder, and stays: it existed before khw applied it/,
-    /would delete ConfigMap default\/mine/,
-    /ConfigMap default\/unlabelled left the folder, and stays: khw's label is no longer on it/,
-  ]);
-  const { notes, errors } = await apply(server, map("stays"));
-  t.strictSame(errors, []);
-  t.match(notes, [/mine deleted/, /before left the folder/, /unlabelled left the folder/]);
-  t.notOk(server.objects.has(path("mine")));
-  for (const name of ["before", "foreign", "unlabelled", "stays"]) t.ok(server.objects.has(path(name)), name);
-  t.strictSame(await apply(server, map("stays")), { notes: [], errors: [] }, "the objects are reported once");
-});
+t.test(
+  "an object that is no longer in the folder is deleted only if khw created and recorded the object",
+  async (t) => {
+    const server = applyApi();
+    server.objects.set(path("before"), { metadata: { name: "before", namespace: "default", uid: "x" }, data: {} });
+    await apply(server, `${map("mine")}${map("before")}${map("unlabelled")}${map("stays")}`);
+    const foreign = { metadata: { name: "foreign", uid: "y", labels: { "khw.dev/manifests": "created" } } };
+    server.objects.set(path("foreign"), foreign);
+    const unlabelled = server.objects.get(path("unlabelled")) ?? {};
+    server.objects.set(path("unlabelled"), {
+      ...unlabelled,
+      metadata: { ...Object(unlabelled["metadata"]), labels: {} },
+    });
+    t.match(await plan(server, map("stays")), [
+      /ConfigMap default\/before left the folder, and stays: it existed before khw applied it/,
+      /would delete ConfigMap default\/mine/,
+      /ConfigMap default\/unlabelled left the folder, and stays: khw's label is no longer on it/,
+    ]);
+    const { notes, errors } = await apply(server, map("stays"));
+    t.strictSame(errors, []);
+    t.match(notes, [/mine deleted/, /before left the folder/, /unlabelled left the folder/]);
+    t.notOk(server.objects.has(path("mine")));
+    for (const name of ["before", "foreign", "unlabelled", "stays"]) t.ok(server.objects.has(path(name)), name);
+    t.strictSame(await apply(server, map("stays")), { notes: [], errors: [] }, "the objects are reported only once");
+  },
+);
 
 t.test("an object that appears after the review is adopted, and never deleted", async (t) => {
   const server = applyApi();
@@ -186,7 +196,7 @@ t.test("an object that appears after the review is adopted, and never deleted", 
   t.match((await apply(server, map("a"))).notes, [/late left the folder, and is not deleted: it existed before/]);
 });
 
-t.test("an interruption before the answer leaves the label adopted", async (t) => {
+t.test("if the API server's answer does not arrive, the object keeps the label adopted", async (t) => {
   const server = applyApi();
   const bodies: unknown[] = [];
   const api: ApplyApi["api"] = async (method, target, request) => {
@@ -198,7 +208,7 @@ t.test("an interruption before the answer leaves the label adopted", async (t) =
   t.match(bodies, [labels("adopted"), { metadata: { ...Object(labels("created")).metadata, uid: /^uid-/ } }]);
 });
 
-t.test("an object of khw whose kind was not served during the review stays khw's", async (t) => {
+t.test("an object that khw created keeps its label if its kind was not served during the review", async (t) => {
   const server = applyApi();
   await apply(server, `${definition}${widget}`);
   server.answers.set("GET /apis/example.com/v1", { status: 404, body: "404 page not found" });
@@ -230,7 +240,7 @@ t.test("an object whose kind is no longer defined is forgotten", async (t) => {
   t.strictSame(await apply(server, map("a")), { notes: [], errors: [] });
 });
 
-t.test("a namespace or a kind with other contents stays until the user names it", async (t) => {
+t.test("a namespace or a kind with other contents stays until the user names the namespace or the kind", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${definition}${map("inside", "{}", "team")}${map("a")}`);
   server.objects.set(path("foreign", "team"), { metadata: { name: "foreign", namespace: "team", uid: "f" } });
@@ -280,7 +290,7 @@ t.test("--allow-prune deletes only the volume of the named namespace", async (t)
   t.notOk(server.objects.has(claimPath("default")));
 });
 
-t.test("a namespace stays with a volume that is not named", async (t) => {
+t.test("a namespace is kept if it contains a volume claim that --allow-prune does not name", async (t) => {
   const server = applyApi();
   const volumes = async (): Promise<string[]> => plan(server, map("a"));
   await apply(server, `${team}${claim("team")}${map("a")}`);
@@ -307,7 +317,7 @@ t.test("an object that existed before is reported as deleted with its namespace"
   ]);
 });
 
-t.test("contents that cannot be listed count as contents", async (t) => {
+t.test("a namespace whose contents cannot be listed counts as not empty", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("a")}`);
   server.answers.set("GET /api/v1/namespaces/team/secrets", { status: 503, body: {} });
@@ -327,7 +337,7 @@ t.test("objects that exist only in another version of their group count as conte
   t.ok(server.objects.has("/api/v1/namespaces/team"));
 });
 
-t.test("a version that is listed but not served could have contents", async (t) => {
+t.test("an API version that is listed but not served counts as possible contents", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("a")}`);
   server.answers.set("GET /apis/batch/v1beta1", { status: 404, body: "404 page not found" });
@@ -336,7 +346,7 @@ t.test("a version that is listed but not served could have contents", async (t) 
   ]);
 });
 
-t.test("an object of another group is not an Event", async (t) => {
+t.test("an object of the kind Event in another API group counts as contents", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("a")}`);
   const cron = { name: "events", kind: "Event", namespaced: true, verbs: ["list", "delete"] };
@@ -346,7 +356,7 @@ t.test("an object of another group is not an Event", async (t) => {
   t.match((await apply(server, map("a"))).notes, [/stays: it contains Event team\/party/]);
 });
 
-t.test("a lost record is reported and deletes nothing; an unreadable record stops everything", async (t) => {
+t.test("a lost record is reported and deletes nothing, and an unreadable record stops the run", async (t) => {
   const server = applyApi();
   await apply(server, `${map("a")}${map("b")}`);
   server.objects.delete(recordPath);
@@ -368,7 +378,7 @@ t.test("an empty folder deletes nothing unless the user allows it", async (t) =>
   t.match(await apply(server, "", { allowed: ["all"] }), { errors: [], notes: [/ConfigMap default\/a deleted/] });
 });
 
-t.test("an object that another name of the folder reaches is not deleted", async (t) => {
+t.test("a recorded object is not deleted if the folder contains the same object under another name", async (t) => {
   const server = applyApi();
   await apply(server, map("a"));
   const record = JSON.stringify([{ apiVersion: "v1", kind: "Secret", namespace: "default", name: "a" }]);
@@ -379,7 +389,7 @@ t.test("an object that another name of the folder reaches is not deleted", async
   t.ok(server.objects.has("/api/v1/namespaces/default/secrets/a"));
 });
 
-t.test("two bootstraps at the same time are noticed", async (t) => {
+t.test("a second bootstrap that runs at the same time is detected", async (t) => {
   const server = applyApi();
   await apply(server, map("a"));
   server.answers.set(`PUT ${recordPath}`, { status: 409, body: {} });

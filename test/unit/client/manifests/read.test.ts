@@ -17,7 +17,7 @@ async function read(t: Test, files: Readonly<Record<string, string>>) {
 
 const map = (name: string): string => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\n`;
 
-t.test("without the setting nothing is read", async (t) => {
+t.test("nothing is read if no folder of manifests is configured", async (t) => {
   t.equal(await readManifests({ manifests: undefined }), undefined);
 });
 
@@ -63,7 +63,7 @@ const faults: Readonly<Record<string, readonly [text: string, message: RegExp]>>
   "an exported object": [map("a").replace("}", ", uid: x}"), /metadata\.uid: remove the field/],
   "a status": [`${map("a")}status: {a: b}\n`, /f\.yaml:4:9: status: remove the field/],
   "khw's label": [map("a").replace("}", ", labels: {khw.dev/manifests: created}}"), /khw sets this label/],
-  "a label that is no string": [
+  "a label that is not a string": [
     map("a").replace("}", ", labels: {a: yes}}"),
     /metadata\.labels\.a: the value is not a string/,
   ],
@@ -90,7 +90,7 @@ const faults: Readonly<Record<string, readonly [text: string, message: RegExp]>>
   ],
 };
 for (const [what, [text, message]] of Object.entries(faults)) {
-  t.test(`${what} is refused with its place`, async (t) => {
+  t.test(`${what} is refused with its location`, async (t) => {
     await t.rejects(read(t, { "f.yaml": text }), { code: "CONFIG_INVALID", message });
   });
 }
@@ -114,13 +114,13 @@ t.test("a folder that cannot be read is refused", async (t) => {
   await t.rejects(readManifests({ manifests: folder }), { message: /a\.yaml: the file is not UTF-8/ });
 });
 
-t.test("links out of the folder, inner folders and large files are refused", async (t) => {
+t.test("links that lead out of the folder, subfolders and large files are refused", async (t) => {
   const folder = await makeFolder(t, { "a.yaml": map("a") });
   await symlink("a.yaml", join(folder, "0-link.yaml"));
   await t.rejects(
     readManifests({ manifests: folder }),
     { message: /the folder already contains this object/ },
-    "a link inside is read",
+    "a link within the folder is followed",
   );
   await rm(join(folder, "0-link.yaml"));
   await symlink("/etc/hostname", join(folder, "b.yaml"));

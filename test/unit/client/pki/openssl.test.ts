@@ -29,9 +29,9 @@ interface Case {
   readonly options?: Parameters<typeof issue>[2];
   /** The key usage of a faulty CA. */
   readonly authorityUsage?: string;
-  /** The field that pki check reports; undefined if pki check finds nothing. */
+  /** The field that pki check reports, or undefined if pki check finds nothing. */
   readonly field?: string;
-  /** The error that openssl verify prints; undefined if it accepts the certificate. */
+  /** The error that openssl verify prints, or undefined if openssl accepts the certificate. */
   readonly says?: RegExp;
 }
 
@@ -45,19 +45,19 @@ const cases: readonly Case[] = [
     says: /unable to get local issuer certificate|certificate signature failure/,
   },
   {
-    title: "a certificate only for servers",
+    title: "a certificate that is valid only for servers",
     options: { extensions: { extendedKeyUsage: "serverAuth" } },
     field: "extendedKeyUsage",
     says: /unsuitable certificate purpose/,
   },
   {
-    title: "a certificate only for clients",
+    title: "a certificate that is valid only for clients",
     options: { extensions: { extendedKeyUsage: "clientAuth" } },
     field: "extendedKeyUsage",
     says: /unsuitable certificate purpose/,
   },
   {
-    title: "a certificate whose key may not sign",
+    title: "a certificate whose key usage does not allow signatures",
     options: { extensions: { keyUsage: "critical,keyEncipherment" } },
     field: "keyUsage",
     says: /unsuitable certificate purpose/,
@@ -81,7 +81,7 @@ const cases: readonly Case[] = [
     says: /IP address mismatch/,
   },
   {
-    title: "a certificate of a CA that may not sign certificates",
+    title: "a certificate of a CA that is not allowed to sign certificates",
     authorityUsage: "cRLSign",
     field: "keyUsage",
     says: /invalid CA certificate|does not include certificate signing/,
@@ -89,7 +89,7 @@ const cases: readonly Case[] = [
 ];
 
 for (const { title, options, authorityUsage, field, says } of cases) {
-  t.test(`${title}: pki check and openssl agree`, async (t) => {
+  t.test(`${title}: pki check and openssl reach the same verdict`, async (t) => {
     const folder = await mkdtemp(join(base, "case-"));
     if (authorityUsage === undefined) await cp(lab, folder, { recursive: true });
     else await makeAuthority(folder, authorityUsage);

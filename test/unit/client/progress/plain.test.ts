@@ -104,7 +104,7 @@ t.test("on three nodes, equal lines are merged and different lines are printed s
   t.strictSame(lines(), ["a, c: unit/etcd: does not exist", "b: unit/etcd: differs"]);
 });
 
-t.test("the nodes of a merged line are listed in node order, regardless of which one was first", async (t) => {
+t.test("the nodes of a merged line are listed in node order, regardless of which node was first", async (t) => {
   const { show, lines } = display();
   show({ kind: "begin", tracks: ["b", "a", "c"] });
   for (const name of ["c", "a", "b"]) show(started(name, "unit/etcd"));
@@ -112,7 +112,7 @@ t.test("the nodes of a merged line are listed in node order, regardless of which
   t.strictSame(lines(), ["b, a, c: unit/etcd: does not exist", "b, a, c: done, 1 step applied in 0 s"]);
 });
 
-t.test("a slow node does not delay the lines of the others", async (t) => {
+t.test("a slow node does not delay the lines of the other nodes", async (t) => {
   const { show, lines, holdPasses } = display();
   show({ kind: "begin", tracks: three }, started("a", "unit/etcd"), started("b", "unit/etcd"));
   holdPasses();

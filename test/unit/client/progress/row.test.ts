@@ -12,7 +12,7 @@ t.test("a row shows the node's name, the count, the time and the step", async (t
   );
 });
 
-t.test("a row with several steps shows the newest one and the number of the others", async (t) => {
+t.test("a row with several steps shows the newest step and the number of other steps", async (t) => {
   const several = new Map([...working, ["package/nginx", "is not installed"], ["unit/etcd", "does not exist"]]);
   t.match(
     describeRow({ track: "controller-0", progress: minute, working: several }, names),

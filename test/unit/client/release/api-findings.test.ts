@@ -47,7 +47,7 @@ async function found(
 
 const silent = new KhwError("UNREACHABLE", "no answer");
 
-t.test("if the release changes, every API server is queried; otherwise no API server is queried", async (t) => {
+t.test("every API server is queried if the release changes, and no API server is queried otherwise", async (t) => {
   const nodes = { a: { release: "v1.20.2" }, b: { release: "v1.20.2" }, fresh: {} };
   t.strictSame((await found("v1.21.0", nodes)).asked, ["a", "b"]);
   t.strictSame((await found("v1.20.2", nodes)).asked, []);
@@ -58,7 +58,7 @@ t.test("if the release changes, every API server is queried; otherwise no API se
   );
 });
 
-t.test("an API server that does not respond causes only a warning if another one responds", async (t) => {
+t.test("an API server that does not respond causes only a warning if another API server responds", async (t) => {
   const nodes = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.20.2" } };
   const { obstacles, warnings } = await found("v1.21.0", nodes);
   t.strictSame(obstacles, []);
@@ -66,7 +66,7 @@ t.test("an API server that does not respond causes only a warning if another one
 });
 
 t.test(
-  "if no API server responds, a new update is refused, but an unfinished one can be continued or reverted",
+  "if no API server responds, a new update is refused, but an unfinished update can be continued or reverted",
   async (t) => {
     const down = { a: { release: "v1.20.2", answer: silent }, b: { release: "v1.21.0", answer: silent } };
     t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [

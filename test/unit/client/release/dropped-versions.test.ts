@@ -13,7 +13,7 @@ t.test("only the versions dropped between the two releases are found", (t) => {
   t.end();
 });
 
-t.test("the table is sorted by release, lists each kind once per version, and gives sources", (t) => {
+t.test("the table is sorted by release, lists each kind once per version, and has a source for each row", (t) => {
   const releases = droppedVersions.map(({ from }) => from);
   t.strictSame(
     releases,
@@ -25,14 +25,14 @@ t.test("the table is sorted by release, lists each kind once per version, and gi
   t.equal(new Set(kinds).size, kinds.length);
   for (const { source, kinds: all } of droppedVersions) {
     t.match(source, /^https:\/\//);
-    // The agent accepts only such names.
+    // The agent accepts only names of this form.
     for (const { resource } of all) t.match(resource, /^[a-z]+$/);
   }
   t.end();
 });
 
 t.test(
-  "the table contains no stable version, and its only beta version is of a resource that no longer exists",
+  "the table contains no stable version, and its only beta version belongs to a resource that no longer exists",
   (t) => {
     const beta = droppedVersions.filter(({ version }) => !version.includes("alpha"));
     t.match(beta, [{ group: "policy", version: "v1beta1", remedy: "delete" }]);

@@ -38,7 +38,7 @@ t.test("a new emulation always emulates the previous minor release", (t) => {
   t.end();
 });
 
-t.test("bootstrap keeps an active emulation and never restarts one that has been ended", (t) => {
+t.test("bootstrap keeps an active emulation and never restarts an emulation that has been ended", (t) => {
   const kept = (wanted: string, ...nodes: readonly Node[]) => wantedEmulation(nodesOf(...nodes), wanted, "keep");
   t.equal(kept("v1.32.1", "v1.32.1 as 1.31", "v1.32.1 as 1.31"), "1.31");
   t.equal(kept("v1.32.2", "v1.32.1 as 1.31"), "1.31", "a patch update keeps the emulation");
@@ -74,7 +74,7 @@ t.test("an emulation begins only before the new release has written anything", a
   ]);
 });
 
-t.test("alpha APIs and features rule out an emulation, and the lab's default setting enables them", async (t) => {
+t.test("alpha APIs and features rule out an emulation, and the lab's default setting enables alpha APIs", async (t) => {
   const one = async (flags: Flags, emulation: Emulation = "begin") =>
     (await obstacles(["v1.31.4"], "v1.32.1", { flags, emulation })).map(({ message, hint }) => `${message}; ${hint}`);
   const [lab = "", ...more] = await one({});
@@ -125,18 +125,21 @@ t.test("an update to the next minor release is refused until the emulation is en
   t.strictSame(await obstacles(["v1.32.1 as 1.31"], "v1.32.2", { emulation: "end" }), []);
 });
 
-t.test("going back to the emulated minor release requires consent, and every program must still emulate it", (t) => {
-  const found = (wanted: string, allowEmulated: boolean, ...nodes: readonly Node[]) =>
-    pathObstacles(nodesOf(...nodes), { program: "Kubernetes", wanted, allowDowngrade: true, allowEmulated }).map(
-      ({ message }) => message,
-    );
-  const refused = [/a lower minor release is not supported/];
-  t.strictSame(found("v1.31.4", true, "v1.32.1 as 1.31", "v1.32.1 as 1.31"), []);
-  t.match(found("v1.31.4", false, "v1.32.1 as 1.31"), refused);
-  t.match(found("v1.31.4", true, "v1.32.1 as 1.31", "v1.32.1"), refused);
-  t.match(found("v1.30.4", true, "v1.32.1 as 1.31"), refused);
-  t.end();
-});
+t.test(
+  "going back to the emulated minor release requires consent, and every program must still emulate that release",
+  (t) => {
+    const found = (wanted: string, allowEmulated: boolean, ...nodes: readonly Node[]) =>
+      pathObstacles(nodesOf(...nodes), { program: "Kubernetes", wanted, allowDowngrade: true, allowEmulated }).map(
+        ({ message }) => message,
+      );
+    const refused = [/a lower minor release is not supported/];
+    t.strictSame(found("v1.31.4", true, "v1.32.1 as 1.31", "v1.32.1 as 1.31"), []);
+    t.match(found("v1.31.4", false, "v1.32.1 as 1.31"), refused);
+    t.match(found("v1.31.4", true, "v1.32.1 as 1.31", "v1.32.1"), refused);
+    t.match(found("v1.30.4", true, "v1.32.1 as 1.31"), refused);
+    t.end();
+  },
+);
 
 t.test("the emulated release is read from the agents and shown in bootstrap's note", async (t) => {
   const config = await loadConfig({ flags: new Map(), folder: "/", env: {} });

@@ -33,8 +33,11 @@ t.test("a kubelet of 1.25 or later may be three minor releases older than the ne
   t.end();
 });
 
-t.test("kubelet versions of distributions are accepted, missing ones skipped, and unreadable ones reported", (t) => {
-  t.strictSame(judged(["v1.21.5-eks-bc4871b", "v1.21.3+k3s1", ""], "v1.21.0"), []);
-  t.strictSame(judged(["latest"], "v1.21.0"), ["worker-0: the version of its kubelet cannot be read: latest"]);
-  t.end();
-});
+t.test(
+  "kubelet versions of distributions are accepted, missing versions are skipped, and unreadable versions are reported",
+  (t) => {
+    t.strictSame(judged(["v1.21.5-eks-bc4871b", "v1.21.3+k3s1", ""], "v1.21.0"), []);
+    t.strictSame(judged(["latest"], "v1.21.0"), ["worker-0: the version of its kubelet cannot be read: latest"]);
+    t.end();
+  },
+);

@@ -5,7 +5,7 @@ interface Case {
   /** The releases of controller-0, controller-1, ... */
   readonly running: readonly string[];
   readonly wanted: string;
-  /** The message of the obstacle; undefined if the change is allowed. */
+  /** The message of the obstacle, or undefined if the change is allowed. */
   readonly refused?: string;
   /** The hint that goes with the message. */
   readonly hint?: string;

@@ -59,7 +59,7 @@ t.test("without a configured release, an unfinished update is continued", async 
   t.strictSame(releaseObstacles(config, nodes, { wanted, allowDowngrade: false }), []);
 });
 
-t.test("a configured release that is older than the running one is refused", async (t) => {
+t.test("a configured release that is older than the running release is refused", async (t) => {
   const config = await configured({ "--kubernetes-version": "v1.21.0", "--etcd-version": "v3.4.15" });
   const nodes = running(["v1.22.0", "3.5.16"]);
   const wanted = wantedReleases(config, nodes);

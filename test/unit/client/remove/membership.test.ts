@@ -14,7 +14,7 @@ const peers = controllers.map(({ name, internalIp }, index) =>
   EtcdPeer.fromPartial({ memberId: `a${index}`, name, peerUrls: [`https://${internalIp}:2380`] }),
 );
 
-/** Returns a controller's answer, for a cluster with this many members. */
+/** Returns a controller's response in a cluster with this many members. */
 function answer(index: number, count: number, { leaderId = "a0" } = {}): NodeEtcd {
   const { name = "" } = controllers[index] ?? {};
   const member = EtcdMember.fromPartial({
@@ -54,7 +54,7 @@ t.test("a member that has already left etcd does not prevent its removal", async
   t.match(checkRemaining([answer(0, 2), answer(1, 2)], of), { leaving: undefined, voters: 2 });
 });
 
-t.test("before its successor has joined, a single controller answers for the cluster", async (t) => {
+t.test("before its successor has joined, the response of a single controller is sufficient", async (t) => {
   const notEnrolled: NodeEtcd = { node: "controller-1", error: new KhwError("NOT_ENROLLED", "it waits") };
   const { leaving, staying } = findMembers([answer(0, 1), notEnrolled], "controller-0");
   t.match([leaving, staying], [{ name: "controller-0" }, { length: 0 }]);
@@ -64,10 +64,13 @@ t.test("before its successor has joined, a single controller answers for the clu
   });
 });
 
-t.test("the list of members is that of another controller, because a removed member has an old list", async (t) => {
-  t.match(findMembers([answer(2, 3), answer(0, 2)], "controller-2"), { leaving: undefined, staying: { length: 2 } });
-  t.match(findMembers([silent(0), answer(2, 3)], "controller-2"), { leaving: { name: "controller-2" } });
-});
+t.test(
+  "the list of members is read from another controller, because a removed member has an outdated list",
+  async (t) => {
+    t.match(findMembers([answer(2, 3), answer(0, 2)], "controller-2"), { leaving: undefined, staying: { length: 2 } });
+    t.match(findMembers([silent(0), answer(2, 3)], "controller-2"), { leaving: { name: "controller-2" } });
+  },
+);
 
 t.test("a foreign member, or a controller that is not listed, is refused by name", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
@@ -77,7 +80,7 @@ t.test("a foreign member, or a controller that is not listed, is refused by name
   });
 });
 
-t.test("the learner of a new controller is not foreign, but a member with a vote is", async (t) => {
+t.test("a new controller's learner does not count as foreign, but a voting member does", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2), learner: controllers[3] };
   const nodes = (learner: boolean) => {
     const members = peers.slice(0, 4).map((peer, index) => ({ ...peer, learner: learner && index === 3 }));
@@ -91,7 +94,7 @@ t.test("the learner of a new controller is not foreign, but a member with a vote
   t.throws(() => checkRemaining(nodes(true), { ...of, learner: undefined }), { code: "ETCD_CONFLICT" });
 });
 
-t.test("the removed node need not be in the list of nodes, but another node must remain", async (t) => {
+t.test("the removed node may be missing from the list of nodes, but another node must remain", async (t) => {
   const nodes = parseNodes("nodes", "controller-0,1,2=192.0.2.7");
   t.match(splitNodes({ nodes }, "controller-2"), { leaving: { host: "192.0.2.7" }, rest: { length: 2 } });
   t.match(splitNodes({ nodes }, "controller-3=192.0.2.8"), { leaving: { host: "192.0.2.8" }, rest: { length: 3 } });

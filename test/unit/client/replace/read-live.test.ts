@@ -28,7 +28,7 @@ async function twoMachines(names: readonly string[]) {
   };
 }
 
-t.test("a single live controller answers for its cluster until its successor has joined", async (t) => {
+t.test("until the successor has joined, the response of a single live controller is sufficient", async (t) => {
   t.equal(await readLive(await twoMachines(["controller-0"]), pair, never), "add");
   t.equal(
     await readLive(await twoMachines(["controller-0", "controller-1"]), pair, never),
@@ -38,11 +38,11 @@ t.test("a single live controller answers for its cluster until its successor has
   t.equal(
     await readLive(await twoMachines(["controller-1"]), pair, never),
     "remove",
-    "only the removal is left when the old member is gone",
+    "only the removal remains once the old member has left etcd",
   );
 });
 
-t.test("the old controller must answer, but its successor may be new", async (t) => {
+t.test("the old controller must respond, but its successor need not be enrolled yet", async (t) => {
   const { members, cloud } = await twoMachines(["controller-0"]);
   const [old, successor] = members;
   if (old === undefined || successor === undefined) throw new Error("there are two machines");

@@ -30,7 +30,7 @@ t.test("a list that already has the successor instead of the old controller is a
   t.strictSame([names(both), names(after), isListed], [["3", "0", "1", "2"], ["3", "0", "1"], false]);
 });
 
-t.test("a controller that is present, or the same name, cannot be the successor", async (t) => {
+t.test("neither a listed controller nor the old controller itself can be the successor", async (t) => {
   t.throws(() => pair("controller-0,1,2,3"), {
     code: "INVALID_ARGUMENT",
     message: "controller-3 is already in the list of nodes",
@@ -58,7 +58,7 @@ t.test("a single controller can be replaced while it is alive", async (t) => {
 
 const standing = { oldIsMember: true, successorVotes: false, successorServes: false, oldIsDrained: false };
 
-t.test("a live controller is removed only when its successor serves", async (t) => {
+t.test("a live controller is removed only after its successor has started to serve", async (t) => {
   const of = pair("controller-0,1,2");
   for (const [found, part] of [
     [{}, "add"],
@@ -77,23 +77,26 @@ t.test("a live controller is removed only when its successor serves", async (t) 
   });
 });
 
-t.test("a dead controller is removed first, and an unknown one is refused", async (t) => {
+t.test("a dead controller is removed first, and an unknown controller is refused", async (t) => {
   const of = pair("controller-0,1,2");
   t.equal(nextPartDead(of, { oldIsMember: true, isKnown: true }), "remove");
   t.equal(nextPartDead(of, { oldIsMember: false, isKnown: true }), "add");
   t.throws(() => nextPartDead(of, { oldIsMember: false, isKnown: false }), { code: "ETCD_CONFLICT" });
 });
 
-t.test("while a dead controller is removed, its successor is in the list only if the successor can vote", async (t) => {
-  const of = pair("controller-0,1,2");
-  const successor = { name: "controller-3", internalIp: "10.240.0.13" };
-  const at = (learner: boolean) => EtcdPeer.fromPartial({ peerUrls: ["https://10.240.0.13:2380"], learner });
-  for (const [members, present, learner] of [
-    [[], ["0", "1", "2"], undefined],
-    [[at(true)], ["0", "1", "2"], successor],
-    [[at(false)], ["0", "1", "2", "3"], undefined],
-  ] as const) {
-    const found = presentNodes(of, successor, members);
-    t.strictSame([names(found.nodes), found.learner], [present, learner]);
-  }
-});
+t.test(
+  "during the removal of a dead controller, the list contains its successor only if the successor can vote",
+  async (t) => {
+    const of = pair("controller-0,1,2");
+    const successor = { name: "controller-3", internalIp: "10.240.0.13" };
+    const at = (learner: boolean) => EtcdPeer.fromPartial({ peerUrls: ["https://10.240.0.13:2380"], learner });
+    for (const [members, present, learner] of [
+      [[], ["0", "1", "2"], undefined],
+      [[at(true)], ["0", "1", "2"], successor],
+      [[at(false)], ["0", "1", "2", "3"], undefined],
+    ] as const) {
+      const found = presentNodes(of, successor, members);
+      t.strictSame([names(found.nodes), found.learner], [present, learner]);
+    }
+  },
+);

@@ -18,7 +18,7 @@ import { never } from "../../../fixtures/machine.ts";
 const context: Context = { write: () => {}, warn: () => {}, terminal: false, env: {}, signal: never };
 const silent = { emit: () => {}, settled: async () => {} };
 
-t.test("a whole cluster is reset only if its name is given or typed", async (t) => {
+t.test("a whole cluster is reset only if the cluster's name is given as an option or typed", async (t) => {
   await confirmByName("prod", context, "prod");
   await confirmByName("prod", { ...context, prompt: async () => "prod" }, "");
   const refused = { code: "INVALID_ARGUMENT", hint: /--yes prod/ };
@@ -75,7 +75,7 @@ t.test("a damaged copy of the snapshot is refused and removed", async (t) => {
   t.strictSame(await readdir(folder), []);
 });
 
-t.test("if etcd is down, the newest snapshot is copied, and without a snapshot the command stops", async (t) => {
+t.test("if etcd is down, the newest snapshot is copied, and the command stops if there is no snapshot", async (t) => {
   const folder = t.testdir();
   t.match(await saveSnapshot(await withEtcd({ leaderId: "" }), { folder, signal: never }), { snapshot });
   await t.rejects(saveSnapshot(await withEtcd({ leaderId: "", taken: [] }), { folder, signal: never }), {

@@ -20,12 +20,12 @@ const backend = (failure: string, changes: Partial<ApiBackend> = {}): ApiBackend
   });
 
 interface Situation {
-  /** Whether the running API server has the layer. */
+  /** Whether the running API server has the aggregation layer. */
   readonly running: boolean | undefined;
   readonly wanted: boolean;
   readonly backends?: readonly ApiBackend[];
   readonly flag?: string;
-  /** The code of the error of the request for backends. */
+  /** The error code with which the request for backends fails. */
   readonly fails?: ErrorCode;
 }
 
@@ -63,7 +63,7 @@ async function findings(...situations: readonly Situation[]) {
   return { asked: asked.length, found, warnings: warnings.map(({ node, message }) => `${node}: ${message}`) };
 }
 
-t.test("without a change of the layer, no backend is tried", async (t) => {
+t.test("no backend is probed if the aggregation layer does not change", async (t) => {
   const dead = [backend("ETIMEDOUT")];
   for (const situation of [
     { running: true, wanted: true },
@@ -75,7 +75,7 @@ t.test("without a change of the layer, no backend is tried", async (t) => {
   }
 });
 
-t.test("turning the layer on is refused for a backend that the controller cannot reach", async (t) => {
+t.test("the aggregation layer cannot be turned on while the controller cannot reach a required backend", async (t) => {
   const { found } = await findings({ running: false, wanted: true, backends: [backend("ETIMEDOUT"), backend("")] });
   t.match(found, [
     {
@@ -91,7 +91,7 @@ t.test("turning the layer on is refused for a backend that the controller cannot
   t.strictSame((await findings({ running: false, wanted: true, backends: [broken, optional] })).found, []);
 });
 
-t.test("turning the layer off is refused for every webhook and APIService that names a service", async (t) => {
+t.test("the aggregation layer cannot be turned off while a webhook or an APIService refers to a service", async (t) => {
   const service = backend("", { kind: "APIService", name: "v1.example.com" });
   const { found } = await findings({
     running: true,
@@ -109,27 +109,30 @@ t.test("turning the layer off is refused for every webhook and APIService that n
   t.strictSame((await findings({ running: true, wanted: false })).found, []);
 });
 
-t.test("backends that cannot be checked stop the change", async (t) => {
+t.test("the change is refused if the backends cannot be checked", async (t) => {
   const silent: Situation = { running: true, wanted: false, fails: "UNREACHABLE" };
   const { found, warnings } = await findings(silent, { ...silent, running: false });
   t.match(found, [{ node: "controller-0", message: /does not answer/ }]);
-  t.strictSame(warnings, [], "an API server that was not asked is no answer");
+  t.strictSame(warnings, [], "an API server that was not queried does not count as a response");
 });
 
-t.test("a silent API server is a warning if another API server answers; a refusal stops the change", async (t) => {
-  const answers: Situation = { running: false, wanted: true };
-  const quiet = await findings({ ...answers, fails: "UNREACHABLE" }, answers);
-  t.strictSame(quiet.found, []);
-  t.strictSame(quiet.warnings, [
-    "controller-0: the webhooks and APIServices were not tried from this node: the API server does not answer",
-  ]);
-  const dead = await findings({ ...answers, fails: "UNREACHABLE" }, { ...answers, backends: [backend("ETIMEDOUT")] });
-  t.match(dead.found, [{ node: "controller-1", message: /would become unreachable/ }]);
-  const refused = await findings({ ...answers, fails: "VERIFY_FAILED" }, answers);
-  t.match(refused.found, [{ node: "controller-0", message: /does not answer/ }]);
-});
+t.test(
+  "a silent API server causes only a warning if another API server responds, but a refusal stops the change",
+  async (t) => {
+    const answers: Situation = { running: false, wanted: true };
+    const quiet = await findings({ ...answers, fails: "UNREACHABLE" }, answers);
+    t.strictSame(quiet.found, []);
+    t.strictSame(quiet.warnings, [
+      "controller-0: the webhooks and APIServices were not tried from this node: the API server does not answer",
+    ]);
+    const dead = await findings({ ...answers, fails: "UNREACHABLE" }, { ...answers, backends: [backend("ETIMEDOUT")] });
+    t.match(dead.found, [{ node: "controller-1", message: /would become unreachable/ }]);
+    const refused = await findings({ ...answers, fails: "VERIFY_FAILED" }, answers);
+    t.match(refused.found, [{ node: "controller-0", message: /does not answer/ }]);
+  },
+);
 
-t.test("an API server that is not ready is not asked, even if the node's etcd restarts", async (t) => {
+t.test("an API server that is not ready is not queried, even if the node's etcd restarts", async (t) => {
   const silent: Situation = { running: false, wanted: true, fails: "UNREACHABLE" };
   const { work, asked } = await nodesIn([silent, { ...silent, running: true }]);
   const differ = [["service/etcd", "service/kube-apiserver", "ready/kube-apiserver"], ["service/etcd"]];
@@ -147,6 +150,6 @@ t.test("an API server that is not ready is not asked, even if the node's etcd re
   const members = restarting.map(({ node }) => ({ node }));
   const inspection = await inspectCluster(members, checks, never);
   t.strictSame(inspection.findings, [], "the change may be the repair that the API server needs");
-  t.equal(inspection.restarting.size, 2, "the other rules still see both nodes");
+  t.equal(inspection.restarting.size, 2, "the other checks still cover both nodes");
   t.strictSame(asked, []);
 });

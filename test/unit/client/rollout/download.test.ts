@@ -103,13 +103,13 @@ t.test("if no node needs a restart, no node is called and nothing is shown", asy
   t.strictSame(shown, []);
 });
 
-t.test("a node that is already applying the state is skipped", async (t) => {
+t.test("a node that is already applying the desired state is skipped", async (t) => {
   const { download, prepared } = await scene({ applying: ["controller-1"] });
   await download();
   t.strictSame(prepared, ["controller-0", "controller-2"]);
 });
 
-t.test("if a node cannot download, the error names it and says that nothing was changed", async (t) => {
+t.test("if a node cannot download, the error names the node and states that nothing was changed", async (t) => {
   const { download, shown } = await scene({
     result: (name) =>
       name === "controller-2"

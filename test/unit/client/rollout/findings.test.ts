@@ -86,7 +86,7 @@ t.test("an older agent that would ignore the KMS plugin is refused before anythi
 });
 
 t.test(
-  "without obstacles, the result lists the nodes that are serving and those whose API server would restart",
+  "without obstacles, the result lists the serving nodes and the nodes whose API server would restart",
   async (t) => {
     const { findings, restarting, serving } = await inspected(
       { differ: ["service/kube-apiserver"] },

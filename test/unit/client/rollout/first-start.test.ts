@@ -32,7 +32,7 @@ t.test("no etcd member is created while a controller that may have data does not
 });
 
 t.test(
-  "a missing controller does not block existing members, and new members are created if all respond",
+  "a missing controller does not block existing members, and new members are created if all controllers respond",
   async (t) => {
     t.same(await findings([true, true, undefined]), []);
     t.same(await findings([false, false, false]), []);

@@ -56,7 +56,7 @@ t.test("new controllers join one at a time, in the given order", async (t) => {
   ]);
 });
 
-t.test("if a controller fails to join, the next one is not started", async (t) => {
+t.test("if a controller fails to join, no further controller starts to join", async (t) => {
   const { log, join } = await scene({ failing: "controller-1" });
   await t.rejects(join(["controller-1", "controller-2"]), {
     code: "PARTIAL",
@@ -116,5 +116,5 @@ t.test("the only serving node is drained once the load balancer uses the new con
 });
 
 function noCloud(): never {
-  throw new TypeError("the fake cluster has a load balancer");
+  throw new TypeError("the fake cluster has no load balancer");
 }

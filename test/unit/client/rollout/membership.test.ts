@@ -52,15 +52,12 @@ if (first === undefined || second === undefined || third === undefined) throw ne
 const compare = (controllers: readonly number[], nodes: readonly NodeEtcd[], release = version) =>
   compareMembership({ controllers: machines(...controllers), nodes, version: release });
 
-t.test(
-  "no controller joins a new cluster, a complete cluster, or one whose first bootstrap was interrupted",
-  async (t) => {
-    t.strictSame(compare([0, 1, 2], [0, 1, 2].map(empty)), { clusterId: "", joining: [], obstacles: [], warnings: [] });
-    t.match(compare([0, 1, 2], [first, second, third]), { clusterId: "c1", joining: [], obstacles: [] });
-    const forming = member(1, { stage: MemberStage.MEMBER_STAGE_FORMING });
-    t.match(compare([0, 1, 2], [first, forming, empty(2)]), { joining: [], obstacles: [] });
-  },
-);
+t.test("no controller joins a cluster that is new or complete, or whose first bootstrap was interrupted", async (t) => {
+  t.strictSame(compare([0, 1, 2], [0, 1, 2].map(empty)), { clusterId: "", joining: [], obstacles: [], warnings: [] });
+  t.match(compare([0, 1, 2], [first, second, third]), { clusterId: "c1", joining: [], obstacles: [] });
+  const forming = member(1, { stage: MemberStage.MEMBER_STAGE_FORMING });
+  t.match(compare([0, 1, 2], [first, forming, empty(2)]), { joining: [], obstacles: [] });
+});
 
 t.test("a cluster can grow from one to three controllers and from three to five", async (t) => {
   const alone = member(0, { members: [peer(0)], recorded: [0] });
@@ -74,7 +71,7 @@ t.test("a cluster can grow from one to three controllers and from three to five"
   t.match(five, { joining: ["controller-3", "controller-4"], obstacles: [] });
 });
 
-t.test("a learner that an interrupted run has added is the first to join", async (t) => {
+t.test("a learner that an interrupted run has added joins before any other controller", async (t) => {
   const alone = member(0, { members: [peer(0), peer(2, { learner: true, name: "" })], recorded: [0] });
   const joining = member(2, { stage: MemberStage.MEMBER_STAGE_JOINING });
   const { joining: order, obstacles } = compare([0, 1, 2], [alone, empty(1), joining]);
@@ -95,77 +92,80 @@ t.test("an even number of controllers causes a warning about its cost", async (t
   ]);
 });
 
-t.test("a change of membership that bootstrap cannot make is refused with the command to use instead", async (t) => {
-  const away: NodeEtcd = { node: "controller-2", error: new KhwError("UNREACHABLE", "no answer") };
-  const refused = (controllers: readonly number[], nodes: readonly NodeEtcd[], release?: string) =>
-    compare(controllers, nodes, release).obstacles;
+t.test(
+  "a membership change that bootstrap cannot make is refused, and the error names the right command",
+  async (t) => {
+    const away: NodeEtcd = { node: "controller-2", error: new KhwError("UNREACHABLE", "no answer") };
+    const refused = (controllers: readonly number[], nodes: readonly NodeEtcd[], release?: string) =>
+      compare(controllers, nodes, release).obstacles;
 
-  t.match(
-    refused([0, 1], [first, second]),
-    [{ code: "ETCD_CONFLICT", message: /^controller-2 is a controller/, hint: /`khw-client remove controller-2`/ }],
-    "a shorter list of controllers is refused",
-  );
-  const withStranger = [...three, peer(9, { name: "stranger" })];
-  t.match(
-    refused([0, 1, 2], [member(0, { members: withStranger })]),
-    [{ code: "ETCD_CONFLICT", message: /a member a9 at .*19:2380/, hint: /etcdctl member remove a9/ }],
-    "a member that is not a controller is refused",
-  );
-  const other = member(3, { members: [peer(3)], clusterId: "c2", recorded: [3] });
-  t.match(
-    refused([0, 1, 2, 3], [first, second, third, other]),
-    [{ code: "ETCD_CONFLICT", message: /different etcd clusters: controller-0, controller-1, controller-2 to c1; / }],
-    "a controller that runs in another cluster is refused",
-  );
-  const forming = member(3, { stage: MemberStage.MEMBER_STAGE_FORMING, clusterId: "", recorded: [3] });
-  t.match(
-    refused([0, 1, 2, 3], [first, second, third, forming]),
-    [{ code: "ETCD_CONFLICT", node: "controller-3", hint: /khw-client reset controller-3/ }],
-    "a controller that has started a cluster of its own is refused",
-  );
-  const removed = member(3, { members: three, recorded: [0, 1, 2, 3] });
-  t.match(
-    refused([0, 1, 2, 3], [first, second, third, removed]),
-    [{ code: "ETCD_CONFLICT", node: "controller-3", message: /was removed from the cluster/ }],
-    "a controller that was removed but not reset is refused",
-  );
-  const named = { name: "controller-7", internalIp: "10.240.0.12" };
-  t.match(
-    compareMembership({ controllers: [...machines(0, 1), named], nodes: [first, second], version }).obstacles,
-    [{ code: "ETCD_CONFLICT", node: "controller-7", message: /10\.240\.0\.12 is in use by the etcd member control/ }],
-    "an address that another member uses is refused",
-  );
-  const moved = { name: "controller-2", internalIp: "10.240.0.77" };
-  t.match(
-    compareMembership({ controllers: [...machines(0, 1), moved], nodes: [first, second], version }).obstacles,
-    [{ code: "ETCD_CONFLICT", node: "controller-2", message: /is 10\.240\.0\.77 now, but its etcd member is at/ }],
-    "a member with a changed internal address is refused",
-  );
-  t.match(
-    refused([0, 1, 2, 3], [first, second, away, empty(3)]),
-    [{ code: "NOT_READY", node: "controller-2", message: /^controller-3 cannot join .*no answer/, hint: /--dead/ }],
-    "a new member is refused while another member is unhealthy",
-  );
-  t.match(
-    refused([0, 1, 2, 3], [first, second, third, { ...away, node: "controller-3" }]),
-    [{ code: "UNREACHABLE", node: "controller-3", message: /it cannot join the cluster: no answer/ }],
-    "a new controller that does not answer is refused",
-  );
-  for (const release of ["v3.5.1", "v3.5.25"]) {
     t.match(
-      refused([0, 1, 2, 3], [first, second, third, empty(3)], release),
-      [{ code: "ETCD_CONFLICT", message: new RegExp(`etcd ${release} does not store`), hint: /v3\.5\.26 or later/ }],
-      "a new member is refused with an etcd release that can lose promotions",
+      refused([0, 1], [first, second]),
+      [{ code: "ETCD_CONFLICT", message: /^controller-2 is a controller/, hint: /`khw-client remove controller-2`/ }],
+      "a shorter list of controllers is refused",
     );
-  }
-  const running = member(0, { members: [peer(0)], recorded: [0], version: "3.5.9" });
-  t.match(refused([0, 1], [running, empty(1)]), [{ message: /etcd 3\.5\.9 does not store/ }]);
-  t.strictSame(
-    refused([0, 1, 2], [first, second, third], "v3.5.9"),
-    [],
-    "the same etcd release is accepted if no member is added",
-  );
-});
+    const withStranger = [...three, peer(9, { name: "stranger" })];
+    t.match(
+      refused([0, 1, 2], [member(0, { members: withStranger })]),
+      [{ code: "ETCD_CONFLICT", message: /a member a9 at .*19:2380/, hint: /etcdctl member remove a9/ }],
+      "a member that is not a controller is refused",
+    );
+    const other = member(3, { members: [peer(3)], clusterId: "c2", recorded: [3] });
+    t.match(
+      refused([0, 1, 2, 3], [first, second, third, other]),
+      [{ code: "ETCD_CONFLICT", message: /different etcd clusters: controller-0, controller-1, controller-2 to c1; / }],
+      "a controller that runs in another cluster is refused",
+    );
+    const forming = member(3, { stage: MemberStage.MEMBER_STAGE_FORMING, clusterId: "", recorded: [3] });
+    t.match(
+      refused([0, 1, 2, 3], [first, second, third, forming]),
+      [{ code: "ETCD_CONFLICT", node: "controller-3", hint: /khw-client reset controller-3/ }],
+      "a controller that has started its own cluster is refused",
+    );
+    const removed = member(3, { members: three, recorded: [0, 1, 2, 3] });
+    t.match(
+      refused([0, 1, 2, 3], [first, second, third, removed]),
+      [{ code: "ETCD_CONFLICT", node: "controller-3", message: /was removed from the cluster/ }],
+      "a controller that was removed but not reset is refused",
+    );
+    const named = { name: "controller-7", internalIp: "10.240.0.12" };
+    t.match(
+      compareMembership({ controllers: [...machines(0, 1), named], nodes: [first, second], version }).obstacles,
+      [{ code: "ETCD_CONFLICT", node: "controller-7", message: /10\.240\.0\.12 is in use by the etcd member control/ }],
+      "an address that another member uses is refused",
+    );
+    const moved = { name: "controller-2", internalIp: "10.240.0.77" };
+    t.match(
+      compareMembership({ controllers: [...machines(0, 1), moved], nodes: [first, second], version }).obstacles,
+      [{ code: "ETCD_CONFLICT", node: "controller-2", message: /is 10\.240\.0\.77 now, but its etcd member is at/ }],
+      "a member with a changed internal address is refused",
+    );
+    t.match(
+      refused([0, 1, 2, 3], [first, second, away, empty(3)]),
+      [{ code: "NOT_READY", node: "controller-2", message: /^controller-3 cannot join .*no answer/, hint: /--dead/ }],
+      "a new member is refused while another member is unhealthy",
+    );
+    t.match(
+      refused([0, 1, 2, 3], [first, second, third, { ...away, node: "controller-3" }]),
+      [{ code: "UNREACHABLE", node: "controller-3", message: /it cannot join the cluster: no answer/ }],
+      "a new controller that does not answer is refused",
+    );
+    for (const release of ["v3.5.1", "v3.5.25"]) {
+      t.match(
+        refused([0, 1, 2, 3], [first, second, third, empty(3)], release),
+        [{ code: "ETCD_CONFLICT", message: new RegExp(`etcd ${release} does not store`), hint: /v3\.5\.26 or later/ }],
+        "a new member is refused if the etcd release can lose promotions",
+      );
+    }
+    const running = member(0, { members: [peer(0)], recorded: [0], version: "3.5.9" });
+    t.match(refused([0, 1], [running, empty(1)]), [{ message: /etcd 3\.5\.9 does not store/ }]);
+    t.strictSame(
+      refused([0, 1, 2], [first, second, third], "v3.5.9"),
+      [],
+      "the same etcd release is accepted if no member is added",
+    );
+  },
+);
 
 t.test("while etcd does not respond, only the recorded list of controllers is accepted", async (t) => {
   const silent = [0, 1, 2].map((index) => member(index));

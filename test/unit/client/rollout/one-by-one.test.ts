@@ -37,7 +37,7 @@ async function run(signal: AbortSignal, { work = async () => {}, ...options }: O
 
 const never = new AbortController().signal;
 
-t.test("each node is done before the next one starts", async (t) => {
+t.test("the work on each node ends before the work on the next node starts", async (t) => {
   const { worked, printed, outcomes } = await run(never);
   t.strictSame(worked, names);
   t.strictSame(
@@ -68,7 +68,7 @@ t.test("a failure before the first node skips all nodes", async (t) => {
   t.match(outcomes[0]?.error?.message, /controller-9 failed/);
 });
 
-t.test("Ctrl-C lets the current node finish, is reported once, and no other node is started", async (t) => {
+t.test("Ctrl-C is reported once and lets the current node finish, and no other node is started", async (t) => {
   const interrupt = new AbortController();
   const { worked, printed } = await run(interrupt.signal, {
     work: async () => interrupt.abort(),
@@ -83,20 +83,23 @@ t.test("Ctrl-C lets the current node finish, is reported once, and no other node
   ]);
 });
 
-t.test("a stop between two nodes leaves the rest unchanged, and nothing is checked after the last node", async (t) => {
-  const counts: number[] = [];
-  const between = async (_: NodeOutcome, count: number): Promise<void> => {
-    counts.push(count);
-    if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
-  };
-  const { worked, outcomes } = await run(never, { between });
-  t.strictSame(worked, ["controller-0", "controller-1"]);
-  t.match(outcomes[2]?.error, {
-    code: "SKIPPED",
-    node: "controller-2",
-    message: "skipped: the gate ended with 1; this node is unchanged",
-  });
-  counts.length = 0;
-  await run(never, { between: async (_, count) => void counts.push(count) });
-  t.strictSame(counts, [1, 2]);
-});
+t.test(
+  "a stop between two nodes leaves the remaining nodes unchanged, and no check runs after the last node",
+  async (t) => {
+    const counts: number[] = [];
+    const between = async (_: NodeOutcome, count: number): Promise<void> => {
+      counts.push(count);
+      if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
+    };
+    const { worked, outcomes } = await run(never, { between });
+    t.strictSame(worked, ["controller-0", "controller-1"]);
+    t.match(outcomes[2]?.error, {
+      code: "SKIPPED",
+      node: "controller-2",
+      message: "skipped: the gate ended with 1; this node is unchanged",
+    });
+    counts.length = 0;
+    await run(never, { between: async (_, count) => void counts.push(count) });
+    t.strictSame(counts, [1, 2]);
+  },
+);

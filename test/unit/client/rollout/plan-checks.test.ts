@@ -91,7 +91,7 @@ t.test("after a finding, nothing is downloaded, and the plan lists the skipped c
   t.notOk(calls.some((call) => /prepare|tryPrograms/.test(call)));
 });
 
-t.test("a viewer's plan makes no call that the agents must refuse", async (t) => {
+t.test("a viewer's plan makes no call that requires the role admin", async (t) => {
   const { skipped, calls } = await planned({ isAdministrator: false });
   t.match(skipped, [/were not checked, because these checks require the role admin$/]);
   t.strictSame(calls, []);

@@ -69,7 +69,7 @@ interface Options {
   readonly applied?: (name: string) => void;
 }
 
-t.test("each serving node is drained, changed and undrained before the next one starts", async (t) => {
+t.test("each serving node is drained, changed and undrained before the next node is drained", async (t) => {
   const { log, ended, roll } = await scene();
   t.match(await roll(), [{ changed: 1 }, { changed: 1 }, { changed: 1 }]);
   t.strictSame(

@@ -34,7 +34,7 @@ function member(name: string, id: string, state: OperationState): Member {
 }
 
 t.test(
-  "a different running operation on a node is reported, but the same or a finished operation is not",
+  "a different operation that is running on a node is reported, but the same operation or a finished operation is not",
   async (t) => {
     const desired = DesiredState.fromPartial({ node: "controller-0" });
     const { OPERATION_STATE_RUNNING: running, OPERATION_STATE_SUCCEEDED: succeeded } = OperationState;
@@ -61,7 +61,7 @@ t.test(
   },
 );
 
-t.test("running and interrupted operations are described, and failed ones are not", async (t) => {
+t.test("running and interrupted operations are described, and failed operations are not", async (t) => {
   const told = describeRunningOperations([
     member("controller-0", "a", OperationState.OPERATION_STATE_RUNNING),
     member("controller-1", "b", OperationState.OPERATION_STATE_INTERRUPTED),
@@ -74,7 +74,7 @@ t.test("running and interrupted operations are described, and failed ones are no
   ]);
 });
 
-t.test("several errors are combined into a single error, each with its place and remedy", async (t) => {
+t.test("several errors are combined into a single error, each with its location and remedy", async (t) => {
   const errors = [
     new KhwError("UNREACHABLE", "no answer", { node: "controller-0", hint: "is it up?" }),
     new KhwError("NOT_READY", "not ready", { node: "controller-1", step: "ready/nginx" }),

@@ -18,7 +18,7 @@ function server(name: string, ...keys: readonly string[]): TokenServer {
   return { name, ask };
 }
 
-t.test("the two tokens differ only in their signature", async (t) => {
+t.test("the two probe tokens differ only in their signatures", async (t) => {
   const { current, resigned } = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, signal);
   t.equal(current.split(".")[1], resigned.split(".")[1]);
   t.ok(await isSignedBy(current, createPublicKey(next.privateKey)));
@@ -38,17 +38,17 @@ t.test("a server that wrongly accepts or rejects a token is reported by name", a
   await t.resolves(checkTokens([fresh], tokens, { otherIs: "refused", signal }));
   await t.rejects(checkTokens([fresh, both], tokens, { otherIs: "refused", signal }), {
     code: "VERIFY_FAILED",
-    message: "both: a token of the old key is accepted (403), but refused is expected",
+    message: "both: a token signed with the old key is accepted (403), but refused is expected",
   });
   await t.rejects(checkTokens([both, fresh], tokens, { otherIs: "accepted", signal }), {
-    message: "fresh: a token of the old key is refused (401), but accepted is expected",
+    message: "fresh: a token signed with the old key is refused (401), but accepted is expected",
   });
   await t.rejects(checkTokens([stale], tokens, { otherIs: "refused", signal }), {
     message: /^stale: the API server refuses a token that was signed just now/,
   });
 });
 
-t.test("if no token is issued, the error says so", async (t) => {
+t.test("an error is reported if no token is issued", async (t) => {
   const { api } = tokenApi(next.privateKey);
   const none: typeof api = async () => ({ status: 404, body: {} });
   await t.rejects(probeTokens(none, old.privateKey, signal), { code: "VERIFY_FAILED", message: /status 404/ });

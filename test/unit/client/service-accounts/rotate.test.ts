@@ -59,10 +59,10 @@ function checkEnd(t: Test, { files, nodes, rotation, log }: TokenCluster, old: s
   t.equal(splitPublicKeys(files[publicFile]).length, 1, "one key remains");
   t.equal(files[publicFile].trim(), publicOf(files[privateFile]).trim(), "the remaining key is the signing key");
   for (const node of nodes) t.strictSame(node, files);
-  t.ok(log.includes("prove accepted"), "a token of the old key was accepted before");
+  t.ok(log.includes("prove accepted"), "a token signed with the old key was accepted before");
   t.ok(
     log.lastIndexOf("prove refused") > log.indexOf("prove accepted"),
-    "a token of the old key is refused at the end",
+    "a token signed with the old key is refused at the end",
   );
 }
 
@@ -96,25 +96,28 @@ t.test("the uses of the old key are listed by name", async (t) => {
   );
   t.ok(
     cluster.notes.includes(
-      "restart: Deployment web/shop (3 pods): started before 2026, so it may hold a token of the old key",
+      "restart: Deployment web/shop (3 pods): started before 2026, so it may hold a token signed with the old key",
     ),
   );
 });
 
-t.test("a drop date is refused before the uses are listed or if it is in the past, and nothing changes", async (t) => {
-  const cluster = tokenCluster();
-  await t.rejects(rotate(cluster.parts(), dropping), { code: "INVALID_ARGUMENT", message: /not been listed yet/ });
-  t.strictSame(cluster.log, []);
-  await rotate(cluster.parts(), plain);
-  const before = cluster.log.length;
-  await t.rejects(rotate(cluster.parts(), { ...plain, dropOn: "2026-01-30" }), {
-    code: "INVALID_ARGUMENT",
-    message: /2026-01-30 is in the past/,
-  });
-  t.equal(cluster.log.length, before);
-});
+t.test(
+  "a drop date is refused if it is in the past or if the uses have not been listed, and nothing changes",
+  async (t) => {
+    const cluster = tokenCluster();
+    await t.rejects(rotate(cluster.parts(), dropping), { code: "INVALID_ARGUMENT", message: /not been listed yet/ });
+    t.strictSame(cluster.log, []);
+    await rotate(cluster.parts(), plain);
+    const before = cluster.log.length;
+    await t.rejects(rotate(cluster.parts(), { ...plain, dropOn: "2026-01-30" }), {
+      code: "INVALID_ARGUMENT",
+      message: /2026-01-30 is in the past/,
+    });
+    t.equal(cluster.log.length, before);
+  },
+);
 
-t.test("if a node has other keys than the folder, the rotation does not start", async (t) => {
+t.test("the rotation does not start if a node's keys differ from the keys in the folder", async (t) => {
   const cluster = tokenCluster();
   cluster.nodes[1] = tokenCluster().files;
   await t.rejects(rotate(cluster.parts(), plain), { code: "NODES_DIFFER", node: "controller-1" });

@@ -77,7 +77,7 @@ async function run(requests: readonly Record<string, unknown>[], { options, ...r
 
 const approvals = (calls: readonly string[]) => calls.filter((call) => call.startsWith("PUT"));
 
-t.test("a request that fits is approved, and its certificate is verified", async (t) => {
+t.test("a valid request is approved, and its certificate is verified", async (t) => {
   const { results, calls, asked, approved } = await run([await requestObject()]);
   const path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
   t.strictSame(calls, [`GET ${path}`, "GET /api/v1/nodes/worker-0", `PUT ${path}/csr-1/approval`, `GET ${path}/csr-1`]);
@@ -122,7 +122,7 @@ t.test("keys, usages and names that kubelets of all releases use are accepted", 
   t.strictSame(results.map(outcomeOf), ["approved", "approved"]);
 });
 
-t.test("a request is read as the library of kubelets encodes requests", async (t) => {
+t.test("a request is read in the encoding that the library of the kubelets uses", async (t) => {
   // Created with crypto/x509 of Go 1.15.
   const recorded = `-----BEGIN CERTIFICATE REQUEST-----
 MIIBHTCBxAIBADA2MRUwEwYDVQQKEwxzeXN0ZW06bm9kZXMxHTAbBgNVBAMTFHN5
@@ -174,7 +174,7 @@ function unwrap(pem: string): Buffer {
   return Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
 }
 
-/** Attacks, each with the reason of the refusal. */
+/** Attacks, each with the reason for the refusal. */
 const attacks: readonly (readonly [title: string, options: RequestOptions, reason: RegExp])[] = [
   [
     "the address of another node",
@@ -205,7 +205,7 @@ const attacks: readonly (readonly [title: string, options: RequestOptions, reaso
   ["no usage", { usages: [] }, /its usages are/],
   ["another requestor", { username: "system:node:worker-1" }, /its subject is not exactly CN=system:node:worker-1/],
   ["a bootstrap token", { username: "system:bootstrap:abcdef", groups: ["system:bootstrappers"] }, /is not a kubelet/],
-  ["a requestor outside of the group", { groups: ["system:authenticated"] }, /is not a kubelet/],
+  ["a requestor that is not in the group", { groups: ["system:authenticated"] }, /is not a kubelet/],
   ["a path as the requestor", { username: "system:node:../secrets/x" }, /is not a kubelet/],
   ["another organization", { subject: [{ O: ["system:masters"] }, { CN: ["system:node:worker-0"] }] }, /its subject/],
   [
@@ -233,7 +233,7 @@ const attacks: readonly (readonly [title: string, options: RequestOptions, reaso
 ];
 
 for (const [title, options, reason] of attacks) {
-  t.test(`refused, and neither approved nor denied: ${title}`, async (t) => {
+  t.test(`the request is refused, but neither approved nor denied: ${title}`, async (t) => {
     const { results, calls } = await run([await requestObject(options)]);
     t.strictSame(results.map(outcomeOf), ["refused"]);
     t.strictSame(approvals(calls), []);
@@ -281,7 +281,7 @@ t.test("a request for another signer is left alone", async (t) => {
   t.equal(calls.length, 1);
 });
 
-t.test("the Compute API decides if the Node object agrees with the request", async (t) => {
+t.test("if the Node object matches the request, the data of the Compute API decides", async (t) => {
   const node = (address: string, providerID = "") => ({
     "worker-0": {
       spec: { providerID },
@@ -411,7 +411,7 @@ t.test("a watch reports each change once, survives a failed API, and ends with t
   t.equal(rounds, 4);
 });
 
-t.test("an approved request counts later only if its certificate is valid", async (t) => {
+t.test("a request that was approved earlier counts only if its certificate is valid", async (t) => {
   for (const [title, options, expected] of [
     ["a valid certificate", {}, ["worker-0"]],
     ["another CA", { otherCa: true }, []],
@@ -427,36 +427,39 @@ t.test("an approved request counts later only if its certificate is valid", asyn
   }
 });
 
-t.test("a watch counts neither a failed request nor a request that was approved before", async (t) => {
-  const requests = [await requestObject({ name: "csr-before" })];
-  const { context } = await open(requests);
-  await approvePending(context, { nodes: [], report: () => {} });
-  let rounds = 0;
-  const delay = async (): Promise<void> => {
-    rounds += 1;
-    if (rounds === 2) requests.push(await requestObject({ name: "csr-new" }));
-  };
-  const written: string[] = [];
-  const options = {
-    nodes: ["worker-0"],
-    format: (result: Parameters<typeof resultText>[0]) => `${result.request}: ${outcomeOf(result)}`,
-    write: (text: string) => void written.push(text),
-    warn: () => {},
-  };
-  t.equal(await watchRequests({ ...context, clock: { monotonic: () => 0, delay } }, options), true);
-  t.strictSame(written, ["csr-new: approved"]);
-  t.equal(rounds, 2);
+t.test(
+  "a watch counts neither a failed request nor a request that was approved before the watch started",
+  async (t) => {
+    const requests = [await requestObject({ name: "csr-before" })];
+    const { context } = await open(requests);
+    await approvePending(context, { nodes: [], report: () => {} });
+    let rounds = 0;
+    const delay = async (): Promise<void> => {
+      rounds += 1;
+      if (rounds === 2) requests.push(await requestObject({ name: "csr-new" }));
+    };
+    const written: string[] = [];
+    const options = {
+      nodes: ["worker-0"],
+      format: (result: Parameters<typeof resultText>[0]) => `${result.request}: ${outcomeOf(result)}`,
+      write: (text: string) => void written.push(text),
+      warn: () => {},
+    };
+    t.equal(await watchRequests({ ...context, clock: { monotonic: () => 0, delay } }, options), true);
+    t.strictSame(written, ["csr-new: approved"]);
+    t.equal(rounds, 2);
 
-  const stop = new AbortController();
-  const wrong = await open([await requestObject()], { otherCa: true });
-  let pauses = 0;
-  const clock = { monotonic: () => 0, delay: async () => void (++pauses === 3 && stop.abort(new Error("stop"))) };
-  t.equal(await watchRequests({ ...wrong.context, clock, signal: stop.signal }, options), false);
-  t.strictSame(written, ["csr-new: approved", "csr-1: failed"]);
-  t.equal(pauses, 3);
-});
+    const stop = new AbortController();
+    const wrong = await open([await requestObject()], { otherCa: true });
+    let pauses = 0;
+    const clock = { monotonic: () => 0, delay: async () => void (++pauses === 3 && stop.abort(new Error("stop"))) };
+    t.equal(await watchRequests({ ...wrong.context, clock, signal: stop.signal }, options), false);
+    t.strictSame(written, ["csr-new: approved", "csr-1: failed"]);
+    t.equal(pauses, 3);
+  },
+);
 
-t.test("a watch ends after Ctrl-C, and at once after an error that a pause cannot repair", async (t) => {
+t.test("a watch ends after Ctrl-C, and immediately after an error that waiting cannot fix", async (t) => {
   const stop = new AbortController();
   const { context } = await open([]);
   const clock = { monotonic: () => 0, delay: async () => stop.abort(new Error("stop")) };

@@ -4,7 +4,7 @@ import { DrainReason, GetStatusResponse, OperationState } from "../../../../prot
 
 const node = "controller-0";
 
-t.test("an interrupted operation is reported even if it has the error that caused its rollback", async (t) => {
+t.test("an interrupted operation is reported even if its record has the error that caused its rollback", async (t) => {
   const messages = (error?: { readonly code: string; readonly step: string; readonly message: string }) => {
     const operation = { id: "o", state: OperationState.OPERATION_STATE_INTERRUPTED, error };
     return nodeProblems({ node, status: GetStatusResponse.fromPartial({ operation }) })

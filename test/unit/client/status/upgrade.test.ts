@@ -28,11 +28,11 @@ const states = (...nodes: readonly Node[]) =>
     }),
   }));
 
-t.test("for an upgrade in progress, its initiator, each node's release and the next node are shown", (t) => {
+t.test("the progress of an upgrade shows its initiator, each node's release and the next node", (t) => {
   const progress = upgradeProgress(
     states({ versions: ["v1.21.0", "v1.21.0"] }, { versions: ["v1.21.0", "v1.20.2"] }, { versions: ["v1.20.2"] }),
   );
-  t.equal(progress?.next, "controller-1", "a node with an old component is still to be upgraded");
+  t.equal(progress?.next, "controller-1", "a node with an old component counts as not yet upgraded");
   t.match(
     progress === undefined ? "" : describeUpgrade(progress),
     /^Upgrade from v1\.20\.2 to v1\.21\.0, started by alice from 10\.0\.0\.1:1 at .*: running\.\n {2}v1\.21\.0: controller-0; v1\.20\.2: controller-1, controller-2\. Next: controller-1\./,
@@ -59,7 +59,7 @@ t.test("the newest upgrade record is used, and a finished upgrade is not in prog
   t.end();
 });
 
-t.test("ending an emulation is in progress until no node emulates a release", (t) => {
+t.test("the end of an emulation counts as in progress until no node emulates a release", (t) => {
   const node = (index: number, emulatedVersion: string, state: UpgradeState) => ({
     node: `controller-${index}`,
     status: GetStatusResponse.fromPartial({

@@ -15,7 +15,7 @@ const keys: Readonly<Record<string, string>> = {
   encrypted: rsa.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "open sesame" }).toString(),
 };
 
-/** Returns the lines of a key between its markers. */
+/** Returns the lines of a key between its BEGIN and END lines. */
 function bodyOf(pem: string): string[] {
   return pem.split("\n").filter((line) => line !== "" && !line.startsWith("-----"));
 }
@@ -79,19 +79,23 @@ const token = `${Buffer.from('{"alg":"RS256","kid":"x"}').toString("base64url")}
 const secret = randomBytes(32).toString("base64");
 const secrets: readonly (readonly [what: string, text: string, secret: string])[] = [
   ["a service account's JWT", `token was ${token}, it seems`, token.slice(0, 40)],
-  ["only the signature of a JWT", `signature ${token.split(".")[2] ?? ""}`, (token.split(".")[2] ?? "").slice(10, 60)],
+  [
+    "the signature of a JWT is masked even without the other parts",
+    `signature ${token.split(".")[2] ?? ""}`,
+    (token.split(".")[2] ?? "").slice(10, 60),
+  ],
   ["a bearer token", "curl -H 'X: Bearer abcDEF0123456789'", "abcDEF0123456789"],
   ["an Authorization header", "Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"],
-  ["an Authorization header with a custom scheme", "authorization: Negotiate zzz yyy", "zzz"],
+  ["an Authorization header with a custom scheme is masked", "authorization: Negotiate zzz yyy", "zzz"],
   ["an encryption key", `      secret: ${secret}`, secret],
-  ["an encryption key in words", `bad key ${secret} in it`, secret],
+  ["an encryption key in the middle of a sentence is masked", `bad key ${secret} in it`, secret],
   ["a short encryption key", `bad key ${randomBytes(16).toString("base64")}`, "=="],
   ["a password", 'password="hunter2 and more"', "hunter2"],
   ["a password in JSON", '{"db_password":"hunter2"}', "hunter2"],
   ["a token in YAML", "    token: s3cr3t", "s3cr3t"],
   ["a flag's secret", "--client-secret=s3cr3t", "s3cr3t"],
-  ["user and password of a URL", "proxy http://user:pa55@proxy:3128/x", "pa55"],
-  ["a user without a password in a URL", "https://ghp123456@github.com/x", "ghp123456"],
+  ["the user and the password in a URL are masked", "proxy http://user:pa55@proxy:3128/x", "pa55"],
+  ["a user without a password in a URL is masked", "https://ghp123456@github.com/x", "ghp123456"],
   ["a Google access token", "ya29.a0AfH6SMBx-y_z", "a0AfH6SMBx"],
   ["a Google refresh token", "1//0gabcdefghijklmnopqrstuv", "0gabcdefgh"],
   ["a Google API key", `AIza${"Sy".repeat(18)}`, "SySySy"],

@@ -61,7 +61,7 @@ t.test("a finished minor upgrade is undone with its own snapshot, and etcd keeps
   t.end();
 });
 
-t.test("a --lose-since time other than that of the snapshot is refused with both times", (t) => {
+t.test("a --lose-since time that differs from the snapshot's time is refused with both times", (t) => {
   for (const other of ["2026-01-31T12:00:00.124Z", "2026-01-31T12:00:00Z", "2026-01-31T13:00:00.123+01:00", "now"]) {
     t.throws(() => choose({ time: other }), {
       code: "INVALID_ARGUMENT",
@@ -121,7 +121,7 @@ t.test("a recorded restore that no node has begun is started again, and a finish
     t.throws(
       () => choose({ last: restored }, versions),
       { code: "RELEASE_REFUSED" },
-      "a cluster that another command upgraded again is refused",
+      "a restore is refused if another command has upgraded the cluster again",
     );
   }
   t.end();

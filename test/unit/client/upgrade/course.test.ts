@@ -6,7 +6,7 @@ import { Upgrade, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.
 
 const { UPGRADE_STATE_DONE: done, UPGRADE_STATE_STOPPED: stopped } = UpgradeState;
 
-/** The release of each node; "v1.32.1 as 1.31" means v1.32.1 emulating 1.31. */
+/** The release of each node. "v1.32.1 as 1.31" means that v1.32.1 emulates 1.31. */
 const running = (...versions: readonly string[]) =>
   versions.map((text, index) => {
     const [version = "", emulates] = text.split(" as ");
@@ -110,7 +110,7 @@ t.test("upgrade --back never reverts a restore that has begun", (t) => {
   t.throws(
     () => back(["v1.21.0"], restored),
     { message: /every node runs v1\.21\.0/ },
-    "a cluster that another command upgraded again is refused",
+    "upgrade --back is refused if another command has upgraded the cluster again",
   );
   t.end();
 });

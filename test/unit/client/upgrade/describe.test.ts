@@ -40,34 +40,37 @@ t.test("the description says whether the new programs emulate the previous relea
   t.strictSame(
     line({ ...minor, from: "v1.30.4", to: "v1.31.4" }, {}),
     [],
-    "no emulation is suggested for 1.31, which cannot emulate",
+    "no emulation is suggested for 1.31, which cannot emulate another release",
   );
-  t.strictSame(line({ ...minor, from: "v1.32.0" }, {}), [], "no emulation is suggested for a patch");
+  t.strictSame(line({ ...minor, from: "v1.32.0" }, {}), [], "no emulation is suggested for a patch update");
   t.end();
 });
 
-t.test("a restore with an older release states the loss, as a number of etcd changes if a member responds", (t) => {
-  const takenUnixMillis = Date.parse("2026-01-31T12:00:00.123Z");
-  const snapshot = { snapshot: Snapshot.fromPartial({ id: "marked", revision: 100, takenUnixMillis }), nodes: [] };
-  const restore = {
-    from: "v1.21.0",
-    to: "v1.20.2",
-    etcd: "v3.4.15",
-    snapshot,
-    restoreId: "r",
-    stage: "begin",
-  } as const;
-  const lines = describeLoss(restore, { nodes, revision: 342 });
-  t.match(lines[0], /from v1\.21\.0 to v1\.20\.2 with the data of 2026-01-31T12:00:00\.123Z: .*controller-2, all at/);
-  t.equal(lines[1], "everything written since then will be lost (242 changes in etcd, including heartbeats)");
-  t.match(lines.join("\n"), /etcd stays at v3\.4\.15/);
-  t.match(lines.join("\n"), /^checked: /m);
-  t.match(describeLoss({ ...restore, stage: "continue" }, { nodes, revision: 0 }).join("\n"), /has begun already/);
-  t.equal(describeLoss(restore, { nodes, revision: 0 })[1], "everything written since then will be lost");
-  t.end();
-});
+t.test(
+  "a restore with an older release states the loss, and the number of lost etcd changes if a member responds",
+  (t) => {
+    const takenUnixMillis = Date.parse("2026-01-31T12:00:00.123Z");
+    const snapshot = { snapshot: Snapshot.fromPartial({ id: "marked", revision: 100, takenUnixMillis }), nodes: [] };
+    const restore = {
+      from: "v1.21.0",
+      to: "v1.20.2",
+      etcd: "v3.4.15",
+      snapshot,
+      restoreId: "r",
+      stage: "begin",
+    } as const;
+    const lines = describeLoss(restore, { nodes, revision: 342 });
+    t.match(lines[0], /from v1\.21\.0 to v1\.20\.2 with the data of 2026-01-31T12:00:00\.123Z: .*controller-2, all at/);
+    t.equal(lines[1], "everything written since then will be lost (242 changes in etcd, including heartbeats)");
+    t.match(lines.join("\n"), /etcd stays at v3\.4\.15/);
+    t.match(lines.join("\n"), /^checked: /m);
+    t.match(describeLoss({ ...restore, stage: "continue" }, { nodes, revision: 0 }).join("\n"), /has begun already/);
+    t.equal(describeLoss(restore, { nodes, revision: 0 })[1], "everything written since then will be lost");
+    t.end();
+  },
+);
 
-t.test("a note says if the release in khw.yaml differs from the new one", async (t) => {
+t.test("a note is shown if the release in khw.yaml differs from the new release", async (t) => {
   const withVersion = (version: string | undefined) => ({ kubernetes: { ...kubernetes, version } });
   const { kubernetes } = await loadConfig({ file: undefined, flags: new Map(), folder: "/", env: {} });
   t.match(otherReleaseNote(withVersion("v1.21.0"), "v1.20.2"), /set kubernetes\.version to v1\.20\.2 in khw\.yaml/);

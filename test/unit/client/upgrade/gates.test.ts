@@ -18,7 +18,7 @@ t.test("the gate command gets the name of the node, and its output is returned",
   t.equal(await runGate('echo "checked $KHW_NODE"; echo also >&2', options), "checked controller-0\nalso");
 });
 
-t.test("a gate command that fails is an error with its exit code or signal and its output", async (t) => {
+t.test("a failed gate command is reported with its exit code or signal, and with its output", async (t) => {
   await t.rejects(runGate("echo too slow; exit 3", options), {
     code: "VERIFY_FAILED",
     message: "the gate ended with 3: too slow",

@@ -23,7 +23,7 @@ function found(changes: Partial<GetStatusResponse>): string[] {
   return findings.map(({ node, step, message }: KhwError) => `${node}: ${step}: ${message}`);
 }
 
-t.test("a healthy cluster has no findings, and drift is not reported as one", async (t) => {
+t.test("a healthy cluster has no findings, and drift is not reported as a finding", async (t) => {
   t.strictSame(found({}), []);
   const steps = [
     { id: "unit/nginx", title: "", drift: "differs", sinceUnixMillis: 1, repairs: 0, nextRepairUnixMillis: 0 },

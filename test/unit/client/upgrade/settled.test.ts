@@ -23,7 +23,7 @@ async function settle(...readings: readonly (readonly KhwError[])[]) {
   return { findings, reads, millis: now, notes };
 }
 
-t.test("a healthy cluster, and one with a lasting problem, are checked only once", async (t) => {
+t.test("a healthy cluster, and a cluster with a lasting problem, are checked only once", async (t) => {
   t.match(await settle([]), { findings: [], reads: 1, notes: [] });
   t.match(await settle([missed, drained]), { findings: [missed, drained], reads: 1, notes: [] });
 });

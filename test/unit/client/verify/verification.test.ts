@@ -32,7 +32,10 @@ async function titles({ anonymousLimited, ...target }: Options): Promise<string[
 
 t.test("the limit of anonymous requests is checked only for a command that asks for the check", async (t) => {
   const rolling = await titles({ anonymousLimited: true });
-  t.notOk(rolling.includes(limitTitle), "a rolling update does not apply the limit, so it does not check the limit");
+  t.notOk(
+    rolling.includes(limitTitle),
+    "a rolling update does not check the limit, because a rolling update does not apply the limit",
+  );
   const bootstrap = await titles({ anonymousLimited: true, checkAnonymous: true });
   t.strictSame(bootstrap, [...rolling, limitTitle]);
   t.strictSame(await titles({ anonymousLimited: false, checkAnonymous: true }), rolling);

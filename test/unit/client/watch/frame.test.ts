@@ -27,25 +27,28 @@ t.test("the nodes in the worst state are listed first, with their components if 
   t.ok(lines.includes("      hint: is it up?"));
 });
 
-t.test("a frame that is too high drops components first, then hints, and finally only counts nodes", async (t) => {
-  const well = Array.from({ length: 20 }, (_, index) => ({ node: `w${index}`, status: wellStatus(`w${index}`) }));
-  const nodes = [...well, { node: "bad", status: wellStatus("bad", { components: [sick] }) }];
-  const heights = [60, 26, 25, 12, 4, 3];
-  for (const rows of heights)
-    t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `the frame has at most ${rows} rows`);
-  t.ok(frame({ nodes }, { rows: 25, now, paint }).some((line) => line.includes("hint:")));
-  t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
-  const small = frame({ nodes }, { rows: 8, now, paint });
-  t.match(small[2], /^✖ bad/);
-  t.equal(small.at(-1), "… and 17 more nodes, 17 of them healthy");
-});
+t.test(
+  "a frame that is too tall omits components first, then hints, and finally shows only the number of nodes",
+  async (t) => {
+    const well = Array.from({ length: 20 }, (_, index) => ({ node: `w${index}`, status: wellStatus(`w${index}`) }));
+    const nodes = [...well, { node: "bad", status: wellStatus("bad", { components: [sick] }) }];
+    const heights = [60, 26, 25, 12, 4, 3];
+    for (const rows of heights)
+      t.ok(frame({ nodes }, { rows, now, paint }).length <= rows, `the frame has at most ${rows} rows`);
+    t.ok(frame({ nodes }, { rows: 25, now, paint }).some((line) => line.includes("hint:")));
+    t.notOk(frame({ nodes }, { rows: 24, now, paint }).some((line) => line.includes("hint:")));
+    const small = frame({ nodes }, { rows: 8, now, paint });
+    t.match(small[2], /^✖ bad/);
+    t.equal(small.at(-1), "… and 17 more nodes, 17 of them healthy");
+  },
+);
 
-t.test("a line is cut at the terminal's width, and colours do not count", async (t) => {
+t.test("a line is cut at the terminal's width, and color codes do not count toward the width", async (t) => {
   const line = `${styleText("red", "0123456789", { validateStream: false })}abc`;
   t.equal(stripVTControlCharacters(truncateLine(line, 20)), "0123456789abc");
   t.equal(stripVTControlCharacters(truncateLine(line, 12)), "0123456789a…");
   t.equal(stripVTControlCharacters(truncateLine(line, 5)), "0123…");
-  t.ok(truncateLine(line, 5).includes("\u{1b}[39m"), "the truncated line resets the colour");
+  t.ok(truncateLine(line, 5).includes("\u{1b}[39m"), "the truncated line resets the color");
 });
 
 t.test("an unchanged frame is not written again, and a changed size clears the screen", async (t) => {

@@ -19,7 +19,7 @@ const security = (version: string, rest = "") =>
 const limits = (text: string) =>
   `{name: EventRateLimit, configuration: {apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, limits: ${text}}}`;
 
-t.test("the built-in limits are valid, and switch their plugin on", (t) => {
+t.test("the built-in limits are valid and turn on their plugin", (t) => {
   t.strictSame(checkAdmission(eventLimits, "admission.yaml", 20), { plugins: ["EventRateLimit"], files: [] });
   t.end();
 });
@@ -51,7 +51,7 @@ t.test("PodSecurity's version must fit the release", (t) => {
   t.end();
 });
 
-t.test("errors have the file, the line and the column", (t) => {
+t.test("each error states the file, the line and the column", (t) => {
   const cases: readonly (readonly [found: readonly string[], message: RegExp])[] = [
     [
       plugin(security("v1", ", defaults: {enforce: strict}")),

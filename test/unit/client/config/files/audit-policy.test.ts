@@ -35,7 +35,7 @@ rules:
   t.end();
 });
 
-t.test("errors have the file, the line and the column", (t) => {
+t.test("each error states the file, the line and the column", (t) => {
   const cases: readonly (readonly [found: readonly string[], message: string | RegExp])[] = [
     [
       rule("level: Metadta"),
@@ -72,7 +72,7 @@ t.test("errors have the file, the line and the column", (t) => {
   t.end();
 });
 
-t.test("versions and fields must fit the release", (t) => {
+t.test("versions and fields that the release does not support are refused", (t) => {
   const old = "apiVersion: audit.k8s.io/v1beta1\nkind: Policy\nrules: [{level: None}]\n";
   t.strictSame(problems(old, 23), []);
   t.match(
@@ -89,7 +89,7 @@ t.test("versions and fields must fit the release", (t) => {
   t.end();
 });
 
-t.test("a number or a boolean in place of a string is refused, and the other way round", (t) => {
+t.test("a number or a boolean in place of a string is refused, and so is a string in place of a boolean", (t) => {
   const head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n";
   const message = (rule: string): string => {
     try {
@@ -124,7 +124,7 @@ t.test("a number or a boolean in place of a string is refused, and the other way
   t.end();
 });
 
-t.test("aliases without end are refused, and few aliases are accepted", (t) => {
+t.test("endless aliases are refused, and a small number of aliases is accepted", (t) => {
   t.match(problems(`${head}rules: &r [*r ]\n`), [/the file has more than 100 aliases/]);
   const levels = Array.from({ length: 6 }, (_, index) => {
     const inner = index === 0 ? "x" : `*a${index - 1} `;

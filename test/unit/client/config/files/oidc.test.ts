@@ -18,7 +18,7 @@ async function read(text: string, kubernetes = "v1.21.0") {
 
 const provider = "issuerUrl: https://login.example.com, clientId: kubernetes";
 
-t.test("the settings become flags, and the CA travels as a file", async (t) => {
+t.test("the oidc settings become flags, and the CA is sent as a file", async (t) => {
   const { files, flags } = await read(
     `oidc: {${provider}, usernameClaim: email, usernamePrefix: "oidc:", groupsClaim: groups, groupsPrefix: "oidc:", caFile: ca.pem, requiredClaims: {hd: example.com}, signingAlgs: [RS256, ES256]}`,
   );
@@ -38,7 +38,7 @@ t.test("the settings become flags, and the CA travels as a file", async (t) => {
   t.strictSame(await read(""), { files: [], flags: {}, plugins: [] });
 });
 
-t.test("faulty settings are refused by name", async (t) => {
+t.test("a faulty oidc setting is refused, and the error names the setting", async (t) => {
   const cases: readonly (readonly [text: string, message: RegExp])[] = [
     ["oidc: {issuerUrl: http://a, clientId: b}", /^khw\.yaml:1:19: oidc\.issuerUrl: "http:\/\/a" does not use https$/],
     ["oidc: {issuerUrl: login, clientId: b}", /oidc\.issuerUrl: "login" is not a URL/],
@@ -68,7 +68,7 @@ t.test("faulty settings are refused by name", async (t) => {
   await t.rejects(read(`oidc: {${provider}, caFile: damaged.pem}`), { message: /damaged certificate \(number 1\)/ });
 });
 
-t.test("a leftover flag is refused, because it would switch off a part of the settings", async (t) => {
+t.test("a leftover oidc flag is refused, because the flag would disable some of the settings", async (t) => {
   for (const flag of ["oidc-issuer-url: https://b", "oidc-issuer-url: null", "oidc-required-claim: null"]) {
     const text = `oidc: {${provider}, requiredClaims: {hd: a}}\nkubernetes: {flags: {kube-apiserver: {${flag}}}}`;
     const [name = ""] = flag.split(":");

@@ -34,20 +34,23 @@ t.test("files are read relative to khw.yaml, and sent with their digests", async
   t.strictSame((await stateOf("")).files, []);
 });
 
-t.test("a missing file, a folder, a large file and an invalid name are refused by name", async (t) => {
-  await t.rejects(stateOf("files: {a.yaml: missing.yaml}"), {
-    code: "CONFIG_INVALID",
-    message: /^files\.a\.yaml: \/.*\/missing\.yaml cannot be read: ENOENT/,
-    hint: /correct files\.a\.yaml in khw\.yaml/,
-  });
-  await t.rejects(stateOf("files: {a.yaml: .}"), { code: "CONFIG_INVALID", message: /cannot be read: EISDIR/ });
-  await writeFile(join(folder, "large"), "x".repeat(300_000));
-  await t.rejects(stateOf("files: {a.yaml: large}"), { message: /^files\.a\.yaml: the file has 300000 bytes/ });
-  await t.rejects(stateOf("files: {../a: large}"), {
-    code: "CONFIG_INVALID",
-    message: /^khw\.yaml:1:9: files\.\.\.\/a: "\.\.\/a" cannot be the name of a file/,
-  });
-});
+t.test(
+  "a missing file, a folder, a large file and an invalid name are refused with the name of the setting",
+  async (t) => {
+    await t.rejects(stateOf("files: {a.yaml: missing.yaml}"), {
+      code: "CONFIG_INVALID",
+      message: /^files\.a\.yaml: \/.*\/missing\.yaml cannot be read: ENOENT/,
+      hint: /correct files\.a\.yaml in khw\.yaml/,
+    });
+    await t.rejects(stateOf("files: {a.yaml: .}"), { code: "CONFIG_INVALID", message: /cannot be read: EISDIR/ });
+    await writeFile(join(folder, "large"), "x".repeat(300_000));
+    await t.rejects(stateOf("files: {a.yaml: large}"), { message: /^files\.a\.yaml: the file has 300000 bytes/ });
+    await t.rejects(stateOf("files: {../a: large}"), {
+      code: "CONFIG_INVALID",
+      message: /^khw\.yaml:1:9: files\.\.\.\/a: "\.\.\/a" cannot be the name of a file/,
+    });
+  },
+);
 
 t.test("an audit policy becomes a file and a flag, unless khw.yaml sets the flag", async (t) => {
   const flagOf = (state: Awaited<ReturnType<typeof stateOf>>) =>
@@ -66,7 +69,7 @@ t.test("an audit policy becomes a file and a flag, unless khw.yaml sets the flag
   t.strictSame((await stateOf("audit: {policy: none}")).files, []);
 });
 
-t.test("a faulty or missing audit policy is refused with its place", async (t) => {
+t.test("a faulty or missing audit policy is refused with its location", async (t) => {
   await t.rejects(stateOf("audit: {policy: absent.yaml}"), {
     code: "CONFIG_INVALID",
     message: /^audit\.policy: \/.*\/absent\.yaml cannot be read: ENOENT/,
@@ -81,7 +84,7 @@ t.test("a faulty or missing audit policy is refused with its place", async (t) =
   });
 });
 
-t.test("an admission configuration travels with the files that it names, and switches its plugins on", async (t) => {
+t.test("an admission configuration is sent with the files that it names, and turns on its plugins", async (t) => {
   const flags = (state: Awaited<ReturnType<typeof stateOf>>) => state.flags["kube-apiserver"]?.set;
   const builtIn = await stateOf("hardening: {eventLimits: true}");
   t.match(builtIn.files, [{ name: "admission.yaml" }]);

@@ -4,7 +4,7 @@ import { KhwError } from "../../../../../proto/errors.ts";
 
 /**
  * The rules are those of the API server, in k8s.io/apiserver/pkg/apis/apiserver/validation/validation.go and
- * pkg/kubeapiserver/options/authentication.go. No release that has them can run in these tests.
+ * pkg/kubeapiserver/options/authentication.go. These tests cannot run a release that has these rules.
  */
 function problems(text: string, minor = 34): string {
   try {
@@ -23,7 +23,7 @@ const jwt = (text: string, minor?: number) =>
   problems(`${head(minor === 30 ? "v1beta1" : "v1")}jwt:\n- ${text}\n`, minor);
 const health = "[{path: /healthz}, {path: /livez}, {path: /readyz}]";
 
-t.test("the version must fit the release", (t) => {
+t.test("a version that the release does not read is refused", (t) => {
   const of = (version: string, minor: number) => problems(`${head(version)}jwt: []\n`, minor);
   t.strictSame([of("v1beta1", 30), of("v1beta1", 34), of("v1", 34)], ["", "", ""]);
   t.match(of("v1", 33), /^a\.yaml:1:13: apiVersion: Kubernetes 1\.33 does not read .*\/v1, which exists from 1\.34 on/);
@@ -39,7 +39,7 @@ t.test("a complete configuration is accepted", (t) => {
   t.end();
 });
 
-t.test("the file that limits anonymous requests is valid, and decides about them", (t) => {
+t.test("the file that limits anonymous requests is valid, and configures anonymous authentication", (t) => {
   for (const [minor, version] of [
     [32, "v1beta1"],
     [34, "v1"],
@@ -51,7 +51,7 @@ t.test("the file that limits anonymous requests is valid, and decides about them
   t.end();
 });
 
-t.test("errors have the file, the line and the column", (t) => {
+t.test("each error states the file, the line and the column", (t) => {
   const anonymous = (text: string, minor?: number) => problems(`${head("v1beta1")}anonymous: ${text}\n`, minor);
   const of = (settings: string, mappings = username) => jwt(`{${settings}, claimMappings: {${mappings}}}`);
   const cases: readonly (readonly [found: string, message: RegExp])[] = [

@@ -3,8 +3,8 @@ import { checkAuthorization } from "../../../../../client/config/files/structure
 import { KhwError } from "../../../../../proto/errors.ts";
 
 /**
- * The rules are those of the API server, in k8s.io/apiserver/pkg/apis/apiserver/validation/validation.go. No release
- * that has them can run in these tests.
+ * The rules are those of the API server, in k8s.io/apiserver/pkg/apis/apiserver/validation/validation.go. These tests
+ * cannot run a release that has these rules.
  */
 function problems(text: string, minor = 32): string {
   try {
@@ -24,7 +24,7 @@ const webhook = (text: string) =>
   `{type: Webhook, name: hook, webhook: {timeout: 3s, subjectAccessReviewVersion: v1, failurePolicy: NoOpinion, connectionInfo: {type: KubeConfigFile, kubeConfigFile: hook.kubeconfig}${text}}}`;
 const changed = (from: string, to: string) => webhook("").replace(from, to);
 
-t.test("the kubeconfigs' names become paths on the controllers", (t) => {
+t.test("the names of kubeconfigs are replaced by paths on the controllers", (t) => {
   const found = checkAuthorization(`# Ours\n${chain(node, rbac, webhook(""))}`, "z.yaml", 32);
   t.strictSame(found.kubeconfigs, ["hook.kubeconfig"]);
   t.match(found.content, /^# Ours\n/);
@@ -33,7 +33,7 @@ t.test("the kubeconfigs' names become paths on the controllers", (t) => {
   t.end();
 });
 
-t.test("the version must fit the release", (t) => {
+t.test("a version that the release does not read is refused", (t) => {
   const of = (version: string, minor: number) => problems(`${head(version)}authorizers: [${node}, ${rbac}]\n`, minor);
   t.strictSame([of("v1beta1", 30), of("v1beta1", 32), of("v1", 32)], ["", "", ""]);
   t.match(of("v1", 31), /^z\.yaml:1:13: apiVersion: Kubernetes 1\.31 does not read .*\/v1, which exists from 1\.32 on/);
@@ -41,7 +41,7 @@ t.test("the version must fit the release", (t) => {
   t.end();
 });
 
-t.test("errors have the file, the line and the column", (t) => {
+t.test("each error states the file, the line and the column", (t) => {
   const last = (text: string) => problems(chain(node, rbac, text));
   const cases: readonly (readonly [found: string, message: RegExp])[] = [
     [problems(chain(rbac)), /^z\.yaml:4:1: authorizers: there is no authorizer Node, which kubelets/],
@@ -71,7 +71,7 @@ t.test("errors have the file, the line and the column", (t) => {
   t.end();
 });
 
-t.test("a webhook before Node and RBAC must not be asked about health checks", (t) => {
+t.test("a webhook that precedes Node or RBAC is refused if it would be asked about health checks", (t) => {
   const conditions = (...expressions: readonly string[]) =>
     webhook(
       `, matchConditionSubjectAccessReviewVersion: v1, matchConditions: [${expressions.map((one) => `{expression: ${one}}`).join(", ")}]`,

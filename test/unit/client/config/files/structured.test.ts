@@ -47,7 +47,7 @@ t.test("an authentication configuration becomes a file and a flag", async (t) =>
   });
 });
 
-t.test("settings that exclude each other are refused", async (t) => {
+t.test("mutually exclusive settings are refused", async (t) => {
   const flag = (name: string) => `kubernetes: {flags: {kube-apiserver: {${name}: a}}}`;
   await t.rejects(read(`${users}oidc: {clientId: a}`), {
     code: "CONFIG_INVALID",
@@ -70,76 +70,82 @@ t.test("settings that exclude each other are refused", async (t) => {
   });
 });
 
-t.test("a file limits anonymous requests from 1.32 on, unless users are identified in another way", async (t) => {
-  t.strictSame((await read(limit, "v1.32.0")).names, ["authentication.yaml"]);
-  t.match((await read(limit)).text, "apiserver.config.k8s.io/v1\n");
-  const none: readonly (readonly [text: string, version: string, emulated?: string])[] = [
-    [limit, "v1.31.0"],
-    [limit, "v1.32.0", "1.31"],
-    [`${limit}oidc: {issuerUrl: https://a, clientId: b}`, "v1.34.0"],
-    [`${limit}kubernetes: {flags: {kube-apiserver: {anonymous-auth: true}}}`, "v1.34.0"],
-    [`${limit}kubernetes: {flags: {kube-apiserver: {authentication-config: /a}}}`, "v1.34.0"],
-  ];
-  for (const one of none) t.strictSame((await read(...one)).names, []);
-});
+t.test(
+  "from Kubernetes 1.32 on, a file limits anonymous requests unless users are identified in another way",
+  async (t) => {
+    t.strictSame((await read(limit, "v1.32.0")).names, ["authentication.yaml"]);
+    t.match((await read(limit)).text, "apiserver.config.k8s.io/v1\n");
+    const none: readonly (readonly [text: string, version: string, emulated?: string])[] = [
+      [limit, "v1.31.0"],
+      [limit, "v1.32.0", "1.31"],
+      [`${limit}oidc: {issuerUrl: https://a, clientId: b}`, "v1.34.0"],
+      [`${limit}kubernetes: {flags: {kube-apiserver: {anonymous-auth: true}}}`, "v1.34.0"],
+      [`${limit}kubernetes: {flags: {kube-apiserver: {authentication-config: /a}}}`, "v1.34.0"],
+    ];
+    for (const one of none) t.strictSame((await read(...one)).names, []);
+  },
+);
 
-t.test("an authorization configuration travels with kubeconfigs and their files, and replaces the modes", async (t) => {
-  const hook =
-    "webhook: {timeout: 3s, subjectAccessReviewVersion: v1, failurePolicy: Deny, connectionInfo: {type: KubeConfigFile, kubeConfigFile: hook}}";
-  await write(
-    "chain.yaml",
-    `apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: [{type: Node, name: node}, {type: RBAC, name: rbac}, {type: Webhook, name: a, ${hook}}, {type: Webhook, name: b, ${hook}}]\n`,
-  );
-  const kubeconfig = (
-    cluster: string,
-    rest = "contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n",
-  ) =>
-    write(
-      "hook",
-      `apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {${cluster}}}]\nusers: [{name: a, user: {client-certificate: me.pem, client-key: me-key.pem}}]\n${rest}`,
+t.test(
+  "an authorization configuration is sent with its kubeconfigs and their files, and replaces the authorization modes",
+  async (t) => {
+    const hook =
+      "webhook: {timeout: 3s, subjectAccessReviewVersion: v1, failurePolicy: Deny, connectionInfo: {type: KubeConfigFile, kubeConfigFile: hook}}";
+    await write(
+      "chain.yaml",
+      `apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: [{type: Node, name: node}, {type: RBAC, name: rbac}, {type: Webhook, name: a, ${hook}}, {type: Webhook, name: b, ${hook}}]\n`,
     );
-  const good = "server: https://hook.example.com/a, certificate-authority: hook-ca.pem";
-  await kubeconfig(good);
-  await t.rejects(read(chain), { message: /^authorization\.config: hook: .*: .* cannot be read: ENOENT/ });
-  await write("hook-ca.pem", "no certificate");
-  const { certificate, key } = await createAuthority(new Date());
-  await write("me.pem", certificate);
-  await write("me-key.pem", key);
-  await t.rejects(read(chain), {
-    message: /^authorization\.config: hook: certificate-authority: .* contains no certificate/,
-  });
-  await write("hook-ca.pem", certificate);
-  await write("me.pem", key);
-  await t.rejects(read(chain), {
-    message: /hook: client-certificate: .*me\.pem contains no certificate in PEM format/,
-  });
-  await write("me.pem", certificate);
-  await write("me-key.pem", certificate);
-  await t.rejects(read(chain), { message: /hook: client-key: .*me-key\.pem contains no private key in PEM format/ });
-  await write("me-key.pem", key);
-  const { names, flags, text } = await read(chain);
-  t.strictSame(names, ["authorization.yaml", "hook", "hook-ca.pem", "me-key.pem", "me.pem"]);
-  t.strictSame(flags, {
-    "authorization-config": "/etc/kubernetes/config/authorization.yaml",
-    "authorization-mode": null,
-  });
-  t.match(text, "kubeConfigFile: /etc/kubernetes/config/hook");
-  const cases: readonly (readonly [cluster: string, rest: string | undefined, message: RegExp])[] = [
-    ["server: https://a", undefined, /hook:3:31: clusters\[0\]\.cluster: the webhook has no CA/],
-    [good.replace("https", "http"), undefined, /server: "http:.*" does not use https/],
-    [`${good}, insecure-skip-tls-verify: true`, undefined, /anybody could answer in place of the webhook/],
-    [good.replace("hook-ca", "../ca"), undefined, /"\.\.\/ca\.pem" cannot be the name of a file/],
-    [good, "contexts: []\ncurrent-context: a\n", /current-context: there is no such context/],
-    [good, "contexts: [{name: a, context: {cluster: b}}]\ncurrent-context: a\n", /there is no cluster "b"/],
-  ];
-  for (const [cluster, rest, message] of cases) {
-    await kubeconfig(cluster, rest);
-    await t.rejects(read(chain), { code: "CONFIG_INVALID", message });
-  }
-  await t.rejects(read(chain, "v1.29.0"), { message: /^authorization\.config needs Kubernetes 1\.30 or later/ });
-});
+    const kubeconfig = (
+      cluster: string,
+      rest = "contexts: [{name: a, context: {cluster: a, user: a}}]\ncurrent-context: a\n",
+    ) =>
+      write(
+        "hook",
+        `apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {${cluster}}}]\nusers: [{name: a, user: {client-certificate: me.pem, client-key: me-key.pem}}]\n${rest}`,
+      );
+    const good = "server: https://hook.example.com/a, certificate-authority: hook-ca.pem";
+    await kubeconfig(good);
+    await t.rejects(read(chain), { message: /^authorization\.config: hook: .*: .* cannot be read: ENOENT/ });
+    await write("hook-ca.pem", "no certificate");
+    const { certificate, key } = await createAuthority(new Date());
+    await write("me.pem", certificate);
+    await write("me-key.pem", key);
+    await t.rejects(read(chain), {
+      message: /^authorization\.config: hook: certificate-authority: .* contains no certificate/,
+    });
+    await write("hook-ca.pem", certificate);
+    await write("me.pem", key);
+    await t.rejects(read(chain), {
+      message: /hook: client-certificate: .*me\.pem contains no certificate in PEM format/,
+    });
+    await write("me.pem", certificate);
+    await write("me-key.pem", certificate);
+    await t.rejects(read(chain), { message: /hook: client-key: .*me-key\.pem contains no private key in PEM format/ });
+    await write("me-key.pem", key);
+    const { names, flags, text } = await read(chain);
+    t.strictSame(names, ["authorization.yaml", "hook", "hook-ca.pem", "me-key.pem", "me.pem"]);
+    t.strictSame(flags, {
+      "authorization-config": "/etc/kubernetes/config/authorization.yaml",
+      "authorization-mode": null,
+    });
+    t.match(text, "kubeConfigFile: /etc/kubernetes/config/hook");
+    const cases: readonly (readonly [cluster: string, rest: string | undefined, message: RegExp])[] = [
+      ["server: https://a", undefined, /hook:3:31: clusters\[0\]\.cluster: the webhook has no CA/],
+      [good.replace("https", "http"), undefined, /server: "http:.*" does not use https/],
+      [`${good}, insecure-skip-tls-verify: true`, undefined, /anybody could answer in place of the webhook/],
+      [good.replace("hook-ca", "../ca"), undefined, /"\.\.\/ca\.pem" cannot be the name of a file/],
+      [good, "contexts: []\ncurrent-context: a\n", /current-context: there is no such context/],
+      [good, "contexts: [{name: a, context: {cluster: b}}]\ncurrent-context: a\n", /there is no cluster "b"/],
+    ];
+    for (const [cluster, rest, message] of cases) {
+      await kubeconfig(cluster, rest);
+      await t.rejects(read(chain), { code: "CONFIG_INVALID", message });
+    }
+    await t.rejects(read(chain, "v1.29.0"), { message: /^authorization\.config needs Kubernetes 1\.30 or later/ });
+  },
+);
 
-t.test("the type ABAC needs a policy", async (t) => {
+t.test("an authorizer of the type ABAC needs a policy file", async (t) => {
   await write(
     "chain.yaml",
     "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers: [{type: Node, name: a}, {type: RBAC, name: b}, {type: ABAC, name: c}]\n",

@@ -2,7 +2,7 @@ import t from "tap";
 import { checkWebhookKubeconfig } from "../../../../../client/config/files/webhook-kubeconfig.ts";
 import { KhwError } from "../../../../../proto/errors.ts";
 
-/** The rules are those of k8s.io/client-go/tools/clientcmd/validation.go. */
+/** Applies the rules of k8s.io/client-go/tools/clientcmd/validation.go. */
 function problems(user: string, cluster = "server: https://a, certificate-authority: ca.pem"): string {
   try {
     checkWebhookKubeconfig(
@@ -48,7 +48,7 @@ t.test("numbers and booleans in place of strings are refused", (t) => {
   t.end();
 });
 
-t.test("users with which the API server does not start are refused", (t) => {
+t.test("users with which the API server would not start are refused", (t) => {
   const pair = /a client certificate needs its key/;
   t.match(problems("{client-certificate: a.pem}"), pair);
   t.match(problems("{client-key: a.pem}"), pair);

@@ -22,7 +22,7 @@ const counts: Readonly<Record<Edition, readonly number[]>> = {
   "2.0": [21, 30, 7, 2, 7, 3, 2],
 };
 
-/** The numbers of some flags in kube-bench's files, for editions in which checks were added or removed before them. */
+/** The check numbers of some flags in kube-bench's files. Earlier checks were added or removed in these editions. */
 const numbers: readonly [edition: Edition, flag: string, id: string][] = [
   ["1.20", "kubelet-https", "1.2.3"],
   ["1.20", "insecure-port", "1.2.18"],
@@ -41,7 +41,7 @@ const numbers: readonly [edition: Edition, flag: string, id: string][] = [
   ["2.0", "etcd-cafile", "1.2.26"],
 ];
 
-t.test("each edition has the checks of kube-bench, with its numbers", async (t) => {
+t.test("each edition has the same checks and numbers as kube-bench", async (t) => {
   for (const edition of editions) {
     const ids = checksIn(edition, cisChecks).map(({ id }) => id);
     const found = Map.groupBy(ids, (id) => id.replace(/\.\d+$/, ""));
@@ -60,7 +60,7 @@ t.test("each edition has the checks of kube-bench, with its numbers", async (t) 
   }
 });
 
-t.test("the edition follows from the release", async (t) => {
+t.test("the edition of the benchmark is derived from the Kubernetes release", async (t) => {
   for (const [release, edition] of [
     ["v1.20.2", "1.20"],
     ["v1.21.0", "1.20"],
@@ -78,7 +78,7 @@ t.test("the edition follows from the release", async (t) => {
   t.throws(() => editionFor("latest"), { code: "INVALID_ARGUMENT" });
 });
 
-t.test("flags are read as the programs read them", async (t) => {
+t.test("flags are parsed in the same way as by the programs", async (t) => {
   const words = [
     "--name",
     "controller-0",
@@ -138,14 +138,14 @@ for (const [rule, passes, fails] of rules) {
   });
 }
 
-t.test("a flag that is not set passes only in the editions that say so", async (t) => {
+t.test("a check accepts an unset flag only in the editions that allow it", async (t) => {
   const condition = flag("f", { is: "1" }, { orNotSet: [...orNotSet, ["1.24", false], ["1.7", true]] });
   t.equal(outcome(condition, running(), "1.23").outcome, "pass");
   t.equal(outcome(condition, running(), "1.24").outcome, "fail");
   t.equal(outcome(condition, running(), "2.0").outcome, "pass");
 });
 
-t.test("a fix is a line of khw.yaml with the value that passes", async (t) => {
+t.test("a fix is a line for khw.yaml with a value that passes the check", async (t) => {
   const fix = (condition: CisCheck["condition"], ...args: readonly string[]) =>
     outcome(condition, running(...args)).fix;
   const line = (rest: string): string => `khw.yaml: kubernetes: {flags: {kube-apiserver: {${rest}}}}`;
@@ -158,7 +158,7 @@ t.test("a fix is a line of khw.yaml with the value that passes", async (t) => {
   t.match(fix(flag("f", "set")), /remove f from kubernetes\.flags\.kube-apiserver/);
 });
 
-t.test("a check is manual if a file replaces the flag", async (t) => {
+t.test("a check must be done manually if a file replaces the flag", async (t) => {
   const condition = flag("authorization-mode", { has: "RBAC" }, { replacedBy: "authorization-config" });
   t.match(outcome(condition, running("--authorization-config=/a.yaml")), { outcome: "manual", evidence: /\/a\.yaml/ });
 });
@@ -191,7 +191,7 @@ t.test("modes and owners are compared with the benchmark's limits", async (t) =>
   t.match(outcome(owner, facts({ files: foreign })), { outcome: "fail", evidence: `${folder}/x: root:adm` });
 });
 
-t.test("a reason applies only to the state that it is about", async (t) => {
+t.test("a reason applies only to the deviation that it explains", async (t) => {
   const files = { paths: ["/unit"] };
   const mode = (most: number) => ({ kind: "mode", files, most: [["1.20", most]] }) as const;
   const reasoned = check(mode(0o600), { fix: "khw-client bootstrap", reason: { why: "public", but: mode(0o644) } });
@@ -207,7 +207,7 @@ t.test("a reason applies only to the state that it is about", async (t) => {
   t.notOk(result(0o666).reason);
 });
 
-t.test("the scheduler's file decides about profiling, because the scheduler ignores the flag", async (t) => {
+t.test("profiling is judged by the scheduler's file, because the scheduler ignores the flag", async (t) => {
   const condition = { kind: "scheduler-profiling" } as const;
   const path = "/etc/kubernetes/config/kube-scheduler.yaml";
   const scheduler = (schedulerProfiling: boolean | undefined, ...args: readonly string[]) =>
@@ -276,7 +276,7 @@ t.test("the lab's files fail exactly the expected checks", async (t) => {
   }
 });
 
-t.test("a fix is a setting of the production profile, if there is one", async (t) => {
+t.test("if the production profile has a suitable setting, the fix is that setting", async (t) => {
   const fixes = new Map((await labResults()).map(({ id, fix }) => [id, fix]));
   t.equal(fixes.get("1.2.20"), "khw.yaml: hardening: {profilingOff: true}");
   t.equal(fixes.get("1.2.23"), "khw.yaml: hardening: {auditRetention: true}");

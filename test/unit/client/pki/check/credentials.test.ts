@@ -201,7 +201,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-certificate-data: subject\.CN: is system:kube-controller-manager, not system:kube-scheduler$/,
   ],
   [
-    "the admin is not a master",
+    "the admin is not in the group system:masters",
     (folder) => embed(folder, "admin.kubeconfig", "kube-scheduler"),
     /: admin\.kubeconfig: users\.admin\.client-certificate-data: subject\.O: is system:kube-scheduler, not system:masters$/,
   ],
@@ -230,7 +230,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kube-scheduler\.kubeconfig: clusters\.kubernetes-the-hard-way\.server: kubernetes\.pem is not valid for 198\.51\.100\.1$/,
   ],
   [
-    "a kubeconfig's server speaks plaintext",
+    "a kubeconfig's server URL does not use TLS",
     (folder) => edit(folder, "kube-scheduler.kubeconfig", (text) => text.replace("https://", "http://")),
     /\.server: is not an https URL$/,
   ],
@@ -246,7 +246,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.secret: has 5 bytes, not 16 or 24 or 32$/,
   ],
   [
-    "the shell left the encryption key out",
+    "the encryption key is an unexpanded shell variable",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) => text.replace(/secret: .*/, "secret: ${ENCRYPTION_KEY}")),
     /secret: is not base64$/,
@@ -299,17 +299,17 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kubernetes\.pem: signatureAlgorithm: is SHA-1, which current TLS does not accept$/,
   ],
   [
-    "a certificate's key may not sign a handshake",
+    "a certificate's key usage does not allow signatures",
     (folder) => issue(folder, "kubernetes", { ...serving, extensions: { keyUsage: "critical,keyEncipherment" } }),
     /: kubernetes\.pem: keyUsage: does not allow digitalSignature$/,
   ],
   [
-    "the API server's certificate is only for servers",
+    "the API server's certificate is valid only for servers",
     (folder) => issue(folder, "kubernetes", { ...serving, extensions: { extendedKeyUsage: "serverAuth" } }),
     /: kubernetes\.pem: extendedKeyUsage: does not allow clientAuth$/,
   ],
   [
-    "the authority may not sign certificates",
+    "the CA is not allowed to sign certificates",
     async (folder) => {
       await makeAuthority(folder, "cRLSign");
     },
@@ -323,7 +323,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
 ];
 
 for (const [title, change, message] of cases) {
-  t.test(`${title}: the error names file and field, but shows no content`, async (t) => {
+  t.test(`${title}: the error names the file and the field, but shows no content`, async (t) => {
     const error = await refusal(await spoilt(change));
     t.equal(error.code, "CREDENTIAL_INVALID");
     t.match(error.message, message);
@@ -420,7 +420,7 @@ t.test("a usable but imperfect file causes a warning instead of an error", async
   t.same((await read(sound)).warnings, []);
 });
 
-t.test("a KMS plugin in khw.yaml that the file does not use is reported as a warning", (t) => {
+t.test("a KMS plugin that khw.yaml names but the encryption config does not use is reported as a warning", (t) => {
   const plugin = { name: "vault", socket: "/run/kms/socket", unit: "vault.service", timeoutMillis: 3000 };
   const secretbox = `{secretbox: {keys: [{name: a, secret: ${Buffer.alloc(32).toString("base64")}}]}}`;
   const kms = (endpoint: string) =>
@@ -435,7 +435,11 @@ t.test("a KMS plugin in khw.yaml that the file does not use is reported as a war
   const found = (...providers: readonly string[]) => checked({ kms: plugin }, ...providers);
   t.same(found(kms("/run/kms/socket"), secretbox), []);
   t.match(found(secretbox), [/^warning does not encrypt with the KMS plugin vault/]);
-  t.match(found(secretbox, kms("/run/kms/socket")), [/^warning does not encrypt/], "a move is in progress");
+  t.match(
+    found(secretbox, kms("/run/kms/socket")),
+    [/^warning does not encrypt/],
+    "the warning also appears while a move is in progress",
+  );
   t.match(found(kms("/run/other"), secretbox), [/^warning differs from the settings/]);
   const unwatched = /^warning has the KMS plugin vault, which encryption\.kms does not name/;
   t.match(checked({}, kms("/run/kms/socket"), secretbox), [unwatched]);

@@ -17,7 +17,7 @@ const [root, intermediate] = await Promise.all(
 await makeAuthority(folder);
 await issue(folder, "admin", { extensions, days: 3000 });
 const other = await readFile(join(folder, "admin.pem"), "utf8");
-/** The root has expired, and the others have not. */
+/** A time at which only the root has expired. */
 const late = new Date(Date.now() + 2000 * dayMillis);
 
 function problems(certificates: readonly (string | undefined)[], now: Date) {
@@ -37,7 +37,7 @@ t.test("an expired authority is an error if the first certificate needs the auth
   t.strictSame(problems([root, other], late), ["notAfter error"]);
 });
 
-t.test("an expired authority beside the first certificate is a warning", async (t) => {
+t.test("an expired authority that the first certificate does not need causes only a warning", async (t) => {
   t.strictSame(problems([other, root], late), ["notAfter warning"]);
   const early = new Date(Date.now() - 100 * dayMillis);
   t.strictSame(problems([other, root], early), ["notBefore error", "notBefore error"]);

@@ -125,7 +125,7 @@ t.test("created files pass the checks of bootstrap", async (t) => {
 });
 
 t.test(
-  "existing files are kept, and missing ones are signed by the existing CA, even if khw did not create it",
+  "existing files are kept, and missing certificates are signed by the existing CA, even if khw did not create this CA",
   async (t) => {
     const foreign = join(base, "foreign");
     await makeAuthority(foreign);
@@ -151,14 +151,17 @@ t.test(
   },
 );
 
-t.test("an encryption key is named after its creation time, so that it is not mistaken for a lost key", async (t) => {
-  const first = await createMissing(none, { ...pki, algorithm: "ecdsa" }, new Date("2026-01-31T12:00:00Z"));
-  t.match(first["encryption-config.yaml"], /- aescbc:\n.*\n.*name: key-20260131T120000Z\n/);
-  const safer = { ...pki, algorithm: "ecdsa", encryptionProvider: "secretbox" } as const;
-  const other = await createMissing(none, safer, new Date("2026-01-31T12:00:00Z"));
-  t.match(other["encryption-config.yaml"], /- secretbox:\n.*\n.*name: key-20260131T120000Z\n/);
-  const left = new Map(Object.entries(first).filter(([name]) => name !== "encryption-config.yaml"));
-  const second = await createMissing(left, { ...pki, algorithm: "ecdsa" }, new Date("2026-02-01T12:00:00Z"));
-  t.strictSame(Object.keys(second), ["encryption-config.yaml"]);
-  t.match(second["encryption-config.yaml"], /name: key-20260201T120000Z\n/);
-});
+t.test(
+  "an encryption key is named after its creation time, so that a new key is not mistaken for a lost key",
+  async (t) => {
+    const first = await createMissing(none, { ...pki, algorithm: "ecdsa" }, new Date("2026-01-31T12:00:00Z"));
+    t.match(first["encryption-config.yaml"], /- aescbc:\n.*\n.*name: key-20260131T120000Z\n/);
+    const safer = { ...pki, algorithm: "ecdsa", encryptionProvider: "secretbox" } as const;
+    const other = await createMissing(none, safer, new Date("2026-01-31T12:00:00Z"));
+    t.match(other["encryption-config.yaml"], /- secretbox:\n.*\n.*name: key-20260131T120000Z\n/);
+    const left = new Map(Object.entries(first).filter(([name]) => name !== "encryption-config.yaml"));
+    const second = await createMissing(left, { ...pki, algorithm: "ecdsa" }, new Date("2026-02-01T12:00:00Z"));
+    t.strictSame(Object.keys(second), ["encryption-config.yaml"]);
+    t.match(second["encryption-config.yaml"], /name: key-20260201T120000Z\n/);
+  },
+);

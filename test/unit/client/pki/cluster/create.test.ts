@@ -63,7 +63,7 @@ const sound = join(base, "sound");
 const told = await create(sound);
 
 t.test(
-  "pki create creates all files with access for the owner only, and reports each without any secret",
+  "pki create creates all files, readable only by the owner, and reports each file without any secret",
   async (t) => {
     const names = await readdir(sound);
     t.equal(names.length, 22);
@@ -104,30 +104,37 @@ t.test("missing files are created, and files that a running cluster needs are re
   t.equal((await check(folder)).code, 0);
 });
 
-t.test("with the aggregation layer, pki create adds its files, and pki check and pki show include them", async (t) => {
-  const folder = await copy();
-  const before = await fingerprint(folder);
-  const run = async (command: (config: ClusterConfig, told: ReturnType<typeof context>) => Promise<number>) => {
-    const told = context();
-    return { code: await command(configOf(folder, { "--aggregation": true }), told), text: told.written() };
-  };
-  const missing = await run((config, told) => pkiCheck(config, told, { output: "text", folder: undefined }));
-  t.equal(missing.code, 2);
-  t.match(missing.text, "front-proxy-ca.pem: is missing");
-  t.match(missing.text, "create missing files with khw-client pki create --aggregation");
-  const created = await run((config, told) => pkiCreate(config, told, { output: "text", renew: [] }));
-  t.match(created.text, "note: front-proxy-client.pem is new; run khw-client bootstrap");
-  t.match(await fingerprint(folder), before, "no other file changes");
-  const sound = await run((config, told) => pkiCheck(config, told, { output: "text", folder: undefined }));
-  t.equal(sound.code, 0, sound.text);
-  const shown = await run((config, told) => pkiShow(config, told, { output: "text", folder: undefined }));
-  t.match(shown.text, /front-proxy-client\.pem +CN=front-proxy-client, O=Kubernetes +CN=Kubernetes front proxy/);
-  t.equal((await check(folder)).code, 0, "pki check accepts the additional files without the setting");
-  await cp(join(folder, "ca-key.pem"), join(folder, "front-proxy-ca-key.pem"));
-  t.match((await check(folder)).findings, [
-    { file: "front-proxy-ca-key.pem", what: /^is not the key of front-proxy-ca/ },
-  ]);
-});
+t.test(
+  "with the aggregation layer, pki create adds the layer's files, and pki check and pki show include them",
+  async (t) => {
+    const folder = await copy();
+    const before = await fingerprint(folder);
+    const run = async (command: (config: ClusterConfig, told: ReturnType<typeof context>) => Promise<number>) => {
+      const told = context();
+      return { code: await command(configOf(folder, { "--aggregation": true }), told), text: told.written() };
+    };
+    const missing = await run((config, told) => pkiCheck(config, told, { output: "text", folder: undefined }));
+    t.equal(missing.code, 2);
+    t.match(missing.text, "front-proxy-ca.pem: is missing");
+    t.match(missing.text, "create missing files with khw-client pki create --aggregation");
+    const created = await run((config, told) => pkiCreate(config, told, { output: "text", renew: [] }));
+    t.match(created.text, "note: front-proxy-client.pem is new; run khw-client bootstrap");
+    t.match(await fingerprint(folder), before, "no other file changes");
+    const sound = await run((config, told) => pkiCheck(config, told, { output: "text", folder: undefined }));
+    t.equal(sound.code, 0, sound.text);
+    const shown = await run((config, told) => pkiShow(config, told, { output: "text", folder: undefined }));
+    t.match(shown.text, /front-proxy-client\.pem +CN=front-proxy-client, O=Kubernetes +CN=Kubernetes front proxy/);
+    t.equal(
+      (await check(folder)).code,
+      0,
+      "pki check accepts the additional files even if the aggregation layer is off",
+    );
+    await cp(join(folder, "ca-key.pem"), join(folder, "front-proxy-ca-key.pem"));
+    t.match((await check(folder)).findings, [
+      { file: "front-proxy-ca-key.pem", what: /^is not the key of front-proxy-ca/ },
+    ]);
+  },
+);
 
 t.test(
   "--renew issues certificates with new keys, except the service account key, and backs up the old files",
@@ -188,43 +195,39 @@ t.test("in an empty folder, --renew all creates every file and an unknown name i
 
 const refusals: readonly [title: string, change: (folder: string) => Promise<unknown>, message: RegExp][] = [
   [
-    "a certificate without its key",
+    "a certificate has no key",
     (folder) => rm(join(folder, "admin-key.pem")),
     /^admin-key\.pem is missing, but admin\.pem/,
   ],
+  ["a key has no certificate", (folder) => rm(join(folder, "admin.pem")), /^admin\.pem is missing, but admin-key\.pem/],
   [
-    "a key without its certificate",
-    (folder) => rm(join(folder, "admin.pem")),
-    /^admin\.pem is missing, but admin-key\.pem/,
-  ],
-  [
-    "a key that belongs to another certificate",
+    "a key belongs to another certificate",
     (folder) => cp(join(folder, "kube-proxy-key.pem"), join(folder, "admin-key.pem")),
     /^admin-key\.pem: is not the key of admin\.pem$/,
   ],
   [
-    "a CA without its key, when the CA must sign",
+    "the CA has no key, but must sign a certificate",
     async (folder) => {
       for (const name of ["ca-key.pem", "admin.pem", "admin-key.pem"]) await rm(join(folder, name));
     },
     /^ca-key\.pem is missing, but is needed to sign admin$/,
   ],
   [
-    "no CA, but some of its certificates",
+    "the CA is missing, but some of its certificates exist",
     async (folder) => {
       for (const name of ["ca.pem", "ca-key.pem", "admin.pem", "admin-key.pem"]) await rm(join(folder, name));
     },
     /^ca\.pem and ca-key\.pem are missing, but their CA issued kube-controller-manager, /,
   ],
   [
-    "no CA, but all of its certificates",
+    "the CA is missing, but all of its certificates exist",
     async (folder) => {
       for (const name of ["ca.pem", "ca-key.pem"]) await rm(join(folder, name));
     },
     /^ca\.pem and ca-key\.pem are missing, but their CA issued admin, /,
   ],
   [
-    "only the CA's key, with all of its certificates",
+    "the CA's certificate is missing, but its key and all certificates that it issued exist",
     (folder) => rm(join(folder, "ca.pem")),
     /^ca\.pem is missing, but ca-key\.pem is present$/,
   ],
@@ -305,7 +308,7 @@ t.test("pki check without nodes reports the checks that could not run", async (t
   await t.rejects(pkiCheck(config, told, { output: "text", folder: join(base, "nowhere") }), { code: "IO_FAILED" });
 });
 
-t.test("pki show lists every certificate, and no key", async (t) => {
+t.test("pki show lists every certificate, but no key", async (t) => {
   const told = context();
   await pkiShow(configOf(sound), told, { output: "json", folder: undefined });
   const { certificates } = JSON.parse(told.written());
@@ -341,23 +344,26 @@ function member(worked: boolean): Member {
   return { node: { address: { name: "controller-0" } } as unknown as Member["node"], info };
 }
 
-t.test("bootstrap creates all files in an empty folder, but no files in a folder that has one", async (t) => {
-  const folder = join(base, "provided");
-  const options = { addresses, members: [member(false)] };
-  const made = await provideCredentials(configOf(folder), { ...options, complete: true });
-  t.equal(Object.keys(made ?? {}).length, 22);
-  await t.rejects(stat(folder), { code: "ENOENT" }, "the files are not written before all obstacles are checked");
-  await writeNew(folder, made ?? {});
-  t.equal((await readdir(folder)).length, 22);
-  t.equal(await provideCredentials(configOf(folder), { ...options, complete: true }), undefined);
+t.test(
+  "bootstrap creates all files in an empty folder, but no files in a folder that already has a file",
+  async (t) => {
+    const folder = join(base, "provided");
+    const options = { addresses, members: [member(false)] };
+    const made = await provideCredentials(configOf(folder), { ...options, complete: true });
+    t.equal(Object.keys(made ?? {}).length, 22);
+    await t.rejects(stat(folder), { code: "ENOENT" }, "the files are not written before all obstacles are checked");
+    await writeNew(folder, made ?? {});
+    t.equal((await readdir(folder)).length, 22);
+    t.equal(await provideCredentials(configOf(folder), { ...options, complete: true }), undefined);
 
-  const partial = await mkdtemp(join(base, "partial-"));
-  await writeFile(join(partial, "ca.pem"), "x");
-  t.equal(await provideCredentials(configOf(partial), { ...options, complete: true }), undefined);
-  t.same(await readdir(partial), ["ca.pem"]);
-  const elsewhere = configOf(join(base, "none"), { "--admin-kubeconfig": join(folder, "admin.kubeconfig") });
-  t.equal(await provideCredentials(elsewhere, { ...options, complete: true }), undefined);
-});
+    const partial = await mkdtemp(join(base, "partial-"));
+    await writeFile(join(partial, "ca.pem"), "x");
+    t.equal(await provideCredentials(configOf(partial), { ...options, complete: true }), undefined);
+    t.same(await readdir(partial), ["ca.pem"]);
+    const elsewhere = configOf(join(base, "none"), { "--admin-kubeconfig": join(folder, "admin.kubeconfig") });
+    t.equal(await provideCredentials(elsewhere, { ...options, complete: true }), undefined);
+  },
+);
 
 t.test("kubernetes.pem is reissued for a new controller's address and keeps its existing names", async (t) => {
   const folder = await copy();
@@ -372,7 +378,7 @@ t.test("kubernetes.pem is reissued for a new controller's address and keeps its 
   t.strictSame(Object.keys(reissued).toSorted(), ["kubernetes-key.pem", "kubernetes.pem"]);
   const after = subjectNames(reissued["kubernetes.pem"] ?? "");
   t.strictSame(after.toSorted(), [...before, "IP Address:10.240.0.19"].toSorted());
-  t.same(await fingerprint(folder), await fingerprint(sound), "reissuing writes no file by itself");
+  t.same(await fingerprint(folder), await fingerprint(sound), "reissuing a certificate does not write any file yet");
 
   const notes: string[] = [];
   const progress = {
@@ -405,7 +411,7 @@ t.test("bootstrap does not create a second CA for nodes that already have a clus
   await t.rejects(stat(folder), { code: "ENOENT" });
 });
 
-/** Returns a folder in the state left by a run that was killed when it had added only these files. */
+/** Returns a folder as left by a run that was killed after it had added only these files. */
 async function killed(added: readonly string[], pid: number): Promise<string> {
   const folder = await copy();
   const staging = join(folder, `.new-${pid}-abc`);
@@ -424,35 +430,41 @@ async function deadPid(): Promise<number> {
 }
 
 for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
-  t.test(`the files that a killed run added, ${added.join(", ")}, are completed with the others`, async (t) => {
-    const folder = await killed(added, await deadPid());
-    t.equal(await create(folder), `note: ${folder} has all files\n`);
-    t.same(await fingerprint(folder), await fingerprint(sound));
-    t.equal((await readdir(folder)).length, 22, "no temporary file is left");
+  t.test(
+    `the files that a killed run added, ${added.join(", ")}, are completed with the remaining files`,
+    async (t) => {
+      const folder = await killed(added, await deadPid());
+      t.equal(await create(folder), `note: ${folder} has all files\n`);
+      t.same(await fingerprint(folder), await fingerprint(sound));
+      t.equal((await readdir(folder)).length, 22, "no temporary file is left");
 
-    const again = await killed(added, await deadPid());
-    const options = { addresses, members: [member(false)] };
-    await provideCredentials(configOf(again), { ...options, complete: false });
-    t.equal((await readdir(again)).length, added.length + 1, "a plan does not complete the folder");
-    t.equal(await provideCredentials(configOf(again), { ...options, complete: true }), undefined);
-    t.same(await fingerprint(again), await fingerprint(sound));
-  });
+      const again = await killed(added, await deadPid());
+      const options = { addresses, members: [member(false)] };
+      await provideCredentials(configOf(again), { ...options, complete: false });
+      t.equal((await readdir(again)).length, added.length + 1, "a plan does not complete the folder");
+      t.equal(await provideCredentials(configOf(again), { ...options, complete: true }), undefined);
+      t.same(await fingerprint(again), await fingerprint(sound));
+    },
+  );
 }
 
-t.test("files left by a killed run that added none are removed, but those of a running process are kept", async (t) => {
-  const folder = await killed([], await deadPid());
-  await create(folder);
-  t.equal((await readdir(folder)).length, 22);
-  t.not(
-    (await fingerprint(folder))["ca.pem"],
-    (await fingerprint(sound))["ca.pem"],
-    "the new CA differs from the old CA",
-  );
+t.test(
+  "files left by a killed run that added no file are removed, but files of a running process are kept",
+  async (t) => {
+    const folder = await killed([], await deadPid());
+    await create(folder);
+    t.equal((await readdir(folder)).length, 22);
+    t.not(
+      (await fingerprint(folder))["ca.pem"],
+      (await fingerprint(sound))["ca.pem"],
+      "the new CA differs from the old CA",
+    );
 
-  const busy = await killed(["ca-key.pem"], process.ppid);
-  await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem is missing/ });
-  t.equal((await readdir(busy)).length, 2);
-});
+    const busy = await killed(["ca-key.pem"], process.ppid);
+    await t.rejects(create(busy), { code: "CREDENTIAL_INVALID", message: /^ca\.pem is missing/ });
+    t.equal((await readdir(busy)).length, 2);
+  },
+);
 
 async function copy(): Promise<string> {
   const folder = await mkdtemp(join(base, "copy-"));
@@ -473,7 +485,7 @@ async function fingerprint(folder: string): Promise<Record<string, string>> {
 
 const renewed = ["kubernetes.pem", "kubernetes-key.pem", "admin.pem", "admin-key.pem"];
 
-/** Returns a folder in the state left by a run that was killed when it had replaced only these of its four files. */
+/** Returns a folder as left by a run that was killed after it had replaced only these of its four files. */
 async function killedReplacing(placed: readonly string[]) {
   const folder = await copy();
   const backup = join(folder, "replaced-2026-01-31T12-00-00-000Z");

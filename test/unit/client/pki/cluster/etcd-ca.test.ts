@@ -55,7 +55,7 @@ async function findings(folder: string, flags: Readonly<Record<string, string | 
   return (await examineCredentials(configOf(folder, flags), cluster)).problems.map(formatProblem);
 }
 
-t.test("without the setting, the folder has the lab's files only", async (t) => {
+t.test("if separateEtcdCa is off, the folder has only the lab's files", async (t) => {
   const files = Object.keys(await createMissing(new Map(), lab, now));
   t.strictSame(
     files.filter((name) => name.startsWith("etcd")),
@@ -80,26 +80,33 @@ t.test("etcd's CA issues the certificates of the members and of their clients, a
   t.strictSame(await createMissing(complete, pki, now), {}, "a second run adds nothing");
 });
 
-t.test("the files pass the check, with or without the setting, and the nodes get all but the CA's key", async (t) => {
-  const folder = await newFolder(t);
-  t.strictSame(await findings(folder), []);
-  t.strictSame(await findings(folder, { "--separate-etcd-ca": true }), []);
-  const { credentials } = await readCredentials(configOf(folder), cluster);
-  t.strictSame(
-    credentials.map(({ name }) => name),
-    credentialSet({ etcdCa: true }),
-  );
-});
+t.test(
+  "the files pass the check with separateEtcdCa on or off, and the nodes get all files except the CA's key",
+  async (t) => {
+    const folder = await newFolder(t);
+    t.strictSame(await findings(folder), []);
+    t.strictSame(await findings(folder, { "--separate-etcd-ca": true }), []);
+    const { credentials } = await readCredentials(configOf(folder), cluster);
+    t.strictSame(
+      credentials.map(({ name }) => name),
+      credentialSet({ etcdCa: true }),
+    );
+  },
+);
 
-t.test("if the setting is on and the folder has no CA of etcd, the check names the commands", async (t) => {
-  const folder = t.testdir();
-  await writeNew(folder, await createMissing(new Map(), lab, now));
-  t.strictSame(await findings(folder), []);
-  await t.rejects(readCredentials(configOf(folder, { "--separate-etcd-ca": true }), cluster), {
-    code: "CREDENTIAL_INVALID",
-    message: /etcd-ca\.pem: is missing \(.*pki create --separate-etcd-ca .*in a running cluster, .*pki rotate-etcd-ca/,
-  });
-});
+t.test(
+  "if separateEtcdCa is on but the folder has no CA of etcd, the check names the commands that create it",
+  async (t) => {
+    const folder = t.testdir();
+    await writeNew(folder, await createMissing(new Map(), lab, now));
+    t.strictSame(await findings(folder), []);
+    await t.rejects(readCredentials(configOf(folder, { "--separate-etcd-ca": true }), cluster), {
+      code: "CREDENTIAL_INVALID",
+      message:
+        /etcd-ca\.pem: is missing \(.*pki create --separate-etcd-ca .*in a running cluster, .*pki rotate-etcd-ca/,
+    });
+  },
+);
 
 t.test("wrong files of etcd's CA are found", async (t) => {
   const folder = await newFolder(t);

@@ -27,7 +27,7 @@ const now = new Date();
 const present = new Map(Object.entries(await createMissing(new Map(), pki, now)));
 
 t.test(
-  "a renewed certificate and its new key are written to its own kubeconfig, and other files are unchanged",
+  "a renewed certificate and its new key are written to the matching kubeconfig, and other files are unchanged",
   async (t) => {
     const files = await renewLeaves(present, ["kube-scheduler"], { pki, now });
     t.strictSame(Object.keys(files).sort(), [

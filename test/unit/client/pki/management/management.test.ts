@@ -68,7 +68,7 @@ t.test("openssl confirms the intended values in the certificates", async (t) => 
 });
 
 t.test(
-  "the CA is valid for ten years; other certificates are valid for a year by default, and never longer than the CA",
+  "the CA is valid for ten years, and other certificates for one year by default, but never longer than the CA",
   async (t) => {
     const days = async (name: string): Promise<number> => {
       const { validToDate } = new X509Certificate(await readFile(join(folder, name)));
@@ -188,12 +188,12 @@ t.test("agents are accepted only as TLS 1.3 servers, and people only as TLS 1.3 
   t.equal(
     await handshake(ca, agent, neighbour),
     "server: INVALID_PURPOSE",
-    "an agent's certificate is not accepted as a client's",
+    "an agent's certificate is not accepted as a client certificate",
   );
   t.equal(
     await handshake(ca, admin, admin),
     "client: INVALID_PURPOSE",
-    "a person's certificate is not accepted as a server's",
+    "a person's certificate is not accepted as a server certificate",
   );
   t.equal(await handshake(ca, neighbour, admin), "client: ERR_TLS_CERT_ALTNAME_INVALID");
 

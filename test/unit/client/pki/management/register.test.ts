@@ -33,7 +33,7 @@ t.test("a readmitted name can get certificates again, and its old certificates s
   t.equal((await stat(join(folder, "agents.jsonl"))).mode & 0o777, 0o600);
 });
 
-t.test("if any line of the register is unreadable, reading it fails", async (t) => {
+t.test("reading the register fails if any of its lines is unreadable", async (t) => {
   for (const line of ["{", "[]", '{"event":"forgiven","name":"x"}', '{"event":"revoked","name":"x","serials":[1]}']) {
     const folder = await newFolder();
     await addToRegister(folder, { event: "issued", at, name: "controller-0", serial: "A1" });

@@ -23,7 +23,7 @@ await pkiInit(watched(), { folder });
 await pkiIssue(watched(), { folder, names: ["controller-0"], role: "agent" });
 await pkiIssue(watched(), { folder, names: ["jane"], role: "viewer" });
 
-t.test("pki revoke refuses a person's identity and then does not revoke the agents named with it", async (t) => {
+t.test("pki revoke refuses a person's identity, and then revokes none of the agents in the same command", async (t) => {
   for (const person of ["admin", "jane"]) {
     const refused = pkiRevoke(watched(), { folder, names: ["controller-0", person] });
     await t.rejects(refused, {
