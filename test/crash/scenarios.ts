@@ -79,23 +79,22 @@ export const scenarios = {
   "service-account-key": {
     machines: 1,
     before: [0],
-    commands: [["pki", "rotate-service-account-key", "--drop-on", today(), ...listOf([0])]],
+    commands: [[], ["--drop-on", today()]].map((stage) => [
+      "pki",
+      "rotate-service-account-key",
+      ...stage,
+      ...listOf([0]),
+    ]),
     after: [0],
     exceptions: [...upgradeExceptions, ...newKeys],
     workstationExceptions: newKeys,
   },
-  "cluster-ca": {
-    machines: 1,
-    before: [0],
-    commands: [[], ["--reissue"], ["--drop-old"]].map((stage) => ["pki", "rotate-ca", ...stage, ...listOf([0])]),
-    after: [0],
-    exceptions: [...upgradeExceptions, ...newKeys],
-    workstationExceptions: newKeys,
-  },
+  "cluster-ca": rotationOfCa("rotate-ca"),
+  "etcd-ca": rotationOfCa("rotate-etcd-ca"),
   management: {
     machines: 1,
     before: [0],
-    commands: [["pki", "rotate-management", "--drop-old", ...listOf([0])]],
+    commands: [[], ["--drop-old"]].map((stage) => ["pki", "rotate-management", ...stage, ...listOf([0])]),
     after: [0],
     exceptions: [...upgradeExceptions, ...newManagementKeys],
     workstationExceptions: newManagementKeys,
@@ -103,6 +102,18 @@ export const scenarios = {
 } as const satisfies Readonly<Record<string, Scenario>>;
 
 export type ScenarioName = keyof typeof scenarios;
+
+/** Replaces a CA with the three runs of a command. */
+function rotationOfCa(name: string): Scenario {
+  return {
+    machines: 1,
+    before: [0],
+    commands: [[], ["--reissue"], ["--drop-old"]].map((stage) => ["pki", name, ...stage, ...listOf([0])]),
+    after: [0],
+    exceptions: [...upgradeExceptions, ...newKeys],
+    workstationExceptions: newKeys,
+  };
+}
 
 /** Returns the flags that name these controllers. */
 export function listOf(controllers: readonly number[]): readonly string[] {
