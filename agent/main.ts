@@ -27,7 +27,8 @@ import { paragraph } from "../proto/sanitize.ts";
 declare const KHW_VERSION: string;
 
 /**
- * A client waits longer than this for its first response, so the client still receives the reason for the failure.
+ * The time limit for the metadata server. Clients wait longer for their first response, so they still receive the
+ * reason for a failure.
  */
 const metadataMillis = 8_000;
 
@@ -153,7 +154,7 @@ async function serve(config: AgentConfig): Promise<void> {
 
 const agentEntry = { kind: HistoryKind.HISTORY_KIND_AGENT, subject: "khw-agent" };
 
-/** Records the start in the node's history, watches its certificates and serves its metrics. */
+/** Records the agent's start in the history, watches the node's certificates, and serves the metrics. */
 function begin(node: Node, { config, signal }: { readonly config: AgentConfig; readonly signal: AbortSignal }): void {
   const { os, statusStore, history } = node;
   const { identity, metricsPort } = config;
@@ -166,7 +167,7 @@ function begin(node: Node, { config, signal }: { readonly config: AgentConfig; r
   void serveMetrics({ port: metricsPort, metrics, log, signal });
 }
 
-/** Returns the identity from the configuration. If none is set, asks the metadata server for the identity. */
+/** Returns the identity from the configuration or, if it contains none, from the metadata server. */
 async function findIdentity({ machine, metadataUrl }: AgentConfig, signal: AbortSignal): Promise<Identity> {
   if (machine !== undefined) return { ...machine, zone: "", region: "", project: "" };
   const { readIdentity } = await import("./os/metadata.ts");
@@ -195,8 +196,8 @@ function log(text: string): void {
 }
 
 /**
- * Logs the hint as a separate journal entry. A message stays one entry even if it has several lines, because it may
- * contain text from other programs.
+ * Logs the hint as a separate journal entry. A message stays one entry even if it has several lines, because some lines
+ * may come from other programs.
  */
 function logError({ code, message, hint, node, step }: KhwError): void {
   log(formatError(new KhwError(code, message, { node, step })));

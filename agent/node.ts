@@ -37,8 +37,8 @@ import { createMachineLock, type MachineLock } from "./state/machine-lock.ts";
 import { openUpgradeRecord, type UpgradeRecord } from "./state/upgrade-record.ts";
 
 /**
- * The machine, together with all parts of the agent that change or watch it. This object is created after the machine's
- * identity has become known.
+ * The machine, together with all parts of the agent that change or watch it. This object is created once the machine's
+ * identity is known.
  */
 export interface Node {
   readonly os: Os;
@@ -73,9 +73,9 @@ export interface NodeOptions {
 }
 
 /**
- * Returns a function that opens the node on the first call and returns the same node afterwards. A failed call rejects,
- * and the next call tries again. So the agent keeps serving while the metadata server is down, and reports the failure
- * to its callers.
+ * Returns a function that opens the node on the first call and returns the same node afterwards. If opening fails, the
+ * call rejects, and the next call tries again. The agent can therefore keep serving while the metadata server is down,
+ * and report the failure to its callers.
  */
 export function nodeOpener(options: NodeOptions): () => Promise<Node> {
   let opening: Promise<Node> | undefined;
@@ -92,8 +92,8 @@ export function nodeOpener(options: NodeOptions): () => Promise<Node> {
 const retryBackoff: Backoff = { firstMillis: 2_000, maxMillis: 60_000 };
 
 /**
- * Returns the node as soon as it can be opened. Retries without waiting for a caller, because possibly no client calls
- * after a boot. Rejects when the signal aborts.
+ * Returns the node as soon as it can be opened. Retries without waiting for a call, because there may be no client
+ * calls after a boot. Rejects when the signal aborts.
  */
 export async function openInTheEnd(
   open: () => Promise<Node>,
@@ -119,8 +119,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const history = await openHistory({ files, clock, folder, log });
   const statusStore = createStatusStore(last);
   const machineLock = createMachineLock({ clock, signal });
-  // Opens resets and etcd before any part that changes the machine automatically. An unfinished reset or restore may
-  // hold the machine lock.
+  // Opens the parts for resets and etcd before all parts that change the machine automatically. An unfinished reset or
+  // restore may hold the machine lock.
   const resetter = await openResetter({ os, folder, keptState, machineLock, history, log, restart, signal });
   const etcd = await openEtcd({
     os,

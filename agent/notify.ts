@@ -16,8 +16,8 @@ export interface NotifierOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: (line: string) => void;
   /**
-   * Returns why the agent is stuck even though its event loop is running. While it returns a reason, no keep-alive is
-   * sent.
+   * Returns why the agent is stuck although its event loop is running; undefined if it is not stuck. A stuck agent
+   * sends no keep-alives.
    */
   readonly stuck?: () => string | undefined;
   /** Ends the keep-alive. */
@@ -43,7 +43,7 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
     }
   };
   // Sends one status at a time and queues only the newest one. A burst of updates therefore starts only a few
-  // processes, and the last status wins.
+  // processes, and systemd receives the last status.
   let newest = "";
   const sendStatus = coalesce(() => send(`--status=${newest}`));
   if (watchdog !== undefined) {
@@ -70,7 +70,10 @@ export interface KeepAliveOptions {
   readonly log: (line: string) => void;
 }
 
-/** Returns a function that sends a keep-alive. If the agent is stuck, the function logs the reason once instead. */
+/**
+ * Returns a function that sends a keep-alive. If the agent is stuck, the function sends nothing, and logs the reason
+ * once.
+ */
 export function keepAlive({ stuck, send, log }: KeepAliveOptions): () => void {
   let said: string | undefined;
   return () => {

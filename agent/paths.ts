@@ -4,7 +4,7 @@ import type { EtcdCredential, EtcdProgram } from "../proto/etcd.ts";
 
 /** The paths on a controller, from the labs and from khw itself. */
 export const kubernetesFolder = "/var/lib/kubernetes";
-/** The folder in which lab 07 puts the certificates for an etcd on the same machine. */
+/** The folder in which lab 07 puts the certificates of the controller's etcd member. */
 export const etcdFolder = "/etc/etcd";
 export const etcdDataFolder = "/var/lib/etcd";
 /** The folder where etcd keeps its member's data. It exists only if the member has started at least once. */
@@ -63,8 +63,8 @@ export const snapshotsFolder = `${stateFolder}/snapshots`;
 /** Contains the agent's own packages. */
 export const packagesFolder = `${stateFolder}/packages`;
 /**
- * The package of the installed version. A failed upgrade rolls back to this package. `khw-client install` also writes
- * this file.
+ * The package of the installed agent version. A failed upgrade rolls back to this package. `khw-client install` also
+ * writes this file.
  */
 export const keptPackage = `${packagesFolder}/kept.deb`;
 /** A package that has been received but is not installed yet. */
@@ -75,16 +75,16 @@ export const pkiFolder = "/etc/khw-agent/pki";
 /** The record of the packages that were installed together with nginx. */
 export const addedPackagesFile = `${stateFolder}/added-packages`;
 
-/** The record of the optional credentials, which only some clusters have, that khw has written. */
+/** The record of the optional credentials that khw has written. Only some clusters have these credentials. */
 export const optionalCredentialsRecord = `${stateFolder}/optional-credentials`;
 
 /** The record of the configuration files that khw has written. khw removes only the files in this record. */
 export const configFilesRecord = `${stateFolder}/config-files`;
 
 export const nginxFolder = "/etc/nginx";
-/** The paths that Debian's nginx package creates when it is configured, and does not remove. */
+/** The paths that Debian's nginx package creates during its configuration, but never removes. */
 export const webPaths = ["/var/www", "/var/www/html", "/var/www/html/index.nginx-debian.html"] as const;
-/** The page in nginx's package that the package copies to the last of the `webPaths`. */
+/** The page that nginx's package copies to the last of the `webPaths`. */
 export const nginxPage = "/usr/share/nginx/html/index.html";
 /** The folder and the name of the API server's audit log, as in lab 08. */
 export const logFolder = "/var/log";
@@ -121,7 +121,7 @@ export function startFolder(unit: string): string {
   return `khw/${unit.replace(/\.service$/, "")}`;
 }
 export const startFile = "started-from";
-/** The parent of all folders from `startFolder`. systemd keeps this parent when the services stop. */
+/** The parent of all folders that `startFolder` returns. systemd keeps the parent when the services stop. */
 export const runtimeFolder = "/run/khw";
 
 /** Keeps systemd from starting an etcd member that has lost its data. */

@@ -10,8 +10,8 @@ export interface RbacOptions {
 type RbacObject = (typeof rbacObjects)[number] | ReturnType<typeof anonymousRole>;
 
 /**
- * Creates or updates the lab's ClusterRole and ClusterRoleBinding through the API server. Limits anonymous requests, or
- * restores Kubernetes' default for these requests.
+ * Creates or updates the lab's ClusterRole and ClusterRoleBinding through the API server. Also limits anonymous
+ * requests, or restores the Kubernetes default for these requests.
  * @returns the names of the objects that were created or changed
  * @throws KhwError VERIFY_FAILED with the API server's message; UNREACHABLE
  */
@@ -35,7 +35,7 @@ export async function applyRbac(
   return changed;
 }
 
-/** Whether khw has limited anonymous requests. A role that somebody else has changed is left as it is. */
+/** Whether khw has limited anonymous requests. khw does not change a role that somebody else has changed. */
 async function wasLimited(api: KubernetesApi, signal: AbortSignal): Promise<boolean> {
   const { status, body } = await api("GET", anonymousRole("default").path, { signal });
   return status === 200 && field(field(field(body, "metadata"), "annotations"), rulesOfKhw) === "limited";

@@ -58,8 +58,8 @@ export interface Local {
 }
 
 /**
- * Returns all steps that turn a machine into a controller. These are the steps of lab 08, in the lab's order, and the
- * steps of lab 07 if khw manages etcd.
+ * Returns all steps that turn a machine into a controller. These are the steps of lab 08, in the lab's order. If khw
+ * manages etcd, the steps of lab 07 are included.
  */
 export function controllerSteps(desired: DesiredState, { drained, isFresh = false, joins }: Local): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
@@ -146,7 +146,7 @@ const allTogether: ProgramOrder = {
 };
 
 /**
- * On a machine without a control plane, there is no earlier state to preserve, so each program waits only for its own
+ * A machine without a control plane has no earlier state to preserve. Each program there waits only for its own
  * download and installation. The other programs are downloaded while the API server starts, because the API server
  * takes the longest to start.
  */

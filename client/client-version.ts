@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 
-/** Set by the build; undefined when khw runs from source. */
+/** The version, which the build sets; undefined when khw runs from source. */
 declare const KHW_VERSION: string | undefined;
 
 /** Returns this client's version, without "v". */

@@ -19,7 +19,7 @@ const write = createWriter(process.stdout, (error) => {
   // The reader has closed the pipe (`khw-client logs | head`).
   if (error.code === "EPIPE") process.exit(brokenPipe);
   unwritten = writeError("standard output", error);
-  // Ends the command as Ctrl-C would; the agents continue.
+  // Ends the command as Ctrl-C would. The agents continue their work.
   interrupt.abort(unwritten);
 });
 const warn = createWriter(process.stderr, (error) => {
@@ -54,7 +54,7 @@ if (unwritten !== undefined) {
   reportError(unwritten);
   code = exitCode(unwritten);
 }
-// A connection attempt to a silent machine cannot be cancelled, and would keep the process alive for minutes.
+// A connection attempt to an unresponsive machine cannot be canceled, and would keep the process alive for minutes.
 process.stderr.write("", () => process.exit(code));
 
 async function ask(question: string): Promise<boolean> {

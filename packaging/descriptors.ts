@@ -35,7 +35,7 @@ export const files: readonly {
 `;
 }
 
-/** A reflection response must also contain all imported files, so all of them must be khw's own. */
+/** A reflection response must also contain all imported files. Therefore, a file may import only khw's own files. */
 function refuseUnknownImports(files: readonly FileDescriptorProto[]): void {
   const names = new Set(files.map(({ name }) => name));
   for (const { name, dependency } of files) {

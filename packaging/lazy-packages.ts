@@ -21,7 +21,8 @@ export const lazyPackages: Plugin = {
     // The bundle contains the name of each generated module, so the path is relative. The same sources then result in
     // the same bytes in every folder.
     const root = resolve(build.initialOptions.absWorkingDir ?? ".");
-    // @peculiar/x509 loads only after the preparation in loadX509; afterwards it is in Node's module cache.
+    // @peculiar/x509 cannot be loaded without the preparation in loadX509. After this call, it is in Node's module
+    // cache.
     build.onStart(async () => void (await loadX509()));
     build.onResolve({ filter: /.*/ }, async ({ importer, kind, path, resolveDir, pluginData }) => {
       if (kind !== "dynamic-import" || pluginData === namespace) return undefined;

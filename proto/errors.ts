@@ -12,7 +12,7 @@ const codes = {
   INVALID_ARGUMENT: { grpc: "INVALID_ARGUMENT", exit: 64 },
   /** khw.yaml or the agent's configuration is invalid. */
   CONFIG_INVALID: { grpc: "INVALID_ARGUMENT", exit: 78 },
-  /** A certificate, key, kubeconfig or encryption config is missing, has expired, or does not match. */
+  /** A certificate, key, kubeconfig or encryption config is missing, expired or otherwise invalid. */
   CREDENTIAL_INVALID: { grpc: "INVALID_ARGUMENT", exit: 65 },
   /** The caller has no valid certificate from the management CA. */
   UNAUTHENTICATED: { grpc: "UNAUTHENTICATED", exit: 77 },
@@ -64,7 +64,7 @@ const codes = {
   METADATA_UNAVAILABLE: { grpc: "UNAVAILABLE", exit: 69 },
   /** No mirror delivered the file. */
   DOWNLOAD_FAILED: { grpc: "UNAVAILABLE", exit: 69 },
-  /** The content differs from the published release. */
+  /** The content of a file differs from the published release. */
   DIGEST_MISMATCH: { grpc: "DATA_LOSS", exit: 65 },
   /** apt could not install a package. */
   PACKAGE_FAILED: { grpc: "FAILED_PRECONDITION", exit: 69 },
@@ -139,7 +139,7 @@ export class KhwError extends Error {
     this.step = step === undefined ? undefined : oneLine(step);
   }
 
-  /** Returns a copy of the error with this node and step. If the error already has a node or step, it keeps its own. */
+  /** Returns a copy of the error with this node and step. A node or step that is already set stays unchanged. */
   at(place: { readonly node?: string; readonly step?: string }): KhwError {
     const located = new KhwError(this.code, this.message, {
       hint: this.hint,

@@ -6,7 +6,7 @@ import { refuse, show } from "./validate.ts";
 /** The etcd release of lab 07. */
 export const labEtcdVersion = "v3.4.15";
 
-/** The etcd release for new clusters that run this minor release of Kubernetes or a later one. */
+/** The etcd release for new clusters, starting with a certain minor release of Kubernetes. */
 export interface DefaultEtcd {
   readonly from: number;
   readonly version: string;
@@ -46,7 +46,7 @@ export function defaultEtcdVersion(kubernetesVersion: string): string {
   return defaultEtcds.findLast(({ from }) => from <= minor)?.version ?? labEtcdVersion;
 }
 
-/** The minor versions of etcd 3 that khw supports. Earlier versions have no learners, which khw needs. */
+/** The minor versions of etcd 3 that khw supports. khw needs learners, which earlier versions do not have. */
 const minors = [4, 5, 6];
 
 /**
@@ -80,7 +80,7 @@ export function parseEtcdVersion(field: string, text: string): string {
   return text;
 }
 
-/** The first release of etcd 3.5 that stores promotions on disk again. */
+/** The first etcd 3.5 release that again stores the promotion of a learner on disk. */
 export const promotionsStoredSince = "v3.5.26";
 
 /**

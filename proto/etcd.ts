@@ -27,7 +27,7 @@ const sharedFiles = { ca: "ca.pem", certificate: "kubernetes.pem", key: "kuberne
 const ownServerFiles = { ca: "etcd-ca.pem", certificate: "etcd-server.pem", key: "etcd-server-key.pem" } as const;
 const ownClientFiles = { ca: "etcd-ca.pem", certificate: "etcd-client.pem", key: "etcd-client-key.pem" } as const;
 
-/** The CA, the certificate and the key with which a program serves etcd or calls etcd. */
+/** The CA, the certificate and the key that an etcd member or a client of etcd uses. */
 export interface EtcdFiles<Name extends CredentialName = CredentialName> {
   readonly ca: Name;
   readonly certificate: Name;
@@ -52,15 +52,15 @@ export type EtcdCredential = (typeof etcdCredentials)[number];
 export type EtcdProgram = "etcd" | "etcdctl" | "etcdutl";
 
 /**
- * Returns the programs of an etcd release that khw installs. etcdutl was introduced in 3.5. Since 3.6, only etcdutl can
- * restore snapshots: https://etcd.io/blog/2025/announcing-etcd-3.6/
+ * Returns the programs that khw installs from an etcd release. etcdutl was introduced in 3.5. Since 3.6, only etcdutl
+ * can restore snapshots: https://etcd.io/blog/2025/announcing-etcd-3.6/
  */
 export function etcdPrograms(version: string): readonly EtcdProgram[] {
   const [, minor] = version.split(".");
   return Number(minor) < 5 ? ["etcd", "etcdctl"] : latestEtcdPrograms;
 }
 
-/** All programs that khw installs from an etcd release of any version. */
+/** All programs that khw installs from any etcd release. */
 export const latestEtcdPrograms = ["etcd", "etcdctl", "etcdutl"] as const satisfies EtcdProgram[];
 
 export const etcdPorts = { client: 2379, peer: 2380 } as const;

@@ -10,7 +10,7 @@ export interface Hardening {
   readonly etcdCipherSuites: readonly string[];
 }
 
-/** The lab itself, without any hardening. */
+/** The lab's settings, without any hardening. */
 export const noHardening: Hardening = {
   coreDumpsOff: false,
   schedulerProfilingOff: false,

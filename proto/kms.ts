@@ -47,7 +47,7 @@ export function parseKmsUnit(field: string, unit: string): string {
 }
 
 /**
- * Parses the plugin's name, which is part of every value that it encrypts. The API server allows no colon in it
+ * Parses the plugin's name, which is part of every value that it encrypts. The API server allows no colon in the name
  * (validation_encryption.go in k8s.io/apiserver), and reads a word such as "on" as a boolean.
  */
 export function parseKmsName(field: string, name: string): string {

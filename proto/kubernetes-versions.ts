@@ -32,7 +32,7 @@ export type ReleaseDifference = { readonly from: number; readonly why: string; r
 );
 
 /**
- * All required changes to the lab's configuration, which was written for 1.21, ordered by release. Each row applies
+ * All required changes to the lab's configuration, ordered by release. The lab was written for 1.21. Each row applies
  * until a later row replaces it. docs/kubernetes-versions.md lists changes in Kubernetes that need no row here.
  */
 export const differences: readonly ReleaseDifference[] = [

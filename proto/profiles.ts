@@ -4,7 +4,7 @@ import type { Component } from "./components.ts";
 export const profiles = ["lab", "production"] as const;
 export type Profile = (typeof profiles)[number];
 
-/** A difference on the controllers, for an inclusive range of minor releases of Kubernetes. */
+/** An effect of a setting on the controllers, for an inclusive range of Kubernetes minor releases. */
 export type Effect = { readonly from?: number; readonly until?: number } & (
   | {
       readonly kind: "flag";
@@ -15,7 +15,7 @@ export type Effect = { readonly from?: number; readonly until?: number } & (
     }
   /** Adds a plugin to the lab's admission plugins. */
   | { readonly kind: "plugin"; readonly plugin: string }
-  /** A difference outside of the flags of the Kubernetes programs. */
+  /** An effect that is not a flag of a Kubernetes program. */
   | { readonly kind: "other"; readonly text: string }
 );
 
@@ -43,7 +43,10 @@ const flag = (components: readonly Component[], name: string, value: string | nu
   value,
 });
 
-/** Cipher suites for TLS 1.2 with forward secrecy and authenticated encryption. TLS 1.3 has no other suites. */
+/**
+ * Cipher suites for TLS 1.2 with forward secrecy and authenticated encryption. All suites of TLS 1.3 have both
+ * properties.
+ */
 export const strictCipherSuites = [
   "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
   "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
@@ -72,7 +75,7 @@ export const hardening = {
   insecurePortsOff: {
     ...on,
     help: "Close the insecure ports (without TLS) of the API server, the controller manager and the scheduler.",
-    why: "the ports answer everybody, without authentication. Later releases do not have them",
+    why: "the ports answer everybody, without authentication. Later releases do not have these ports",
     source: "https://github.com/kubernetes/kubernetes/issues/109900",
     effects: [
       { ...flag(["kube-apiserver"], "insecure-port", "0"), until: 23 },
@@ -87,7 +90,7 @@ export const hardening = {
   loopbackOnly: {
     ...on,
     help: "Let the controller manager and the scheduler accept connections on 127.0.0.1 only.",
-    why: "only the agent on the same machine connects to them. If Prometheus reads their metrics from another machine, set this key to false",
+    why: "only the agent on the same machine connects to these programs. If Prometheus reads their metrics from another machine, set this key to false",
     source: cis,
     effects: [flag(clients, "bind-address", "127.0.0.1")],
   },
@@ -118,7 +121,7 @@ export const hardening = {
   },
   eventLimits: {
     ...on,
-    help: "Limit the number of Events that an API server and a namespace accept per second. admission.config takes precedence.",
+    help: "Limit the number of Events per second for each API server and each namespace. admission.config takes precedence.",
     why: "a client that writes Events in a loop could otherwise fill etcd",
     source: "https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#eventratelimit",
     effects: [
@@ -148,7 +151,7 @@ export const hardening = {
   auditRetention: {
     ...on,
     help: "Keep ten older audit logs, instead of three.",
-    why: "three logs of 100 MB hold only some hours of a busy cluster",
+    why: "three logs of 100 MB hold only a few hours of a busy cluster's requests",
     source: cis,
     effects: [flag(["kube-apiserver"], "audit-log-maxbackup", "10")],
   },
@@ -178,7 +181,7 @@ export const profileRows: readonly ProfileRow[] = [
     effects: [
       {
         kind: "other",
-        text: "`--audit-policy-file` with a policy that records metadata, without contents, health checks, leases and events",
+        text: "`--audit-policy-file` with a policy that records metadata but no contents, and omits health checks, leases and events",
       },
     ],
   },

@@ -10,8 +10,8 @@ export interface Drift {
    */
   readonly process?: "restart" | "down";
   /**
-   * The action that a person must take. Set for drift that khw only reports, because khw cannot know the reason for the
-   * drift. An apply skips such a step, but still runs the steps that need it.
+   * The action that a person must take. Set if khw cannot know the reason for the drift, and therefore only reports the
+   * drift. An apply skips a step with a remedy, but still runs the steps that need this step.
    */
   readonly remedy?: string;
 }

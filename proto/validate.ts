@@ -3,7 +3,7 @@ import { isAbsolute } from "node:path";
 import { KhwError } from "./errors.ts";
 import { oneLine, unsafeCharacter } from "./sanitize.ts";
 
-/** Rejects a value: throws an error with the message `field: message` and with the remedy as its hint. */
+/** Throws an error that rejects a value. The error's message is `field: message`, and its hint is the remedy. */
 export function refuse(field: string, message: string, hint?: string): never {
   throw new KhwError("INVALID_ARGUMENT", `${field}: ${message}`, { hint });
 }
@@ -16,8 +16,8 @@ export function show(value: string): string {
 }
 
 /**
- * Parses a name, and checks it against the naming rules of Compute Engine. Instances and most other resources need an
- * RFC 1035 label with at most 63 characters.
+ * Parses a name, and checks it against the naming rules of Compute Engine. The name of an instance, like most other
+ * names, must be an RFC 1035 label of at most 63 characters.
  */
 export function parseNodeName(field: string, value: string, what = "an instance name"): string {
   if (!/^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/.test(value)) {
@@ -68,11 +68,11 @@ export function numberToIPv4(number: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join(".");
 }
 
-/** The maximum length of a value in bytes. No flag, path or URL needs more. */
+/** The maximum length of a value, in bytes. No flag, path or URL needs to be longer. */
 const longestText = 4096;
 
 /**
- * Rejects text that is too long, or that contains a character that programs, terminals and people could interpret
+ * Rejects text that is too long. Also rejects characters that programs, terminals and people could interpret
  * differently.
  */
 function refuseUnsafe(field: string, value: string): void {
@@ -95,7 +95,7 @@ export function parseFlagValue(field: string, value: string): string {
   return value;
 }
 
-/** Parses the name of a flag, without dashes and in the spelling that Kubernetes uses. */
+/** Parses the name of a flag. The name must have no leading dashes, and must be spelled like a Kubernetes flag. */
 export function parseFlagName(field: string, name: string): string {
   if (!/^[a-z][a-z0-9-]{0,127}$/.test(name))
     refuse(

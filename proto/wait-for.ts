@@ -6,14 +6,17 @@ export type Look<Value> = { readonly reached: Value } | { readonly seen: string;
 
 /** The clock that measures a wait. */
 export interface WaitClock {
-  /** Returns how many milliseconds have passed since some fixed moment. This clock is never set back. */
+  /** Returns the number of milliseconds since a fixed moment. The number never decreases. */
   monotonic(): number;
-  /** Resolves after this time. If the signal aborts first, rejects with the signal's reason. */
+  /** Resolves after this many milliseconds. If the signal aborts first, rejects with the signal's reason. */
   delay(millis: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface WaitForOptions<Value> {
-  /** The condition that should end, for the time-out message; for example, "etcd has no quorum". */
+  /**
+   * The condition that the caller expects to end, for example "etcd has no quorum". The time-out message starts with
+   * this text.
+   */
   readonly what: string;
   /** Runs the check once. If the check throws an error, the wait ends with this error. */
   readonly check: (signal: AbortSignal) => Promise<Look<Value>>;
@@ -29,14 +32,14 @@ export interface WaitForOptions<Value> {
 
 /** A wait that reached its deadline. */
 export interface Overdue {
-  /** Contains the option `what`, the duration, and the last description of the state. */
+  /** The time-out message: the option `what`, the duration, and the last description of the state. */
   readonly message: string;
   readonly seen: string;
   readonly cause?: unknown;
 }
 
 /**
- * Checks at regular intervals until the value is available.
+ * Runs the check at regular intervals until the value is available.
  * @throws the time-out error, the signal's reason, or an error from the check
  */
 export async function waitFor<Value>(options: WaitForOptions<Value>): Promise<Value> {
@@ -58,7 +61,7 @@ function timeout({ message, cause }: Overdue): KhwError {
   return new KhwError("TIMEOUT", message, { cause });
 }
 
-/** Resolves after this time. @throws the signal's reason if the signal aborts */
+/** Resolves after this many milliseconds. @throws the signal's reason if the signal aborts */
 export async function pause(millis: number, signal: AbortSignal): Promise<void> {
   try {
     await setTimeout(millis, undefined, { signal });

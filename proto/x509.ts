@@ -3,8 +3,8 @@ import type * as X509 from "@peculiar/x509";
 /**
  * Loads the X.509 library, which is needed only to create certificates and certificate signing requests.
  *
- * The library keeps its algorithms in a tsyringe registry, and tsyringe requires the functions for decorator metadata.
- * The library's classes have no metadata, so two functions that return no metadata are enough.
+ * The library keeps its algorithms in a tsyringe registry. At load time, tsyringe requires functions that read
+ * decorator metadata. The library's classes have no metadata, so two functions that return undefined are enough.
  */
 export async function loadX509(): Promise<typeof X509> {
   if (!("getMetadata" in Reflect)) {

@@ -1,7 +1,7 @@
 /**
  * Prints each failure. The last line contains only the numbers of passed and failed assertions.
  *
- * usage: tally.ts STATUS FOLDER     STATUS: how the test run ended; FOLDER: raw TAP, one file per test file
+ * usage: tally.ts STATUS FOLDER     STATUS: the test run's exit status; FOLDER: raw TAP, one file per test file
  *
  * Exit status: 0 if the run succeeded and nothing failed, 1 otherwise. A run that failed without a failed assertion
  * counts as one failure. In that case the setup, the build or the linter has failed, or a test file exited with an
@@ -17,7 +17,7 @@ const failures: string[] = [];
 for (const file of globSync(`${folder}/**/*.tap`)) {
   const failedBefore = failures.length;
   let whole = false;
-  // The option `flat` counts the assertions of subtests, but does not count the summaries of subtests again.
+  // With the option `flat`, the parser reports the assertions of subtests, but not the subtests' summaries.
   for (const [event, data] of Parser.parse(readFileSync(file, "utf8"), { flat: true })) {
     if (event === "complete") whole = data.ok && data.plan.skipReason !== "no tests found";
     if (event !== "assert") continue;
@@ -25,12 +25,12 @@ for (const file of globSync(`${folder}/**/*.tap`)) {
     else if (data.ok) passed += 1;
     else failures.push(`${file}: ${data.fullname}`);
   }
-  // The output of an interrupted test file may contain no failed assertion, but then the output contains no plan
+  // If a test file is interrupted, its output may contain no failed assertion. In that case, it contains no plan
   // either.
   if (failures.length === failedBefore && !whole) failures.push(`${file}: contains no test, or was interrupted`);
 }
 if (status !== "0" && failures.length === 0)
-  failures.push(`the run ended with status ${status} outside of any assertion`);
+  failures.push(`the run ended with status ${status} although no assertion failed`);
 
 for (const failure of failures) console.log(`failed: ${failure}`);
 

@@ -22,7 +22,7 @@ import { isAtWork, settleUpgrade } from "./settle.ts";
 export interface AgentUpgrades {
   /**
    * Receives and checks a package, and starts its installation. Returns before apt exits.
-   * @throws KhwError, with nothing changed, if the package is rejected; BUSY while an operation is running
+   * @throws KhwError before any change if the package is rejected; BUSY while an operation is running
    */
   upgrade(announced: AgentPackage, chunks: AsyncIterable<Uint8Array>, call: UpgradeCall): Promise<UpgradeAgentResponse>;
   /** Must be called after this process has answered a call from an administrator. */
@@ -49,8 +49,8 @@ export interface AgentUpgradesOptions {
 }
 
 /**
- * Prepares upgrades of the agent. If an earlier process has begun an upgrade, this process follows the upgrade until
- * the upgrade ends, even after a reboot.
+ * Prepares upgrades of the agent. If an earlier process has begun an upgrade, this process follows that upgrade to its
+ * end, even after a reboot.
  */
 export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<AgentUpgrades> {
   const { os, machineLock, log, signal } = options;
@@ -144,7 +144,7 @@ export async function openAgentUpgrades(options: AgentUpgradesOptions): Promise<
   await files.remove(draftFile());
   const last = record.current();
   if (last !== undefined && isRunning()) void follow(last, true).catch(logUnlessEnding);
-  // Removes units that an earlier process left if it was killed while cleaning up. If the record is unreadable, the
+  // Removes units left behind by an earlier process that was killed while cleaning up. If the record is unreadable, the
   // units stay, so that systemd rolls back.
   else if (record.damage() === undefined) await units.disarm(signal);
 

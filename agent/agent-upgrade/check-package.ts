@@ -35,7 +35,7 @@ export async function checkPackage(facts: PackageFacts, options: CheckOptions): 
   }
 }
 
-/** Whether the agent has kept the package of the installed version, with the same files as installed. */
+/** Whether the agent has kept a package with the same version and the same files as the installed package. */
 export async function hasWayBack(
   installed: string,
   { files, packageFiles }: Pick<Os, "files" | "packageFiles">,

@@ -110,7 +110,7 @@ async function finish(
 const agentUnit = "khw-agent.service";
 const journalLines = 100;
 
-/** Returns the last journal lines of the replaced agent, from its newest start that printed any lines. */
+/** Returns the last lines that the replaced agent wrote to the journal. Skips starts that wrote no lines. */
 async function lastLines({ systemd }: Os): Promise<string[]> {
   const starts = await systemd.starts(agentUnit, journalLines);
   const replaced = sinceDeliberateStop(starts.slice(0, -1)).map((start) => start.filter((line) => !isRoutine(line)));

@@ -1,6 +1,6 @@
 import type { DeprecatedApi, InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 
-/** Available since Kubernetes 1.19: https://kubernetes.io/blog/2020/09/03/warnings/#metrics */
+/** This metric has existed since Kubernetes 1.19: https://kubernetes.io/blog/2020/09/03/warnings/#metrics */
 const deprecated = "apiserver_requested_deprecated_apis{";
 const requestTotal = "apiserver_request_total{";
 

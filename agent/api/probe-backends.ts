@@ -68,7 +68,7 @@ interface FoundEndpoints {
   readonly reason: string;
 }
 
-/** Returns the endpoints that serve the port of the service, or the reason why no endpoint serves the port. */
+/** Returns the endpoints that serve the service's port, or the reason why no endpoint serves it. */
 async function findEndpoints(api: KubernetesApi, service: unknown, signal: AbortSignal): Promise<FoundEndpoints> {
   const { subsets, reason } = await readEndpoints(api, service, signal);
   if (reason !== "") return { endpoints: [], reason };

@@ -19,7 +19,7 @@ export interface Audit {
   refused(call: AuditedCall): void;
   /** Returns the entries, oldest first. */
   list(filter: { readonly sinceUnixMillis: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
-  /** Resolves when all entries are on disk, or could not be written. */
+  /** Resolves when each entry has been written to disk, or could not be written. */
   close(): Promise<void>;
 }
 
@@ -52,7 +52,7 @@ export async function openAudit({ files, clock, folder, log }: AuditOptions): Pr
   const accepted = await open("audit", maxBytes.accepted);
   const refused = await open("audit-refused", maxBytes.refused);
   const record = (to: EventLog<AuditEntry> | undefined, raw: AuditedCall, count: number): void => {
-    // The caller controls the name in its certificate and the request's fields, so all strings are sanitized.
+    // The caller chooses the fields of the request and the name in the certificate, so all strings are sanitized.
     const call = mapStrings(raw, oneLine);
     to?.append((id) => ({ ...call, id, timeUnixMillis: clock.now(), count }));
     log(`audit: ${auditLine({ ...call, count })}`);

@@ -3,8 +3,8 @@ import type { History } from "../history/history.ts";
 import { utcDay } from "../../proto/time.ts";
 
 /**
- * Returns a function that records each certificate that has been replaced or whose state has become worse. Entries that
- * an earlier agent process wrote are not repeated.
+ * Returns a function that records when a certificate is replaced, or when its state becomes worse. Entries that an
+ * earlier agent process wrote are not repeated.
  */
 export function createCertificateReporter(history: History): (certificates: readonly Certificate[]) => Promise<void> {
   let known: ReadonlyMap<string, Certificate> | undefined;

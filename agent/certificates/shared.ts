@@ -1,6 +1,6 @@
 import { isSignedByAny, parseAuthorities } from "./authorities.ts";
 
-/** Whether two bundles contain the same certificate. */
+/** Whether the two bundles have at least one certificate in common. */
 export function shareCertificate(one: string, other: string): boolean {
   const known = certificatesIn(other);
   return certificatesIn(one).some((certificate) => known.includes(certificate));
@@ -13,8 +13,8 @@ export function certificatesIn(pem: string): string[] {
 }
 
 /**
- * Whether a CA in the bundle has signed the certificate or one of its intermediate CAs. Returns undefined if a text
- * contains no certificate that can be read.
+ * Whether a CA in the bundle has signed the certificate or one of its intermediate CAs. Returns undefined if either
+ * text contains no readable certificate.
  */
 export function isTrusted(certificate: string, bundle: string): boolean | undefined {
   try {

@@ -26,7 +26,7 @@ export async function tryCertificate(
   const options = { signal, timeoutMillis, ...identityPem };
   const peer = `https://${identity.internalIp}:${etcdPorts.peer}/version`;
   const servers: Server[] = [
-    // Every known user may read this path.
+    // Every authenticated user may read this path.
     { name: "kube-apiserver", url: "https://127.0.0.1:6443/api" },
     ...(managesEtcd
       ? [

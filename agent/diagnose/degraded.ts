@@ -33,8 +33,7 @@ const clockRemedy =
   "correct the machine's clock (`timedatectl` on the node shows it); until then, the agent does not restart anything";
 
 /**
- * Causes for servers that are running and answering, but present a certificate that is not valid according to the
- * agent's clock.
+ * The causes if a server answers, but presents a certificate that is not valid according to the agent's clock.
  */
 const certificateCauses: readonly Cause[] = [
   {

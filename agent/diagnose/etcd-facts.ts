@@ -6,8 +6,8 @@ import { utcDay } from "../../proto/time.ts";
 const etcdMillis = 3_000;
 
 /**
- * Reads the client certificate that the API server's flags set for etcd. Returns undefined if the certificate cannot be
- * read.
+ * Reads the client certificate for etcd that is set in the API server's flags. Returns undefined if the certificate
+ * cannot be read.
  */
 export async function readEtcdCertificate(
   flags: ReadonlyMap<string, string>,

@@ -3,15 +3,15 @@ export interface Evidence {
   readonly component: string;
   readonly unit: string;
   /**
-   * The journal lines of the unit's last starts; both the starts and their lines are sorted, oldest first. Flags and
-   * stack traces that Kubernetes' programs print are left out.
+   * The journal lines of the unit's most recent starts. The starts, and the lines of each start, are sorted from oldest
+   * to newest. Flags and stack traces that the Kubernetes programs print are left out.
    */
   readonly starts: readonly (readonly string[])[];
   /** The flags in the unit's file, keyed by name without the leading dashes. */
   readonly flags: ReadonlyMap<string, string>;
   /**
-   * The process that is listening on the port that was in use, for example "nginx (pid 12)"; undefined if the port is
-   * free now.
+   * The process that is listening on the port that the program could not use, for example "nginx (pid 12)"; undefined
+   * if the port is free now.
    */
   readonly listener?: string | undefined;
   /** The certificate that the API server presents to etcd. */
@@ -20,7 +20,7 @@ export interface Evidence {
   readonly etcd?: readonly EtcdAnswer[] | undefined;
   /** The API server's KMS plugin; absent if the API server does not blame a plugin. */
   readonly kms?: KmsFacts | undefined;
-  /** A folder that the component writes to and whose disk is full. */
+  /** A folder on a full disk to which the component writes. */
   readonly full?: string | undefined;
   /** Facts about the program that systemd could not execute; undefined if there was no such failure. */
   readonly program?: ProgramFacts | undefined;
@@ -60,13 +60,13 @@ export interface Cause {
   /** Matches a line of the journal. Its named groups replace the {names} in `message` and `remedy`. */
   readonly pattern: RegExp;
   /**
-   * Set if the first matching line counts instead of the last, because stack traces and lines from other threads can
-   * follow.
+   * Set if the first matching line counts instead of the last. Stack traces and lines from other threads can follow the
+   * first line.
    */
   readonly first?: true;
   /**
-   * Matches a line from the same start that explains more than `pattern`'s line. The diagnosis shows it before
-   * `pattern`'s line.
+   * Matches a more informative line from the same start. The diagnosis shows this line before the line that `pattern`
+   * matches.
    */
   readonly shows?: RegExp;
   /** A condition that must hold in addition to the matching line. */

@@ -67,7 +67,7 @@ function last(lines: readonly string[], pattern: RegExp): string | undefined {
   return line === undefined ? undefined : pattern.exec(line)?.[1];
 }
 
-/** Returns the first folder that the component writes to and whose disk is full. */
+/** Returns the first folder on a full disk to which the component writes. */
 async function fullFolder(flags: ReadonlyMap<string, string>, { files }: Os): Promise<string | undefined> {
   const log = flags.get("audit-log-path");
   const folders = [flags.get("data-dir"), flags.get("cert-dir"), log && dirname(log), "/var/log", "/tmp"];

@@ -47,7 +47,7 @@ function toDiagnosis({ id, pattern, message, remedy }: Cause, lines: readonly st
   return { cause: id, message: fill(message), remedy: fill(remedy), lines: lines.map(truncate) };
 }
 
-/** Returns the value of a name that is not a group of the pattern. */
+/** Returns the value of a placeholder that is not a group of the pattern. */
 function derived(name: string, file: string | undefined, evidence: Evidence): string {
   const { component, unit, flags, listener, etcd = [], etcdCertificate, kms, full, program } = evidence;
   switch (name) {
@@ -62,7 +62,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
         [...flags].find(([, value]) => value === file)?.map((part, index) => (index === 0 ? `--${part}` : ""))[0] ??
         "the component's configuration"
       );
-    // etcd uses another name for this flag than Kubernetes' programs.
+    // etcd and the Kubernetes programs use different names for this flag.
     case "certificate_flag":
       return withFile(flags.has("cert-file") ? "cert-file" : "tls-cert-file", flags);
     case "key_flag":
@@ -91,7 +91,7 @@ function derived(name: string, file: string | undefined, evidence: Evidence): st
     case "data":
       return flags.get("data-dir") ?? "etcd's data folder";
     default:
-      // The name is a flag's name, for example {tls_cert_file}. The result is the flag's value.
+      // The placeholder refers to a flag, for example {tls_cert_file}. The result is the flag's value.
       return flags.get(name.replaceAll("_", "-")) ?? `the file set with --${name.replaceAll("_", "-")}`;
   }
 }
@@ -105,14 +105,15 @@ const complaint =
   /^E\d{4} |^\{"level":"error"|^[\d-]+ [\d:.]+ E \| |\[(?:emerg|alert|crit)\]|^(?:Error|error|failed)\b|: Failed (?:at|to) |code=(?:killed|dumped)/;
 
 /**
- * Builds the diagnosis if no row matches. Shows the error lines of the newest start that has ended and has error lines.
- * Without error lines, shows the last lines. Always includes the program's fatal line, even if many lines follow it.
+ * Builds the diagnosis if no row matches. Shows the error lines of one start, preferably the newest start that has
+ * ended. If no start has error lines, shows the last lines. Always includes the program's fatal line, even if many
+ * lines follow it.
  */
 function unknown({ component, starts }: Evidence): Diagnosis {
   const complains = (line: string): boolean => isFatal(line) || complaint.test(line);
   const said = starts.findLast((start) => start.some((line) => !isRoutine(line))) ?? [];
   const complaining = starts.filter((start) => start.some(complains));
-  // The newest start may still be running; its error lines do not explain why the previous start ended.
+  // The newest process may still be running; its error lines do not explain why the previous process exited.
   const lines = (complaining.findLast(hasEnded) ?? complaining.at(-1))?.filter(complains) ?? said;
   const fatal = lines.find(isFatal);
   const newest = lines.slice(-toldLines);
@@ -127,7 +128,7 @@ function unknown({ component, starts }: Evidence): Diagnosis {
 
 export const unknownCause = "unknown";
 
-/** Whether the lines show that this start has ended. */
+/** Whether the lines of a start show that its process has exited. */
 function hasEnded(start: readonly string[]): boolean {
   return start.some((line) => isFatal(line) || /: (?:Main process exited|Failed with result)/.test(line));
 }

@@ -19,7 +19,7 @@ export interface NewCertificate {
 }
 
 /**
- * Makes the certificate the agent's identity. The certificate must match the pending key, be signed by the CA, be
+ * Installs the certificate as the agent's identity. The certificate must match the pending key, be signed by the CA, be
  * issued for this agent, and be currently valid. Afterwards the agent has either the complete new identity or the
  * complete old one. At its next start, the agent finishes an interrupted change.
  * @throws KhwError CREDENTIAL_INVALID with the reason, and with nothing changed; IO_FAILED

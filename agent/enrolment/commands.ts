@@ -13,7 +13,7 @@ export async function newRequest({ identity, machine }: AgentConfig): Promise<st
   return request;
 }
 
-/** Reads the certificate that the management CA issued, and makes it the agent's identity. */
+/** Reads the certificate that the management CA issued, and installs it as the agent's identity. */
 export async function acceptCertificate({ identity, machine }: AgentConfig): Promise<void> {
   const [ca, certificate, ...more] = (await text(process.stdin)).match(pemBlock) ?? [];
   if (ca === undefined || certificate === undefined || more.length > 0) {

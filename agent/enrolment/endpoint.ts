@@ -48,9 +48,9 @@ const lookMillis = 60_000;
 
 /**
  * Listens with the agent's certificate. While that certificate is missing, unusable or not currently valid, listens
- * with a provisional certificate and permits only enrolment. Switches between the two, and to a newer certificate,
- * without closing the port. A switch can happen when a certificate is installed, a file changes, the certificate
- * expires, or the clock is set.
+ * with a provisional certificate and permits only enrolment. Switches between these two certificates, or to a newer
+ * certificate, without closing the port. A switch can happen when a certificate is installed, a file changes, the
+ * certificate expires, or the clock is set.
  * @throws KhwError IO_FAILED if the port is in use
  */
 export async function openEnrolmentEndpoint(options: EnrolmentEndpointOptions): Promise<EnrolmentEndpoint> {

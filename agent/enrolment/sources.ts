@@ -6,7 +6,7 @@ import type { EnrolmentEndpointOptions } from "./endpoint.ts";
 
 /**
  * Returns the functions through which the enrolment endpoint obtains keys, tokens and the management CA. Uses the
- * metadata server only if the machine's name and address also come from it.
+ * metadata server only if that server also provides the machine's name and address.
  */
 export function enrolmentSources(
   { identity, machine, metadataUrl }: AgentConfig,

@@ -11,12 +11,12 @@ import { addLearner, type Member } from "./api.ts";
 import { hasData } from "./data.ts";
 import { hexId } from "./record.ts";
 
-/** Several times the five seconds for which all voting members must have been connected. */
+/** The time limit is several times the five seconds for which all voting members must be connected. */
 const healthyMillis = 30_000;
 
 /**
  * Adds a learner. etcd refuses a learner until all voting members have been connected to each other for five seconds.
- * For example, etcd refuses it just after another new member has started.
+ * For example, etcd refuses a learner just after another new member has started.
  */
 export async function addWhenHealthy(
   etcd: EtcdServers,

@@ -16,7 +16,7 @@ export interface CatchUp extends ApplyContext {
   readonly member: Identified;
   /**
    * Called with the member's status once it has found a leader. Returns a description of what the member still lacks;
-   * undefined if the member has everything. An error counts as something missing.
+   * undefined if the member has everything. If the call fails, the member has not caught up yet.
    */
   readonly lacks: (status: ServerStatus) => Promise<string | undefined>;
 }

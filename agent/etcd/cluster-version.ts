@@ -4,11 +4,11 @@ import { askHealth, healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 
 /**
- * Returns why this machine's member must not be downgraded to the older minor release of etcd; null if a downgrade is
- * safe. A downgrade is safe if the cluster version is not newer than the older release. Until every member runs the
- * newer release, all members write data that the older release can read. A quorum must report the cluster version,
- * because an isolated member may report an outdated one. Source: https://etcd.io/docs/v3.5/upgrades/upgrade_3_5/
- * (Rollback).
+ * Returns why this machine's member must not be downgraded to the given older minor release of etcd; null if the
+ * downgrade is safe. A downgrade is safe if the cluster version is not newer than the older release. Until every member
+ * runs the newer release, all members write data that the older release can read. A quorum must report the cluster
+ * version, because an isolated member may report an outdated one. Source:
+ * https://etcd.io/docs/v3.5/upgrades/upgrade_3_5/ (Rollback).
  */
 export async function downgradeObstacle(
   { etcd, cluster }: WithEtcd,

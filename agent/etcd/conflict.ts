@@ -37,7 +37,7 @@ export async function findConflict(desired: WithEtcd, os: Os, signal: AbortSigna
   }
 }
 
-/** Returns the desired controllers that etcd does not have as voting members yet. */
+/** Returns the desired controllers that are not voting members of etcd yet. */
 export async function notYetMembers(desired: WithEtcd, os: Os, signal: AbortSignal): Promise<string[]> {
   const present = await listMembers(os.etcd, clientUrl(os.identity), signal);
   const voting = new Set(present.filter(({ learner }) => !learner).flatMap(({ peerUrls }) => peerUrls));

@@ -70,9 +70,9 @@ function restoreFlags({ name, peerUrl, initialCluster, token }: RestoreOptions):
 }
 
 /**
- * The script is safe to run again after a power failure at any line. The restored data therefore gets its final name
- * only when it is complete. Each of the two moves leaves a visible result. All paths are on etcd's file system, where a
- * move is a rename.
+ * The script can safely run again, even if the power failed in the middle of an earlier run. The restored data
+ * therefore gets its final name only when it is complete. Each of the two moves leaves a visible result. All paths are
+ * on etcd's file system, where a move is a rename.
  */
 const replaceScript = `set -eu
 offline=$1 snapshot=$2 data=$3 fresh=$4 aside=$5

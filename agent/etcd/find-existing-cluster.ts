@@ -41,8 +41,8 @@ export async function findExistingCluster(
 }
 
 /**
- * Returns the member at this machine's address if that member has started before. If the member has started before,
- * this machine was recreated.
+ * Returns the member at this machine's address if that member has started before. In that case, this machine was
+ * recreated.
  */
 export function startedMember({ clusterId, own }: ExistingCluster): Identified | undefined {
   return own === undefined || own.clientUrls.length === 0 ? undefined : { clusterId, memberId: own.id };

@@ -5,8 +5,9 @@ import { createEtcdLock } from "./lock.ts";
 const lock = { key: "/khw/etcd/join", doing: "is changing etcd's members", ttlSeconds: 60 };
 
 /**
- * Lets only one agent change the list of etcd's members at a time, until the returned object is disposed of. A joining
- * member does not count towards the quorum. A rejoining member must not be mistaken for a removed member.
+ * Locks the list of etcd's members, so that only one agent at a time can change it. The lock ends when the returned
+ * object is disposed of. A joining member does not count towards the quorum. A rejoining member must not be mistaken
+ * for a removed member.
  * @throws KhwError BUSY while another controller holds the lock
  */
 export async function lockMembers(

@@ -7,9 +7,10 @@ import { listMembers, serverStatus } from "./api.ts";
 import { findQuorum } from "./quorum.ts";
 
 /**
- * Returns why this machine's member must not be stopped now; null if it may be stopped. Stopping is allowed if the
- * other members have a quorum without it. It is also allowed if the member is already unhealthy, or is the only member.
- * Reads the members from etcd, because a new member can join before this machine's desired state lists the new member.
+ * Returns why this machine's member must not be stopped now; null if it may be stopped. The member may be stopped if
+ * the other members have a quorum on their own. It may also be stopped if it is already unhealthy, or is the only
+ * member. Reads the members from etcd, because a new member can join before this machine's desired state lists the new
+ * member.
  */
 export async function quorumObstacle(desired: DesiredState, os: Os, signal: AbortSignal): Promise<string | null> {
   const { etcd, identity } = os;

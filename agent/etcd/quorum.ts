@@ -3,15 +3,14 @@ import type { EtcdServers } from "../os/etcd-servers.ts";
 import { listMembers, type Member, serverStatus } from "./api.ts";
 
 export interface Quorum {
-  /** A server in the quorum. */
+  /** A server that reports a leader and counts toward the quorum. */
   readonly server: string;
   readonly members: readonly Member[];
 }
 
 /**
- * Returns the cluster as the etcd servers on the other controllers report it. Enough of these servers for a quorum must
- * report a leader.
- * `clusterId` is undefined if this machine's cluster has no ID yet.
+ * Returns the cluster as the etcd servers on the other controllers report it. The servers that report a leader must be
+ * enough for a quorum. `clusterId` is undefined if this machine's cluster has no ID yet.
  * @throws KhwError NOT_READY, with each unusable server and the reason
  */
 export async function findQuorum(

@@ -12,11 +12,11 @@ import type { InitialCluster } from "../render/etcd.ts";
  * has asked for a new member of an existing cluster, but etcd has not confirmed the member yet. In the stage "joining",
  * the member was added to the cluster as a learner, and is copying the other members' data.
  *
- * With `rejoins`, the agent has begun to replace the member with a new member, and may already have removed the old
- * member. `since` is the time of the removal, in milliseconds since the epoch; agents of earlier versions did not
+ * If `rejoins` is set, the agent has begun to replace the member with a new member, and may already have removed the
+ * old member. `since` is the time of the removal, in milliseconds since the epoch; agents of earlier versions did not
  * record the time. If the old member is missing from the cluster, the agent continues the replacement, but only for
- * some minutes. After that, an administrator may have removed the machine. Any other missing member was removed by an
- * administrator.
+ * some minutes. After that, an administrator may have removed the machine. In all other cases, an administrator has
+ * removed the missing member.
  */
 export type MemberRecord =
   | { readonly stage: "forming"; readonly members: InitialCluster }

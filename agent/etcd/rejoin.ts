@@ -76,7 +76,8 @@ async function join(
   await files.write(etcdJoinDropIn, renderEtcdJoin(desired, members), 0o644);
   await systemd.reload();
   if ((await systemd.unit(unit)).activeState !== "active") await systemd.restart(unit, signal);
-  // The learner must have applied the log up to its own addition, because it restarts without the list of members.
+  // The learner must first apply the log up to the entry that added the learner. It later restarts without the list of
+  // members.
   const { appliedIndex: target } = await serverStatus(etcd, quorum.server, signal);
   await untilCaughtUp(os, {
     signal,

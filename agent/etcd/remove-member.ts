@@ -42,7 +42,7 @@ export async function removeOtherMember(
 }
 
 interface QuorumOptions {
-  /** The peer URL of the member that leaves. */
+  /** The peer URL of the member to remove. */
   readonly url: string;
   readonly members: readonly Member[];
   readonly clusterId: string;

@@ -23,7 +23,7 @@ const pageMillis = 20_000;
 
 /** A value that Kubernetes stores. */
 interface StoredValue {
-  /** The key without Kubernetes' prefix, for example "secrets/default/token". */
+  /** The key without the Kubernetes prefix, for example "secrets/default/token". */
   readonly path: string;
   readonly value: Buffer;
 }
@@ -48,7 +48,7 @@ export async function countStoredValues(options: ReadValuesOptions): Promise<Sto
 const maxExamples = 3;
 
 /**
- * Counts the values of these resources by the API version in which they are stored. Other values are not read.
+ * Counts the values of these resources by the API version in which each value is stored. Other values are not read.
  * @throws KhwError NOT_READY
  */
 export async function countStoredVersions(
@@ -90,7 +90,7 @@ async function askServers<Result>(
   throw failure;
 }
 
-/** Reads, page by page, the values whose keys start with Kubernetes' prefix and this path. */
+/** Reads the values whose keys start with the Kubernetes prefix followed by this path. Reads one page at a time. */
 async function* readValues(
   { post }: Gateway,
   path: string,
@@ -98,7 +98,7 @@ async function* readValues(
 ): AsyncGenerator<StoredValue> {
   const folder = `${prefix.replace(/\/+$/, "")}/`;
   const first = `${folder}${path}`;
-  // The first key after all keys that start with `first`, which ends with a slash.
+  // The first key after all keys that start with `first`. The text `first` ends with a slash.
   const end = base64(`${first.slice(0, -1)}0`);
   let from = base64(first);
   for (;;) {
@@ -123,10 +123,10 @@ function resourceOf(path: string): string {
   return second !== undefined && (first.includes(".") || first === "services") ? `${first}/${second}` : first;
 }
 
-/** Enough bytes to contain the names of any provider and key. */
+/** The number of bytes to search for the names of the provider and the key. */
 const headBytes = 300;
 
-/** Returns the provider and key of Kubernetes' encryption marker. */
+/** Returns the provider and the key name in a value's encryption marker. */
 function encryptionOf(value: Buffer): Pick<StoredValues, "provider" | "key"> {
   const head = value.subarray(0, headBytes).toString("latin1");
   const [, provider = "", key = ""] = /^k8s:enc:([a-z]+):v\d+:([^:]*):/.exec(head) ?? [];

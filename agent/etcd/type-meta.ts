@@ -7,7 +7,10 @@ export interface TypeMeta {
   readonly kind: string;
 }
 
-/** Kubernetes' values in protobuf start with these bytes: https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding */
+/**
+ * The protobuf values that Kubernetes stores start with these bytes:
+ * https://kubernetes.io/docs/reference/using-api/api-concepts/#protobuf-encoding
+ */
 const protobufMark = Buffer.from("k8s\0");
 
 /**
@@ -34,8 +37,8 @@ function fromUnknown(bytes: Uint8Array): TypeMeta | undefined {
 }
 
 /**
- * Returns the given length-delimited fields of a message. Stops after the last of these fields, because the object
- * itself is large.
+ * Returns the given length-delimited fields of a message. Stops after the last of these fields, because the rest of the
+ * message can be large.
  */
 function fieldsOf(bytes: Uint8Array, numbers: readonly number[]): Map<number, Uint8Array> {
   const reader = new BinaryReader(bytes);

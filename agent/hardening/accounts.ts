@@ -1,6 +1,6 @@
 import type { Files } from "../os/files.ts";
 
-/** The names of the machine's users and groups. A number without a name is returned as text. */
+/** The names of the machine's users and groups. If a number has no name, the functions return the number as text. */
 export interface AccountNames {
   user(uid: number): string;
   group(gid: number): string;
@@ -14,7 +14,7 @@ export async function readAccountNames(files: Files): Promise<AccountNames> {
   };
 }
 
-/** Returns the names by number; both files have the format NAME:PASSWORD:NUMBER:... */
+/** Returns a map from numbers to names. The lines of the file have the format NAME:PASSWORD:NUMBER:... */
 async function namesIn(files: Files, path: string): Promise<ReadonlyMap<number, string>> {
   const lines = (await files.read(path))?.toString("utf8").split("\n") ?? [];
   const names = new Map<number, string>();

@@ -5,7 +5,7 @@ import { etcdDataFolder, etcdFolder, kubernetesEtcFolder, kubernetesFolder, unit
 import type { HardenedFile } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { AccountNames } from "./accounts.ts";
 
-/** The paths in the benchmark that are not in any of the `folders`. */
+/** The benchmark's paths that are outside of the `folders`. */
 const paths = [
   ...["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"].map((name) => unitFile(`${name}.service`)),
   `${kubernetesEtcFolder}/admin.conf`,
@@ -62,7 +62,7 @@ async function fingerprints(files: Files, path: string, { kind }: FileFacts): Pr
       fingerprint256.replaceAll(":", "").toLowerCase(),
     );
   } catch {
-    // A damaged certificate is reported elsewhere, with the component that cannot read it.
+    // A damaged certificate is reported elsewhere, with the component that cannot read the certificate.
     return [];
   }
 }

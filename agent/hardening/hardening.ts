@@ -5,7 +5,9 @@ import { credentialFile, schedulerConfigFile } from "../paths.ts";
 import { readAccountNames } from "./accounts.ts";
 import { readHardenedFiles } from "./files.ts";
 
-/** Returns the facts on which the benchmark's checks are based. Reads only fixed paths, and changes nothing. */
+/**
+ * Returns the facts on which the benchmark's checks are based. Reads files at fixed paths only, and changes nothing.
+ */
 export async function readHardening({ files, systemd }: Pick<Os, "files" | "systemd">): Promise<GetHardeningResponse> {
   const running = await Promise.all(["etcd", ...components].map((name) => readComponent(systemd, name)));
   const encryption = (await files.read(credentialFile("encryption-config.yaml")))?.toString("utf8") ?? "";
@@ -25,14 +27,15 @@ async function readComponent(systemd: Os["systemd"], name: string): Promise<Runn
 }
 
 /**
- * Returns the kind of the first provider in each list. The kind is a key of the file's format, so it is never a secret.
+ * Returns the kind of the first provider in each list. The kind is a field name of the file format, so the kind is
+ * never a secret.
  */
 function firstProviders(encryptionConfig: string): string[] {
   const text = encryptionConfig.replaceAll(/^\s*#.*$/gm, "");
   return [...text.matchAll(/\bproviders"?:\s*[-[]\s*\{?\s*"?([a-z]+)"?\s*:/g)].map(([, kind = ""]) => kind);
 }
 
-/** Whether the configuration turns on profiling, which is the default. */
+/** Whether the configuration leaves profiling on. Profiling is on by default. */
 function profiling(schedulerConfig: string): boolean {
   return !/^enableProfiling:\s*false\s*$/m.test(schedulerConfig);
 }

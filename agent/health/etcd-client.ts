@@ -1,7 +1,9 @@
 import { etcdClientFiles, type EtcdFiles } from "../../proto/etcd.ts";
 import { credentialFile } from "../paths.ts";
 
-/** The names and contents of the files with which the agent calls etcd. The content of a missing file is undefined. */
+/**
+ * The names and contents of the TLS files that the agent uses to call etcd. The content of a missing file is undefined.
+ */
 export interface EtcdClientFiles {
   readonly names: EtcdFiles;
   readonly ca: Buffer | undefined;
@@ -10,8 +12,8 @@ export interface EtcdClientFiles {
 }
 
 /**
- * Reads the API server's files with which the agent calls etcd. Uses the files for etcd's own CA if the machine has all
- * of them. Otherwise, uses the files for the cluster's CA.
+ * Reads the API server's TLS files, which the agent also uses to call etcd. Reads the files for etcd's own CA if the
+ * machine has all of these files. Otherwise, reads the files for the cluster's CA.
  */
 export async function readEtcdClientFiles(
   read: (path: string) => Promise<Buffer | undefined>,

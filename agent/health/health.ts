@@ -18,7 +18,9 @@ export interface HealthCheck {
    * their own certificates.
    */
   readonly clusterCa?: boolean;
-  /** Whether the endpoint belongs to etcd. The agent calls etcd with the same files as the API server. */
+  /**
+   * Whether the endpoint belongs to etcd. The agent calls etcd with the certificate and key that the API server uses.
+   */
   readonly asEtcdClient?: boolean;
   /** The HTTP status codes that a healthy component returns; 200 by default. */
   readonly wellStatuses?: readonly number[];
@@ -66,8 +68,8 @@ export const healthChecks: readonly HealthCheck[] = [
 ];
 
 /**
- * @param drained whether the node is drained; nginx then deliberately answers the load balancer with 503, and counts as
- * healthy
+ * @param drained whether the node is drained; on a drained node, nginx deliberately answers the load balancer with 503,
+ * which counts as healthy
  */
 export function healthCheckOf(
   component: string,
@@ -143,7 +145,8 @@ function unanswered({ failure }: ProbeResult): string {
 }
 
 /**
- * Returns the names of the failed checks in a response from Kubernetes, for example "[-]etcd failed: reason withheld".
+ * Returns the names of the failed checks in a response from Kubernetes. The line of a failed check is, for example,
+ * "[-]etcd failed: reason withheld".
  */
 export function failingChecks({ body }: ProbeResult): string[] {
   return [...body.matchAll(/^\[-\](\S+) /gm)].flatMap(([, name]) => name ?? []);

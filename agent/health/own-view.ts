@@ -2,9 +2,9 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Os } from "../os/os.ts";
 import type { SelfFacts } from "../os/self.ts";
 
-/** If a timer fires later than this, the event loop was blocked or the process was stopped. */
+/** If a timer fires this late or later, the event loop was blocked or the process was stopped. */
 const lateMillis = 1_000;
-/** A machine with less free memory than this is swapping, or will soon kill a process. */
+/** If less memory than this is free, the machine is swapping, or the kernel will soon kill a process. */
 const freeBytes = 32 * 1024 * 1024;
 /** If the agent uses more than this share of its memory limit, the kernel slows it down. */
 const memoryShare = 0.95;
@@ -25,7 +25,7 @@ export async function demandOwnView(os: Pick<Os, "probes">, signal: AbortSignal)
   if (doubt !== null) throw distrust(doubt);
 }
 
-/** Returns the error for an action that the agent does not start because it cannot trust its own observations. */
+/** Returns the error for an action that the agent refuses to start while it cannot trust its own observations. */
 export function distrust(doubt: string): KhwError {
   return new KhwError(
     "NOT_READY",

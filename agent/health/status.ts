@@ -43,8 +43,8 @@ export function toComponent({ unit, reason, ...facts }: ComponentFacts): Compone
 }
 
 /**
- * Whether the component belongs on this machine. etcd may run on other machines, but the components from lab 08 are
- * reported even if they are missing.
+ * Whether to report the component for this machine. etcd may run on other machines instead. The components from lab 08
+ * are reported even if they are missing.
  */
 export function isHere({ component }: HealthCheck, { loadState }: UnitStatus): boolean {
   return component !== "etcd" || loadState !== "not-found";
@@ -78,7 +78,7 @@ export async function emulatedVersion({ unit }: HealthCheck, { files }: Pick<Os,
   return /\s--emulated-version='?(?:kube=)?(1\.\d{1,3})\b/.exec(text)?.[1] ?? "";
 }
 
-/** Returns the version of the installed etcd program, without the "v", which is how etcd itself reports it. */
+/** Returns the version of the installed etcd program. Omits the leading "v", as etcd itself does. */
 async function installedEtcd({ files }: Os): Promise<string> {
   const versions = await files.list(etcdReleasesFolder);
   const released = (version: string): string => `${etcdReleaseFolder(version)}/etcd`;
@@ -87,7 +87,7 @@ async function installedEtcd({ files }: Os): Promise<string> {
 
 interface LinkedOptions {
   readonly files: Pick<Files, "stat">;
-  /** Returns the path of the program in the folder of a release. */
+  /** Returns the program's path in the folder of this release. */
   readonly released: (version: string) => string;
 }
 

@@ -13,7 +13,8 @@ const clockMillis = 60_000;
 
 /**
  * Explains why TLS failed although the server is running. The text identifies the server's certificate by file, subject
- * and validity period. It mentions the clock if the certificate is not valid according to this machine's clock.
+ * and validity period. The text also states the time on this machine's clock if the certificate is not valid at that
+ * time.
  * @param clientCertificate the agent's client certificate, which the text names if the server rejects it
  */
 export async function explainTls(
@@ -40,7 +41,7 @@ function fingerprintOf(pem: Buffer): string | undefined {
   try {
     return new X509Certificate(pem).fingerprint256;
   } catch {
-    // The file is damaged, so the server does not use it.
+    // The file is damaged, so the server's certificate is not from this file.
     return undefined;
   }
 }

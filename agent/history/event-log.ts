@@ -4,27 +4,27 @@ import type { Files } from "../os/files.ts";
 
 /**
  * A log of numbered entries, one per line, in two files that only root can read. When the newer file is full, it
- * replaces the older one.
+ * replaces the older file.
  */
 export interface EventLog<Event extends Numbered> {
   /**
-   * Appends the entry that `make` returns for the next ID. Never waits and never fails: if entries cannot be written,
-   * the error is logged.
+   * Appends the entry that `make` returns for the next ID. Never waits and never fails. The agent logs an error if
+   * entries cannot be written.
    */
   append(make: (id: number) => Event): Event;
   /** Returns the ID of the newest entry; 0 if the log is empty. */
   newest(): number;
   /**
-   * Returns entries, oldest first. To limit the memory use, returns at most one page (256 entries). For the next page,
-   * pass the last entry's ID as `afterId`.
+   * Returns entries, oldest first. To limit memory use, the result contains at most one page (256 entries). For the
+   * next page, pass the last entry's ID as `afterId`.
    */
   list(filter: {
     readonly sinceUnixMillis: number;
-    /** Return at most this many of the newest entries; 0 or absent means all entries. */
+    /** The maximum number of entries, counted from the newest; 0 or absent means all entries. */
     readonly limit?: number;
     readonly afterId?: number;
   }): Promise<Event[]>;
-  /** Resolves when all appended entries are on disk, or could not be written. */
+  /** Resolves when the agent has written, or failed to write, all appended entries. */
   settled(): Promise<void>;
 }
 
@@ -49,8 +49,8 @@ const pageLength = 256;
 const maxWaiting = 1_000;
 
 /**
- * Opens a log. If a power failure truncated a line, only that entry is lost: readers skip the line, and the next entry
- * starts on a new line.
+ * Opens a log. If a power failure truncated a line, only that entry is lost. Readers skip the truncated line, and the
+ * next entry starts on a new line.
  */
 export async function openEventLog<Event extends Numbered>(options: EventLogOptions<Event>): Promise<EventLog<Event>> {
   const { files, folder, name, maxFileBytes, encode, decode, log } = options;
@@ -99,7 +99,7 @@ export async function openEventLog<Event extends Numbered>(options: EventLogOpti
     },
     newest: () => newest,
     list: async ({ sinceUnixMillis, limit = 0, afterId = 0 }) => {
-      // IDs are consecutive, so `newest - limit` is valid.
+      // IDs are consecutive, so the last `limit` entries are those after `newest - limit`.
       const after = limit === 0 ? afterId : Math.max(afterId, newest - limit);
       await flush();
       const page: Event[] = [];

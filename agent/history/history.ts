@@ -7,7 +7,7 @@ import { decodeEvents, encodeEvent } from "./lines.ts";
 
 /** The agent's history of the machine, which survives restarts and reboots. */
 export interface History extends Omit<EventLog<HistoryEvent>, "append"> {
-  /** Appends an entry. Never waits and never fails: if entries cannot be written, the error is logged. */
+  /** Appends an entry. Never waits and never fails. The agent logs an error if entries cannot be written. */
   append(entry: HistoryEntry): void;
   /** Calls the listener with each appended event, until the returned function is called. */
   listen(listener: (event: HistoryEvent) => void): () => void;

@@ -25,7 +25,7 @@ function parseLine(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
-    // The parser's error would not help the user, because a power failure truncated the line.
+    // Ignores the parser's error, which would not help the user. A power failure truncated the line.
     return undefined;
   }
 }

@@ -12,8 +12,8 @@ export interface MetricsServerOptions {
 }
 
 /**
- * Serves GET /metrics on the loopback interface, without authentication because the metrics contain no secrets. Returns
- * the port. If the port is in use, logs this problem and returns undefined; the agent then runs without metrics.
+ * Serves GET /metrics on the loopback interface. Requires no authentication, because the metrics contain no secrets.
+ * Returns the port. Logs a message and returns undefined if the port is in use. The agent then runs without metrics.
  */
 export async function serveMetrics({ port, metrics, log, signal }: MetricsServerOptions): Promise<number | undefined> {
   const server = createServer(

@@ -1,7 +1,7 @@
 /**
- * Returns a function that never runs the operation more than once at the same time. All calls made during a run share
- * the next run. They cannot share the current run, because it may have started before the change that the caller wants
- * it to see.
+ * Returns a function that runs the operation, but never twice at the same time. All calls made during a run share the
+ * next run. These calls cannot share the current run. It may have started too early to see a change that the caller has
+ * made.
  */
 export function coalesce<Result>(operation: () => Promise<Result>): () => Promise<Result> {
   let running: Promise<Result> | undefined;

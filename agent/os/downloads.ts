@@ -59,7 +59,7 @@ export interface DownloadsOptions {
 }
 
 const connectMillis = 10_000;
-/** How long a mirror may go without delivering new data, over all retries, before the next mirror is tried. */
+/** The time without new data from a mirror, including all retries, after which khw tries the next mirror. */
 const patienceMillis = 30_000;
 const backoff: Backoff = { firstMillis: 500, maxMillis: 8000 };
 
@@ -83,7 +83,7 @@ export function createDownloads(options: DownloadsOptions): Downloads {
   };
 }
 
-/** Fills the sink from a mirror. Resolves with the mirror's URL as it is shown in messages. */
+/** Fills the sink from a mirror. Resolves with the mirror's URL in the form that messages show. */
 type Fill = (sink: Sink) => Promise<string>;
 
 /** Calls `take` for one mirror after another, until a mirror delivers the file. */
@@ -150,7 +150,7 @@ interface PersistOptions {
 
 /**
  * Retries after temporary failures. Gives up after `attempts` consecutive failures without new data. Also gives up
- * after `patienceMillis`, in case a silent mirror makes each attempt slow.
+ * after `patienceMillis` without new data, because a silent mirror makes each attempt slow.
  */
 async function persist(transfer: HttpTransfer, sink: Sink, { clock, signal, attempts }: PersistOptions): Promise<void> {
   let furthest = 0;

@@ -2,9 +2,9 @@ import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 
 /**
- * Returns the path where a file's new contents are written first. This is a hidden file in the same folder, and its
- * name is always the same. The next write therefore replaces anything that a crash left there, and temporary files do
- * not pile up.
+ * Returns the path of the temporary file that receives a file's new contents first. The temporary file is a hidden file
+ * in the same folder, and always has the same name. The next write therefore replaces a file that a crash left behind,
+ * and temporary files do not accumulate.
  */
 export function temporaryOf(path: string): string {
   return join(dirname(path), `.${basename(path)}.khw-new`);
@@ -22,7 +22,10 @@ export async function settle(temporary: string, path: string): Promise<void> {
   await syncFolder(dirname(path));
 }
 
-/** Calls `make` to create a temporary file for the path, then renames that file. A failure leaves nothing behind. */
+/**
+ * Calls `make` to create a temporary file, then renames the file to the path. A failure leaves no temporary file
+ * behind.
+ */
 export async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const temporary = temporaryOf(path);
   await rm(temporary, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 
-/** systemd's names for the exit codes of waitid(2). */
+/** systemd's names for the codes with which waitid(2) describes an exit. */
 const codes: Readonly<Record<number, string>> = { 1: "exited", 2: "killed", 3: "dumped" };
 
 const signalNames = new Map(

@@ -31,20 +31,20 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 /**
  * Determines from a request's error whether the server is running. An unknown error counts as the caller's own failure,
  * so it is not evidence against the server.
- * @param socket the request's connection, if it had one
+ * @param socket the request's connection, if there was one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {
   if (isUnverified(socket)) return "unverified";
   const code = codeOf(error);
   const known = failures[code];
   if (known !== undefined) return known;
-  // These are errors from the HTTP parser and from OpenSSL, about bytes that the server sent.
+  // The HTTP parser and OpenSSL report these errors about bytes that the server sent.
   if (code.startsWith("HPE_")) return "closed";
   return code.startsWith("ERR_SSL_") ? "rejected" : "own";
 }
 
 /** Whether the handshake was completed but the server's certificate failed verification. */
 function isUnverified(socket: unknown): boolean {
-  // Node sets this field to the reason for the failure; before that, it is null.
+  // Node sets this field to the reason if the verification fails. Until then, the field is null.
   return socket instanceof TLSSocket && Boolean(socket.authorizationError);
 }

@@ -1,5 +1,5 @@
 /**
- * Matches a program's fatal line, which reports why the program exits. Such lines are klog's F lines, and Go's panics,
+ * Matches a program's fatal line, which reports why the program exits. Fatal lines are klog's F lines, and Go's panics,
  * runtime errors and signals. etcd's fatal lines are in JSON (zap) or text (capnslog). Stack traces of hundreds of
  * goroutines can follow.
  */

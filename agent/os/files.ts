@@ -75,8 +75,8 @@ export interface Files {
   /** Creates a symbolic link. Replaces an existing file or link. */
   symlink(target: string, path: string): Promise<void>;
   /**
-   * Makes `to` a hard link to the file `from`, atomically. Replaces an existing file. Both must be on the same file
-   * system.
+   * Makes `to` a hard link to the file `from`, atomically. Replaces an existing file. Both paths must be on the same
+   * file system.
    */
   link(from: string, to: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
@@ -85,10 +85,10 @@ export interface Files {
   /** Removes a file, a link or an empty folder. Does nothing if the path does not exist. */
   remove(path: string): Promise<void>;
   /**
-   * Calls the listener shortly after a change in one of these folders, until the returned function is called. Changes
-   * include those to a file's contents, mode, owner or name, and the removal or reappearance of a folder. Many changes
-   * at once cause only one call. The listener is also called once when watching has started; no change after that is
-   * missed.
+   * Calls the listener shortly after a change in one of these folders, until the returned function is called. A change
+   * can affect a file's contents, mode, owner or name. The removal or reappearance of a folder is a change, too. Many
+   * changes at once cause only one call. The listener is also called once when watching has started. It misses no
+   * change after this call.
    */
   watch(folders: readonly string[], listener: () => void): () => void;
   /**
@@ -161,13 +161,13 @@ async function append(path: string, content: Uint8Array, mode: number): Promise<
   const { size } = await handle.stat();
   await handle.writeFile(content);
   await handle.sync();
-  // An empty file may be new, so its name must be made durable too.
+  // A file that was empty may be new, so its name must be made durable too.
   if (size === 0) await syncFolder(dirname(path));
 }
 
 /**
  * Creates the folder and its missing parents. Each folder gets its final name only after its mode is set. mkdir(2)
- * obeys the umask; a process killed before chmod could otherwise leave a folder that only root can enter.
+ * obeys the umask. Without the rename, a process killed before chmod could leave a folder that only root can enter.
  */
 async function makeFolder(path: string, mode: number): Promise<void> {
   const there = await orAbsent(() => statFollowing(path));

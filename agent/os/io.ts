@@ -23,8 +23,8 @@ const hints: Readonly<Record<string, string>> = {
 };
 
 /**
- * Runs a file operation. A failed system call becomes IO_FAILED with the operation's path, because the call itself may
- * have used a temporary path. Other errors are passed on unchanged.
+ * Runs a file operation. A failed system call becomes IO_FAILED. This error contains the operation's path, because the
+ * call itself may have used a temporary path. Other errors are passed on unchanged.
  */
 export async function io<T>(path: string, doing: string, operation: () => Promise<T>): Promise<T> {
   try {

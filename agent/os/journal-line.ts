@@ -30,7 +30,7 @@ function parseJournalFields(line: string): Map<string, unknown> | undefined {
     const value: unknown = JSON.parse(line);
     return typeof value === "object" && value !== null ? new Map(Object.entries(value)) : undefined;
   } catch {
-    // The line was truncated when journalctl exited.
+    // journalctl exited before it had written the whole line.
     return undefined;
   }
 }

@@ -2,7 +2,7 @@ import { isFatal } from "./fatal.ts";
 import { run } from "./run.ts";
 
 /**
- * Matches long, unhelpful output from Kubernetes' programs and from Go: the values of all flags, and stack traces.
+ * Matches long, unhelpful output: the flag values that Kubernetes programs print, and Go's stack traces.
  */
 const noise =
   /^\t|^\S+\(.*\)$|^created by |^goroutine \d+ (?:gp=\S+ )?(?:m=\S+ )?(?:mp=\S+ )?\[|^runtime stack:$|^\.\.\.(?:additional|\d+) frames? .*elided|^(?:r\w{1,5}|[c-g]s|lr|sp|pc|fault)\s+0x[0-9a-f]+$|^$|\] FLAG: --|^\s+--?\w/;
@@ -32,7 +32,7 @@ export async function readStarts(unit: string, lines: number): Promise<StartLine
   const matches = [`_SYSTEMD_UNIT=${unit}`, "+", `UNIT=${unit}`, "_UID=0"];
   const read = await readLines([`--lines=${lines}`, ...matches], collected.take);
   if (read < lines) return collected.starts;
-  // The oldest of these starts may be incomplete and lack its fatal line.
+  // Some lines of the oldest start may be missing, including the fatal line.
   const [cut] = collected.starts;
   if (cut === undefined || cut.invocation === "" || cut.fatal !== undefined || lines < longRead)
     return collected.starts;
@@ -45,7 +45,7 @@ export async function readStarts(unit: string, lines: number): Promise<StartLine
   return collected.starts;
 }
 
-/** A read of at least this many lines must also find the first lines of a crash. */
+/** A read of at least this many lines also searches for the fatal line of the oldest start. */
 const longRead = 1000;
 const mostFatal = 200;
 const fatalGrep =
@@ -97,8 +97,8 @@ export interface JournalEntries {
 }
 
 /**
- * Parses a line. Returns undefined if the message is too long or not UTF-8, because journalctl does not print the
- * message as text then.
+ * Parses a line. Returns undefined if the message is too long or not UTF-8. journalctl does not print these messages as
+ * text.
  */
 function parseTold(line: string): JournalEntries | undefined {
   let entry: unknown;
@@ -113,7 +113,7 @@ function parseTold(line: string): JournalEntries | undefined {
     Reflect.get(entry, key),
   );
   if (typeof message !== "string") return undefined;
-  // A line from systemd about a unit contains systemd's own invocation ID; the unit's ID is in a different field.
+  // If systemd logs a line about a unit, the unit's invocation ID is in a different field than systemd's own ID.
   const invocation = [systemds, own].find((id) => typeof id === "string");
   return { invocation: typeof invocation === "string" ? invocation : "", message: message.slice(0, keptLength) };
 }

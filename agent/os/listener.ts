@@ -10,7 +10,7 @@ export interface ListeningProcess {
 
 const listening = "0A";
 
-/** How often the search is repeated if no process has the socket, for example because the process has just exited. */
+/** The number of searches if no process has the socket, for example because the process has just exited. */
 const searches = 3;
 
 /**

@@ -38,7 +38,7 @@ export function createMachineFacts(): MachineFacts {
 }
 
 /**
- * Uses the npm package systeminformation, which knows how distributions name themselves. Called only once, because the
+ * Uses the npm package systeminformation, which can determine the distribution's name. Called only once, because the
  * package starts processes.
  */
 async function readSystem(): Promise<{ name: string; kernel: string }> {

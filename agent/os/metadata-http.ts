@@ -8,7 +8,7 @@ export interface MetadataOptions {
   readonly signal: AbortSignal;
   readonly clock: Clock;
   readonly baseUrl?: string;
-  /** The time limit for all attempts taken together. */
+  /** The time limit for all attempts together. */
   readonly deadlineMillis?: number;
   /** The time limit for one request. */
   readonly attemptMillis?: number;

@@ -22,13 +22,13 @@ export interface Packages {
    */
   install(name: string, options: InstallOptions): Promise<void>;
   /**
-   * Returns the given packages that still have files, according to dpkg. A removed package counts if its configuration
-   * files remain.
+   * Returns the given packages that still have files, according to dpkg. These include removed packages whose
+   * configuration files remain.
    */
   left(names: readonly string[]): Promise<string[]>;
   /**
    * Removes packages with their configuration files, in transient units.
-   * @throws KhwError PACKAGE_FAILED; also, before anything is removed, if apt would remove any other package
+   * @throws KhwError PACKAGE_FAILED if apt fails; also, before anything is removed, if apt would remove other packages
    */
   purge(names: readonly string[], options: ApplyContext): Promise<void>;
   /**
@@ -95,8 +95,8 @@ export function createPackages(options: PackagesOptions): Packages {
 const database = "/var/lib/dpkg/status";
 
 /**
- * Caches results until dpkg's database changes. Without the cache, every check of the steps would start a dpkg process,
- * once a minute.
+ * Caches results until dpkg's database changes. Without the cache, the check of the steps would start a dpkg process
+ * every minute.
  */
 function rememberInstalled(): Packages["installed"] {
   const answers = new Map<string, string | undefined>();
@@ -168,7 +168,10 @@ async function purge(names: readonly string[], apt: Apt): Promise<void> {
   });
 }
 
-/** Runs an apt command. If dpkg was interrupted earlier, completes its work first, and then repeats the command. */
+/**
+ * Runs an apt command. If dpkg was interrupted earlier, the function completes dpkg's work and then repeats the
+ * command.
+ */
 async function afterInterruption(
   apt: Apt,
   command: readonly string[],
@@ -195,7 +198,8 @@ async function install(name: string, apt: Apt, adding: InstallOptions["adding"])
     await adding(packagesIn(simulated.lines, /^Inst (\S+) \(/));
   };
   await announce();
-  // The first simulation may have failed, because some packages were only partly installed.
+  // Announces the packages again after an interruption. Partly installed packages may have made the first simulation
+  // fail.
   const ended = await afterInterruption(apt, installCommand(name), announce);
   if (ended.code === 0) return;
   const complaints = update.lines.filter((line) => /^[EW]: /.test(line));
@@ -208,7 +212,7 @@ function seeAll(name: string): string {
   return `run \`apt-get update && apt-get install ${name}\` on the node to see the whole output, then run the command again`;
 }
 
-/** Known problems of apt and dpkg, each with its remedy. */
+/** Known problems with apt and dpkg, each with its remedy. */
 const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] = [
   {
     pattern: /\[::\]:80 failed \(97: Address family not supported/,

@@ -58,8 +58,8 @@ export interface Probes {
     options: { readonly port: number; readonly timeoutMillis: number; readonly signal: AbortSignal },
   ): Promise<number | undefined>;
   /**
-   * Opens a TCP connection to an IP address, and closes it again. Returns an empty text if the connection was accepted,
-   * otherwise the system's code for the failure, for example ETIMEDOUT.
+   * Opens a TCP connection to an IP address, and closes it again. Returns an empty string if the connection was
+   * accepted, otherwise the system's error code, for example ETIMEDOUT.
    */
   connect(
     address: string,
@@ -126,7 +126,7 @@ async function probe(url: string, options: ProbeOptions, kept: Kept): Promise<Pr
     const request = begin(kept);
     const released = new Promise((resolve) => request.once("close", resolve));
     const result = await toProbeResult(request).catch((error: unknown) => {
-      // Retries if the server closed the keep-alive connection before it received the request.
+      // Retries if the server closed the keep-alive connection before receiving the request.
       if (!request.reusedSocket || timeout.signal.aborted) throw error;
       return toProbeResult(begin());
     });
@@ -159,7 +159,7 @@ interface NoAnswer {
   readonly activeMillis: number;
 }
 
-/** A timer that fires later than this shows that the process was busy or stopped. */
+/** If a timer fires this late or later, the process was busy or stopped. */
 const lateMillis = 1_000;
 
 /**

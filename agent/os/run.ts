@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 
 /** The result of running a program. */
 export interface Ended {
-  /** The exit code. If a signal killed the program, 128 plus the signal's number, as in shells. */
+  /** The exit code. If a signal killed the program, the code is 128 plus the signal's number, as in shells. */
   readonly code: number;
   /** The last lines of stdout and stderr, in order of arrival. */
   readonly lines: readonly string[];
@@ -27,8 +27,8 @@ export const plainLanguage = { LC_ALL: "C.UTF-8", LANGUAGE: "" } as const;
 const maxLineLength = 2000;
 
 /**
- * Runs a program without a shell, in a clean environment. If the signal aborts, kills the program and throws the
- * signal's reason. If the program is missing, throws spawn's error (ENOENT).
+ * Runs a program without a shell, in a clean environment. Kills the program and throws the signal's reason if the
+ * signal aborts. Throws spawn's error (ENOENT) if the program is missing.
  */
 export async function run(argv: readonly [string, ...string[]], options: RunOptions): Promise<Ended> {
   const { signal, onLine, keep = 200 } = options;

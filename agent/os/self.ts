@@ -5,7 +5,7 @@ import { deadline } from "./deadline.ts";
 
 /** The results of the agent's self-checks. They show whether the agent can observe the machine correctly. */
 export interface SelfFacts {
-  /** Why a connection to the agent's own listener failed; null if it worked. */
+  /** Why a connection to the agent's own listener failed; null if it succeeded. */
   readonly loopback: string | null;
   /** How late a timer fired, in milliseconds. */
   readonly lateMillis: number;
@@ -18,7 +18,7 @@ export interface SelfFacts {
 const loopbackMillis = 1_000;
 const timerMillis = 20;
 
-/** Measures the agent's own condition: a connection to its own listener, a timer, and memory. */
+/** Tests a connection to the agent's own listener, and measures the delay of a timer and the memory. */
 export async function readSelf(signal: AbortSignal): Promise<SelfFacts> {
   const [loopback, lateMillis] = await Promise.all([loopbackFailure(signal), lateness()]);
   signal.throwIfAborted();
@@ -39,8 +39,8 @@ async function lateness(): Promise<number> {
 }
 
 /**
- * Returns null if a byte arrives, which shows that file descriptors, socket buffers and the loopback interface work;
- * otherwise the reason.
+ * Returns null if a byte arrives, otherwise the reason. The byte shows that file descriptors, socket buffers and the
+ * loopback interface work.
  */
 async function loopbackFailure(signal: AbortSignal): Promise<string | null> {
   using limit = deadline(signal, loopbackMillis, () => new Error(`no answer within ${loopbackMillis / 1000} s`));

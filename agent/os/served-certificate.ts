@@ -20,8 +20,8 @@ export interface ServedCertificate {
 
 /**
  * Returns a server certificate that failed verification. Sends a second request without verification, and reads the
- * certificate from the connection of that request. From the response, uses only the time. Returns undefined if the
- * server presents no certificate to the second request.
+ * certificate from the connection. Uses only the time from the response. Returns undefined if the server presents no
+ * certificate to the second request.
  */
 export async function askCertificate(url: URL, options: HttpRequest): Promise<ServedCertificate | undefined> {
   let certificate: ServedCertificate | undefined;
@@ -54,7 +54,7 @@ export function certificateOf(socket: TLSSocket): ServedCertificate | undefined 
   if (raw === undefined) return undefined;
   const { subject, fingerprint256: fingerprint, validFromDate, validToDate } = new X509Certificate(raw);
   return {
-    // OpenSSL lists the parts of a name starting from the root, but the usual notation is the reverse.
+    // OpenSSL lists the parts of a name starting from the root, but the usual notation has the reverse order.
     subject: (subject ?? "").split("\n").toReversed().join(","),
     fingerprint,
     validFrom: validFromDate.getTime(),

@@ -27,8 +27,8 @@ export interface Upload {
 /** Uploads to Cloud Storage through its JSON API. */
 export interface Storage {
   /**
-   * Uploads a file in parts, resumes after interruptions, and verifies the object's size and MD5. An identical object
-   * may already exist; a different object is never replaced.
+   * Uploads a file in parts, resumes after interruptions, and verifies the object's size and MD5. Accepts an identical
+   * object that already exists, and never replaces a different object.
    * @throws KhwError IO_FAILED with Cloud Storage's response
    */
   upload(upload: Upload): Promise<void>;
@@ -36,7 +36,10 @@ export interface Storage {
 
 /** The size of a part, which must be a multiple of 256 KiB. */
 const partBytes = 8 * 1024 * 1024;
-/** The maximum number of consecutive temporary failures. After that, the next scheduled upload tries again. */
+/**
+ * The maximum number of consecutive temporary failures. After more failures, the upload fails. The next scheduled
+ * upload tries again.
+ */
 const maxFailures = 5;
 const idleMillis = 60_000;
 const backoff: Backoff = { firstMillis: 2_000, maxMillis: 32_000 };
@@ -127,8 +130,8 @@ export function createStorage(options: StorageOptions): Storage {
 }
 
 /**
- * Whether an upload session is at Cloud Storage itself, or at another Google host over TLS. No other host may receive a
- * snapshot, because a snapshot contains all Secrets.
+ * Whether an upload session's URL points to Cloud Storage itself, or to another Google host over TLS. No other host may
+ * receive a snapshot, because a snapshot contains all Secrets.
  */
 function isOfStorage(session: string, baseUrl: string): boolean {
   const [url, base] = [URL.parse(session), URL.parse(baseUrl)];
@@ -148,8 +151,7 @@ function hostOf(session: string): string {
 class Passing extends KhwError {}
 
 /**
- * Whether an upload failed for a reason that would make all other uploads fail too. A temporary failure counts as such
- * a reason.
+ * Whether the reason for a failed upload would make all other uploads fail too. This includes temporary failures.
  */
 export function mayPass(error: unknown): boolean {
   return error instanceof Passing || !(error instanceof KhwError) || error.code !== "IO_FAILED";

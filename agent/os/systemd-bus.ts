@@ -26,7 +26,7 @@ const signalType = 4;
  */
 const openReads = 64;
 
-/** A connection to systemd over the system bus. It reconnects by itself when the bus is available again. */
+/** A connection to systemd over the system bus. Reconnects automatically when the bus is available again. */
 export interface SystemdBus extends AsyncDisposable {
   /**
    * Calls a method of systemd's manager object. The signature specifies the types of the arguments.
@@ -39,8 +39,8 @@ export interface SystemdBus extends AsyncDisposable {
   ): Promise<T>;
   /**
    * Reads the given properties from one interface of a unit. An unknown unit has these properties too, with the load
-   * state "not-found". Reads each property separately. Reading all of a unit's hundreds of properties would take ten
-   * times as long.
+   * state "not-found". Reads each property separately, because reading all of a unit's hundreds of properties would
+   * take ten times as long.
    */
   properties(
     unit: string,
@@ -66,7 +66,7 @@ export interface SystemdBus extends AsyncDisposable {
 /** @param address a D-Bus address, for example "unix:path=/run/dbus/system_bus_socket". */
 export function connectSystemd(address: string): SystemdBus {
   const bus = createClient({ busAddress: address, reconnect: { maxDelay: 2000 } });
-  // Ignores these events, because a lost connection already makes all calls in flight fail with its cause.
+  // Ignores these events. All calls in flight already fail with the cause when the connection is lost.
   bus.connection.on("error", ignore);
   bus.on("reconnectError", ignore);
 
@@ -208,8 +208,8 @@ async function explainBusError<T>(member: string, call: PromiseLike<T>): Promise
 }
 
 /**
- * Returns a unit's object path, in which systemd escapes a leading digit, and all characters except letters and digits,
- * as _XX.
+ * Returns a unit's object path. In this path, systemd escapes a leading digit, and all characters except letters and
+ * digits, as _XX.
  */
 function unitPath(unit: string): string {
   const escaped = unit.replaceAll(

@@ -41,8 +41,7 @@ export interface UnitStatus {
   readonly stateSince: number;
   readonly restarts: number;
   /**
-   * Whether systemd skipped the unit's last start because one of the unit's conditions did not hold; absent if systemd
-   * did not skip the start.
+   * Whether an unmet condition of the unit made systemd skip the last start; absent if systemd did not skip the start.
    */
   readonly unmet?: boolean;
 }
@@ -52,10 +51,10 @@ export interface Systemd {
   unit(name: string): Promise<UnitStatus>;
   /** Returns the files from which the unit is currently loaded. */
   sources(name: string): Promise<UnitSources>;
-  /** Runs `daemon-reload`. All calls made during a reload share the next one. */
+  /** Runs `daemon-reload`. All calls made during a reload share the next reload. */
   reload(): Promise<void>;
   enable(name: string): Promise<void>;
-  /** Removes the links with which systemd starts the unit at boot. Does nothing if the unit has no such links. */
+  /** Removes the links that make systemd start the unit at boot. Does nothing if the unit has no such links. */
   disable(name: string): Promise<void>;
   /**
    * Starts a unit, and waits until the job is done.
@@ -164,7 +163,9 @@ export function parseUnitName(name: string): string {
   return name;
 }
 
-/** Ignores the error that systemd has no such process or loaded unit, because the desired state is already reached. */
+/**
+ * Ignores systemd's errors about a missing process or a unit that is not loaded, because there is nothing left to do.
+ */
 async function unlessGone(call: () => Promise<void>): Promise<void> {
   try {
     await call();

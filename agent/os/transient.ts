@@ -18,7 +18,7 @@ export interface TransientOptions {
 
 const stopMillis = 60_000;
 
-/** Returns the arguments that set a unit's environment, in which programs always print English. */
+/** Returns the arguments that set a unit's environment. The environment makes all programs print English. */
 function setEnvironment(environment: Readonly<Record<string, string>>): string[] {
   return Object.entries({ ...plainLanguage, ...environment }).map(([name, value]) => `--setenv=${name}=${value}`);
 }
@@ -35,7 +35,7 @@ export interface StartTransientOptions extends Required<Pick<TransientOptions, "
 
 /**
  * Starts a program in a transient oneshot unit, and returns when systemd has queued the start. The unit does not depend
- * on the agent's process: it keeps running when the agent exits, and its output goes to the journal. After a failure,
+ * on the agent's process. It keeps running when the agent exits, and its output goes to the journal. After a failure,
  * the unit stays loaded.
  * @throws KhwError SERVICE_FAILED if systemd rejects the unit
  */
@@ -48,8 +48,8 @@ export async function startTransient(argv: readonly string[], options: StartTran
 }
 
 /**
- * Runs a program in a transient unit, which is outside the agent's sandbox and survives a restart of the agent. If the
- * signal aborts, stops the unit and throws the signal's reason.
+ * Runs a program in a transient unit, which is outside the agent's sandbox and survives a restart of the agent. Stops
+ * the unit and throws the signal's reason if the signal aborts.
  */
 export async function runTransient(argv: readonly string[], options: TransientOptions): Promise<Ended> {
   const { systemd, purpose, environment = {}, properties = [], signal, keep, onLine } = options;

@@ -39,8 +39,8 @@ const withoutRights = [
 const mostLines = 5_000;
 
 /**
- * Takes pairs of a path and a text, until it reaches an empty path, and writes each text to its path. Then runs the
- * remaining arguments as a command.
+ * Reads pairs of a path and a text, up to an empty path. Writes each text to its path. Then runs the remaining
+ * arguments as a command.
  */
 const script = 'while [ -n "$1" ]; do printf %s "$2" >"$1"; shift 2; done; shift; exec "$@"';
 

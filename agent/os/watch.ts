@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 import { coalesce } from "./coalesce.ts";
 import { orAbsent } from "./io.ts";
 
-/** Changes within this time are reported only once, because editors write a file in several steps. */
+/** All changes within this time are reported together, because editors write a file in several steps. */
 const settleMillis = 50;
 
 /** The path that is watched for a folder: the folder itself or, if it is missing, its nearest existing parent. */
@@ -45,8 +45,8 @@ export function watchFolders(folders: readonly string[], listener: () => void): 
     known?.watcher.close();
     watched.delete(folder);
     const watcher = tryWatch(path, heard);
-    // The path has disappeared in the meantime, or the machine has no inotify watches left. Changes are then found by
-    // the next periodic check.
+    // The path has disappeared in the meantime, or the machine has no inotify watches left. The next periodic check
+    // then finds the changes.
     if (watcher === undefined) return;
     watched.set(folder, { path, identity, watcher });
     // The folder or a nearer parent may have appeared in the meantime.

@@ -7,8 +7,8 @@ import type { Os } from "../os/os.ts";
 import { credentialFile, etcdFile } from "../paths.ts";
 
 /**
- * Finds files of another cluster that an Apply would irrecoverably overwrite: its CA, or the keys that encrypt its
- * Secrets. `kept` is the desired state that the agent currently keeps. Changes nothing.
+ * Finds irreplaceable files of another cluster that an Apply would overwrite: the CA, or the keys that encrypt Secrets.
+ * `kept` is the desired state that the agent currently keeps. Changes nothing.
  */
 export async function otherCluster(desired: DesiredState, os: Os, kept: DesiredState | undefined): Promise<KhwError[]> {
   const findings = await Promise.all([
@@ -42,8 +42,8 @@ async function authorityFinding(path: string, { desired, os, kept }: OtherCluste
 }
 
 /**
- * Checks that etcd's members still accept each other while they receive these files one after another. Otherwise, this
- * member and the other members would reject each other. Every stage of a CA rotation meets this condition.
+ * Checks that the etcd members would still accept each other while they receive these files one after another. Every
+ * stage of a CA rotation meets this condition.
  */
 async function etcdFinding({ desired, os, kept }: OtherClusterOptions): Promise<KhwError | null> {
   const hasOwn = (await os.files.stat(etcdFile("etcd-ca.pem"))) !== undefined;

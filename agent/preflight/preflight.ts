@@ -143,7 +143,7 @@ function spaceFindings(desired: DesiredState, { files }: Os): Promise<KhwError |
 
 /**
  * Checks that a majority of the etcd members are healthy. Connects with the API server's certificate, as the API server
- * itself does. Waits long enough for an election, because a member that rejoins can trigger one.
+ * itself does. Waits long enough for an election, because a member that rejoins can trigger an election.
  */
 async function etcdFinding(
   desired: DesiredState,

@@ -50,7 +50,7 @@ async function lostConfigFinding({ files }: Os): Promise<KhwError | null> {
   );
 }
 
-/** Debian's default nginx site also listens on IPv6, and nginx exits if it cannot do so. */
+/** Debian's default nginx site also listens on IPv6. nginx exits if it cannot listen on IPv6. */
 async function addressFamilyFinding(os: Os): Promise<KhwError | null> {
   const why = await withoutIPv6(os);
   if (why === undefined) return null;

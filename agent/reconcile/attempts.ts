@@ -38,7 +38,7 @@ export function appeared(attempts: Attempts, now: number): Attempts {
   return { ...attempts, since: now, repairs, vain: undone ? attempts.vain + 1 : 0 };
 }
 
-/** Records that the drift disappeared without the agent repairing it. */
+/** Records that the drift disappeared without a repair by the agent. */
 export function vanished(attempts: Attempts): Attempts {
   return { ...attempts, since: 0 };
 }

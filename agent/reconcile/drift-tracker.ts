@@ -52,7 +52,7 @@ export interface DriftTrackerOptions {
 export function createDriftTracker({ statusStore, history, log, now }: DriftTrackerOptions): DriftTracker {
   const attempts = new Map<string, Attempts>();
   const standing = new Map<string, Standing>();
-  /** For each step that differs, the last message about this step in the history. */
+  /** The last message in the history about each step that differs, keyed by the step's ID. */
   const told = new Map<string, string>();
   let policy: Policy | undefined;
   let checkedUnixMillis = 0;

@@ -8,7 +8,7 @@ export interface Progress {
   stuck(): string | undefined;
 }
 
-/** This limit is longer than any repair waits without reporting progress. */
+/** No repair waits longer than this limit without reporting progress. */
 const patienceMillis = 600_000;
 
 /**

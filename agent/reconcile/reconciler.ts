@@ -53,7 +53,7 @@ export interface ReconcilerOptions {
 
 /** How long a restart is postponed while another controller's API server is restarting. */
 const busyMillis = 15_000;
-/** How long an agent that cannot trust its own view waits before it checks again. */
+/** How long an agent that cannot trust its own observations waits before the next check. */
 const doubtMillis = 15_000;
 /**
  * The minimum time between checks, however often files change. If the regular interval is shorter, that interval is the
@@ -100,8 +100,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const planned = await planSteps(list, os, ending);
     progress.made("its checks");
     if (ending.aborted) return;
-    // A difference with a remedy does not count, because every version of the agent leaves such differences to a
-    // person.
+    // Differences with a remedy do not count, because every version of the agent leaves these differences to a person.
     const isContent = planned.every(
       ({ drift, error }) => error === null && (drift === null || drift.remedy !== undefined),
     );

@@ -4,16 +4,15 @@ import type { RestartLease } from "../supervise/restart-lease.ts";
 import type { Progress } from "./progress.ts";
 
 /**
- * Returns the steps that the reconciler checks and repairs: all except the health of components, which the supervisor
- * watches.
+ * Returns the steps that the reconciler checks and repairs. Leaves out the steps for the health of components, which
+ * the supervisor watches.
  */
 export function checkedByItself(steps: readonly Step<Os>[]): Step<Os>[] {
   return withoutSteps(steps, (id) => id.startsWith("ready/")).map(withoutDown);
 }
 
 /**
- * Returns the step with a check that ignores a stopped process, because starting stopped processes is the supervisor's
- * task.
+ * Returns the step with a check that ignores a stopped process. The supervisor starts stopped processes.
  */
 function withoutDown(step: Step<Os>): Step<Os> {
   return {
@@ -40,7 +39,7 @@ export interface Repaired {
   readonly result: StepResult;
 }
 
-/** Applies the steps that differ, except the waiting steps and all steps that depend on them. */
+/** Applies the steps that differ, except waiting steps and all steps that depend on waiting steps. */
 export async function repairSteps(steps: readonly Step<Os>[], os: Os, options: RepairOptions): Promise<Repaired[]> {
   const { signal, lease, waiting, ready, progress } = options;
   const list = withoutDependents(steps, waiting).map((step) =>
@@ -60,8 +59,8 @@ const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
 ]);
 
 /**
- * Makes sure that only one API server (or etcd member) of the cluster restarts at a time. The next restart waits until
- * the restarted process answers again.
+ * Makes sure that only one API server or etcd member of the cluster restarts at a time. The next restart waits until
+ * the process that was restarted answers again.
  */
 function oneAtATime(step: Step<Os>, { lease, ready }: Pick<RepairOptions, "lease" | "ready">): Step<Os> {
   const of = spared.get(step.id);

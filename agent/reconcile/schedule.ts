@@ -29,7 +29,7 @@ export function createSchedule(run: () => Promise<void>, { closestMillis, signal
       if (time >= next || signal.aborted) return;
       clearTimeout(timer);
       next = time;
-      // Unreferenced, so that a pending run does not keep the process alive.
+      // Unreferences the timer, so that a pending run does not keep the process alive.
       timer = setTimeout(begin, time - now).unref();
     },
   };

@@ -15,7 +15,7 @@ export interface TriggerOptions {
 
 /** Requests an early check when a watched folder or unit changes, or when an operation starts or ends. */
 export interface Triggers {
-  /** Watches these steps instead of the previous ones. */
+  /** Watches the folders and units of these steps, and no others. */
   watch(steps: readonly Step<Os>[]): void;
 }
 

@@ -4,9 +4,9 @@ import { credentialFile } from "../paths.ts";
 import type { Flag } from "./flags.ts";
 
 /**
- * Returns the API server's flags for the aggregation layer; empty if the cluster has no aggregation layer. The header
- * names are those that extension API servers expect. No kube-proxy runs on a controller, so the API server itself
- * resolves the services of APIServices and webhooks to the addresses of their endpoints.
+ * Returns the API server's flags for the aggregation layer; empty if the cluster has no aggregation layer. Extension
+ * API servers expect these header names. No kube-proxy runs on a controller, so the API server itself resolves the
+ * services of APIServices and webhooks to the addresses of their endpoints.
  */
 export function aggregationFlags(desired: Pick<DesiredState, "credentials">): Flag[] {
   if (!aggregates(desired)) return [];

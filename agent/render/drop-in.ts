@@ -21,18 +21,18 @@ export interface InputsDropIn {
 /**
  * Renders a drop-in for a service. The drop-in puts the digest (SHA-256 in hex) of the service's inputs into the
  * service's environment. Type=exec makes a start wait until the program itself is running. With the lab's Type=simple,
- * a start ends before the process has its environment. TimeoutStopSec limits the duration of a stop, because an API
- * server with open watches takes 60 s to exit. The API server accepts no connections during this time.
+ * a start completes before the process has its environment. TimeoutStopSec limits the duration of a stop, because an
+ * API server with open watches takes 60 s to exit. The API server accepts no connections during this time.
  *
- * If a record is given, each start also writes the digests of its files, in the format of sha256sum. Nothing else shows
- * which version of a file the process has read. If the record cannot be written, the service still starts.
+ * If a record is given, each start also writes the digests of the record's files, in the format of sha256sum. Nothing
+ * else shows which version of a file the process has read. If the record cannot be written, the service still starts.
  */
 export function renderInputsDropIn(
   digest: string,
   { record, mounts = [], coreDumpsOff = false }: InputsDropIn = {},
 ): string {
   // If there is a mount unit, the first setting starts it before the service. The second setting makes the mount
-  // mandatory. It is an assertion instead of a condition, because a drop-in that clears one condition clears all
+  // mandatory. The second setting is an assertion, not a condition. A drop-in that clears one condition clears all
   // conditions.
   const demands = mounts.map((path) => `RequiresMountsFor=${path}\nAssertPathIsMountPoint=${path}\n`);
   const unit = mounts.length === 0 ? "" : `[Unit]\n${demands.join("")}\n`;

@@ -25,7 +25,8 @@ export function renderEtcd(desired: DesiredState): string {
 }
 
 /**
- * Renders the inputs of etcd whose changes require a restart. The list of initial members is not among these inputs.
+ * Renders the inputs of etcd that require a restart when they change. The list of initial members is not among these
+ * inputs.
  */
 export function renderEtcdWithoutMembers(desired: DesiredState): string {
   return renderService(execStart(desired, { ...beginningOf(desired), members: new Map() }));
@@ -70,8 +71,8 @@ ${execStart(desired, { state: "existing", members })}
 }
 
 /**
- * Renders a drop-in that keeps systemd from starting a member that has lost its data. With the lab's flags, such a
- * member would create a new cluster.
+ * Renders a drop-in that keeps systemd from starting a member that has lost its data. With the lab's flags, a member
+ * without data would create a new cluster.
  */
 export function renderEtcdGuard(): string {
   return `[Unit]\nConditionPathExists=${etcdMemberFolder}\n`;

@@ -24,7 +24,7 @@ export function kubeSchedulerFlags(desired: DesiredState): Flag[] {
 const noInsecurePortFrom = 23;
 
 /**
- * An empty address or the port 0 would not close the port, because these releases replace both values with the
+ * An empty address or the port 0 would not close the port, because releases before 1.23 replace both values with the
  * defaults.
  */
 const localAddresses = `healthzBindAddress: "127.0.0.1:10251"

@@ -11,7 +11,7 @@ export interface UnitOptions {
   readonly description: string;
   readonly flags: readonly Flag[];
   /**
-   * A unit that systemd also starts, before the component, when it starts the component. Default: none, as in the lab.
+   * A unit that systemd also starts, before it starts the component. Default: none, as in the lab.
    */
   readonly startsAfter?: string | undefined;
 }

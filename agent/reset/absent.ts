@@ -31,7 +31,9 @@ export function absentFiles(id: string, paths: readonly string[], needs: readonl
   };
 }
 
-/** Removes the files that only some clusters have, if khw has written them: optional credentials and configuration files. */
+/**
+ * Removes the optional credentials and configuration files that khw has written. Only some clusters have these files.
+ */
 export function absentOptionalFiles(needs: readonly string[]): Step<Os> {
   const paths = async (files: Files): Promise<string[]> => [
     ...(await readOptionalCredentials(files)).map(credentialFile),
@@ -59,7 +61,7 @@ export function absentTree(path: string, needs: readonly string[]): Step<Os> {
   };
 }
 
-/** Removes a folder that khw has created, unless it contains other files or is a mount point. */
+/** Removes a folder that khw has created, unless the folder contains files or is a mount point. */
 export function emptyFolder(path: string, needs: readonly string[]): Step<Os> {
   return {
     id: `folder${path}`,
@@ -77,8 +79,8 @@ export async function isRemovable(files: Pick<Files, "stat" | "list">, path: str
 }
 
 /**
- * Removes programs from /usr/local/bin if they are the programs of a release that khw has downloaded. Other programs
- * with these names stay.
+ * Removes programs from /usr/local/bin if they belong to a release that khw has downloaded. Other programs with the
+ * same names stay.
  */
 export function absentInstalled(names: readonly (Program | EtcdProgram)[], needs: readonly string[]): Step<Os> {
   const own = async (files: Files): Promise<string[]> => {
@@ -104,7 +106,7 @@ async function isReleased(files: Files, name: Program | EtcdProgram): Promise<bo
   if (facts === undefined) return false;
   const [kubernetes, etcd] = await Promise.all([files.list(releasesFolder), files.list(etcdReleasesFolder)]);
   const releases = [
-    // Kubernetes and etcd have no program of the same name, so at most one of the lists has existing files.
+    // No Kubernetes program has the same name as an etcd program, so the paths of at most one list exist.
     ...kubernetes.map((version) => `${dirname(releasedProgram(version, "kubectl"))}/${name}`),
     ...etcd.map((version) => `${etcdReleaseFolder(version)}/${name}`),
   ];

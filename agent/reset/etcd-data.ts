@@ -3,7 +3,7 @@ import type { Files } from "../os/files.ts";
 import type { Os } from "../os/os.ts";
 import { etcdDataFolder } from "../paths.ts";
 
-/** Matches the member's data, the data that restores have kept aside, and the data of an unfinished restore. */
+/** Matches the member's data, the old data that restores have kept, and the data of an unfinished restore. */
 const ownData = /^(?:member|before-restore-.+|\.khw-restore-.+)$/;
 
 /** Removes the data of the etcd member. Other files in the folder stay. */

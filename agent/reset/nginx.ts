@@ -9,7 +9,7 @@ const unit = "nginx.service";
 
 /**
  * Purges nginx if khw has installed it and only khw's site uses it. If there are other sites, nginx stays, and the step
- * reports them.
+ * reports these sites.
  */
 export function nginxIsGone(needs: readonly string[]): Step<Os> {
   return {
@@ -34,13 +34,13 @@ export function nginxIsGone(needs: readonly string[]): Step<Os> {
     apply: async ({ files, packages, outside }, context) => {
       const left = await packages.left(await readAddedPackages(files));
       if (left.length > 0) await packages.purge(left, context);
-      // Recreates the folder, which nginx's package removes but which belongs to the agent's package.
+      // Recreates a folder that belongs to the agent's package, because nginx's package removes the folder.
       await outside.makeFolder(nginxFolder, context.signal);
     },
   };
 }
 
-/** Removes the page that nginx's package has added outside of its folders, unless the page was changed. */
+/** Removes the page that nginx's package has added outside of its own folders, unless the page has been changed. */
 export function pageIsGone(): Step<Os> {
   const [, , page] = webPaths;
   return {
@@ -78,7 +78,7 @@ export function webFoldersAreGone(needs: readonly string[]): Step<Os> {
   };
 }
 
-/** Returns the configuration files of sites and servers other than khw's and the package's own. */
+/** Returns the configuration files that belong neither to khw's site nor to nginx's package. */
 async function otherSites(files: Files): Promise<string[]> {
   const folders = [`${nginxFolder}/sites-enabled`, `${nginxFolder}/conf.d`, `${nginxFolder}/modules-enabled`];
   const found = await Promise.all(
@@ -91,7 +91,7 @@ async function otherSites(files: Files): Promise<string[]> {
 export function siteIsGone(paths: readonly string[]): Step<Os> {
   return {
     id: "nginx/site",
-    title: "nginx has no site of khw",
+    title: "khw's site is removed from nginx",
     needs: [],
     check: async ({ files }) => {
       const facts = await Promise.all(paths.map((path) => files.stat(path)));

@@ -3,7 +3,7 @@ import type { Files } from "../os/files.ts";
 import type { LargeFiles } from "../os/large-files.ts";
 import { openRecordFile, type RecordFile } from "../state/record-file.ts";
 
-/** A reset that has begun on this machine. It is stored on disk until the agent's own state is cleared, too. */
+/** A reset that has begun on this machine. The record stays on disk until the agent's own state is cleared, too. */
 export interface ResetRecord {
   readonly holder: string;
   readonly begunUnixMillis: number;
@@ -35,7 +35,7 @@ function decode(bytes: Uint8Array): ResetRecord {
 }
 
 /**
- * Only root can enter the agent's own folder. A folder with another mode could belong to other programs, too.
+ * Checks that only root can enter the agent's folder. A folder with another mode could belong to other programs, too.
  * @throws KhwError CONFIG_INVALID
  */
 async function demandOwnFolder(files: Pick<Files, "stat">, folder: string): Promise<void> {
@@ -52,8 +52,8 @@ const ofTheAgent = /^(?:packages|agent-upgrade)$/;
 const logsAndSnapshots = /^(?:(?:history|audit|audit-refused)(?:\.1)?|snapshots)$/;
 
 /**
- * Clears the agent's state if a reset has undone everything else. Must be called before the state is opened. After an
- * interruption, the next call continues.
+ * Clears the agent's state if a reset has undone everything else. Must be called before the state is opened. If this
+ * call is interrupted, the next call finishes the work.
  */
 export async function clearAfterReset(
   { files, largeFiles }: { readonly files: Files; readonly largeFiles: Pick<LargeFiles, "removeTree"> },
@@ -66,6 +66,6 @@ export async function clearAfterReset(
     const stays = ofTheAgent.test(name) || (!found.purge && logsAndSnapshots.test(name));
     if (!stays && name !== fileName) await largeFiles.removeTree(`${folder}/${name}`);
   }
-  // The record is removed last. Without the record, the agent would not continue the reset at its next start.
+  // Removes the record last. Without the record, the agent would not continue the reset at its next start.
   await files.remove(`${folder}/${fileName}`);
 }

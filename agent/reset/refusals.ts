@@ -33,7 +33,7 @@ export async function refuseOther(
   if (caPem === "" || own === "" || shareCertificate(own, caPem)) return;
   throw mismatch(
     `${path} on this machine is the CA of another cluster`,
-    "specify the folder with the credentials of this machine's cluster with --credentials",
+    "use --credentials to specify the folder that holds the credentials of this machine's cluster",
   );
 }
 
@@ -42,8 +42,8 @@ function mismatch(why: string, hint: string): KhwError {
 }
 
 /**
- * Refuses a reset that would cost etcd its quorum. A machine that is not a member of the other machines' cluster can
- * always be reset.
+ * Refuses a reset that would make etcd lose its quorum. A machine that is not a member of the other machines' cluster
+ * can always be reset.
  * @throws KhwError WOULD_INTERRUPT; NOT_READY if the agent cannot trust its own observations
  */
 export async function refuseLostQuorum(os: Os, signal: AbortSignal): Promise<void> {
@@ -74,7 +74,7 @@ function lost(why: string, hint: string): KhwError {
   return new KhwError("WOULD_INTERRUPT", `nothing was reset, because ${why}`, { hint });
 }
 
-/** Returns the client URLs of the other members that are known on this machine. */
+/** Returns the client URLs of the other members in this machine's record. */
 function otherServers({ members }: MemberRecord, { identity }: Pick<Os, "identity">): string[] {
   const own = peerUrl(identity);
   return [...members.values()]

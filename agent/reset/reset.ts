@@ -42,7 +42,7 @@ export interface ResetterOptions {
 
 /**
  * Prepares resets of this machine. If an earlier agent process left a reset unfinished, the reset holds the machine
- * lock from now on, so that no repair puts back anything that the reset has removed.
+ * lock from now on. No repair can then restore anything that the reset has removed.
  */
 export async function openResetter(options: ResetterOptions): Promise<Resetter> {
   const { os, folder, keptState, machineLock, history, log, restart, signal } = options;
@@ -94,7 +94,7 @@ export async function openResetter(options: ResetterOptions): Promise<Resetter> 
     try {
       await record.write(wanted);
     } catch (error) {
-      // Without a record, nothing was changed, and no later call would release the machine lock.
+      // Nothing has been changed if there is no record. No later call would release the machine lock.
       if (current === undefined) machine.release();
       throw error;
     }
@@ -123,7 +123,7 @@ export async function openResetter(options: ResetterOptions): Promise<Resetter> 
     },
     uninstall: async ({ purge }) => {
       if (await isSetUp()) {
-        throw new KhwError("OUT_OF_ORDER", "the agent is not removed, because this machine is not reset", {
+        throw new KhwError("OUT_OF_ORDER", "the agent was not removed, because this machine has not been reset", {
           hint: `run khw-client reset ${os.identity.name} first`,
         });
       }

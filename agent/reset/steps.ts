@@ -37,8 +37,8 @@ export interface ResetOptions {
 
 /**
  * Returns the steps that undo everything that a bootstrap (agent/steps.ts) leaves on a machine, for every release and
- * setting. They need no desired state, because an interrupted bootstrap leaves none. A unit test applies both lists,
- * and checks that the machine is as it was before.
+ * setting. The steps need no desired state, because an interrupted bootstrap leaves none. A unit test applies both
+ * lists of steps, and checks that the machine is in its original state.
  */
 export function resetSteps({ ownsEtcd, purge }: ResetOptions): Step<Os>[] {
   // The clients of the API server stop first, and etcd stops last.

@@ -31,7 +31,7 @@ export function stopped(
   };
 }
 
-/** Removes a unit together with khw's drop-ins for the unit. Drop-ins that khw did not write stay. */
+/** Removes a unit together with khw's drop-ins for the unit. Keeps drop-ins that khw did not write. */
 export function unitIsGone(service: string, needs: readonly string[]): Step<Os> {
   const unit = `${service}.service`;
   const paths = [...ownDropIns(unit), unitFile(unit)];

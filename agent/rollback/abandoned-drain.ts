@@ -24,9 +24,9 @@ export interface AbandonedDrainOptions {
 }
 
 /**
- * Undrains the node after a rollback, in case the client whose rolling update drained the node is gone. Without this,
- * the load balancer would never send traffic to the node again. First waits until the API server is healthy. The wait
- * ends if another operation or drain begins, because a client is then working on the node. Never rejects.
+ * Undrains the node after a rollback, in case the client that drained it for a rolling update has disconnected.
+ * Otherwise, the load balancer would never send traffic to the node again. First waits until the API server is healthy.
+ * The wait ends if another operation or drain begins, because a client is then working on the node. Never rejects.
  */
 export async function undrainAbandoned(options: AbandonedDrainOptions): Promise<void> {
   const { os, maintenance, operation, log, signal } = options;

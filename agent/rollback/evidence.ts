@@ -7,7 +7,7 @@ import { probeLiveness } from "../supervise/liveness.ts";
 export interface DoubtOptions {
   /** The components whose service or health check failed. */
   readonly failed: readonly string[];
-  /** The state that the rollback would return to. */
+  /** The desired state that the rollback would restore. */
   readonly to: DesiredState;
   /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;
@@ -49,9 +49,9 @@ export async function doubtFailures(os: Os, { failed, to, drained, signal }: Dou
   }
 
   /**
-   * Checks the health of etcd servers, with the credentials from the older state. A healthy response proves that the
-   * agent's clock, CA and network are fine, and that etcd has a quorum. Returns null if a server is healthy; otherwise
-   * returns why each server is unhealthy.
+   * Uses the credentials from the older desired state to check the health of etcd servers. A healthy response proves
+   * that the agent's clock, CA and network are fine, and that etcd has a quorum. Returns null if at least one server is
+   * healthy. Otherwise, returns the reason why each server is unhealthy.
    */
   async function etcdAnswers(servers: readonly string[]): Promise<string[] | null> {
     const pem = (name: string): string | undefined => {
@@ -80,7 +80,7 @@ function noEtcd(reasons: readonly string[] | null): string | null {
   return `no other etcd server is known to be healthy${reasons.length === 0 ? "" : ` (${reasons.join("; ")})`}`;
 }
 
-/** The etcd servers that the API server uses in this state. */
+/** The etcd servers that the API server uses in this desired state. */
 function serversOf({ flags, cluster }: DesiredState): readonly string[] {
   return flags["kube-apiserver"]?.set["etcd-servers"]?.split(",") ?? cluster.etcdServers;
 }
@@ -93,8 +93,8 @@ type Illness =
   | { readonly kind: "answers" };
 
 /**
- * Determines how a component is unhealthy. A failed TLS handshake proves nothing, because the agent's clock or CA may
- * be wrong.
+ * Determines whether a component is dead, unhealthy but responding, or possibly healthy. A failed TLS handshake proves
+ * nothing, because the agent's clock or CA may be wrong.
  */
 async function findIllness(check: HealthCheck, os: Os, signal: AbortSignal): Promise<Illness> {
   const { liveness, reason } = await probeLiveness(check, os, { signal, apiServerWell: true });

@@ -80,7 +80,7 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
     const drift = await steps(to)
       .find(({ id }) => id === "service/etcd")
       ?.check(os, signal);
-    // etcd on this machine still runs as the older state requires.
+    // etcd on this machine still matches the older desired state, so the rollback does not stop etcd.
     if (drift === undefined || drift === null) return null;
     const newer = isOlderEtcd(states) ? await downgradeObstacle(to, os, signal) : null;
     if (newer !== null) return newer;
@@ -97,8 +97,8 @@ interface LookOptions {
 }
 
 /**
- * Calls `look` repeatedly until it returns no reason or the deadline passes, and returns the last reason. On a busy
- * machine, a response or the agent itself can be late.
+ * Calls `look` repeatedly until `look` returns null or the deadline passes. Returns the last result of `look`. On a
+ * busy machine, a response or the agent itself can be late.
  */
 async function lastReason(
   look: () => Promise<string | null>,
@@ -117,7 +117,7 @@ async function lastReason(
   return reason;
 }
 
-/** Returns the first reason why the machine differs from this state or is unhealthy; null if there is no reason. */
+/** Returns the first drift or error that the service and health checks report; null if all checks pass. */
 async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSignal): Promise<string | null> {
   const checked = steps.filter(({ id }) => id.startsWith("service/") || id.startsWith("ready/"));
   const planned = await planSteps(checked, os, signal);
@@ -128,7 +128,7 @@ async function whyUnhealthy(steps: readonly Step<Os>[], os: Os, signal: AbortSig
   return first ?? null;
 }
 
-/** Returns an error text if a folder has too little space. A full disk would stop the rollback halfway. */
+/** Returns an error text if a folder has too little free space. A full disk would stop the rollback halfway. */
 async function spaceObstacle({ files }: Os): Promise<string | null> {
   for (const folder of writtenFolders) {
     const free = await files.available(folder);
@@ -137,7 +137,7 @@ async function spaceObstacle({ files }: Os): Promise<string | null> {
   return null;
 }
 
-/** Whether the step with this id can change a running process, or how a process runs after its next start. */
+/** Whether the step with this id can affect a process, either immediately or at its next start. */
 function mayChangeProcesses(id: string): boolean {
   return /^(?:binary|unit|service|ready|stopped|credential|config|nginx)\//.test(id) || /^etcd\/.*\.pem$/.test(id);
 }

@@ -16,9 +16,9 @@ const sharedFiles: readonly CredentialName[] = [
 ];
 
 /**
- * Returns a part of the desired state that must be the same on all controllers but differs between the two states.
- * Returns undefined if there is no such part. The other controllers may already be in the newer state, which might not
- * be compatible with the older state.
+ * Compares two desired states. Returns a part that differs although it must be the same on all controllers; undefined
+ * if no such part differs. The other controllers may already be in the newer state, which might not be compatible with
+ * the older state.
  */
 export function sharedDifference(one: DesiredState, other: DesiredState): string | undefined {
   if (!isDeepStrictEqual(one.cluster, other.cluster)) return "the cluster's addresses or IP ranges";

@@ -11,8 +11,8 @@ export interface CallRecord {
   /** Takes the subject of the call from the request, for the audit entry. */
   about(message: unknown): void;
   /**
-   * Records the result; further calls are ignored. The status is undefined if the caller disconnected before the call
-   * had a result.
+   * Records the result of the call; any later result is ignored. The status is undefined if the caller disconnected
+   * before the call had a result.
    */
   end(status: CallStatus | undefined): void;
 }

@@ -8,7 +8,7 @@ import type { CallLimits } from "./call-limits.ts";
 import { type Caller, callerOf, expiry } from "./caller.ts";
 
 /**
- * Refuses unauthorized calls before their message is read. Records the caller, the method and the result. A call fails
+ * Refuses an unauthorized call before its message is read. Records the caller, the method and the result. A call fails
  * with UNAUTHENTICATED if the caller's certificate is no longer valid; a certificate can expire after the handshake. A
  * call fails with PERMISSION_DENIED if the caller lacks the required role, and with RESOURCE_EXHAUSTED if too many
  * calls are running.

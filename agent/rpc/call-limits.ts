@@ -28,7 +28,7 @@ export const callBounds: CallBounds = {
     // Each reader is a process on the machine. A caller that follows the journals of all components uses six readers.
     [AgentServiceService.streamLogs.path, { kind: "journal readers", ofAll: 16, ofCaller: 12 }],
     [AgentServiceService.plan.path, { kind: "plans", ofAll: 8, ofCaller: 4 }],
-    // Each running count holds one page of etcd's values in memory.
+    // A call that counts stored versions holds one page of etcd's values in memory.
     [EncryptionServiceService.countStoredVersions.path, { kind: "counts of stored versions", ofAll: 2, ofCaller: 1 }],
     [HealthService.watch.path, { kind: "health watchers", ofAll: 128, ofCaller: 16 }],
   ]),

@@ -57,7 +57,7 @@ export function streaming<Request, Response>(
       .then(
         () => call.end(),
         (error: unknown) => {
-          // A disconnected caller is not a failure.
+          // A disconnection by the caller does not count as a failure.
           if (call.cancelled) return;
           const reason: unknown = signal.aborted ? signal.reason : error;
           call.emit("error", toServiceError(reportFailure(log, call.getPath(), reason)));

@@ -5,7 +5,7 @@ import { coalesce } from "../os/coalesce.ts";
 import { unary } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
-/** Reports how Kubernetes' values are stored in etcd: which keys encrypt them, and which API versions they have. */
+/** Reports which keys encrypt the values that Kubernetes stores in etcd, and which API versions these values have. */
 export function encryptionHandlers(options: HandlerOptions): EncryptionServiceServer {
   const { node, signal } = options;
   const readOptions = async () => {

@@ -11,8 +11,8 @@ import { accept, send, streaming } from "./calls.ts";
 import type { HandlerOptions } from "./handler-options.ts";
 
 /**
- * Streams the history and the audit log from disk, page by page. A slow caller therefore never uses more memory than
- * one page needs.
+ * Streams the history and the audit log from disk, page by page. Even for a slow caller, the agent therefore holds only
+ * one page in memory.
  */
 export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer, "listEvents" | "listAuditEntries"> {
   return {
@@ -39,7 +39,7 @@ export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer,
   };
 }
 
-/** Resolves when there is an event after this id. */
+/** Resolves when there is an event with a higher id than this. */
 async function appended(
   history: History,
   { afterId, gone }: { readonly afterId: number; readonly gone: AbortSignal },

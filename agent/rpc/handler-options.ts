@@ -1,7 +1,7 @@
 import type { Node } from "../node.ts";
 import type { CallOptions } from "./calls.ts";
 
-/** The parts of the agent that serve its RPCs. */
+/** The values that the agent's RPC handlers need. */
 export interface HandlerOptions extends CallOptions {
   readonly node: () => Promise<Node>;
   readonly agentVersion: string;

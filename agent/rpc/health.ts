@@ -39,7 +39,7 @@ export function healthHandlers(options: HandlerOptions): HealthServer {
       let serving = await look();
       await send(call, { status: serving }, gone);
       while (serving !== Serving.SERVING) {
-        // No event signals that the metadata server is back, so the agent polls it.
+        // No event signals that the metadata server is available again, so the agent polls the server.
         await delay(againMillis, undefined, { signal: gone, ref: false });
         serving = await look();
         if (serving === Serving.SERVING) await send(call, { status: serving }, gone);

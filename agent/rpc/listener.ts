@@ -28,8 +28,8 @@ export interface Admission {
 export interface Listener {
   readonly port: number;
   /**
-   * Uses this server and identity for new connections. Open connections stay open, but if the server or the CA changes,
-   * the listener closes them after two seconds.
+   * Uses this server and identity for new connections. If the server or the CA changes, the listener closes existing
+   * connections after two seconds. Otherwise, they stay open.
    */
   admit(admission: Admission): void;
   /** Stops accepting connections; running calls have two seconds to end. */
@@ -169,9 +169,9 @@ function contextOf({ ca, certificate, key }: Admission): SecureContextOptions {
     cert: certificate,
     key,
     minVersion: "TLSv1.3",
-    // Without tickets, every connection makes a full handshake that verifies the certificate. OpenSSL still offers
-    // session resumption by ID, which is cheaper than a ticket. No session is ever resumed, because no sessions are
-    // stored.
+    // Without session tickets, every connection makes a full handshake that verifies the certificate. OpenSSL still
+    // offers session resumption by ID, which is cheaper than a ticket. No session is ever resumed, because no sessions
+    // are stored.
     secureOptions: constants.SSL_OP_NO_TICKET,
   };
 }

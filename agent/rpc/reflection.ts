@@ -13,7 +13,9 @@ type DescriptorFiles = typeof descriptors.files;
 
 const { serverReflectionInfo } = ServerReflectionService;
 
-/** The same service with the same messages, under its older name. Many programs still try the older name first. */
+/**
+ * The reflection service under its older name, with the same messages. Many programs still try the older name first.
+ */
 export const reflectionAlphaService = {
   serverReflectionInfo: {
     ...serverReflectionInfo,
@@ -45,7 +47,7 @@ async function converse(call: Call): Promise<void> {
 }
 
 async function answerQuestion(question: ReflectionQuestion | undefined): Promise<ReflectionAnswer> {
-  // Loaded on demand, because it is rarely used and costs memory.
+  // The module is loaded on demand, because it is rarely used and takes up memory.
   const { files } = await import("../../proto/gen/descriptors.ts");
   switch (question?.$case) {
     case "listServices":

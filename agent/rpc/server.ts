@@ -21,7 +21,7 @@ import { upkeepHandlers } from "./upkeep.ts";
 import { reflectionAlphaService, reflectionHandlers } from "./reflection.ts";
 import { serverOptions } from "./server-options.ts";
 
-/** Creates the server with all RPCs of the agent, for authorized callers. */
+/** Creates the server that offers all of the agent's RPCs to authorized callers. */
 export function createRpcServer(options: HandlerOptions & { readonly enrolment: Enrolment }): Server {
   const { audit, node } = options;
   const answered = (): void => {

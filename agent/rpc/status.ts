@@ -13,8 +13,8 @@ import { createMachineFigures } from "./machine-figures.ts";
 import { sendChanges } from "./watch.ts";
 
 /**
- * Handles the RPCs for the agent's identity and for the machine's state. The state is sent once, or whenever it
- * changes.
+ * Handles the RPCs for the agent's identity and for the machine's state. Depending on the RPC, the state is sent once
+ * or after every change.
  */
 export function statusHandlers(
   options: HandlerOptions,
@@ -35,8 +35,8 @@ export function statusHandlers(
   };
   const look = coalesce(async () => {
     const { os, statusStore, supervisor } = await node();
-    // The reads run one after the other. In parallel, one read could continue in the background after the other has
-    // failed.
+    // The reads run one after the other. If they ran in parallel, one read could continue in the background after the
+    // other had failed.
     const machine = await os.machine.read();
     await supervisor.read();
     statusStore.publish({ machine });

@@ -23,20 +23,20 @@ export interface KeptState {
 export interface KeptOperation {
   /** The operation that applied the desired state. */
   readonly operationId: string;
-  /** Includes the contents of all credentials, so that lost files can be restored. */
+  /** The desired state, with the contents of all credentials, so that lost files can be restored. */
   readonly desired: DesiredState;
 }
 
 export interface KeptStateOptions {
   readonly folder: string;
-  /** The file's name. By default, the agent uses the file for the machine's own desired state. */
+  /** The name of the record file. Default: the file for the machine's own desired state. */
   readonly name?: string;
 }
 
 /**
- * Opens the stored desired state. Only root can read the file, because the file holds the cluster's keys, as
- * /var/lib/kubernetes does. A record that cannot be read, or that this version does not accept, counts as absent. The
- * next Apply moves that record aside and writes a new one.
+ * Opens the stored desired state. Like /var/lib/kubernetes, the file contains the cluster's keys, so only root can read
+ * the file. A record that cannot be read, or that this version does not accept, counts as absent. The next Apply moves
+ * that record aside and writes a new one.
  */
 export async function openKeptState(files: Files, { folder, name = "target" }: KeptStateOptions): Promise<KeptState> {
   const record = await openRecordFile(files, `${folder}/${name}`, { encode, decode });

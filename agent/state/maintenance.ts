@@ -15,7 +15,7 @@ export interface Maintenance {
   /** Returns why the record cannot be read; undefined if the record can be read or does not exist. */
   damage(): string | undefined;
   /**
-   * When the promise resolves, the state is durable and nginx answers accordingly.
+   * When the promise resolves, the state is durable and nginx answers health checks accordingly.
    * @throws KhwError BUSY while an operation holds the machine lock
    */
   set(wanted: WantedMaintenance): Promise<MaintenanceState>;
@@ -86,7 +86,7 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
 }
 
 /**
- * A node with an unreadable record counts as drained, because no drained node may be put back into service by mistake.
+ * A node with an unreadable record counts as drained, so that no drained node is put back into service by mistake.
  */
 function stateFrom({ found, damage }: RecordFile<MaintenanceState>, now: number): MaintenanceState | undefined {
   const why = damage();

@@ -2,7 +2,7 @@ import type { KhwError } from "../../proto/errors.ts";
 import { type ErrorDetail, type Operation, OperationState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepResult } from "../../proto/step.ts";
 
-/** The end of an operation. No error means success. */
+/** The result of an operation. An operation without an error succeeded. */
 export interface Ended {
   readonly error?: ErrorDetail;
   readonly rolledBack?: { readonly error: ErrorDetail | undefined };

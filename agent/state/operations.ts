@@ -127,7 +127,7 @@ export function createOperations(options: OperationsOptions): Operations {
 
   /**
    * Determines how to roll back, and durably records that the operation is running. The operation changes nothing on
-   * the machine until this is done.
+   * the machine before that record is written.
    */
   const begin = async (of: Run, list: readonly Step<Os>[], desired: DesiredState): Promise<WayBack | undefined> => {
     const interrupted = previous?.state === OperationState.OPERATION_STATE_INTERRUPTED ? previous : undefined;
@@ -163,7 +163,7 @@ export function createOperations(options: OperationsOptions): Operations {
     if (decision.kind === "refused") return refused(decision.reason);
     const { steps: list } = decision;
     try {
-      // Records the reason for the rollback first, in case the rollback is interrupted too.
+      // Records the reason for the rollback before it starts, in case the rollback is interrupted.
       await record.save({ ...of.operation, error });
     } catch (thrown) {
       return refused(toKhwError(thrown).message);
@@ -196,8 +196,8 @@ export function createOperations(options: OperationsOptions): Operations {
       if (failed !== undefined) {
         end = { error: toDetail(failed) };
         const failure = { wanted: desired, steps: list, results, error: toDetail(failed) };
-        // If the agent is stopping, the failure is not the fault of the new state. Running the same command again
-        // finishes the work.
+        // If the agent is stopping, the new state did not cause the failure. Running the same command again completes
+        // the operation.
         if (way !== undefined && !signal.aborted) end = await goBack(of, way, failure);
       }
       if (!isTransient(of.operation)) {

@@ -26,8 +26,7 @@ export interface RecordFormat<T> {
 }
 
 /**
- * Opens a record file. A damaged file is not an error here, because the caller decides how to treat an unreadable
- * record.
+ * Opens a record file. Does not fail if the file is damaged. The caller decides how to treat an unreadable record.
  */
 export async function openRecordFile<T>(
   files: Files,

@@ -2,7 +2,7 @@ import type { DesiredState } from "../../proto/desired.ts";
 import type { Step, StepResult } from "../../proto/step.ts";
 import type { Os } from "../os/os.ts";
 
-/** The possible rollback of an Apply, determined before the Apply changes anything. */
+/** Describes how an Apply can be rolled back. Determined before the Apply changes anything. */
 export interface WayBack {
   /** The desired state of the machine before the Apply. */
   readonly to: DesiredState;
@@ -16,7 +16,7 @@ export interface WayBack {
 export interface Failure {
   readonly wanted: DesiredState;
   readonly steps: readonly Step<Os>[];
-  /** The results of the steps, in the same order. */
+  /** The result of each step, in the order of `steps`. */
   readonly results: readonly StepResult[];
 }
 
@@ -29,7 +29,7 @@ export type Decision =
 /** Decides whether a failed Apply is rolled back to the machine's previous state. */
 export interface Rollback {
   /**
-   * Returns undefined if there is no previous state, or if the previous state equals the new desired state.
+   * Returns undefined if there is no previous desired state, or if the new desired state is the same.
    * @param options.wasHealthy whether an interrupted run of this operation determined that the previous state was
    * healthy
    */

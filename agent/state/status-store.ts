@@ -81,7 +81,7 @@ export function mergeChanges(first: StatusChange, second: StatusChange): StatusC
   return { ...first, ...parts, certificates: [...certificates], components };
 }
 
-/** Returns the defined parts of a change, except the components. */
+/** Returns the parts of the state that a change contains, without the components. */
 function defined(change: StatusChange): Partial<NodeStatus> {
   const { operation, machine, certificates, drift, maintenance, upgrade, agentUpgrade } = change;
   return {
@@ -117,7 +117,7 @@ function differences(state: NodeStatus, published: StatusChange): StatusChange |
   const change: StatusChange = {
     components,
     operation: unless(published.operation, same(Operation, state.operation, published.operation)),
-    // The machine is not compared, because its load always differs.
+    // `machine` is passed on without a comparison, because the machine's load always differs.
     machine: published.machine,
     certificates: sameList(state.certificates, published.certificates) ? [] : published.certificates,
     drift: unless(published.drift, same(DriftStatus, state.drift, published.drift)),

@@ -13,7 +13,7 @@ export interface UpgradeRecord {
   damage(): string | undefined;
   /**
    * Saves the record, which is durable when the promise resolves. A new upgrade gets the given holder, and the current
-   * time as its start time. Later records with the same id keep both values.
+   * time as its start time. Later records with the same id keep this holder and start time.
    * @throws KhwError INVALID_ARGUMENT
    */
   save(upgrade: Upgrade | undefined, holder: string): Promise<Upgrade>;

@@ -3,9 +3,9 @@ import type { Files } from "../os/files.ts";
 import { addedPackagesFile, webPaths } from "../paths.ts";
 
 /**
- * Records the packages that apt is about to add, so that a reset removes exactly these packages. The nginx package
- * leaves some paths behind. Also records which of these paths do not exist yet. The record is durable before apt
- * starts. After an interruption, apt adds only the remaining packages, so the record keeps earlier entries.
+ * Records the packages that apt is about to add, so that a reset removes exactly these packages. Removing the nginx
+ * package leaves some paths behind. Also records which of these paths do not exist yet. The record is durable before
+ * apt starts. After an interruption, apt adds only the remaining packages, so the record keeps earlier entries.
  */
 export async function recordAddedPackages(
   files: Pick<Files, "read" | "write" | "mkdir" | "stat">,

@@ -57,9 +57,9 @@ export function released(program: Program, desired: DesiredState, needs: readonl
 }
 
 /**
- * Links the program in /usr/local/bin to the program in the desired release's folder.
+ * Creates the program in /usr/local/bin as a hard link to the program in the desired release's folder.
  *
- * Both names have the same inode, so damage to the program affects both names and is detected under both.
+ * Both paths have the same inode, so damage to the program affects both paths and is detected at both.
  */
 export function binary(program: Program, desired: DesiredState, needs: readonly string[]): Step<Os> {
   const version = desired.kubernetesVersion;

@@ -28,7 +28,7 @@ export function configFilesOf(component: Component, desired: DesiredState): Conf
   );
 }
 
-/** Whether the flag contains exactly this path, and not just a longer path that begins with it. */
+/** Whether the flag contains exactly this path, and not just a longer path that begins with this path. */
 function containsPath(flag: string, path: string): boolean {
   const value = flag.slice(flag.indexOf("=") + 1);
   return value.split(",").includes(path);
@@ -64,8 +64,8 @@ export function configFileSteps({ files }: DesiredState): Step<Os>[] {
 }
 
 /**
- * Removes the files that khw has written and that khw.yaml no longer names. Waits until no component uses them. A file
- * that a component's flag still names stays; without the file, the component could not start again.
+ * Removes the files that khw has written and that khw.yaml no longer names. Waits until no component uses them. Keeps
+ * each file that a component's flag still names, because the component could not start again without the file.
  */
 export function otherConfigFilesAreGone(desired: DesiredState): Step<Os> {
   const flags = components.flatMap((component) => componentCommand(component, desired));

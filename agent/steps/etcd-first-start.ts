@@ -64,7 +64,7 @@ async function firstRecord(
   const known = cluster === undefined ? undefined : startedMember(cluster);
   if (known !== undefined) return { stage: "member", members, ...known };
   if (joins !== undefined) return { stage: "adding", members, clusterId: joins };
-  // A learner that has never started was added to an existing cluster, but the record of the addition was lost.
+  // A learner here means that this machine was added to an existing cluster but has lost the record of this.
   if (cluster === undefined || cluster.own?.learner === false) return { stage: "forming", members };
   throw new KhwError(
     "ETCD_CONFLICT",

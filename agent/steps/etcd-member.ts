@@ -40,7 +40,7 @@ export function etcdDisk(desired: WithEtcd): Step<Os> {
 
 /**
  * Whether systemd has refused to start etcd because its data was missing, although the data is present now. In that
- * case, only this step starts etcd.
+ * case, etcd stays stopped until this step starts it.
  */
 async function isKeptDown({ files, systemd }: Os): Promise<boolean> {
   const { activeState, unmet } = await systemd.unit(unit);
@@ -111,8 +111,8 @@ interface MemberOptions {
 }
 
 /**
- * Promotes a learner when the learner has caught up with the leader. The learner already runs with its final flags. A
- * restart after the promotion would interrupt a cluster of two members.
+ * Promotes a learner when the learner has caught up with the leader. The learner already runs with its final flags,
+ * because a restart after the promotion would interrupt a cluster of two members.
  */
 export function etcdPromoted(desired: WithEtcd, needs: readonly string[]): Step<Os> {
   return {
@@ -180,7 +180,7 @@ async function ownStatus({ etcd, identity }: Os, signal: AbortSignal): Promise<S
     return await serverStatus(etcd, clientUrl(identity), signal);
   } catch (error) {
     signal.throwIfAborted();
-    // If the member cannot be verified, the health check already reports it. This step must not fail in that case.
+    // If the member cannot be verified, the health check already reports this. This step must not fail in that case.
     // Otherwise, `pki renew` could not repair the member.
     if (error instanceof KhwError && unknownState.has(error.code)) return undefined;
     throw error;

@@ -68,14 +68,15 @@ export function etcdReleased(desired: WithEtcd): Step<Os> {
       await files.remove(archive);
       await files.remove(unpacked);
       // The record is written last, because the check passes as soon as the record exists. All leftovers of an
-      // interrupted run must be gone by then.
+      // interrupted run must be removed before that.
       await files.write(sumsFile(version), `${lines.join("\n")}\n`, 0o644);
     },
   };
 }
 
 /**
- * Links the program in /usr/local/bin to the program in the desired release's folder. Both names have the same inode.
+ * Creates the program in /usr/local/bin as a hard link to the program in the desired release's folder. Both paths have
+ * the same inode.
  */
 export function etcdBinary(program: EtcdProgram, { etcd: { version } }: WithEtcd): Step<Os> {
   const path = installedProgram(program);

@@ -75,8 +75,8 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
 }
 
 /**
- * Removes the files of the cluster's CA from etcd's folder once etcd no longer trusts this CA. Until then, programs such
- * as a backup may call etcd with these files.
+ * Removes the files of the cluster's CA from etcd's folder once etcd no longer trusts this CA. Until then, other
+ * programs, for example a backup program, may use these files to call etcd.
  */
 function sharedFilesAreGone(): Step<Os>[] {
   return Object.values(etcdServerFiles(false)).map((name) => {

@@ -89,10 +89,10 @@ export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { read
   };
 }
 
-/** Larger than any text file that khw writes, but small enough for one response. */
+/** This limit exceeds the size of every text file that khw writes, but fits into one response. */
 const maxTextBytes = 128 * 1024;
 
-/** Reads the current text for a comparison. Does not follow links, because their target could be any file. */
+/** Reads the current text for a comparison. Does not follow links, because a link could point to any file. */
 export async function textDifference(files: Files, path: string, wanted: string): Promise<TextDifference> {
   const regular = (await files.stat(path))?.kind === "file";
   const found = regular ? await files.read(path) : undefined;

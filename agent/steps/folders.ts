@@ -48,7 +48,7 @@ const written = [
   `${pkiFolder}/agent.pem`,
 ];
 
-/** Folders that khw creates. Each of them has its own step, which repairs it. */
+/** Folders that khw creates. Each of these folders has its own step, which repairs the folder. */
 const made: ReadonlySet<string> = new Set([
   kubernetesEtcFolder,
   configFolder,
@@ -91,7 +91,7 @@ async function openFolders(files: Pick<Files, "stat">): Promise<OpenFolder[]> {
   const found: OpenFolder[] = [];
   const folders = new Set(written.flatMap((path) => above(path)));
   // Iterating over a set includes entries that are added during the iteration. If a path is a link, the loop adds the
-  // target and the folders above it.
+  // link's target and the folders above the target.
   for (const path of folders) {
     if (made.has(path)) continue;
     const facts = await files.stat(path);

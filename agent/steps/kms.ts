@@ -7,7 +7,7 @@ import type { Os } from "../os/os.ts";
 
 export const kmsStep = "kms/plugin";
 
-/** A plugin that has just started needs this long at most to create its socket. */
+/** The maximum time that a newly started plugin needs to create its socket. */
 const socketMillis = 10_000;
 const intervalMillis = 500;
 
@@ -48,7 +48,7 @@ export function kmsPlugin({ kms }: DesiredState): Step<Os>[] {
 
 /**
  * Refuses to stop a running API server whose plugin does not work. The process has data keys in its memory, and can
- * still decrypt Secrets with them. A new process cannot decrypt Secrets without the plugin.
+ * still decrypt Secrets with these keys. A new process cannot decrypt Secrets without the plugin.
  * @throws KhwError NOT_READY with the plugin's fault and a remedy
  */
 export async function refuseWithoutPlugin(kms: KmsPlugin | undefined, os: Os): Promise<void> {

@@ -25,8 +25,8 @@ export function nginxPackage(): Step<Os> {
  * Makes sure that nginx is running, has loaded the current files, and starts at boot.
  *
  * nginx is reloaded, not restarted, so that its other sites stay up. nginx overwrites its environment with the process
- * title. Unlike the environment of other services, nginx's environment therefore cannot hold a digest. The check
- * therefore compares times: the last start or reload must be later than the last change to the files.
+ * title. Unlike the environment of other services, nginx's environment therefore cannot hold a digest. Instead, the
+ * check verifies that the last start or reload was later than the last change to the files.
  */
 export function nginxService(paths: readonly string[], needs: readonly string[]): Step<Os> {
   return {
@@ -60,8 +60,8 @@ const takeoverMillis = 10_000;
 const lookMillis = 20;
 
 /**
- * Reloads nginx. Resolves once the workers with the old configuration no longer accept connections; systemd considers
- * the reload complete before that point.
+ * Reloads nginx. Resolves once the workers with the old configuration no longer accept connections. systemd reports the
+ * reload as complete before that.
  */
 async function reload(os: Os, signal: AbortSignal): Promise<void> {
   const { systemd, clock } = os;

@@ -8,12 +8,12 @@ import type { Os } from "../os/os.ts";
 const deadlineMillis = 180_000;
 const intervalMillis = 500;
 const crashesBeforeGivingUp = 4;
-/** A component that has just become healthy can become unhealthy again, for example etcd while it elects a leader. */
+/** A component that has just become healthy can become unhealthy again, for example when etcd elects a leader. */
 const attempts = 3;
 
 /**
- * Waits until the component passes its health check. If the component fails the check, reports the failing check,
- * followed by the diagnosed cause or the last lines of the journal.
+ * Waits until the component passes its health check. If the component does not pass, the error describes the failing
+ * check, followed by the diagnosed cause or the last lines of the journal.
  */
 export function ready(check: HealthCheck, needs: readonly string[]): Step<Os> {
   return {

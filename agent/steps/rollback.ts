@@ -9,15 +9,15 @@ import { insertBefore } from "./newer-clients.ts";
 
 /** The two desired states of a rollback. */
 export interface RollbackStates {
-  /** The state that the failed Apply has applied, at least in part. */
+  /** The desired state that the failed Apply has applied completely or partly. */
   readonly from: DesiredState;
   readonly to: DesiredState;
 }
 
 /**
- * Turns the steps of the older state into the steps of a rollback. A rollback never replaces an etcd member. It stops a
- * member only if the other members have a quorum without it. A newer etcd is stopped before its programs change, so
- * that the cluster version cannot change in the meantime.
+ * Turns the steps of the older desired state into the steps of a rollback. A rollback never replaces an etcd member. It
+ * stops an etcd member only if the other members still have a quorum. A newer etcd is stopped before its programs
+ * change, so that the cluster version cannot change in the meantime.
  */
 export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: RollbackStates): Step<Os>[] {
   if (!hasEtcd(to)) return [...steps];
@@ -41,7 +41,7 @@ async function refuseRejoin(): Promise<never> {
   });
 }
 
-/** Returns the step with a guard. The guarded step stops a healthy member only if the other members have a quorum. */
+/** Returns a guarded version of the step, which stops a healthy member only if the other members have a quorum. */
 function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
   return {
     ...step,
@@ -55,8 +55,8 @@ function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
 }
 
 /**
- * Stops etcd if it is not running with the desired inputs, so that the cluster version cannot change. If etcd must not
- * be downgraded to the desired release, starts etcd again and fails.
+ * Stops etcd if it is not running with the desired inputs, so that the cluster version cannot change. Starts etcd again
+ * and fails if etcd must not be downgraded to the desired release.
  */
 function stopEtcd(to: WithEtcd, steps: readonly Step<Os>[]): Step<Os> {
   const service = steps.find(({ id }) => id === "service/etcd");

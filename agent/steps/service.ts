@@ -25,14 +25,14 @@ export interface WantedService {
    */
   readonly reads?: readonly ReadFile[];
   /**
-   * Flags that matter only for the first start with empty data. The argument after each flag is its value. A process
-   * with a different value is not restarted.
+   * Flags that matter only for the first start with empty data. The argument after each flag is its value. A process is
+   * not restarted if only the values of these flags differ.
    */
   readonly firstStartFlags?: readonly string[];
   readonly needs: readonly string[];
   /** Mount points that the service requires. */
   readonly mounts?: readonly string[];
-  /** Whether core dumps are turned off for the service. Default: as in the lab. */
+  /** Whether core dumps are turned off for the service. Default: the lab's setting. */
   readonly coreDumpsOff?: boolean;
   /** Called before a running process is stopped. */
   readonly beforeStop?: (os: Os, context: ApplyContext) => Promise<void>;
@@ -150,8 +150,8 @@ async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
 }
 
 /**
- * Fails if a restart cannot remove the drift, because drop-ins that khw did not write cause it. This is the case if the
- * process started after the last change to its unit and drop-ins, but still does not run as desired.
+ * Fails if drop-ins that khw did not write cause the drift, because a restart would not remove it. These drop-ins are
+ * the cause if the process started after the last change to its unit and drop-ins, but still does not run as desired.
  */
 async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
   const own = inputsDropIn(unit);

@@ -17,7 +17,7 @@ export function startRecordOf(unit: string, reads: readonly ReadFile[]): StartRe
 
 /**
  * Returns null if the unit's process read the desired files when it started. If there is no record, an older khw
- * started the process. The files then count as the desired files.
+ * started the process. In that case, the files are assumed to be the desired files.
  */
 export async function startDrift(files: Files, unit: string, reads: readonly ReadFile[]): Promise<string | null> {
   const record = await files.read(`/run/${startFolder(unit)}/${startFile}`);

@@ -22,7 +22,10 @@ const record: NameRecord = {
 
 const optional = new Set<CredentialName>(optionalCredentialNames);
 
-/** Returns the step that must precede a credential that only some clusters have. */
+/**
+ * Returns the id of the step that must be complete before this credential is written, if only some clusters have the
+ * credential.
+ */
 export function needsOfCredential(name: CredentialName): readonly string[] {
   return optional.has(name) ? [record.id] : [];
 }
@@ -50,8 +53,8 @@ export function frontProxyIsGone(desired: DesiredState): Step<Os> {
 }
 
 /**
- * Removes the files of a signing CA once no component uses these files. These files are used temporarily while the
- * cluster's CA is being replaced.
+ * Removes the files of a signing CA once no component uses these files. These files are needed only while the cluster's
+ * CA is being replaced.
  */
 export function signingCaIsGone(desired: DesiredState): Step<Os> {
   return unused(desired, {

@@ -22,8 +22,8 @@ const quietMillis = 120_000;
 export const noCrashes: CrashSeries = { count: 0, downSince: 0, lastCrash: 0, reported: false };
 
 /**
- * Adds a crash to the series. Within a series, reports become less and less frequent. A week with a crash every five
- * seconds results in about twenty reports.
+ * Adds a crash to the series. Within a series, reports become less and less frequent. If a component crashes every five
+ * seconds for a week, about twenty reports result.
  */
 export function afterCrash(
   before: CrashSeries,

@@ -1,7 +1,7 @@
 import type { UnitStatus } from "../os/systemd.ts";
 
 /**
- * Unit results that a requested stop never causes. A requested stop sends SIGTERM, and systemd does not count the exit
+ * Unit results that a requested stop never causes. To stop a unit, systemd sends SIGTERM, and does not count the exit
  * after SIGTERM as a failure.
  */
 const violentResults: ReadonlySet<string> = new Set(["signal", "core-dump", "oom-kill", "watchdog", "resources"]);

@@ -30,9 +30,9 @@ const startMillis = 15_000;
 const unwellMillis = 4_000;
 const ailingMillis = 5_000;
 /**
- * If the journal of a healthy component shows a problem, the problem is reported only if a second read after this delay
- * still shows it. The delay is longer than the period that one read of the journal covers. The second read is needed
- * because a newly started API server rejects its clients for a few seconds.
+ * If the journal of a healthy component shows a problem, the agent reads the journal again after this delay. The
+ * problem is reported only if the second read shows it too. The delay is longer than the period that one read of the
+ * journal covers. The second read is needed because a newly started API server rejects its clients for a few seconds.
  */
 const confirmMillis = 15_000;
 /**

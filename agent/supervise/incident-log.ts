@@ -14,7 +14,7 @@ import type { Watched } from "./unit-watch.ts";
 export interface IncidentLog {
   crashed(end: UnitStatus): void;
   well(): void;
-  /** Reports why a running component does not work; undefined if no cause is known. */
+  /** Reports why a running component does not work. The cause is undefined if it is not known. */
   degraded(degradedCause: Diagnosis | undefined): void;
   /** Records that the agent is about to restart the component. `count` is the number of consecutive restarts. */
   restarting(restartReason: RestartReason, count: number): void;

@@ -3,7 +3,7 @@ import type { ProbeResult } from "../os/probes.ts";
 
 /**
  * Whether a component is alive. The agent restarts a dead component. If a component is alive but unhealthy, the agent
- * only reports it.
+ * only reports this.
  */
 export type Liveness =
   | { readonly kind: "alive" }
@@ -14,23 +14,25 @@ export type Liveness =
 export interface Dead {
   readonly kind: "dead";
   readonly reason: string;
-  /** Whether the process sent no bytes at all. Such a process may also ignore SIGTERM. */
+  /** Whether the process sent no bytes at all. A silent process may also ignore SIGTERM. */
   readonly silent: boolean;
 }
 
 /** The evidence for deciding whether an unhealthy component is alive. */
 export interface Evidence {
   readonly health: ProbeResult;
-  /** The result of the second request, which tests liveness and not health; undefined if no second request was sent. */
+  /**
+   * The result of the second request, which tests liveness instead of health; undefined if no second request was sent.
+   */
   readonly second: ProbeResult | undefined;
-  /** Whether this node's API server was healthy when last probed. */
+  /** Whether the last probe found this node's API server healthy. */
   readonly apiServerWell: boolean;
   /**
    * How many connections are waiting to be accepted on the component's port, according to the kernel; undefined if no
    * process is listening.
    */
   readonly waiting: number | undefined;
-  /** Why the agent cannot trust its own observations; null if it can. */
+  /** Why the agent cannot trust its own observations; null if the observations are reliable. */
   readonly doubt: string | null;
 }
 
@@ -68,7 +70,7 @@ function withoutAnswer({ path }: HealthCheck, answer: ProbeResult, { health, wai
   }
 }
 
-/** Handles a port that accepts no connections although, according to the kernel, a process is listening on it. */
+/** Handles a port that accepts no connections although the kernel reports that a process is listening. */
 function filtered(what: string): Liveness {
   return {
     kind: "unknown",

@@ -13,7 +13,7 @@ export interface LivenessResult {
 
 export interface ExamineOptions {
   readonly signal: AbortSignal;
-  /** Whether this node's API server was healthy when last probed. */
+  /** Whether the last probe found this node's API server healthy. */
   readonly apiServerWell: boolean;
 }
 
@@ -40,7 +40,7 @@ export async function probeLiveness(check: HealthCheck, os: Os, options: Examine
 }
 
 /**
- * Sends a second request if the first request does not distinguish liveness from health. An API server that is not
+ * Sends a second request if the first result does not show whether the component is alive. An API server that is not
  * ready gets a liveness request that ignores etcd. Restarting the API server would not repair etcd. A silent etcd gets
  * a request that needs no quorum. A silent nginx gets a request that does not need the API server. Other components get
  * the same request on a new connection, because the keep-alive connection may be broken.

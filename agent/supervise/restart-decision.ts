@@ -19,8 +19,8 @@ export function downReason(
   // The agent does not start a unit that is missing, not enabled, or kept down by its own condition.
   if (loadState !== "loaded" || unitFileState !== "enabled" || unmet) return undefined;
   const report = drift.policy === DriftPolicy.DRIFT_POLICY_REPORT;
-  // Stopping an etcd that khw does not manage, or anything on a drained node, is deliberate. Any other stopped
-  // component is drift.
+  // A stop counts as deliberate on a drained node, and for an etcd that khw does not manage. Any other stopped
+  // component counts as drift.
   const own = component !== "etcd" || etcdIsOwn;
   const unwanted = activeState === "inactive" && own && !maintenance.drained && !report;
   if (activeState !== "failed" && !unwanted) return undefined;

@@ -6,14 +6,14 @@ import { keepAlive } from "../etcd/keep-alive.ts";
 import { createEtcdLock, type EtcdLock, type Lease } from "../etcd/lock.ts";
 
 /**
- * Makes sure that, in the whole cluster, at most one API server and at most one etcd member are restarting at any time.
+ * Ensures that at most one API server and at most one etcd member in the cluster are restarting at any time.
  */
 export interface RestartLease {
   /**
    * Takes the lease, and holds it until the returned object is disposed of. If no etcd server answers, the controllers
-   * take turns by the clock, and the wait can take minutes.
-   * @param options.asked whether a person asked for the restart; that person must watch for other restarts, so without
-   * etcd the call returns at once
+   * use their clocks to take turns. The call can then wait for minutes.
+   * @param options.asked whether a person asked for the restart; in that case, the call returns at once if no etcd
+   * server answers, and the person must prevent simultaneous restarts
    * @param options.of the component to restart; the API server by default
    * @throws KhwError BUSY with the name of the controller that holds the lease; CREDENTIAL_INVALID if etcd answers but
    * cannot be verified. The agent's clock may then be wrong, and two API servers could restart at the same time.
@@ -75,7 +75,8 @@ export function createRestartLease({
   return {
     take: async (signal, { asked = false, of = "kube-apiserver" } = {}) => {
       const cluster = keptState.current()?.desired.cluster;
-      // A restarting etcd member cannot store the lease for its own restart, so this member is not asked.
+      // A restarting etcd member cannot store the lease for its own restart, so the lease is requested from the other
+      // members.
       const own = of === "etcd" ? clientUrl(identity) : "";
       const servers = (cluster?.etcdServers ?? []).filter((server) => server !== own);
       const held = await acquire(servers, { ...leases[of], asked }, signal);
@@ -95,8 +96,8 @@ const turnMillis = 60_000;
 const beginMillis = 15_000;
 
 /**
- * Returns the time until this controller's turn. Each turn is one minute by the clock. A controller starts within the
- * first quarter of its minute, or waits for its next turn. No two restarts overlap if the controllers' clocks agree.
+ * Returns the time until this controller's turn. Each turn lasts one minute. A controller begins a restart within the
+ * first quarter of its turn, or waits for its next turn. No two restarts overlap if the controllers' clocks agree.
  */
 export function turnAfter(now: number, { index, count }: { readonly index: number; readonly count: number }): number {
   if (count <= 1) return 0;

@@ -44,7 +44,7 @@ export interface ComponentRestartOptions {
 }
 
 const lookAgainMillis = 500;
-/** After a restart, the lease is held until the API server is healthy, but no longer than this. */
+/** The longest time that the lease is held after a restart if the API server stays unhealthy. */
 const settleMillis = 60_000;
 
 export function createComponentRestart(options: ComponentRestartOptions): ComponentRestart {
@@ -55,11 +55,11 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
   let underWay = false;
   let restarts = 0;
 
-  /** Restarts the unit. If the process does not respond, kills the process first. */
+  /** Restarts the unit. Kills the process first if it does not respond. */
   const renew = async (silent: boolean, ending: AbortSignal): Promise<void> => {
     underWay = true;
     try {
-      // A silent process may also ignore SIGTERM. systemd would then wait until the stop times out.
+      // A silent process may also ignore SIGTERM. In that case, systemd would wait until the stop job times out.
       if (silent) await systemd.kill(unit);
       await systemd.resetFailed(unit);
       await systemd.restart(unit, ending);

@@ -30,7 +30,7 @@ export interface Watched {
   ): Promise<Found | undefined>;
   /** Reads the installed version and the emulated version again. */
   refresh(): Promise<void>;
-  /** Publishes the supervisor's own facts about the component. */
+  /** Publishes the supervisor's diagnosis of the component, and the supervisor's past and planned restarts. */
   tell(change: Partial<Pick<ComponentFacts, "diagnosis" | "supervisedRestarts" | "nextRestartUnixMillis">>): void;
 }
 

@@ -22,7 +22,7 @@ export interface TrialOptions {
 }
 
 /**
- * Makes the scheduler only read its configuration file and write the configuration to another file. Without
+ * Runs the scheduler only to read its configuration file and write the configuration to another file. Without
  * --secure-port=0, the scheduler in this trial run would also listen on a port while the real scheduler is running.
  */
 export async function trySchedulerConfig(

@@ -34,7 +34,7 @@ interface Candidate {
 export async function tryPrograms(desired: DesiredState, os: Os, signal: AbortSignal): Promise<TrialFindings> {
   const candidates = await changedPrograms(desired, os);
   const tried: TrialFindings[] = [];
-  // The programs run one after the other, because each of them keeps a CPU busy for a second.
+  // The programs run one after the other, because each program keeps a CPU busy for about a second.
   for (const candidate of candidates) tried.push(await tryProgram(candidate, desired, { os, signal }));
   return {
     findings: tried.flatMap(({ findings }) => findings),
@@ -126,7 +126,7 @@ async function tryProgram(
   return { findings, warnings: [] };
 }
 
-/** Returns the flags without the refused flag or gate. */
+/** Returns the flags without the refused flag or feature gate. */
 function without(flags: readonly string[], refused: Refused): readonly string[] {
   return flags.flatMap((text) => {
     const [name, ...values] = text.replace(/^--?/, "").split("=");

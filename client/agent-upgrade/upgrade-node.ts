@@ -28,7 +28,9 @@ export function checkOn(
   return send(node, { local, consent, checkOnly: true, signal });
 }
 
-/** apt waits up to 5 minutes for its lock, and has 15 minutes in total. A rollback may take just as long. */
+/**
+ * apt waits up to 5 minutes for its lock, and must finish within 15 minutes in total. A rollback may take just as long.
+ */
 const deadlineMillis = 35 * 60_000;
 const intervalMillis = 1_000;
 
@@ -42,7 +44,7 @@ export interface UpgradeNodeOptions {
 
 /**
  * Upgrades the agent of one node, and waits until the upgrade ends. The first call that the new agent answers confirms
- * the upgrade. Without such a call, the node rolls back.
+ * the upgrade. Without this call, the node rolls back.
  * @throws KhwError if the new version is not installed or the agent does not answer
  */
 export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions): Promise<UpgradeAgentResponse> {
@@ -68,7 +70,7 @@ export async function upgradeNode(node: AgentNode, options: UpgradeNodeOptions):
   return response;
 }
 
-/** A failed call does not mean that the upgrade failed, because the agent restarts during the upgrade. */
+/** The agent restarts during the upgrade, so a failed call does not mean that the upgrade failed. */
 async function look(node: AgentNode, { id, toVersion }: AgentUpgrade, signal: AbortSignal): Promise<Look<void>> {
   let now: AgentUpgrade | undefined;
   try {

@@ -12,7 +12,9 @@ const secrets = "/api/v1/namespaces/kube-system/secrets";
 
 export interface CreateTokenOptions {
   readonly expires: Date;
-  /** Returns the status of a request with this token: 200 or 403 if the API server accepts the token. */
+  /**
+   * Returns the HTTP status of a request with this token. The status is 200 or 403 if the API server accepts the token.
+   */
   readonly ask: (token: string, signal: AbortSignal) => Promise<number>;
   /** Hands the token over to the user. If this fails, the token is deleted. */
   readonly deliver: (token: BootstrapToken) => Promise<void>;
@@ -22,7 +24,7 @@ export interface CreateTokenOptions {
 
 /**
  * Creates a token, proves that the API server accepts the token, grants the rights that a joining kubelet needs, and
- * delivers the token. If any of this fails or is interrupted, deletes the token.
+ * delivers the token. Deletes the token if any of these actions fails or is interrupted.
  * @throws KhwError VERIFY_FAILED
  */
 export async function createToken(
@@ -31,7 +33,7 @@ export async function createToken(
 ): Promise<void> {
   const token = newToken(expires);
   const secret = tokenSecret(token);
-  /** A request without a response may have created the Secret. */
+  /** Even a request that got no response may have created the Secret. */
   let mayExist = true;
   try {
     const { status } = await api("POST", secrets, { signal, body: secret });

@@ -25,7 +25,10 @@ export function tokenText({ id, secret }: BootstrapToken): string {
   return `${id}.${secret}`;
 }
 
-/** Returns the Secret from which the API servers know the token. The tokencleaner deletes an expired Secret. */
+/**
+ * Returns the Secret that makes the token known to the API servers. The tokencleaner deletes the Secret when the token
+ * has expired.
+ */
 export function tokenSecret({ id, secret, expires }: BootstrapToken) {
   return {
     apiVersion: "v1",

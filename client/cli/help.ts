@@ -47,7 +47,7 @@ function defaultOptions(command: Command): Option[] {
   return new Help().visibleOptions(command);
 }
 
-/** Returns the description's first sentence and its default value. */
+/** Returns the first sentence of an option's description, and the option's default value. */
 function shorten(description: string): string {
   return description.replace(/^(.*?\.)(?: .*?)??( \(default: .*\))?$/s, "$1$2");
 }

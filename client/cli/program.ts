@@ -42,7 +42,7 @@ export interface ProgramOptions {
   readonly version: string;
   /** Called with the exit code of the command. */
   readonly done: (exitCode: number) => void;
-  /** The command line. If absent, every command gets its options. */
+  /** The command line. Without a command line, the options of every command are added. */
   readonly argv?: readonly string[];
 }
 
@@ -83,7 +83,7 @@ export function createProgram(context: Context, { version, done, argv }: Program
     addLongHelp(command, spec.everyday);
     if (spec.examples !== undefined) command.addHelpText("after", `\nExamples:\n  ${spec.examples.join("\n  ")}`);
     command.action(async () => {
-      // Loaded here because `--help` and `--version` do not need TLS.
+      // This module is loaded here because `--help` and `--version` do not need TLS.
       const { guardPeerCertificates } = await import("../../proto/peer-certificate.ts");
       guardPeerCertificates();
       done(await spec.run(callOf(command, program, { context, spec })));
@@ -92,9 +92,9 @@ export function createProgram(context: Context, { version, done, argv }: Program
 }
 
 /**
- * Returns the commands that need their options and their action, because all of their words are in the command line. A
- * help text about several commands, and a command that describes the program, need all commands. Adding the options of
- * every command would take longer than the rest of the startup.
+ * Returns the commands that need their options and their action, because all of their words are in the command line.
+ * Returns all commands for a help text about several commands, or for a command that describes the program. Adding the
+ * options of every command would take longer than the rest of the startup.
  */
 function completeCommands(argv: readonly string[] | undefined): ReadonlySet<CommandSpec> {
   const named = commands.filter(({ path }) => path.every((word) => argv?.includes(word) === true));

@@ -18,18 +18,18 @@ export function describeStage(
   if (kind === "signing-ca" && stage === "reissued")
     return progress.reissuedSince === undefined
       ? "the controller managers get the new CA to sign with; both CAs are trusted"
-      : `every controller manager signs with the new CA since ${progress.reissuedSince}; waits for --drop-old`;
+      : `every controller manager has signed with the new CA since ${progress.reissuedSince}; waits for --drop-old`;
   if (stage === "trusted" && progress.trustedSince !== undefined)
-    return `every controller trusts both CAs since ${progress.trustedSince}; the old CA signs; waits for --reissue`;
+    return `every controller has trusted both CAs since ${progress.trustedSince}; the old CA signs; the rotation waits for --reissue`;
   if (stage === "reissued" && progress.reissuedSince !== undefined)
-    return `every controller has certificates from the new CA since ${progress.reissuedSince}; waits for --drop-old`;
+    return `every controller has had certificates from the new CA since ${progress.reissuedSince}; waits for --drop-old`;
   return stages[stage];
 }
 
 /** Describes the clients outside of khw that must trust both CAs before a server gets a certificate from the new CA. */
 export function describeTrust({ nodes, workloads, objects }: Outside): string[] {
   return [
-    "outside of khw: every kubeconfig and every other file with the old CA must get both CAs (the new ca.pem), or its program can no longer verify the API servers",
+    "outside of khw: every kubeconfig and every other file with the old CA must get both CAs (the new ca.pem), or the program that uses the file can no longer verify the API servers",
     ...nodesLine(
       nodes,
       "the kubelet and kube-proxy need both CAs in their kubeconfigs and in the kubelet's clientCAFile",
@@ -61,7 +61,7 @@ export function describeCertificates({ nodes, requests, objects }: Outside, fore
   ];
 }
 
-/** Describes the places outside of khw that still contain the old CA. */
+/** Describes the files and objects outside of khw that still contain the old CA. */
 export function describeRest({ nodes, objects }: Outside): string[] {
   return [
     ...nodesLine(nodes, "remove the old CA from the kubelet's clientCAFile and the kubeconfigs"),

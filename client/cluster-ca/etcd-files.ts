@@ -10,8 +10,8 @@ import type { StageFilesOptions } from "./files.ts";
 import { type Authorities, authorityFiles, type Stage } from "./stage.ts";
 
 /**
- * Creates a CA that replaces the CA that etcd trusts. The replaced CA is etcd's own CA or, if etcd has none, the
- * cluster's CA. Returns the old and the new CA.
+ * Creates the CA that replaces etcd's own CA or, if etcd has no CA of its own, the cluster's CA. Returns the old and
+ * the new CA.
  * @throws KhwError CREDENTIAL_INVALID if the folder has no CA that can sign
  */
 export async function newEtcdAuthorities(folder: string, pki: ClusterPki, now: Date): Promise<Authorities> {
@@ -32,9 +32,8 @@ export async function newEtcdAuthorities(folder: string, pki: ClusterPki, now: D
 }
 
 /**
- * Returns the files of the credentials folder that differ in this stage. In the stage "trusted", an etcd that moves to
- * its own CA gets its own certificates, signed by the cluster's CA. All later stages then change only the contents of
- * files.
+ * Returns the files of the credentials folder that this stage adds or changes. If etcd is moving to its own CA, the
+ * stage "trusted" adds etcd's own certificates, signed by the cluster's CA. Later stages only change existing files.
  */
 export async function etcdRotationFiles(
   folder: string,

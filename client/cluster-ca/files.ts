@@ -35,7 +35,7 @@ export interface StageFilesOptions {
   readonly now: Date;
 }
 
-/** Returns the files of the credentials folder that differ in this stage. Writes nothing. */
+/** Returns the files of the credentials folder that this stage changes. Writes nothing. */
 export async function caRotationFiles(
   folder: string,
   stage: Exclude<Stage, "started">,
@@ -52,8 +52,8 @@ export async function caRotationFiles(
 }
 
 /**
- * Returns the certificate files that the old CA has signed. After the stage "reissued", only files that khw does not
- * issue are left.
+ * Returns the names of the files with a certificate that the old CA has signed. From the stage "reissued" on, these are
+ * only files that khw does not issue.
  */
 export async function signedElsewhere(folder: string, old: Authorities["old"]): Promise<string[]> {
   const authorities = certificatesOf(old.certificate);

@@ -35,7 +35,7 @@ export interface CaRotation extends Authorities {
 }
 
 /**
- * Reads the rotation that is under way in the credentials folder; undefined if there is no rotation.
+ * Returns the rotation that is under way in the credentials folder; undefined if there is no rotation.
  * @throws KhwError CREDENTIAL_INVALID, IO_FAILED
  */
 export async function readCaRotation(
@@ -63,7 +63,7 @@ export async function readCaRotation(
 }
 
 /**
- * Creates the rotation's folder with both CAs. The folder appears with all of its files at once.
+ * Creates the rotation's folder with both CAs. The folder does not appear before all of its files are complete.
  * @throws KhwError BUSY if another command has started a rotation in the meantime
  */
 export async function beginCaRotation(

@@ -30,12 +30,11 @@ export const kinds: Readonly<Record<CaKind, KindFacts>> = {
 };
 
 /**
- * The servers on which khw tests whether certificates of a CA are accepted. Agents report the servers under the same
- * names.
+ * The servers that khw tests with a client certificate from a CA. Agents use the same names in their reports.
  */
 export type ProvenServer = "kube-apiserver" | "etcd" | "etcd-peer";
 
-/** Returns the servers whose clients have certificates of this CA. */
+/** Returns the servers whose clients have certificates from this CA. */
 export function serversOf(kind: CaKind, hasEtcdCa: boolean): readonly ProvenServer[] {
   switch (kind) {
     case "cluster-ca":

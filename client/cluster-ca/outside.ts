@@ -16,9 +16,9 @@ export interface TrustObject {
 export interface Outside {
   /** The machines with a kubelet. */
   readonly nodes: readonly string[];
-  /** The workloads whose pods may have read the CA before every pod got both CAs. */
+  /** The workloads with pods that may trust only the old CA, because they started before new pods got both CAs. */
   readonly workloads: readonly OldWorkload[];
-  /** The signing requests whose certificate the old CA has signed. Kubernetes deletes these requests after an hour. */
+  /** The signing requests whose certificates the old CA has signed. Kubernetes deletes these requests after an hour. */
   readonly requests: readonly string[];
   readonly objects: readonly TrustObject[];
 }
@@ -86,7 +86,7 @@ async function findRequests(api: KubernetesApi, { old, signal }: OutsideOptions)
   return found;
 }
 
-/** Returns the webhooks and API services whose server may have a certificate from the old CA. */
+/** Returns the webhook configurations and APIServices whose servers may have a certificate from the old CA. */
 async function findBundles(api: KubernetesApi, options: OutsideOptions): Promise<TrustObject[]> {
   const found: TrustObject[] = [];
   for (const { kind, path } of bundles) {

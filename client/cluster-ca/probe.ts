@@ -12,19 +12,19 @@ const probeSubject = { CN: "khw-rotation-probe", O: "khw:rotation-probe" };
 export interface ProveOptions {
   /** The CA that signs the probe's certificate. */
   readonly authority: Identity;
-  /** The CAs that the servers' certificates must come from, in PEM. */
+  /** The PEM certificates of the CAs that must have issued the servers' certificates. */
   readonly ca: string;
   readonly expected: Verdict;
-  /** The servers that every agent must report. Verdicts of other servers are ignored. */
+  /** The servers that every agent must report on. Verdicts about other servers are ignored. */
   readonly servers: readonly ProvenServer[];
   readonly signal: AbortSignal;
 }
 
 /**
- * Creates a client certificate for this check. Checks on every node that these servers accept or refuse the
- * certificate, as expected. Returns the servers, for example "etcd on controller-0".
- * @throws KhwError VERIFY_FAILED that names the server, or if an agent does not report each of these servers exactly
- * once; VERSION_SKEW for an agent that cannot make the check
+ * Creates a client certificate, and checks on every node that these servers accept or refuse it, as expected. Returns
+ * the servers, for example "etcd on controller-0".
+ * @throws KhwError VERIFY_FAILED if a server's verdict differs, or if an agent does not report each of these servers
+ * exactly once; VERSION_SKEW for an agent that cannot make the check
  */
 export async function proveOnNodes(
   members: readonly Pick<Member, "node">[],
@@ -51,7 +51,7 @@ export async function proveOnNodes(
   return proven;
 }
 
-/** Issues a certificate that is valid for a day, or until the authority expires. */
+/** Issues a certificate that is valid for a day, but not longer than the CA. */
 async function issueProbe({ certificate, key }: Identity): Promise<Identity> {
   const now = new Date();
   const [first] = certificatesOf(certificate);

@@ -9,16 +9,16 @@ import type { Authorities } from "./stage.ts";
 export interface ProveRotationOptions {
   readonly rotation: Authorities;
   readonly expected: Readonly<Record<"old" | "next", Verdict>>;
-  /** The CAs that the servers' certificates must come from, in PEM. */
+  /** The PEM certificates of the CAs that must have issued the servers' certificates. */
   readonly ca: string;
-  /** The servers whose clients have certificates of the CA. */
+  /** The servers whose clients have certificates from the CA. */
   readonly servers: readonly ProvenServer[];
   readonly signal: AbortSignal;
 }
 
 /**
- * Checks that the servers on every node accept or refuse a certificate of each CA, as expected. No server accepts a
- * certificate of an expired CA, so an old CA that has expired is not checked. Returns a line about each CA.
+ * Checks that the servers on every node accept or refuse a certificate from each CA, as expected. No server accepts a
+ * certificate from an expired CA, so the old CA is not checked after it expires. Returns a line about each CA.
  * @throws KhwError VERIFY_FAILED, VERSION_SKEW
  */
 export async function proveRotation(
@@ -33,7 +33,8 @@ export async function proveRotation(
     proven.next.push(...(await proveNext()));
     if (expired !== undefined) continue;
     proven.old.push(...(await proveOnNodes([member], { ...common, authority: old, expected: expected.old })));
-    // An etcd member that stops also closes connections, so a refusal counts only if the member keeps working.
+    // An etcd member also closes connections when it stops, so a refusal counts only if the member still works
+    // afterwards.
     if (expected.old === "refused") await proveNext();
   }
   return [

@@ -12,8 +12,8 @@ const tries = 5;
 const trustMap = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 
 /**
- * Waits until the controller manager has given exactly these CAs to all pods, in the ConfigMaps kube-root-ca.crt and in
- * the Secrets with tokens.
+ * Waits until the controller manager has published exactly these CAs in every ConfigMap kube-root-ca.crt and in every
+ * Secret with a token.
  * @throws KhwError VERIFY_FAILED
  */
 export async function waitUntilPublished(api: KubernetesApi, ca: string, signal: AbortSignal): Promise<void> {
@@ -34,7 +34,7 @@ export async function waitUntilPublished(api: KubernetesApi, ca: string, signal:
   });
 }
 
-/** Returns an object whose CAs differ from the desired CAs. */
+/** Describes the first object whose CAs differ from the desired CAs. */
 async function findStale(api: KubernetesApi, wanted: string, signal: AbortSignal): Promise<string | undefined> {
   const lists = [
     { path: "/api/v1/configmaps", query: { fieldSelector: "metadata.name=kube-root-ca.crt" }, kind: "ConfigMap" },

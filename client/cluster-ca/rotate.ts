@@ -5,32 +5,32 @@ import { type CaKind, kinds } from "./kinds.ts";
 import type { Stage } from "./stage.ts";
 import { rotationTexts } from "./texts.ts";
 
-/** The parts of a CA rotation. Each part either completes or throws. */
+/** The operations of a CA rotation. Each operation either completes or throws. */
 export interface CaParts {
   readonly kind: CaKind;
   /** Returns the rotation that is under way; undefined if no rotation is under way. */
   read(): Promise<CaRotation | undefined>;
   /** Describes how the nodes differ from the files on this workstation. */
   differences(): Promise<readonly NodeDifference[]>;
-  /** Checks everything that a rotation requires, and creates the new CA in the rotation's folder. */
+  /** Checks the requirements of a rotation, and creates the new CA in the rotation's folder. */
   begin(): Promise<void>;
   /** Replaces the files in the credentials folder with the stage's files. */
   write(stage: Exclude<Stage, "started">, rotation: CaRotation): Promise<void>;
   record(progress: Progress): Promise<void>;
-  /** Updates the nodes, so that every component uses the files. */
+  /** Updates the nodes, so that every component uses the new files. */
   roll(): Promise<void>;
   /**
-   * Waits until every pod gets the CAs in ca.pem, if the rotation concerns pods. Returns the time from which new pods
-   * get these CAs.
+   * Waits until every pod gets the CAs in ca.pem. Does not wait if the rotation does not affect pods. Returns the time
+   * from which new pods get these CAs.
    */
   publish(): Promise<string>;
-  /** Checks that the servers on every node accept or refuse a certificate of each CA, as expected. */
+  /** Checks that the servers on every node accept or refuse a certificate from each CA, as expected. */
   prove(rotation: CaRotation, expected: Readonly<Record<"old" | "next", Verdict>>): Promise<void>;
   /** Describes the clients outside of khw that must trust both CAs. */
   clients(rotation: CaRotation): Promise<readonly string[]>;
   /** Describes the certificates outside of khw that the old CA has signed. */
   certificates(rotation: CaRotation): Promise<readonly string[]>;
-  /** Describes the places outside of khw that still contain the old CA. */
+  /** Describes the files and objects outside of khw that still contain the old CA. */
   rest(rotation: CaRotation): Promise<readonly string[]>;
   /** Removes the old CA from the ConfigMap for aggregated API servers. */
   forget(rotation: CaRotation): Promise<void>;
@@ -50,9 +50,9 @@ export interface RotateCaOptions {
 
 /**
  * Replaces a CA. First every component trusts both CAs. The rotation then waits, because clients outside of khw must
- * trust both CAs too. With `reissue`, every component gets a certificate from the new CA. The rotation waits
- * again, because other people need new certificates. With `dropOld`, every component stops trusting the old CA. The
- * credentials folder shows the stage, so running the rotation again continues an interrupted rotation. Returns false if
+ * trust both CAs too. With `reissue`, every component gets a certificate from the new CA. The rotation waits again,
+ * because clients outside of khw need new certificates too. With `dropOld`, every component stops trusting the old CA.
+ * The files in the credentials folder show the stage, so a new run continues an interrupted rotation. Returns false if
  * the rotation waits.
  * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
  */
@@ -140,8 +140,8 @@ async function finish(parts: CaParts, rotation: CaRotation): Promise<void> {
 async function current(parts: CaParts): Promise<CaRotation> {
   const rotation = await parts.read();
   if (rotation !== undefined) return rotation;
-  throw new KhwError("BUSY", "the rotation's folder has disappeared while the rotation was running", {
-    hint: "make sure that no other command works on this credentials folder, then run the command again",
+  throw new KhwError("BUSY", "the rotation's folder disappeared while the rotation was running", {
+    hint: "make sure that no other command is using this credentials folder, then run the command again",
   });
 }
 

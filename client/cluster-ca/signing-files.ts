@@ -8,7 +8,8 @@ import type { Authorities } from "./stage.ts";
 
 /**
  * Creates a signing CA that replaces the signing CA in the folder. Returns the old and the new CA.
- * @throws KhwError INVALID_ARGUMENT if the cluster has no signing CA; CREDENTIAL_INVALID if this CA cannot sign
+ * @throws KhwError INVALID_ARGUMENT if the cluster has no signing CA; CREDENTIAL_INVALID if the folder's signing CA
+ * cannot sign
  */
 export async function newSigningAuthorities(folder: string, pki: ClusterPki, now: Date): Promise<Authorities> {
   const present = await readPresent(folder, ["signing-ca.pem", "signing-ca-key.pem"]);

@@ -7,7 +7,7 @@ import type { PresentFiles } from "../pki/cluster/present.ts";
 import { digestsOf } from "./certificates.ts";
 
 /**
- * The stage of a CA rotation, as shown by the CA's file. The first certificate in the file is the one that signs:
+ * The stage of a CA rotation, which khw derives from the CA's file. The first CA in the file signs:
  * - "started": the file has only the old CA, or does not exist yet;
  * - "trusted": the file has both CAs, and the old CA signs;
  * - "reissued": the file has both CAs, and the new CA signs;
@@ -21,7 +21,7 @@ export interface Authorities {
   readonly next: Identity;
 }
 
-/** @throws KhwError CREDENTIAL_INVALID if the CA's file belongs to no stage */
+/** @throws KhwError CREDENTIAL_INVALID if the CA's file does not match any stage */
 export function stageOf(ca: string, { old, next }: Authorities, file: RotatedCa = "ca"): Stage {
   const [own, former] = [digestsOf(next.certificate), digestsOf(old.certificate)];
   const present = [...digestsOf(ca)];
@@ -34,7 +34,7 @@ export function stageOf(ca: string, { old, next }: Authorities, file: RotatedCa 
   });
 }
 
-/** Returns the file and the kubeconfigs for the stage "trusted". The old CA comes first and still signs. */
+/** Returns ca.pem and the kubeconfigs for the stage "trusted". The old CA comes first and still signs. */
 export function trustedFiles(present: PresentFiles, { old, next }: Authorities): NewFiles {
   const ca = joined(old, next);
   return { "ca.pem": ca, ...kubeconfigsWith(ca, present) };
@@ -45,13 +45,13 @@ export function signingFiles({ old, next }: Authorities): NewFiles {
   return identityFiles("ca", { certificate: joined(next, old), key: next.key });
 }
 
-/** Returns the file and the kubeconfigs for the stage "dropped". */
+/** Returns ca.pem and the kubeconfigs for the stage "dropped". */
 export function droppedFiles(present: PresentFiles, { next }: Pick<Authorities, "next">): NewFiles {
   const ca = `${next.certificate.trimEnd()}\n`;
   return { "ca.pem": ca, ...kubeconfigsWith(ca, present) };
 }
 
-/** Returns the kubeconfigs that embed a CA, after replacing the embedded CA with these CAs. */
+/** Returns every kubeconfig that embeds a CA. The embedded CA is replaced with these CAs. */
 export function kubeconfigsWith(ca: string, present: PresentFiles): NewFiles {
   const changed = [...present].flatMap(([name, content]) => {
     const text = name.endsWith(".kubeconfig") ? withAuthorities(content, ca) : undefined;
@@ -60,7 +60,7 @@ export function kubeconfigsWith(ca: string, present: PresentFiles): NewFiles {
   return Object.fromEntries(changed);
 }
 
-/** Returns the CA's files for the stage. The first CA in the file signs. */
+/** Returns the CA's certificate file and key file for the stage. The first CA in the certificate file signs. */
 export function authorityFiles(
   file: RotatedCa,
   stage: Exclude<Stage, "started">,

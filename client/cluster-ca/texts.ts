@@ -4,7 +4,7 @@ import type { CaKind } from "./kinds.ts";
 export interface RotationTexts {
   /** Printed after the files of the stage "trusted" are written. */
   readonly trusting: string;
-  /** Printed after every node has received these files. */
+  /** Printed after every node has received the files of the stage "trusted". */
   readonly trusted: string;
   readonly reissuing: string;
   readonly reissued: string;
@@ -20,7 +20,7 @@ const certificates = "every certificate from the old CA is replaced";
 
 export const rotationTexts: Readonly<Record<CaKind, RotationTexts>> = {
   "cluster-ca": {
-    trusting: "ca.pem has both CAs; every node now gets both, to trust certificates from the new CA",
+    trusting: "ca.pem has both CAs; every node now gets both, so that it trusts certificates from the new CA",
     trusted: "every component trusts both CAs, and new pods get both",
     reissuing: "the certificates are reissued by the new CA; every node now gets its new certificates",
     reissued: "every component has a certificate from the new CA, and the new CA signs",
@@ -45,18 +45,21 @@ export const rotationTexts: Readonly<Record<CaKind, RotationTexts>> = {
     reissuing: "the new CA signs; every controller manager now gets it",
     reissued: "every controller manager signs with the new CA",
     dropping: "signing-ca.pem has only the new CA; every node now stops trusting the old CA",
-    done: "done: every API server refuses certificates of the old signing CA",
+    done: "done: every API server refuses certificates from the old signing CA",
     clients: "every program that verifies certificates from the signing CA trusts both CAs",
     certificates,
   },
 };
 
-/** The clients of etcd outside of khw that must trust both CAs before a member gets a certificate from the new CA. */
+/**
+ * The etcd clients that khw does not manage. They must trust both CAs before a member gets a certificate from the new
+ * CA.
+ */
 export const etcdClientLines: readonly string[] = [
   "outside of khw: every other client of etcd (etcdctl, backups, monitoring) must trust both CAs (the new etcd-ca.pem), or it can no longer verify the members",
 ];
 
 /** The certificates outside of khw that no member accepts after the old CA is dropped. */
 export const etcdCertificateLines: readonly string[] = [
-  "outside of khw: every other client of etcd (etcdctl, backups, monitoring) needs a certificate from the new CA, such as etcd-client.pem, because no member accepts certificates from the old CA after --drop-old",
+  "outside of khw: every other client of etcd (etcdctl, backups, monitoring) needs a certificate from the new CA, such as etcd-client.pem. After --drop-old, no member accepts certificates from the old CA",
 ];

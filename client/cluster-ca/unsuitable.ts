@@ -11,7 +11,7 @@ type FlagNames = Readonly<Partial<Record<Component, RegExp>>>;
 /** Matches the controller manager's flags for CAs, including the flags for a single signer. */
 const managerFlags = /^(?:root-ca-file|cluster-signing-(?:.+-)?(?:cert|key)-file)$/;
 
-/** The flags that replace a file in which a rotation changes a CA. */
+/** The flags that make a component read a different file from the one that a rotation changes. */
 const caFlags: Readonly<Record<CaKind, FlagNames>> = {
   "cluster-ca": { "kube-controller-manager": managerFlags },
   "etcd-ca": { "kube-apiserver": /^etcd-(?:cafile|certfile|keyfile)$/ },
@@ -33,7 +33,7 @@ export function refuseUnsuitable(
       : [
           new KhwError(
             "INVALID_ARGUMENT",
-            "khw does not manage etcd here, and cannot restart its members with both CAs",
+            "khw does not manage etcd here, so it cannot restart the members with both CAs",
             { hint: "replace the CA by hand; docs/rotations.md lists the order of the steps" },
           ),
         ]),
@@ -51,7 +51,7 @@ export function refuseUnsuitable(
           (flag) =>
             new KhwError(
               "INVALID_ARGUMENT",
-              `kubernetes.flags.${component}.${flag} replaces the file in which khw exchanges the CA`,
+              `kubernetes.flags.${component}.${flag} selects a different file from the one in which khw replaces the CA`,
               {
                 hint: `remove ${flag} from kubernetes.flags.${component} in khw.yaml, and run khw-client bootstrap; or replace the CA by hand, see docs/rotations.md`,
               },

@@ -94,14 +94,15 @@ export interface AgentNode {
   /** Counts the values of these resources in etcd, grouped by API version. */
   storedVersions(resources: readonly string[], signal: AbortSignal): Promise<StoredVersion[]>;
   /**
-   * Drains or undrains the node. Returns the resulting state, because a node may stay drained if a person drained it.
+   * Drains or undrains the node. Returns the resulting maintenance state, because a node that a person drained may stay
+   * drained.
    */
   setMaintenance(wanted: SetMaintenanceRequest, signal: AbortSignal): Promise<Maintenance>;
   /** Records an upgrade of the cluster in the agent's status and history. */
   recordUpgrade(upgrade: Upgrade, signal: AbortSignal): Promise<void>;
   /**
-   * Sends the agent a new package. The agent checks the package and starts its installation, unless only a check is
-   * requested.
+   * Sends the agent a new package. The agent checks the package. It also starts the installation, unless the request
+   * asks only for a check.
    */
   upgradeAgent(
     announced: AgentPackage,
@@ -111,9 +112,9 @@ export interface AgentNode {
   /** Yields the current status, then every change, until the signal is aborted. */
   watch(signal: AbortSignal): AsyncIterable<WatchStatusResponse>;
   logs(request: StreamLogsRequest, signal: AbortSignal): AsyncIterable<LogEntry>;
-  /** Calls for the etcd member on the agent's machine. */
+  /** The calls that concern the etcd member on the agent's machine. */
   readonly etcd: EtcdCalls;
-  /** Calls that undo a bootstrap and remove controllers. */
+  /** The calls that undo a bootstrap or remove a controller. */
   readonly removal: RemovalCalls;
   /** Yields the agent's history. */
   history(request: ListEventsRequest, signal: AbortSignal): AsyncIterable<HistoryEvent>;

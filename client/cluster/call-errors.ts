@@ -10,8 +10,8 @@ export function isServiceError(error: unknown): error is ServiceError {
 }
 
 /**
- * Returns the agent's own error, or explains the failure of the call or connection. The error always names this
- * node.
+ * Returns the agent's own error, or an error that explains why the call or the connection failed. The error always
+ * names this node.
  */
 export function nodeError({ name, host, port }: NodeAddress, error: ServiceError): KhwError {
   const said = fromServiceError(error);
@@ -100,7 +100,7 @@ function explainConnection(details: string, where: string): Explanation {
       hint: "correct the node's address, or issue a certificate for its name (khw-client pki issue)",
     };
   }
-  // Does not match "self-signed certificate in certificate chain", which means that a different CA signed the
+  // The pattern excludes "self-signed certificate in certificate chain", which means that a different CA signed the
   // certificate.
   if (/self.signed certificate(?! in)/i.test(details)) {
     return {
@@ -113,7 +113,7 @@ function explainConnection(details: string, where: string): Explanation {
     return {
       code: "WRONG_NODE",
       message: `the server at ${where} is not trusted: ${details}`,
-      hint: "to trust the node again, run khw-client enrol --readmit; if it is still the same machine, then run khw-client install",
+      hint: "to trust the node again, run khw-client enrol --readmit; if it is still the same machine, also run khw-client install afterwards",
     };
   }
   if (/certificate|issuer/i.test(details)) {

@@ -100,7 +100,7 @@ export function channelOptions(name: string): ClientOptions {
     "grpc.enable_retries": 0,
     "grpc.keepalive_time_ms": 20_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    // A node that comes back must be noticed quickly, but grpc-js's default back-off grows to two minutes.
+    // khw must notice quickly that a node is back, but grpc-js's default back-off grows to two minutes.
     "grpc.initial_reconnect_backoff_ms": 500,
     "grpc.max_reconnect_backoff_ms": 5_000,
     "grpc.enable_channelz": 0,

@@ -25,8 +25,8 @@ export async function readClock<Answer extends { readonly clockUnixMillis: numbe
 
 /**
  * Returns an error for each node whose clock differs from the reference clock. The reference is the first node whose
- * clock agrees with most nodes. If no node does, the reference is the first node. The workstation's clock does not
- * matter, because the workstation is not in the cluster.
+ * clock agrees with most nodes. If no clock agrees with most nodes, the reference is the first node. The workstation's
+ * clock does not matter, because the workstation is not in the cluster.
  */
 export function clockFindings(clocks: readonly ClockReading[]): KhwError[] {
   const usual =

@@ -3,7 +3,7 @@ import { joinPlaces } from "../terminal/group-lines.ts";
 
 export interface CombineErrorsOptions {
   readonly code: ErrorCode;
-  /** Describes all errors. The headline is printed before the list of errors. */
+  /** A headline for all errors, which is printed before the list of errors. */
   readonly headline: string;
   /** The hint printed after the list. Each error's own hint is on the error's line. */
   readonly hint?: string;
@@ -30,14 +30,14 @@ function describeError({ step, message, hint }: KhwError, group: readonly KhwErr
 }
 
 export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
-  /** The number of nodes that are done. */
+  /** The number of nodes on which the work is done. */
   readonly done: number;
 }
 
 /**
  * Throws the errors of a run as a single error; does nothing if there are no errors. The code is PARTIAL if some nodes
- * are done, or if the run stopped before it reached some nodes; otherwise it is the first error's code. If a run did
- * nothing and has a single error, that error is thrown unchanged.
+ * are done, or if the run stopped before it reached every node. Otherwise, it is the first error's code. If no node is
+ * done and there is only one error, that error is thrown unchanged.
  */
 export function conclude(errors: readonly KhwError[], { done, ...texts }: ConcludeOptions): void {
   const [first, ...others] = errors;

@@ -18,7 +18,9 @@ import type {
 import type { ClientCalls } from "./calls.ts";
 import { upload } from "./upload.ts";
 
-/** An agent's calls for the etcd member on its machine. Every failure is a KhwError with the node's name. */
+/**
+ * The calls to an agent that concern the etcd member on its machine. Every failure is a KhwError with the node's name.
+ */
 export interface EtcdCalls {
   status(signal: AbortSignal): Promise<GetEtcdStatusResponse>;
   /** @param purpose see Snapshot.purpose */
@@ -44,7 +46,7 @@ const millis = {
   defragment: 330_000,
 };
 
-/** Shares the connection with the agent's other services. */
+/** Returns the calls, which share the connection with the agent's other services. */
 export function etcdCalls(client: EtcdServiceClient, { call, messages, explain }: ClientCalls): EtcdCalls {
   const none = (): Metadata => new Metadata();
   return {

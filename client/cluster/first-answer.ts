@@ -2,7 +2,7 @@ import type { AgentNode } from "./agent-client.ts";
 
 /**
  * Asks the nodes in turn, and returns the first answer.
- * @throws KhwError with the last node's error
+ * @throws the last node's error if no node answers
  */
 export async function firstAnswer<Answer>(
   nodes: readonly AgentNode[],

@@ -8,13 +8,13 @@ export type NodeAnswer<Value> =
   | { readonly name: string; readonly value: Value; readonly error?: undefined }
   | { readonly name: string; readonly error: KhwError; readonly value?: undefined };
 
-/** The default number of nodes to work on at once. A command may have a reason for a different number. */
+/** The default number of nodes to work on at once. A command may use a different number. */
 export const maxConcurrentNodes = 50;
 
 /**
  * Does the work on every member, for at most `limit` members at a time. Returns the answers in the order of the
- * members. Does not retry a node that could not be reached earlier. A node that fails does not affect the others'
- * answers. Never rejects.
+ * members. Does not retry a node that could not be reached earlier. A failure on one node does not affect the other
+ * nodes' answers. Never rejects.
  */
 export async function forEachNode<Value, Item extends Member = Member>(
   members: readonly Item[],

@@ -14,7 +14,7 @@ import { type AgentNode, connectNode } from "./agent-client.ts";
 import type { NodeSpec } from "../config/nodes.ts";
 import { versionSkew } from "./version-skew.ts";
 
-/** The part of a cluster that is in the cloud; absent if khw does not manage the load balancer. */
+/** The Compute API and the load balancer's configuration; absent if khw does not manage the load balancer. */
 export interface Cloud {
   readonly compute: Compute;
   readonly loadBalancer: LoadBalancerConfig;
@@ -28,14 +28,14 @@ export interface Member {
   readonly error?: KhwError;
 }
 
-/** Everything that a command on a cluster needs, read once at the start. */
+/** Everything that a command needs to work on a cluster. Read once, when the command starts. */
 export interface OpenCluster extends AsyncDisposable {
   readonly config: ClusterConfig;
   readonly members: readonly Member[];
   readonly cloud: Cloud | undefined;
   readonly instances: readonly ResolvedInstance[];
   /**
-   * Opens a new connection to a node without delay, because a failed connection would first wait for its back-off. The
+   * Opens a new connection to a node at once. A failed connection would wait for its back-off before it reconnects. The
    * new connection is closed together with this cluster's other connections.
    */
   readonly reconnect: (node: AgentNode) => AgentNode;

@@ -26,7 +26,10 @@ const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI
 /** The text that grpc-js reports for the GOAWAY frame of a refused connection. */
 const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
 
-/** Reported if, between the two connections, the agent received the caller's CA or its clock was corrected. */
+/**
+ * Reported if the agent refuses only the first connection. In between, the agent may have received the caller's CA, or
+ * the correct time.
+ */
 const passed = new KhwError("UNAUTHENTICATED", "the agent refused the first connection and accepted a second one", {
   hint: "run the command again",
 });

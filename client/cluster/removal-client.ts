@@ -8,7 +8,9 @@ import type {
 } from "../../proto/gen/khw/agent/v1/removal.ts";
 import type { ClientCalls } from "./calls.ts";
 
-/** An agent's calls that undo a bootstrap and remove controllers. Every failure is a KhwError with the node's name. */
+/**
+ * The calls to an agent that undo a bootstrap or remove a controller. Every failure is a KhwError with the node's name.
+ */
 export interface RemovalCalls {
   reset(request: ResetRequest, signal: AbortSignal): Promise<ResetResponse>;
   /** Starts the removal of the agent's package. */
@@ -24,7 +26,7 @@ const millis = {
   removeEtcdMember: 60_000,
 };
 
-/** Shares the connection with the agent's other services. */
+/** Returns the calls, which share the connection with the agent's other services. */
 export function removalCalls(client: RemovalServiceClient, { call }: Pick<ClientCalls, "call">): RemovalCalls {
   const none = (): Metadata => new Metadata();
   return {

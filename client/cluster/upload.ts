@@ -42,7 +42,8 @@ export function upload<Request, Response>(options: UploadOptions<Request, Respon
       stream.end();
     };
     send().catch((error: unknown) => {
-      // Has no effect if the agent has already responded. The response then says more than this error.
+      // This call has no effect if the agent has already responded. In that case, the response explains more than this
+      // error.
       reject(toKhwError(error));
       stream.cancel();
     });

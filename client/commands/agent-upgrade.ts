@@ -93,7 +93,7 @@ interface CheckAllOptions {
 
 /**
  * Returns the nodes to upgrade.
- * @throws KhwError with the reasons of all agents that reject the package; nothing was installed
+ * @throws KhwError with the reasons of all agents that reject the package; nothing is installed in that case
  */
 async function checkAll(members: readonly Member[], options: CheckAllOptions): Promise<Due[]> {
   const answers = await forEachNode(members, concurrency, async (node) => ({

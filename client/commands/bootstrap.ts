@@ -22,9 +22,11 @@ export interface BootstrapOptions extends Required<Pick<PlanRolloutOptions, "all
   readonly output: Output;
   /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
-  /** Whether khw overwrites fields of manifests that other managers have set to different values. */
+  /** Whether the manifests overwrite fields that other field managers have set to different values. */
   readonly forceConflicts: boolean;
-  /** The values of --allow-prune: objects of manifests that may be deleted with their contents. */
+  /**
+   * The values of --allow-prune: objects from manifests that may be deleted together with everything that they contain.
+   */
   readonly allowPrune: readonly string[];
 }
 

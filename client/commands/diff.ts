@@ -16,7 +16,7 @@ export interface DiffOptions {
   readonly output: Output;
   /** The node arguments; if empty, all nodes. */
   readonly nodes: readonly string[];
-  /** The differences from the folder in `manifests`; absent if they were not requested. */
+  /** The differences between the cluster's objects and the folder of manifests; absent if they were not requested. */
   readonly objects?: ManifestsDiff | undefined;
 }
 
@@ -35,9 +35,9 @@ export async function diff(config: ClusterConfig, context: Context, options: Dif
 }
 
 /**
- * Prints how the nodes differ from the desired state that their agents have saved: one line per step, and text files as
- * a unified diff from the current to the desired text. Like diff(1), returns exit code 0 if nothing differs, otherwise
- * 1.
+ * Prints how the nodes differ from the desired state that their agents have saved. Prints one line per step, and a
+ * unified diff from the current to the desired text for each text file. Like diff(1), returns exit code 0 if nothing
+ * differs, otherwise 1.
  */
 export async function diffNodes(
   cluster: OpenCluster,

@@ -7,8 +7,8 @@ import type { Context } from "../terminal/context.ts";
 import type { DoctorOptions } from "./doctor.ts";
 
 /**
- * Runs the checks of the CIS Kubernetes Benchmark and prints the results. Returns exit code 0 if all checks ran and each
- * check that fails has a reason, otherwise 1.
+ * Runs the checks of the CIS Kubernetes Benchmark and prints the results. Returns exit code 0 if all checks ran and khw
+ * gives a reason for every failed check, otherwise 1.
  */
 export async function doctorCis(
   config: ClusterConfig,

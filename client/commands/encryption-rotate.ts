@@ -25,7 +25,7 @@ const configFile = "encryption-config.yaml";
 const apiTrack = "Kubernetes API";
 const writesAtOnce = 8;
 
-/** Replaces the keys for Kubernetes' encryption at rest; see `rotate`. Returns exit code 0, or throws an error. */
+/** Replaces the keys for Kubernetes encryption at rest; see `rotate`. Returns exit code 0, or throws an error. */
 export async function encryptionRotate(
   config: ClusterConfig,
   context: Context,

@@ -16,8 +16,8 @@ const words: Readonly<Record<Stage, string>> = {
 };
 
 /**
- * Prints which keys encrypt the values in etcd, and which values would be stored differently if written now. Returns
- * exit code 0.
+ * Prints which keys encrypt the values in etcd, and which values would be stored differently if they were written now.
+ * Returns exit code 0.
  */
 export async function encryptionStatus(
   config: ClusterConfig,

@@ -12,8 +12,8 @@ import { openSigner } from "../pki/management/sign-agent.ts";
 
 export interface EnrolCommandOptions {
   /**
-   * Whether to renew only certificates that are past two thirds of their lifetime, over the agents' authenticated
-   * connections.
+   * Whether to renew certificates over the agents' authenticated connections, and only after two thirds of the
+   * certificates' lifetime.
    */
   readonly renew: boolean;
   /** Whether to issue certificates to revoked nodes again. */

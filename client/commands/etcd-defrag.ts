@@ -14,7 +14,9 @@ import { concludeNodes, type NodeOutcome, oneByOne } from "../rollout/one-by-one
 
 export interface DefragOptions {
   readonly output: Output;
-  /** The option's value, as text. A member is defragmented if at least this percentage of its database is unused. */
+  /**
+   * The value of --threshold, as text. A member is defragmented if at least this percentage of its database is unused.
+   */
   readonly threshold: string;
 }
 

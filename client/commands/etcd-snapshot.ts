@@ -17,7 +17,7 @@ export interface SnapshotOptions {
   readonly subject: string;
 }
 
-/** Has a member's agent take and verify a snapshot. Returns exit code 0, or throws an error. */
+/** Makes a member's agent take and verify a snapshot. Returns exit code 0, or throws an error. */
 export async function snapshotSave(config: ClusterConfig, context: Context, options: SnapshotOptions): Promise<number> {
   const { signal, write } = context;
   await using cluster = await openCluster(config, signal, { greet: false });

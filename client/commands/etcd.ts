@@ -8,8 +8,8 @@ import { memberTable } from "../etcd/tables.ts";
 import type { Output } from "../progress/open.ts";
 
 /**
- * Prints the state of every member. Returns exit code 0 if all members are healthy and belong to one cluster with one
- * leader; otherwise 1.
+ * Prints the state of every etcd member. Returns exit code 0 if all members are healthy and belong to one cluster with
+ * one leader; otherwise 1.
  */
 export async function etcdStatus(
   config: ClusterConfig,

@@ -44,7 +44,7 @@ export async function install(config: ClusterConfig, context: Context, options: 
   );
 }
 
-/** Returns the node's error after printing it; undefined if the node is done. */
+/** Prints and returns the node's error; returns undefined if the installation succeeds. */
 async function tryNode(node: NodeSpec, request: InstallRequest, context: Context): Promise<KhwError | undefined> {
   const say = (text: string): void => context.write(`${node.name}: ${text}\n`);
   try {

@@ -22,7 +22,7 @@ export interface LbDeleteOptions extends LbOptions {
 }
 
 /**
- * Creates the load balancer in front of the nodes, or only the parts that are missing.
+ * Creates the load balancer in front of the nodes. If some parts already exist, only the missing parts are created.
  * @throws the error of the first failed step; all errors are reported
  */
 export async function lbCreate(config: ClusterConfig, context: Context, options: LbOptions): Promise<number> {
@@ -35,7 +35,7 @@ export async function lbCreate(config: ClusterConfig, context: Context, options:
 }
 
 /**
- * Removes the load balancer, except parts that something else is using.
+ * Removes the load balancer, except for the parts that are still used for something else.
  * @throws the error of the first failed step; all errors are reported
  */
 export async function lbDelete(config: ClusterConfig, context: Context, options: LbDeleteOptions): Promise<number> {

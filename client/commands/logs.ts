@@ -57,7 +57,7 @@ export async function logs(config: ClusterConfig, context: Context, options: Log
   return failures.conclude(requests.length + chosen.filter(({ error }) => error !== undefined).length);
 }
 
-/** If the only argument is the name of a journal, treats it as a journal, not as a node. */
+/** Treats an argument as a journal, not as a node, if it is the only argument and names a journal. */
 function chooseJournals({ nodes, component }: LogsOptions): { nodes: string; components: readonly string[] } {
   if (component === "" && journals.includes(nodes)) return { nodes: "", components: [nodes] };
   if (component === "") return { nodes, components: journals };

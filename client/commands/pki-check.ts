@@ -53,7 +53,7 @@ interface Report {
   readonly folder: string;
   readonly files: number;
   readonly problems: readonly Problem[];
-  /** The parts that could not be checked, with the reasons. */
+  /** The checks that were not possible, with the reasons. */
   readonly notChecked: string | undefined;
 }
 

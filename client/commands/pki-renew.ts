@@ -147,7 +147,7 @@ function refuseUnknown(chosen: readonly string[], known: readonly string[]): voi
   if (unknown === "ca" || unknown === "signing-ca") {
     throw new KhwError(
       "INVALID_ARGUMENT",
-      `pki renew: ${unknown} is a CA; a new CA would make every certificate that it signed invalid`,
+      `pki renew: ${unknown} is a CA; a new CA would invalidate every certificate that the old CA has signed`,
       {
         hint: `to replace this CA, use khw-client pki rotate-${unknown}; see docs/rotations.md`,
       },

@@ -17,7 +17,8 @@ export async function pkiRevoke(context: Context, { folder, names }: PkiRevokeOp
   for (const name of names) parseNodeName("name", name);
   for (const { name, certificates } of await revokeAgents(folder, names)) {
     context.write(`${name}: revoked, with ${certificates} certificate${certificates === 1 ? "" : "s"}\n`);
-    if (certificates === 0) context.warn(`${name}: this CA never signed a certificate for it; check the node's name\n`);
+    if (certificates === 0)
+      context.warn(`${name}: this CA has never signed a certificate for this node; check the node's name\n`);
   }
   return 0;
 }

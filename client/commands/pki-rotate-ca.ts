@@ -63,7 +63,7 @@ function caParts(session: RotationSession, { kind, signal }: PartsOptions): CaPa
     clusterPki(config, { controllers: controllersOf(cluster), publicAddress: (await prepared()).publicAddress });
   const ownCa = (): Promise<string> => readFile(join(folder, "ca.pem"), "utf8");
   const etcdCa = (): Promise<string | undefined> => readIfPresent(join(folder, "etcd-ca.pem"));
-  /** Returns the servers that the proof tests, and the CAs that these servers' certificates come from. */
+  /** Returns the servers to test, and the CAs that issue their certificates. */
   const proof = async () => {
     const own = await etcdCa();
     return { ca: `${await ownCa()}${own ?? ""}`, servers: serversOf(kind, own !== undefined), signal };
@@ -79,7 +79,7 @@ function caParts(session: RotationSession, { kind, signal }: PartsOptions): CaPa
       // Agents that cannot make this check are detected before anything changes.
       await proveOnNodes(members, { ...(await proof()), authority: authorities.old, expected: "accepted" });
       await beginCaRotation(folder, authorities, kind);
-      note(`the new CA is created; the stages of the rotation are kept in ${folder}`);
+      note(`the new CA is created; the progress of the rotation is recorded in ${folder}`);
     },
     write: async (stage, rotation) => {
       const options = { rotation, pki: await pki(), now: new Date() };
@@ -127,7 +127,7 @@ function caParts(session: RotationSession, { kind, signal }: PartsOptions): CaPa
   };
 }
 
-/** Kubelets do not trust the signing CA for their own clients, so no kubelet has the old CA. */
+/** Kubelets do not verify their own clients with the signing CA, so no kubelet has the old signing CA. */
 function ofKind(outside: Outside, kind: CaKind): Outside {
   return kind === "signing-ca" ? { ...outside, nodes: [] } : outside;
 }

@@ -109,7 +109,7 @@ function managementParts({ config, members }: OpenCluster, { folder, note, signa
         if (moved && !(await accepts(address, probe, signal))) continue;
         const signer = await openFolderSigner();
         await moveAgent(address, { caller, signer, authorities: `${next.certificate.trimEnd()}\n`, signal });
-        note(`${address.name}: has a certificate of the new management CA, and trusts only that CA`);
+        note(`${address.name}: has a certificate from the new management CA, and trusts only that CA`);
       }
     },
     dropOld: async ({ next }) => {
@@ -146,7 +146,7 @@ function managementFolder({ management: { ca, certificate, key } }: ClusterConfi
   const folder = dirname(ca);
   if (ca === join(folder, "ca.pem") && dirname(certificate) === folder && dirname(key) === folder) return folder;
   throw new KhwError("INVALID_ARGUMENT", "the files under `management` in khw.yaml are not in one folder with ca.pem", {
-    hint: "run the command where the management CA's folder with ca-key.pem is, with `management` set to that folder's files",
+    hint: "run the command on the machine that has the management CA's folder with ca-key.pem, and set `management` to the files in this folder",
   });
 }
 

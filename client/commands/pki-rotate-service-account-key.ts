@@ -53,7 +53,7 @@ function rotationParts(session: RotationSession, signal: AbortSignal): RotationP
     read: () => readRotation(folder),
     begin: async () => {
       await beginRotation(folder, await newKeys(cluster, await prepared()));
-      note(`the new key is created; the stages of the rotation are kept in ${folder}`);
+      note(`the new key is created; the progress of the rotation is recorded in ${folder}`);
     },
     replace: session.replace,
     record: (latest) => recordProgress(folder, latest),
@@ -70,7 +70,7 @@ function rotationParts(session: RotationSession, signal: AbortSignal): RotationP
       const plan = await prepared();
       if ((parseRelease(plan.releases.kubernetes)?.minor ?? 0) >= firstWithoutSecrets) {
         note(
-          `Kubernetes ${plan.releases.kubernetes} gives pods tokens without Secrets; create the remaining Secrets with tokens again yourself`,
+          `Kubernetes ${plan.releases.kubernetes} gives pods tokens without Secrets; recreate the remaining Secrets with tokens yourself`,
         );
         return;
       }
@@ -90,17 +90,17 @@ function rotationParts(session: RotationSession, signal: AbortSignal): RotationP
     deleteReplaced: async (rotation) => {
       const { replaced = [] } = rotation.progress;
       const { deleted, kept } = await deleteReplaced(openPublicApi(await prepared()), replaced, findOptions(rotation));
-      note(`${deleted.length} replaced Secrets with worthless tokens are deleted`);
+      note(`${deleted.length} replaced Secrets with invalid tokens are deleted`);
       for (const name of kept)
         note(`the replaced Secret ${name} is kept, because pods use it; delete it when no pod uses it`);
     },
     end: async () =>
-      note(`the old key is kept in ${await endRotation(folder, new Date())}; remove it with that folder`),
+      note(`the old key is kept in ${await endRotation(folder, new Date())}; to remove it, delete this folder`),
     note,
   };
 }
 
-/** Creates the new key pair, signed by the cluster's CA like the old certificate. */
+/** Creates the new key pair and its certificate, which the cluster's CA signs like the old certificate. */
 async function newKeys(cluster: OpenCluster, { publicAddress }: Prepared) {
   const { config } = cluster;
   const workers = workersOf(config.pki.workers);

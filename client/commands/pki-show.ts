@@ -72,8 +72,8 @@ function toCertificateRow(file: string, certificate: X509Certificate): Certifica
 }
 
 /**
- * Returns the name as `CN=admin, O=system:masters`. Kubernetes reads only CN and O; the other fields of the labs'
- * names are always the same.
+ * Returns the name in the form `CN=admin, O=system:masters`. Kubernetes reads only CN and O; the other fields of the
+ * labs' names are always the same.
  */
 function oneLine(name: string | undefined): string {
   // A certificate may have no subject; Node.js then returns undefined, contrary to its types.

@@ -29,7 +29,7 @@ export interface PkiIssueOptions {
   readonly names: readonly string[];
   /** The option's value: admin, viewer or agent. */
   readonly role: string;
-  /** How long the certificates are valid, in days; one year by default. */
+  /** The validity of the certificates in days; one year by default. */
   readonly days?: number | undefined;
 }
 

@@ -42,7 +42,7 @@ const somethingToDo = 2;
 
 /**
  * Prints the changes that bootstrap would make on each node and in the Compute API, and anything that would stop
- * bootstrap. If the release changes, downloads the new programs, so that their flags can be checked; changes nothing
+ * bootstrap. Downloads the new programs if the release changes, so that their flags can be checked. Changes nothing
  * else. Returns exit code 0 if bootstrap would change nothing, otherwise 2.
  */
 export async function plan(
@@ -103,7 +103,7 @@ interface PlanResult extends Pick<PlanChecks, "warnings" | "skipped"> {
   readonly release: readonly string[];
   readonly differences: readonly StepDifference[];
   readonly unreachable: readonly KhwError[];
-  /** Notes about the disadvantages of a list of controllers that works. */
+  /** Warnings about a list of controllers that works, but has disadvantages. */
   readonly notes: readonly string[];
 }
 

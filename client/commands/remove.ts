@@ -30,7 +30,7 @@ export interface RemoveOptions {
   readonly output: Output;
   /** The node argument. */
   readonly node: string;
-  /** Whether the machine will not return, so that it is not contacted. */
+  /** Whether the machine will not return. If so, khw does not contact it. */
   readonly dead: boolean;
   readonly purge: boolean;
   readonly uninstall: boolean;
@@ -48,14 +48,14 @@ export async function remove(config: ClusterConfig, context: Context, options: R
 }
 
 export interface RemoveControllerOptions extends Pick<RemoveOptions, "dead" | "purge" | "uninstall"> {
-  /** A new controller that joins after the removal, and whose learner already exists. */
+  /** A new controller that joins after the removal, but already has an etcd learner. */
   readonly learner?: Controller | undefined;
 }
 
 /**
- * Checks the quorum without the controller. Then drains the controller, takes it out of the target pool and out of the
- * other API servers' lists of etcd servers, removes its etcd member, and resets its machine. Each part is skipped if an
- * earlier run has already done it. Returns false if Ctrl-C stopped the work between two nodes.
+ * Checks that etcd keeps its quorum without the controller. Then drains the controller, takes it out of the target pool
+ * and out of the other API servers' lists of etcd servers, removes its etcd member, and resets its machine. Each part
+ * is skipped if an earlier run has already done it. Returns false if Ctrl-C stopped the work between two nodes.
  * @throws KhwError WOULD_INTERRUPT, before anything changes, if etcd or the API would not survive the removal
  */
 export async function removeController(
@@ -80,7 +80,8 @@ export async function removeController(
     mayCreateAddress: false,
     newCredentials: "refuse",
     unreachable: "refuse",
-    // No API server uses a learner, so the list does not contain the learner's controller yet.
+    // No API server uses a learner, so the API servers' lists of etcd servers do not contain the learner's controller
+    // yet.
     leaving: [controllerOf(parting, remaining), learner].flatMap((controller) => controller ?? []),
   });
   for (const text of remaining === undefined ? [] : evenWarning(remaining.voters)) note(progress, `warning: ${text}`);

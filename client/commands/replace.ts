@@ -68,7 +68,8 @@ async function readPart(both: ClusterConfig, pair: Pair, { signal }: Run): Promi
 /** Returns false if Ctrl-C stopped the work. */
 async function add(config: ClusterConfig, { progress, signal }: ProgressOptions): Promise<boolean> {
   const consent = { allowDowngrade: false, allowRemovedApis: false, noRollback: false };
-  // A conflict about an object must not stop a replacement halfway. The next bootstrap applies the folder of manifests.
+  // A conflict over an object must not stop a replacement halfway, so the folder of manifests is left to the next
+  // bootstrap.
   const nodesOnly = { ...config, manifests: undefined };
   const manifests = { forceConflicts: false, allowPrune: [] };
   const address = await bootstrapNodes(

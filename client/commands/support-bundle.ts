@@ -19,7 +19,7 @@ export interface SupportBundleOptions {
 }
 
 /**
- * Writes a file with the data that helps to diagnose a problem, without secrets. Returns exit code 0 if the file is
+ * Writes a file with data for diagnosing a problem. The file contains no secrets. Returns exit code 0 if the file is
  * written.
  */
 export async function supportBundle(

@@ -60,7 +60,7 @@ export async function upgradeLosingSince(
   }
   const nodes = plan.work.map(({ node }) => node.address.name);
   for (const text of describeLoss(course, { nodes, revision: newestRevision(etcd) })) note(progress, text);
-  // The user already gave this consent, for the same time, when the interrupted restore began.
+  // The user already gave consent for the same snapshot time when the interrupted restore began.
   if (course.stage === "begin") await refuseWithoutConsent(context, yes);
   return await restoreRelease(cluster, { course, plan, record }, showing);
 }
@@ -85,7 +85,7 @@ async function examine({ members }: OpenCluster, time: string, signal: AbortSign
   return { course: chooseRestore({ time, last, running, etcd, snapshots: nodeSnapshots(answers) }), last, etcd };
 }
 
-/** The restore keeps the running etcd, whatever khw.yaml says. */
+/** The restore keeps the running etcd release, even if khw.yaml sets another. */
 function withReleases(config: ClusterConfig, { to, etcd }: RestoreCourse): ClusterConfig {
   return {
     ...config,
@@ -102,7 +102,7 @@ const planOptions = {
   emulation: "end",
 } as const;
 
-/** Checks everything on all nodes and downloads the programs, before anything stops. */
+/** Checks all nodes and downloads the programs before anything is stopped. */
 async function checkedPlan(cluster: OpenCluster, showing: ProgressOptions): Promise<Prepared> {
   const plan = await planRollout(cluster, { ...showing, ...planOptions, unreachable: "refuse" });
   // A node whose API server is down does not count as restarting, but the node needs the programs too.
@@ -113,7 +113,7 @@ async function checkedPlan(cluster: OpenCluster, showing: ProgressOptions): Prom
   return plan;
 }
 
-/** Once the restore has begun, the API servers are stopped, and the checks cannot run again. */
+/** Once the restore has begun, the API servers are stopped, so the checks cannot run again. */
 async function planOnly(cluster: OpenCluster, signal: AbortSignal): Promise<Prepared> {
   const prepared = await prepare(cluster, { ...planOptions, signal });
   return { ...prepared, work: await pinPrograms(cluster, prepared.work) };
@@ -153,7 +153,7 @@ async function restoreRelease(
   const desired = new Map(plan.work.map((item) => [item.node.address.name, item.desired]));
   const held = async (): Promise<void> => {
     begun = true;
-    // Nothing changes before this point, and the record of the upgrade to undo must remain until then.
+    // Nothing changes before this point. Until then, the record of the upgrade to undo must remain.
     await recordUpgrade(members, record, progress);
   };
   const run: RestoreRun = {
@@ -194,7 +194,7 @@ async function conclusion(
 }
 
 /**
- * Checks that --lose-since is used on its own.
+ * Rejects --lose-since without --back, or with any of the other options.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function refuseOtherOptions(options: {

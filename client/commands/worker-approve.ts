@@ -26,8 +26,8 @@ export interface WorkerApproveOptions {
 }
 
 /**
- * Approves requests for kubelets' serving certificates that fit the Node object and the Compute API. Returns exit code
- * 0 if all decided requests are approved.
+ * Approves requests for kubelets' serving certificates if they match the Node object and the data in the Compute API.
+ * Returns exit code 0 if all decided requests are approved.
  * @throws KhwError CREDENTIAL_INVALID if a request is refused; NOT_RUN if a named node has no request
  */
 export async function workerApprove(
@@ -74,7 +74,7 @@ export async function workerApprove(
   return 0;
 }
 
-/** @throws KhwError CONFIG_INVALID for machines outside of Compute Engine, because nothing could prove their addresses */
+/** @throws KhwError CONFIG_INVALID for machines outside of Compute Engine, because khw cannot verify their addresses */
 function refuseNoProject({ gce, loadBalancer }: ClusterConfig): void {
   if (loadBalancer === "gce" || gce.project !== undefined) return;
   throw new KhwError("CONFIG_INVALID", "requests are checked against the Compute API, but gce.project is unknown", {

@@ -5,7 +5,7 @@ export interface CompletedCommand {
   /** The words that select the command, for example ["lb", "create"]; empty for the program itself. */
   readonly path: readonly string[];
   readonly summary: string;
-  /** The names of its subcommands, or the choices for its argument. */
+  /** The names of the command's subcommands, or the choices for its argument. */
   readonly words: readonly CompletedWord[];
   /** Whether the command accepts node names. The shell reads them from khw.yaml when it completes a name. */
   readonly nodes: boolean;
@@ -25,7 +25,7 @@ export interface CompletedOption {
   readonly value: "none" | "path" | "any" | readonly string[];
 }
 
-/** Returns the program and all commands below it, each with its options. */
+/** Returns the program and all of its commands, each with its options. */
 export function describeProgram(program: Command): readonly CompletedCommand[] {
   const global = program.options.map(describeOption);
   const describe = (command: Command, path: readonly string[]): readonly CompletedCommand[] => [

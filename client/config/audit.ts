@@ -9,7 +9,7 @@ export const audit = {
   title: "The API servers' audit log. Without a policy, the log stays empty.",
   keys: {
     policy: {
-      help: "none: no audit policy. metadata: records who did what and when, without contents, health checks, leases and events. Otherwise the file of an audit policy.",
+      help: "none: no audit policy. metadata: records who did what and when, without contents, health checks, leases and events. Any other value is the path of an audit policy.",
       default: "none",
       production: "metadata",
       flag: { name: "--audit-policy", value: "none|metadata|file" },

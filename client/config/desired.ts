@@ -25,8 +25,8 @@ export interface Resolved {
 }
 
 /**
- * Returns the desired state of each controller, by its name. The order of the nodes does not matter, because a
- * different order must not restart every API server.
+ * Returns the desired state of each controller, by the controller's name. The result does not depend on the order of
+ * the nodes, because a different order must not restart every API server.
  * @throws KhwError INVALID_ARGUMENT if an agent would reject the desired state; CONFIG_INVALID if a file
  * that khw.yaml names cannot be read
  */
@@ -121,7 +121,7 @@ function toKmsPlugin({ encryption }: ClusterConfig, credentials: readonly Creden
   return kms !== undefined && usesKms(file?.content, kms) ? { socket: kms.socket, unit: kms.unit } : undefined;
 }
 
-/** Returns the state with digests in place of the contents of credentials and files, for Plan and Preflight. */
+/** Returns a desired state for Plan and Preflight. It has digests in place of the contents of credentials and files. */
 export function withoutContent(state: wire.DesiredState): wire.DesiredState {
   return {
     ...state,
@@ -141,8 +141,8 @@ function withEmulation(
 }
 
 function toOverrides(changes: FlagChanges): wire.FlagOverrides {
-  // The entries are sorted, because the operation's id is derived from the state's bytes, and equal states must have
-  // the same id.
+  // The entries are sorted, because the operation's id is derived from the state's bytes. Equal states must have the
+  // same id.
   const entries = Object.entries(changes).toSorted(([a], [b]) => (a < b ? -1 : 1));
   return {
     set: Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null)),

@@ -6,7 +6,10 @@ import { refuseAt, type Value } from "./value.ts";
 
 export const httpUrl = checked((field, url) => parseUrl(field, url, ["https:", "http:"]));
 
-/** Parses a shorthand, or a list of shorthands and maps {name, host, port, internalIp}. */
+/**
+ * Parses the nodes: a shorthand such as controller-0,1, or a list of shorthands and maps {name, host, port,
+ * internalIp}.
+ */
 export function nodes(value: Value): readonly NodeSpec[] {
   const items = value.kind === "list" ? value.items : [value];
   const found: NodeSpec[] = [];

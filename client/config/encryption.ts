@@ -48,7 +48,7 @@ const kmsFrom = 27;
 
 /**
  * Returns the KMS plugin; undefined if khw.yaml names none.
- * @throws KhwError CONFIG_INVALID if only a part of the plugin is described
+ * @throws KhwError CONFIG_INVALID if the plugin's settings are incomplete
  */
 export function kmsOf({ kms }: Encryption): Kms | undefined {
   const { name, socket, unit, timeout: timeoutMillis } = kms;

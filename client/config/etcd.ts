@@ -11,7 +11,7 @@ export const etcd = {
   title: "The cluster's etcd.",
   keys: {
     mode: {
-      help: "managed: khw installs and supervises a member on each controller, as in lab 07. external: etcd is left to you. Default: external if cluster.etcdServers is given, otherwise managed.",
+      help: "managed: khw installs and supervises a member on each controller, as in lab 07. external: you run etcd yourself. Default: external if cluster.etcdServers is given, otherwise managed.",
       default: null,
       flag: { name: "--etcd", value: "managed|external" },
       parse: optional(oneOf(["managed", "external"])),

@@ -77,7 +77,7 @@ export const gce = {
       parse: oneOf(["external", "internal"]),
     },
     auth: {
-      help: "Credentials for the Compute API: auto, gcloud, none, or a service account's key file. auto means application default credentials, otherwise gcloud's token.",
+      help: "Credentials for the Compute API: auto, gcloud, none, or a service account's key file. auto uses application default credentials if they exist, and gcloud's token if they do not.",
       default: "auto",
       flag: { name: "--gce-auth", value: "how" },
       parse: authentication,

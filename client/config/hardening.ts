@@ -4,7 +4,7 @@ import type { Group, Setting } from "./setting.ts";
 
 /** The setting `profile` in khw.yaml. */
 export const profile = {
-  help: "lab leaves every file as in the labs. production has safer defaults, which docs/profiles.md lists.",
+  help: "With lab, every file is the same as in the labs. production has safer defaults, which docs/profiles.md lists.",
   default: "lab",
   flag: { name: "--profile", value: profiles.join("|") },
   parse: oneOf(profiles),

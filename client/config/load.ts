@@ -12,7 +12,7 @@ import { type Group, isGroup, type Setting } from "./setting.ts";
 import { type Data, joinErrors, type Origin, toValue, type Value } from "./value.ts";
 
 export interface ConfigSources {
-  /** The file given with --config; if absent, khw.yaml in the current folder, if it exists. */
+  /** The file given with --config; if absent, khw.yaml in the current folder, which need not exist. */
   readonly file?: string | undefined;
   /** The values given on the command line, by flag ("--nodes"). */
   readonly flags: ReadonlyMap<string, Data>;
@@ -22,8 +22,8 @@ export interface ConfigSources {
 }
 
 /**
- * Returns the configuration: defaults, then khw.yaml, then flags, then gcloud's settings (only for project, region
- * and zone).
+ * Returns the configuration. Flags override khw.yaml, and khw.yaml overrides the defaults. gcloud's settings supply
+ * only a missing project, region or zone.
  * @throws KhwError CONFIG_INVALID or INVALID_ARGUMENT that lists every error with its line or flag
  */
 export async function loadConfig(sources: ConfigSources): Promise<ClusterConfig> {

@@ -21,13 +21,13 @@ export const oidc = {
     usernamePrefix: word(
       "--oidc-username-prefix",
       "text",
-      "Put before each user's name; a hyphen means no prefix. Default: the URL and #, or no prefix with the claim email.",
+      "Prefix of each user's name; a hyphen means no prefix. Default: the URL and #; no prefix if the claim is email.",
     ),
     groupsClaim: word("--oidc-groups-claim", "claim", "The claim with the user's groups. Default: no groups."),
     groupsPrefix: word(
       "--oidc-groups-prefix",
       "text",
-      "Put before each group's name. Without a prefix, the provider can put users into system:masters.",
+      "Prefix of each group's name. Without a prefix, the provider can put users into system:masters.",
     ),
     caFile: {
       help: "PEM file of the provider's CA. Default: the CAs of the controllers' operating system.",
@@ -43,7 +43,7 @@ export const oidc = {
       merge: mergeRecords<string>,
     },
     signingAlgs: {
-      help: "The accepted algorithms of signatures. Default: RS256.",
+      help: "The accepted signature algorithms. Default: RS256.",
       default: null,
       flag: { name: "--oidc-signing-alg", value: "name", repeat: "list" },
       parse: optional(list(oneOf(algorithms))),

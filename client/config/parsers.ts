@@ -14,7 +14,7 @@ export function text(value: Value): string {
   return value.text;
 }
 
-/** Parses text with one of the shared validations. */
+/** Parses text with one of the shared validation functions. */
 export function checked<T>(validate: (field: string, text: string) => T): Parser<T> {
   return (value) => {
     const found = text(value);
@@ -44,8 +44,7 @@ export function oneOf<const T extends string>(choices: readonly T[]): Parser<T> 
 }
 
 /**
- * Returns an absolute path. A relative path is relative to the configuration's folder (for a flag, to the current
- * folder).
+ * Returns an absolute path. A relative path starts at the configuration's folder (for a flag, at the current folder).
  */
 export function path(value: Value): string {
   const found = text(value);

@@ -12,7 +12,7 @@ const longest = 36_500;
 
 /** The group `pki` in khw.yaml. */
 export const pkiSettings = {
-  title: "How pki create and bootstrap create the cluster's certificates, if you do not bring your own.",
+  title: "How khw creates the cluster's certificates (with pki create or bootstrap), if you do not bring your own.",
   keys: {
     algorithm: {
       help: "Algorithm of new keys: rsa (2048 bits, as in the labs) or ecdsa (P-256).",
@@ -46,7 +46,7 @@ export const pkiSettings = {
       merge: mergeRecords<readonly string[]>,
     } satisfies Setting<Readonly<Record<string, readonly string[]>>>,
     encryptionProvider: {
-      help: "How the API server encrypts Secrets in a new encryption-config.yaml: aescbc, as in lab 06, or secretbox. To change it later, use encryption rotate --provider.",
+      help: "Encryption provider in a new encryption-config.yaml: aescbc, as in lab 06, or secretbox. To change it later, use encryption rotate --provider.",
       default: "aescbc",
       production: "secretbox",
       flag: { name: "--encryption-provider", value: newKinds.join("|") },

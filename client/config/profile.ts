@@ -10,9 +10,9 @@ import type { ClusterConfig, FlagChanges } from "./schema.ts";
 type Choices = Pick<ClusterConfig, "hardening">;
 
 /**
- * Adds the flags of the profile and its switches to those of khw.yaml. A flag from khw.yaml takes precedence. The flags
- * depend on the Kubernetes release. `files` are the API server's options for its
- * configuration files.
+ * Adds the flags of the profile and of the hardening settings to the flags in khw.yaml. A flag from khw.yaml takes
+ * precedence. The flags depend on the Kubernetes release. `files` are the API server's options for its configuration
+ * files.
  */
 export function withProfile(
   { kubernetes, hardening: chosen }: Choices & Pick<ClusterConfig, "kubernetes">,
@@ -83,7 +83,7 @@ function refuseDroppedPlugins(own: FlagChanges, wanted: readonly WantedPlugin[])
   });
 }
 
-/** Returns the differences that flags cannot express; undefined if flags express all of them. */
+/** Returns the differences from the labs that flags cannot express; undefined without any difference. */
 export function toHardening({ hardening: chosen }: Choices): wire.Hardening | undefined {
   const found = {
     coreDumpsOff: chosen.coreDumpsOff,

@@ -28,7 +28,7 @@ import type { Group, SettingValue, Setting } from "./setting.ts";
 
 /** Every setting of a cluster. The defaults come from the lab. */
 export type ClusterConfig = SettingValue<typeof schema> & {
-  /** Absent if khw.yaml and flags set project, region and zone. */
+  /** The sources of project, region and zone; absent if khw.yaml and flags set all three. */
   readonly place?: PlaceSources;
   /** The path of khw.lock: beside khw.yaml, or else in the current folder. */
   readonly lockFile: string;
@@ -143,7 +143,7 @@ export const schema = {
       merge: mergeRecords<string>,
     },
     manifests: {
-      help: "Folder of Kubernetes objects (YAML or JSON files). bootstrap applies them after the RBAC of lab 08, and deletes the objects that it created once they are no longer in the folder.",
+      help: "Folder of Kubernetes objects (YAML or JSON files). bootstrap applies them after the RBAC of lab 08, and deletes objects that it created if they are no longer in the folder.",
       default: null,
       flag: { name: "--manifests", value: "folder" },
       parse: optional(path),
@@ -239,7 +239,7 @@ export const schema = {
       parse: boolean,
     },
     loadBalancer: {
-      help: "gce sets up the lab's load balancer, none leaves load balancing to you.",
+      help: "gce: khw sets up the lab's load balancer. none: you set up load balancing yourself.",
       default: "gce",
       flag: { name: "--load-balancer", value: "gce|none" },
       parse: oneOf(["gce", "none"]),

@@ -21,10 +21,11 @@ export interface Setting<T> {
 export interface Flag {
   /** The flag's name, with its dashes. */
   readonly name: `--${string}`;
-  /** The name of the flag's value in the help, for example "version"; absent for a switch. */
+  /** The placeholder for the flag's value in the help text, for example "version"; absent for a switch. */
   readonly value?: string;
   /**
-   * Set if the flag can be repeated, once for each item of a list or a map (`key=value`; `key-` sets the key to null).
+   * Set if the flag can be repeated, once for each item of a list or a map. For a map, `key=value` sets a key, and
+   * `key-` sets the key to null.
    */
   readonly repeat?: "list" | "map";
 }
@@ -43,13 +44,13 @@ export type SettingValue<S> =
       ? { readonly [Key in keyof Keys]: SettingValue<Keys[Key]> }
       : never;
 
-/** A setting with its place in khw.yaml. */
+/** A setting and its path in khw.yaml. */
 export interface PlacedSetting {
   readonly path: readonly string[];
   readonly setting: Setting<unknown>;
 }
 
-/** Returns all settings of the group and its subgroups, in order. */
+/** Returns all settings of the group and its subgroups, in the order of their definitions. */
 export function settingsOf(group: Group, path: readonly string[] = []): readonly PlacedSetting[] {
   return Object.entries(group.keys).flatMap(([key, member]) =>
     isGroup(member) ? settingsOf(member, [...path, key]) : [{ path: [...path, key], setting: member }],

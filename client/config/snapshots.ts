@@ -33,5 +33,5 @@ function parseKeep(field: string, text: string): number {
   const count = Number(text);
   return Number.isInteger(count) && count >= 1 && count <= 10_000
     ? count
-    : refuse(field, `${show(text)} is not a number of snapshots`, "use a number from 1 to 10000");
+    : refuse(field, `${show(text)} is not a valid number of snapshots`, "use a number from 1 to 10000");
 }

@@ -8,7 +8,7 @@ export function didYouMean(word: string, names: readonly string[]): string | und
   return close ? `did you mean ${best.name}?` : undefined;
 }
 
-/** Counts the letters to insert, remove or change (Levenshtein distance). */
+/** Returns the Levenshtein distance: the number of letters to insert, remove or change. */
 function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (const [i, letter] of Array.from(a).entries()) {

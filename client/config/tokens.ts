@@ -22,7 +22,7 @@ export function withTokens(flags: Flags, wanted: boolean): Flags {
  */
 export function requireTokens({ kubernetes, tlsBootstrap }: Pick<ClusterConfig, "kubernetes" | "tlsBootstrap">): void {
   const value = withTokens(kubernetes.flags, tlsBootstrap)["kube-apiserver"][flag] ?? "false";
-  // These are the values that the API server parses as true.
+  // The API server parses these values as true.
   if (["1", "t", "T", "true", "TRUE", "True"].includes(value)) return;
   const [why, change] = tlsBootstrap
     ? [`kubernetes.flags turns off ${flag}`, `remove ${flag} from kubernetes.flags`]

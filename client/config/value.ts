@@ -1,8 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The place where a value was set, for errors and for relative paths. */
+/** The place where a value was set. Used in error messages and to resolve relative paths. */
 export interface Origin {
-  /** The place as error messages name it, such as "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
+  /** The name of the place in error messages, such as "khw.yaml:3:12: kubernetes.version" or "--kubernetes-version". */
   readonly label: string;
   readonly code: "CONFIG_INVALID" | "INVALID_ARGUMENT";
   /** The folder that relative paths start from. */
@@ -26,7 +26,7 @@ export interface TextValue {
 
 export interface ConfigEntry {
   readonly key: string;
-  /** The place of the key itself. */
+  /** The place where the key itself was set. */
   readonly origin: Origin;
   readonly value: Value;
 }
@@ -34,7 +34,7 @@ export interface ConfigEntry {
 /** The value of a default or a flag, as plain data. */
 export type Data = null | string | number | boolean | readonly Data[] | { readonly [key: string]: Data };
 
-/** Returns the data as a value in which all parts have the same origin. */
+/** Converts the data to a value. Gives all parts of the value the same origin. */
 export function toValue(data: Data, origin: Origin): Value {
   if (data === null) return { kind: "empty", origin };
   if (isList(data)) return { kind: "list", origin, items: data.map((item) => toValue(item, origin)) };

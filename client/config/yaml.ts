@@ -3,15 +3,15 @@ import { KhwError } from "../../proto/errors.ts";
 import { type ConfigEntry, type Origin, refuseAt, type Value } from "./value.ts";
 
 /**
- * The maximum number of aliases in a file, counted after expansion. Also stops the expansion of an alias inside its own
- * anchor.
+ * The maximum number of aliases in a file, counted after expansion. This limit also stops the expansion of an alias
+ * inside the value that the alias refers to.
  */
 const mostAliases = 100;
 
 interface YamlFile {
   readonly name: string;
   readonly folder: string;
-  /** Whether the file contains credentials. The parser's errors then quote no text from the file. */
+  /** Whether the file contains credentials. If so, error messages quote no text from the file. */
   readonly secret?: boolean;
   /** Whether aliases (*name) are refused. */
   readonly plain?: boolean;
@@ -22,7 +22,7 @@ interface YamlFile {
  * @throws KhwError CONFIG_INVALID if the text is not YAML, repeats a key, or uses tags
  */
 export function parseYaml(text: string, file: YamlFile): Value {
-  // The failsafe schema keeps all scalars exactly as written: the version 1.20 must not become the number 1.2.
+  // The failsafe schema keeps all scalars exactly as written, so the version 1.20 does not become the number 1.2.
   const lines = new LineCounter();
   const document = parseDocument(text, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
   const originAt = (offset: number, path: string): Origin => {
@@ -32,7 +32,7 @@ export function parseYaml(text: string, file: YamlFile): Value {
   };
 
   const problems = [...document.errors, ...document.warnings].map(({ code, message, pos: [offset] }) => {
-    const problem = file.secret ? "this is not YAML that khw reads" : message;
+    const problem = file.secret ? "this is not valid YAML, or it uses YAML syntax that khw does not support" : message;
     return `${originAt(offset, "").label}: ${code === "DUPLICATE_KEY" ? "this key is repeated" : problem}`;
   });
   if (problems.length > 0) throw new KhwError("CONFIG_INVALID", problems.join("\n"));
@@ -72,13 +72,15 @@ export function parseYaml(text: string, file: YamlFile): Value {
   return convert(document.contents, "", 0);
 }
 
-/** Kubernetes reads YAML 1.1 (sigs.k8s.io/yaml), in which more words are booleans and numbers than in YAML 1.2. */
+/**
+ * Kubernetes reads YAML 1.1 (sigs.k8s.io/yaml). YAML 1.1 treats more words as booleans and numbers than YAML 1.2 does.
+ */
 const booleans = /^(?:y|Y|[yY]es|YES|n|N|[nN]o|NO|[tT]rue|TRUE|[fF]alse|FALSE|[oO]n|ON|[oO]ff|OFF)$/;
 const integer = /^[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)$/;
 const decimal =
   /^(?:[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$/;
 
-/** Returns the type of a word without quotes; undefined for a string. */
+/** Returns the type of an unquoted word; undefined for a string. */
 function scalarOf(word: string): "number" | "boolean" | undefined {
   if (booleans.test(word)) return "boolean";
   return integer.test(word) || decimal.test(word) ? "number" : undefined;

@@ -48,7 +48,7 @@ export function agentVersions(nodes: readonly Named[], clientVersion: string): F
   const found: Finding[] = [];
   if (versions.size > 1) {
     const message = `differ among the nodes: ${told(versions)}`;
-    const remedy = "run khw-client agent upgrade --deb FILE to install the same version on all nodes";
+    const remedy = "to install the same version on all nodes, run khw-client agent upgrade --deb FILE";
     found.push({ severity: "warning", where, subject: "agents", message, remedy });
   }
   for (const [version, names] of versions) {
@@ -56,7 +56,7 @@ export function agentVersions(nodes: readonly Named[], clientVersion: string): F
     const skew = versionSkew({ client: clientVersion, agent: version });
     const message = `${version} on ${names.join(", ")}, but this client has version ${clientVersion}`;
     const remedy =
-      skew?.hint ?? "run khw-client agent upgrade --deb FILE to install the agent version that matches this client";
+      skew?.hint ?? "to install the agent version that matches this client, run khw-client agent upgrade --deb FILE";
     found.push({ severity: skew === undefined ? "warning" : "error", where, subject: "agents", message, remedy });
   }
   return found;
@@ -78,7 +78,7 @@ export function componentVersions(nodes: readonly Named[]): Finding[] {
 }
 
 /**
- * Counts the members on the controllers. If no controller is running etcd, etcd is elsewhere and cannot be checked
+ * Counts the etcd members on the controllers. If no controller runs etcd, etcd runs elsewhere and cannot be checked
  * here.
  */
 export function etcdFindings(nodes: readonly Named[], members: number): Finding[] {
@@ -90,7 +90,7 @@ export function etcdFindings(nodes: readonly Named[], members: number): Finding[
   const healthy = known.filter((member) => member.healthy).length;
   const found: Finding[] = [];
   if (healthy <= members / 2) {
-    const message = `only ${healthy} of ${members} members are known to be healthy, and the API needs more than half`;
+    const message = `only ${healthy} of ${members} members are known to be healthy, but the API needs more than half of the members`;
     const remedy =
       "repair the unhealthy members first (khw-client status and khw-client logs etcd --since 1h show why they are unhealthy)";
     found.push({ severity: "error", where, subject: "etcd", message, remedy });

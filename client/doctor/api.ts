@@ -8,7 +8,7 @@ import { type DoctorCheck, type Finding, findingOf, places } from "./check.ts";
 import { type Facts, saidBy } from "./facts.ts";
 
 const requestMillis = 10_000;
-/** A name that is in every API server's certificate, so that connections to any address can be verified. */
+/** A name in every API server's certificate. With this name, connections to any address can be verified. */
 const nameOfAll = "kubernetes.default.svc";
 
 /**
@@ -56,8 +56,7 @@ export async function administrator({ credentials }: Facts): Promise<AdminCreden
 }
 
 /**
- * Reports an unreachable public address only once. The cluster's other checks through that address then count as not
- * run.
+ * Reports an unreachable public address only once. The other cluster checks that use this address count as not run.
  */
 async function proven(
   check: Check | undefined,
@@ -70,9 +69,7 @@ async function proven(
     const error = toKhwError(thrown);
     if (error.code === "INTERNAL" || (where === places.cluster && error.code === "UNREACHABLE")) throw error;
     const truncate = error.message.includes("self-signed") || error.message.includes("unable to verify");
-    const hint = truncate
-      ? "check that the address belongs to this cluster, and that the local ca.pem belongs to this cluster"
-      : error.hint;
+    const hint = truncate ? "check that both the address and the local ca.pem belong to this cluster" : error.hint;
     return [findingOf(new KhwError(error.code, `${check?.title ?? ""}: ${error.message}`, { hint }), where, "API")];
   }
 }
@@ -122,8 +119,8 @@ async function unanswered(
 }
 
 /**
- * Recognizes the error codes of Node.js and OpenSSL for a rejected certificate. All other codes are about the
- * connection.
+ * Recognizes the error codes of Node.js and OpenSSL for a rejected certificate. All other codes describe connection
+ * errors.
  */
 function toAnswerError(error: unknown): { readonly tls: boolean; readonly message: string } {
   if (!(error instanceof Error)) return { tls: false, message: String(error) };

@@ -11,7 +11,7 @@ import { answered, type Facts, factsOf } from "./facts.ts";
 export function backendChecks(facts: Facts): DoctorCheck[] {
   return facts.config.nodes.map(({ name: where }) => ({
     where,
-    title: "the backends of all webhooks and APIServices are reachable from its machine",
+    title: "the backends of all webhooks and APIServices are reachable from this controller",
     run: async (signal) => {
       await factsOf(facts, where).catch((cause: unknown) => {
         throw new KhwError("UNREACHABLE", "its agent does not answer", { node: where, cause });
@@ -39,7 +39,7 @@ export function backendFindings(backends: readonly ApiBackend[], context: Backen
   const { where, config } = context;
   if (backends.length > 0 && !routesToEndpoints(config)) {
     const names = backends.map(({ kind, name }) => `${kind} ${name}`).join(", ");
-    const message = `${names}: the API server connects to the addresses of services, which needs kube-proxy on the controller`;
+    const message = `${names}: the API server connects to service addresses, so the controller needs kube-proxy`;
     const remedy = "set aggregation: true in khw.yaml, then run khw-client pki create and khw-client bootstrap";
     return [{ severity: "warning", where, subject: "aggregation", message, remedy }];
   }
@@ -82,7 +82,7 @@ function unreachable(endpoint: BackendEndpoint, context: BackendContext): Pick<F
 
 /**
  * Returns lab 11's route command for a pod on a known node; undefined for other addresses. Accepts only addresses of
- * the expected form, because users run the command in a shell and the addresses come from kubelets.
+ * the expected form, because kubelets report the addresses and users run the command in a shell.
  */
 function routeCommand(
   { address, nodeAddress, podCidr }: BackendEndpoint,

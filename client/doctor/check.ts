@@ -5,7 +5,7 @@ import { mapStrings, paragraph } from "../../proto/sanitize.ts";
 export const severities = ["error", "warning", "note"] as const;
 export type Severity = (typeof severities)[number];
 
-/** A result that a person should know about. */
+/** A problem or fact that the user should know about. */
 export interface Finding {
   readonly severity: Severity;
   /** A node's name, or one of `places`. */
@@ -17,7 +17,7 @@ export interface Finding {
   readonly remedy: string;
 }
 
-/** The places of findings that are not about a single node. */
+/** The values of `where` for findings that are not about a single node. */
 export const places = { workstation: "workstation", cluster: "cluster", loadBalancer: "load balancer" } as const;
 
 /** A single check. */
@@ -43,8 +43,9 @@ export interface RunChecksOptions {
 }
 
 /**
- * Runs all checks at once. Returns the results in the order of the checks. Sanitizes their text, because some text
- * comes from files on the workstation. Does not reject if a check fails, and never waits beyond a check's time limit.
+ * Runs all checks at once. Returns the results in the order of the checks. Sanitizes the findings' text, because some
+ * text comes from files on the workstation. Does not reject if a check fails, and never waits beyond a check's time
+ * limit.
  */
 export async function runChecks(
   checks: readonly DoctorCheck[],
@@ -55,7 +56,7 @@ export async function runChecks(
       const ending = new AbortController();
       const late = Promise.withResolvers<never>();
       const timer = setTimeout(() => {
-        late.reject(new KhwError("TIMEOUT", `it did not finish within ${deadlineMillis / 1000} s`));
+        late.reject(new KhwError("TIMEOUT", `the check did not finish within ${deadlineMillis / 1000} s`));
         ending.abort();
       }, deadlineMillis);
       try {

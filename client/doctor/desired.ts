@@ -30,7 +30,7 @@ export function desiredChecks(facts: Facts): DoctorCheck[] {
       const names = differing.slice(0, mostNamed).map(({ id }) => id);
       const more = differing.length > mostNamed ? ` and ${differing.length - mostNamed} more` : "";
       const message = `${differing.length} ${differing.length === 1 ? "step differs" : "steps differ"} from khw.yaml: ${names.join(", ")}${more}`;
-      const remedy = "run khw-client plan for details, or khw-client bootstrap to apply the changes";
+      const remedy = "for details, run khw-client plan; to apply the changes, run khw-client bootstrap";
       return [{ severity: "note", where, subject: "bootstrap", message, remedy }];
     },
   }));

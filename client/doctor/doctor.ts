@@ -19,7 +19,7 @@ export interface ExamineOptions {
   readonly clientVersion: string;
 }
 
-/** Runs every check. A cluster that cannot be opened is a finding, and its checks then count as not run. */
+/** Runs every check. Failure to open the cluster is a finding. The checks of the cluster then count as not run. */
 export async function examine(
   load: () => Promise<ClusterConfig>,
   { signal, clientVersion }: ExamineOptions,
@@ -74,7 +74,7 @@ function notRun(title: string, reason: string): CheckResult[] {
   return [{ where: places.cluster, title, outcome: "not run", reason: new KhwError("NOT_RUN", reason) }];
 }
 
-/** Whether every check ran and none found an error. */
+/** Whether every check ran and no check found an error. */
 export function isSound(results: readonly CheckResult[]): boolean {
   return results.every(
     (result) =>

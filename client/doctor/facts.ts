@@ -28,7 +28,7 @@ export interface Facts {
   /** Returns all nodes' answers, in the order in which the configuration lists the nodes. */
   readonly nodes: () => Promise<readonly NodeAnswer<NodeFacts>[]>;
   readonly publicAddress: () => Promise<string>;
-  /** Returns the credentials, checked against the nodes with known addresses. */
+  /** Returns the credentials after checking them against the nodes whose addresses are known. */
   readonly credentials: () => Promise<ExaminedCredentials & { readonly unknown: readonly string[] }>;
   /** Returns the health that the load balancer reports for each node; empty if khw does not manage a load balancer. */
   readonly backends: () => Promise<readonly BackendHealth[]>;
@@ -66,7 +66,7 @@ export function greeted({ members }: OpenCluster, answers: readonly NodeAnswer<N
   });
 }
 
-/** Returns the nodes with known internal addresses, and the names of the nodes without. */
+/** Returns the nodes whose internal addresses are known, and the names of all other nodes. */
 function addressed(
   cluster: OpenCluster,
   answers: readonly NodeAnswer<NodeFacts>[],

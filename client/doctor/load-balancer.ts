@@ -60,9 +60,8 @@ export function backendFinding(
     case "UNKNOWN":
       return {
         severity: "warning",
-        message: "Google does not report its health yet",
-        remedy:
-          "run khw-client lb create, so that a forwarding rule points to the pool; then run doctor again after a minute",
+        message: "Google does not report the node's health yet",
+        remedy: "to point a forwarding rule to the pool, run khw-client lb create; after a minute, run doctor again",
       };
     case "HEALTHY":
       if (said === undefined) {
@@ -75,8 +74,8 @@ export function backendFinding(
       if (drained) {
         return {
           severity: "warning",
-          message: "is drained, but still HEALTHY: the load balancer sends clients to it",
-          remedy: `run khw-client drain ${name} again, which waits for Google; check that the health check reaches this node's nginx`,
+          message: "is drained, but still HEALTHY, so the load balancer still sends clients to the node",
+          remedy: `run khw-client drain ${name} again; the command waits for Google's health check. Also check that the health check reaches this node's nginx`,
         };
       }
       if (ill === undefined) return undefined;
@@ -95,7 +94,7 @@ export function backendFinding(
         severity: "error",
         message: "is UNHEALTHY, but the node reports no problem: the health checks do not reach it",
         remedy:
-          "run khw-client lb create to create khw's firewall rule. The firewall must let 35.191.0.0/16, 209.85.152.0/22 and 209.85.204.0/22 reach port 80 (gcloud compute firewall-rules list shows the rules)",
+          "to add khw's firewall rule, run khw-client lb create. The firewall must let 35.191.0.0/16, 209.85.152.0/22 and 209.85.204.0/22 reach port 80 (gcloud compute firewall-rules list shows the rules)",
       };
   }
 }

@@ -51,7 +51,7 @@ function checksOf(name: string, facts: Facts): DoctorCheck[] {
 }
 
 /**
- * @throws KhwError if the node does not answer; the error omits the reason, because another check reports the reason
+ * @throws KhwError if the node does not answer. The error omits the reason, because another check reports it
  */
 async function known(facts: Facts, name: string): Promise<NodeFacts> {
   return factsOf(facts, name).catch((cause: unknown) => {
@@ -88,7 +88,7 @@ function restarts(node: string, component: Component): Omit<Finding, "where">[] 
   return [{ severity: "warning", subject, message, remedy: `run khw-client logs ${node} ${subject} --since 1h` }];
 }
 
-/** Returns the API server's release, which the other components must also have. */
+/** Returns the API server's release. The other components must have the same release. */
 function runningRelease(components: readonly Component[]): string {
   return components.find(({ name }) => name === "kube-apiserver")?.version ?? "";
 }

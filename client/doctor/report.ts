@@ -12,7 +12,7 @@ export interface ReportOptions {
 
 const colours: Readonly<Record<Severity, Colour>> = { error: "red", warning: "yellow", note: "cyan" };
 
-/** Returns the findings and their remedies, worst first. The checks that did not run follow, and then the counts. */
+/** Returns the findings and their remedies, worst first. The checks that did not run and the counts follow. */
 export function reportText(results: readonly CheckResult[], { paint, verbose }: ReportOptions): string {
   const passed = results.filter(({ outcome }) => outcome === "passed");
   const findings = ranked(results).map(({ severity, where, subject, message, remedy }) => {
@@ -30,7 +30,8 @@ export function reportText(results: readonly CheckResult[], { paint, verbose }: 
 }
 
 /**
- * Returns the checks that did not run, and why. Without `verbose`, checks with the same place and reason share a line.
+ * Returns the checks that did not run, with the reasons. Without `verbose`, checks with the same place and reason share
+ * a line.
  */
 function unknown(results: readonly CheckResult[], verbose: boolean): (readonly [place: string, reason: string])[] {
   const groups = new Map<string, { where: string; reason: string; titles: string[] }>();

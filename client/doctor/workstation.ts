@@ -51,7 +51,7 @@ export function workstationChecks(facts: Facts): DoctorCheck[] {
       run: async () => {
         const { problems, unknown } = await facts.credentials();
         if (!problems.some(({ severity }) => severity === undefined) && unknown.length > 0) {
-          const message = `the address of ${unknown.join(", ")} is unknown, so kubernetes.pem cannot be checked for it`;
+          const message = `the address of ${unknown.join(", ")} is unknown, so khw cannot check whether kubernetes.pem contains it`;
           throw new KhwError("UNREACHABLE", message);
         }
         // Another check reports certificates that expire soon.
@@ -186,8 +186,8 @@ async function expiryFindings({ aggregation, credentials }: ClusterConfig, now: 
 }
 
 /**
- * Compares this machine's clock with the median of the agents' clocks, so that a single node with a wrong clock is not
- * blamed on the workstation.
+ * Compares this machine's clock with the median of the agents' clocks. With the median, a wrong clock on one node does
+ * not cause a finding about the workstation.
  */
 function clockFinding(ahead: readonly number[]): Finding[] {
   const median = ahead.toSorted((one, other) => one - other)[Math.floor(ahead.length / 2)] ?? 0;

@@ -9,12 +9,12 @@ import { refuseDrained, staysDrained } from "./drained.ts";
 
 /** The time limits for draining and undraining, in milliseconds. */
 export interface DrainTimeouts {
-  /** The time within which the load balancer's health check must show the node's new state. */
+  /** The time limit for the load balancer's health check to show the node's new state. */
   readonly verify: number;
   /**
-   * The time allowed for late connections from the load balancer to deliver their requests. A stopping API server
-   * answers the requests that it has received and drops all later requests. No API reports when the last request has
-   * been delivered.
+   * The time allowed for late connections from the load balancer to deliver their requests. An API server that is
+   * stopping answers the requests that it has received and drops all later requests. No API reports when the last
+   * request has been delivered.
    */
   readonly drain: number;
 }
@@ -33,7 +33,7 @@ export interface DrainNodeOptions {
 const askMillis = 500;
 
 /**
- * Drains the node, and waits until the load balancer stops sending it new connections. Open connections continue.
+ * Drains the node, and waits until the load balancer stops sending it new connections. Open connections stay open.
  * @throws KhwError TIMEOUT with the last result of the health check; the node stays drained
  */
 export async function leave(node: AgentNode, options: DrainNodeOptions): Promise<void> {
@@ -49,7 +49,7 @@ export async function leave(node: AgentNode, options: DrainNodeOptions): Promise
 /**
  * Undrains the node, and waits until the load balancer sends it connections again.
  * @throws KhwError DRAINED if a person drained the node in the meantime; TIMEOUT with the last result of the health
- * check, after the node was undrained
+ * check; the node stays undrained
  */
 export async function enter(node: AgentNode, options: DrainNodeOptions): Promise<void> {
   await phase({ id: "undrain", summary: "node is being undrained" }, options.emit, async (progress) => {
@@ -94,13 +94,13 @@ async function agreed(node: AgentNode, { cloud, timeouts, signal, progress, drai
 function missing(node: string, pool: string): KhwError {
   return new KhwError("COMPUTE_DRIFT", `it is not in the target pool ${pool}`, {
     node,
-    hint: "run khw-client lb create to add the node",
+    hint: "to add the node, run khw-client lb create",
   });
 }
 
 function disagrees(node: string, state: string, waitMillis: number): KhwError {
   return new KhwError("TIMEOUT", `Google's health check still reports ${state} after ${waitMillis / 1000} s`, {
     node,
-    hint: "run khw-client status for the state of nginx and the API server, or wait longer with --verify-timeout",
+    hint: "to see the state of nginx and the API server, run khw-client status; to wait longer, use --verify-timeout",
   });
 }

@@ -10,7 +10,7 @@ export function describeDrained(maintenance: Maintenance): string {
   return `drained by ${maintenance.holder || "somebody"}${why} at ${instant(maintenance.sinceUnixMillis)}`;
 }
 
-/** Returns a note that says that a node stays drained, and how to undrain it. */
+/** Returns a note that the node stays drained. The note includes the command to undrain the node. */
 export function drainedNote(name: string, maintenance: Maintenance): string {
   return `${name} is ${describeDrained(maintenance)}, and stays drained; run khw-client undrain ${name} to undrain it`;
 }

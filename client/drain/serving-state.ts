@@ -16,8 +16,8 @@ export interface ServingState {
 }
 
 /**
- * Reads the state of all controllers at once. An agent that does not answer is not an error, but a Compute API that
- * does not answer is.
+ * Reads the state of all controllers at once. An agent that does not answer causes no error. A Compute API that does
+ * not answer causes an error.
  */
 export async function readServingStates(
   { members, cloud }: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
@@ -50,8 +50,8 @@ export function isHealthy({ status }: ServingState, component: string): boolean 
 }
 
 /**
- * Whether requests reach the node's API server: it is healthy, not drained, and a backend of the load balancer if
- * there is one.
+ * Whether requests reach the node's API server. The API server must be healthy, and the node must not be drained. If
+ * there is a load balancer, the node must be a healthy backend.
  */
 export function serves(standing: ServingState): boolean {
   const { backend = "HEALTHY" } = standing;
@@ -81,7 +81,7 @@ export function refusalToLeave(standings: readonly ServingState[], leaving: Read
 }
 
 /**
- * Returns an error if the cluster cannot work without this node's component during a restart; otherwise undefined.
+ * Returns an error if the cluster cannot work while this node's component restarts; otherwise undefined.
  */
 export function refusalToRestart(
   standings: readonly ServingState[],

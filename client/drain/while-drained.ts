@@ -11,7 +11,7 @@ export interface DrainedOptions extends Omit<DrainNodeOptions, "reason"> {
   readonly node: AgentNode;
   /** The current state of all controllers. */
   readonly standings: readonly ServingState[];
-  /** Whether the node is already running an operation, so that it cannot be drained now. Default: false. */
+  /** Whether the node is already running an operation and therefore cannot be drained now. Default: false. */
   readonly underWay?: boolean;
 }
 
@@ -20,15 +20,15 @@ const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
 /** How long to wait for the agent's next probe. The agent probes its components every few seconds. */
 const lookMillis = 15_000;
 
-/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
+/** Ctrl-C does not stop work that has started. Only the work's own deadline stops it. */
 const never = new AbortController().signal;
 
 /**
  * Drains the node, does the work, and undrains the node. Does not drain a node that receives no requests, was drained
  * by a person, or is the only serving node. A node that an earlier rolling update left drained is also undrained.
  *
- * If the work fails and the API server is not healthy, the node stays drained, and the error says so. If Ctrl-C comes
- * before the work starts, the node is undrained at once.
+ * If the work fails and the API server is not healthy, the node stays drained, and the error says so. If the user
+ * presses Ctrl-C before the work starts, the node is undrained at once.
  * @throws KhwError the error that the work threw; TIMEOUT if the health check does not show the new state in time
  */
 export async function whileDrained(work: () => Promise<void>, options: DrainedOptions): Promise<void> {
@@ -114,7 +114,7 @@ async function backIn(node: AgentNode, error: KhwError): Promise<KhwError> {
 
 function staysOut({ address: { name } }: AgentNode, error: KhwError): KhwError {
   const { code, message, hint, step, cause } = error;
-  const rest = `it stays drained; once its API server is healthy, run \`khw-client undrain ${name}\``;
+  const rest = `the node stays drained; once its API server is healthy, run \`khw-client undrain ${name}\``;
   return new KhwError(code, message, {
     node: name,
     step,

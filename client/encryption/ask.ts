@@ -22,7 +22,7 @@ export async function readConfig(folder: string): Promise<string> {
   const path = join(folder, "encryption-config.yaml");
   return readFile(path, "utf8").catch((cause: Error) => {
     throw new KhwError("CREDENTIAL_INVALID", `${path} cannot be read: ${cause.message}`, {
-      hint: "specify its folder with --credentials, or with credentials.folder in khw.yaml",
+      hint: "specify the file's folder with --credentials, or with credentials.folder in khw.yaml",
       cause,
     });
   });

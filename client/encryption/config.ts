@@ -13,7 +13,7 @@ export interface EncryptionEntry {
 
 /** The parts of the encryption configuration whose keys are rotated. */
 export interface EncryptionConfig {
-  /** The entries with keys, and the entry for Secrets. Other unencrypted entries stay unchanged. */
+  /** The entries with keys, and the entry for Secrets. All other entries are unencrypted and stay unchanged. */
   readonly entries: readonly EncryptionEntry[];
   /** Returns the file's text with new providers in some entries. All other text is kept, including comments. */
   readonly withProviders: (change: (entry: EncryptionEntry) => readonly Provider[]) => string;

@@ -18,10 +18,10 @@ import {
 type Providers = readonly Provider[];
 
 /**
- * Makes a KMS plugin encrypt all values, or rewrites all values with the plugin's current key. Adds the plugin for
- * decryption and updates every API server. Makes the plugin the first provider, updates every API server again, and
- * rewrites all values. The keys in the file stay, so that older snapshots can still be read. Another run continues an
- * interrupted change.
+ * Makes a KMS plugin encrypt all values, or rewrites all values with the plugin's current key. First adds the plugin
+ * for decryption and updates every API server. Then makes the plugin the first provider, updates every API server
+ * again, and rewrites all values. The keys in the file stay, so that older snapshots can still be read. Another run
+ * continues an interrupted change.
  * @throws KhwError as `rotate` does
  */
 export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void> {
@@ -36,7 +36,7 @@ export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void>
     await refuseOtherDifferences(parts, { unfinished: isThere, unnamed: unnamedPlugin(config, kms) });
   if (!isThere) {
     config = await change(parts, config, ({ providers }) => withKms(providers, wanted));
-    parts.note(`the KMS plugin ${kms.name} is added; every API server now gets it, to decrypt values`);
+    parts.note(`the KMS plugin ${kms.name} is added; every API server is updated to decrypt with it`);
   } else if (isFirst(config, wanted.name)) {
     parts.note(`the key is in the KMS of ${kms.name}; all values are rewritten with its current key`);
   } else parts.note("the change to the KMS plugin is already in progress; this run continues it");
@@ -57,8 +57,8 @@ export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void>
 
 /**
  * Makes a key in the file encrypt all values again, and removes the KMS plugin from the file. Uses khw's own key of
- * this kind if the file has one; otherwise adds a key. Until the end, the plugin must run and encryption.kms must stay
- * set. Another run continues an interrupted change.
+ * this kind if the file has one; otherwise adds a key. Until the change is complete, the plugin must run and
+ * encryption.kms must stay set. Another run continues an interrupted change.
  * @throws KhwError as `rotate` does
  */
 export async function rotateFromKms(
@@ -79,7 +79,7 @@ export async function rotateFromKms(
       config = await change(parts, config, ({ providers }) =>
         lacks(providers) ? addKey(providers, { kind, key: newKey(name) }) : providers,
       );
-      parts.note("a new key is added; every API server now gets it, to decrypt values");
+      parts.note("a new key is added; every API server is updated to decrypt with it");
     }
     await parts.roll();
     config = await change(parts, config, ({ providers }) =>
@@ -121,7 +121,7 @@ function sameEntries(one: EncryptionConfig, other: EncryptionConfig): boolean {
   return JSON.stringify(one.entries) === JSON.stringify(other.entries);
 }
 
-/** The API server accepts the name of a plugin only once in the whole file. */
+/** The API server accepts each plugin name only once in the whole file. */
 function refuseSeveral({ entries }: EncryptionConfig): void {
   const places = entries.map(({ index }: EncryptionEntry) => `resources[${index}]`);
   if (places.length === 1) return;
@@ -145,7 +145,7 @@ function refuseOlderApi({ entries }: EncryptionConfig, name: string): void {
   );
 }
 
-/** Returns the name of a v2 plugin that the file has, but khw.yaml does not name. */
+/** Returns the name of a v2 plugin that is in the file but not in khw.yaml. */
 function unnamedPlugin({ entries }: EncryptionConfig, kms: Kms | undefined): string | undefined {
   const found = entries
     .flatMap(({ providers }) => providers)
@@ -172,7 +172,7 @@ async function refuseOtherDifferences(
   const message = `${first.step}: ${first.what}; the file uses the KMS plugin ${unnamed}, which khw.yaml does not name`;
   throw new KhwError("NODES_DIFFER", message, {
     node: first.node,
-    hint: `set encryption.kms to ${unnamed} in khw.yaml again; to give up this plugin, then run khw-client encryption rotate --provider secretbox`,
+    hint: `set encryption.kms to ${unnamed} in khw.yaml again; then, to stop using this plugin, run khw-client encryption rotate --provider secretbox`,
   });
 }
 

@@ -1,13 +1,13 @@
 import { KhwError } from "../../proto/errors.ts";
 
-/** The part of the Kubernetes API that lists objects without their contents. */
+/** The part of the Kubernetes API that lists and rewrites objects without returning their contents. */
 export interface MetadataApi extends AsyncDisposable {
   /**
    * Returns only the objects' metadata for a list request, and the whole response for a discovery request. Does not
    * reject for an HTTP error status.
    */
   get(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
-  /** Sends an update without changes: the API server rewrites the object with its current encryption. */
+  /** Sends an update without changes, so that the API server rewrites the object with the current encryption. */
   touch(path: string, signal: AbortSignal): Promise<MetadataAnswer>;
 }
 

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import type { MetadataApi } from "./metadata-api.ts";
 
-/** A resource as the API serves it. */
+/** A resource that the API serves. */
 export interface ServedResource {
   /** The resource's name in the encryption configuration, for example "secrets" or "widgets.example.com". */
   readonly name: string;

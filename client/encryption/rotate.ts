@@ -27,8 +27,9 @@ import { outdated } from "./stored.ts";
 
 /**
  * Replaces the keys that Kubernetes uses for encryption. Adds a new key, makes it the key that encrypts new values,
- * rewrites everything, and removes the old keys. All API servers are updated between these steps. The configuration
- * file, the nodes and etcd show how far a rotation got. Therefore, another run completes an interrupted rotation.
+ * rewrites all values, and removes the old keys. All API servers are updated between these steps. The configuration
+ * file, the nodes and etcd show the progress of a rotation. Therefore, another run can complete an interrupted
+ * rotation.
  * @throws KhwError CREDENTIAL_INVALID for a configuration that cannot be rotated; NODES_DIFFER or KEY_MISSING, before
  * anything changes
  */
@@ -46,7 +47,7 @@ export async function rotate(parts: RotationParts, { kind, kms, now }: RotateOpt
     config = await change(parts, config, ({ providers }) =>
       addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(name) }),
     );
-    parts.note("the new key is added; every API server now gets it, to decrypt values");
+    parts.note("the new key is added; every API server is updated to decrypt with it");
     stage = "added";
   } else parts.note("a rotation is already in progress; this run continues it");
 
@@ -68,8 +69,8 @@ export async function rotate(parts: RotationParts, { kind, kms, now }: RotateOpt
 }
 
 /**
- * Whether the last part of a rotation was interrupted: the configuration is in its final state, but nodes or etcd still
- * differ from it. If khw did not write the configuration, differences are an error.
+ * Whether the last part of a rotation was interrupted. In that case, the configuration is final, but nodes or etcd
+ * still differ from it. If khw did not write the configuration, differences are an error.
  */
 async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig): Promise<boolean> {
   const [differences, stored] = [await parts.differences(), await parts.stored()];
@@ -85,6 +86,6 @@ async function isUnfinished(parts: RotationParts, { entries }: EncryptionConfig)
 
 function refuseKmsKey(): never {
   throw new KhwError("CREDENTIAL_INVALID", "a KMS plugin encrypts the values, so the file has no key to rotate", {
-    hint: "rotate the key in the KMS, set encryption.kms in khw.yaml, and run the command again; or give --provider secretbox to stop using the plugin",
+    hint: "rotate the key in the KMS, set encryption.kms in khw.yaml, and run the command again; to stop using the plugin, use --provider secretbox instead",
   });
 }

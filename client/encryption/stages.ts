@@ -27,7 +27,7 @@ export interface RotationParts {
 
 export interface RotateOptions {
   /**
-   * The provider for the new key; if absent, the configuration's current provider. If set, ends the use of a KMS
+   * The provider for the new key; if absent, the configuration's current provider. A value also ends the use of a KMS
    * plugin.
    */
   readonly kind?: KeyedKind | undefined;
@@ -40,8 +40,8 @@ const configStep = "credential/encryption-config.yaml";
 const serverStep = "service/kube-apiserver";
 
 /**
- * Whether a rollout of the configuration was interrupted. Some node lacks the file, or all nodes have the file and only
- * the restart of an API server is missing.
+ * Whether a rollout of the configuration was interrupted. In that case, some node lacks the file, or all nodes have the
+ * file but an API server was not restarted.
  */
 export function isRolloutUnfinished(differences: readonly NodeDifference[]): boolean {
   const steps = differences.map(({ step }) => step);
@@ -76,7 +76,7 @@ export async function rewriteAll(
     "VERIFY_FAILED",
     `some values were not rewritten, so the old keys are kept: ${describeStored(left)}`,
     {
-      hint: "delete objects that the API no longer serves, or restore their resource; then run the command again",
+      hint: "delete objects that the API no longer serves, or make the API serve them again; then run the command again",
     },
   );
 }

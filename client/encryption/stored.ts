@@ -52,8 +52,8 @@ export function encryptsByWildcard(entries: readonly EncryptionEntry[]): boolean
 }
 
 /**
- * A wildcard also covers resources that are never encrypted. Therefore, only Secrets count among its unencrypted
- * values.
+ * A wildcard also covers resources that are never encrypted. Therefore, only Secrets count as unencrypted values of a
+ * wildcard entry.
  */
 function isAt(name: string, place: string): boolean {
   if (name === "*." || name === "*.*") return place === "secrets";

@@ -22,7 +22,7 @@ export interface EnrolmentNode {
   request(nonce: Buffer, signal: AbortSignal): Promise<Answered<SignedRequest>>;
   /**
    * Installs the certificate. If `authorities` is given, the agent trusts these management CAs (PEM) from then on.
-   * Returns the number of management CAs that the agent trusts; 0 from an agent that cannot change them.
+   * Returns the number of management CAs that the agent trusts; 0 if the agent cannot change its management CAs.
    */
   install(certificate: string, signal: AbortSignal, authorities?: string): Promise<number>;
   close(): void;

@@ -81,7 +81,7 @@ async function greet(
       "WRONG_NODE",
       `its certificate is from another management CA: ${shown.issuer.replaceAll("\n", ", ")}`,
       {
-        hint: "run khw-client install to give the agent a certificate from this CA over ssh",
+        hint: "to give the agent a certificate from this CA over ssh, run khw-client install",
       },
     );
   }
@@ -109,7 +109,7 @@ async function greet(
 function unknownCa(error: KhwError): KhwError {
   return new KhwError("UNAUTHENTICATED", `its agent does not know this management CA: ${error.message}`, {
     node: error.node,
-    hint: "run khw-client install to give the agent this CA; the agent may have a different CA (see /etc/khw-agent/pki/ca.pem on the node)",
+    hint: "to give the agent this CA, run khw-client install; the agent may have a different CA (see /etc/khw-agent/pki/ca.pem on the node)",
     cause: error,
   });
 }

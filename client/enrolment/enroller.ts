@@ -14,7 +14,7 @@ export interface EnrollerOptions {
 /** Enrols a node; returns a description of its certificate's state. */
 export type Enroller = (address: NodeAddress) => Promise<string>;
 
-/** Opens everything that enrolment needs, once for all nodes: the management CA, Google's keys and the Compute API. */
+/** Opens the management CA, Google's keys and the Compute API for enrolment. All nodes share them. */
 export async function openEnroller(
   { config, cloud, instances }: Pick<OpenCluster, "config" | "cloud" | "instances">,
   { say, signal }: EnrollerOptions,

@@ -5,7 +5,7 @@ import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { NodeAddress } from "../cluster/channel.ts";
 
 export interface ProbeOptions {
-  /** How long to wait, in milliseconds, until a program listens on the address. */
+  /** How long to wait, in milliseconds, for a program to listen on the address. */
   readonly waitMillis: number;
   readonly signal: AbortSignal;
 }

@@ -9,8 +9,8 @@ import { once } from "./once.ts";
 import { renewNode } from "./renew.ts";
 
 /**
- * For the agents that answered, renews each certificate that is past two thirds of its lifetime. A failure is only
- * printed, never thrown, because the current certificate is still valid.
+ * Renews the certificate of each agent that answered, if two thirds of the certificate's lifetime have passed. A
+ * failure is only printed, never thrown, because the current certificate is still valid.
  */
 export async function renewDue({ config, members }: OpenCluster, { progress, signal }: ProgressOptions): Promise<void> {
   const { management, enrolment } = config;

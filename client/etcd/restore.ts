@@ -26,7 +26,7 @@ export interface RestoredRelease {
   readonly version: string;
   /** The desired state of each node. */
   readonly desired: ReadonlyMap<string, DesiredState>;
-  /** Called when all nodes are locked, before anything stops. */
+  /** Called after all nodes are locked, and before any component stops. */
   readonly held: () => Promise<void>;
 }
 
@@ -36,7 +36,7 @@ export interface RunOptions {
   readonly signal: AbortSignal;
 }
 
-/** Ctrl-C does not stop work that has started on the nodes; only the deadline of that work does. */
+/** Ctrl-C does not stop work that has started on the nodes. Only the work's deadline stops it. */
 const never = new AbortController().signal;
 
 const phases = [
@@ -82,7 +82,7 @@ export function refuseReleaseRestore(nodes: readonly NodeEtcd[]): void {
  * Restores the cluster. The snapshot is copied to every node and verified there before any component stops. Each phase
  * starts when all nodes have completed the previous phase, so no member starts while another member still has the old
  * data. Returns false if Ctrl-C stopped the restore between two phases.
- * @throws KhwError with the errors of the nodes in a phase; running the same command again continues from that phase
+ * @throws KhwError with all nodes' errors in a phase; running the same command again continues from that phase
  */
 export async function runRestore(run: RestoreRun, options: RunOptions): Promise<boolean> {
   const { source, members } = run;
@@ -113,13 +113,14 @@ async function holdAll(run: RestoreRun, options: RunOptions): Promise<void> {
     await onAllNodes(members, options, { id: "hold", summary: "other operations are refused", work });
   } catch (error) {
     const given = requestOf(run, RestorePhase.RESTORE_PHASE_ABANDONED);
-    // A node in a later phase refuses to be released. Running the command again continues from that phase.
+    // A node that has reached a later phase refuses to be unlocked. Running the command again continues from that
+    // phase.
     await Promise.allSettled(members.map(({ node }) => node.etcd.advance(given, never)));
     throw error;
   }
 }
 
-/** An older agent would ignore the release, and start the newer programs with the older data. */
+/** An agent of an older version would ignore the release, and start the newer programs with the older data. */
 function refuseOlderAgent({ kubernetesVersion }: Restore, release: RestoredRelease | undefined): void {
   if (release === undefined || kubernetesVersion === release.version) return;
   throw new KhwError("VERSION_SKEW", `its agent cannot install Kubernetes ${release.version} during a restore`, {
@@ -167,7 +168,7 @@ async function onAllNodes(
   conclude(failed, {
     done: members.length - failed.length,
     headline: "the restore is not finished",
-    hint: "correct this, then run the same command again; it continues from here",
+    hint: "correct the errors, then run the same command again to continue the restore",
   });
 }
 
@@ -192,7 +193,7 @@ export function confirmation({ source: { snapshot }, members }: RestoreRun): Khw
   const names = members.map(({ node }) => node.address.name).join(", ");
   return new KhwError(
     "INVALID_ARGUMENT",
-    `this replaces all data of etcd on ${names} with ${snapshot.id} (${taken}). Later writes are lost, and the API is unavailable for about a minute. Each node keeps its current data. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys that were in use then`,
+    `this replaces all etcd data on ${names} with ${snapshot.id} (${taken}). Writes after the snapshot are lost, and the API is unavailable for about a minute. Each node keeps its current data. Secrets in the snapshot can be read only if encryption-config.yaml still has the keys that were in use when the snapshot was taken`,
     { hint: "give --yes to confirm" },
   );
 }

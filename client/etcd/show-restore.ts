@@ -4,7 +4,7 @@ import { type RestoreRun, runRestore, type RunOptions } from "./restore.ts";
 
 /**
  * Runs a restore and shows its progress. Returns false if Ctrl-C stopped the restore between two phases.
- * @throws KhwError like runRestore
+ * @throws KhwError as runRestore does
  */
 export async function showRestore(run: RestoreRun, { progress, signal }: RunOptions): Promise<boolean> {
   const { members } = run;

@@ -45,7 +45,7 @@ function isCopy({ origin }: Snapshot): boolean {
  * snapshot by name
  */
 export function chooseSnapshot(held: readonly NodeSnapshot[], name: string): NodeSnapshot {
-  const hint = "run `khw-client etcd snapshot list` to see the names; specify a file as ./FILE";
+  const hint = "to see the names, run `khw-client etcd snapshot list`; specify a file as ./FILE";
   if (name !== "latest") {
     const found = held.find(({ snapshot }) => snapshot.id === name);
     if (found !== undefined) return found;

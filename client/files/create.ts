@@ -23,8 +23,8 @@ export function existing(path: string, hint: string): KhwError {
 }
 
 /**
- * Creates the file, which only its owner can read, and the file's folder. Never replaces a file, even if the file
- * appears at the same time. If the file cannot be written completely, removes the file.
+ * Creates the file and its folder. Only the owner can read the file. Never replaces a file, even if another program
+ * creates the file at the same time. If the file cannot be written completely, removes the file.
  * @throws KhwError INVALID_ARGUMENT if the file exists; IO_FAILED
  */
 export async function createFile(path: string, text: string, hint: string): Promise<void> {

@@ -4,15 +4,15 @@ import type { HealthStatus, InstanceMetadata, Kind, Resources } from "./resource
 /** The body of an insert or patch request, with Google's field names. The resource's name comes from the reference. */
 export type Body<K extends Kind> = Partial<Resources[K]> & { readonly description?: string };
 
-/** The possible changes to a target pool; the API has no PATCH for pools. Values are paths. */
+/** The possible changes to a target pool; the API has no PATCH for pools. The values are paths of resources. */
 export type PoolChange =
   | { readonly verb: "addInstance" | "removeInstance"; readonly instances: readonly string[] }
   | { readonly verb: "addHealthCheck" | "removeHealthCheck"; readonly healthCheck: string };
 
 /**
- * The part of the Compute Engine API that khw uses. A change resolves when Google's operation is done. Every failure is
- * a KhwError: COMPUTE_FAILED with Google's code, reason and message, or TIMEOUT if an operation does not end in time.
- * If the API answered, the error's cause is a Refusal.
+ * The part of the Compute Engine API that khw uses. The promise of a change resolves when Google's operation is done.
+ * Every failure is a KhwError: COMPUTE_FAILED with Google's code, reason and message, or TIMEOUT if an operation does
+ * not end in time. If the API answered, the error's cause is a Refusal.
  */
 export interface Compute {
   /** Returns undefined if the resource does not exist. */
@@ -31,7 +31,7 @@ export interface Compute {
    * fingerprint was read.
    */
   setMetadata(instance: Reference<"instances">, metadata: InstanceMetadata, signal: AbortSignal): Promise<void>;
-  /** Returns, for each forwarding rule, the health of an instance in the pool; empty if no rule points to the pool. */
+  /** Returns an instance's health in the pool, once for each forwarding rule; empty if no rule points to the pool. */
   health(pool: Reference<"targetPools">, instance: string, signal: AbortSignal): Promise<HealthStatus[]>;
   /** Returns all of the project's instances with that name, in any zone. */
   instancesNamed(project: string, name: string, signal: AbortSignal): Promise<Resources["instances"][]>;

@@ -38,15 +38,15 @@ export interface ComputeConnection {
   /** The base URL, including the version. */
   readonly endpoint: string;
   /**
-   * `auto`: application default credentials, otherwise gcloud's; `gcloud`: gcloud's; `none`: no authentication;
-   * anything else: the path of a service account's key file.
+   * `auto`: application default credentials if they exist, and gcloud's credentials if not; `gcloud`: gcloud's
+   * credentials; `none`: no authentication. Any other value is the path of a service account's key file.
    */
   readonly auth: string;
 }
 
 export const defaultEndpoint = "https://compute.googleapis.com/compute/v1/";
 
-/** All values that lab 08 prescribes; the user chooses the project, the region and the instances. */
+/** All values that lab 08 prescribes. The user chooses only the project, the region and the instances. */
 export const labLoadBalancer = {
   network: "kubernetes-the-hard-way",
   addressName: "kubernetes-the-hard-way",

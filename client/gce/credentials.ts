@@ -6,7 +6,9 @@ import { isFields } from "./fields.ts";
 import { googleProxy, networkHint } from "./proxy.ts";
 import { proxyFetch } from "./proxy-fetch.ts";
 
-/** Returns the headers that authenticate a request; empty without authentication. Called for every request. */
+/**
+ * Returns the headers that authenticate a request; empty if no authentication is configured. Called for every request.
+ */
 export type Credentials = (signal: AbortSignal) => Promise<Readonly<Record<string, string>>>;
 
 const scopes = ["https://www.googleapis.com/auth/compute"];
@@ -87,8 +89,8 @@ async function headersOf(client: AuthClient): Promise<Credentials> {
 }
 
 /**
- * Makes a client use this function for its requests. Its inner clients, for example for an impersonated account, use
- * the function too.
+ * Makes a client use this function for its requests. The client's inner clients, for example for an impersonated
+ * account, also use the function.
  */
 function sendWith(client: object, fetchImplementation: typeof fetch): void {
   if (!hasTransporter(client)) return;

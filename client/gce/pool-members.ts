@@ -4,7 +4,7 @@ import type { Compute } from "./compute.ts";
 import type { InstanceName, LoadBalancerConfig } from "./config.ts";
 import { instanceReference, nameInLink, pathOf, regionalReference } from "./references.ts";
 
-/** The paths of the members that differ between the target pool's actual and desired state. */
+/** The paths of the members that the target pool lacks, and of the members that it must not have. */
 interface Members {
   readonly missing: readonly string[];
   readonly foreign: readonly string[];
@@ -45,7 +45,7 @@ export async function poolMembers(compute: Compute, config: LoadBalancerConfig, 
   };
 }
 
-/** Returns the members with those names in any zone, including machines that no longer exist. */
+/** Returns the pool members with the given names in any zone, including machines that no longer exist. */
 export async function membersNamed(
   compute: Compute,
   config: LoadBalancerConfig,

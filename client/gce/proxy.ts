@@ -30,7 +30,7 @@ export function googleProxy(env: Readonly<Record<string, string | undefined>> = 
   return undefined;
 }
 
-/** Returns the hint for a network error. It names the proxy in use, but not the proxy's password. */
+/** Returns the hint for a network error. The hint includes the proxy in use, but not the proxy's password. */
 export function networkHint(): string {
   const proxy = googleProxy();
   if (proxy === undefined) return "check the network (behind a proxy, set HTTPS_PROXY), then run the command again";

@@ -13,7 +13,7 @@ export class Refusal extends Error {
   readonly status: number;
   /** Google's reason, for example `alreadyExists` in responses and `RESOURCE_ALREADY_EXISTS` in operations. */
   readonly reason: string;
-  /** The pause that Google requests before the next try; 0 if Google requests no pause. */
+  /** The pause that Google requests before the next attempt; 0 if Google requests no pause. */
   readonly retryAfterMillis: number;
 
   constructor(status: number, message: string, { reason = "", retryAfterMillis = 0 }: RefusalOptions = {}) {
@@ -98,6 +98,6 @@ function hintFor(refusal: Refusal, path: string): string | undefined {
     return `grant the account ${role} in project ${project}`;
   }
   if (refusal.status === 404)
-    return "check gce.project, gce.region, gce.zone and gce.network, and that the instances exist";
+    return "check gce.project, gce.region, gce.zone and gce.network, and check that the instances exist";
   return undefined;
 }

@@ -25,7 +25,7 @@ export interface ResourceStep<K extends Kind> {
   body(compute: Compute, signal: AbortSignal): Promise<Body<K>>;
   /** Returns the differences that cannot be changed in place. */
   fixed?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<readonly FieldDifference[]>;
-  /** Returns the differences that `repair` removes. */
+  /** Returns the differences that `repair` corrects. */
   repairable?(found: Resources[K]): readonly FieldDifference[];
   repair?(found: Resources[K], compute: Compute, signal: AbortSignal): Promise<void>;
 }

@@ -33,7 +33,7 @@ export interface Firewall {
 
 export interface Allowed {
   readonly IPProtocol: string;
-  /** All ports if absent or empty. */
+  /** If absent or empty, the rule allows all ports. */
   readonly ports?: readonly string[];
 }
 
@@ -66,7 +66,7 @@ export interface Instance {
 
 /** The items of an instance's metadata, except Google's own. */
 export interface InstanceMetadata {
-  /** Identifies this version of the metadata. A change applies to exactly this version, or is rejected. */
+  /** Identifies this version of the metadata. Google rejects a change that is based on another version. */
   readonly fingerprint: string;
   readonly items: readonly { readonly key: string; readonly value: string }[];
 }

@@ -103,7 +103,7 @@ function poolBody(change: PoolChange): object {
     : { healthChecks: [{ healthCheck: change.healthCheck }] };
 }
 
-/** Whether the project does not exist. In that case, no resource can be created in the project. */
+/** Whether the error means that the project does not exist. In that case, no resource can be created in the project. */
 function isProjectMissing(error: unknown): boolean {
   return error instanceof Error && /Failed to find project|'projects\/[^/']+'/.test(error.message);
 }

@@ -45,7 +45,7 @@ const known: readonly Known[] = [
   },
 ];
 
-/** Returns why a connection failed: the line with the error, and a hint if khw has one. */
+/** Returns the reason why a connection failed: the line with the error, and a hint if khw knows the error. */
 export function explainStderr(stderr: string): { readonly message: string; readonly hint: string | undefined } {
   const lines = linesOf(stderr);
   for (const { pattern, hint } of known) {

@@ -51,7 +51,7 @@ export async function issuedBeforehand(
   const useless = whyRevoked(existing, register) ?? whyOld(existing.certificate);
   if (unfit === undefined) return useless === undefined ? existing : undefined;
   throw new KhwError("CREDENTIAL_INVALID", `${join(folder, `${name}.pem`)}: ${unfit}`, {
-    hint: `move ${name}.pem and ${name}-key.pem out of the way; the node then creates its own key`,
+    hint: `move ${name}.pem and ${name}-key.pem to another folder; the node then creates its own key`,
   });
 }
 

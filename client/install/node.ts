@@ -70,7 +70,7 @@ const failures: readonly (readonly [code: ErrorCode, hint: string])[] = [
 /**
  * Copies the package to a node. If the node has no valid identity, also gives the node an identity. Waits until the
  * node's agent is running, and reports progress.
- * @throws KhwError with the message of ssh, apt or the agent
+ * @throws KhwError with the message from ssh, apt or the agent
  */
 export async function installOn(
   node: NodeSpec,
@@ -91,8 +91,7 @@ export async function installOn(
   });
   let last = "connecting";
   const tell = (text: string): void => progress((last = text));
-  // Waits until the connection is closed even if the conversation throws, so that the node can remove its temporary
-  // files.
+  // Waits until the connection is closed, even if `converse` throws. The node can then remove its temporary files.
   const [spoken] = await Promise.allSettled([converse(child, { node, request, progress: tell }), ended]);
   if (spoken.status === "rejected") throw spoken.reason;
   const { begun, verdict } = spoken.value;
@@ -112,7 +111,7 @@ export async function installOn(
 /** Returns the error for a connection that failed, or that ended before the script finished. */
 function disconnected(what: string, stderr: string, cause: NodeJS.ErrnoException | undefined): KhwError {
   if (isErrno(cause, "ENOENT")) {
-    const hint = "install it, or use --via to connect another way";
+    const hint = "install the program, or use --via to connect in another way";
     return new KhwError("PROGRAM_MISSING", `${what} is not on this workstation`, { hint, cause });
   }
   const { message, hint } = explainStderr(stderr);
@@ -126,8 +125,8 @@ interface ConverseOptions {
 }
 
 /**
- * Exchanges messages with the script on the node until the script ends. `begun` is false if the script did not send a
- * line.
+ * Exchanges messages with the script on the node until the script ends. `begun` is false if the script ended before it
+ * sent `ready`.
  */
 async function converse(
   child: ChildProcessWithoutNullStreams,

@@ -103,8 +103,8 @@ echo "done $result $version"
 `;
 
 /**
- * Runs its first argument as root, directly if the user is root, otherwise through sudo without a password. Makes all
- * programs print their messages in English.
+ * Runs its first argument as root. Uses passwordless sudo if the user is not root. Makes all programs print their
+ * messages in English.
  */
 const asRoot = `export LC_ALL=C LANGUAGE=; if [ "$(id -u)" = 0 ]; then exec sh -c "$1"; else exec sudo -n sh -c "$1"; fi`;
 

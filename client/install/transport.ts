@@ -19,7 +19,7 @@ export interface TransportOptions {
   readonly internalAddress: boolean;
 }
 
-/** The options with which ssh never prompts, and detects a lost connection within a minute. */
+/** The options that keep ssh from prompting, and let it detect a lost connection within a minute. */
 const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=15", "ServerAliveCountMax=4"];
 
 /**
@@ -55,7 +55,7 @@ export function commandFor(node: NodeSpec, command: string, options: TransportOp
 
 export function parseVia(value: string): Via {
   if (value === "ssh" || value === "gcloud") return value;
-  return refuse("--via", `${show(value)} is not a way to reach nodes`, "use ssh or gcloud");
+  return refuse("--via", `${show(value)} is not a supported way to connect to nodes`, "use ssh or gcloud");
 }
 
 export function parseUser(value: string): string {

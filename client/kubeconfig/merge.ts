@@ -78,7 +78,7 @@ function refuseDoubles(document: Document, file: string): void {
     const double = names.find((name, index) => names.indexOf(name) !== index);
     if (double === undefined) continue;
     throw new KhwError("CONFIG_INVALID", `${file} has ${show(double)} twice in ${list}, so kubectl cannot read it`, {
-      hint: "remove one of the two, or specify another file with --kubeconfig",
+      hint: "remove one of the two entries, or specify another file with --kubeconfig",
     });
   }
 }

@@ -25,7 +25,7 @@ export async function writeKubeconfig(path: string, text: string): Promise<void>
 }
 
 /**
- * Removes all access to the file for users other than its owner.
+ * Makes the file inaccessible to all users except its owner.
  * @throws KhwError IO_FAILED
  */
 export async function keepPrivate(path: string): Promise<void> {

@@ -18,7 +18,7 @@ export interface NodeDigests {
 }
 
 /**
- * Returns the nodes' work. Adds the digests from khw.lock to the desired states.
+ * Returns the nodes' work with the digests from khw.lock added to the desired states.
  * @throws KhwError CONFIG_INVALID if khw.lock cannot be trusted or contradicts khw.yaml, or if a program without a
  * digest would be downloaded over http
  */

@@ -33,7 +33,7 @@ export function downloadsOf(
 }
 
 /**
- * Returns the desired state; programs without a digest in khw.yaml get their digests from the entries.
+ * Returns the desired state. If a program has no digest in khw.yaml, its digest comes from the entries.
  * @throws KhwError CONFIG_INVALID if khw.yaml or khw's own list has a digest that differs from the digest in an entry
  */
 export function pinState(
@@ -89,6 +89,6 @@ interface Contradiction {
 
 function contradiction({ entry, path, other }: Contradiction): KhwError {
   return new KhwError("CONFIG_INVALID", `${describeProgram(entry)}: ${other}, but ${path} has ${entry.sha256}`, {
-    hint: `check which of the two digests the release published; remove the other digest from khw.yaml, or its whole entry from ${path}`,
+    hint: `check which of the two digests the release published; remove the wrong digest from khw.yaml, or the whole wrong entry from ${path}`,
   });
 }

@@ -4,8 +4,8 @@ import { show } from "../../proto/validate.ts";
 import type { Download } from "./pins.ts";
 
 /**
- * Rejects a mirror without TLS for a program without a known digest, because anybody on the network path could replace
- * both the program and the published digest.
+ * Rejects a mirror without TLS if a program's digest is not known. Without TLS, anybody on the network path could
+ * replace both the program and the published digest.
  * @throws KhwError CONFIG_INVALID with the setting, the mirror and the programs
  */
 export function refusePlainMirrors(downloads: readonly Download[]): void {

@@ -7,14 +7,14 @@ import type { ReadOptions } from "./read-all.ts";
 const partly = 3;
 
 /**
- * Collects failures while many nodes are being read. Prints each failure on standard error immediately, and counts the
- * failures.
+ * Collects the failures that occur while the client reads from many nodes. Prints each failure on standard error
+ * immediately, and counts the failures.
  */
 export interface Failures {
   readonly failed: ReadOptions["failed"];
   /**
-   * Returns 0 if nothing failed, and 3 if some sources failed.
-   * @throws KhwError if nothing succeeded
+   * Returns 0 if no source failed, and 3 if some sources failed.
+   * @throws KhwError if every source failed
    */
   conclude(sources: number): number;
 }

@@ -17,7 +17,7 @@ export interface LogRequest {
 
 /**
  * Streams a component's journal on a node. When the stream is opened again, it continues from the time of the last
- * line. It skips lines from that millisecond that were already read.
+ * line. The stream then skips lines with the same timestamp that were already read.
  */
 export function logSource(node: AgentNode, request: LogRequest): Source<LogLine> {
   const { component } = request;

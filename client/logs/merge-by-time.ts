@@ -16,8 +16,8 @@ interface Lane<Message> {
 
 /**
  * Merges the messages of all sources by time. Reads at most one message ahead from each source. A silent source delays
- * the other sources by at most `patienceMillis`. Its late messages then come out of order. A source must not throw. A
- * source that fails must report the failure and end.
+ * the other sources by at most `patienceMillis`. Messages that arrive from that source later are then out of order. A
+ * source must not throw. A source that fails must report the failure and end.
  */
 export async function* mergeByTime<Message>(
   sources: readonly AsyncIterable<Message>[],

@@ -10,7 +10,7 @@ export interface Reconnecting<Message> {
   readonly lost: (error: KhwError, retryMillis: number) => void;
   /** Whether another attempt may succeed without manual action. */
   readonly passing: (error: KhwError) => boolean;
-  /** The time limit for the first message; absent if it is normal that no message ever arrives. */
+  /** The time limit for the first message; absent if a stream without messages is normal. */
   readonly firstMillis?: number;
   /**
    * Limits how many streams wait for their first message at once. The time limit starts when the gate admits the
@@ -23,8 +23,7 @@ export interface Reconnecting<Message> {
 const backoff: Backoff = { firstMillis: 500, maxMillis: 10_000 };
 
 /**
- * Streams messages and opens the stream again whenever it breaks, with exponential back-off and jitter, until the
- * signal is aborted.
+ * Streams messages until the signal is aborted. Opens a broken stream again, with exponential back-off and jitter.
  * @throws KhwError if the failure is permanent
  */
 export async function* reconnecting<Message>({

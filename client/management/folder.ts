@@ -5,7 +5,7 @@ import { closeRotationFolder, createRotationFolder, readIfPresent, readRotationF
 import type { Identity } from "../pki/certificate.ts";
 
 /**
- * The stage of a rotation of the management CA, judged by ca.pem in the folder of the management identities:
+ * The stage of a management CA rotation. It depends on ca.pem in the folder of the management identities:
  * - "started": ca.pem has only the old CA; the agents get both CAs;
  * - "trusted": ca.pem has both CAs, and every agent trusts both;
  * - "dropped": ca.pem has only the new CA.

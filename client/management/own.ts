@@ -8,7 +8,7 @@ import { identityDays, issue } from "../pki/management/issue.ts";
 import type { Register } from "../pki/management/register.ts";
 import { parseCertificate } from "../pki/pem.ts";
 
-/** An identity in the folder that the new CA has reissued. */
+/** A reissued identity, with a certificate from the new CA. */
 export interface Reissued {
   readonly name: string;
   readonly role: "admin" | "viewer" | "agent";
@@ -24,8 +24,8 @@ export interface ReissueOwnOptions {
 }
 
 /**
- * Reissues every identity in the folder that the old CA signed. These are identities of administrators and viewers, and
- * identities issued to agents beforehand. Writes nothing. Leaves out revoked agents.
+ * Reissues all identities in the folder that have certificates from the old CA. These identities belong to
+ * administrators and viewers, or were issued to agents beforehand. Writes nothing. Leaves out revoked agents.
  */
 export async function reissueIdentities(
   folder: string,

@@ -17,7 +17,7 @@ export interface ManagementParts {
   moveAgents(rotation: ManagementRotation): Promise<void>;
   /** Removes the old CA from ca.pem. */
   dropOld(rotation: ManagementRotation): Promise<void>;
-  /** Checks that every agent refuses an identity of the old CA and accepts an identity of the new CA. */
+  /** Checks that every agent refuses an identity from the old CA and accepts an identity from the new CA. */
   prove(rotation: ManagementRotation): Promise<void>;
   /** Removes the rotation's folder. */
   end(): Promise<void>;
@@ -25,9 +25,9 @@ export interface ManagementParts {
 }
 
 /**
- * Replaces the management CA. First every agent trusts both CAs, and the identities in the folder are reissued. The
- * rotation then waits, because other people need new identities. With `dropOld`, every agent gets a certificate of the
- * new CA and stops trusting the old CA. The folder shows the stage, so running the rotation again continues an
+ * Replaces the management CA. First makes every agent trust both CAs, and reissues the identities in the folder. The
+ * rotation then waits, because other people need new identities. With `dropOld`, every agent gets a certificate from
+ * the new CA and stops trusting the old CA. The folder shows the stage, so running the rotation again continues an
  * interrupted rotation. Returns false if the rotation waits.
  * @throws KhwError INVALID_ARGUMENT if the old CA cannot be dropped yet, before anything changes; VERIFY_FAILED
  */
@@ -65,14 +65,14 @@ export async function rotateManagement(
   }
   await parts.prove(rotation);
   await parts.end();
-  parts.note("done: every agent refuses identities of the old management CA");
+  parts.note("done: every agent refuses identities from the old management CA");
   return true;
 }
 
 async function current(parts: ManagementParts): Promise<ManagementRotation> {
   const rotation = await parts.read();
   if (rotation !== undefined) return rotation;
-  throw new KhwError("BUSY", "the rotation's folder has disappeared while the rotation was running", {
-    hint: "make sure that no other command works on this folder, then run the command again",
+  throw new KhwError("BUSY", "the rotation's folder disappeared while the rotation was running", {
+    hint: "make sure that no other command is working on this folder, then run the command again",
   });
 }

@@ -20,13 +20,13 @@ import { conflictError, conflictsIn, placed, refusalOf } from "./refusal.ts";
 import type { ApplyOptions, Review } from "./review.ts";
 import { isDone, type Reviewed, withCreated } from "./review-object.ts";
 
-/** The time limit until all API servers serve a new kind. Each API server learns about the kind on its own. */
+/** The time limit for all API servers to serve a new kind. Each API server learns about the kind independently. */
 const servedMillis = 30_000;
 const intervalMillis = 500;
 
 /**
- * Applies the objects that differ, then deletes the objects that have left the folder. If any object cannot be applied,
- * deletes nothing. Returns the errors.
+ * Applies the objects that differ, then deletes the objects that are no longer in the folder. If any object cannot be
+ * applied, deletes nothing. Returns the errors.
  *
  * The record is written first, so that an interruption leaves no applied object without a record. A second run
  * continues an interrupted run.
@@ -52,7 +52,7 @@ export async function applyReview(api: KubernetesApi, review: Review, options: A
 
 const lostRecord =
   "warning: manifests: the record of applied objects (ConfigMap kube-system/khw-manifests) was missing, and is written again from the folder; " +
-  "objects that left the folder before are not deleted; list them with kubectl api-resources --verbs=list --output=name | " +
+  "objects that were removed from the folder earlier are not deleted; to list them, run kubectl api-resources --verbs=list --output=name | " +
   `xargs -n 1 kubectl get --all-namespaces --ignore-not-found --show-kind --selector=${manifestsLabel}`;
 
 async function applyAll(api: KubernetesApi, changes: readonly Reviewed[], options: ApplyOptions): Promise<KhwError[]> {

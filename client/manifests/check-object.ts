@@ -8,7 +8,7 @@ import type { FieldPath, WrittenObject } from "./parse-file.ts";
 
 /** Fields that only an API server sets. `kubectl get --output yaml` prints them. */
 const ofServer = ["uid", "resourceVersion", "managedFields", "selfLink", "generation", "deletionTimestamp"] as const;
-const exported = "remove the field, which only an API server sets";
+const exported = "remove the field; only an API server sets it";
 
 /**
  * Checks the fields that all kinds have, and returns the object in the form in which khw applies it.
@@ -41,8 +41,8 @@ export function checkObject({ data, at }: WrittenObject): Manifest {
   const secret = isSecret(found);
   if (secret) checkSecret(data, refuse);
   const { status, ...rest } = Object.fromEntries(Object.entries(data));
-  // Generators write empty statuses, and statuses of CustomResourceDefinitions. Any other status is refused, because
-  // only a server may set a status.
+  // Some generators write an empty status, or a status in CustomResourceDefinitions. Any other status is refused,
+  // because only a server may set a status.
   if (isMap(status) && Object.keys(status).length > 0 && !isDefinition(found)) refuse(["status"], exported);
   const { creationTimestamp: _, ...kept } = Object.fromEntries(Object.entries(Object(metadata)));
   const object = { ...rest, metadata: kept };
@@ -57,7 +57,7 @@ function nameOf(metadata: unknown, refuse: Refuse): string {
   if (fieldOf(metadata, "generateName") !== undefined)
     refuse(
       ["metadata", "generateName"],
-      "khw cannot find an object again whose name is generated",
+      "khw cannot find an object again if its name is generated",
       "set metadata.name",
     );
   const name = textAt(metadata, "name");
@@ -109,8 +109,8 @@ function checkSecret(data: unknown, refuse: Refuse): void {
 }
 
 /**
- * Moves stringData into data. An API server does the same, but then no longer knows which values a manager set, so a
- * removed key would stay.
+ * Moves stringData into data. An API server does the same, but then does not know which values a manager set. A key
+ * that the manager removes would stay.
  */
 function withoutStringData({ stringData, ...object }: Readonly<Record<string, unknown>>): Record<string, unknown> {
   if (!isMap(stringData)) return object;

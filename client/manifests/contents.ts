@@ -16,8 +16,8 @@ export interface ContentsOptions {
 }
 
 /**
- * Returns a description of the data that would be lost with an object; undefined if no other data would be lost. Says
- * so if the contents cannot be listed completely.
+ * Returns a description of the data that would be lost with an object; undefined if no other data would be lost. The
+ * description says so if the contents cannot be listed completely.
  */
 export async function findContents(
   api: KubernetesApi,

@@ -5,7 +5,7 @@ import { groupOf, isDefinition, type Manifest, type ObjectName } from "./object.
 import type { Resource } from "./resources.ts";
 
 const path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-/** Some definitions contain schemas of hundreds of kilobytes. */
+/** The number of definitions per page; it is small because some schemas have hundreds of kilobytes. */
 const pageSize = 5;
 
 /** Returns the resources that the folder's CustomResourceDefinitions define. */
@@ -13,7 +13,10 @@ export function definedResources(manifests: readonly Manifest[]): Resource[] {
   return manifests.filter(isDefinition).flatMap(({ object }) => resourcesOf(object));
 }
 
-/** Returns the resources that a CustomResourceDefinition defines: one for each served version, or for each version. */
+/**
+ * Returns the resources that a CustomResourceDefinition defines: one for each served version, or one for every version
+ * if `unserved` is set.
+ */
 export function resourcesOf(definition: unknown, { unserved = false } = {}): Resource[] {
   const spec = fieldOf(definition, "spec");
   const names = fieldOf(spec, "names");
@@ -28,7 +31,7 @@ export function resourcesOf(definition: unknown, { unserved = false } = {}): Res
   return versions.map((version) => ({ apiVersion: `${group}/${version}`, kind, plural, namespaced, verbs: [] }));
 }
 
-/** Finds the CustomResourceDefinition of a kind in the cluster. */
+/** Finds the cluster's CustomResourceDefinition that defines the object's kind. */
 export async function findDefinition(api: KubernetesApi, name: ObjectName, signal: AbortSignal): Promise<unknown> {
   for await (const definition of listObjects(api, path, { signal, pageSize })) {
     if (defines(definition, name)) return definition;
@@ -36,7 +39,7 @@ export async function findDefinition(api: KubernetesApi, name: ObjectName, signa
   return undefined;
 }
 
-/** Whether a CustomResourceDefinition defines the kind of the object with this name. */
+/** Whether a CustomResourceDefinition defines the object's kind. */
 export function defines(definition: unknown, name: Pick<ObjectName, "apiVersion" | "kind">): boolean {
   const spec = fieldOf(definition, "spec");
   return fieldOf(spec, "group") === groupOf(name) && fieldOf(fieldOf(spec, "names"), "kind") === name.kind;

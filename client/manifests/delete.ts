@@ -11,18 +11,18 @@ import { refusalOf } from "./refusal.ts";
 import { pathOf } from "./resources.ts";
 import type { ApplyOptions, Review } from "./review.ts";
 
-/** The garbage collector deletes the objects of deleted owners within seconds. */
+/** The time to wait for the garbage collector, which deletes a deleted owner's objects within seconds. */
 const emptyMillis = 30_000;
 const intervalMillis = 1000;
 const none: ReadonlySet<string> = new Set();
 
-/** The objects that stay in the record. */
+/** The objects that are kept in the record of applied objects. */
 export interface Kept {
   readonly names: readonly ObjectName[];
   readonly errors: readonly KhwError[];
 }
 
-/** Deletes the objects that have left the folder: first ordinary objects, then definitions, then namespaces. */
+/** Deletes the objects that are no longer in the folder: first ordinary objects, then definitions, then namespaces. */
 export async function deleteLeaving(
   api: KubernetesApi,
   { leaving, discover }: Pick<Review, "leaving" | "discover">,
@@ -63,7 +63,10 @@ function byRank({ name: one }: Leaving, { name: other }: Leaving): number {
   return rankOf(one) - rankOf(other);
 }
 
-/** Returns the contents that are still there at the deadline; undefined if the object is empty. */
+/**
+ * Waits until the object is empty, then returns undefined. At the deadline, returns the contents that the object still
+ * has.
+ */
 async function untilEmpty(
   api: KubernetesApi,
   one: Leaving,
@@ -86,7 +89,7 @@ async function untilEmpty(
   });
 }
 
-/** Deletes exactly the object that was reviewed, and not a later object of the same name. */
+/** Deletes the object that was reviewed, but never a newer object with the same name. */
 async function deleteObject(api: KubernetesApi, { name, resource, uid }: Leaving, signal: AbortSignal): Promise<void> {
   const body = {
     apiVersion: "v1",

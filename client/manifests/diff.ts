@@ -8,13 +8,13 @@ import type { FieldDifference } from "./differences.ts";
 import { describeObject, type Manifest, type ObjectName } from "./object.ts";
 import { type Review, reviewManifests } from "./review.ts";
 
-/** An object that differs, in the form of the JSON output. */
+/** An object that differs, as the JSON output shows it. */
 export interface ManifestRow extends ObjectName {
   readonly action: "create" | "change" | "delete" | "keep" | "forget";
-  /** The file, the line and the column; absent if the object is no longer in the folder. */
+  /** The object's file, line and column; absent if the object is no longer in the folder. */
   readonly place?: string;
   readonly fields: readonly FieldDifference[];
-  /** The reason why an object that left the folder stays, or why a change is refused. */
+  /** The reason why khw keeps an object that is no longer in the folder, or why a change is refused. */
   readonly reason?: string;
 }
 
@@ -24,8 +24,8 @@ export interface ManifestsDiff {
 }
 
 /**
- * Compares the folder with the cluster, field by field. Changes nothing. Returns errors instead of throwing, so that an
- * error does not hide the nodes' differences.
+ * Compares the folder of manifests with the cluster, field by field. Changes nothing. Returns errors instead of
+ * throwing them, so that the nodes' differences are still shown.
  */
 export async function diffManifests(
   manifests: readonly Manifest[],
@@ -94,7 +94,7 @@ function describeField({ path, found, wanted }: FieldDifference): string {
   return `${shorten(found)} -> ${shorten(wanted)}`;
 }
 
-/** The JSON output has the whole value. */
+/** Shortens a value for the text output; the JSON output contains the whole value. */
 function shorten(value: string | undefined): string {
   if (value === undefined) return "(absent)";
   return oneLine(value.length > 200 ? `${value.slice(0, 197)}...` : value);

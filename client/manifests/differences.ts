@@ -12,7 +12,7 @@ export interface FieldDifference {
   readonly wanted?: string;
 }
 
-/** Fields that an API server sets on its own. */
+/** The metadata fields that only the API server sets. */
 const ofServer: ReadonlySet<string> = new Set([
   "managedFields",
   "resourceVersion",
@@ -27,7 +27,7 @@ const hidden = '"(hidden)"';
 export function compareObjects(name: ObjectName, found: unknown, wanted: unknown): FieldDifference[] {
   const differences = compare(strip(found), strip(wanted), "");
   if (differences.length === 0) {
-    // Another owner could remove an equal value that khw does not own yet.
+    // Even if all values are equal, khw must own them; otherwise, another owner could remove them.
     return isDeepStrictEqual(claim(found), claim(wanted)) ? [] : [{ path: ".metadata.managedFields" }];
   }
   return isSecret(name) ? differences.map(hide) : differences;
@@ -67,7 +67,7 @@ function text<Name extends string>(name: Name, value: unknown): Partial<Record<N
   return (value === undefined ? {} : { [name]: JSON.stringify(value) }) as Partial<Record<Name, string>>;
 }
 
-/** Hides a Secret's values, and its annotations, which may contain the values that kubectl applied last. */
+/** Hides a Secret's values and annotations. The annotations may contain the values that kubectl applied last. */
 function hide(difference: FieldDifference): FieldDifference {
   const { path, found, wanted } = difference;
   if (!/^\.(data|stringData|metadata\.annotations)/.test(path)) return difference;

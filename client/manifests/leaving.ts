@@ -5,30 +5,33 @@ import { groupOf, type ObjectName, originOf, uidOf } from "./object.ts";
 import { refusalOf } from "./refusal.ts";
 import { type Discovery, pathOf, type Resource, versionsOf } from "./resources.ts";
 
-/** An object that khw has applied, and that is no longer in the folder. */
+/** An object that khw applied earlier, but that is no longer in the folder. */
 export interface Leaving {
   readonly name: ObjectName;
   readonly resource: Resource;
   readonly uid: string;
   readonly live: unknown;
-  /** Whether khw deletes the object, keeps it for a reason, or only removes it from the record. */
+  /** Whether khw deletes the object, keeps the object, or only removes the object from the record. */
   readonly action: "delete" | "keep" | "forget";
-  /** The reason why the object stays. */
+  /** The reason why khw does not delete the object. */
   readonly reason?: string;
-  /** The action that a person can take about an object that stays. */
+  /** The action that the user can take if khw keeps the object. */
   readonly remedy?: string;
-  /** Whether the object stays only temporarily. In that case, --allow-prune does not help. */
+  /** Whether khw keeps the object only temporarily. In that case, --allow-prune has no effect. */
   readonly pending?: true;
 }
 
 export interface FindOptions {
   readonly discover: Discovery;
-  /** The identifiers of the folder's objects. Some objects can be read in two API groups. */
+  /** The UIDs of the folder's objects, because the same object may be readable in two API groups. */
   readonly present: ReadonlySet<string>;
   readonly signal: AbortSignal;
 }
 
-/** Reads a recorded object. Returns undefined if the object is gone, or is still in the folder with another name. */
+/**
+ * Reads a recorded object. Returns undefined if the object no longer exists, or is still in the folder under another
+ * name.
+ */
 export async function findLeaving(
   api: KubernetesApi,
   name: ObjectName,
@@ -53,8 +56,8 @@ export async function findLeaving(
 }
 
 /**
- * Keeps an object whose kind is defined but not served at the moment, because such an object still exists. Returns
- * undefined if nothing defines the kind: Kubernetes has then deleted the object.
+ * Keeps an object whose kind is defined but not served at the moment, because the object still exists. Returns
+ * undefined if nothing defines the kind, because Kubernetes has then deleted the object.
  */
 async function keepIfDefined(api: KubernetesApi, name: ObjectName, signal: AbortSignal): Promise<Leaving | undefined> {
   const definition = await findDefinition(api, name, signal);
@@ -66,7 +69,9 @@ async function keepIfDefined(api: KubernetesApi, name: ObjectName, signal: Abort
   return { name, resource, uid: "", live: undefined, action: "keep", pending: true, reason, remedy };
 }
 
-/** Finds the kind in the recorded version of its group, or in another version if that version no longer exists. */
+/**
+ * Finds the object's kind in the recorded API version, or in another version if the recorded version lacks the kind.
+ */
 async function findResource(
   api: KubernetesApi,
   { apiVersion, kind }: ObjectName,

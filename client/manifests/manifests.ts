@@ -16,8 +16,8 @@ export interface PublicApi {
 }
 
 /**
- * Applies the folder through the public address, with the administrator's kubeconfig. The agents are not involved and
- * get no credentials. Returns the errors. Without a folder, sends no request.
+ * Applies the folder through the public address, with the administrator's kubeconfig. The agents are not involved, and
+ * do not receive the kubeconfig. Returns the errors. Sends no request if there is no folder.
  */
 export async function applyManifests(
   manifests: readonly Manifest[] | undefined,

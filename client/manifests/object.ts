@@ -1,23 +1,26 @@
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
-/** The label of every object that khw applies from the folder. Its value says whether khw created the object. */
+/** The label that khw sets on every object that it applies. The value says whether khw created the object. */
 export const manifestsLabel = "khw.dev/manifests";
 
-/** The value of the label: khw created the object, or the object existed before. */
+/** The label's value: whether khw created the object, or the object already existed. */
 export type Origin = "created" | "adopted";
 
 /** The name of an object in a cluster. */
 export interface ObjectName {
   readonly apiVersion: string;
   readonly kind: string;
-  /** Absent for objects without a namespace, and for objects that use the namespace "default" without naming it. */
+  /**
+   * Absent for objects without a namespace, and for objects in the namespace "default" whose file does not name the
+   * namespace.
+   */
   readonly namespace?: string | undefined;
   readonly name: string;
 }
 
 /** An object in the manifests folder. */
 export interface Manifest extends ObjectName {
-  /** The file, the line and the column of the object. */
+  /** The object's file, line and column. */
   readonly place: string;
   readonly object: Readonly<Record<string, unknown>>;
 }
@@ -29,7 +32,7 @@ export function groupOf({ apiVersion }: Pick<ObjectName, "apiVersion">): string 
   return apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
 }
 
-/** Returns a text that is the same for all names of the same object. Ignores the API version. */
+/** Returns a key that identifies the object. The key does not depend on the API version. */
 export function keyOf(name: ObjectName): string {
   return JSON.stringify([groupOf(name), name.kind, name.namespace ?? defaultNamespace, name.name]);
 }
@@ -51,14 +54,14 @@ export function isSecret(name: Pick<ObjectName, "apiVersion" | "kind">): boolean
   return name.kind === "Secret" && groupOf(name) === "";
 }
 
-/** Returns the origin that a live object's label records; undefined if khw has not applied the object. */
+/** Returns the origin that a live object's label records; undefined if the object has no label of khw. */
 export function originOf(live: unknown): Origin | undefined {
   const label = textAt(fieldOf(fieldOf(live, "metadata"), "labels"), manifestsLabel);
   if (ownedFields(live) === undefined) return undefined;
   return label === "created" || label === "adopted" ? label : undefined;
 }
 
-/** Returns khw's entry among the managers of the object's fields. */
+/** Returns khw's entry in the object's list of field managers. */
 export function ownedFields(live: unknown): unknown {
   return listOf(fieldOf(live, "metadata"), "managedFields").find(
     (entry) => textAt(entry, "manager") === "khw" && textAt(entry, "operation") === "Apply",

@@ -4,24 +4,24 @@ import { type Origin, refuseAt } from "../config/value.ts";
 import { kubernetesYaml, listOf, textAt } from "../pki/check/yaml.ts";
 import type { ManifestFile } from "./read-folder.ts";
 
-/** The path to a part of an object. It consists of field names and positions in lists. */
+/** The path to a field of an object: field names and list positions. */
 export type FieldPath = readonly (string | number)[];
 
-/** An object as the file contains it. */
+/** An object as it is written in the file. */
 export interface WrittenObject {
   readonly data: unknown;
   /**
-   * Returns the place of a field; if the field is absent, the place of the nearest part that would contain the field.
+   * Returns the file, line and column of a field. If the field is absent, returns the position of its nearest parent.
    */
   readonly at: (path: FieldPath) => Origin;
 }
 
-/** More aliases could make a small file grow without limit. */
+/** The limit on aliases, which can make a small file expand enormously. */
 const maxAliases = 100;
 
 /**
- * Reads the objects of a file, as Kubernetes reads YAML. A List is replaced by its items. Errors never quote a value,
- * which may be a secret.
+ * Reads the objects of a file, as Kubernetes reads YAML. Replaces a List by its items. Errors never quote values,
+ * because a value may be a secret.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function parseManifestFile({ path, text }: ManifestFile): WrittenObject[] {

@@ -5,7 +5,7 @@ import type { PublicApi } from "./manifests.ts";
 import { describeObject, type Manifest } from "./object.ts";
 import { type Review, reviewManifests } from "./review.ts";
 
-/** A difference, in the form that `plan` prints. */
+/** A difference, as `plan` prints it. */
 export interface ManifestDifference {
   readonly track: "cluster";
   readonly step: "manifests";
@@ -39,7 +39,7 @@ function uncompared({ length }: readonly Manifest[], reason: string): ManifestDi
   return { ...base, drift: `${length} objects would be applied; they were not compared, because ${reason}` };
 }
 
-/** Returns a row for each object that would change, for each object that stays, and for each error. */
+/** Returns a row for each object that would change or that left the folder, and for each error. */
 export function describeReview({ objects, leaving, errors }: Review): ManifestDifference[] {
   return [
     ...objects

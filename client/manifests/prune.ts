@@ -7,16 +7,16 @@ import { describeObject, isDefinition, isNamespace, keyOf, type Manifest, type O
 
 export interface PruneOptions extends FindOptions {
   readonly manifests: readonly Manifest[];
-  /** The objects that may be deleted with their contents, for example "Namespace/a". */
+  /** The objects that may be deleted together with their contents, for example "Namespace/a". */
   readonly allowed: ReadonlySet<string>;
 }
 
-/** Namespaces that a cluster needs. */
+/** The namespaces that every cluster needs. */
 const systemNamespaces: ReadonlySet<string> = new Set(["default", "kube-system", "kube-public", "kube-node-lease"]);
 
 /**
  * Decides the action for each recorded object that is no longer in the folder. Leaves out objects that no longer exist.
- * Decides about contents before the objects that contain them.
+ * Decides about an object's contents before the object itself.
  */
 export async function reviewLeaving(
   api: KubernetesApi,
@@ -37,7 +37,7 @@ export async function reviewLeaving(
   return decided.toSorted((one, other) => names.indexOf(one.name) - names.indexOf(other.name));
 }
 
-/** Ordinary objects come first, then definitions, then namespaces. */
+/** Returns an object's place in the order of deletion: ordinary objects, then definitions, then namespaces. */
 export function rankOf(name: ObjectName): number {
   return isNamespace(name) ? 2 : isDefinition(name) ? 1 : 0;
 }
@@ -63,7 +63,7 @@ async function decide(
   return keep(reason, staying.find(({ pending }) => pending)?.remedy ?? keptRemedy(one, staying));
 }
 
-/** Whether Kubernetes deletes an object together with this namespace or definition. */
+/** Whether the inner object is deleted when Kubernetes deletes the namespace or definition. */
 export function contains({ name, live }: Pick<Leaving, "name" | "live">, inner: ObjectName): boolean {
   if (isNamespace(name)) return inner.namespace === name.name;
   return isDefinition(name) && defines(live, inner);

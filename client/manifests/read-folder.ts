@@ -5,20 +5,21 @@ import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { show } from "../../proto/validate.ts";
 
-/** A file of the folder. */
+/** A file in the folder of manifests. */
 export interface ManifestFile {
   readonly path: string;
   readonly text: string;
 }
 
-/** The limits for one file, for all files together, and for the number of files. */
+/** The limits on the size of a file, on the combined size of all files, and on the number of files. */
 const maxFileBytes = 4 * 1024 * 1024;
 const maxTotalBytes = 16 * 1024 * 1024;
 const maxFiles = 500;
 const extensions: ReadonlySet<string> = new Set([".yaml", ".yml", ".json"]);
 
 /**
- * Reads the YAML and JSON files of the folder, sorted by name. Ignores other files, and names that start with a dot.
+ * Reads the YAML and JSON files of the folder, sorted by name. Ignores other files, and files whose names start with a
+ * dot.
  * @throws KhwError CONFIG_INVALID if a file cannot be read, is too large, or is outside the folder
  */
 export async function readFolder(folder: string): Promise<ManifestFile[]> {
@@ -35,18 +36,18 @@ export async function readFolder(folder: string): Promise<ManifestFile[]> {
   for (const name of names.toSorted()) {
     const bytes = await readInside(root, join(folder, name));
     total += bytes.length;
-    if (total > maxTotalBytes) invalid(folder, `the files have more than ${maxTotalBytes} bytes together`);
+    if (total > maxTotalBytes) invalid(folder, `the combined size of the files exceeds ${maxTotalBytes} bytes`);
     files.push({ path: join(folder, name), text: decode(join(folder, name), bytes) });
   }
   return files;
 }
 
-/** Reads a regular file. A symbolic link must lead to a file in the same folder. */
+/** Reads a regular file. A symbolic link must point to a file in the same folder. */
 async function readInside(root: string, path: string): Promise<Buffer> {
   try {
     const target = await realpath(path);
     if (!target.startsWith(`${root}${sep}`))
-      invalid(path, `the link leads to ${show(target)}, outside the folder`, "copy the file into the folder");
+      invalid(path, `the link points to ${show(target)}, outside the folder`, "copy the file into the folder");
     // Without O_NONBLOCK, opening a named pipe would wait for a writer.
     await using handle = await open(target, constants.O_RDONLY | constants.O_NONBLOCK);
     const found = await handle.stat();

@@ -12,8 +12,8 @@ import { recordName } from "./record.ts";
 const maxObjects = 2000;
 
 /**
- * Reads and checks the objects of the folder that khw.yaml names, in the order of the files. Needs no API server.
- * Returns undefined if khw.yaml names no folder.
+ * Reads and checks the objects in the folder that khw.yaml names, in the order of the files. Does not contact the API
+ * server. Returns undefined if khw.yaml names no folder.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export async function readManifests({
@@ -53,7 +53,10 @@ const own: ReadonlySet<string> = new Set(
   ].map((name) => keyOf(name)),
 );
 
-/** Rejects objects that khw itself writes. Otherwise, khw and the folder would undo each other's changes. */
+/**
+ * Rejects objects that khw itself writes. Otherwise, applying the folder and other commands would undo each other's
+ * changes.
+ */
 function refuseOwn(manifest: Manifest): void {
   if (own.has(keyOf(manifest)) || manifest.name.startsWith("khw:"))
     refuse(manifest, "khw itself writes this object", "remove the object from the folder");

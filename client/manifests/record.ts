@@ -4,7 +4,7 @@ import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { keyOf, type ObjectName } from "./object.ts";
 import { refusalOf } from "./refusal.ts";
 
-/** The ConfigMap that lists the objects that khw has applied. Only listed objects are ever deleted. */
+/** The ConfigMap that lists the objects that khw has applied. khw deletes only listed objects. */
 export const recordName = {
   apiVersion: "v1",
   kind: "ConfigMap",
@@ -59,8 +59,8 @@ function parseNames(text: string): ObjectName[] | undefined {
 }
 
 /**
- * Replaces the record if the list differs. Returns the new record.
- * @throws KhwError MANIFEST_REFUSED if somebody else has changed the record since it was read
+ * Replaces the record if the list of objects has changed. Returns the new record.
+ * @throws KhwError MANIFEST_REFUSED if another process has changed the record since it was read
  */
 export async function writeRecord(
   api: KubernetesApi,
@@ -82,7 +82,7 @@ export async function writeRecord(
   if (answer.status === 409) {
     throw new KhwError(
       "MANIFEST_REFUSED",
-      "the record of applied objects changed meanwhile, so another bootstrap is running",
+      "the record of applied objects has changed since it was read, so another bootstrap is running",
       {
         hint: "wait until the other khw-client bootstrap has ended, then run the command again",
       },

@@ -10,7 +10,7 @@ export interface FieldConflict {
   readonly manager: string;
 }
 
-/** Returns the conflicts in a response with the status 409; an empty list for any other response. */
+/** Returns the field conflicts that a 409 response lists; an empty list for any other response. */
 export function conflictsIn({ status, body }: KubernetesAnswer): FieldConflict[] {
   if (status !== 409) return [];
   return listOf(fieldOf(body, "details"), "causes")
@@ -37,8 +37,8 @@ export function conflictError(name: Placed, conflicts: readonly FieldConflict[])
 }
 
 /**
- * Returns the error for a response without field conflicts. Omits the message about a Secret, because the message may
- * contain a value.
+ * Returns the error for a response without field conflicts. For a Secret, omits the API server's message, because the
+ * message may contain a value.
  */
 export function refusalOf(name: Placed, { status, body }: KubernetesAnswer): KhwError {
   const message = textAt(body, "message");
@@ -56,7 +56,7 @@ export function refusalOf(name: Placed, { status, body }: KubernetesAnswer): Khw
   });
 }
 
-/** A schema error names the fields at the end of its message, so 80 characters are not enough. */
+/** Shortens a message to 400 characters, because a schema error names the fields at its end. */
 function long(message: string): string {
   return message.length > 400 ? `${message.slice(0, 397)}...` : message;
 }

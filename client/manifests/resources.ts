@@ -7,16 +7,16 @@ import { defaultNamespace, groupOf, type ObjectName } from "./object.ts";
 export interface Resource {
   readonly apiVersion: string;
   readonly kind: string;
-  /** The name in paths, such as "deployments". */
+  /** The resource's name in API paths, for example "deployments". */
   readonly plural: string;
   readonly namespaced: boolean;
   readonly verbs: readonly string[];
 }
 
-/** Finds the resources of an API version, such as "apps/v1". An unknown version has no resources. */
+/** Finds the resources of an API version, such as "apps/v1". Returns an empty list for an unknown version. */
 export type Discovery = (apiVersion: string) => Promise<readonly Resource[]>;
 
-/** Reads the resources of each API version at most once. */
+/** Returns a function that reads the resources of each API version at most once. */
 export function discovery(api: KubernetesApi, signal: AbortSignal): Discovery {
   const known = new Map<string, Promise<readonly Resource[]>>();
   return (apiVersion) => {
@@ -31,7 +31,7 @@ async function readResources(api: KubernetesApi, apiVersion: string, signal: Abo
   return status === 404 ? [] : resourcesIn(apiVersion, { status, body });
 }
 
-/** Reads the resources of a version that the API server lists. The status 404 is then an error, not an empty list. */
+/** Reads the resources of a version that the API server lists. For a listed version, the status 404 is an error. */
 export async function listedResources(
   api: KubernetesApi,
   apiVersion: string,
@@ -50,7 +50,9 @@ function resourcesIn(apiVersion: string, { status, body }: KubernetesAnswer): Re
   });
 }
 
-/** Returns the preferred and all other versions of a group; an empty list if no API server has the group. */
+/**
+ * Returns all versions of a group, starting with the preferred version; an empty list if no API server has the group.
+ */
 export async function versionsOf(api: KubernetesApi, group: string, signal: AbortSignal): Promise<string[]> {
   if (group === "") return ["v1"];
   const { status, body } = await api("GET", `/apis/${group}`, { signal });

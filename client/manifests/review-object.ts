@@ -6,7 +6,7 @@ import { type Manifest, manifestsLabel, type Origin, originOf, uidOf } from "./o
 import { conflictError, conflictsIn, refusalOf } from "./refusal.ts";
 import { pathOf, type Resource } from "./resources.ts";
 
-/** The result of comparing an object of the folder with the cluster. */
+/** The result of comparing an object from the folder with the object in the cluster. */
 export interface Reviewed {
   readonly manifest: Manifest;
   readonly path: string;
@@ -15,11 +15,11 @@ export interface Reviewed {
   readonly action: "none" | "create" | "change";
   /** The fields that would change; empty if the object would be created. */
   readonly fields: readonly FieldDifference[];
-  /** The live object's identifier; absent if the object does not exist yet. */
+  /** The live object's UID; absent if the object does not exist yet. */
   readonly uid?: string | undefined;
   /**
-   * The object to apply instead of `body` once the answer shows that khw created the object. Until then, the label says
-   * "adopted", because somebody else may create the object first.
+   * The object to apply instead of `body` after the API server's answer shows that khw created the object. Until then,
+   * the label says "adopted", because another client may create the object first.
    */
   readonly createdBody?: unknown;
   /** Whether the live object already has khw's label. */
@@ -36,7 +36,7 @@ export interface ReviewObjectOptions {
   readonly pending: boolean;
 }
 
-/** Compares an object with the cluster by a dry run of server-side apply. Changes nothing. */
+/** Compares an object with the cluster by means of a server-side apply dry run. Changes nothing. */
 export async function reviewObject(
   api: KubernetesApi,
   { manifest, resource }: { readonly manifest: Manifest; readonly resource: Resource },
@@ -79,8 +79,8 @@ export function isDone(status: number): boolean {
 }
 
 /**
- * Returns the object with the label "created" for the live object with this identifier. The API server refuses any
- * other identifier.
+ * Returns the object with the label "created" and this UID. The API server refuses the change if the live object has
+ * another UID.
  */
 export function withCreated(one: Reviewed, uid: string): Reviewed {
   const metadata: object = Object(fieldOf(one.createdBody, "metadata"));

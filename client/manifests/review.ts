@@ -17,7 +17,7 @@ export interface Review {
   readonly objects: readonly Reviewed[];
   /** The recorded objects that are no longer in the folder. */
   readonly leaving: readonly Leaving[];
-  /** The reasons why nothing may be applied. */
+  /** The errors; if there are any, khw must not apply anything. */
   readonly errors: readonly KhwError[];
   readonly discover: Discovery;
 }
@@ -27,7 +27,8 @@ export interface ReviewOptions {
   /** Whether to overwrite fields that other managers have set to other values. */
   readonly forceConflicts: boolean;
   /**
-   * The objects that may be deleted with their contents, for example "Namespace/a". "all" also allows an empty folder.
+   * The objects that may be deleted together with their contents, for example "Namespace/a". "all" also allows an empty
+   * folder.
    */
   readonly allowed: ReadonlySet<string>;
 }
@@ -35,15 +36,14 @@ export interface ReviewOptions {
 export interface ApplyOptions extends ProgressOptions, Pick<ReviewOptions, "forceConflicts" | "allowed"> {}
 
 /**
- * The number of concurrent requests. This number limits the load, because a single API server may be left during a
- * rolling update.
+ * The number of concurrent requests. It is small because a rolling update may leave only one API server to answer them.
  */
 const concurrency = 8;
 
 interface Item {
   readonly manifest: Manifest;
   readonly resource: Resource;
-  /** Whether the folder defines the kind and the cluster does not. */
+  /** Whether the folder defines the kind, but the cluster does not serve the kind yet. */
   readonly undefinedYet: boolean;
 }
 
@@ -82,7 +82,7 @@ function isFirst({ manifest }: Pick<Item, "manifest">): boolean {
   return isNamespace(manifest) || isDefinition(manifest);
 }
 
-/** An empty folder may be a wrong path or a failed checkout. */
+/** Refuses an empty folder, which may be the result of a wrong path or a failed checkout. */
 function refuseEmpty(
   manifests: readonly Manifest[],
   { objects }: ManifestRecord,

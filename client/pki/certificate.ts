@@ -6,7 +6,7 @@ import { exportKey, generateKeys, importPublicKey, importSigner, type KeyAlgorit
 import { loadX509 } from "./x509.ts";
 import { dayMillis, utcDay } from "../../proto/time.ts";
 
-/** A certificate and its private key, both in PEM; the key as PKCS #8. */
+/** A certificate and its private key, both in PEM. The key is in PKCS #8 format. */
 export interface Identity {
   readonly certificate: string;
   readonly key: string;
@@ -20,7 +20,7 @@ export interface Subject {
 /** The purposes of a certificate in TLS. */
 export type Usage = "serverAuth" | "clientAuth";
 
-/** The data that a certificate contains about its holder. */
+/** The contents of a new leaf certificate. */
 export interface Leaf {
   readonly subject: Subject;
   readonly usages: readonly Usage[];
@@ -36,17 +36,17 @@ export interface NewAuthority {
   readonly algorithm: KeyAlgorithm;
 }
 
-/** The time of issue, and the validity setting's name for error messages. */
+/** The time of issue, and the name that error messages use for the validity setting. */
 export interface IssueContext {
   readonly now: Date;
   /** The setting's name, for example "--days". */
   readonly daysField: string;
 }
 
-/** How far new certificates are backdated, so that machines with slow clocks accept them at once. */
+/** The time by which new certificates are backdated, so that machines with slow clocks accept them at once. */
 const clockSkew = 5 * 60_000;
 
-/** Creates an authority that can sign leaf certificates, but no other authority. */
+/** Creates a CA that can sign leaf certificates, but not other CAs. */
 export async function createAuthority({ subject, days, algorithm }: NewAuthority, now: Date): Promise<Identity> {
   const x509 = await loadX509();
   const keys = await generateKeys(algorithm);
@@ -71,7 +71,7 @@ export interface IdentityRequest extends Leaf {
 }
 
 /**
- * Creates a key and a certificate for it.
+ * Issues a certificate for the given key, or for a new key if no key is given.
  * @throws KhwError as signCertificate does
  */
 export async function issueIdentity(
@@ -89,7 +89,7 @@ export async function issueIdentity(
 }
 
 /**
- * Signs a certificate for the holder of the private key that belongs to `publicKey`. Returns PEM.
+ * Signs a certificate for `publicKey`. Returns the certificate in PEM.
  * @throws KhwError INVALID_ARGUMENT if the certificate would outlive the authority; CREDENTIAL_INVALID for an authority
  * that cannot sign
  */
@@ -133,7 +133,9 @@ export async function signCertificate(
   return toPem(certificate);
 }
 
-/** Only an RSA key can encrypt other keys; RFC 8813 forbids this usage for an elliptic-curve key. */
+/**
+ * Returns the key usages. Only RSA keys may encrypt other keys: RFC 8813 forbids this usage for elliptic-curve keys.
+ */
 function keyUsageOf(
   { algorithm }: webcrypto.CryptoKey,
   flags: { readonly digitalSignature: number; readonly keyEncipherment: number },
@@ -142,8 +144,7 @@ function keyUsageOf(
 }
 
 /**
- * Returns the key identifier in the authority's own certificate, because other tools derive the identifier differently
- * from this library.
+ * Copies the key identifier from the CA's own certificate, because other tools may derive identifiers differently.
  */
 function authorityKeyIdentifier(
   issuer: X509Certificate,

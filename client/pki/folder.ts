@@ -6,7 +6,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Identity } from "./management/issue.ts";
 import { finishInterrupted, makeStaging } from "./staging.ts";
 
-/** The default folder of the management identities; relative to the current folder. */
+/** The default folder of the management identities, relative to the current folder. */
 export const defaultFolder = "khw-pki";
 
 /** The files of a folder: their names and contents. */
@@ -17,7 +17,7 @@ export function identityFiles(name: string, { certificate, key }: Identity): New
   return { [`${name}-key.pem`]: key, [`${name}.pem`]: certificate };
 }
 
-/** Creates the folder if it does not exist; only its owner has access. */
+/** Creates the folder if it does not exist. Only the owner can access a new folder. */
 export async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
     throw new KhwError("IO_FAILED", `${folder} cannot be created: ${reason(cause)}`, { cause });
@@ -25,10 +25,10 @@ export async function makeFolder(folder: string): Promise<void> {
 }
 
 /**
- * Adds either all of the files or none to the folder, each with mode 0600. Existing files are never changed; if a file
- * already exists, throws INVALID_ARGUMENT. Each file is written and synced under a temporary name, then linked to its
- * final name, because a link, unlike a rename, cannot replace a file. If the process is killed between the links,
- * `completeFolder` completes the work.
+ * Adds all files or none to the folder, each with mode 0600. Never changes existing files: throws INVALID_ARGUMENT if a
+ * file already exists. Writes and syncs each file under a temporary name, then links the file to its final name. Unlike
+ * a rename, a link cannot replace a file. If the process is killed between the links, `completeFolder` completes the
+ * work.
  */
 export async function addFiles(folder: string, files: NewFiles): Promise<void> {
   const added: string[] = [];
@@ -56,7 +56,8 @@ export async function writeWhole(staging: string, files: NewFiles): Promise<void
 }
 
 /**
- * Completes the work of a killed run. Must be called before the folder is read, so that all of its files exist.
+ * Completes the changes of a command that was killed. Must be called before the folder is read, so that no file is
+ * missing.
  * @throws KhwError IO_FAILED
  */
 export async function completeFolder(folder: string): Promise<void> {
@@ -88,8 +89,8 @@ export async function readAuthority(folder: string): Promise<Identity> {
 }
 
 /**
- * Reads only the management CA's certificate, in PEM, which is enough to verify the CA's identities. While the CA is
- * being replaced, returns only the first certificate, which belongs to the CA that signs.
+ * Reads only the management CA's certificate, in PEM, which is enough to verify the certificates that the CA issued.
+ * While the CA is being replaced, returns only the first certificate, which is the certificate of the CA that signs.
  */
 export async function readAuthorityCertificate(folder: string): Promise<string> {
   const text = await readAuthorityFile(folder, "ca.pem");
@@ -111,13 +112,13 @@ export async function readIdentity(folder: string, name: string): Promise<Identi
   }
 }
 
-/** Whether the certificate and the key are both PEM and belong together. */
+/** Whether the certificate and the key are both in PEM, and belong together. */
 export function isPair({ certificate, key }: Identity): boolean {
   try {
     return new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key));
   } catch {
-    // node:crypto's message does not name the file, and does not say that the file is not PEM. The caller reports both
-    // facts.
+    // The error from node:crypto is not useful, because it does not name the file or the fault. The caller reports
+    // both.
     return false;
   }
 }
@@ -142,7 +143,7 @@ async function writeSynced(path: string, content: string): Promise<void> {
   }
 }
 
-/** Makes renames in the folder durable. */
+/** Makes all changes to the folder's entries durable, for example renames. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder);
   try {

@@ -1,30 +1,30 @@
 import { createPrivateKey, createPublicKey, KeyObject, webcrypto } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
 
-/** The kinds of new keys: RSA with 2048 bits, as in the labs, or ECDSA on P-256. */
+/** The kinds of keys that khw can create: RSA with 2048 bits, as in the labs, and ECDSA on P-256. */
 export const keyAlgorithms = ["rsa", "ecdsa"] as const;
 export type KeyAlgorithm = (typeof keyAlgorithms)[number];
 
-/** The algorithm of a key's signatures, for WebCrypto. */
+/** The algorithm with which a key signs, as WebCrypto expects it. */
 export type SigningAlgorithm =
   | { readonly name: "RSASSA-PKCS1-v1_5"; readonly hash: "SHA-256" }
   | { readonly name: "ECDSA"; readonly namedCurve: string; readonly hash: string };
 
-/** A private key that signs, and its algorithm. */
+/** A private key for signing, and its signing algorithm. */
 export interface Signer {
   readonly key: webcrypto.CryptoKey;
   readonly algorithm: SigningAlgorithm;
 }
 
 const rsa = { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" } as const;
-/** The signing algorithms, by OpenSSL's name for the curve. The curve determines the length of the hash. */
+/** The signing algorithm for each curve, by OpenSSL's name of the curve. The curve determines the hash algorithm. */
 const curves: Readonly<Record<string, SigningAlgorithm>> = {
   prime256v1: { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
   secp384r1: { name: "ECDSA", namedCurve: "P-384", hash: "SHA-384" },
   secp521r1: { name: "ECDSA", namedCurve: "P-521", hash: "SHA-512" },
 };
 
-/** Creates a new key pair, and returns it with the algorithm of the private key. */
+/** Creates a new key pair. Returns the key pair and its signing algorithm. */
 export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.CryptoKeyPair & { signer: Signer }> {
   const usages = ["sign", "verify"] as const;
   const parameters =
@@ -39,7 +39,7 @@ export async function generateKeys(kind: KeyAlgorithm): Promise<webcrypto.Crypto
 
 /**
  * Reads an authority's private key, in any PEM form.
- * @throws KhwError CREDENTIAL_INVALID for a kind that khw cannot sign with
+ * @throws KhwError CREDENTIAL_INVALID for a kind of key that khw cannot sign with
  */
 export async function importSigner(pem: string): Promise<Signer> {
   const key = createPrivateKey(pem);
@@ -49,7 +49,7 @@ export async function importSigner(pem: string): Promise<Signer> {
 }
 
 /**
- * Returns the public key that belongs to a private key, or that the PEM text contains.
+ * Returns the public key from PEM text that contains a public key or a private key.
  * @throws KhwError as importSigner does
  */
 export async function importPublicKey(pem: string): Promise<webcrypto.CryptoKey> {

@@ -9,7 +9,7 @@ import { makeStaging } from "./staging.ts";
 export const rotatedCas = ["ca", "etcd-ca", "signing-ca"] as const;
 export type RotatedCa = (typeof rotatedCas)[number];
 
-/** Returns the folder of a rotation of this CA, inside the credentials folder. */
+/** Returns the name of the subfolder of the credentials folder that is used while this CA is being replaced. */
 export function caRotationFolder(file: RotatedCa): string {
   return `rotation-${file}`;
 }
@@ -23,7 +23,7 @@ export async function isCaRotating(credentials: string, file: RotatedCa = "ca"):
 }
 
 /**
- * Creates the folder `name` of a rotation with these files. The folder appears with all of its files at once.
+ * Creates the folder `name` for a rotation, with these files. The folder never exists without all of its files.
  * @throws KhwError BUSY if the folder exists, IO_FAILED
  */
 export async function createRotationFolder(parent: string, name: string, files: NewFiles): Promise<void> {
@@ -46,8 +46,8 @@ export async function createRotationFolder(parent: string, name: string, files: 
 }
 
 /**
- * Ends a rotation: renames its folder to `replaced-TIME-NAME`, then removes the given files from this folder. Returns
- * the folder's new path.
+ * Ends a rotation: renames its folder to `replaced-TIME-NAME`, then removes the given files from the renamed folder.
+ * Returns the folder's new path.
  * @throws KhwError IO_FAILED
  */
 export async function closeRotationFolder(
@@ -75,7 +75,7 @@ export async function readRotationFile(path: string): Promise<string> {
   });
 }
 
-/** Returns undefined for a missing file. */
+/** Reads a file. Returns undefined if the file does not exist. */
 export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await readFile(path, "utf8");

@@ -5,15 +5,15 @@ import { KhwError } from "../../proto/errors.ts";
 
 const addition = /^\.new-(\d+)-/;
 /**
- * Matches folders that contain replaced files. The new files stay in such a folder until they have replaced the old
- * files.
+ * Matches the name of a folder with replaced files. The folder also contains the new files until all old files are
+ * replaced.
  */
 const replaced = /^replaced-/;
 const replacement = /^\.replace-(\d+)$/;
 
 /**
- * Creates a folder inside the given folder. This process prepares files there before it links them to their final
- * names.
+ * Creates a subfolder in which this process prepares new files. The files get their final names only after they are
+ * complete.
  */
 export async function makeStaging(folder: string): Promise<string> {
   return mkdtemp(join(folder, `.new-${process.pid}-`));
@@ -31,8 +31,8 @@ export async function decideReplacement(staging: string, backup: string): Promis
 }
 
 /**
- * Puts the files in place. `decided` also keeps the files until all of them are in place, so a comparison with
- * `decided` shows the progress of the work.
+ * Replaces the old files with the files in `decided`. Keeps `decided` until the last file is replaced, so that a later
+ * run can find out which files are already replaced.
  */
 export async function replaceFrom(decided: string): Promise<void> {
   const folder = dirname(dirname(decided));
@@ -41,16 +41,16 @@ export async function replaceFrom(decided: string): Promise<void> {
     await rm(step, { force: true });
     await link(join(decided, name), step);
     await rename(step, join(folder, name));
-    // If the file was already in place, the rename does nothing and leaves this link.
+    // If the file was already replaced, the rename does nothing, so this link must be removed.
     await rm(step, { force: true });
   }
   await rm(decided, { recursive: true, force: true });
 }
 
 /**
- * Completes the additions and replacements that a killed process had started in the folder. Removes prepared files if
- * the process had not put any of them in place. All files were complete before the first file was put in place, so the
- * remaining files can be put in place now. Does not touch the work of a running process.
+ * Completes the additions and replacements that a killed process had started in the folder. Removes the new files if
+ * the process had not added any of them. Otherwise, adds the remaining files, because all new files are complete. Does
+ * not change the work of a running process.
  * @throws KhwError CREDENTIAL_INVALID if a file is neither its old nor its new version
  */
 export async function finishInterrupted(folder: string): Promise<void> {
@@ -127,8 +127,8 @@ async function isSame(one: string, other: string): Promise<boolean> {
 }
 
 /**
- * This process is not adding any files yet, so a folder with its process ID belongs to an earlier process with the same
- * ID.
+ * Whether another process with this ID is running. This process itself does not count: a folder with its ID is from an
+ * earlier process, because this process has not added files yet.
  */
 export function isAlive(pid: number): boolean {
   if (pid === process.pid) return false;

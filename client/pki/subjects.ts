@@ -3,7 +3,8 @@ import { serviceAddress } from "../../proto/networks.ts";
 import type { Subject } from "./certificate.ts";
 
 /**
- * The certificates of lab 04 that every cluster has, in the lab's order; each is NAME.pem with its key NAME-key.pem.
+ * The certificates of lab 04 that every cluster has, in the lab's order. Each NAME stands for NAME.pem and its key
+ * NAME-key.pem.
  */
 export const certificateNames = [
   "admin",
@@ -16,8 +17,8 @@ export const certificateNames = [
 export type CertificateName = (typeof certificateNames)[number];
 
 /**
- * The subject of each certificate for Kubernetes: CN is the user, O the group. The subjects omit the labs' C, L, OU and
- * ST, because programs do not read these fields, and not every cluster is in Portland.
+ * The subject of each certificate. Kubernetes reads CN as the user, and O as the group. The subjects omit the labs' C,
+ * L, OU and ST, because programs do not read these fields, and not every cluster is in Portland.
  */
 export const subjects: Readonly<Record<CertificateName, Subject>> = {
   admin: { CN: "admin", O: "system:masters" },
@@ -31,13 +32,13 @@ export const subjects: Readonly<Record<CertificateName, Subject>> = {
 export const authoritySubject: Subject = { CN: "Kubernetes", O: "Kubernetes" };
 export const signingAuthoritySubject: Subject = { CN: "Kubernetes signing", O: "Kubernetes" };
 
-/** The authority and the client certificate of the aggregation layer. */
+/** The subjects of the aggregation layer's CA and client certificate. */
 export const frontProxyAuthoritySubject: Subject = { CN: "Kubernetes front proxy", O: "Kubernetes" };
 export const frontProxySubject: Subject = { CN: frontProxyUser, O: "Kubernetes" };
 
 /**
- * etcd's own authority, and the certificates that it signs. While etcd moves to its own CA, the cluster's CA signs these
- * certificates. Therefore, no name here has rights in the API server.
+ * The subjects of etcd's own CA and of its certificates. While etcd moves to its own CA, the cluster's CA signs these
+ * certificates. Therefore, these names must have no rights in the API server.
  */
 export const etcdAuthoritySubject: Subject = { CN: "Kubernetes etcd", O: "Kubernetes" };
 export const etcdSubjects = {
@@ -66,14 +67,14 @@ export function workerSubject(name: string): Subject {
   return { CN: `system:node:${name}`, O: "system:nodes" };
 }
 
-/** The parts of the cluster that determine the API server's names. */
+/** The settings that determine the API server's names and addresses. */
 export interface ServingCluster {
   readonly controllers: readonly { readonly internalIp: string }[];
   readonly publicAddress: string;
   readonly serviceCidr: string;
 }
 
-/** The lab's names, and the real name of the service in the cluster's DNS, which the lab misspells. */
+/** The API server's names in the lab. The last name is the correct DNS name of the service, which the lab misspells. */
 const serviceNames = [
   "kubernetes",
   "kubernetes.default",

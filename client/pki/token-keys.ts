@@ -3,21 +3,22 @@ import { KhwError } from "../../proto/errors.ts";
 import { isPair } from "./check/pem.ts";
 import { type PemBlock, readBlocks } from "./check/pem-blocks.ts";
 
-/** A public key in service-account.pem, and the text of its block. */
+/** A public key in service-account.pem, and the text of its PEM block. */
 export interface PublicTokenKey {
   readonly key: KeyObject;
   readonly pem: string;
 }
 
 /**
- * Returns the public keys in service-account.pem, in order. Each key is in a certificate or a block of its own.
+ * Returns the public keys in service-account.pem, in order. Each PEM block contains either a key or a certificate with
+ * a key.
  * @throws KhwError CREDENTIAL_INVALID for a block that Kubernetes cannot read
  */
 export function splitPublicKeys(text: string): PublicTokenKey[] {
   return readBlocks(Buffer.from(text)).map((block) => ({ key: keyIn(block), pem: renderBlock(block) }));
 }
 
-/** Returns the text with only the public keys that do not belong to the private key. */
+/** Returns the PEM text of all public keys that do not belong to the private key. */
 export function otherPublicKeys(text: string, privateKey: KeyObject): string {
   return splitPublicKeys(text)
     .filter(({ key }) => !isPair(privateKey, key))

@@ -1,17 +1,17 @@
-/** A line about a track. Several tracks can have the same or nearly the same line. */
+/** A line of output about a track. The lines about several tracks can be equal or almost equal. */
 export interface TrackLine {
   readonly track: string;
   /**
-   * The step that the line is about. Before a line is printed, the track's earlier lines up to the last line about the
-   * same subject are printed.
+   * The step that the line is about. Before a line is added, the track's held lines are printed, up to the last line
+   * about the same step.
    */
   readonly subject: string;
-  /** Lines that have the same key on several tracks are merged into one line. */
+  /** Lines about different tracks are merged into one line if they have the same key. */
   readonly key: string;
 }
 
 export interface LineGroupsOptions<Line> {
-  /** Prints the lines of a group as one line. The lines are in the order in which their tracks were started. */
+  /** Prints the lines of a group as one line. The lines have the order in which their tracks were started. */
   readonly print: (lines: readonly Line[]) => void;
   /**
    * Calls back after the maximum time that a line may wait for the same line from other tracks. Returns a function that
@@ -20,12 +20,15 @@ export interface LineGroupsOptions<Line> {
   readonly schedule: (callback: () => void) => () => void;
 }
 
-/** Joins identical lines of tracks that work in parallel. */
+/** Merges lines with the same key about tracks that work in parallel. */
 export interface LineGroups<Line> {
-  /** Prints the held lines, then groups the lines of these tracks. Lines of other tracks are printed immediately. */
+  /**
+   * Prints all held lines. From then on, groups the lines about these tracks, and prints lines about other tracks
+   * immediately.
+   */
   begin(tracks: readonly string[]): void;
   add(line: Line): void;
-  /** Prints the track's held lines, then its last line. Afterwards, no line waits for this track. */
+  /** Prints the track's held lines, then adds its last line. From then on, no line waits for this track. */
   end(track: string, last?: Line): void;
   /** Prints all held lines. */
   flush(): void;

@@ -9,14 +9,14 @@ import type { Tally } from "./tally.ts";
 
 type EndEvent = Extract<ProgressEvent, { kind: "end" }>;
 
-/** A row of the live display: the current steps of a track, and how the track ended. */
+/** A row of the live display, which shows the current steps of a track, and finally the track's result. */
 interface LiveRow {
   readonly working: Map<string, string>;
   readonly show: (text: string) => void;
   readonly end: (event: EndEvent) => void;
 }
 
-/** The columns for Listr's spinner before each row, and for a free column at the end of the line. */
+/** The number of columns that a row cannot use: the columns of Listr's spinner, and a free column at the end. */
 const reservedColumns = 3;
 const usualColumns = 80;
 /** The interval at which the elapsed times in the rows are redrawn. */

@@ -6,7 +6,7 @@ import { createTally, type Tally } from "./tally.ts";
 
 export type Output = "text" | "json";
 
-/** Opens live rows on a terminal, plain lines elsewhere, and JSON if the user requests it. */
+/** Opens the display: JSON if the user requests JSON, live rows on a terminal, and plain lines otherwise. */
 export async function openProgress(output: Output, context: Context): Promise<Progress> {
   const tally = createTally();
   const display = await openDisplay(output, context, tally);

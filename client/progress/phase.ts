@@ -1,7 +1,7 @@
 import { toKhwError } from "../../proto/errors.ts";
 import type { StepEvent } from "../../proto/step.ts";
 
-/** A part of a node's work that the client itself performs or requests. */
+/** A step of the work on a node that the client itself does or requests. */
 export interface Phase {
   readonly id: string;
   /** A short description of the work on the node. */

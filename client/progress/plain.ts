@@ -6,7 +6,7 @@ import { loadBalancerTrack, type Progress, type ProgressEvent } from "./progress
 import { agentStepText, doneIn, type StepText, stepText } from "./step-text.ts";
 import type { Tally, TrackProgress } from "./tally.ts";
 
-/** The longest time that a line waits for the same line from other nodes. */
+/** The maximum time that a line waits for the same line about other nodes. */
 const holdMillis = 1000;
 
 export interface PlainOptions {
@@ -21,7 +21,10 @@ type Line = TrackLine & { readonly progress: TrackProgress | undefined } & (
     | { readonly kind: "end"; readonly event: EndEvent }
   );
 
-/** Prints lines for logs and pipes; omits a step's progress. Identical lines from several nodes are printed once. */
+/**
+ * Prints lines for logs and pipes. Omits the progress within a step. Prints identical lines about several nodes only
+ * once.
+ */
 export function plainProgress(write: (text: string) => void, options: PlainOptions): Progress {
   const { tally, schedule = scheduleHold } = options;
   const print = (line: string): void => write(`${line}\n`);
@@ -77,7 +80,7 @@ function scheduleHold(callback: () => void): () => void {
   return () => clearTimeout(timer);
 }
 
-/** Describes the lines of a group, which differ only in tracks, times and counts. */
+/** Describes a group of lines in one line. The lines differ only in their tracks, times and counts. */
 function describeLines(lines: readonly Line[]): string {
   const [first] = lines;
   if (first === undefined) return "";
@@ -102,7 +105,7 @@ function slowest(lines: readonly Line[]): TrackProgress | undefined {
   return known.toSorted((one, other) => other.elapsedMillis - one.elapsedMillis)[0];
 }
 
-/** Describes in one line how a track ended. */
+/** Describes the result of a track: its error, its own text, or the number of changed steps. */
 export function describeEnd({ track, changed, error, text }: EndEvent, progress: TrackProgress | undefined): string {
   if (error !== undefined) return formatError(error.at({ node: track }));
   if (text !== undefined) return `${track}: ${text}`;
@@ -111,7 +114,7 @@ export function describeEnd({ track, changed, error, text }: EndEvent, progress:
   return `${track}: done, ${changed} ${changed === 1 ? "step" : "steps"} applied${time}`;
 }
 
-/** Adds the total time to a final note. */
+/** Returns the text of a note. Adds the total time to the final note. */
 export function describeNote({ text, final }: Extract<ProgressEvent, { kind: "note" }>, tally: Tally): string {
   return final === true ? `${text} (total time: ${elapsed(tally.elapsedMillis())})` : text;
 }

@@ -17,9 +17,12 @@ export type ProgressEvent =
   | { readonly kind: "node"; readonly node: string; readonly event: Event }
   /** A step of the load balancer. */
   | { readonly kind: "loadBalancer"; readonly event: StepEvent }
-  /** A part of a track's work that the client itself does. */
+  /** A step that the client itself does for a track. */
   | { readonly kind: "step"; readonly track: string; readonly event: StepEvent }
-  /** A track has ended. Without an error, the track succeeded. The text replaces the usual message about success. */
+  /**
+   * A track has ended. If there is no error, the track succeeded. If there is a text, it replaces the usual success
+   * message.
+   */
   | {
       readonly kind: "end";
       readonly track: string;

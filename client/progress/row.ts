@@ -30,7 +30,7 @@ export function describeRow({ track, progress, working }: ProgressRow, { nameWid
   return truncate(parts.filter((part) => part !== "").join("  "), columns);
 }
 
-/** Returns the newest step in full, and the number of other steps. */
+/** Returns the newest step with its text, and the number of other current steps. */
 function describeWork(working: ReadonlyMap<string, string>): string {
   const newest = [...working].at(-1);
   if (newest === undefined) return "";

@@ -1,7 +1,7 @@
 import { StepOutcome, type Event } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { StepEvent } from "../../proto/step.ts";
 
-/** The text for a step's event, which is the same in every display; undefined if the event needs no line. */
+/** The text for a step's event; undefined if the event needs no line. Every display uses the same text. */
 export interface StepText {
   readonly step: string;
   readonly text: string;

@@ -1,7 +1,7 @@
 import type { StepEvent } from "../../proto/step.ts";
 import { loadBalancerTrack, type ProgressEvent } from "./progress.ts";
 
-/** The progress of a track: "12 of 43", and the elapsed time. */
+/** The progress of a track: the numbers for a text such as "12 of 43", and the elapsed time. */
 export interface TrackProgress {
   readonly finishedSteps: number;
   /** Absent before the number of steps is known. */
@@ -10,11 +10,11 @@ export interface TrackProgress {
   readonly elapsedMillis: number;
 }
 
-/** Counts the steps of each track, and measures time. */
+/** Counts the finished steps of each track, and measures the elapsed time. */
 export interface Tally {
   /** Must be called with every event, before the event is shown. */
   count(event: ProgressEvent): void;
-  /** Returns undefined before the track's first event. */
+  /** Returns the progress of a track; undefined before the track's first event. */
   track(name: string): TrackProgress | undefined;
   /** The time since the command started. */
   elapsedMillis(): number;
@@ -64,7 +64,7 @@ export function createTally(now: () => number = () => performance.now()): Tally 
           open(event.track);
           return;
         case "begin":
-          // A command with several phases counts each phase from zero.
+          // If a command has several phases, the count starts from zero in each phase.
           for (const track of event.tracks) tracks.delete(track);
           return;
         case "note":
@@ -84,7 +84,7 @@ export function createTally(now: () => number = () => performance.now()): Tally 
   };
 }
 
-/** Returns the track that the event is about; undefined if it is not about a single track. */
+/** Returns the track that the event is about; undefined if the event is not about a single track. */
 export function trackOf(event: ProgressEvent): string | undefined {
   switch (event.kind) {
     case "node":

@@ -17,7 +17,7 @@ export interface ApiFindingsOptions {
   readonly wanted: string;
   readonly allowRemovedApis: boolean;
   /**
-   * See ReleaseOptions. If true, only the kubelets matter, because the other answers are about data that the restore
+   * See ReleaseOptions. If true, only the kubelets are checked, because the other answers concern data that the restore
    * replaces.
    */
   readonly restoresData?: boolean;
@@ -41,11 +41,11 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   signal.throwIfAborted();
   const answered = answers.flatMap(({ value }) => value ?? []);
   const errors = answers.flatMap(({ error }) => error ?? []);
-  // A restore stops all API servers anyway, and may be the repair that silent API servers need.
+  // A restore stops all API servers anyway. It may also be necessary to repair API servers that do not answer.
   const silent = errors.filter((error) => restoresData || isSilent(error));
   const judged = judgeApis(answered, { ...options, releases });
-  // If a node already runs this release, the change completes or reverts an interrupted update. This may be the repair
-  // that silent API servers need.
+  // If a node already runs this release, the change completes or reverts an interrupted update. The change may be
+  // necessary to repair API servers that do not answer.
   const unknown = answered.length === 0 && !releases.includes(wanted) && !restoresData ? silent : [];
   return {
     obstacles: [...errors.filter((error) => !silent.includes(error)), ...unknown.map(notAsked), ...judged.obstacles],
@@ -54,18 +54,18 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
 }
 
 interface JudgeOptions extends Pick<ApiFindingsOptions, "wanted" | "allowRemovedApis" | "restoresData"> {
-  /** The running releases, the oldest first. */
+  /** The running releases, oldest first. */
   readonly releases: readonly string[];
 }
 
-/** Judges the answers of all API servers together. */
+/** Evaluates the combined answers of all API servers. */
 export function judgeApis(
   answers: readonly InspectApiResponse[],
   { wanted, releases, allowRemovedApis, restoresData = false }: JudgeOptions,
 ): ReleaseFindings {
   const all = [...releases, wanted].toSorted(compare);
   const span = { oldest: all[0] ?? wanted, newest: all.at(-1) ?? wanted };
-  // Every API server knows all Node objects.
+  // Every API server returns all Node objects, so duplicates are removed.
   const kubelets = new Map(answers.flatMap((answer) => answer.kubelets.map((kubelet) => [kubelet.node, kubelet])));
   const kubeletFindings = kubeletObstacles([...kubelets.values()], span);
   if (restoresData) return { obstacles: kubeletFindings, warnings: [] };
@@ -79,7 +79,8 @@ export function judgeApis(
       ...kubeletFindings,
       ...removed.obstacles,
       ...[...dead].map(([name, { reason }]) => {
-        const hint = "it can block a restarted API server: make its backend ready, or delete the webhook or APIService";
+        const hint =
+          "a dead backend can block a restarted API server: make the backend ready, or delete the webhook or APIService";
         return new KhwError("PREFLIGHT_FAILED", `${name} has no working backend: ${reason}`, { hint });
       }),
     ],
@@ -91,7 +92,7 @@ function hasRelease(node: string, { kubernetes }: RunningReleases): boolean {
   return kubernetes.some((release) => release.node === node);
 }
 
-/** Whether the API server does not answer, or the agent is older than this client. */
+/** Whether the error means that the API server does not answer, or that the agent is older than this client. */
 function isSilent(error: KhwError): boolean {
   return error.code === "UNREACHABLE" || isUnknownCall(error);
 }

@@ -2,9 +2,10 @@ import { kubernetesMinor } from "../../proto/release.ts";
 
 /**
  * How to handle the objects of a dropped version:
- * - "rewrite": the previous release stores a version that the new release reads, so it is enough to write the objects
- *   again;
- * - "recreate": the previous release stores the dropped version, so the objects must be deleted before the update;
+ * - "rewrite": the previous release stores objects in a version that the new release reads, so writing the objects
+ *   again is enough;
+ * - "recreate": the previous release stores objects in the dropped version, so the objects must be deleted before the
+ *   update;
  * - "delete": the new release no longer has the resource, so the objects stay in etcd but have no effect.
  */
 export type DroppedRemedy = "rewrite" | "recreate" | "delete";
@@ -42,10 +43,10 @@ const deviceClasses: readonly DroppedKind[] = [
 ];
 
 /**
- * The API versions that each release from 1.21 on can no longer read, in the order of releases.
+ * The API versions that each release from 1.21 on can no longer read, in the order of the releases.
  *
- * A beta version that a release stops serving is not in this list, because the release still reads stored objects of
- * that version. Kubernetes keeps the types of every stable and beta version that was ever stored:
+ * The list omits beta versions that a release only stops serving. The release can still read stored objects of these
+ * versions. Kubernetes keeps the types of every stable and beta version that was ever stored:
  * https://kubernetes.io/docs/reference/using-api/deprecation-policy/ ("the API server must remain capable of
  * decoding/converting previously persisted data"). Alpha versions have no such guarantee. An object that cannot be read
  * makes every list of its resource fail: https://github.com/kubernetes/kubernetes/issues/37862.
@@ -192,7 +193,7 @@ export const droppedVersions: readonly DroppedVersion[] = [
   },
 ];
 
-/** Returns the versions that the oldest running release can read but the new release cannot read. */
+/** Returns the versions that the oldest running release can read, but the new release cannot. */
 export function droppedBetween(oldest: string, wanted: string): DroppedVersion[] {
   const [old = 0, next = 0] = [kubernetesMinor(oldest), kubernetesMinor(wanted)];
   return droppedVersions.filter(({ from }) => from > old && from <= next);

@@ -11,7 +11,7 @@ import type { NodeRelease } from "./path.ts";
  * The requested emulation of the previous minor release (KEP-4330):
  * - "begin": the new programs emulate the previous minor release;
  * - "end": no program emulates any release;
- * - "keep": the programs of the wanted minor release keep running as they do now.
+ * - "keep": programs that already run the wanted minor release keep their current emulation.
  */
 export type Emulation = "begin" | "end" | "keep";
 
@@ -21,7 +21,7 @@ export type Emulation = "begin" | "end" | "keep";
  */
 const firstMinor = 32;
 
-/** The flag takes a minor release without a patch: "1.31" stands for "kube=1.31". */
+/** The flag's value is a minor release without a patch number: "1.31" stands for "kube=1.31". */
 export const emulationFlag = "emulated-version";
 
 /** Returns the minor release, for example "1.31" for "v1.31.4". */
@@ -67,8 +67,8 @@ export interface EmulationOptions {
 }
 
 /**
- * Returns the reasons why the wanted emulation is not possible, and why a current emulation must be ended before the
- * update.
+ * Returns the reasons why the requested emulation is not possible, and an error if the current emulation must end
+ * before the update.
  */
 export function emulationObstacles(
   config: Pick<ClusterConfig, "kubernetes" | "hardening">,
@@ -116,7 +116,10 @@ function skippedEnd(running: readonly NodeRelease[], wanted: string): KhwError[]
 
 type Flags = ClusterConfig["kubernetes"]["flags"];
 
-/** An emulated version excludes alpha APIs and alpha features: https://www.kubernetes.dev/resources/keps/4330/ */
+/**
+ * Returns an error for each setting that conflicts with the emulation, which excludes alpha APIs and alpha features:
+ * https://www.kubernetes.dev/resources/keps/4330/
+ */
 function settingObstacles(flags: Flags, emulated: string): KhwError[] {
   const own = components.filter((component) => flags[component]?.[emulationFlag] !== undefined);
   const gates = components.filter((component) =>

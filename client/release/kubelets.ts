@@ -4,7 +4,7 @@ import { kubeletSkew } from "../../proto/kubernetes-versions.ts";
 import { kubernetesMinor } from "../../proto/release.ts";
 
 /**
- * The oldest and the newest release that any API server runs at any time during a rolling update, with the leading "v".
+ * The oldest and the newest API server release that runs during a rolling update, with the leading "v".
  */
 export interface ReleaseSpan {
   readonly oldest: string;

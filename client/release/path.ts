@@ -80,10 +80,10 @@ const waysBack = {
   etcd: "restore a snapshot that was taken before the update",
 } as const;
 
-/** The oldest release that can be updated to 3.6: https://etcd.io/blog/2025/zombie_members_upgrade/ */
+/** The oldest etcd release that can be updated to 3.6: https://etcd.io/blog/2025/zombie_members_upgrade/ */
 const oldestBefore36 = "v3.5.26";
 /**
- * The first 3.5 release that is safe. Releases 3.5.0 to 3.5.2 can corrupt data after a crash:
+ * The first safe etcd 3.5 release. Releases 3.5.0 to 3.5.2 can corrupt data after a crash:
  * https://groups.google.com/a/kubernetes.io/g/dev/c/B7gJs88XtQc
  */
 const firstSafe35 = "v3.5.3";
@@ -102,7 +102,7 @@ function etcdObstacles(oldest: string, wanted: string): KhwError[] {
   return [];
 }
 
-/** Returns each release once, the oldest first. */
+/** Returns the distinct releases, oldest first. */
 export function distinct(running: readonly NodeRelease[]): string[] {
   return [...new Set(running.map(({ version }) => version))].toSorted(compare);
 }

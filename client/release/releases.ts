@@ -14,9 +14,9 @@ import { distinct, type NodeRelease, pathObstacles } from "./path.ts";
 export interface RunningReleases {
   readonly kubernetes: readonly NodeRelease[];
   readonly etcd: readonly NodeRelease[];
-  /** The nodes with an installed program whose release is not known. */
+  /** The nodes on which a program is installed, but its release is not known. */
   readonly unknown: { readonly kubernetes: readonly string[]; readonly etcd: readonly string[] };
-  /** The errors of the nodes that answered an earlier call, but not this call. */
+  /** The errors from nodes that answered an earlier call, but failed to answer this call. */
   readonly unread: readonly KhwError[];
 }
 
@@ -57,8 +57,8 @@ export function releasesIn(statuses: readonly NodeStatus[]): RunningReleases {
 }
 
 /**
- * Returns the configured releases. If no release is configured, returns the running releases. For a new cluster,
- * returns the lab's Kubernetes release and the etcd release that suits the Kubernetes release.
+ * Returns the configured releases. If a release is not configured, returns the newest running release. A new cluster
+ * gets the lab's Kubernetes release, and the default etcd release for the Kubernetes release.
  */
 export function wantedReleases(
   { kubernetes, etcd }: Pick<ClusterConfig, "kubernetes" | "etcd">,
@@ -82,8 +82,8 @@ export interface ReleaseOptions {
   /** Default: "keep". */
   readonly emulation?: Emulation;
   /**
-   * Whether etcd's data from before the upgrade is restored too. If so, an older Kubernetes release is compatible with
-   * the data.
+   * Whether etcd's data from before the upgrade is also restored. The older Kubernetes release is compatible with this
+   * data.
    */
   readonly restoresData?: boolean;
 }
@@ -116,7 +116,7 @@ export function releaseObstacles(
 
 /**
  * Refuses to use the default release if no release is configured and no agent knows the running release. The default
- * could be older.
+ * release could be older than the running release.
  */
 function unknownObstacles(config: ClusterConfig, { kubernetes, etcd, unknown }: RunningReleases): KhwError[] {
   const obstacle = (program: string, setting: string, nodes: readonly string[]): KhwError =>

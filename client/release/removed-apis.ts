@@ -6,7 +6,7 @@ import { kubernetesMinor } from "../../proto/release.ts";
 export interface RemovedApiOptions {
   /** The new Kubernetes release. */
   readonly wanted: string;
-  /** Whether the administrator accepts that clients lose these APIs. */
+  /** Whether the administrator accepts that clients can no longer use these APIs. */
   readonly allowed: boolean;
 }
 
@@ -17,8 +17,8 @@ export interface ReleaseFindings {
 }
 
 /**
- * Evaluates the requested APIs that the new release no longer has. An API that Kubernetes itself requests results only
- * in a warning, because khw cannot distinguish other clients of that API from Kubernetes.
+ * Evaluates the APIs that clients requested but the new release no longer has. An API that Kubernetes itself requests
+ * causes only a warning, because khw cannot tell whether another client also requests it.
  */
 export function removedApiFindings(
   requested: readonly DeprecatedApi[],

@@ -20,7 +20,7 @@ export async function storedVersionFindings(
 ): Promise<ReleaseFindings> {
   const releases = distinct(running.kubernetes);
   const [oldest] = releases;
-  // A restore replaces the stored objects.
+  // A restore replaces all stored objects, so they are not counted.
   if (oldest === undefined || restoresData) return none;
   const dropped = droppedBetween(oldest, wanted);
   const resources = [...new Set(dropped.flatMap(({ kinds }) => kinds.map(({ resource }) => resource)))];
@@ -34,7 +34,7 @@ export async function storedVersionFindings(
     const error = toKhwError(thrown);
     const text = `the stored objects were not counted by version: ${error.message}`;
     const unread = new KhwError("PREFLIGHT_FAILED", text, { node: error.node, hint: error.hint });
-    // Completing an interrupted update may be the repair that etcd needs. An older agent cannot count the objects.
+    // Completing an interrupted update may be necessary to repair etcd. An older agent cannot count the objects.
     const mayContinue = releases.includes(wanted) || isUnknownCall(error);
     return mayContinue ? { obstacles: [], warnings: [unread] } : { obstacles: [unread], warnings: [] };
   }
@@ -48,7 +48,7 @@ export interface JudgeStoredOptions {
   readonly allowed: boolean;
 }
 
-/** Judges the counts of stored objects. Values whose version cannot be read cause a warning. */
+/** Evaluates the counts of stored objects. Warns about values whose version cannot be determined. */
 export function judgeStoredVersions(
   stored: readonly StoredVersion[],
   { dropped, wanted, allowed }: JudgeStoredOptions,
@@ -78,7 +78,9 @@ export function judgeStoredVersions(
 
 const continues = "--allow-removed-apis continues despite this";
 
-/** The remedies. Each contains the resource's name for kubectl, for example "cronjobs.batch". */
+/**
+ * The hint for each remedy. A hint contains the resource's name as kubectl accepts it, for example "cronjobs.batch".
+ */
 const hints: Readonly<Record<DroppedRemedy, (name: string) => string>> = {
   rewrite: (name) =>
     "write the objects again, which stores them in a current version: " +

@@ -5,9 +5,9 @@ import type { Controller } from "../../proto/desired.ts";
 import { peerUrl } from "../../proto/etcd.ts";
 import { memberOf, type NodeEtcd } from "../etcd/overview.ts";
 
-/** The etcd cluster without a controller that is being removed. */
+/** The members of etcd after a controller is removed. */
 export interface Remaining {
-  /** The member that leaves; undefined if etcd no longer has this member. */
+  /** The controller's member; undefined if etcd no longer has this member. */
   readonly leaving: EtcdPeer | undefined;
   /** The members that stay, including learners. */
   readonly staying: readonly EtcdPeer[];
@@ -24,8 +24,9 @@ interface Leaving {
 }
 
 /**
- * Checks that the remaining members have a quorum without the controller. Also checks that each of these members is a
- * controller that stays, or the learner. `nodes` contains the answers of the controllers that stay.
+ * Checks that the remaining members still have a quorum after the controller is removed. Also checks that each
+ * remaining member belongs to a controller that stays, or is the learner. `nodes` contains the answers of the
+ * controllers that stay.
  * @throws KhwError WOULD_INTERRUPT with the numbers; ETCD_CONFLICT for a member that is not a controller
  */
 export function checkRemaining(
@@ -67,7 +68,7 @@ export function checkRemaining(
 }
 
 /**
- * Returns a controller's member and the other members, without checking the quorum. Prefers the answers of other
+ * Returns the controller's member and all other members. Does not check the quorum. Prefers the answers of other
  * controllers, because a removed member does not know about its removal.
  * @throws KhwError WOULD_INTERRUPT if no member has a leader
  */
@@ -90,7 +91,7 @@ function split(members: readonly EtcdPeer[], name: string): Pick<Remaining, "lea
   return { leaving, staying: members.filter((member) => member !== leaving) };
 }
 
-/** Returns the controller at the address of an etcd member; undefined if the address is unknown. */
+/** Returns the controller with the address of its etcd member; undefined if the address is unknown. */
 export function controllerAt(name: string, member: EtcdPeer | undefined): Controller | undefined {
   const internalIp = URL.parse(member?.peerUrls[0] ?? "")?.hostname;
   return internalIp !== undefined && isIPv4(internalIp) ? { name, internalIp } : undefined;

@@ -6,16 +6,17 @@ import type { ClusterConfig } from "../config/schema.ts";
 /** The cluster before and after the removal of a controller, and the controller itself. */
 export interface Parting {
   readonly name: string;
-  /** The current cluster; without the controller if the controller's machine is dead. */
+  /** The current cluster. If the controller's machine is dead, the controller is not included. */
   readonly all: OpenCluster;
   /** The cluster after the removal. */
   readonly rest: OpenCluster;
-  /** Undefined if the machine is dead and is not contacted. */
+  /** The controller; undefined if its machine is dead. */
   readonly leaving: Member | undefined;
 }
 
 /**
- * Returns the node to remove, and the other configured nodes. The configuration may already lack the node to remove.
+ * Returns the node to remove, and the other configured nodes. The node to remove may already be missing from the
+ * configuration.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function splitNodes(
@@ -24,7 +25,7 @@ export function splitNodes(
 ): { readonly leaving: NodeSpec; readonly rest: readonly NodeSpec[] } {
   const [named, ...others] = parseNodes("node", text);
   if (named === undefined || others.length > 0)
-    throw new KhwError("INVALID_ARGUMENT", "remove takes one node at a time", {
+    throw new KhwError("INVALID_ARGUMENT", "only one node can be removed at a time", {
       hint: "run the command once for each node",
     });
   const rest = nodes.filter(({ name }) => name !== named.name);
@@ -36,8 +37,7 @@ export function splitNodes(
 }
 
 /**
- * Opens the cluster, and separates the controller from the other nodes. A dead machine is neither looked up nor
- * contacted.
+ * Opens the cluster, and separates the controller from the other nodes. Does not look up or contact a dead machine.
  */
 export async function openParting(
   config: ClusterConfig,

@@ -2,7 +2,7 @@ import type { Cloud } from "../cluster/open.ts";
 import { instanceReference, regionalReference } from "../gce/references.ts";
 import { membersNamed } from "../gce/pool-members.ts";
 
-/** Takes a controller out of the target pool. Returns false if the controller is not in the pool. */
+/** Removes a controller from the load balancer's target pool. Returns false if the controller is not in the pool. */
 export async function leavePool(
   { compute, loadBalancer }: Cloud,
   { name, signal }: { readonly name: string; readonly signal: AbortSignal },

@@ -5,7 +5,7 @@ import type { EtcdPeer } from "../../proto/gen/khw/agent/v1/etcd.ts";
 import type { NodeSpec } from "../config/nodes.ts";
 import type { Pair } from "./pair.ts";
 
-/** The facts that show how far a replacement has come. */
+/** The facts that show how far a replacement has progressed. */
 export interface Standing {
   /** Whether the old controller is still a member of etcd. */
   readonly oldIsMember: boolean;
@@ -19,8 +19,8 @@ export interface Standing {
 type Names = Pick<Pair, "old" | "successor" | "after">;
 
 /**
- * Returns the next part of a replacement. The order is "add", then "remove". A removal begins by draining the old
- * controller. Therefore, a drained old controller is not bootstrapped again if the successor is serving.
+ * Returns the next part of a replacement. "add" comes before "remove". A removal begins with draining the old
+ * controller. Therefore, if the old controller is drained and the successor is serving, the removal continues.
  * @throws KhwError ETCD_CONFLICT if the old node is not a controller of the cluster
  */
 export function nextPart(names: Names, standing: Standing): "add" | "remove" {
@@ -30,8 +30,8 @@ export function nextPart(names: Names, standing: Standing): "add" | "remove" {
 }
 
 /**
- * Returns the next part of the replacement of a dead controller. The order is "remove", then "add", because etcd
- * accepts no new member while another member is unhealthy.
+ * Returns the next part of the replacement of a dead controller. "remove" comes before "add", because etcd accepts no
+ * new member while another member is unhealthy.
  * @throws KhwError ETCD_CONFLICT if the old node is not a controller of the cluster
  */
 export function nextPartDead(
@@ -42,15 +42,15 @@ export function nextPartDead(
   return oldIsMember ? "remove" : "add";
 }
 
-/** The nodes during the removal of a dead controller, and the successor if it is already a learner. */
+/** The nodes during the removal of a dead controller, and the successor if its member is already a learner. */
 export interface Present {
   readonly nodes: readonly NodeSpec[];
   readonly learner: Controller | undefined;
 }
 
 /**
- * Returns the nodes that the cluster has before a dead controller is removed. An earlier run, without --dead, may have
- * added the successor to etcd, as a learner or with a vote.
+ * Returns the nodes that the cluster has before a dead controller is removed. An earlier run without --dead may have
+ * added the successor to etcd, as a learner or as a voting member.
  */
 export function presentNodes(
   { both, successor: name }: Pick<Pair, "both" | "successor">,

@@ -16,8 +16,7 @@ export interface Pair {
 }
 
 /**
- * Returns the lists of nodes. The configuration may already lack the old controller, and may list the successor in its
- * place.
+ * Returns the lists of nodes. The configuration may already list the successor instead of the old controller.
  * @throws KhwError INVALID_ARGUMENT
  */
 export function pairNodes(
@@ -26,7 +25,7 @@ export function pairNodes(
 ): Pair {
   const { nodes } = config;
   if (!isManaged(config))
-    throw new KhwError("INVALID_ARGUMENT", "replace needs an etcd that khw manages, but etcd runs elsewhere", {
+    throw new KhwError("INVALID_ARGUMENT", "a replacement needs an etcd that khw manages, but etcd runs elsewhere", {
       hint: "add the new member to etcd, run `khw-client bootstrap` with both nodes, and then `khw-client remove NODE`",
     });
   const [old, successor] = [oneNode("node", node), oneNode("--with", text)];

@@ -8,8 +8,8 @@ import { nextPart } from "./next-part.ts";
 import type { Pair } from "./pair.ts";
 
 /**
- * Reads how far the replacement of a live controller has come. All agents must answer, but the successor's agent may
- * not be enrolled yet.
+ * Returns the next part of the replacement of a live controller. All agents must answer, except a successor's agent
+ * that is not enrolled yet.
  */
 export async function readLive(
   cluster: Pick<OpenCluster, "members" | "cloud">,
@@ -26,8 +26,8 @@ export async function readLive(
   refuseFindings(errors);
   const states = await readServingStates(cluster, signal);
   const standing = states.find(({ name }) => name === old);
-  // A single controller is the only member before its successor has joined, so its own answer counts here. The removal
-  // checks the quorum without the old controller.
+  // The old controller's answer also counts here, because a single controller is the only member before its successor
+  // joins. The removal checks the quorum without the old controller.
   const { leaving, staying } = findMembers(await readEtcd(cluster.members, signal), old);
   return nextPart(pair, {
     oldIsMember: leaving !== undefined,

@@ -4,7 +4,7 @@ import { isErrno } from "../../proto/errno.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 
-/** Returns the certificate of the cluster's CA; empty if the folder with the credentials is gone. */
+/** Returns the certificate of the cluster's CA; an empty string if the file no longer exists. */
 export async function readAuthority({ credentials: { folder } }: ClusterConfig): Promise<string> {
   try {
     return await readFile(join(folder, "ca.pem"), "utf8");

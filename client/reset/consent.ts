@@ -3,8 +3,8 @@ import { show } from "../../proto/validate.ts";
 import type { Context } from "../terminal/context.ts";
 
 /**
- * Asks the user to type the cluster's name, unless `yes` is the name.
- * @throws KhwError INVALID_ARGUMENT if the name is wrong or nobody can type the name
+ * If `yes` is empty, asks the user to type the cluster's name. Otherwise, checks that `yes` is the name.
+ * @throws KhwError INVALID_ARGUMENT if the name is wrong, or if the user cannot be asked
  */
 export async function confirmByName(name: string, { prompt }: Context, yes: string): Promise<void> {
   const hint = `to reset every node, run the command with --yes ${name}`;

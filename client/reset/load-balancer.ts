@@ -3,8 +3,8 @@ import type { OpenCluster } from "../cluster/open.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
 
 /**
- * Deletes the load balancer of a cluster, if khw manages a load balancer. The static address is kept, because other
- * resources may depend on it.
+ * Deletes the load balancer of a cluster, if khw manages a load balancer. Keeps the static address, because other
+ * resources may depend on this address.
  * @throws KhwError the error of the first step that failed
  */
 export async function deleteLoadBalancer(

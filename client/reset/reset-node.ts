@@ -12,9 +12,9 @@ import type { NodeOutcome } from "../rollout/one-by-one.ts";
 
 export interface ResetNodeOptions extends ProgressOptions {
   readonly cluster: OpenCluster;
-  /** The certificate of the cluster's CA; empty if this workstation does not have it. */
+  /** The certificate of the cluster's CA; empty if this workstation does not have the certificate. */
   readonly caPem: string;
-  /** Whether to remove logs and snapshots, too. */
+  /** Whether to also remove logs and snapshots. */
   readonly purge: boolean;
   /** Whether to remove the agent's package at the end. */
   readonly uninstall: boolean;
@@ -22,17 +22,17 @@ export interface ResetNodeOptions extends ProgressOptions {
   readonly wholeCluster: boolean;
 }
 
-/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
+/** A signal for work that Ctrl-C must not stop. Only the work's own deadline can stop this work. */
 const never = new AbortController().signal;
 
-/** The time within which an agent restarts after the reset, even on a busy machine. */
+/** The maximum time for an agent to restart after the reset. It is enough even on a busy machine. */
 const restartMillis = 90_000;
-/** The time within which apt removes the agent's package. */
+/** The maximum time for apt to remove the agent's package. */
 const uninstallMillis = 300_000;
 
 /**
- * Drains a node, has its agent undo the bootstrap, and waits until the agent has restarted without a desired state. The
- * same call continues after an interruption.
+ * Drains a node, has its agent undo the bootstrap, and waits until the agent has restarted without a desired state.
+ * After an interruption, the same call continues the work.
  */
 export async function resetNode(node: AgentNode, options: ResetNodeOptions): Promise<NodeOutcome> {
   const { cluster, caPem, purge, uninstall, wholeCluster, progress, signal } = options;
@@ -41,7 +41,7 @@ export async function resetNode(node: AgentNode, options: ResetNodeOptions): Pro
   const clusterName = cluster.config.cluster.name;
   const request = { node: name, clusterName, caPem, purge, wholeCluster, checkOnly: false };
   if (!wholeCluster) {
-    // A refused reset must not leave the node drained.
+    // The agent checks the request before the drain, so that a refused reset does not leave the node drained.
     await node.removal.reset({ ...request, checkOnly: true }, signal);
     await drainFirst(node, { cluster, signal, emit });
   }
@@ -66,7 +66,7 @@ interface DrainFirstOptions {
   readonly emit: (event: StepEvent) => void;
 }
 
-/** Drains a node that serves traffic. A partly reset node no longer serves traffic. */
+/** Drains a node that serves traffic. A partly reset node no longer serves traffic, so it is not drained. */
 export async function drainFirst(node: AgentNode, { cluster, signal, emit }: DrainFirstOptions): Promise<void> {
   const { cloud, config } = cluster;
   const own = (await readServingStates(cluster, signal)).find(({ name }) => name === node.address.name);
@@ -99,7 +99,7 @@ async function restarted(node: AgentNode, cluster: OpenCluster): Promise<void> {
 
 /**
  * Removes the agent's package, and waits until the agent no longer answers. Only the node's journal shows the result of
- * apt, because apt stops the agent before apt removes the files.
+ * apt, because apt stops the agent before removing its files.
  */
 async function uninstalled(
   node: AgentNode,

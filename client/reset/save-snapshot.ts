@@ -52,8 +52,8 @@ async function chooseSource(members: readonly Member[], signal: AbortSignal): Pr
 }
 
 /**
- * Copies the snapshot, completely or not at all. Only the user can read the file, because it contains the cluster's
- * Secrets.
+ * Copies the snapshot. Leaves no incomplete copy if an error occurs. Only the user can read the file, because it
+ * contains the cluster's Secrets.
  */
 async function download({ snapshot, read }: Source, path: string, signal: AbortSignal): Promise<void> {
   const temporary = `${path}.part`;

@@ -12,9 +12,9 @@ export interface Addresses {
 }
 
 /**
- * Returns the controllers' addresses and the public address from khw.yaml. If khw.yaml lacks addresses, asks the
- * Compute API if the cluster has Google's load balancer, otherwise the agents. Certificates can therefore be created
- * before any agent exists.
+ * Returns the controllers' addresses and the public address from khw.yaml. If khw.yaml lacks addresses, gets them from
+ * the Compute API in a cluster with Google's load balancer, and from the agents in any other cluster. With the Compute
+ * API, certificates can be created before any agent exists.
  * @throws KhwError if the addresses cannot be found
  */
 export async function findAddresses(config: ClusterConfig, signal: AbortSignal): Promise<Addresses> {

@@ -15,12 +15,12 @@ export interface AggregationOptions {
 }
 
 /**
- * Finds the webhooks and APIServices in use that a change of the aggregation layer would make unreachable. An
- * unreachable webhook would block requests. Asks for backends only if the layer changes on the node. If a flag in
- * khw.yaml sets the routing, the user has decided, so the backends are not checked. If another API server answers, a
- * silent API server causes only a warning. Webhooks belong to the cluster, and the change may be the repair that the
- * silent API server needs.
- * @param restarting the nodes that restart and whose API server is ready
+ * Finds the active webhooks and APIServices that a change of the aggregation layer would make unreachable. An
+ * unreachable webhook would block requests. Checks a node's backends only if the layer changes on that node. Does not
+ * check backends if the user sets the routing with a flag in khw.yaml. If another API server answers, a silent API
+ * server causes only a warning. One answer is enough, because webhooks belong to the whole cluster. The change may also
+ * be necessary to repair the silent API server.
+ * @param restarting the nodes that restart and have a ready API server
  */
 export async function aggregationFindings(
   restarting: readonly NodeWork[],
@@ -49,20 +49,23 @@ export async function aggregationFindings(
 }
 
 function notAsked({ node, message }: KhwError): KhwError {
-  return new KhwError("PREFLIGHT_FAILED", `the webhooks and APIServices were not tried from this node: ${message}`, {
+  return new KhwError("PREFLIGHT_FAILED", `the webhooks and APIServices were not tested from this node: ${message}`, {
     node,
     hint: "after the change, run `khw-client doctor`, which names a missing route or firewall rule",
   });
 }
 
-/** Returns whether the API server will connect to endpoints; undefined if a flag in khw.yaml decides. */
+/** Whether the API server will connect directly to endpoints; undefined if a flag in khw.yaml determines this. */
 function wantedRouting({ flags, credentials }: DesiredState): boolean | undefined {
   const { set = {}, remove = [] } = flags[apiServer] ?? {};
   if (set[flag] !== undefined || remove.includes(flag)) return undefined;
   return credentials.some(({ name }) => name === "front-proxy-ca.pem");
 }
 
-/** A backend without a ready endpoint fails with and without the layer, so it is no reason to refuse the change. */
+/**
+ * Returns an error if the change makes a backend unreachable. A backend without a ready endpoint is ignored, because it
+ * fails both before and after the change.
+ */
 function findingOf(
   { kind, name, service, required, endpoints }: ApiBackend,
   { wanted }: { readonly wanted: boolean },

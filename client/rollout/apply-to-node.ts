@@ -39,7 +39,7 @@ export function joinNode(
   return follow(node, (signal) => node.etcd.join(request, signal), options);
 }
 
-/** Listens to an operation on the node until it ends. Never rejects. */
+/** Follows an operation on the node until the operation ends. The promise never rejects. */
 async function follow(
   node: AgentNode,
   begin: (signal: AbortSignal) => AsyncIterable<Event>,
@@ -69,7 +69,7 @@ async function follow(
   }
 }
 
-/** The step that a node reported last. */
+/** The latest step that a node reported. */
 interface LastStep {
   readonly step: string;
   readonly text: string;

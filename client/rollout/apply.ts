@@ -23,8 +23,8 @@ export interface Applied {
 }
 
 /**
- * Applies the plan to the nodes and the load balancer at the same time. The nodes and the load balancer do not wait for
- * each other.
+ * Applies the plan to the nodes and the load balancer at the same time. The work on the nodes and the work on the load
+ * balancer do not wait for each other.
  */
 export async function applyPlan(
   cluster: OpenCluster,
@@ -73,23 +73,23 @@ export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOp
   readonly inTurn: ReadonlySet<AgentNode>;
   /** The nodes in `inTurn` that must be drained first. */
   readonly drain: ReadonlySet<AgentNode>;
-  /** The nodes that an earlier rolling update left drained; they are undrained after the work. */
+  /** The nodes that an earlier rolling update left drained. khw undrains these nodes after the work. */
   readonly left?: ReadonlySet<AgentNode>;
   /**
-   * Returns the sentence to print when the command waits for the current node after Ctrl-C. If absent, Ctrl-C ends the
-   * wait, and the nodes continue.
+   * Returns the sentence to print if the user presses Ctrl-C and the command still waits for the current node. If
+   * absent, Ctrl-C ends the wait, and the nodes continue.
    */
   readonly interrupted?: (name: string) => string;
   /** See OneByOneOptions. */
   readonly between?: OneByOneOptions<NodeWork>["between"];
 }
 
-/** Ctrl-C does not stop work that has started; only the work's own deadline does. */
+/** A signal for work that Ctrl-C must not stop. Only the work's own deadline can stop this work. */
 const never = new AbortController().signal;
 
 /**
- * Applies the desired state to most nodes at once, then to the nodes in `inTurn`, one at a time. A node's failure does
- * not stop work that is in progress on other nodes at the same time.
+ * Applies the desired state to all nodes outside `inTurn` at once, then to the nodes in `inTurn`, one at a time. If a
+ * node fails, work that is in progress on other nodes continues.
  */
 export async function applyToNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
@@ -127,8 +127,8 @@ export async function applyToNodes(
 
 /**
  * Waits until the load balancer uses the nodes that have just started to serve. Without this wait, the next node would
- * look like the only serving node, and would restart without a drain. A node that the load balancer does not use in time
- * is reported later, by the verification.
+ * look like the only serving node, and would restart without a drain. If the load balancer does not use a node in time,
+ * the verification reports the node later.
  */
 async function untilBackends(
   nodes: readonly AgentNode[],
@@ -149,14 +149,14 @@ async function untilBackends(
     intervalMillis: askMillis,
     signal,
   }).catch(() => {
-    // The next drain reads the same states, and reports the error.
+    // The error can be ignored here, because the next drain reads the same states and reports the error.
   });
 }
 
 /** The load balancer sends no notifications, so its backends are polled at this interval. */
 const askMillis = 500;
 
-/** A node that cannot be drained is left unchanged. */
+/** Applies the desired state to a node while the node is drained. Changes nothing on a node that cannot be drained. */
 async function applyDrained(
   item: NodeWork,
   { config: { timeouts }, cloud, members }: Pick<OpenCluster, "config" | "cloud" | "members">,

@@ -12,9 +12,9 @@ import type { Addresses } from "./addresses.ts";
 
 export interface ProvideOptions {
   readonly addresses: Addresses;
-  /** The members, with their answers about an existing cluster. */
+  /** The nodes, with their answers about an existing cluster. */
   readonly members: readonly Member[];
-  /** Whether to complete files that a killed run had started to write. */
+  /** Whether to finish writing the files that a killed command had started to write. */
   readonly complete: boolean;
 }
 
@@ -51,9 +51,9 @@ export async function provideCredentials(
 
 /**
  * Reissues the servers' certificates and keys for the addresses of new controllers. The certificates are kubernetes.pem
- * and, if etcd has its own CA, etcd-server.pem. Returns the files without writing them. Returns nothing if the
- * certificates already have all addresses. Also returns nothing if the folder lacks a CA's key; in that case, the check
- * of the credentials reports the missing files.
+ * and, if etcd has its own CA, etcd-server.pem. Returns the files without writing them. Returns no files if the
+ * certificates already contain all addresses. Also returns no files if the folder lacks a CA's key. In that case, the
+ * later check of the credentials reports the problem.
  * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign
  */
 export async function reissueForNewNodes(config: ClusterConfig, addresses: Addresses): Promise<NewFiles> {
@@ -76,8 +76,8 @@ export async function reissueForNewNodes(config: ClusterConfig, addresses: Addre
 }
 
 /**
- * Saves the new credentials, if there are any. Must be called before any node receives them, and after every check that
- * could stop the run.
+ * Saves the new credentials, if there are any. Must be called after every check that could stop the command, and before
+ * any node receives the credentials.
  * @throws KhwError BUSY if another command saved credentials in the meantime
  */
 export async function saveNewCredentials(
@@ -97,7 +97,7 @@ export async function saveNewCredentials(
   await writeNew(folder, made).catch((thrown: unknown) => {
     const error = toKhwError(thrown);
     if (error.code !== "INVALID_ARGUMENT") throw error;
-    // The folder had no credentials when the run started.
+    // The folder had no credentials when this command started, so another command has created them.
     throw new KhwError("BUSY", error.message, {
       hint: "another command created it at the same time; run the command again to use the existing files",
       cause: error,

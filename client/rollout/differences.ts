@@ -5,7 +5,7 @@ import { withoutContent } from "../config/desired.ts";
 import { pinPrograms } from "../lock/lock.ts";
 import { prepare } from "./plan.ts";
 
-/** A step whose state on a node differs from the desired state. */
+/** A step that would change a node, because the node differs from its desired state. */
 export interface NodeDifference {
   readonly node: string;
   /** The id of the step that differs. */
@@ -32,7 +32,7 @@ export async function nodeDifferences(cluster: OpenCluster, signal: AbortSignal)
   return plans.flat();
 }
 
-/** @throws KhwError NODES_DIFFER with the first difference, because a rotation must change nothing else */
+/** @throws KhwError NODES_DIFFER with the first difference, because a rotation must not make any other changes */
 export function refuseDifferences([first]: readonly NodeDifference[]): void {
   if (first === undefined) return;
   throw new KhwError(

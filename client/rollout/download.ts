@@ -16,8 +16,8 @@ type Downloads = Pick<RolloutPlan, "work" | "restarting"> & Partial<Pick<Rollout
 
 /**
  * Downloads and verifies the programs on all nodes that will restart or join etcd, before any of these nodes is
- * changed. The other nodes download the programs while they apply the desired state. Returns immediately after Ctrl-C;
- * the agents continue.
+ * changed. The other nodes download the programs while they apply the desired state. Returns as soon as the user
+ * presses Ctrl-C, but the agents continue the downloads.
  * @throws KhwError if a node fails; in that case no node is drained or changed
  */
 export async function downloadPrograms(

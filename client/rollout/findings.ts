@@ -12,11 +12,11 @@ import { runningOperationFindings } from "./running-operations.ts";
 
 /** The state of all nodes before a rollout. */
 export interface Inspection extends RestartOrder {
-  /** Every obstacle on every node; if there are any, the rollout must not start. */
+  /** The obstacles on all nodes. If there are any, the rollout must not start. */
   readonly findings: readonly KhwError[];
   /** Findings that are not obstacles. */
   readonly warnings: readonly KhwError[];
-  /** The digests that agents reported for programs without a digest in the desired states. */
+  /** The programs' digests that agents reported because the desired states do not contain them. */
   readonly reported: readonly NodeDigests[];
 }
 
@@ -24,7 +24,7 @@ export interface ClusterChecks extends Omit<ApiFindingsOptions, "signal"> {
   readonly work: readonly NodeWork[];
 }
 
-/** Runs all checks of the nodes, the Kubernetes API and etcd before a rollout, in parallel; changes nothing. */
+/** Runs all checks of the nodes, the Kubernetes API and etcd before a rollout. Changes nothing. */
 export async function inspectCluster(
   members: readonly Member[],
   { work, ...asking }: ClusterChecks,
@@ -35,8 +35,8 @@ export async function inspectCluster(
     apiFindings(members, { ...asking, signal }),
     storedVersionFindings(members, { ...asking, signal }),
   ]);
-  // A node whose API server is not ready may restart only etcd. An API server that is not ready cannot be asked for
-  // backends.
+  // The plan may restart only etcd on a node, so the node's API server may not be ready. Only a ready API server can be
+  // asked for backends.
   const { restarting, serving } = inspection;
   const asked = work.filter(({ node }) => restarting.has(node) && serving.has(node));
   const aggregation = await aggregationFindings(asked, { admin: asking.admin, signal });
@@ -48,7 +48,7 @@ export async function inspectCluster(
 }
 
 /**
- * Returns every obstacle on every node, and the order of restarts; changes nothing. A busy node is not examined
+ * Returns the obstacles on all nodes, and the order of the restarts. Changes nothing. Does not inspect a busy node
  * further.
  */
 export async function inspect(
@@ -80,7 +80,7 @@ interface NodeInspection {
   readonly reported?: NodeDigests;
 }
 
-/** A node that does not answer is reported as a finding. */
+/** Inspects a node. If the node does not answer, returns the error as a finding. */
 async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeInspection> {
   const { name } = item.node.address;
   const located = (detail: ErrorDetail): KhwError => fromDetail(detail).at({ node: name });
@@ -95,13 +95,13 @@ async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeIns
   const [findings, warnings] = [answer.findings.map(located), answer.warnings.map(located)];
   const reported = { node: item.node, programs: answer.programs };
   if (!(restart instanceof Error)) return { findings, warnings, clocks: [clock], restart, reported };
-  // The preflight's findings about the machine are more useful than the error of the restart check.
+  // The preflight's findings about the machine are more useful than the error from the restart check.
   return { findings: findings.length > 0 ? findings : [restart], warnings, clocks: [clock] };
 }
 
 /**
  * Returns the nodes on which a first etcd member would start while another controller does not answer. That controller
- * may hold the data of a cluster. If these nodes are recreated machines, they would start a second cluster.
+ * may have the data of an existing cluster. If these nodes are recreated machines, they would start a second cluster.
  */
 export function uncertainFirstStarts(members: readonly Member[], work: readonly NodeWork[]): KhwError[] {
   const away = members.filter(({ info }) => info === undefined).map(({ node }) => node.address.name);

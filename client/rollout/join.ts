@@ -8,7 +8,7 @@ import type { RolloutPlan } from "./plan.ts";
 /**
  * Makes the new controllers members of etcd, one at a time, because etcd accepts only one learner at a time. Each new
  * member can vote before the next controller joins. No other controller is changed. @throws KhwError if a controller
- * does not join; running the same command again continues the work
+ * does not join. To continue, the user runs the same command again
  */
 export async function joinEtcd(
   { config: { timeouts } }: Pick<OpenCluster, "config">,
@@ -30,7 +30,7 @@ export async function joinEtcd(
     outcomes.flatMap(({ error }) => error ?? []),
     {
       done: outcomes.filter(({ error }) => error === undefined).length,
-      headline: "not every new controller has joined etcd; the present controllers are unchanged",
+      headline: "not every new controller has joined etcd; the existing controllers are unchanged",
       hint: "correct this, then run the command again; it continues from here",
     },
   );

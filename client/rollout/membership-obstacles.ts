@@ -73,12 +73,12 @@ function releaseObstacle({ nodes, version, joining }: Found): KhwError[] {
   const what = `${joining.join(", ")} cannot join: etcd ${lossy} does not store the promotion of a new member on disk`;
   return [
     new KhwError("ETCD_CONFLICT", what, {
-      hint: `upgrade etcd first: list the present controllers only, set \`etcd.version\` to ${promotionsStoredSince} or later, and run \`khw-client bootstrap\``,
+      hint: `upgrade etcd first: list only the existing controllers, set \`etcd.version\` to ${promotionsStoredSince} or later, and run \`khw-client bootstrap\``,
     }),
   ];
 }
 
-/** etcd refuses a new member while an existing member is unhealthy. */
+/** Returns an error for each unhealthy member, because etcd then refuses new members. */
 function unhealthyMembers({ nodes, members, controllers, joining }: Found): KhwError[] {
   return members
     .filter(({ learner }) => !learner)
@@ -111,7 +111,7 @@ function unfitMachines({ nodes, joining, clusterId }: Found): KhwError[] {
   });
 }
 
-/** Returns the reason why a machine with this record cannot join the cluster. */
+/** Returns the reason why a machine with this record cannot join the cluster; undefined if the machine can join. */
 function unfit(record: MemberRecord | undefined, clusterId: string): string | undefined {
   if (record === undefined) return undefined;
   if (record.stage === MemberStage.MEMBER_STAGE_FORMING) return "its etcd was started for another cluster";

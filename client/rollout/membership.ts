@@ -14,7 +14,7 @@ export interface Membership {
    * a learner comes first.
    */
   readonly joining: readonly string[];
-  /** The reasons why the cluster cannot change to the configured controllers. */
+  /** The reasons why the configured controllers cannot become the members of etcd. */
   readonly obstacles: readonly KhwError[];
   /** Warnings about a list of controllers that works but has a disadvantage. */
   readonly warnings: readonly string[];
@@ -34,11 +34,11 @@ export interface Compared {
 
 /** Compares the configured controllers with the members of etcd. */
 export function compareMembership({ controllers, leaving = [], nodes, version }: Compared): Membership {
-  // A restore creates a new cluster, and holds all machines until every member belongs to it.
+  // A restore creates a new etcd cluster. The membership cannot change until all members belong to the new cluster.
   if (nodes.some((node) => unfinishedRestore(node) !== undefined)) return noMembership;
   const ids = clustersOf(nodes);
   const [clusterId] = ids.keys();
-  // If no member has ever been healthy, a first bootstrap is under way.
+  // No member has ever been healthy, so the first bootstrap is not complete yet.
   if (clusterId === undefined) return noMembership;
   if (ids.size > 1) return { ...noMembership, clusterId, obstacles: [severalClusters(ids)] };
   const gone = new Set(leaving.map(peerUrl));
@@ -88,7 +88,10 @@ function membersNow(nodes: readonly NodeEtcd[], clusterId: string): readonly Etc
   return asked?.members;
 }
 
-/** While etcd does not answer, only a list that equals the recorded lists can be trusted. */
+/**
+ * Returns an error if a node's recorded members are not the configured controllers. While etcd does not answer, only
+ * the records can confirm the list.
+ */
 function withoutAnswer(controllers: readonly Controller[], nodes: readonly NodeEtcd[]): KhwError[] {
   const wanted = listed(controllers);
   const differing = nodes.find(

@@ -12,7 +12,7 @@ export interface NodeOutcome {
 }
 
 export interface OneByOneOptions<Item> extends ProgressOptions {
-  /** The outcomes of earlier nodes; if an earlier node failed, every node is skipped. */
+  /** The outcomes of the earlier nodes. If an earlier node failed, all nodes in this list are skipped. */
   readonly earlier?: readonly NodeOutcome[];
   /**
    * Returns the sentence to print if the user presses Ctrl-C during the work on a node. If absent, nothing is printed.
@@ -20,17 +20,17 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
   readonly interrupted?: (name: string) => string;
   /**
    * Called after each successful node except the last, with the number of nodes that are done so far.
-   * @throws the reason why no further node may be started
+   * @throws an error that says why work on the next node must not begin
    */
   readonly between?: ((outcome: NodeOutcome, count: number) => Promise<void>) | undefined;
-  /** @throws the reason why the node is not done */
+  /** @throws an error that says why the work on the node failed */
   readonly work: (item: Item) => Promise<NodeOutcome>;
 }
 
 /**
- * Works on one node at a time until the first failure, so that a change that breaks a node does not reach the next
- * node. After Ctrl-C, no further node is started. Reports the result of each node, including skipped nodes. Never
- * rejects.
+ * Works on one node at a time, and stops at the first failure. A change that breaks a node therefore does not reach the
+ * next node. After Ctrl-C, does not begin work on another node. Reports the result of each node, including skipped
+ * nodes. Never rejects.
  */
 export async function oneByOne<Item extends { readonly node: AgentNode }>(
   items: readonly Item[],
@@ -53,7 +53,7 @@ export async function oneByOne<Item extends { readonly node: AgentNode }>(
   return outcomes;
 }
 
-/** Reports the end of a node's work, and returns its outcome. */
+/** Reports that the work on a node has ended, and returns the outcome. */
 export function reportEnd(outcome: NodeOutcome, { progress }: Pick<ProgressOptions, "progress">): NodeOutcome {
   const { node, changed, error } = outcome;
   progress.emit({ kind: "end", track: node.address.name, changed, error });
@@ -61,8 +61,8 @@ export function reportEnd(outcome: NodeOutcome, { progress }: Pick<ProgressOptio
 }
 
 /**
- * Throws the errors of the nodes as a single error. Returns true if all nodes are done, and false if Ctrl-C stopped the
- * work between two nodes.
+ * Combines the nodes' errors, and throws them as a single error. Returns true if all nodes are done, and false if
+ * Ctrl-C stopped the work between two nodes.
  */
 export function concludeNodes(outcomes: readonly NodeOutcome[], texts: Omit<ConcludeOptions, "done">): boolean {
   const errors = outcomes.flatMap(({ error }) => error ?? []);
@@ -79,8 +79,8 @@ async function workOn<Item extends { readonly node: AgentNode }>(
   const onInterrupt = (): void => {
     if (interrupted === undefined) return;
     note(progress, `interrupted: ${interrupted(name)}`);
-    // On a terminal, notes appear below the rows, and only at the end. Therefore, the row itself must also show the
-    // note.
+    // On a terminal, notes appear below the rows, and only when all rows have ended. Therefore, the row itself must
+    // also show the note.
     const event = { kind: "progress", step: "interrupted", text: interrupted(name) } as const;
     progress.emit({ kind: "step", track: name, event });
   };

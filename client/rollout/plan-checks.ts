@@ -7,7 +7,10 @@ import { noMembership } from "./membership.ts";
 import type { Prepared, ReleaseConsent } from "./plan.ts";
 import { readTrials } from "./trial.ts";
 
-/** The results of the checks before a rollout, for the plan command, which must continue despite findings. */
+/**
+ * The results of the checks that run before a rollout. The `plan` command shows them, and must continue despite
+ * findings.
+ */
 export interface PlanChecks {
   readonly findings: readonly KhwError[];
   readonly warnings: readonly KhwError[];
@@ -27,8 +30,8 @@ type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" 
 const silent: Progress = { emit: () => {}, settled: async () => {} };
 
 /**
- * Runs every check that bootstrap runs before it changes anything: the preflight, the checks of the API and etcd, and
- * the trial runs of the new programs. The programs are downloaded for the trial runs; nothing else changes.
+ * Runs every check that `bootstrap` runs before it changes anything. These are the preflight, the checks of the API and
+ * etcd, and the trial runs of the new programs. Downloads the programs for the trial runs, but changes nothing else.
  */
 export async function planChecks(
   cluster: Pick<OpenCluster, "config" | "members">,

@@ -29,12 +29,12 @@ import type { RestartOrder } from "./restart-order.ts";
 import { describeRunningOperations } from "./running-operations.ts";
 import { describeWarnings } from "./warnings.ts";
 
-/** The complete plan, checked before anything changes. */
+/** The complete plan. khw checks the plan before it changes anything. */
 export interface Prepared {
   readonly controllers: readonly Controller[];
   readonly publicAddress: string;
   readonly releases: Releases;
-  /** Describes the releases, and why they were chosen. */
+  /** Describes the releases, and explains why khw chose them. */
   readonly releaseNote: string;
   /** The reasons why the release cannot be changed. */
   readonly releaseObstacles: readonly KhwError[];
@@ -49,7 +49,7 @@ export interface Prepared {
   /** New credentials that are not written yet; empty if the folder already has credentials. */
   readonly made: NewFiles;
   /**
-   * The certificate that contains the names of new controllers, before it is written. Empty if the folder already has
+   * The certificate that contains the names of new controllers, but is not written yet. Empty if the folder already has
    * this certificate.
    */
   readonly reissued: NewFiles;
@@ -154,18 +154,18 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
    */
   readonly unreachable: "refuse" | "skip";
   /**
-   * How to handle controllers that are not in the cluster yet: "replace" adds a controller whose predecessor leaves,
-   * and gives no warning about an even number of controllers. Default: "refuse".
+   * How to handle controllers that are not in the cluster yet: "replace" adds a controller that replaces another, and
+   * does not warn about an even number of controllers. Default: "refuse".
    */
   readonly joining?: "add" | "replace" | "refuse";
-  /** Obstacles that the command itself has found; they are added to the list. */
+  /** Obstacles that the command itself has found. They are reported with all other obstacles. */
   readonly found?: readonly KhwError[];
 }
 
 /**
  * Plans the work on all nodes, and prints notes for the user. Does not change any node, but records new digests in
  * khw.lock.
- * @throws KhwError with every obstacle on every node as one error; otherwise as `prepare` does
+ * @throws KhwError that combines the obstacles on all nodes, or an error from `prepare`
  */
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal, allowRemovedApis = false, restoresData = false } = options;

@@ -17,7 +17,7 @@ export interface RestartOrder {
   readonly left: ReadonlySet<AgentNode>;
 }
 
-/** A node's place in the order. */
+/** The facts that determine when a node is updated. */
 export interface NodeRestart {
   readonly node: AgentNode;
   readonly serves: boolean;

@@ -20,7 +20,7 @@ export interface RollOptions {
 /**
  * Applies khw.yaml and the credentials to every node, then verifies the cluster. The serving nodes are updated one at a
  * time, and a node is drained first if its API server would restart. The update stops at the first failure. After
- * Ctrl-C, finishes the current node and then stops.
+ * Ctrl-C, the update finishes the current node and then stops.
  * @throws KhwError UNREACHABLE or the first refusal, before any node is changed; PARTIAL; VERIFY_FAILED; CANCELLED
  * after Ctrl-C
  */

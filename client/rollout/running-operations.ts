@@ -18,7 +18,7 @@ export function describeRunningOperations(members: readonly Member[]): string[] 
   });
 }
 
-/** Whether the node is already running this Apply; the client then only listens. */
+/** Whether the node is already running this Apply. If so, the client only follows its progress. */
 export function isUnderWay({ node, desired }: NodeWork, members: readonly Member[]): boolean {
   return runningOperation(node, members)?.id === operationId(desired);
 }

@@ -34,9 +34,9 @@ export async function readTrials(work: readonly NodeWork[], signal: AbortSignal)
 }
 
 /**
- * Rejects flags, feature gates and configuration that a new program does not accept, before any node is drained. Prints
- * the programs' own warnings.
- * @throws KhwError with every rejection on every node as one error
+ * Runs before any node is drained. Rejects flags, feature gates and configuration that a new program does not accept.
+ * Prints the programs' own warnings.
+ * @throws KhwError that combines the rejections from all nodes
  */
 export async function tryPrograms(work: readonly NodeWork[], { progress, signal }: ProgressOptions): Promise<void> {
   const { findings, warnings } = await readTrials(work, signal);

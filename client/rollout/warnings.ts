@@ -2,7 +2,7 @@ import { formatError, KhwError } from "../../proto/errors.ts";
 import { joinPlaces } from "../terminal/group-lines.ts";
 
 /**
- * Describes the warnings of many nodes without repeating any. Nodes with the same warning are listed together. If only
+ * Describes the warnings from many nodes without repetition. Nodes with the same warning are listed together. If only
  * the figures differ, each node has a line, and the remedy is printed once.
  */
 export function describeWarnings(warnings: readonly KhwError[]): string[] {

@@ -27,7 +27,7 @@ export interface RotationSession {
   readonly replace: (files: NewFiles) => Promise<void>;
   /** Returns the differences between the nodes and the files on this workstation. */
   readonly differences: () => Promise<NodeDifference[]>;
-  /** Brings the files to all nodes, one node at a time. */
+  /** Copies the files to all nodes, one node at a time. */
   readonly roll: () => Promise<void>;
 }
 
@@ -38,7 +38,7 @@ export interface RotationOptions {
 }
 
 /**
- * Runs a rotation while no other client on this workstation runs one.
+ * Runs a rotation. Only one client on this workstation can run a rotation at a time.
  * @throws KhwError BUSY if another rotation is under way, or if another client is running a rotation
  */
 export async function whileRotating(

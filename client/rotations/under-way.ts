@@ -21,7 +21,7 @@ export interface RotationFolders {
   readonly management: string;
 }
 
-/** A rotation that is under way, as the credentials folder shows it. */
+/** A rotation that is under way, according to the files in the credentials folder. */
 export interface UnderWay {
   readonly rotation: RotationName;
   /** The stage's name, for programs. */
@@ -68,7 +68,7 @@ async function encryptionStage(folder: string): Promise<UnderWay[]> {
     if (stage === "settled") return [];
     const what =
       stage === "added"
-        ? "the new key is added, but does not encrypt yet"
+        ? "the new key is added, but is not used for encryption yet"
         : "the new key encrypts, but the old keys are not removed yet";
     return [{ rotation: "encryption-key", stage, what, command: commands["encryption-key"] }];
   } catch (thrown) {

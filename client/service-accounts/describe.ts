@@ -35,5 +35,5 @@ const stages: Readonly<Record<Stage, string>> = {
 export function describeStage({ stage, progress: { signingSince, dropOn } }: Pick<Rotation, "stage" | "progress">) {
   if (stage !== "signing" || signingSince === undefined) return stages[stage];
   const until = dropOn === undefined ? "waits for --drop-on" : `the old key may be dropped from ${dropOn} on`;
-  return `the new key signs since ${signingSince}; tokens signed with the old key are accepted; ${until}`;
+  return `the new key has signed tokens since ${signingSince}; tokens signed with the old key are accepted; ${until}`;
 }

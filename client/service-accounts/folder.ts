@@ -17,7 +17,7 @@ const newCertificateFile = "new.pem";
 export interface Progress {
   /** The time from which no API server signs with the old key. */
   readonly signingSince?: string | undefined;
-  /** The time when the user first saw which tokens signed with the old key remain. */
+  /** The time when khw first showed the user the remaining uses of the old key. */
   readonly listedAt?: string | undefined;
   /** The day, in UTC, from which the old key may be dropped, even if tokens signed with the old key remain. */
   readonly dropOn?: string | undefined;
@@ -28,7 +28,7 @@ export interface Progress {
 /** A rotation that is under way. */
 export interface Rotation {
   readonly keys: TokenKeys;
-  /** The private key that signed before the rotation, in PEM. */
+  /** The private key that signed tokens before the rotation, in PEM. */
   readonly oldKey: string;
   readonly progress: Progress;
   readonly stage: Stage;
@@ -63,7 +63,7 @@ export async function readRotation(credentials: string): Promise<Rotation | unde
 }
 
 /**
- * Creates the rotation's folder with the new key. The folder appears with all of its files at once.
+ * Creates the rotation's folder with the new key. The folder and all of its files appear in a single step.
  * @throws KhwError BUSY if another command has started a rotation in the meantime
  */
 export async function beginRotation(

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
-/** A page of this many typical objects stays under the size limit of a response. */
+/** The number of objects per page. A page of typical objects stays under the size limit of a response. */
 const usualPageSize = 50;
 
 export interface ListOptions {

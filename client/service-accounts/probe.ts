@@ -11,7 +11,7 @@ export interface ProbeTokens {
   readonly resigned: string;
 }
 
-/** An API server, and a function that sends a request with a token to it. */
+/** An API server, and a function that sends it a request with a token. */
 export interface TokenServer {
   readonly name: string;
   /** Returns the HTTP status of the response. */
@@ -63,8 +63,7 @@ export function signedAt(token: string): Date {
 }
 
 /**
- * Checks that every server accepts the current token, and that every server accepts or refuses the other token, as
- * expected.
+ * Checks that every server accepts the current token, and that every server treats the other token as `otherIs` says.
  * @throws KhwError VERIFY_FAILED that names the server
  */
 export async function checkTokens(

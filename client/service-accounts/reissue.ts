@@ -31,7 +31,7 @@ export interface ReissueOptions {
 /**
  * Gives a new Secret to every service account that refers to a Secret with an old token. Removes the references to the
  * old Secrets. The old Secrets stay, so that running pods keep working. New pods use the new Secrets. Secrets that no
- * service account refers to are left as they are. Returns the number of service accounts with a new Secret.
+ * service account refers to are left as they are. Returns the number of service accounts that got a new Secret.
  */
 export async function reissueTokens(api: KubernetesApi, options: ReissueOptions): Promise<number> {
   const old = await findOldSecrets(api, options.newKey, options.signal);
@@ -112,7 +112,7 @@ async function createSecret(
   return name;
 }
 
-/** Returns the same name for the same key, so that an interrupted run finds the Secret that it has created. */
+/** Returns the same name for the same key, so that the next run finds a Secret that an interrupted run created. */
 export function secretName(serviceAccount: string, newKey: KeyObject): string {
   const digest = createHash("sha256")
     .update(newKey.export({ type: "spki", format: "der" }))

@@ -20,7 +20,7 @@ export interface RotationParts {
   differences(): Promise<readonly NodeDifference[]>;
   /** Updates the nodes; afterwards, every API server uses the files. */
   roll(): Promise<void>;
-  /** Checks that the API servers sign with the new key. Returns the API server's time. */
+  /** Checks that the API servers sign with the new key. Returns the time on an API server's clock. */
   confirmSigning(rotation: Rotation): Promise<Date>;
   /**
    * Replaces the Secrets with tokens signed with the old key. Calls `before` with the old Secrets, before they are
@@ -28,7 +28,7 @@ export interface RotationParts {
    */
   reissue(rotation: Rotation, before: (secrets: readonly string[]) => Promise<void>): Promise<void>;
   uses(rotation: Rotation): Promise<OldUses>;
-  /** Checks that every API server accepts or refuses a token signed with the old key, as expected. */
+  /** Checks that every API server treats a token signed with the old key as `oldTokens` says. */
   prove(rotation: Rotation, oldTokens: "accepted" | "refused"): Promise<void>;
   /** Deletes the Secrets that were replaced and that no pod uses. */
   deleteReplaced(rotation: Rotation): Promise<void>;
@@ -46,10 +46,10 @@ export interface RotateOptions {
 }
 
 /**
- * Replaces the key that signs the service accounts' tokens. First every API server accepts tokens signed with the new
- * key, then every API server signs with the new key, and finally the old key is dropped. The credentials folder records
- * the stage, so the next run continues an interrupted rotation. Returns false if the rotation waits: both keys are
- * accepted, because tokens signed with the old key may remain.
+ * Replaces the key that signs the service accounts' tokens. First, every API server accepts tokens signed with the new
+ * key. Then, every API server has signed with the new key. Finally, the old key is dropped. The credentials folder
+ * records the stage, so the next run continues an interrupted rotation. Returns false if the rotation waits: both keys
+ * are accepted, because tokens signed with the old key may remain.
  * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
  */
 export async function rotate(parts: RotationParts, options: RotateOptions): Promise<boolean> {
@@ -70,7 +70,7 @@ export async function rotate(parts: RotationParts, options: RotateOptions): Prom
     await parts.roll();
     await parts.replace(signingFiles(rotation.keys));
     parts.note(
-      "every API server accepts tokens signed with the new key; every API server now gets it, to sign with the new key",
+      "every API server accepts tokens signed with the new key; every API server now starts to sign with the new key",
     );
     rotation = await current(parts);
   }
@@ -81,7 +81,9 @@ export async function rotate(parts: RotationParts, options: RotateOptions): Prom
     if ((await parts.differences()).length > 0) await parts.roll();
     await parts.prove(rotation, "accepted");
     await parts.replace(droppedFiles(rotation.keys));
-    parts.note("the old key is dropped from service-account.pem; every API server now stops accepting its tokens");
+    parts.note(
+      "the old key is dropped from service-account.pem; every API server now stops accepting tokens signed with the old key",
+    );
   }
   await finish(parts, await current(parts));
   return true;
@@ -92,7 +94,7 @@ async function sign(parts: RotationParts, rotation: Rotation): Promise<Rotation>
   await parts.roll();
   const signingSince = (await parts.confirmSigning(rotation)).toISOString();
   await parts.record({ ...rotation.progress, signingSince });
-  parts.note(`since ${signingSince}, every API server signs with the new key`);
+  parts.note(`since ${signingSince}, every API server has signed with the new key`);
   return current(parts);
 }
 
@@ -118,7 +120,7 @@ async function mayDrop(parts: RotationParts, rotation: Rotation, { now, dropOn }
   if (day !== undefined && day <= utcDay(now)) return true;
   parts.note(
     day === undefined
-      ? "the rotation waits, and both keys are in use; restart the workloads, then run this command again with --drop-on DATE, from which the old key may be dropped (today is possible)"
+      ? "the rotation waits, and both keys are in use; restart the workloads, then run this command again with --drop-on DATE, the day from which the old key may be dropped (today or later)"
       : `the rotation waits, and both keys are in use; run this command again on ${day} or later to drop the old key`,
   );
   return false;
@@ -137,8 +139,8 @@ async function finish(parts: RotationParts, rotation: Rotation): Promise<void> {
 async function current(parts: RotationParts): Promise<Rotation> {
   const rotation = await parts.read();
   if (rotation !== undefined) return rotation;
-  throw new KhwError("BUSY", "the rotation's folder has disappeared while the rotation was running", {
-    hint: "make sure that no other command works on this credentials folder, then run the command again",
+  throw new KhwError("BUSY", "the rotation's folder disappeared while the rotation was running", {
+    hint: "make sure that no other command is using this credentials folder, then run the command again",
   });
 }
 

@@ -4,7 +4,7 @@ import type { OpenCluster } from "../cluster/open.ts";
 import type { TokenServer } from "./probe.ts";
 
 const requestMillis = 10_000;
-/** kubernetes.pem is always valid for this name, but not for the external addresses of the controllers. */
+/** kubernetes.pem is always valid for this name, but may not be valid for the controllers' external addresses. */
 const servingName = "kubernetes.default.svc";
 /** Every caller with a valid token may request this path. A request with an invalid token gets a 401 response. */
 const probePath = "/api";
@@ -17,8 +17,8 @@ export interface ServersOptions {
 }
 
 /**
- * Returns the API servers, which are called one by one at the controllers' own addresses. If no controller can be
- * called from this workstation, for example because of a firewall, returns only the public address.
+ * Returns each API server that answers this workstation at its controller's own address, and also the public address. A
+ * firewall can block all controllers; then only the public address is returned.
  */
 export async function tokenServers(
   { members }: Pick<OpenCluster, "members">,

@@ -13,7 +13,7 @@ import { splitPublicKeys } from "../pki/token-keys.ts";
  */
 export type Stage = "started" | "added" | "signing" | "dropped";
 
-/** The contents of the two files of labs 04 and 08, and the new key pair in PEM. */
+/** The contents of the two key files that labs 04 and 08 use, and the new key pair in PEM. */
 export interface TokenKeys {
   /** service-account.pem, which may contain several public keys. */
   readonly certificates: string;

@@ -22,7 +22,7 @@ export interface OldUses {
 export interface FindUsesOptions {
   /** The new public key. */
   readonly newKey: KeyObject;
-  /** The time from which every API server signs with the new key. */
+  /** The time from which every API server has signed with the new key. */
   readonly signingSince: Date;
   readonly signal: AbortSignal;
 }

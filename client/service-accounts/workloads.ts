@@ -1,6 +1,6 @@
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
-/** The pods of a workload that may hold outdated data, such as a token of an old key. */
+/** The pods of a workload that may hold outdated data, for example a token signed with an old key. */
 export interface OldWorkload {
   readonly namespace: string;
   /** For example "Deployment". */
@@ -10,7 +10,7 @@ export interface OldWorkload {
   readonly why: string;
 }
 
-/** Counts the pod for its workload. */
+/** Adds the pod to the count of its workload. */
 export function addPod(workloads: Map<string, OldWorkload>, metadata: unknown, why: string): void {
   const namespace = textAt(metadata, "namespace") ?? "";
   const { kind, name } = workloadOf(metadata);

@@ -11,7 +11,10 @@ export interface ApproveOptions {
   /** The nodes whose requests are decided. If empty, the requests of all nodes are decided. */
   readonly nodes: readonly string[];
   readonly report: (result: RequestResult, request: ServingRequest) => void;
-  /** Whether a request that was approved in an earlier pass counts. By default, every request counts. */
+  /**
+   * Returns whether a request that was approved in an earlier pass counts as approved. By default, every request
+   * counts.
+   */
   readonly counts?: (request: ServingRequest) => boolean;
 }
 
@@ -28,7 +31,7 @@ export interface Pass {
 /**
  * Reviews all pending requests, one after the other, and approves the ones that fit. All other requests stay pending,
  * and the controller manager deletes them after a day.
- * @throws KhwError if an API cannot be read; earlier requests are then decided, and later requests stay pending
+ * @throws KhwError if an API cannot be read; decisions before the error stand, and all other requests stay pending
  */
 export async function approvePending(
   context: ApproveContext,

@@ -30,7 +30,7 @@ type Wanted = Pick<Fitting, "node" | "contents">;
 
 /**
  * Approves exactly this version of the request, waits for the certificate, and verifies the certificate.
- * @throws KhwError VERIFY_FAILED, also if the request has changed since it was checked
+ * @throws KhwError VERIFY_FAILED, for example if the request has changed since it was checked
  */
 export async function approveRequest(
   request: ServingRequest,
@@ -54,7 +54,7 @@ export async function isIssued(request: ServingRequest, node: string, context: I
   return typeof verified(pem, { node, contents }, context) !== "string";
 }
 
-/** Returns the certificate, or why the certificate is wrong. */
+/** Returns the certificate, or the reason why the certificate is wrong. */
 function verified(pem: string, wanted: Wanted, context: IssueContext): X509Certificate | string {
   const { value } = certificatesIn(Buffer.from(pem, "latin1"));
   if (value === undefined) return "it cannot be read";
@@ -103,7 +103,7 @@ async function awaitCertificate(wanted: ServingRequest, context: IssueContext): 
     ...(clock === undefined ? {} : { clock }),
     late: ({ message }) =>
       new KhwError("VERIFY_FAILED", `the request is approved, but there is ${message}`, {
-        hint: "khw-client logs --since 5m, and look for kube-controller-manager",
+        hint: "run run khw-client logs --since 5m, and look for kube-controller-manager",
       }),
   });
 }
@@ -116,11 +116,12 @@ function certificateProblem(
 ): string | undefined {
   const fieldsOf = createFieldsReader();
   const spki = certificate.publicKey.export({ type: "spki", format: "der" });
-  if (!spki.equals(contents.spki)) return "its public key differs from the request";
+  if (!spki.equals(contents.spki)) return "its public key differs from the key in the request";
   const wanted = Object.fromEntries(Object.entries(workerSubject(node)).map(([type, value]) => [type, [value]]));
-  if (!isDeepStrictEqual({ ...subjectOf(certificate) }, wanted)) return "its subject differs from the request";
+  if (!isDeepStrictEqual({ ...subjectOf(certificate) }, wanted))
+    return "its subject differs from the subject in the request";
   if (!isDeepStrictEqual(namesIn(fieldsOf(certificate)), [...contents.dnsNames, ...contents.addresses].toSorted()))
-    return "its names differ from the request";
+    return "its names differ from the names in the request";
   if (certificate.ca || !isDeepStrictEqual(certificate.keyUsage, [usageIds.serverAuth]))
     return "it can be used for more than server authentication";
   const problem = chainProblem(certificate, { intermediates, roots, now: new Date(now()), fieldsOf });

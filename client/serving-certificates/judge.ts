@@ -30,7 +30,7 @@ export interface Reserved {
   readonly names: ReadonlySet<string>;
 }
 
-/** Returns why the request itself does not fit a kubelet's serving certificate for the node. */
+/** Returns the reasons why the request itself is not a valid request for the node's kubelet serving certificate. */
 export function requestProblems(
   { usages: requested }: ServingRequest,
   contents: RequestContents,

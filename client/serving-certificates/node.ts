@@ -2,7 +2,7 @@ import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 import { unexpected } from "../service-accounts/lists.ts";
 
-/** The parts of a Node object that a serving certificate must match. The kubelet itself writes these parts. */
+/** The fields of a Node object that a serving certificate must match. The kubelet itself writes these fields. */
 export interface NodeObject {
   readonly dnsNames: ReadonlySet<string>;
   readonly addresses: ReadonlySet<string>;
@@ -15,7 +15,7 @@ const dnsTypes: readonly unknown[] = ["Hostname", "InternalDNS", "ExternalDNS"];
 const addressTypes: readonly unknown[] = ["InternalIP", "ExternalIP"];
 
 /**
- * Returns undefined if there is no such Node. The caller has validated the name.
+ * Returns undefined if there is no such Node. The caller must have validated the name.
  * @throws KhwError VERIFY_FAILED for an unexpected status
  */
 export async function readNode(api: KubernetesApi, name: string, signal: AbortSignal): Promise<NodeObject | undefined> {

@@ -12,11 +12,14 @@ export interface RequestContents {
   readonly addresses: readonly string[];
   /** The public key as SubjectPublicKeyInfo, in DER. */
   readonly spki: Buffer;
-  /** The faults of the request itself. */
+  /** The faults in the request itself. */
   readonly problems: readonly string[];
 }
 
-/** A single PEM block without headers. Go reads the first block of several; other text could hide that block. */
+/**
+ * Matches a single PEM block without headers. If there are several blocks, Go reads only the first; other text could
+ * hide that block.
+ */
 const oneBlock = /^-----BEGIN CERTIFICATE REQUEST-----\n([A-Za-z0-9+/=\n]+)-----END CERTIFICATE REQUEST-----\n?$/;
 const extensionRequest = "1.2.840.113549.1.9.14";
 const subjectAltName = "2.5.29.17";
@@ -81,7 +84,7 @@ async function contentsOf(der: Buffer): Promise<RequestContents | string> {
   };
 }
 
-/** Whether the bytes are one DER sequence. The library ignores bytes after the sequence. */
+/** Whether the bytes are exactly one DER sequence. The library ignores bytes after the sequence. */
 function isWhole(der: Buffer): boolean {
   const [tag, first = 0] = der;
   const more = first < 0x80 ? 0 : first & 0x7f;

@@ -11,7 +11,7 @@ export interface RequestResult {
   readonly review: Review;
   /** When the certificate expires; only for an approved request. */
   readonly expires?: Date;
-  /** Why no valid certificate was issued, although the request fits. */
+  /** The reason why no valid certificate was issued, although the request is valid. */
   readonly error?: KhwError;
 }
 

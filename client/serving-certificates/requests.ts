@@ -22,7 +22,7 @@ export interface ServingRequest {
   /** The PKCS #10 request. */
   readonly pem: string;
   readonly conditions: readonly string[];
-  /** The API server's object, unchanged, to send it back with a condition. */
+  /** The API server's object, unchanged. khw adds a condition and sends the object back. */
   readonly object: unknown;
 }
 
@@ -36,7 +36,7 @@ export async function readRequests(api: KubernetesApi, signal: AbortSignal): Pro
   return found.sort((a, b) => a.createdMillis - b.createdMillis);
 }
 
-/** Reads the API server's object. Text of a wrong type is read as empty text, which no check accepts. */
+/** Reads the API server's object. A text field of the wrong type is read as empty text, which no check accepts. */
 export function readRequest(object: unknown): ServingRequest {
   const [metadata, spec, status] = ["metadata", "spec", "status"].map((key) => fieldOf(object, key));
   return {
@@ -52,14 +52,16 @@ export function readRequest(object: unknown): ServingRequest {
   };
 }
 
-/** A name that is safe in a command for the shell. Kubelets' names are csr- and five letters or digits. */
+/**
+ * Matches a request name that is safe in a shell command. Kubelets name their requests csr- and five letters or digits.
+ */
 const plainName = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/;
 
 export function isPlainName(name: string): boolean {
   return plainName.test(name);
 }
 
-/** Returns the name for a message: any unusual name is quoted. */
+/** Returns the name as messages show it. Unusual names are quoted. */
 export function labelOf(name: string): string {
   return isPlainName(name) ? name : show(name);
 }

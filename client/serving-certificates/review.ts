@@ -51,7 +51,9 @@ export async function reviewRequest(request: ServingRequest, context: ReviewCont
     return { verdict: "abandoned", ...place, problems: [why] };
   }
   const foreign = [
-    ...(isPlainName(request.name) ? [] : ["its name is not only lower-case letters, digits, hyphens and dots"]),
+    ...(isPlainName(request.name)
+      ? []
+      : ["its name contains characters other than lower-case letters, digits, hyphens and dots"]),
     ...(node === undefined ? [`its requestor ${show(request.username)} is not a kubelet`] : []),
   ];
   const review = foreign.length > 0 ? foreign : await judge(request, node ?? "", context);

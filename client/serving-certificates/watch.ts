@@ -8,15 +8,15 @@ const intervalMillis = 2_000;
 export interface WatchOptions {
   /** The nodes whose requests are decided. If empty, the requests of all nodes are decided. */
   readonly nodes: readonly string[];
-  /** Formats a result as the text that is reported if it has changed. */
+  /** Formats a result as text. The text is reported only if it has changed. */
   readonly format: (result: RequestResult) => string;
   readonly write: (text: string) => void;
   readonly warn: (text: string) => void;
 }
 
 /**
- * Decides requests as they arrive. Reports a request again only if its result changes. An API that cannot be reached is
- * tried again. Returns true as soon as each named node has an approved request with a valid certificate; false after
+ * Decides requests as they arrive. Reports a request again only if its result changes. If an API cannot be reached,
+ * tries again. Returns true as soon as each named node has an approved request with a valid certificate; false after
  * Ctrl-C. A request that was approved before the watch does not count.
  * @throws KhwError any other error
  */

@@ -14,7 +14,7 @@ import { isLeft } from "../../proto/drain.ts";
 import { describeDrained } from "../drain/drained.ts";
 import type { ClusterState, LoadBalancerState, NodeState } from "./state.ts";
 
-/** A difference from the healthy state. A problem of severity "error" makes the cluster unhealthy. */
+/** A fact that a healthy cluster would not show. A problem of severity "error" makes the cluster unhealthy. */
 export interface Problem {
   /** The node; empty if the problem is not about a single node. */
   readonly node: string;
@@ -70,7 +70,7 @@ function maintenance(node: string, { maintenance: at }: GetStatusResponse): Foun
   const message = `${describeDrained(at)}: the load balancer sends no clients here`;
   const undrain = `khw-client undrain ${node}`;
   const hint = isLeft(at)
-    ? `khw-client bootstrap completes the rolling update; ${undrain} only undrains the node`
+    ? `to complete the rolling update, run khw-client bootstrap; ${undrain} only undrains the node`
     : undrain;
   return [{ subject: "maintenance", severity: "error", message, hint }];
 }
@@ -95,7 +95,7 @@ function component(node: string, one: Component): FoundProblem[] {
   }
   if (enabled) return [];
   const message = "is not enabled, so it will not start after a reboot";
-  return [{ subject, severity, message, hint: "run khw-client bootstrap to enable it" }];
+  return [{ subject, severity, message, hint: "to enable it, run khw-client bootstrap" }];
 }
 
 function drift(node: string, step: DriftedStep, policy?: DriftPolicy): FoundProblem {
@@ -140,7 +140,7 @@ function certificateRemedy(path: string): string {
 
 function operation({ operation: last }: GetStatusResponse): FoundProblem[] {
   const subject = "operation";
-  const hint = "run khw-client bootstrap to try again";
+  const hint = "to try again, run khw-client bootstrap";
   if (last?.state === OperationState.OPERATION_STATE_FAILED) {
     const { error } = last;
     const why = [error?.step, error?.message].filter(Boolean).join(": ");
@@ -186,7 +186,7 @@ function loadBalancerProblems({ backends, error }: LoadBalancerState, drained: R
       message: `reports ${state}`,
       hint:
         state === "MISSING"
-          ? "run khw-client lb create to add the node to the target pool"
+          ? "to add the node to the target pool, run khw-client lb create"
           : "check that nginx is running on this node and that the firewall allows Google's health checks",
     }));
 }

@@ -6,8 +6,8 @@ import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
 import type { ClusterState, LoadBalancerState } from "./state.ts";
 
 /**
- * Reads all nodes and the load balancer at once. Never rejects: if a read fails, the error takes the place of the
- * answer.
+ * Reads all nodes and the load balancer at once. Never rejects: if a read fails, the result contains the error instead
+ * of an answer.
  */
 export async function readCluster(
   members: readonly Member[],

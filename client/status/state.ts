@@ -3,7 +3,7 @@ import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { BackendHealth } from "../gce/health.ts";
 import type { UnderWay } from "../rotations/under-way.ts";
 
-/** The last known state of a node. If it has neither status nor error, the node has not answered yet. */
+/** The last known state of a node. If `status` and `error` are both absent, the node has not answered yet. */
 export interface NodeState {
   readonly node: string;
   /** The last status. */
@@ -20,7 +20,7 @@ export interface LoadBalancerState {
 /** Everything that `status` shows. */
 export interface ClusterState {
   readonly nodes: readonly NodeState[];
-  /** Absent if khw does not manage the load balancer, or has not read it yet. */
+  /** Absent if khw does not manage the load balancer, or has not read its state yet. */
   readonly loadBalancer?: LoadBalancerState | undefined;
   /** The rotations that the credentials folder shows; absent if no rotation is under way. */
   readonly rotations?: readonly UnderWay[] | undefined;

@@ -40,7 +40,7 @@ export async function writeArchive(
     const filling = fill(pack, entries, folder);
     filling.catch((error: unknown) => pack.destroy(error instanceof Error ? error : new Error(String(error))));
     const written = pipeline(pack, createGzip(), handle.createWriteStream({ flush: true }), { signal });
-    // Waits for both tasks, because the source of the entries closes its resources only when it ends.
+    // Waits for both tasks, because the task that produces the entries closes its resources only when it ends.
     const first = (await Promise.allSettled([written, filling])).find(({ status }) => status === "rejected");
     if (first?.status === "rejected") throw first.reason;
     if (force) await rename(temporary, file);

@@ -4,7 +4,7 @@ function marker(what: string): string {
 }
 
 /**
- * Returns the text without parts that look like secrets. Removes too much rather than too little: for example, every
+ * Returns the text without parts that look like secrets. In case of doubt, removes the text. For example, removes every
  * long run of base64, including certificates. Keeps hexadecimal digests. Masking text that is already masked changes
  * nothing.
  */
@@ -32,8 +32,8 @@ export function lineMasker(): (line: string) => readonly string[] {
       return rest.trim() === "" ? [] : [rest];
     }
     if (keyLine.test(line)) return [];
-    // Lines from another process may appear between two lines of a key. A truncated key must not remove everything
-    // after it.
+    // Lines from another process may appear between two lines of a key. A truncated key must not cause all later lines
+    // to be removed.
     foreign += 1;
     if (foreign > longestInterruption) inKey = false;
     return [maskLine(line)];
@@ -74,7 +74,7 @@ const secretNames =
 const secretName = new RegExp(`^${secretNames}$|^(?:access|refresh|id)Token$|^authorization$`, "i");
 const value = String.raw`(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^\s"',;&}\]]+)`;
 
-/** The rules are applied in this order: the first matching rule determines the label of a secret. */
+/** The rules, in the order in which they are applied. The first matching rule determines the label of a secret. */
 const rules: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   [/(\bauthorization\b["']?\s*[:=]\s*["']?)(?!\s|\[masked)[^"'\r\n]+/gi, `$1${marker("authorization")}`],
   [

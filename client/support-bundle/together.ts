@@ -1,6 +1,6 @@
 /**
- * Yields the items of all sources in the order in which they arrive, from at most `limit` sources at once; each source
- * is read one item ahead.
+ * Yields the items of all sources in the order in which they arrive. Reads from at most `limit` sources at once, and
+ * reads each source one item ahead.
  */
 export async function* together<Item>(
   sources: Iterable<() => AsyncGenerator<Item, void>>,

@@ -1,6 +1,6 @@
 /**
- * Formats rows under a heading, in columns without lines, as kubectl does. Color codes in the cells do not count toward
- * the width.
+ * Formats rows under a heading, in columns without borders, as kubectl does. Color codes in the cells do not count
+ * toward the width.
  */
 export async function textTable(head: readonly string[], rows: readonly (readonly string[])[]): Promise<string> {
   const { default: Table } = await import("cli-table3");

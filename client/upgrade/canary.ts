@@ -5,7 +5,7 @@ import { openPublicApi } from "../verify/verification.ts";
 import { type Check, type CheckResult, clusterChecks, nodeCheck, verify } from "../verify/verify.ts";
 
 /**
- * The tolerated server errors, as a number and as a share of the requests: some requests fail while an API server
+ * The tolerated server errors, as a number and as a share of all requests. Some requests fail while an API server
  * starts, for example because a webhook is not ready.
  */
 const [mostErrors, errorShare] = [20, 0.05];

@@ -9,8 +9,8 @@ import { distinct, type NodeRelease } from "../release/path.ts";
 import { isMinorUpgrade, markedSnapshot, type UpgradeToUndo, upgradeToUndo } from "./marked-snapshot.ts";
 
 /**
- * A restore that undoes an upgrade: restores the snapshot from the start of the upgrade, and the release before the
- * upgrade.
+ * A restore that undoes an upgrade. It restores the snapshot that the upgrade took when it started, and the release
+ * from before the upgrade.
  */
 export interface RestoreCourse {
   readonly from: string;

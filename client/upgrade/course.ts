@@ -103,7 +103,10 @@ function isWayBack({ fromVersion, toVersion }: Upgrade): boolean {
   return compare(fromVersion, toVersion) > 0;
 }
 
-/** Whether the new programs have emulated the old release since this upgrade, so that the old release reads their data. */
+/**
+ * Whether the new programs have emulated the old release since this upgrade. If so, the old release can read their
+ * data.
+ */
 function stillEmulates(running: readonly NodeRelease[], { fromVersion, emulatedVersion }: Upgrade): boolean {
   return emulatedVersion === minorName(fromVersion) && running.every(({ emulates }) => emulates === emulatedVersion);
 }

@@ -7,8 +7,8 @@ import type { ClusterState, NodeState } from "../status/state.ts";
 /**
  * Returns the reasons why a cluster is not ready for an upgrade: every etcd problem, and everything except drift that
  * makes `status` report the cluster as unhealthy. This includes certificates that expire within a week. If a rolling
- * update left a node drained, the drain and the components of that node are excluded: the upgrade repairs and undrains
- * that node.
+ * update left a node drained, that node's drain and components are excluded, because the upgrade repairs and undrains
+ * the node.
  */
 export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
   // The upgrade itself removes drift.
@@ -34,7 +34,7 @@ export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: read
   ];
 }
 
-/** Whether an unfinished rolling update left the problem on its node. */
+/** Whether an unfinished rolling update explains the problem on this node. */
 function isLeftOver(subject: string, node: NodeState | undefined): boolean {
   const { maintenance, components = [] } = node?.status ?? {};
   return isLeft(maintenance) && (subject === "maintenance" || components.some(({ name }) => name === subject));

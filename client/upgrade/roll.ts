@@ -13,7 +13,7 @@ export interface UpgradeRoll {
   readonly plan: RolloutPlan;
   readonly record: Upgrade;
   readonly gates: Gates;
-  /** Whether a node is left as it is after a failure, for inspection. */
+  /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
 }
 

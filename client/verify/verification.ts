@@ -12,7 +12,7 @@ import { anonymousCheck, type Check, clusterChecks, nodeCheck, publicAddressChec
 
 const requestMillis = 10_000;
 
-/** The part of a plan that verification needs. */
+/** The data from a plan that the verification needs. */
 interface VerificationTarget {
   readonly publicAddress: string;
   readonly releases: Releases;
@@ -22,13 +22,13 @@ interface VerificationTarget {
   /** The drained nodes; they stay drained. */
   readonly drained: ReadonlyMap<AgentNode, Maintenance>;
   /**
-   * Whether to check the limit of anonymous requests, if khw.yaml sets the limit. Only `bootstrap` applies the limit,
-   * so this check could make other commands fail although they did nothing wrong. Default: false.
+   * Whether to check the limit on anonymous requests, if khw.yaml sets the limit. Only `bootstrap` applies the limit,
+   * so this check could make other commands fail through no fault of their own. Default: false.
    */
   readonly checkAnonymous?: boolean;
 }
 
-/** Opens the Kubernetes API at the public address, for the administrator. */
+/** Returns access to the Kubernetes API at the public address, with the administrator's certificate. */
 export function openPublicApi({
   publicAddress,
   admin: { ca, certificate, key },
@@ -37,7 +37,7 @@ export function openPublicApi({
   return createKubernetesApi({ server, ca, certificate, key, timeoutMillis: requestMillis });
 }
 
-/** Opens the Kubernetes API at the public address, without an identity. */
+/** Returns access to the Kubernetes API at the public address, without a certificate. */
 function openAnonymously(address: string, { ca }: Pick<AdminCredentials, "ca">): KubernetesApi {
   return createKubernetesApi({ server: `https://${address}:6443`, ca, timeoutMillis: requestMillis });
 }

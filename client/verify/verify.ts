@@ -7,7 +7,9 @@ import { show } from "../../proto/validate.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 
-/** A fact about a working cluster. `run` resolves if the fact is true, and otherwise throws the reason. */
+/**
+ * A fact that must be true in a working cluster. `run` resolves if the fact is true; otherwise, it throws the reason.
+ */
 export interface Check {
   readonly title: string;
   readonly run: (signal: AbortSignal) => Promise<void>;
@@ -29,7 +31,10 @@ export interface VerifyOptions {
 const pauseMillis = 500;
 const oldestLease = 60_000;
 
-/** Runs all checks at once, each until it passes or the time is up. The results are in the order of the list. */
+/**
+ * Runs all checks at once. Repeats each check until it passes or the time limit is reached. The results are in the
+ * order of the list.
+ */
 export function verify(
   checks: readonly Check[],
   { signal, waitMillis, report }: VerifyOptions,
@@ -107,7 +112,7 @@ export function anonymousCheck(anonymous: KubernetesApi): Check {
         if (status !== 401 && status !== 403)
           throw verifyError(
             `the API server answered an anonymous request for ${path} with status ${status}`,
-            "run `khw-client bootstrap`, which limits anonymous requests; it needs agents of this version",
+            "to limit anonymous requests, run `khw-client bootstrap`; the limit requires agents of this version",
           );
       }
       const { status } = await anonymous("GET", "/healthz", { signal });

@@ -9,7 +9,7 @@ export type NodeEvent =
   /** The node is not answering; the next attempt is made after this delay. */
   | { readonly kind: "away"; readonly node: string; readonly error: KhwError; readonly retryMillis: number };
 
-/** An event, with the state before and after it. */
+/** An event, with the state before and after the event. */
 export type Heard =
   | { readonly kind: "node"; readonly event: NodeEvent; readonly before: NodeState; readonly after: NodeState }
   | {

@@ -16,8 +16,8 @@ interface NodeRow {
   readonly state: NodeState;
   readonly problems: readonly Problem[];
   /**
-   * The order of the rows: 0 if the node does not answer, 1 for an error, 2 for a warning, 3 if it has not answered
-   * yet, 4 if healthy.
+   * The order of the rows: 0 if the node does not answer, 1 for an error, 2 for a warning, 3 if the node has not
+   * answered yet, 4 if it is healthy.
    */
   readonly rank: number;
 }
@@ -131,7 +131,7 @@ function describeComponent({
   return `    ${parts.join(" ")}`.trimEnd();
 }
 
-/** Returns the rows that fit, and a last line that counts the others. */
+/** Returns the rows that fit, and a last line with the number of nodes that do not fit. */
 function cutRows(rows: readonly NodeRow[], room: number, describe: (row: NodeRow) => readonly string[]): string[] {
   const lines: string[] = [];
   for (const [index, row] of rows.entries()) {

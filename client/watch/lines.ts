@@ -13,8 +13,8 @@ import { operationText } from "../status/words.ts";
 import type { Display, Heard } from "./events.ts";
 
 /**
- * Prints a line with the time for each change, for logs and pipes. Values that change all the time (load, memory) are
- * left out.
+ * Prints a line for each change, starting with the time. Used for logs and pipes. Values that change all the time
+ * (load, memory) are left out.
  */
 export function lineDisplay(write: (text: string) => void, now: () => Date = () => new Date()): Display {
   return {
@@ -68,7 +68,7 @@ function describeNode(before: NodeState, after: NodeState): string[] {
 function describeOperation(node: string, before?: GetStatusResponse, after?: GetStatusResponse): string[] {
   const [was, is] = [before?.operation, after?.operation];
   if (is === undefined || (was?.id === is.id && was.state === is.state)) return [];
-  // After a download, the agent reports the last Apply again, which is not a new event.
+  // After a download, the agent reports the last Apply again. This report is not a new event.
   if (isDownload(was) && !isDownload(is) && is.state !== OperationState.OPERATION_STATE_RUNNING)
     return [`${node}: download of ${was?.holder ?? "?"}: ended`];
   return [`${node}: operation of ${is.holder}: ${operationText(is)}`];
@@ -94,7 +94,7 @@ function describeComponent(was: Component, is: Component): string[] {
   ];
 }
 
-/** Returns lines for the problems that appeared and those that disappeared. */
+/** Returns lines for the problems that appeared or disappeared. */
 function describeProblems(before: NodeState, after: NodeState): string[] {
   const [had, has] = [nodeProblems(before), nodeProblems(after)];
   const isIn = (list: readonly Problem[], problem: Problem): boolean =>

@@ -12,7 +12,10 @@ export interface LiveOptions {
 
 /** Faster updates would be unreadable, and drawing a long table takes time. */
 const drawMillis = 250;
-/** Each redraw moves the clock, which shows that the watch is alive, and adapts to a new terminal size. */
+/**
+ * Each redraw updates the displayed time, so that the user sees that the watch is running. It also adapts to a new
+ * terminal size.
+ */
 const idleMillis = 1_000;
 
 /** Shows a table that is redrawn in place, for terminals. */

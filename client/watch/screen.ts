@@ -8,7 +8,7 @@ export interface Size {
 /** A part of the terminal that is redrawn in place. */
 export interface Screen {
   draw(lines: readonly string[], size: Size): void;
-  /** Leaves the last frame on the terminal, with the cursor below. */
+  /** Leaves the last frame on the terminal, with the cursor below the frame. */
   close(): void;
 }
 
@@ -23,8 +23,9 @@ const eraseBelow = `${escape}J`;
 const clear = `${escape}2J${escape}H`;
 
 /**
- * Each frame is one write that overwrites the previous frame line by line and never clears first, so nothing flickers.
- * Lines never wrap, and a frame is never higher than the terminal, so the position of the first line is known.
+ * Each frame is one write that overwrites the previous frame line by line. The previous frame is not cleared first, so
+ * nothing flickers. Lines never wrap, and a frame is never higher than the terminal, so the position of the first line
+ * is known.
  */
 export function openScreen(write: (text: string) => void): Screen {
   let drawn = 0;
@@ -47,10 +48,13 @@ export function openScreen(write: (text: string) => void): Screen {
   };
 }
 
-// oxlint-disable-next-line no-control-regex -- a colour is made of control characters
+// oxlint-disable-next-line no-control-regex -- color codes contain control characters
 const colour = /(\u{1b}\[[\d;]*m)/u;
 
-/** Shortens the line to this number of characters, not counting colours, and resets an open colour. */
+/**
+ * Shortens the line to this number of characters, not counting color codes. Keeps all color codes, so that no color
+ * stays on.
+ */
 export function truncateLine(line: string, columns: number): string {
   let room = columns;
   const kept = line.split(colour).map((piece) => {

@@ -29,7 +29,7 @@ export interface Idle {
 
 const idleMs = 60_000;
 
-/** Observes the agents for a minute. Returns the median over all nodes. */
+/** Observes the agents for a minute. Returns the median resource usage of all nodes. */
 export async function measureIdle(nodes: readonly TestbedNode[]): Promise<Idle> {
   const before = await Promise.all(nodes.map(usage));
   await delay(idleMs);

@@ -1,6 +1,6 @@
 /**
- * Attacks a bundled agent on loopback. Prints a table for docs/decisions that shows the cost to the agent and to a
- * legitimate caller.
+ * Attacks a bundled agent on loopback. Prints a table that shows the cost to the agent and to a legitimate caller. The
+ * table is for docs/decisions.
  *
  * usage: node test/bench/attack.ts [FOLDER]     FOLDER: the folder with the agent's main.mjs; default build/agent
  */

@@ -68,7 +68,7 @@ async function dial({ host, name, port }: Target, held: Socket[], identity?: Ide
 
 export const attacks: readonly Attack[] = [
   {
-    name: "20 strangers, 1,000 calls each, leave without reading",
+    name: "20 strangers, 1,000 calls each, disconnect without reading the responses",
     run: async (target, held) => {
       for (let count = 0; count < 20; count++) {
         const socket = await dial(target, held);
@@ -79,7 +79,7 @@ export const attacks: readonly Attack[] = [
     },
   },
   {
-    name: "200 strangers, 100 calls each, stay without reading",
+    name: "200 strangers, 100 calls each, stay connected without reading the responses",
     run: async (target, held) => {
       for (let count = 0; count < 200; count++) {
         const socket = await dial(target, held);
@@ -112,7 +112,7 @@ export const attacks: readonly Attack[] = [
     },
   },
   {
-    name: "a viewer, 100 connections, 100 calls each, stays without reading",
+    name: "a viewer, 100 connections, 100 calls each, stays connected without reading the responses",
     run: async (target, held) => {
       for (let count = 0; count < 100; count++) {
         const socket = await dial(target, held, target.viewer);

@@ -41,7 +41,7 @@ for (let run = 1; run <= runs; run++) {
   khw.push(figures);
   if (run === runs) alone.push(...(await standing(testbed, workstation)));
 }
-process.stdout.write(`${before} before, ${runs} bootstraps of each side, alternating\n\n`);
+process.stdout.write(`${before} before, ${runs} bootstraps per side; the sides alternate\n\n`);
 process.stdout.write(table([...bootstraps(), ...alone, await packageRow()]));
 if (lab.length === 0)
   process.stdout.write("\ngcloud is not installed here, so the lab's own commands were left out.\n");

@@ -5,7 +5,10 @@ import type { Workstation } from "../testbed/workstation.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 import { secondsOf } from "./time.ts";
 
-/** Both sides use the lab's version number. The testbed serves Debian's 1.20 binaries under this version number. */
+/**
+ * Both khw and the lab's commands use the lab's version number. The testbed serves Debian's 1.20 binaries under this
+ * version number.
+ */
 const version = ["--kubernetes-version", "v1.21.0"];
 
 /**

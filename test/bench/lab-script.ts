@@ -7,8 +7,8 @@ import { lab } from "../lab/lab.ts";
 /** The parts of the lab's script, grouped by where they run. */
 export interface LabScript {
   /**
-   * Runs on every node, in the user's home folder, up to the point where the lab asks gcloud for the public address.
-   * Sets INTERNAL_IP and REGION.
+   * Runs on every node, in the user's home folder. Ends before the lab asks gcloud for the public address. Sets
+   * INTERNAL_IP and REGION.
    */
   readonly download: string;
   /** Calls gcloud. Needs REGION and sets KUBERNETES_PUBLIC_ADDRESS. */
@@ -56,7 +56,7 @@ function blocks(heading: string): string[] {
     .filter((block) => /^(sudo|wget|curl|cat|kubectl|gcloud|\{|[A-Z_]+=)/.test(block));
 }
 
-/** The text that each command's output contains in the lab. */
+/** The lab's check commands, each with a pattern that matches the output of a successful check. */
 const verifications: readonly (readonly [command: string, sign: string])[] = [
   ["kubectl cluster-info", "is running at"],
   ["curl -H", "^ok$"],
@@ -64,8 +64,8 @@ const verifications: readonly (readonly [command: string, sign: string])[] = [
 ];
 
 /**
- * Wraps one of the lab's checks in a loop that repeats it until it succeeds. A person would also repeat the check, but
- * at longer intervals.
+ * Wraps one of the lab's checks in a loop that repeats the check until the check succeeds. A person would also repeat
+ * the check, but at longer intervals.
  */
 function patient(block: string): string {
   const [, sign] = verifications.find(([command]) => block.startsWith(command)) ?? [];

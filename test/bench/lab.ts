@@ -8,7 +8,7 @@ import type { Testbed, TestbedNode } from "../testbed/index.ts";
 import { labScript } from "./lab-script.ts";
 import { type Bootstrap, timeBootstrap } from "./serving.ts";
 
-/** The path of gcloud on the workstation, which the lab's commands need. */
+/** The path of the gcloud program on the workstation. The lab's commands need gcloud. */
 export const gcloud = "/usr/bin/gcloud";
 
 const timeoutMs = 900_000;
@@ -29,8 +29,8 @@ export async function runLab(testbed: Testbed): Promise<Bootstrap> {
     await Promise.all(
       testbed.nodes.map(async (node) => {
         const known = await onNode(node, `${script.download}\ndeclare -p INTERNAL_IP REGION`);
-        // The testbed's machines are too small for gcloud. Therefore the workstation makes the three gcloud calls for
-        // them.
+        // The testbed's machines are too small for gcloud. Therefore the workstation makes the machines' three gcloud
+        // calls.
         const address = await onWorkstation(`${known}\n${script.address}\ndeclare -p KUBERNETES_PUBLIC_ADDRESS`);
         await onNode(node, [known, address, script.install].join("\n"));
       }),
@@ -46,7 +46,7 @@ async function onNode(node: TestbedNode, text: string): Promise<string> {
     timeoutMs,
     env: { DEBIAN_FRONTEND: "noninteractive" },
   });
-  // Only the last lines are shown, because the reason would be lost in wget's progress output.
+  // The error contains only the last lines. Otherwise, wget's progress output would hide the reason.
   if (code !== 0) throw new Error(`${node.name}: exit status ${code}: ${stderr.split("\n").slice(-10).join("\n")}`);
   return stdout;
 }

@@ -15,7 +15,7 @@ export interface Reach {
 export interface Row {
   readonly what: string;
   readonly measured: string;
-  /** The value with which khw is compared; absent or empty if there is no comparison. */
+  /** The value that khw's value is compared with; absent or empty if there is no comparison. */
   readonly beside?: string;
   readonly reach?: Reach;
 }

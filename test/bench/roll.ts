@@ -1,5 +1,5 @@
 /**
- * Measures an update of three nodes to another release, in a testbed without load. Prints the time of each part, for
+ * Measures an update of three nodes to another release, in a testbed without load. Prints the duration of each phase on
  * each node, as Markdown. Takes several minutes.
  */
 import { startTestbed, type TestbedNode } from "../testbed/index.ts";
@@ -47,7 +47,7 @@ for (const [index, part] of parts.entries())
 process.stdout.write(`\nfrom the first drain to the end: ${seconds(end - Math.min(...drains))}\n`);
 process.stdout.write(`the whole command: ${seconds(whole * 1000)}\n`);
 
-/** Returns the duration of each part in milliseconds. */
+/** Returns the duration of each phase, in milliseconds. */
 async function durationsOf(node: TestbedNode, until: number): Promise<number[]> {
   const { name } = node;
   const [stopping, stopped] = await apiserverStop(node);

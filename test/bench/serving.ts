@@ -10,8 +10,8 @@ export interface Bootstrap {
 }
 
 /**
- * Times a bootstrap. Both sides of the bench end with the same checks from outside. Every node's API server must answer
- * through its nginx, and `/version` must answer on the public address.
+ * Times a bootstrap. Whether khw or the lab's commands do the work, the same checks run from outside the nodes. Every
+ * node's API server must answer through its nginx, and `/version` must answer on the public address.
  */
 export async function timeBootstrap(testbed: Testbed, work: () => Promise<unknown>): Promise<Bootstrap> {
   const watching = new AbortController();

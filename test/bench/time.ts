@@ -1,4 +1,4 @@
-/** Returns how many seconds pass between this call and the end of the work. Rejects with the work's error. */
+/** Returns the number of seconds from this call to the end of the work. Rejects with the work's error. */
 export async function secondsOf(work: Promise<unknown>): Promise<number> {
   const start = performance.now();
   await work;

@@ -1,4 +1,4 @@
-/** Sets up the cluster for the tests: three controllers, which `bootstrap` sets up, and a worker. */
+/** Sets up the cluster for the tests. `bootstrap` sets up three controllers, and a worker joins the cluster. */
 import { join } from "node:path";
 
 import { openScene } from "../fixtures/faults.ts";
@@ -13,7 +13,7 @@ export interface Cluster extends AsyncDisposable {
   readonly kubeconfig: string;
 }
 
-/** Boots the machines, sets up the control plane, and makes the worker a node. */
+/** Boots the machines, sets up the control plane, and adds the worker to the cluster. */
 export async function openCluster(): Promise<Cluster> {
   const scene = await openScene(3, "aggregation: true\n", { withEtcd: false, workers: 1 });
   try {

@@ -1,14 +1,14 @@
 /**
- * Runs the upstream [Conformance] tests against three controllers that `bootstrap` has set up, and a worker. Writes the
- * tables in docs/conformance.md. Takes about an hour.
+ * Runs the upstream [Conformance] tests against a worker and three controllers. `bootstrap` sets up the controllers.
+ * Writes the tables in docs/conformance.md. Takes about an hour.
  *
  * usage: conformance.ts [--only PATTERN] [--resume] [--list]
- * --only    runs only the tests with a matching name; prints the figures and does not touch docs/conformance.md
- * --resume  runs only the tests that have not passed in the runs before
+ * --only    runs only the tests with a matching name; prints the tables and does not change docs/conformance.md
+ * --resume  runs only the tests that did not pass in earlier runs
  * --list    prints the names of all [Conformance] tests without running them
  *
- * Writes the results and the tests' output to build/conformance while the run goes on.
- * Exit status: 0 if every test in the first group of specs.txt passed and no control plane process restarted.
+ * Writes the results and the tests' output to build/conformance during the run. Exit status: 0 if every test in the
+ * first group of specs.txt passed and no control plane process restarted.
  */
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -36,7 +36,7 @@ const folder = join(repository, "build/conformance");
  * The number of tests that run in parallel. Most tests spend their time waiting, but all machines share two processors.
  */
 const lanes = 4;
-/** The number of tests that one run of e2e.test contains. The results are saved after each of these runs. */
+/** The number of tests in one run of e2e.test. The results are saved after each run. */
 const batchSize = 8;
 const buildTimeoutMs = 30 * 60_000;
 const batchTimeoutMs = 60 * 60_000;
@@ -64,7 +64,7 @@ async function conform(): Promise<void> {
     throw new Error(`specs.txt does not match the tests of ${realVersion}:\n${misfits.join("\n")}`);
   const only = new RegExp(values.only ?? "");
   const named = new Map(real.map((name) => [plainName(name), name]));
-  // The tests run in the order of specs.txt, because e2e.test lists them in a random order.
+  // The tests run in the order of specs.txt. The order in which e2e.test lists the tests is random.
   const wanted = specs.run.filter((name) => only.test(name)).flatMap((name) => named.get(name) ?? []);
   const results = await openResults(folder, values);
   const passed = new Set(results.all().map(({ name }) => name));
@@ -82,7 +82,7 @@ async function conform(): Promise<void> {
       await results.add(outcomes);
       for (const { name, state } of outcomes) process.stdout.write(`${state}: ${name}\n`);
     } catch (error) {
-      // The tests in the other batches can still run.
+      // The run continues, because the tests in the other batches can still run.
       process.stderr.write(`conformance: ${batch}: ${String(error)}\n`);
     }
   };

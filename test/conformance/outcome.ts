@@ -15,8 +15,8 @@ export interface Outcome {
 }
 
 /**
- * The states for the values of Ginkgo's SpecState, in the same order. Panics and timeouts count as failures. Pending
- * tests are disabled upstream and count as skipped.
+ * The states that correspond to the values of Ginkgo's SpecState, in the same order. Panics and timeouts count as
+ * failures. Pending tests are disabled upstream and count as skipped.
  */
 const states = ["failed", "skipped", "skipped", "passed", "failed", "failed", "failed"] as const;
 

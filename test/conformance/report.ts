@@ -21,7 +21,7 @@ export function tables(outcomes: readonly Outcome[], { leftOut }: Classification
   return `${lines.join("\n")}\n`;
 }
 
-/** Returns the sentences below the tables. */
+/** Returns the sentences that follow the tables. */
 export function summary(
   outcomes: readonly Outcome[],
   total: number,

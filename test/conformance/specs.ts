@@ -3,7 +3,7 @@
  * the file against the real list of tests.
  */
 
-/** A group of tests in specs.txt that do not run. */
+/** A group of excluded tests in specs.txt. */
 export interface LeftOut {
   readonly reason: string;
   readonly names: readonly string[];
@@ -60,7 +60,7 @@ export function findMisfits({ run, leftOut }: Classification, real: readonly str
   ];
 }
 
-/** Returns the name of a test without the double and trailing spaces that some upstream names contain. */
+/** Returns the name of a test. Removes the double and trailing spaces that some upstream names contain. */
 export function plainName(name: string): string {
   return name.replaceAll(/\s+/g, " ").trim();
 }

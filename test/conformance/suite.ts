@@ -33,7 +33,7 @@ export async function listConformance(program: string, folder: string): Promise<
   return (await parsed(dump)).filter(({ state }) => state === "passed").map(({ name }) => name);
 }
 
-/** Divides the tests into parts of this size, so that tests of one group stay together. */
+/** Divides the tests into batches of this size, and keeps their order, so that tests of one group stay together. */
 export function batchesOf(names: readonly string[], size: number): readonly (readonly string[])[] {
   return Array.from({ length: Math.ceil(names.length / size) }, (_, index) =>
     names.slice(index * size, (index + 1) * size),

@@ -42,7 +42,7 @@ export function machinesOf(trees: Trees): Trees {
   return new Map([...trees].filter(([name]) => name !== workstationName));
 }
 
-/** Returns all differences; each path starts with the name of its machine. */
+/** Returns all differences. Each path starts with the name of the machine. */
 export function compareClusters(wanted: Trees, found: Trees, allowed: Exceptions): Difference[] {
   return [...wanted].flatMap(([name, tree]) => {
     const exceptions = name === workstationName ? allowed.workstationExceptions : allowed.exceptions;

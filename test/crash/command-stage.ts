@@ -21,9 +21,9 @@ export interface CommandStage extends AsyncDisposable {
   readonly testbed: Testbed;
   readonly workstation: Workstation;
   readonly digests: Digests;
-  /** The trees before the bootstrap. */
+  /** The trees of the machines and the workstation before the bootstrap. */
   readonly bare: Trees;
-  /** Restores the disks of the machines, the workstation and the cloud to their state after the bootstrap. */
+  /** Restores the machines' disks, the workstation and the cloud to their state after the bootstrap. */
   restore(): Promise<void>;
 }
 
@@ -35,7 +35,7 @@ type Start = Pick<Scenario, "machines" | "before">;
  */
 const probeScale = 5;
 
-/** Boots the machines, and bootstraps the machines that are controllers before the commands run. */
+/** Boots all machines, and bootstraps the scenario's initial controllers. */
 export async function openCommandStage({ machines, before }: Start): Promise<CommandStage> {
   const testbed = await startTestbed({ nodes: machines, withEtcd: false, probeScale });
   try {
@@ -93,7 +93,7 @@ async function takeStart({
   };
 }
 
-/** Returns a larger number for resources that refer to others. */
+/** Returns a larger number for resources that refer to other resources. */
 function references(path: string): number {
   return path.includes("/forwardingRules/") ? 2 : path.includes("/targetPools/") ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 /**
- * The crash suite for commands that change a running cluster. Each point starts with the same machines: their disks,
- * the workstation and the cloud are restored to their state before the commands.
+ * The crash suite for commands that change a running cluster. Before each point, the suite restores the machines'
+ * disks, the workstation and the cloud to their state before the commands.
  */
 import { compareClusters, machinesOf, readTrees, type Trees } from "./cluster-trees.ts";
 import { type CommandStage, openCommandStage } from "./command-stage.ts";
@@ -12,8 +12,8 @@ import { etcdIsHealthy, problemsAfter, type Scenario, type ScenarioName, scenari
 import type { Suite, SuiteOptions } from "./suite.ts";
 
 /**
- * Prepares the cluster of a scenario, then runs the commands undisturbed.
- * @throws when two undisturbed runs do not agree, or when a command that undoes a bootstrap leaves something behind
+ * Prepares the cluster of a scenario, then runs the commands without interruption. @throws when two uninterrupted runs
+ * have different results, or when a command that undoes a bootstrap leaves something behind
  */
 export async function openCommandSuite(name: ScenarioName): Promise<Suite> {
   const stage = await openCommandStage(scenarios[name]);
@@ -26,8 +26,8 @@ export async function openCommandSuite(name: ScenarioName): Promise<Suite> {
 }
 
 /**
- * Runs the commands of a scenario undisturbed, in its cluster.
- * @throws when two undisturbed runs do not agree, or when a command that undoes a bootstrap leaves something behind
+ * Runs the commands of a scenario without interruption, in the scenario's cluster. @throws when two uninterrupted runs
+ * have different results, or when a command that undoes a bootstrap leaves something behind
  */
 export async function suiteOn(
   stage: CommandStage,
@@ -79,5 +79,6 @@ async function settled(stage: CommandStage, scenario: Scenario): Promise<Trees> 
 /** @throws when the trees differ */
 function agree(wanted: Trees, found: Trees, scenario: Scenario): void {
   const disagreement = compareClusters(wanted, found, scenario);
-  if (disagreement.length > 0) throw new Error(`two undisturbed states differ:\n${formatDifferences(disagreement)}`);
+  if (disagreement.length > 0)
+    throw new Error(`the results of two undisturbed runs differ:\n${formatDifferences(disagreement)}`);
 }

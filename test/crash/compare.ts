@@ -1,11 +1,11 @@
-/** Compares two trees, allowing for named exceptions. */
+/** Compares two trees, except for the paths that a list of exceptions names. */
 import type { Entry, Tree } from "./tree.ts";
 
-/** Paths that the comparison ignores fully or partly, and why. */
+/** Paths that the comparison fully or partly ignores, and the reason. */
 export interface Exception {
   /** Matches the whole path, without the leading slash. */
   readonly path: RegExp;
-  /** `content`: kind, mode and owner are still compared. `presence`: nothing is compared. */
+  /** With `content`, only the kind, mode and owner are compared. With `presence`, nothing is compared. */
   readonly free: "content" | "presence";
   readonly why: string;
 }

@@ -7,15 +7,15 @@
  *                 [--parallel N] [--results FILE] [--again]
  * --of        the interrupted command: bootstrap (the default), upgrade, or a name in scenarios.ts
  * --nodes     the number of controllers of an upgrade; 3 by default
- * --points    the number of the last point; by default 200, or 45 of an upgrade: 30 on the way there, 15 on the way back;
- *             15 of each other command
+ * --points    the number of the last point; by default 200 for a bootstrap, 45 for an upgrade (30 of them during the
+ *             upgrade, 15 during the rollback), and 15 for any other command
  * --from      the number of the first point; 1 by default
  * --only      agent, client, machine, etcd
  * --seed      a different seed chooses different points; 1 by default
- * --parallel  the number of testbeds at once; 1 by default
+ * --parallel  the number of testbeds that run at the same time; 1 by default
  * --results   a file of JSON lines, one per point; by default build/crash.jsonl, or build/crash-COMMAND.jsonl.
- * Points that are identical in the file are skipped
- * --again     runs the skipped points, too
+ *             Skips the points whose result in this file is "identical"
+ * --again     also runs the points that would be skipped
  *
  * Exit status: 0 if the files were identical for every chosen point, otherwise 1.
  */
@@ -89,7 +89,8 @@ async function work(): Promise<void> {
 }
 
 /**
- * Returns whether points are left. After a point that leaves a difference, no further point runs on the same machines.
+ * Returns whether points are left to run. After a point that fails or leaves a difference, no further point runs on the
+ * same machines.
  */
 async function workOn(): Promise<boolean> {
   await using suite = await open();

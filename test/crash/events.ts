@@ -8,8 +8,9 @@ export interface TimedEvent {
 }
 
 /**
- * Returns the name of the event in a printed line; undefined for an event that is not counted. The name is the same in
- * each run. Progress within a step is not counted, because the number of progress events depends on the host's speed.
+ * Returns the name of the event in a printed line, or undefined for an event that is not counted. The name is the same
+ * in each run. Progress within a step is not counted, because the number of progress events depends on the host's
+ * speed.
  */
 export function eventName(line: string): string | undefined {
   const { kind, node, event, step, text, title, track }: Readonly<Record<string, unknown>> = JSON.parse(line);

@@ -1,6 +1,6 @@
 /**
- * Lists the paths that the comparison ignores. Instead, properties.ts checks properties of these paths, which
- * docs/crash-suite.md describes.
+ * Lists the paths that the comparison ignores. For these paths, properties.ts checks other properties instead.
+ * docs/crash-suite.md describes the properties.
  */
 import type { Exception } from "./compare.ts";
 
@@ -16,7 +16,7 @@ export const exceptions: readonly Exception[] = [
   },
   { path: /^var\/backups(\/.*)?$/, free: "presence", why: "copies of dpkg's records" },
   { path: /^var\/lib\/systemd\/random-seed$/, free: "presence", why: "systemd's random seed, new at each boot" },
-  { path: /^var\/lib\/systemd\/timers\/.+/, free: "presence", why: "when systemd's timers last ran" },
+  { path: /^var\/lib\/systemd\/timers\/.+/, free: "presence", why: "the times at which systemd's timers last ran" },
   {
     path: /^var\/tmp\/systemd-private-.*/,
     free: "presence",
@@ -26,11 +26,11 @@ export const exceptions: readonly Exception[] = [
   {
     path: /^var\/lib\/khw-agent\/(audit|history|operation)$/,
     free: "content",
-    why: "the agent's records of what happened, and when",
+    why: "the agent's records of events, with their times",
   },
 ];
 
-/** The paths that may also differ in an upgraded cluster. */
+/** The exceptions for an upgraded cluster, where additional paths may differ. */
 export const upgradeExceptions: readonly Exception[] = [
   ...exceptions,
   { path: /^var\/lib\/khw-agent\/upgrade$/, free: "content", why: "the record of the last upgrade, with its time" },
@@ -41,7 +41,7 @@ export const upgradeExceptions: readonly Exception[] = [
   },
 ];
 
-/** The paths that may also differ, after a reset with `--purge`, from the machine before its bootstrap. */
+/** The exceptions for comparing a machine after a reset with `--purge` to the same machine before its bootstrap. */
 export const resetExceptions: readonly Exception[] = [
   ...exceptions,
   {
@@ -51,7 +51,9 @@ export const resetExceptions: readonly Exception[] = [
   },
 ];
 
-/** These files have new keys, or signatures and digests of new keys, after each run of the command. */
+/**
+ * After each run of the command, these files contain new keys, or new signatures or digests that depend on the keys.
+ */
 export const newKeys: readonly Exception[] = [
   {
     path: /^(credentials|var\/lib\/kubernetes|etc\/etcd|etc\/kubernetes)\/.*(\.pem|\.kubeconfig|encryption-config\.yaml)$/,
@@ -62,17 +64,17 @@ export const newKeys: readonly Exception[] = [
   {
     path: /^etc\/systemd\/system\/.+\.service\.d\/.+\.conf$/,
     free: "content",
-    why: "the digests of the files with which a component starts",
+    why: "the digests of the files that a component reads when it starts",
   },
   {
     path: /^run\/khw\/[^/]+\/started-from$/,
     free: "content",
-    why: "the digests of the files with which a component started",
+    why: "the digests of the files that a component read when it last started",
   },
   { path: /^var\/lib\/khw-agent\/target$/, free: "content", why: "the desired state, with the files' digests" },
 ];
 
-/** These files have new management identities after each run of the command. */
+/** After each run of the command, these files contain new management identities. */
 export const newManagementKeys: readonly Exception[] = [
   { path: /^(khw-pki|etc\/khw-agent\/pki)\/[^/]+$/, free: "content", why: "new management identities" },
   { path: /^khw-pki\/replaced-.+/, free: "presence", why: "copies of replaced files, named after the time" },

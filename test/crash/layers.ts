@@ -1,5 +1,5 @@
 /**
- * Restores a machine's disk to an earlier state, by turning the writes up to that state into a layer below a new disk.
+ * Restores a machine's disk to an earlier state. A layer below each new disk contains all writes up to that state.
  */
 import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { must, run } from "../testbed/command.ts";
 import type { Testbed, TestbedNode } from "../testbed/index.ts";
 import { diskFolder } from "../testbed/layout.ts";
 
-/** The folders below a new disk, the uppermost first. */
+/** The folders of the layers below a new disk, with the uppermost layer first. */
 export type Layers = readonly string[];
 
 /**
@@ -39,7 +39,7 @@ export async function freshDisk({ id }: Testbed, { name, root }: TestbedNode, la
 }
 
 async function unmount(root: string): Promise<void> {
-  // A lazy unmount, as if the disk were removed: the mount disappears from this machine at once.
+  // A lazy unmount has the same effect as removing the disk. The mount disappears from this machine at once.
   const unmounted = await run(["umount", "--lazy", root]);
   if (unmounted.code !== 0 && !unmounted.stderr.includes("not mounted")) {
     throw new Error(`${root}: ${unmounted.stderr.trim()}`);

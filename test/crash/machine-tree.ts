@@ -4,7 +4,9 @@ import { join } from "node:path";
 import type { TestbedNode } from "../testbed/index.ts";
 import { below, type Digests, readTree, type Tree } from "./tree.ts";
 
-/** The state that the agent and its units keep in memory. Before a bootstrap, the folder does not exist. */
+/**
+ * The folder for the state that the agent and its units keep in memory. The folder does not exist before a bootstrap.
+ */
 const runtimeFolder = "run/khw";
 
 /** Returns the tree of a machine. Stops the agent first, because the agent can write files at any time. */

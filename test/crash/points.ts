@@ -15,7 +15,7 @@ export type Start = BootstrapStart | UpgradeStart | "prepared";
 export type BootstrapStart = "bare" | "enrolled";
 export type UpgradeStart = "old" | "new";
 
-/** A crash: the victim and the time. */
+/** The victim and the time of a crash. */
 export interface Point {
   /**
    * The point's number, starting at 1. For the same list of events, a number and a seed always select the same point.
@@ -25,7 +25,7 @@ export interface Point {
   readonly victim: Victim;
   /** The machine that is switched off, or whose agent or etcd is killed. */
   readonly node: string;
-  /** The number of events to wait for; 0: no events. */
+  /** The number of events to wait for before the kill; can be 0. */
   readonly after: number;
   /** The name of the last awaited event in the undisturbed run. */
   readonly event: string;
@@ -41,16 +41,16 @@ export interface PointsOptions {
 }
 
 /**
- * The order of the victims. etcd exists only during part of the run, and killing the client stops nothing, so these two
- * get fewer turns.
+ * The order of the victims. etcd exists only during part of the run, and killing the client does not stop the agents.
+ * Therefore, etcd and the client get fewer turns.
  */
 const turns: readonly Victim[] = ["agent", "machine", "agent", "client", "machine", "etcd", "agent", "machine"];
 /** Every seventh point starts on a bare machine. */
 const bareEvery = 7;
 
 /**
- * Returns the points of a bootstrap. Each victim's points are spread evenly over the run, whatever their number. Half
- * of the points are spread by the number of events, the other half by time. A few events (downloads, apt) take most of
+ * Returns the points of a bootstrap. Any number of points with the same victim is spread evenly over the run. Half of
+ * the points are spread by the number of events, and half by time, because a few events (downloads, apt) take most of
  * the time.
  */
 export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
@@ -59,7 +59,7 @@ export function choosePoints({ count, seed, events }: PointsOptions): Point[] {
     const number = index + 1;
     const start: BootstrapStart = number % bareEvery === 0 ? "bare" : "enrolled";
     const turn = turns[index % turns.length] ?? "agent";
-    // Before the work on the nodes starts, etcd does not exist.
+    // etcd does not exist until the work on the nodes starts.
     const victim = start === "bare" && turn === "etcd" ? "client" : turn;
     const stratum = `${start} ${victim}`;
     const nth = soFar.get(stratum) ?? 0;
@@ -74,7 +74,7 @@ export interface RunningPointsOptions<S extends Start> {
   readonly seed: number;
   /** The events of the undisturbed runs. */
   readonly events: Readonly<Record<S, readonly TimedEvent[]>>;
-  /** The machines that can be victims. */
+  /** The names of the machines that can be chosen as victims. */
   readonly nodes: readonly string[];
   /** The starting states of the points, repeated as many times as necessary. */
   readonly starts: readonly S[];
@@ -114,7 +114,7 @@ export function chooseRunningPoints<S extends Start>({
 
 interface Spread {
   readonly by: "event" | "time";
-  /** A number from 0 (the first possible moment) to 1 (the last). */
+  /** A number from 0 (the first possible moment) to 1 (the last possible moment). */
   readonly position: number;
   readonly jitter: number;
 }
@@ -153,7 +153,7 @@ interface Range {
 function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "start" | "victim">): Range {
   const find = (fits: (name: string) => boolean): number => {
     const index = events.findIndex(({ name }) => fits(name));
-    if (index < 0) throw new Error("the undisturbed run has no such event");
+    if (index < 0) throw new Error("the undisturbed run lacks an event that limits the points");
     return index;
   };
   const first = victim === "etcd" ? find((name) => etcdRuns.test(name)) + 1 : 0;

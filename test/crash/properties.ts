@@ -13,7 +13,7 @@ export interface Checked {
 }
 
 /**
- * Returns a description of each problem; an empty list if the machines have no problems. The agents and etcd must be
+ * Returns a description of each problem, or an empty list if the machines have no problems. The agents and etcd must be
  * running.
  */
 export async function findProblems({ nodes, workstation, plan }: Checked): Promise<string[]> {
@@ -79,5 +79,5 @@ async function logsProblem(node: TestbedNode): Promise<Problem> {
 
 async function planProblem(workstation: Workstation, plan: readonly string[]): Promise<Problem> {
   const { code, stdout, stderr } = await workstation.khw(plan);
-  return code === 0 ? undefined : `there is still something to do: ${stdout}${stderr}`;
+  return code === 0 ? undefined : `the plan still contains changes: ${stdout}${stderr}`;
 }

@@ -29,7 +29,7 @@ export function summary(results: readonly Result[]): string {
   ].join("");
 }
 
-/** Formats a line for a finished point, with its differences below. */
+/** Formats a line for a finished point, followed by the differences that the point left. */
 export function describe(result: Result): string {
   const { number, victim, node, start, after, delay, killedAfter, runs, seconds, verdict, found } = result;
   const killed = victim === "client" ? victim : `${victim} of ${node}`;

@@ -27,7 +27,7 @@ export interface Result extends Point {
   readonly at: string;
 }
 
-/** Returns all results in the file, the oldest first; empty if the file does not exist. */
+/** Returns all results in the file, oldest first, or an empty list if the file does not exist. */
 export async function readResults(path: string): Promise<Result[]> {
   const text = await readFile(path, "utf8").catch((error: unknown) => {
     if (isErrno(error, "ENOENT")) return "";

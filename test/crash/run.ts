@@ -30,7 +30,10 @@ export async function undisturbed(subject: Subject): Promise<TimedEvent[]> {
 export interface Killed {
   /** The last event before the kill. */
   readonly event: string;
-  /** False if the command or the victim had already ended, or if the victim had not started yet. */
+  /**
+   * Whether the victim was killed. False if the command or the victim had already ended, or if the victim had not
+   * started.
+   */
   readonly killed: boolean;
   /** All runs of the interrupted command, the interrupted run first. */
   readonly runs: readonly Ended[];
@@ -50,7 +53,7 @@ export async function cutShort(subject: Subject, point: Point): Promise<Killed> 
   await returned(subject, point, { node, agent });
   while (runs.at(-1)?.code !== 0 || runs.length === 1) {
     if (runs.length > mostRuns) throw new Error(`fails: ${JSON.stringify(runs)}`);
-    // A reset ends with a restart of the agent, also if the client has been killed.
+    // A reset ends with a restart of the agent, even if the client was killed.
     await Promise.all(subject.testbed.nodes.map((each) => agentListens(each)));
     runs.push(await begin(subject, run.command).ended);
   }
@@ -80,7 +83,7 @@ async function runUntil(
 
 interface Scene {
   readonly node: TestbedNode;
-  /** The process ID of the node's agent before the commands. */
+  /** The process ID that the node's agent had before the commands ran. */
   readonly agent: string;
 }
 

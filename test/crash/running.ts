@@ -8,13 +8,13 @@ import { etcdRuns, eventName, type TimedEvent } from "./events.ts";
 /** The arguments of khw-client. */
 export type Command = readonly string[];
 
-/** Commands, and the machines that they change. */
+/** A list of commands, and the machines that the commands change. */
 export interface Subject {
   readonly testbed: Testbed;
   readonly workstation: Workstation;
   /** The commands, in the order in which they run. Each command must print its events as JSON. */
   readonly commands: readonly Command[];
-  /** Resolves when a machine that was switched on again is ready for the command. */
+  /** Resolves when a machine is ready for the command after it has been switched on again. */
   readonly ready?: (node: TestbedNode) => Promise<void>;
 }
 
@@ -22,7 +22,7 @@ export interface Subject {
 export interface Ended {
   readonly code: number;
   readonly seconds: number;
-  /** The last error line of the run. */
+  /** The last line of the run's error output. */
   readonly said: string;
 }
 

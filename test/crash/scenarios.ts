@@ -19,15 +19,15 @@ export interface Prepared {
 export interface Scenario {
   /** The number of machines. Each machine runs an agent with an identity. */
   readonly machines: number;
-  /** The controllers that are bootstrapped before the commands. */
+  /** The controllers that are bootstrapped before the commands run. */
   readonly before: readonly number[];
-  /** The arguments of khw-client, for each command. A point interrupts one of the commands. */
+  /** The khw-client arguments of each command. A point interrupts one of the commands. */
   readonly commands: readonly (readonly string[])[];
-  /** The controllers that are part of the cluster after the commands. */
+  /** The controllers that are part of the cluster after the commands have run. */
   readonly after: readonly number[];
-  /** Whether the commands must return the machines to their state before the bootstrap. */
+  /** Whether the commands must restore the machines to the state that they had before the bootstrap. */
   readonly undoes?: boolean;
-  /** The paths on the machines, and on the workstation, that the comparison ignores. */
+  /** The paths on the machines and on the workstation that the comparison ignores. */
   readonly exceptions: readonly Exception[];
   readonly workstationExceptions: readonly Exception[];
 }
@@ -120,7 +120,7 @@ export function listOf(controllers: readonly number[]): readonly string[] {
   return ["--nodes", controllers.map((index) => `controller-${index}`).join(",")];
 }
 
-/** Resolves when these controllers' etcd is healthy. */
+/** Resolves when etcd is healthy on all of these controllers. */
 export async function etcdIsHealthy(nodes: readonly TestbedNode[]): Promise<void> {
   for (const node of nodes) {
     await given(`${node.name}'s etcd is healthy`, async () =>
@@ -132,13 +132,13 @@ export async function etcdIsHealthy(nodes: readonly TestbedNode[]): Promise<void
 /** The time within which a cluster becomes healthy after a boot, even on a very busy host. */
 const healthyMillis = 600_000;
 
-/** Resolves when the cluster of these controllers is healthy. */
+/** Resolves when the cluster that consists of these controllers is healthy. */
 export async function clusterIsHealthy({ workstation }: Prepared, controllers: readonly number[]): Promise<void> {
   const ask = async () => ((await workstation.khw(["status", ...listOf(controllers)])).code === 0 ? true : undefined);
   await given("the cluster is healthy", ask, healthyMillis);
 }
 
-/** Returns a description of each violated property after the command. */
+/** Returns a description of each property that is violated after the commands. */
 export async function problemsAfter({ nodes, workstation }: Prepared, { after }: Scenario): Promise<string[]> {
   const members = after.flatMap((index) => nodes[index] ?? []);
   const rest = nodes.filter((node) => !members.includes(node));

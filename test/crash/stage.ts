@@ -17,7 +17,7 @@ const managementFolder = "khw-pki";
 
 /** The copies of all keys and certificates that a bootstrap creates or uses. */
 export interface Certificates {
-  /** A layer for the machine's disk with the agent's identity. */
+  /** A layer of the machine's disk that contains the agent's identity. */
   readonly layer: string;
   readonly management: string;
   readonly credentials: string;
@@ -30,7 +30,7 @@ export interface Stage extends AsyncDisposable {
   readonly node: TestbedNode;
   /**
    * Resets the cloud and the workstation, and boots the machine with only the package. With `certificates`, restores
-   * these certificates everywhere. Resolves when the agent is listening.
+   * these certificates on the machine and the workstation. Resolves when the agent is listening.
    */
   reset(certificates?: Certificates): Promise<void>;
   /** Copies the current certificates of the machine and the workstation. */
@@ -109,7 +109,8 @@ function stageOf({ testbed, node, workstation, bare }: Parts): Stage {
 }
 
 /**
- * Resolves when the agent reports to systemd that it listens. With `other`, waits for a process with a different id.
+ * Resolves when the agent has reported to systemd that it is listening. With `other`, waits until the agent's process
+ * ID differs from `other`.
  */
 export async function agentListens(node: TestbedNode, other?: string): Promise<void> {
   await given(`${node.name}'s agent listens`, async () => {

@@ -1,4 +1,7 @@
-/** The crash suite for a bootstrap: compares machines after an interrupted bootstrap with undisturbed machines. */
+/**
+ * The crash suite for a bootstrap. Compares machines after an interrupted bootstrap with machines after an undisturbed
+ * bootstrap.
+ */
 import { compareTrees, type Difference, formatDifferences } from "./compare.ts";
 import { fromTheWorkOn, type TimedEvent } from "./events.ts";
 import { exceptions, workstationExceptions } from "./exceptions.ts";
@@ -9,7 +12,7 @@ import type { Subject } from "./running.ts";
 import { type Certificates, openStage, type Stage } from "./stage.ts";
 import type { Tree } from "./tree.ts";
 
-/** A stage, and undisturbed runs on it. Disposing of the suite takes the testbed down. */
+/** A stage, and the results of undisturbed runs on this stage. Disposing of the suite takes the testbed down. */
 export interface Suite extends AsyncDisposable {
   /** Returns the first `count` points. */
   points(options: { readonly count: number; readonly seed: number }): Point[];
@@ -30,11 +33,11 @@ interface Trees {
 }
 
 export interface SuiteOptions {
-  /** Whether to make a single undisturbed run instead of two that must agree. */
+  /** Whether to make only one undisturbed run. By default, two undisturbed runs must have the same result. */
   readonly quick?: boolean;
 }
 
-/** Boots the machine and bootstraps it undisturbed. @throws when two undisturbed runs do not agree */
+/** Boots the machine and bootstraps it undisturbed. @throws when two undisturbed runs have different results */
 export async function openSuite({ quick = false }: SuiteOptions = {}): Promise<Suite> {
   const stage = await openStage();
   try {

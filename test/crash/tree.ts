@@ -16,7 +16,7 @@ export interface Entry {
   readonly owner: string;
   /** A file's digest or a link's target; empty for other kinds. */
   readonly content: string;
-  /** The first of the paths that share the file's inode; empty for a file with a single path. */
+  /** The first of the paths that share the file's inode; empty if the file has only one path. */
   readonly sameFileAs: string;
 }
 
@@ -37,7 +37,7 @@ interface Found extends Omit<Entry, "content" | "sameFileAs"> {
 
 const fields = ["%P", "%y", "%m", "%U:%G", "%s", "%l", "%i", "%n", "%C@"];
 
-/** Reads the tree below the root, on the root's own file system. */
+/** Reads the tree below the root. Skips other file systems that are mounted there. */
 export async function readTree(root: string, digests: Digests): Promise<Tree> {
   const printed = await must(["find", root, "-xdev", "-printf", fields.map((field) => `${field}\\0`).join("")]);
   const found = parse(printed.split("\0"));

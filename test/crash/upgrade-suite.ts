@@ -1,6 +1,6 @@
 /**
- * The crash suite for upgrades: a cluster is repeatedly upgraded to the next patch release and rolled back, and a
- * program or a machine is killed midway. Each result is compared with the same cluster after undisturbed runs.
+ * The crash suite for upgrades. Repeatedly upgrades a cluster to the next patch release, rolls it back, and kills a
+ * program or a machine midway. Compares each result with the same cluster after undisturbed runs.
  */
 
 import { etcdctl } from "../fixtures/etcd.ts";
@@ -21,8 +21,8 @@ import type { Digests } from "./tree.ts";
 
 const allowed = { exceptions: upgradeExceptions, workstationExceptions };
 /**
- * The first release's API server stops faster than the testbed's other API server, because it does not wait for
- * watches.
+ * The first release's API server does not wait for watches. Therefore, it stops faster than the testbed's other API
+ * server.
  */
 const releases: Readonly<Record<UpgradeStart, string>> = { old: realVersion, new: "v1.20.3" };
 const otherEnd: Readonly<Record<UpgradeStart, UpgradeStart>> = { old: "new", new: "old" };
@@ -33,12 +33,13 @@ export interface UpgradeSuiteOptions {
   readonly nodes: number;
   /** The starting states of the points, repeated as many times as necessary. */
   readonly starts: readonly UpgradeStart[];
-  /** Whether to make one undisturbed run in each direction instead of two that must agree. */
+  /** Whether to make only one undisturbed run in each direction. By default, two runs must have the same result. */
   readonly quick?: boolean;
 }
 
 /**
- * Bootstraps a cluster, then upgrades it and rolls it back, undisturbed. @throws when two undisturbed runs do not agree
+ * Bootstraps a cluster, then upgrades it and rolls it back without interruption. @throws when two undisturbed runs have
+ * different results
  */
 export async function openUpgradeSuite({ nodes, starts, quick = false }: UpgradeSuiteOptions): Promise<Suite> {
   const testbed = await startTestbed({ nodes, withEtcd: false, probeScale });

@@ -90,7 +90,7 @@ t.test("one command turns three machines into a highly available control plane",
     t.match(stdout, `https://${testbed.publicAddress}:6443/version answers ${realVersion}`);
   });
 
-  await t.test("the unit files and configuration on every node are identical to the lab's", async (t) => {
+  await t.test("on every node, the unit files and the configuration are identical to the lab's files", async (t) => {
     for (const node of testbed.nodes) {
       const variables = { INTERNAL_IP: node.address, KUBERNETES_PUBLIC_ADDRESS: testbed.publicAddress };
       for (const component of components) {
@@ -105,18 +105,18 @@ t.test("one command turns three machines into a highly available control plane",
       t.strictSame(
         served.filter((line) => lines.includes(line)),
         lines,
-        `${node.name}: nginx's site has every line of the lab's site`,
+        `${node.name}: the nginx site contains every line of the lab's site`,
       );
       t.strictSame(
         served.filter((line) => !lines.includes(line)).map((line) => line.trim().split(/ +/)[0]),
         ["proxy_ssl_verify", "proxy_ssl_name"],
-        `${node.name}: all other lines of nginx's site enable TLS verification`,
+        `${node.name}: all other lines of the nginx site enable TLS verification`,
       );
     }
   });
 
   await t.test(
-    "credentials arrive unchanged, only root can read keys, and programs match the published digests",
+    "every node has unchanged credentials, keys that only root can read, and programs that match the published digests",
     async (t) => {
       for (const node of testbed.nodes) {
         for (const name of credentialNames) {
@@ -332,7 +332,7 @@ for (const count of [1, 5]) {
       t.equal(defined.code, 0, defined.stderr);
       const create = ["create", "-f", "-"];
       await given("a custom resource is stored", async () => {
-        // The API server starts serving the new kind shortly after it has stored the definition.
+        // The API server starts to serve a new kind shortly after it has stored the kind's definition.
         const { code, stderr } = await workstation.kubectl(create, { input: JSON.stringify(widget) });
         if (code !== 0 && !stderr.includes("no matches for kind")) throw new Error(stderr);
         return code === 0 ? code : undefined;

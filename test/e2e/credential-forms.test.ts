@@ -1,7 +1,7 @@
 /**
  * Checks that every component starts with files that pass `pki check`, and that the programs reject files that `pki
- * check` rejects. Covers some rows of docs/pki-forms.md and combines several of them in one folder.
- * test/soak/credential-forms.test.ts covers every row.
+ * check` rejects. Tests some of the forms in docs/pki-forms.md, with several forms in one folder.
+ * test/soak/credential-forms.test.ts tests every form.
  */
 import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -37,10 +37,10 @@ const taken: readonly (readonly string[])[] = [
     "encryption config: a second document",
   ],
   [
-    "a root of X.509 version 1",
+    "a root that uses X.509 version 1",
     "a key on P-384",
     "service accounts: P-521",
-    "encryption config: a date for a name",
+    "encryption config: a date as a name",
     "PEM with lines of text before it",
   ],
   [
@@ -64,7 +64,7 @@ const refused: readonly (readonly [form: string, component: string])[] = [
   ["a key on secp256k1", "etcd"],
   ["explicit curve parameters", "etcd"],
   ["service accounts: Ed25519", "kube-apiserver"],
-  ["encryption config: a number for a name", "kube-apiserver"],
+  ["encryption config: a number as a name", "kube-apiserver"],
   ["encryption config: identity without braces", "kube-apiserver"],
 ];
 for (const [form, component] of refused) {

@@ -23,11 +23,11 @@ const oldDeb = join(folder, `khw-agent_${oldVersion}_${architecture}.deb`);
  */
 const agent = ["env", "--unset=NODE_OPTIONS", "khw-agent"];
 
-/** The control plane's files and processes must stay unchanged, whatever happens to the agent's package. */
+/** Operations on the agent's package must not change the control plane's files and processes. */
 const clusterFiles = ["/etc/kubernetes/config/kube-scheduler.yaml", "/var/lib/kubernetes/ca.pem"];
 const clusterUnit = "kube-apiserver.service";
 
-/** Paths that apt, dpkg, the journal or the machine itself may write, but not the package. */
+/** Paths that the package must not write, but that apt, dpkg, the journal or the machine itself may write. */
 const bookkeeping =
   /^\/(var\/(cache|log|lib\/apt|lib\/systemd\/(random-seed|timers|timesync))|var\/lib\/dpkg\/[^/]*$|tmp|root|run|etc\/ld\.so\.cache)/;
 
@@ -50,7 +50,7 @@ for (const suite of ["bookworm", "trixie"] as const) {
     const before = await files(node);
     const healthy = await failedUnits(node);
 
-    await t.test("a freshly installed agent waits for the machine's identity and does not fail", async (t) => {
+    await t.test("a newly installed agent waits for the machine's identity without failing", async (t) => {
       await install(node, oldDeb);
       t.match(await node.must([...agent, "--version"]), /^khw-agent \d+\.\d+\.\d+\n$/);
       t.equal(await state(node, "khw-agent.service"), "active");
@@ -158,7 +158,9 @@ async function install(node: TestbedNode, file: string): Promise<void> {
   });
 }
 
-/** Installs the identity as an administrator would: each file atomically, and the certificate last. */
+/**
+ * Installs the identity as an administrator would. Each file is replaced atomically, and the certificate comes last.
+ */
 async function giveIdentity(node: TestbedNode): Promise<void> {
   const authority = await createAuthority(new Date());
   const { certificate, key } = await issue(authority, { name: node.name, role: "agent", days: 1 }, new Date());

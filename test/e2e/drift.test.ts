@@ -57,8 +57,8 @@ const changes: readonly Change[] = [
     said: /^unit\/kube-scheduler: its content differs: repaired/m,
   },
   {
-    // The agent is stopped. Otherwise, the agent would repair the file before systemd loads it.
-    what: "a flag is edited and loaded, and the service is restarted, while the agent is stopped",
+    // The agent is stopped first. Otherwise, it would repair the file before systemd loads the change.
+    what: "while the agent is stopped, a flag is edited and loaded, and the service is restarted",
     script: `systemctl stop khw-agent
       sed -i 's/--v=2/--v=3/' ${unitFile("kube-scheduler")}
       systemctl daemon-reload; systemctl restart kube-scheduler; systemctl start khw-agent`,
@@ -76,7 +76,7 @@ const changes: readonly Change[] = [
     said: /^binary\/kube-scheduler: its content differs from the published v1\.20\.2: repaired/m,
   },
   {
-    what: "a key is made readable for all",
+    what: "a key is made readable by all users",
     script: "chmod 644 /var/lib/kubernetes/ca-key.pem",
     said: /^credential\/ca-key\.pem: its mode is 0644, not 0600: repaired/m,
   },
@@ -86,14 +86,14 @@ const changes: readonly Change[] = [
     said: /^credential\/kube-scheduler\.kubeconfig: its content differs: repaired/m,
   },
   {
-    what: "a credential is changed, and the service is restarted, while the agent is stopped",
+    what: "while the agent is stopped, a credential is changed and the service is restarted",
     script: `systemctl stop khw-agent
       echo >>${key}; systemctl restart kube-scheduler; systemctl start khw-agent`,
     said: /^service\/kube-scheduler: it was started while \S+kube-scheduler\.kubeconfig had different content: repaired/m,
     restarts: true,
   },
   {
-    what: "a unit is edited, the service is restarted, and the unit is put back, while the agent is stopped",
+    what: "while the agent is stopped, a unit file is edited, the service is restarted, and the original file is restored",
     script: `systemctl stop khw-agent; cp ${unitFile("kube-scheduler")} /root/own
       sed -i 's/^RestartSec=.*/&\\nLimitNOFILE=4096/' ${unitFile("kube-scheduler")}
       systemctl daemon-reload; systemctl restart kube-scheduler
@@ -172,7 +172,7 @@ t.test("the agent handles manual changes to a machine", async (t) => {
 
   await scenario(
     t,
-    "with drift: report in khw.yaml, the agent reports drift exactly once and does not repair it",
+    "if khw.yaml contains drift: report, the agent reports drift exactly once and does not repair the drift",
     async (t) => {
       const folder = scene.workstation.folder;
       await scene.testbed.must(["sh", "-c", `printf 'supervision:\\n  drift: report\\n' >>${folder}/khw.yaml`]);

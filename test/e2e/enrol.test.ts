@@ -51,7 +51,7 @@ t.test("enrol issues certificates to agents without copying files", async (t) =>
     await node.must(["systemctl", "restart", "khw-agent.service"]);
   };
 
-  await t.test("an agent with only its package waits to be enrolled and accepts only enrolment calls", async (t) => {
+  await t.test("a newly installed agent waits to be enrolled and accepts only enrolment calls", async (t) => {
     for (const node of testbed.nodes) await install(node);
     for (const node of testbed.nodes) {
       t.match(await property(node, "StatusText"), /^waiting to be enrolled/);
@@ -101,41 +101,44 @@ t.test("enrol issues certificates to agents without copying files", async (t) =>
     t.equal(asked.code, 0, asked.stderr);
   });
 
-  await t.test("a certificate is renewed after two thirds of its validity without dropping a call", async (t) => {
-    await putIdentity(first, new Date(Date.now() - 61 * dayMillis));
-    const pid = await property(first, "MainPID");
-    const before = await first.must(["cat", `${pkiFolder}/agent.pem`]);
-    const following = spawn(
-      "nsenter",
-      [
-        `--net=${namespacePath(namespaceOf(testbed.id))}`,
-        "--",
-        clientProgram,
-        "events",
-        "-f",
-        ...reaching("controller-0"),
-      ],
-      { cwd: folder, env: plainEnvironment, stdio: ["ignore", "pipe", "pipe"] },
-    );
-    t.teardown(() => following.kill("SIGKILL"));
-    let told = "";
-    following.stdout.setEncoding("utf8").on("data", (more: string) => (told += more));
-    let complaints = "";
-    following.stderr.setEncoding("utf8").on("data", (more: string) => (complaints += more));
-    while (!told.includes("started")) await once(following.stdout, "data");
+  await t.test(
+    "a certificate is renewed after two thirds of its validity period, and no call is dropped",
+    async (t) => {
+      await putIdentity(first, new Date(Date.now() - 61 * dayMillis));
+      const pid = await property(first, "MainPID");
+      const before = await first.must(["cat", `${pkiFolder}/agent.pem`]);
+      const following = spawn(
+        "nsenter",
+        [
+          `--net=${namespacePath(namespaceOf(testbed.id))}`,
+          "--",
+          clientProgram,
+          "events",
+          "-f",
+          ...reaching("controller-0"),
+        ],
+        { cwd: folder, env: plainEnvironment, stdio: ["ignore", "pipe", "pipe"] },
+      );
+      t.teardown(() => following.kill("SIGKILL"));
+      let told = "";
+      following.stdout.setEncoding("utf8").on("data", (more: string) => (told += more));
+      let complaints = "";
+      following.stderr.setEncoding("utf8").on("data", (more: string) => (complaints += more));
+      while (!told.includes("started")) await once(following.stdout, "data");
 
-    const result = await client("enrol", "--renew", ...reaching("controller-0,1"));
-    t.equal(result.code, 0, result.stdout + result.stderr);
-    t.match(result.stdout, /^controller-0: renewed: CN=controller-0, O=khw:agent, valid until/m);
-    t.match(result.stdout, /^controller-1: its certificate is not due for renewal yet$/m);
-    t.not(await first.must(["cat", `${pkiFolder}/agent.pem`]), before);
-    t.equal(await property(first, "MainPID"), pid, "the agent was not restarted");
-    // The log stream that was opened before the renewal reports the renewal.
-    while (!told.includes("was replaced by a certificate that expires on")) await once(following.stdout, "data");
-    t.equal(complaints, "");
-  });
+      const result = await client("enrol", "--renew", ...reaching("controller-0,1"));
+      t.equal(result.code, 0, result.stdout + result.stderr);
+      t.match(result.stdout, /^controller-0: renewed: CN=controller-0, O=khw:agent, valid until/m);
+      t.match(result.stdout, /^controller-1: its certificate is not due for renewal yet$/m);
+      t.not(await first.must(["cat", `${pkiFolder}/agent.pem`]), before);
+      t.equal(await property(first, "MainPID"), pid, "the agent was not restarted");
+      // The log stream that was opened before the renewal reports the renewal.
+      while (!told.includes("was replaced by a certificate that expires on")) await once(following.stdout, "data");
+      t.equal(complaints, "");
+    },
+  );
 
-  await t.test("an agent with an expired certificate is re-enrolled by its own CA", async (t) => {
+  await t.test("an agent with an expired certificate is enrolled again by the same CA", async (t) => {
     await putIdentity(second, new Date(Date.now() - 91 * dayMillis));
     t.match(await property(second, "StatusText"), /^waiting to be enrolled/);
     const result = await enrol("controller-1");
@@ -153,7 +156,7 @@ t.test("enrol issues certificates to agents without copying files", async (t) =>
       t.equal(result.code, 77, result.stdout + result.stderr);
       t.match(result.stderr, /controller-1 was revoked and cannot get a certificate\nhint: .*--readmit/);
     }
-    // The machine is wiped. Readmission alone does not make its old certificate valid again.
+    // The machine must be wiped, because readmission alone does not make the old certificate valid again.
     const readmitted = await enrol("controller-1", "--readmit");
     t.equal(readmitted.code, 77, readmitted.stdout + readmitted.stderr);
     t.match(readmitted.stderr, /was revoked/);

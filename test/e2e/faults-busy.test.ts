@@ -4,12 +4,12 @@ import t from "tap";
 import { controllerFiles, downloading, failsWith, openScene, scenario } from "../fixtures/faults.ts";
 import { nodeLine } from "../fixtures/output-lines.ts";
 
-t.test("bootstrap completes a controller that was unreachable in the first run", async (t) => {
+t.test("a second bootstrap sets up a controller that was unreachable in the first run", async (t) => {
   await using scene = await openScene(3);
   const { testbed, bootstrap, begin, node } = scene;
   const late = node(2);
 
-  await scenario(t, "bootstrap reports an unreachable controller and completes the other controllers", async (t) => {
+  await scenario(t, "bootstrap reports an unreachable controller and sets up the other controllers", async (t) => {
     await late.disconnect();
     const result = await bootstrap();
     failsWith(t, result, "PARTIAL", [
@@ -40,14 +40,14 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
   const before = await processes();
 
   await testbed.mirror.clearLog();
-  // The download is slow enough to continue until two more clients have finished.
+  // The download is slow enough to last until two more clients have finished.
   await testbed.mirror.setFaults({ kind: "throttle", rate: 1_500_000, path: "kube-scheduler$" });
   const first = begin();
   await downloading(testbed, late, { of: first, ending: "/kube-scheduler" });
 
   await scenario(
     t,
-    "a second client with a different configuration is refused, and the error names the running client and its start time",
+    "a second client with a different configuration gets an error that names the running client and that client's start time",
     async (t) => {
       const second = await bootstrap("--kube-scheduler-flag", "v=3");
       failsWith(t, second, "BUSY", [
@@ -75,7 +75,7 @@ t.test("bootstrap completes a controller that was unreachable in the first run",
 
   await scenario(
     t,
-    "the late controller gets the same files as the other controllers, which do not restart",
+    "the late controller gets the same files as the other controllers, and no process on those controllers restarts",
     async (t) => {
       t.equal(await controllerFiles(late), await controllerFiles(node(0)));
       t.strictSame(await processes(), before);

@@ -103,24 +103,28 @@ t.test("bootstrap handles failures of the Compute Engine API", async (t) => {
     t.strictSame(await resources(), wanted);
   });
 
-  await scenario(t, "on a 409, bootstrap waits for the resource that another client is creating", async (t) => {
-    const made = (await compute.state()).resources[healthCheck] ?? {};
-    await deleteLoadBalancer();
-    await compute.setFaults({
-      kind: "error",
-      method: "POST",
-      path: "/httpHealthChecks$",
-      status: 409,
-      reason: "alreadyExists",
-      times: 1,
-    });
-    const running = bootstrap();
-    while ((await compute.faults()).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
-    await compute.changeState({ put: { [healthCheck]: made } });
-    const { code, stderr } = await running;
-    t.equal(code, 0, stderr);
-    t.strictSame(await resources(), wanted);
-  });
+  await scenario(
+    t,
+    "after a 409 response, bootstrap waits for the resource that another client is creating",
+    async (t) => {
+      const made = (await compute.state()).resources[healthCheck] ?? {};
+      await deleteLoadBalancer();
+      await compute.setFaults({
+        kind: "error",
+        method: "POST",
+        path: "/httpHealthChecks$",
+        status: 409,
+        reason: "alreadyExists",
+        times: 1,
+      });
+      const running = bootstrap();
+      while ((await compute.faults()).length > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+      await compute.changeState({ put: { [healthCheck]: made } });
+      const { code, stderr } = await running;
+      t.equal(code, 0, stderr);
+      t.strictSame(await resources(), wanted);
+    },
+  );
 
   await scenario(
     t,

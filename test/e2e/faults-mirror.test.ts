@@ -21,8 +21,8 @@ const bySecond = /^\/kubernetes-release\/release\//;
 const underWayBytes = 128 * 1024;
 
 t.test("bootstrap handles failures of the download mirror", async (t) => {
-  // The agent only reports drift. Otherwise it would restore the removed files itself before the scenarios request
-  // them.
+  // The agent reports drift but does not repair the drift. Otherwise, it would restore the removed files before the
+  // scenarios request them.
   await using scene = await openScene(1, "supervision: {drift: report}\n");
   const { testbed, workstation, bootstrap, node } = scene;
   const machine = node(0);
@@ -33,13 +33,13 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
     await machine.must(["sh", "-c", `rm ${installed} /usr/local/lib/khw/kubernetes/*/kube-scheduler*`]);
     await testbed.mirror.clearLog();
   };
-  /** Returns the download requests for the program since it was removed. */
+  /** Returns the download requests for the program since the program was removed. */
   const downloads = async (): Promise<readonly LogEntry[]> =>
     (await testbed.mirror.log()).filter(({ path }) => path.endsWith("/kube-scheduler"));
 
   await scenario(
     t,
-    "the agent refuses a tampered program even if the mirror's published digest is also tampered with",
+    "the agent refuses a program that was tampered with, even if the mirror's published digest was changed too",
     async (t) => {
       const recorded = (await readLock(join(workstation.folder, "khw.lock"))).find(
         ({ program: name, version }) => name === "kube-scheduler" && version === realVersion,
@@ -81,8 +81,8 @@ t.test("bootstrap handles failures of the download mirror", async (t) => {
   const sound = await controllerFiles(machine);
 
   for (const [fault, title] of [
-    [{ kind: "status", status: 404 }, "a mirror without the release"],
-    [{ kind: "corrupt" }, "a mirror with wrong bytes"],
+    [{ kind: "status", status: 404 }, "a mirror that lacks the release"],
+    [{ kind: "corrupt" }, "a mirror that serves wrong bytes"],
   ] as const) {
     await scenario(t, `${title} is skipped in favor of the next mirror`, async (t) => {
       await forget();

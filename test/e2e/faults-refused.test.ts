@@ -1,5 +1,5 @@
 /**
- * Checks that obstacles are reported before anything is changed. All scenarios share one testbed, which must stay
+ * Checks that bootstrap reports problems before it changes anything. All scenarios share one testbed, which must stay
  * unchanged until the last scenario.
  */
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -176,7 +176,7 @@ t.test("bootstrap refuses invalid input and unsuitable machines before changing 
 
   await scenario(
     t,
-    "ports in use, a full disk, clock skew and etcd without quorum are all reported in one run",
+    "ports in use, a full disk, clock skew and an etcd cluster without quorum are all reported in one run",
     async (t) => {
       const [first, second, third] = [node(0), node(1), node(2)];
       const take = async (port: number): Promise<unknown> =>

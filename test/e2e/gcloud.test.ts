@@ -23,7 +23,7 @@ async function labCommands(): Promise<string> {
 }
 
 /**
- * Converts a fingerprint to URL-safe base64. gcloud prints this form even if the API returns standard base64.
+ * Converts a fingerprint to URL-safe base64. gcloud prints URL-safe base64 even if the API returns standard base64.
  */
 function urlSafe(resource: Record<string, unknown>): Record<string, unknown> {
   const { fingerprint } = resource;

@@ -66,7 +66,7 @@ t.test("install sets up the agent on machines without any khw software", async (
     client("install", "--nodes", nodes, "--deb", deb, "--ssh-user", "root", ...sshOptions);
   t.equal((await client("pki", "init")).code, 0);
 
-  await t.test("if one machine is unreachable, install completes the other machines", async (t) => {
+  await t.test("if one machine is unreachable, install sets up the agent on the other machines", async (t) => {
     await middle.disconnect();
     const result = await install();
     t.equal(result.code, 3, result.stdout + result.stderr);
@@ -85,7 +85,7 @@ t.test("install sets up the agent on machines without any khw software", async (
     await middle.connect();
   });
 
-  await t.test("a second run completes the remaining node and leaves the other nodes unchanged", async (t) => {
+  await t.test("a second run sets up the remaining node and leaves the other nodes unchanged", async (t) => {
     const pid = await agentPid(first);
     const result = await install();
     t.equal(result.code, 0, result.stdout + result.stderr);

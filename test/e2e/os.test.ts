@@ -27,7 +27,7 @@ await build({
 await node.copyIn(process.execPath, "/opt/khw-test/node");
 await node.copyIn(bundle, "/opt/khw-test/driver.mjs");
 
-/** Performs all of the calls on the machine, in a single process. */
+/** Makes all of the calls on the machine, in a single process. */
 async function make<Result>(...calls: readonly Call[]): Promise<readonly Outcome<Result>[]> {
   // `env -i` removes the Node options that tap sets for every process of a test.
   const driver = ["env", "-i", "/opt/khw-test/node", "/opt/khw-test/driver.mjs"];
@@ -59,7 +59,7 @@ async function written(name: string, words: string, times = 1): Promise<void> {
   await node.must(["bash", "-ec", script, name, words, String(times)]);
 }
 
-/** Writes a file on the machine, like a person who edits the file by hand. */
+/** Writes a file on the machine, to simulate a manual edit of the file. */
 async function put(path: string, content: string): Promise<void> {
   const file = join(t.testdirName, "content");
   await writeFile(file, content, { mode: 0o644 });
@@ -117,7 +117,7 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
   });
 
   await t.test(
-    "reloading a service updates the time of the last state change but keeps the service's process",
+    "reloading a service updates the time of its last state change and does not replace the service's process",
     async (t) => {
       const before = await statusOf(unit);
       const [reloaded] = await make(systemd("reloadService", unit));
@@ -129,14 +129,14 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
     },
   );
 
-  await t.test("a wait for a unit change ends when the unit changes or the caller aborts", async (t) => {
+  await t.test("a wait for a unit change ends when the unit changes or the caller aborts the wait", async (t) => {
     const [changed] = await make({ ...systemd("changed", unit), background: true }, systemd("restart", unit));
     t.equal(changed?.error, undefined);
     const [nothing] = await make({ ...systemd("changed", unit), abortAfterMillis: 300 });
     t.match(nothing?.error, { message: /aborted/ });
   });
 
-  await t.test("the watch reports a killed unit within 100 ms and rereads the unit's files", async (t) => {
+  await t.test("the watch reports a killed unit within 100 ms and reads the unit's files again", async (t) => {
     const [killed, again, reloaded] = await make<{ millis: number; subState: string } & number>(
       { adapter: "watch", method: "kill", args: [unit] },
       systemd("start", unit),
@@ -149,19 +149,22 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
     t.ok((reloaded?.result ?? 0) > 0);
   });
 
-  await t.test("until the unit runs again, the reason for its exit is reported in the journal's words", async (t) => {
-    await node.must(["systemctl", "kill", "--signal=KILL", unit]);
-    await written(unit, `${unit}: Failed with result 'signal'`, 2);
-    const [ended, , running] = await make<string[]>(
-      systemd("ending", unit),
-      systemd("start", unit),
-      systemd("ending", unit),
-    );
-    t.equal(ended?.result?.length, 2);
-    const said = await node.must(["journalctl", "--output=cat", "--unit", unit]);
-    for (const line of ended?.result ?? []) t.ok(said.includes(line), line);
-    t.same(running?.result, []);
-  });
+  await t.test(
+    "until a unit runs again, the reason for its exit is reported in the same words as in the journal",
+    async (t) => {
+      await node.must(["systemctl", "kill", "--signal=KILL", unit]);
+      await written(unit, `${unit}: Failed with result 'signal'`, 2);
+      const [ended, , running] = await make<string[]>(
+        systemd("ending", unit),
+        systemd("start", unit),
+        systemd("ending", unit),
+      );
+      t.equal(ended?.result?.length, 2);
+      const said = await node.must(["journalctl", "--output=cat", "--unit", unit]);
+      for (const line of ended?.result ?? []) t.ok(said.includes(line), line);
+      t.same(running?.result, []);
+    },
+  );
 
   await t.test("a stopped process is killed together with its children, and the unit restarts at once", async (t) => {
     const { mainPid } = await statusOf(unit);
@@ -191,7 +194,7 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
   });
 });
 
-t.test("a failed start is reported with the reason and with the journal lines of that start only", async (t) => {
+t.test("the report of a failed start contains the reason, and the journal lines of only that start", async (t) => {
   const failing = "khw-failing.service";
   await put(
     `/etc/systemd/system/${failing}`,
@@ -224,7 +227,7 @@ t.test("a failed start is reported with the reason and with the journal lines of
 });
 
 t.test(
-  "a refusal by systemd is reported in systemd's words, and an invalid unit name never reaches systemd",
+  "a request that systemd refuses fails with systemd's own message, and an invalid unit name is never sent to systemd",
   async (t) => {
     const [unknown, masked, name] = await make(
       systemd("start", "khw-none.service"),
@@ -266,8 +269,8 @@ t.test("calls in progress fail when D-Bus restarts, and later calls succeed", as
   );
   t.match(restarted?.error, { code: "SERVICE_FAILED", message: /lost|cannot be reached/ });
   t.match(found?.result, { loadState: "loaded" });
-  t.equal(started?.error, undefined, "callers are notified of the end of a job again");
-  t.equal(changed?.error, undefined, "every waiting caller checks again after the reconnection");
+  t.equal(started?.error, undefined, "after the reconnection, callers are notified again when a job ends");
+  t.equal(changed?.error, undefined, "after the reconnection, every waiting caller checks the unit again");
 });
 
 t.test("no process is reported for a port without a listener", async (t) => {
@@ -277,7 +280,7 @@ t.test("no process is reported for a port without a listener", async (t) => {
 
 /** Makes dpkg's records look as if dpkg was killed while it configured nginx. */
 async function interruptDpkg(): Promise<void> {
-  // A killed dpkg leaves behind a status change that is not in the main file yet.
+  // When dpkg is killed, it leaves a status change that it has not yet merged into the main file.
   const entry = "Package: nginx\nStatus: install ok half-configured\n";
   const status = await node.must(["dpkg-query", "--show", "--showformat=Version: ${Version}\n", "nginx"]);
   await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);
@@ -326,7 +329,7 @@ t.test("a package", async (t) => {
     t.match(
       installed?.said.join("\n"),
       /^adds .*\bnginx\b[^]*Setting up nginx/m,
-      "the new packages are announced before they are installed",
+      "the list of new packages is reported before the installation",
     );
     t.match(version?.result, /^1\.\d+/);
     t.equal(tested?.error, undefined);
@@ -346,17 +349,17 @@ t.test("a package", async (t) => {
     t.match(after?.result, /^1\.\d+/);
     t.equal(await node.must(["ls", "/var/lib/dpkg/updates"]), "");
     const announced = installed?.said.filter((text) => text.startsWith("adds")) ?? [];
-    t.equal(announced.length, 2, "the list of packages to add is determined again after the repair");
+    t.equal(announced.length, 2, "the list of packages to add is reported again after the repair");
   });
 
-  await t.test("a broken nginx configuration is reported in nginx's words", async (t) => {
+  await t.test("an invalid nginx configuration is reported with nginx's own error message", async (t) => {
     await put("/etc/nginx/conf.d/broken.conf", "nonsense on;\n");
     const [tested] = await make(packages("testNginx"));
     t.match(tested?.error, { code: "SERVICE_FAILED", message: /unknown directive "nonsense"/ });
     await node.must(["rm", "/etc/nginx/conf.d/broken.conf"]);
   });
 
-  await t.test("an unknown package is reported in apt's words", async (t) => {
+  await t.test("an unknown package is reported with apt's own error message", async (t) => {
     const [installed] = await make(packages("install", "khw-no-such-package"));
     t.match(installed?.error, { code: "PACKAGE_FAILED", message: /Unable to locate package khw-no-such-package/ });
   });

@@ -25,7 +25,7 @@ const api = "https://127.0.0.1:6443";
 const secret = "not-to-be-recorded";
 const identity = ["--cert", "/var/lib/kubernetes/admin.pem", "--key", "/var/lib/kubernetes/admin-key.pem"];
 
-t.test("the programs of Kubernetes 1.20.2 run with the production profile", async (t) => {
+t.test("the Kubernetes 1.20.2 programs run with the production profile", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-profile-"));
   t.teardown(() => rm(folder, { recursive: true }));
   await complete(folder);
@@ -41,7 +41,7 @@ t.test("the programs of Kubernetes 1.20.2 run with the production profile", asyn
   await curl(`${api}/healthz`);
 
   await t.test(
-    "the audit log records reads of a Secret, but no contents, health checks or lease renewals",
+    "the audit log records reads of a Secret without the contents, and records no health checks or lease renewals",
     async (t) => {
       const read = await curl(...identity, `${secrets}/mine`);
       const encoded = Buffer.from(secret).toString("base64");
@@ -113,7 +113,11 @@ t.test("the programs of Kubernetes 1.20.2 run with the production profile", asyn
     await apply("limited");
     t.ok(await become(limited));
     await restartApiServer(stage, desired);
-    t.strictSame(await anonymous(), limited, "the API server does not add /version again");
+    t.strictSame(
+      await anonymous(),
+      limited,
+      "a restarted API server does not allow anonymous requests for /version again",
+    );
     t.match(
       (await curl(...identity, `${api}/version`)).stdout,
       "gitVersion",

@@ -1,6 +1,6 @@
 /**
- * Tests how the agents react to faults in a running control plane: one fault of each kind, etcd without quorum, and a
- * power loss.
+ * Tests how the agents react to faults in a running control plane. The faults are one fault of each kind, an etcd
+ * cluster without quorum, and a power loss.
  */
 import t from "tap";
 
@@ -59,43 +59,47 @@ t.test("the agent supervises the control plane", async (t) => {
     await settled();
   });
 
-  await scenario(t, "if etcd loses quorum, no API server is restarted, and status reports the reason", async (t) => {
-    const stopped = [node(1), node(2)];
-    const before = await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"])));
-    const supervised = () =>
-      testbed.nodes.map(({ name }) => watch.view(name).components.get("kube-apiserver")?.supervisedRestarts);
-    const restarts = supervised();
-    await Promise.all(stopped.map((node) => node.must(["systemctl", "stop", "etcd"])));
-    const signal = AbortSignal.timeout(withoutQuorumMillis);
-    await Promise.all(
-      testbed.nodes.map(({ name }) =>
-        watch.until(() => {
-          const { reason, diagnosis } = watch.view(name).components.get("kube-apiserver") ?? {};
-          return /etcd/.test(reason ?? "") && diagnosis?.cause === "etcd-no-quorum" ? true : undefined;
-        }, signal),
-      ),
-    ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
-    t.comment(unwell());
-    // No component may restart until the time without quorum ends.
-    await watch.until(() => undefined, signal).catch(() => {});
-    for (const node of stopped) {
-      t.equal(
-        (await node.run(["systemctl", "is-active", "etcd"])).stdout,
-        "inactive\n",
-        "the agent does not start a component that was stopped by hand",
+  await scenario(
+    t,
+    "if etcd loses quorum, the agents restart no API server and report the reason in their status",
+    async (t) => {
+      const stopped = [node(1), node(2)];
+      const before = await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"])));
+      const supervised = () =>
+        testbed.nodes.map(({ name }) => watch.view(name).components.get("kube-apiserver")?.supervisedRestarts);
+      const restarts = supervised();
+      await Promise.all(stopped.map((node) => node.must(["systemctl", "stop", "etcd"])));
+      const signal = AbortSignal.timeout(withoutQuorumMillis);
+      await Promise.all(
+        testbed.nodes.map(({ name }) =>
+          watch.until(() => {
+            const { reason, diagnosis } = watch.view(name).components.get("kube-apiserver") ?? {};
+            return /etcd/.test(reason ?? "") && diagnosis?.cause === "etcd-no-quorum" ? true : undefined;
+          }, signal),
+        ),
+      ).catch(() => t.fail(`not every status names etcd: ${unwell()}`));
+      t.comment(unwell());
+      // No component may restart while etcd has no quorum.
+      await watch.until(() => undefined, signal).catch(() => {});
+      for (const node of stopped) {
+        t.equal(
+          (await node.run(["systemctl", "is-active", "etcd"])).stdout,
+          "inactive\n",
+          "the agent does not start a component that was stopped by hand",
+        );
+      }
+      await Promise.all(stopped.map((node) => node.must(["systemctl", "start", "etcd"])));
+      const back = performance.now();
+      await settled();
+      t.comment(`all healthy ${((performance.now() - back) / 1000).toFixed(1)} s after etcd started again`);
+      t.strictSame(
+        await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"]))),
+        before,
+        "no API server or nginx process was restarted",
       );
-    }
-    await Promise.all(stopped.map((node) => node.must(["systemctl", "start", "etcd"])));
-    const back = performance.now();
-    await settled();
-    t.comment(`all healthy ${((performance.now() - back) / 1000).toFixed(1)} s after etcd started again`);
-    t.strictSame(
-      await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"]))),
-      before,
-      "no API server or nginx process was restarted",
-    );
-    t.strictSame(supervised(), restarts, "the agents restarted nothing");
-  });
+      t.strictSame(supervised(), restarts, "the agents restarted nothing");
+    },
+  );
 
   await scenario(t, "a node recovers from a power loss without a client", async (t) => {
     const first = node(0);

@@ -57,7 +57,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
   t.comment(`three machines and an etcd cluster: ${((performance.now() - began) / 1000).toFixed(1)} s`);
   const node = first(testbed);
 
-  await t.test("each machine runs systemd without a failed unit", async (t) => {
+  await t.test("each machine runs systemd, and no unit has failed", async (t) => {
     t.same(
       testbed.nodes.map(({ name, address }) => [name, address]),
       [
@@ -249,7 +249,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
     t.equal((await testbed.run(ping)).code, 0);
   });
 
-  await t.test("the clock of a single service can be skewed", async (t) => {
+  await t.test("a test can skew the clock of a single service", async (t) => {
     const unit = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'date +%%s >/tmp/clock'\n";
     await node.must(["tee", "/run/systemd/system/clock.service"], { input: unit });
     const offset = async (): Promise<number> => {
@@ -296,7 +296,7 @@ t.test("the testbed runs three machines on one host", async (t) => {
   });
 
   await t.test(
-    "another process can find the testbed by name, and stopping the testbed leaves nothing behind",
+    "another process can find the testbed by its name, and a stopped testbed leaves nothing behind",
     async (t) => {
       const listeners = process.listenerCount("SIGTERM");
       const found = await findTestbed(testbed.id);

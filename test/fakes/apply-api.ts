@@ -11,11 +11,11 @@ export interface ApplyApi {
   readonly objects: Map<string, Data>;
   /** The requests that change objects, for example "PATCH /api/v1/...". */
   readonly changes: string[];
-  /** The number of all requests. */
+  /** The total number of requests. */
   requests: number;
   /** The fields that other managers own, by the object's path. */
   readonly conflicts: Map<string, { readonly field: string; readonly manager: string }>;
-  /** Responses that replace the server's own responses, by method and path. */
+  /** Responses, by method and path, that replace the server's own responses. */
   readonly answers: Map<string, KubernetesAnswer>;
 }
 
@@ -130,15 +130,15 @@ function conflictAnswer({ field, manager }: { readonly field: string; readonly m
   return { status: 409, body: { details: { causes: [{ reason: "FieldManagerConflict", message, field }] } } };
 }
 
-/** Removes the identifier, which no manager owns. */
+/** Removes the object's UID, which no manager owns. */
 function withoutUid(body: Data): Data {
   const { uid: _, ...metadata } = Object(body["metadata"]);
   return { ...body, metadata };
 }
 
 /**
- * Replaces the fields that khw applied before, and keeps all other fields. In this fake, managedFields also contains
- * the values.
+ * Replaces the fields that khw applied earlier, and keeps all other fields. In this fake, managedFields contains the
+ * values of the fields, too.
  */
 function merge(before: Data | undefined, body: Data): Data {
   const khw = { manager: "khw", operation: "Apply", fieldsV1: body };

@@ -3,7 +3,7 @@ import type { LargeFiles } from "../../agent/os/large-files.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { FakeFiles } from "./files.ts";
 
-/** Creates large-file operations that work on fake files. */
+/** Creates an implementation of the large-file operations that works on fake files. */
 export function createFakeBulk(files: FakeFiles): LargeFiles {
   const removeTree = async (path: string): Promise<void> => {
     for (const name of await files.list(path)) await removeTree(`${path}/${name}`);

@@ -7,14 +7,14 @@ import type { CaParts } from "../../client/cluster-ca/rotate.ts";
 import { type Authorities, droppedFiles, signingFiles, stageOf, trustedFiles } from "../../client/cluster-ca/stage.ts";
 import { Killed } from "./encrypted-cluster.ts";
 
-/** A node's files that are related to the CA. */
+/** The CA-related files of a node. */
 export interface CaFiles {
   readonly ca: string;
   /** The CA that signed the node's certificates. */
   readonly issuer: string;
 }
 
-/** A process on a node. etcd reads its CA only at startup, and its certificate at each handshake. */
+/** A process on a node. etcd reads its CA only at startup, but reads its certificate at each handshake. */
 interface CaNode {
   files: CaFiles;
   /** The CAs that the processes read when they started. */
@@ -27,7 +27,7 @@ export interface CaCluster {
   files: CaFiles;
   rotation: (Authorities & { progress: Progress }) | undefined;
   readonly nodes: CaNode[];
-  /** A client that khw does not manage: the CAs that it trusts, and the CA of its certificate. */
+  /** The CAs that an unmanaged client trusts, and the CA that issued the client's certificate. */
   client: CaFiles;
   outside: Outside;
   /** All actions, in order. */

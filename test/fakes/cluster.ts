@@ -28,7 +28,7 @@ export interface FakeNode {
   reachable: boolean;
   /** A fixed health-check result, regardless of the node's real health. */
   stuck?: "HEALTHY" | "UNHEALTHY";
-  /** Whether an operation is running. If so, the node must not be changed. */
+  /** Whether an operation is running. During an operation, the node must not be changed. */
   busy: boolean;
   /** Performs a restart. By default, the API server is healthy afterwards. */
   restart?: () => Promise<void>;

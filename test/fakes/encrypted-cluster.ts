@@ -25,15 +25,15 @@ export interface EncryptedCluster {
   /** All actions, in order. */
   readonly log: string[];
   /**
-   * Returns this cluster's implementation of the parts that a rotation needs. If `killBefore` is given, the client is
-   * killed before the action with that index.
+   * Returns this cluster's implementation of the functions that a rotation needs. If `killBefore` is given, the client
+   * is killed before the action with that index.
    */
   parts(killBefore?: number): RotationParts;
 }
 
 /** @throws as soon as an API server reads a value that it cannot decrypt */
 export function encryptedCluster(file: string, nodeCount = 3, plugin?: string): EncryptedCluster {
-  /** Whether the unit of an API server with this configuration file also starts the plugin. */
+  /** Whether an API server's unit also starts the plugin if the API server uses this configuration file. */
   const startsPlugin = (text: string): boolean =>
     cluster.plugin !== undefined && usesKms(Buffer.from(text), { name: cluster.plugin });
   const cluster: EncryptedCluster = {

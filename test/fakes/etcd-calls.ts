@@ -5,7 +5,7 @@ const unused = (): never => {
   throw new Error("not called in this test");
 };
 
-/** A node's etcd calls, for tests that do not use etcd. */
+/** A node's etcd calls, which all throw an error. For tests that do not use etcd. */
 export const unusedEtcd: EtcdCalls = {
   status: unused,
   save: unused,
@@ -18,5 +18,5 @@ export const unusedEtcd: EtcdCalls = {
   join: unused,
 };
 
-/** The calls that remove a node, for tests that do not remove nodes. */
+/** The calls that remove a node, which all throw an error. For tests that do not remove nodes. */
 export const unusedRemoval: RemovalCalls = { reset: unused, uninstall: unused, removeEtcdMember: unused };

@@ -14,15 +14,15 @@ export interface FakeMember {
 export interface FakeEtcd extends EtcdServers {
   readonly clusterId: string;
   readonly members: FakeMember[];
-  /** The addresses of the servers that answer. */
+  /** The addresses of the servers that answer requests. */
   readonly up: Set<string>;
   /** Whether the cluster has a leader. Without a leader, the membership cannot change. */
   leader: boolean;
-  /** The leader's id; the first member by default. */
+  /** The leader's ID; by default the first member's ID. */
   leaderId?: string;
   /** The number of promotions that will fail because the learner is not in sync yet. */
   behind: number;
-  /** The holder of each key. */
+  /** The values of the keys. The value of a lock's key names the holder. */
   readonly keys: Map<string, string>;
   /** The requested changes, for example "remove 11". */
   readonly changes: string[];

@@ -9,16 +9,16 @@ export interface FakeEtcdctl extends Etcdctl {
    * the text.
    */
   content: string;
-  /** Returns the content of the database that a restore creates from a snapshot's content. */
+  /** Takes a snapshot's content, and returns the content of the database that a restore creates from this snapshot. */
   restoring: (content: string) => string;
-  /** The error when a snapshot is saved; empty if saving succeeds. */
+  /** The error that saving a snapshot causes; empty if saving succeeds. */
   complaint: string;
   readonly calls: readonly string[];
 }
 
 /**
- * Simulates etcdctl. Snapshots are plain text. The restored database is the snapshot's text. A restore fails if the
- * snapshot is missing.
+ * Simulates etcdctl. Snapshots are plain text. By default, a restored database contains the snapshot's text. A restore
+ * fails if the snapshot is missing.
  */
 export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {
   const calls: string[] = [];

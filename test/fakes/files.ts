@@ -22,7 +22,7 @@ export interface FakeFiles extends Files {
   text(path: string): string | undefined;
   /** All changes so far (writes, removals, ...), for example "write /etc/hosts". */
   readonly changes: readonly string[];
-  /** Notifies the folder's watchers of a change. No other function notifies watchers. */
+  /** Notifies the folder's watchers of a change. No other function of this fake notifies watchers. */
   tell(folder: string): void;
   /** Returns the watched folders. */
   watched(): readonly string[];

@@ -1,4 +1,4 @@
-/** Provides release mirrors and other servers on loopback that misbehave as a test requires. */
+/** Provides release mirrors and other servers on loopback. Tests choose how the servers misbehave. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
@@ -54,7 +54,7 @@ export async function mirror(
   return { url: `http://127.0.0.1:${await listening(t, createServer(handle))}/release`, requests };
 }
 
-/** Answers like a correct mirror, with ranges, validators and lengths. */
+/** Answers like a correct mirror, with support for ranges, validators and lengths. */
 export function good(request: IncomingMessage, response: ServerResponse): void {
   send(content, request, response);
 }

@@ -1,7 +1,7 @@
 import { fieldOf } from "../../client/pki/check/yaml.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 
-/** An API server in memory that serves lists and objects. */
+/** An in-memory API server that serves lists and objects. */
 export interface ObjectApi {
   readonly api: KubernetesApi;
   /** The items of each list, by the path of the list. */
@@ -12,7 +12,7 @@ export interface ObjectApi {
   conflicts: number;
 }
 
-/** Serves an empty list at every other path that does not name a single object. */
+/** Serves an empty list at every unlisted path that does not name a single object. */
 export function objectApi(): ObjectApi {
   const server: ObjectApi = {
     lists: new Map(),

@@ -46,7 +46,10 @@ export interface FakeOs extends Os {
   readonly journal: Map<string, readonly LogEntry[]>;
   /** The processes that listen on TCP ports, by port. */
   readonly listeners: Map<number, { readonly pid: number; readonly name: string }>;
-  /** The number of connections that are waiting to be accepted, by port. Nothing is listening on any other port. */
+  /**
+   * The number of connections that are waiting to be accepted, by port. Nothing listens on a port that is not in the
+   * map.
+   */
   readonly queues: Map<number, number>;
   /** The facts about the agent itself. */
   self: SelfFacts;
@@ -57,14 +60,14 @@ export interface FakeOs extends Os {
    * have a latency of 1 ms.
    */
   readonly distant: Map<string, number | undefined>;
-  /** The failures of connections, by ADDRESS:PORT. */
+  /** The errors of connections that fail, by ADDRESS:PORT. */
   readonly closed: Map<string, string>;
-  /** Returns all changes to the machine, grouped by part, in order within each part. */
+  /** Returns all changes to the machine, grouped by subsystem. Within each group, the changes are in order. */
   changes(): readonly string[];
 }
 
 export interface FakeClock extends Clock {
-  /** Advances the time by this many milliseconds. */
+  /** Advances the clock by this many milliseconds. */
   advance(millis: number): void;
 }
 
@@ -88,7 +91,9 @@ export const fakeIdentity: Identity = {
   project: "khw-testbed",
 };
 
-/** Creates an in-memory machine. Tests can set the state that steps see, and inspect the changes that steps make. */
+/**
+ * Creates an in-memory machine. Tests can set the state that steps read, and can inspect the changes that steps make.
+ */
 export function createFakeOs(options: { readonly identity?: Identity } = {}): FakeOs {
   const clock = createFakeClock();
   const files = createFakeFiles(() => clock.now());

@@ -21,7 +21,7 @@ export interface RequestOptions {
   readonly conditions?: readonly string[];
   readonly keys?: webcrypto.CryptoKeyPair;
   readonly hash?: string;
-  /** An extension in addition to the list of names. */
+  /** An extension that the request contains in addition to the subject alternative names. */
   readonly moreExtensions?: "ca" | "names";
   readonly challenge?: boolean;
   /** Changes the PEM text. */
@@ -33,7 +33,7 @@ export const workerNames = [
   { type: "ip", value: "10.240.0.20" },
 ] as const;
 
-/** Creates the object of a request as the API server returns it. */
+/** Creates a certificate signing request object in the form in which the API server returns it. */
 export async function requestObject(options: RequestOptions = {}): Promise<Record<string, unknown>> {
   const {
     name = "csr-1",
@@ -86,13 +86,13 @@ async function requestPem(options: RequestOptions): Promise<string> {
 export interface RequestApiOptions {
   readonly requests: readonly Record<string, unknown>[];
   readonly nodes?: Readonly<Record<string, unknown>>;
-  /** The names in issued certificates, instead of the requested ones. */
+  /** The names that issued certificates contain instead of the requested names. */
   readonly issuedNames?: readonly string[];
   /** Whether another CA signs. */
   readonly otherCa?: boolean;
   /** Whether the controller manager issues certificates; true by default. */
   readonly issues?: boolean;
-  /** The status of approvals; 200 by default. */
+  /** The HTTP status of responses to approvals; 200 by default. */
   readonly approval?: number;
 }
 

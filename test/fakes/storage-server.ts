@@ -17,13 +17,13 @@ export interface StorageServer extends AsyncDisposable {
   readonly faults: {
     /** Cuts the connection after this many bytes of the next part. The server keeps the bytes that it has received. */
     cutAfter?: number | undefined;
-    /** Whether the server cuts the connection immediately instead of accepting a part. */
+    /** Whether the server closes the connection immediately instead of accepting a part. */
     dead: boolean;
-    /** Rejects every request with this status. */
+    /** Rejects every request with this HTTP status. */
     refuse?: number | undefined;
     /** The URL to which uploads are redirected, for example "http://192.0.2.1/session". */
     elsewhere?: string;
-    /** Whether the server stores bytes that differ from those that the client sent. */
+    /** Whether the server corrupts the bytes that it stores. */
     corrupt: boolean;
   };
 }

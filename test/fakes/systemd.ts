@@ -17,12 +17,12 @@ export interface FakeSystemd extends Systemd {
   readonly journals: Map<string, string[]>;
   /** How each unit's last processes ended, in systemd's wording. */
   readonly endings: Map<string, string[]>;
-  /** The units' drop-ins outside of /etc/systemd/system. */
+  /** The units' drop-ins outside /etc/systemd/system. */
   readonly elsewhere: Map<string, string[]>;
   /** The requests so far, for example "restart nginx.service". */
   readonly changes: readonly string[];
   /**
-   * Makes a running service exit even though no stop was requested. The service stays down either for good or until
+   * Makes a running service exit without a stop request. The service then stays down, either permanently or until
    * systemd restarts it.
    */
   crash(name: string, result: string, subState?: "failed" | "auto-restart"): void;
@@ -50,9 +50,9 @@ const none: UnitStatus = {
 
 /**
  * Creates a service manager that works on fake files. A reload loads the units from their files. A start creates a
- * process whose environment comes from the loaded file and its drop-ins. The process records the inode that the
- * ExecStart program currently has. If a drop-in lists files to record, the start first records the digests of those
- * that exist.
+ * process whose environment comes from the loaded file and its drop-ins. The process records the current inode of the
+ * ExecStart program. If a drop-in lists files to record, the start first records the digests of the listed files that
+ * exist.
  */
 export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSystemd {
   const units = new Map<string, Unit>();

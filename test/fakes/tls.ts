@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 export interface ServerIdentity {
   readonly key: string;
   readonly cert: string;
-  /** The path of the certificate, for clients that should trust the server. */
+  /** The path of the server's certificate. A client that reads this file as its CA trusts the server. */
   readonly file: string;
 }
 

@@ -6,7 +6,7 @@ import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
 /** An object of the Kubernetes API. */
 export type ApiObject = Readonly<Record<string, unknown>> & { readonly metadata: Readonly<Record<string, unknown>> };
 
-/** An in-memory API server, with a controller manager that adds tokens to new Secrets. */
+/** An in-memory API server and a controller manager that adds tokens to new Secrets. */
 export interface TokenApi {
   readonly api: KubernetesApi;
   /** The objects by path, for example "/api/v1/namespaces/default/secrets/a". */

@@ -12,7 +12,7 @@ export interface KeyFiles {
   readonly [privateFile]: string;
 }
 
-/** Simulates API servers that sign tokens, and accept each other's tokens. */
+/** Simulates API servers that sign tokens and accept each other's tokens. */
 export interface TokenCluster {
   /** The files on the workstation. */
   files: KeyFiles;
@@ -27,7 +27,7 @@ export interface TokenCluster {
   parts(killBefore?: number): RotationParts;
 }
 
-/** Creates a key pair in PEM. */
+/** Creates a key pair in PEM format. */
 export function newTokenKeys(): { readonly publicKey: string; readonly privateKey: string } {
   return generateKeyPairSync("ec", {
     namedCurve: "P-256",

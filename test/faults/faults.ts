@@ -1,5 +1,5 @@
 /**
- * Lists the faults of a controller, each with a command that causes the fault. These are the rows of docs/faults.md.
+ * Lists the faults of a controller, each with a command that causes the fault. docs/faults.md has a row for each fault.
  */
 import { components, programs } from "../../proto/components.ts";
 
@@ -11,7 +11,7 @@ export interface Fault {
   readonly prepare?: string;
   /** Shell commands, run as root on the machine, that cause the fault. */
   readonly strike: string;
-  /** The affected components and steps. A status or event that mentions one of them counts as detection. */
+  /** The affected components and steps. The fault counts as detected when a status or event mentions one of them. */
   readonly about: readonly string[];
   /** Set if the fault affects more than its own node. While such a fault is active, no other fault may be active. */
   readonly alone?: true;
@@ -37,7 +37,7 @@ export const faults: readonly Fault[] = [
       strike: "kill -STOP $pids",
     }),
   ),
-  // No row stops etcd. khw did not install this etcd, and therefore does not start etcd after a `systemctl stop`.
+  // No fault stops etcd with `systemctl stop`. khw did not install this etcd, and therefore would not start it again.
   ...[...components, "nginx"].map((unit) =>
     process(unit, { name: `\`systemctl stop\` of ${unit}`, strike: `systemctl stop ${unit}` }),
   ),
@@ -66,7 +66,7 @@ export const faults: readonly Fault[] = [
     strike: `rm /usr/local/bin/${program}`,
     about: [`binary/${program}`, `service/${program}`],
   })),
-  // A running program's file cannot be modified (ETXTBSY). Therefore a truncated copy is moved to the same name.
+  // A running program's file cannot be modified (ETXTBSY). Therefore, a truncated copy replaces the file.
   ...programs.map((program) => ({
     name: `${program} truncated to half its size, in both locations`,
     prepare: `half() { head -c 20000000 "$1" >"$1.half"; chmod 755 "$1.half"; }

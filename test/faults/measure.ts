@@ -1,4 +1,7 @@
-/** Measures when a fault on a node is caused, detected and repaired. All machines of a testbed share one clock. */
+/**
+ * Measures the times at which a fault on a node is caused, detected and repaired. All machines of a testbed share one
+ * clock.
+ */
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { TestbedNode } from "../testbed/index.ts";
@@ -10,7 +13,7 @@ import { wellByItself } from "./well.ts";
 export interface Mended {
   readonly fault: string;
   readonly node: string;
-  /** The time until an external client received a status or event that mentions the broken part. */
+  /** The time until an external client received a status or event that mentions an affected component or step. */
   readonly seen: number;
   /** The time until everything was healthy, according to both the agent's status and the machine itself. */
   readonly healthy: number;
@@ -30,12 +33,12 @@ export interface MeasureOptions {
   readonly deadlineMillis: number;
 }
 
-/** The delay between two checks of an unhealthy machine, if its agent sends no messages. */
+/** The delay between two checks of an unhealthy machine whose agent sends no messages. */
 const lookAgainMillis = 500;
 
 /**
  * Causes the fault on the node and measures how long detection and repair take. If the fault is not repaired, the
- * outcome contains the problem.
+ * returned outcome describes the problem.
  */
 export async function measure(fault: Fault, node: TestbedNode, options: MeasureOptions): Promise<Outcome> {
   const { watch, deadlineMillis } = options;
@@ -63,15 +66,18 @@ export async function measure(fault: Fault, node: TestbedNode, options: MeasureO
   }
 }
 
-/** Resolves when all nodes are healthy. @throws Error with the remaining problems, after this many milliseconds */
+/**
+ * Resolves when all nodes are healthy. @throws Error with the remaining problems, if this takes more than this many
+ * milliseconds
+ */
 export async function allWell(nodes: readonly TestbedNode[], watch: Watch, millis: number): Promise<void> {
   const signal = AbortSignal.timeout(millis);
   await Promise.all(nodes.map((node) => untilWell(node, watch, signal)));
 }
 
 /**
- * Resolves when every source reports the node as healthy. @throws Error with the remaining problems, when the signal
- * aborts
+ * Resolves when every source reports the node as healthy. @throws Error with the remaining problems, if the signal
+ * aborts first
  */
 export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSignal): Promise<number> {
   let last = "nothing was seen yet";
@@ -107,8 +113,8 @@ async function strike({ prepare = "", strike: doing }: Fault, node: TestbedNode)
 }
 
 /**
- * Whether a message reports the fault. The message must contain a changed component, a step that differs, or an event
- * about a component or step.
+ * Whether a message reports the fault. The message must be about a component or step of the fault: a changed component,
+ * a step with drift, or an event.
  */
 function names(word: Word, { about }: Fault, before: View): boolean {
   switch (word.kind) {

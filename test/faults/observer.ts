@@ -1,5 +1,5 @@
 /**
- * Listens to agents and forwards their messages with the arrival times. Runs in a separate process on the testbed's
+ * Listens to agents, and forwards each message with its time of arrival. Runs in a separate process on the testbed's
  * network. watch.ts starts this program and controls it over Node's IPC channel.
  *
  * usage: observer.ts FOLDER NAME=HOST...     FOLDER: the folder that contains the management identity
@@ -24,7 +24,7 @@ export interface Question {
   readonly node: string;
 }
 
-/** The node's current differences, and the entire history of its agent. */
+/** The node's current drift, and the entire history of the node's agent. */
 export interface Answer {
   readonly plan: GetPlanResponse;
   readonly history: readonly HistoryEvent[];
@@ -62,8 +62,8 @@ async function forEver(node: AgentNode, listen: (node: AgentNode) => Promise<voi
       () => "the agent ended the stream",
       (error: unknown) => String(error),
     );
-    // Both streams are lost together, but only the status stream resumes with a full status. Therefore only the status
-    // stream reports the loss.
+    // Both streams are lost at the same time, but only the status stream starts again with a full status. Therefore,
+    // only the status stream reports the loss.
     if (listen === status) tell({ kind: "lost", node: node.address.name, at: Date.now(), reason });
     await delay(againMillis);
   }

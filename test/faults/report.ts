@@ -4,7 +4,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { median } from "../bench/time.ts";
 import type { Mended } from "./measure.ts";
 
-/** Returns the table, in the order of the faults. */
+/** Returns the table. The rows are in the order of `faults`. */
 export function table(faults: readonly string[], outcomes: readonly Mended[]): string {
   const rows = faults.flatMap((fault) => {
     const of = outcomes.filter((outcome) => outcome.fault === fault);

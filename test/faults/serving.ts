@@ -1,6 +1,6 @@
 /**
- * Prints the failures that clients of the load balancer see. API servers restart one after the other, first through
- * `restart` and then through a rolling update. Finally, one API server is lost.
+ * Prints the failures that clients of the load balancer see. First, `restart` restarts the API servers one after the
+ * other. Then, a rolling update does the same. Finally, one API server is lost.
  *
  * usage: serving.ts     (after npm run build and npm run deb)
  */

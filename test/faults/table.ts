@@ -1,10 +1,10 @@
 /**
- * Causes every fault of faults.ts on every node of a testbed's control plane. Measures the time until an external
+ * Causes every fault in faults.ts on every node of a testbed's control plane. Measures the time until an external
  * client detects each fault, and the time until everything is healthy again. Writes the table in docs/faults.md. Takes
  * about 15 minutes.
  *
  * usage: table.ts [--nodes N] [--only PATTERN] [--deadline SECONDS]
- * --only      causes only the faults with a matching name; prints the table and does not touch docs/faults.md
+ * --only      causes only the faults with a matching name; prints the table and does not change docs/faults.md
  * --deadline  the time limit for each fault, from the fault until everything is healthy; 180 by default
  *
  * Exit status: 0 if every fault was detected and repaired in time; otherwise 1, and the document is not written.
@@ -21,7 +21,7 @@ import { replaceGenerated, table } from "./report.ts";
 import { watchNodes } from "./watch.ts";
 
 const document = join(import.meta.dirname, "../../docs/faults.md");
-/** The time limit for the control plane to become healthy before the next fault. */
+/** The time within which the control plane must become healthy before the next fault. */
 const settleMillis = 240_000;
 
 const { values } = parseArgs({
@@ -87,8 +87,9 @@ async function inTurn(list: readonly Fault[], node: TestbedNode): Promise<void> 
 }
 
 /**
- * Restarts the agent before each fault, so that the agent forgets earlier repairs. Several faults break the same part,
- * and the agent would otherwise wait longer before each repair. The restart does not affect the control plane.
+ * Restarts the agent before each fault, so that the agent forgets earlier repairs. Several faults affect the same
+ * component or step. Without the restart, the agent would wait longer before each repair. The restart does not affect
+ * the control plane.
  */
 async function afresh(node: TestbedNode): Promise<void> {
   const lost = watch.until(

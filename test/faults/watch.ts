@@ -9,7 +9,7 @@ import { namespaceOf, namespacePath } from "../testbed/layout.ts";
 import type { Workstation } from "../testbed/workstation.ts";
 import type { Answer, Heard, Question } from "./observer.ts";
 
-/** A node's state as its agent last reported it. */
+/** The last state that a node's agent reported. */
 export interface View {
   readonly components: ReadonlyMap<string, Component>;
   readonly drift: DriftStatus | undefined;
@@ -25,20 +25,20 @@ export type Word = Exclude<Heard, { kind: "answer" }>;
 /** Listens to the agent on every node. */
 export interface Watch extends AsyncDisposable {
   view(node: string): View;
-  /** Calls the listener for each message, until the returned function is called. */
+  /** Calls the listener for each message. Returns a function that stops these calls. */
   listen(listener: (word: Word) => void): () => void;
   /**
    * Calls `find` once for the current views and then for every message. Resolves with the first result that is not
    * undefined.
    */
   until<T>(find: (word: Word | undefined) => T | undefined, signal: AbortSignal): Promise<T>;
-  /** Asks the agent on the node and returns its answer. Throws if the agent does not answer. */
+  /** Asks the node's agent for its drift and history, and returns the answer. Throws if the agent does not answer. */
   ask(node: string): Promise<Answer>;
 }
 
 const nothing: View = { components: new Map(), drift: undefined, at: 0, lost: "not heard yet" };
 
-/** Starts listening to the agents. Disposing of the watch ends it. */
+/** Starts listening to the agents. The listening ends when the caller disposes of the watch. */
 export function watchNodes(testbed: Testbed, { folder }: Workstation): Watch {
   const views = new Map<string, View>();
   const listeners = new Set<(word: Word) => void>();
@@ -125,7 +125,7 @@ function look(view: View, word: Word): View {
   }
 }
 
-/** Returns a description of each problem of the node. The list is empty if the node is healthy. */
+/** Returns a description of each of the node's problems. The list is empty if the node is healthy. */
 export function ailments({ components, drift, lost }: View): string[] {
   if (lost !== undefined) return [`the agent does not answer: ${lost}`];
   if (components.size === 0) return ["the agent reports no component"];

@@ -16,7 +16,9 @@ pki=/etc/etcd
 ask --cacert $pki/ca.pem --cert $pki/kubernetes.pem --key $pki/kubernetes-key.pem https://127.0.0.1:2379/health |
   grep -q '"health":"true"' || echo "etcd is not healthy"`;
 
-/** Returns the controller's problems that are visible without its agent; empty if the controller is healthy. */
+/**
+ * Returns the controller's problems that are visible without its agent, or an empty text if the controller is healthy.
+ */
 export async function wellByItself(node: TestbedNode): Promise<string> {
   return (await node.must(["bash", "-c", script])).trim().replaceAll("\n", ", ");
 }

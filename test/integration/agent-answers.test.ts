@@ -49,7 +49,7 @@ t.test("a status watcher first gets the full state, then each change immediately
   watch.cancel();
 });
 
-t.test("a watcher that pauses reading gets only the newest state, not a backlog, when it resumes", async (t) => {
+t.test("a watcher that pauses and then resumes reading gets only the newest state, not a backlog", async (t) => {
   const { agent, client } = await open(t);
   const { statusStore } = await agent.node();
   const watch = client.watchStatus({});
@@ -184,7 +184,7 @@ t.test("events are listed oldest first, can be limited by time or count, and can
   t.strictSame(
     events.map(({ id, message }) => `${id} ${message}`),
     Array.from({ length: 600 }, (_, index) => `${index + 1} ${index + 1}`),
-    "all 600 events are returned, although they exceed one page",
+    "all 600 events are returned, although they do not fit on one page",
   );
   t.match(await collect(client.listEvents({ ...all, limit: 2 })), [{ message: "599" }, { message: "600" }]);
   const since = events[597]?.timeUnixMillis ?? 0;
@@ -210,7 +210,7 @@ t.test("events are listed oldest first, can be limited by time or count, and can
   following.cancel();
 });
 
-t.test("a viewer can read events but change nothing, and another node's agent can do neither", async (t) => {
+t.test("a viewer can read events but not change anything, and another node's agent is refused", async (t) => {
   const { agent } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer"));
   const other = clientOf(agent, await agent.identity("agent", "controller-1"));
@@ -258,27 +258,32 @@ t.test(
   },
 );
 
-t.test("plan finds no drift on a converged controller, whose history records drain, restart and undrain", async (t) => {
-  const { client } = await open(t);
-  await collect(client.apply({ desired: labState(), operationId: id }));
-  const plan = await answer<GetPlanResponse>((done) => client.getPlan({}, done));
-  t.strictSame(
-    plan.steps.filter(({ drift }) => drift !== undefined),
-    [],
-  );
-  t.match(await answer((done) => client.setMaintenance({ drained: true }, done)), {
-    maintenance: { drained: true, holder: /^alice from 127\.0\.0\.1:\d+$/ },
-  });
-  t.match(await answer((done) => client.getStatus({}, done)), { maintenance: { drained: true } });
-  t.match(await answer((done) => client.restartComponent({ component: "kube-scheduler", reason: "a test" }, done)), {
-    durationMillis: Number,
-  });
-  t.match(await answer((done) => client.setMaintenance({ drained: false }, done)), { maintenance: { drained: false } });
-  const told = (await collect(client.listEvents(all)))
-    .map(({ subject, message }) => `${subject}: ${message}`)
-    .join("\n");
-  t.match(told, /started by alice from .*\n.*: done\n.*drained by alice.*\n(.*\n)*.*undrained by alice/);
-});
+t.test(
+  "plan finds no drift on a converged controller, and the history records drain, restart and undrain",
+  async (t) => {
+    const { client } = await open(t);
+    await collect(client.apply({ desired: labState(), operationId: id }));
+    const plan = await answer<GetPlanResponse>((done) => client.getPlan({}, done));
+    t.strictSame(
+      plan.steps.filter(({ drift }) => drift !== undefined),
+      [],
+    );
+    t.match(await answer((done) => client.setMaintenance({ drained: true }, done)), {
+      maintenance: { drained: true, holder: /^alice from 127\.0\.0\.1:\d+$/ },
+    });
+    t.match(await answer((done) => client.getStatus({}, done)), { maintenance: { drained: true } });
+    t.match(await answer((done) => client.restartComponent({ component: "kube-scheduler", reason: "a test" }, done)), {
+      durationMillis: Number,
+    });
+    t.match(await answer((done) => client.setMaintenance({ drained: false }, done)), {
+      maintenance: { drained: false },
+    });
+    const told = (await collect(client.listEvents(all)))
+      .map(({ subject, message }) => `${subject}: ${message}`)
+      .join("\n");
+    t.match(told, /started by alice from .*\n.*: done\n.*drained by alice.*\n(.*\n)*.*undrained by alice/);
+  },
+);
 
 /** Connects clients for the standard gRPC services to the same listener. */
 async function standard(agent: AgentServer, role: "admin" | "viewer") {

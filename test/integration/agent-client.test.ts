@@ -96,7 +96,7 @@ t.test("the client refuses a server whose certificate is for another node or fro
   await t.rejects(stranger.info(never), { code: "WRONG_NODE", message: /is not trusted/ });
 });
 
-t.test("a port without a listener is reported as unreachable without delay", async (t) => {
+t.test("a port without a listener is immediately reported as unreachable", async (t) => {
   const agent = await start(t);
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -197,7 +197,7 @@ t.test("a rollout shows every event and returns each node's outcome", async (t) 
   t.equal(sequence.filter((kind) => kind === "operationFinished").length, 2);
 });
 
-t.test("a rollout in turn changes one node at a time and stops at the first failure", async (t) => {
+t.test("a sequential rollout changes one node at a time and stops at the first failure", async (t) => {
   const broken = labMachine();
   broken.mirror.clear();
   const machines = [labMachine(), labMachine(), broken, labMachine()];

@@ -58,7 +58,7 @@ async function* chunksOf(...texts: readonly string[]): AsyncGenerator<Uint8Array
   for (const text of texts) yield Buffer.from(text);
 }
 
-t.test("the agent reports its etcd member's own data, with IDs in etcdctl's format", async (t) => {
+t.test("the agent reports the data of its own etcd member, with IDs in etcdctl's format", async (t) => {
   const { viewer } = await open(t);
   const { member, reason, restore } = await viewer.status(never);
   t.equal(reason, "");
@@ -109,7 +109,7 @@ t.test("an uploaded snapshot with a wrong digest or too many bytes is refused", 
   t.same((await viewer.list(never)).snapshots, []);
 });
 
-t.test("a viewer may list snapshots, but not take, read, copy, defragment or restore", async (t) => {
+t.test("a viewer may list snapshots, but may not take, read, copy or restore them, or defragment etcd", async (t) => {
   const { admin, viewer, os } = await open(t);
   const { id } = await admin.save(never);
   const request = { restoreId: "", snapshotId: id, members: [], phase: RestorePhase.RESTORE_PHASE_HELD };

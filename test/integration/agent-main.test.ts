@@ -72,22 +72,25 @@ t.test("--version, --help and --check-config work without starting the server", 
   t.strictSame(await outcome("--config", good, "--check-config"), { out: `${good}: ok\n`, err: "", code: 0 });
 });
 
-t.test("on invalid input, the agent prints the reason and the remedy and exits with the matching code", async (t) => {
-  const bad = await config("bad.yaml", { listen: { port: 0 } });
-  t.match(await outcome("--config", bad, "--check-config"), {
-    out: "",
-    err: `${bad}: listen.port: is not a port\nhint: see \`man khw-agent\` for all keys\n`,
-    code: 78,
-  });
-  t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
-  const keyless = await config("keyless.yaml", { identity: { ...paths, key: join(folder, "none.pem") } });
-  // --check-config is needed here. Without it the agent would keep running, because it supervises the machine even
-  // without an identity (enrol-main.test.ts).
-  t.match(await outcome("--config", keyless, "--check-config"), {
-    err: /none\.pem: ENOENT.*\nhint: .*pki issue/s,
-    code: 65,
-  });
-});
+t.test(
+  "on invalid input, the agent prints the reason and the remedy, and exits with the matching exit code",
+  async (t) => {
+    const bad = await config("bad.yaml", { listen: { port: 0 } });
+    t.match(await outcome("--config", bad, "--check-config"), {
+      out: "",
+      err: `${bad}: listen.port: is not a port\nhint: see \`man khw-agent\` for all keys\n`,
+      code: 78,
+    });
+    t.match(await outcome("--frobnicate"), { err: /'--frobnicate'.*\nhint: run `khw-agent --help`/s, code: 64 });
+    const keyless = await config("keyless.yaml", { identity: { ...paths, key: join(folder, "none.pem") } });
+    // --check-config is needed here. Without it the agent would keep running, because it supervises the machine even
+    // without an identity (enrol-main.test.ts).
+    t.match(await outcome("--config", keyless, "--check-config"), {
+      err: /none\.pem: ENOENT.*\nhint: .*pki issue/s,
+      code: 65,
+    });
+  },
+);
 
 t.test("the agent serves until it receives a signal, and a second agent on the same port fails", async (t) => {
   const path = await config("serve.yaml");

@@ -106,7 +106,7 @@ t.test("TLS sessions cannot be resumed, so every connection must present a certi
   const first = dial();
   const sessions: Buffer[] = [];
   first.on("session", (session) => sessions.push(session));
-  // The first data is the server's HTTP/2 settings. At that point, the TLS handshake is complete.
+  // The first data that arrives is the server's HTTP/2 settings. When they arrive, the TLS handshake is complete.
   await once(first, "data");
   first.destroy();
   for (const session of sessions) {
@@ -171,7 +171,7 @@ t.test(
   },
 );
 
-t.test("a viewer can read but change nothing, and a caller without a khw role can do neither", async (t) => {
+t.test("a viewer can read but not change anything, and a caller without a khw role is refused", async (t) => {
   const { agent, os } = await open(t);
   const viewer = clientOf(agent, await agent.identity("viewer", "bob"));
   t.teardown(() => viewer.close());
@@ -193,7 +193,7 @@ t.test("a viewer can read but change nothing, and a caller without a khw role ca
   t.match(await answer((done) => viewer.getInfo({}, done)), { operation: undefined });
 });
 
-t.test("a client built from only the .proto file can call the agent", async (t) => {
+t.test("a client that is built from the .proto file alone can call the agent", async (t) => {
   const { agent } = await open(t);
   const viewer = await agent.identity("viewer");
   const definition = await load("khw/agent/v1/agent.proto", {
@@ -258,8 +258,8 @@ t.test("a client built from only the .proto file can call the agent", async (t) 
       .on("error", resolve);
   });
   const [detail] = denied.metadata.get("khw-error-bin");
-  // The detail must start with field 1 of ErrorDetail, length-delimited. It is parsed by hand, so that the check does
-  // not depend on khw's code.
+  // The detail must start with field 1 of ErrorDetail, which is length-delimited. The test parses the detail by hand,
+  // so that the check does not depend on khw's code.
   t.ok(Buffer.isBuffer(detail) && detail.subarray(0, 2).equals(Buffer.from([0x0a, 17])));
   t.equal(Buffer.isBuffer(detail) && detail.subarray(2, 19).toString(), "PERMISSION_DENIED");
 });
@@ -521,7 +521,7 @@ t.test("a slow caller receives every step but misses most progress events, so no
 });
 
 t.test(
-  "the audit log records caller, method and result, and refused calls do not displace other entries",
+  "the audit log records each call's caller, method and result, and refused calls do not displace other entries",
   async (t) => {
     const { agent, client } = await open(t);
     const bob = await agent.identity("viewer", "bob");
@@ -572,7 +572,7 @@ t.test(
 );
 
 t.test(
-  "when a caller's certificate expires, open streams end with that reason and new calls are refused",
+  "when a certificate expires, the caller's open streams end for this reason, and new calls are refused",
   async (t) => {
     const { agent } = await open(t);
     const seconds = 4;

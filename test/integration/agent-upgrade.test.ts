@@ -75,7 +75,7 @@ t.test("only an administrator can upgrade an agent, and a damaged package change
 });
 
 t.test(
-  "a package that exceeds one message is sent in parts, and its installation appears in status and history",
+  "a package that is too large for one message is sent in parts, and its installation appears in status and history",
   async (t) => {
     const os = machine();
     const { admin } = await open(t, os);

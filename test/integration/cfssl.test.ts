@@ -1,5 +1,5 @@
 /**
- * Lab 04 makes certificates with cfssl. Tests that khw can continue with certificates from cfssl, and cfssl with
+ * Lab 04 creates certificates with cfssl. Tests that khw can use certificates from cfssl, and that cfssl can use
  * certificates from khw.
  */
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
@@ -60,7 +60,7 @@ t.test("the files that the labs' cfssl commands create pass every rule of pki ch
   t.same(await checked(lab), []);
 });
 
-t.test("pki create finds no file missing in the folder that cfssl created", async (t) => {
+t.test("pki create finds no missing file in a folder that cfssl has filled", async (t) => {
   const told = context();
   await pkiCreate(configOf(lab), told, { output: "text", renew: [] });
   t.equal(told.written(), `note: ${lab} has all files\n`);

@@ -91,8 +91,7 @@ async function makeLoadBalancer({ done }: Lab): Promise<void> {
 }
 
 /**
- * Waits until the condition is true. If it is still false at the deadline, throws an error that contains the last
- * value.
+ * Waits until the condition is true. If the deadline passes first, throws an error that contains the last value.
  */
 async function eventually<T>(look: () => Promise<T>, wanted: (seen: T) => boolean): Promise<T> {
   const deadline = Date.now() + 10_000;
@@ -248,7 +247,7 @@ t.test("error responses use Google's wording", async (t) => {
   t.match(await malformed.json(), { error: { code: 400, errors: [{ reason: "parseError" }] } });
 });
 
-t.test("patch, put and the pool and rule methods update their resources", async (t) => {
+t.test("patch, put, and the methods for pools and rules update their resources", async (t) => {
   const lab = await start(t);
   await makeLoadBalancer(lab);
   const read = async (path: string) => (await lab.call("GET", path)).body;
@@ -310,7 +309,7 @@ t.test("operations go through all their states, and concurrent changes to the sa
   t.equal((await call("GET", `${project}/global/operations`)).body.items.length, 1);
 });
 
-t.test("a repeated requestId is executed once", async (t) => {
+t.test("a request that is repeated with the same requestId is executed only once", async (t) => {
   const { compute, call } = await start(t);
   const requestId = randomUUID();
   const path = `${project}/global/httpHealthChecks?requestId=${requestId}`;
@@ -444,8 +443,8 @@ t.test("the schema check finds values that violate Google's API schema", (t) => 
 });
 
 /**
- * A fake instance with a health endpoint and a TCP server. The test sets the endpoint's status. The server sends the
- * instance's name.
+ * A fake instance with a health endpoint and a TCP server. The test sets the endpoint's status. The TCP server sends
+ * the instance's name.
  */
 class Backend {
   readonly #health: HttpServer;
@@ -555,7 +554,7 @@ t.test("the data plane probes as the health check specifies and forwards only to
 });
 
 t.test(
-  "without a health check all instances are healthy, and without a forwarding rule no health is reported",
+  "without a health check, all instances count as healthy, and without a forwarding rule, no health is reported",
   async (t) => {
     const lab = await start(t);
     await lab.compute.control.changeState({ put: { [poolPath]: { instances: [instance("controller-0")] } } });

@@ -96,7 +96,7 @@ t.test("doctor reports no findings for healthy agents and lists the checks that 
   t.match(agents, { severity: "error", message: /^1\.2\.3 on .* but this client has version / });
 });
 
-t.test("doctor finds and ranks problems on nodes and gives a remedy for each", async (t) => {
+t.test("doctor finds and ranks problems on nodes, and gives a remedy for each problem", async (t) => {
   const cluster = await start(t, {
     "controller-0": {
       components: [
@@ -217,7 +217,7 @@ t.test("if the configuration cannot be read, doctor reports only that and runs n
   t.equal(report.code, 1);
 });
 
-t.test("doctor waits for a hanging agent only until its deadline and still reports on the other nodes", async (t) => {
+t.test("doctor waits for a hanging agent only until the deadline, and still reports on the other nodes", async (t) => {
   const cluster = await start(t);
   await cluster.agents[1]?.stop();
   const deaf: Server = createServer((socket) => t.teardown(() => socket.destroy())).listen(

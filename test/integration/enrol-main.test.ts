@@ -150,7 +150,7 @@ async function askInfo(): Promise<unknown> {
 
 await pkiInit(context, { folder: pki });
 
-t.test("an agent that has only been installed can be enrolled, and then serves its node", async (t) => {
+t.test("a newly installed agent can be enrolled and then serves its node", async (t) => {
   const agent = startAgent();
   await agent.says(/until the agent is enrolled\n/);
   t.same(await readdir(own), ["agent-key.pem.next"]);
@@ -214,7 +214,7 @@ for (const [days, reason] of [
       t.match(
         await runEnrol(),
         /controller-0: enrolled: /,
-        "the administrator of the agent's CA can enrol the agent without metadata",
+        "an administrator with a certificate from the agent's CA can enrol the agent without instance metadata",
       );
       t.match(await askInfo(), { identity: { name: "controller-0" } });
       agent.child.kill("SIGTERM");

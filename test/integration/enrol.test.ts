@@ -83,7 +83,8 @@ t.test("an agent without a certificate accepts enrolment by the CA in its instan
 
 t.test("a slow metadata server delays enrolment but does not make it fail", async (t) => {
   const { agent, enrol } = await open(t);
-  // The delay exceeds two seconds, after which the agent closes connections from before it knew the CA.
+  // The delay exceeds two seconds. After two seconds, the agent closes connections that were opened before it knew the
+  // CA.
   agent.token = async (audience) => delay(2_500, { audience });
   t.match(await enrol(), /^enrolled: CN=controller-0/);
 });
@@ -99,7 +100,7 @@ const forged: readonly (readonly [string, Partial<TokenOptions>])[] = [
   ["another project's", { engine: { project_id: "khw-other" } }],
   ["another zone's", { engine: { zone: "us-west1-b" } }],
   ["another instance's", { engine: { instance_name: "controller-1" } }],
-  ["of an earlier instance of the same name", { engine: { instance_id: "4710" } }],
+  ["from an earlier instance with the same name", { engine: { instance_id: "4710" } }],
   ["for another audience", { audience: "https://vault.example.com" }],
   ["stale", { issuedIn: -600 }],
   ["from the future", { issuedIn: 600 }],
@@ -222,7 +223,7 @@ t.test("instance metadata that changes concurrently is read again and not overwr
   t.equal(agent.metadata().items.find(({ key }) => key === "startup-script")?.value, "false");
 });
 
-t.test("a certificate is renewed after two thirds of its validity over a dedicated connection", async (t) => {
+t.test("after two thirds of its validity, a certificate is renewed over a dedicated connection", async (t) => {
   const { agent, folder, enrol, address } = await open(t);
   await enrol();
   const signal = never;

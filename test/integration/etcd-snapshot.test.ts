@@ -33,7 +33,7 @@ t.test("snapshot verify checks the snapshot on every node that has it", async (t
   t.match(out, /^good: verified on controller-0.*\ngood: verified on controller-1/);
 });
 
-t.test("if one node is unreachable, the others verify the snapshot, and the exit code is 3", async (t) => {
+t.test("if one node is unreachable, the other nodes verify the snapshot, and the exit code is 3", async (t) => {
   const { agents, run } = await start(t);
   await agents[1]?.stop();
   const { code, out, err } = await run("verify");

@@ -37,7 +37,7 @@ async function start(t: Test, histories: Readonly<Record<string, HistoryEvent[]>
   return cluster;
 }
 
-t.test("events of all agents are printed in chronological order with problems marked", async (t) => {
+t.test("events of all agents are printed in chronological order, and problems are marked", async (t) => {
   const crash = {
     kind: HistoryKind.HISTORY_KIND_COMPONENT,
     message: "crashed\u{1b}[2J",
@@ -58,7 +58,7 @@ t.test("events of all agents are printed in chronological order with problems ma
   t.match(cluster.agents[0]?.asked, [{ limit: 50, sinceUnixMillis: 0 }]);
 });
 
-t.test("events can be limited to nodes and by --since, and printed as JSON", async (t) => {
+t.test("events can be filtered by node and with --since, and can be printed as JSON", async (t) => {
   const cluster = await start(t, { "controller-0": [], "controller-1": [event(1, 1), event(2, 60_000)] });
   const client = cluster.client(["events", "controller-1", "--since", "2026-11-23T12:00:30Z", "-o", "json"]);
   t.equal(await client.code, 0);

@@ -131,7 +131,7 @@ const identity = (machine: SshMachine, file: string): string => machine.path(`et
 const certificateOf = async (machine: SshMachine): Promise<X509Certificate> =>
   new X509Certificate(await readFile(identity(machine, "agent.pem")));
 
-t.test("if one node is unreachable, the other nodes are completed, and install fails with PARTIAL", async (t) => {
+t.test("if one node is unreachable, install completes the other nodes and fails with PARTIAL", async (t) => {
   const watched = context();
   const nodes = "controller-0=127.0.0.2,controller-1=127.0.0.9,controller-2=127.0.0.3";
   await t.rejects(tryInstall({ nodes, context: watched }), {
@@ -150,7 +150,7 @@ t.test("if one node is unreachable, the other nodes are completed, and install f
   t.notMatch(watched.said(), /PRIVATE KEY/);
 });
 
-t.test("the node gets only the package and its own identity, readable by root only", async (t) => {
+t.test("the node gets only the package and its own identity, which only root can read", async (t) => {
   t.equal(await readFile(first.path("usr/share/khw-agent/agent"), "utf8"), "agent\n");
   t.same((await readdir(identity(first, ""))).sort(), ["agent-key.pem", "agent.pem", "ca.pem"]);
   for (const file of await readdir(identity(first, ""))) {
@@ -170,7 +170,11 @@ t.test("the node gets only the package and its own identity, readable by root on
     ["admin-key.pem", "admin.pem", "agents.jsonl", "ca-key.pem", "ca.pem"],
     "the PKI folder contains no agent key",
   );
-  t.equal(certificate.subject, "CN=controller-0\nO=khw:agent", "the certificate takes only the key from the request");
+  t.equal(
+    certificate.subject,
+    "CN=controller-0\nO=khw:agent",
+    "the certificate's subject does not come from the request",
+  );
   const register = await readRegister(pki);
   t.same(register.issued.get("controller-0"), [certificate.serialNumber]);
   t.same(await readdir(first.path("tmp")), []);
@@ -204,7 +208,7 @@ t.test("a second install changes nothing", async (t) => {
   t.same((await first.systemctlCalls()).slice(3), ["start khw-agent.service", "--quiet is-active khw-agent.service"]);
 });
 
-t.test("the given package is installed, even if it is older or a rebuild of the same version", async (t) => {
+t.test("install also installs an older package or a rebuild of the same version", async (t) => {
   for (const [version, content] of [
     ["0.2.0", "newer"],
     ["0.1.0", "older"],
@@ -249,7 +253,7 @@ t.test("install refuses a node with an unknown host key, and the check cannot be
   t.match(await readFile(fresh, "utf8"), /ssh-ed25519/);
 });
 
-t.test("an identity from another CA, for another name, or close to expiry is replaced", async (t) => {
+t.test("an identity is replaced if it is from another CA, is for another name, or expires soon", async (t) => {
   const replaced = async (reason: RegExp): Promise<void> => {
     const before = await readFile(identity(first, "agent.pem"), "utf8");
     const watched = context();
@@ -282,7 +286,7 @@ t.test("an identity from another CA, for another name, or close to expiry is rep
   await replaced(/because the node has no identity yet/);
 });
 
-t.test("a revoked node gets no new identity and keeps its current one", async (t) => {
+t.test("a revoked node gets no new identity and keeps its current identity", async (t) => {
   await addToRegister(pki, { event: "revoked", at: new Date().toISOString(), name: "controller-7", serials: [] });
   const before = await fingerprint(first);
   const watched = context();
@@ -292,7 +296,7 @@ t.test("a revoked node gets no new identity and keeps its current one", async (t
   t.same(await fingerprint(first), before);
 });
 
-t.test("install uses an identity issued in advance and then does not need the CA's key", async (t) => {
+t.test("with an identity that was issued in advance, install does not need the CA's key", async (t) => {
   const apart = join(base, "apart");
   await pkiInit(context(), { folder: apart });
   await pkiIssue(context(), { folder: apart, names: ["controller-0"], role: "agent" });
@@ -342,7 +346,7 @@ t.test("a revoked identity is not used again, even after the name is readmitted"
   t.notOk((await readRegister(folder)).revokedSerials.has(serialNumber));
 });
 
-t.test("a package that is not khw-agent for this machine is refused before any change", async (t) => {
+t.test("install refuses a wrong or damaged package before any change", async (t) => {
   const before = await fingerprint(first);
   const refused = async (path: string, message: RegExp): Promise<void> => {
     const watched = context();
@@ -390,8 +394,8 @@ t.test("install ends when its caller aborts or its deadline passes", async (t) =
 t.test(
   "install through gcloud runs the same command, checks host keys, and passes no secrets as arguments",
   async (t) => {
-    // Google is not available here. A fake gcloud records its arguments and connects to the node over ssh, as the real
-    // gcloud does.
+    // The test has no access to Google. A fake gcloud records its arguments and connects to the node over ssh, as the
+    // real gcloud does.
     const folder = join(base, "bin");
     await mkdir(folder);
     const record = join(base, "gcloud.json");
@@ -437,8 +441,8 @@ t.test(
   "the real gcloud accepts the command line that install uses",
   { skip: gcloud === true ? false : gcloud },
   async (t) => {
-    // Before gcloud starts ssh, it reads two resources from the Compute API: the project, and the instance, whose
-    // metadata contains the user's key.
+    // Before gcloud starts ssh, it reads the project and the instance from the Compute API. The instance's metadata
+    // contains the user's key.
     const publicKey = (await readFile(`${setting.identityFile}.pub`, "utf8")).trim();
     const instance = {
       id: "123",
@@ -499,7 +503,7 @@ t.test(
   },
 );
 
-t.test("nodes with addresses are reached by ssh and others through gcloud, unless --via overrides it", async (t) => {
+t.test("install reaches nodes by ssh if all of them have addresses, and otherwise through gcloud", async (t) => {
   const nowhere = join(base, "empty");
   for (const [nodes, program] of [
     ["controller-0=127.0.0.2", "ssh"],

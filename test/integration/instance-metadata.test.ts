@@ -43,7 +43,7 @@ t.test("the CA's certificate is added to the instance's metadata, and nothing el
   const { items = [] } = (await metadataOf("controller-0")) ?? {};
   t.same(items, [startup, { key: managementCaAttribute, value: ca }]);
   t.match(await publishCa(client, reference("controller-0"), { ca, signal: never }), { changed: false });
-  t.equal(await mutations(), count + 1, "publishing the CA twice sends one request");
+  t.equal(await mutations(), count + 1, "publishing the CA twice sends only one request");
 });
 
 t.test("a metadata change based on an outdated fingerprint is refused and changes nothing", async (t) => {
@@ -64,7 +64,7 @@ const gcloud = await run("gcloud", ["--version"]).then(
   () => "gcloud is not on this machine",
 );
 
-t.test("the real gcloud writes the same metadata as khw, so khw then changes nothing", { skip: gcloud }, async (t) => {
+t.test("khw changes nothing after the real gcloud has written the metadata", { skip: gcloud }, async (t) => {
   const file = join(folder, "ca.pem");
   await writeFile(file, ca);
   const { fingerprint = "" } = (await metadataOf("controller-1")) ?? {};

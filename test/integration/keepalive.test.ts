@@ -21,7 +21,7 @@ const options = serverOptions({
   audit: { accepted: () => {}, refused: () => {}, list: async () => [], close: async () => {} },
 });
 t.match(options, { "grpc.keepalive_time_ms": Number, "grpc.keepalive_timeout_ms": Number });
-// The options are the agent's, but with shorter times. Otherwise the test would take half a minute.
+// These are the agent's options, but with shorter times. Otherwise the test would take half a minute.
 const server = new Server({ ...options, "grpc.keepalive_time_ms": 200, "grpc.keepalive_timeout_ms": 200 });
 const listener = await openListener(
   { server, ca: authority.certificate, certificate: agent.certificate, key: agent.key },

@@ -240,7 +240,7 @@ t.test("a failed operation is reported with its code and message", async (t) => 
   t.strictSame(failures(await create(compute)), [], "a later run completes the remaining work");
 });
 
-t.test("a request is never applied twice if its connection breaks before or after execution", async (t) => {
+t.test("a request is never applied twice, even if its connection breaks before or after execution", async (t) => {
   for (const when of ["before", "after"] as const) {
     await control.changeState({ reset: true });
     await control.clearLog();

@@ -91,7 +91,7 @@ t.test("the first run records the digests, and a program that differs on a later
 });
 
 t.test(
-  "if one of three mirrors publishes a different digest on the first run, bootstrap refuses before any change",
+  "bootstrap fails before any change if one of three mirrors publishes a different digest on the first run",
   async (t) => {
     const lock = await newLock(t);
     const machines = [labMachine(), tamper(labMachine()), labMachine()];

@@ -26,29 +26,32 @@ const of =
   (request) =>
     request.component === component ? lines : [];
 
-t.test("log lines of all nodes and components are merged by time, each with its node and component", async (t) => {
-  const cluster = await start(t, {
-    "controller-0": (request) =>
-      request.component === "etcd"
-        ? [line(1, "one"), line(4, "four")]
-        : request.component === "nginx"
-          ? [line(3, "three")]
-          : [],
-    "controller-1": of("khw-agent", line(2, "two"), line(5, "five")),
-  });
-  const client = cluster.client(["logs"]);
-  t.equal(await client.code, 0);
-  t.same(client.out().trim().split("\n"), [
-    "2026-11-23T12:00:00.001Z controller-0 etcd                     one",
-    "2026-11-23T12:00:00.002Z controller-1 khw-agent                two",
-    "2026-11-23T12:00:00.003Z controller-0 nginx                    three",
-    "2026-11-23T12:00:00.004Z controller-0 etcd                     four",
-    "2026-11-23T12:00:00.005Z controller-1 khw-agent                five",
-  ]);
-  const asked = cluster.agents.flatMap((agent) => agent.asked);
-  t.equal(asked.length, 2 * journals.length);
-  t.match(asked[0], { lines: 100, sinceUnixMillis: 0, follow: false });
-});
+t.test(
+  "log lines of all nodes and components are merged by time, and each line names its node and component",
+  async (t) => {
+    const cluster = await start(t, {
+      "controller-0": (request) =>
+        request.component === "etcd"
+          ? [line(1, "one"), line(4, "four")]
+          : request.component === "nginx"
+            ? [line(3, "three")]
+            : [],
+      "controller-1": of("khw-agent", line(2, "two"), line(5, "five")),
+    });
+    const client = cluster.client(["logs"]);
+    t.equal(await client.code, 0);
+    t.same(client.out().trim().split("\n"), [
+      "2026-11-23T12:00:00.001Z controller-0 etcd                     one",
+      "2026-11-23T12:00:00.002Z controller-1 khw-agent                two",
+      "2026-11-23T12:00:00.003Z controller-0 nginx                    three",
+      "2026-11-23T12:00:00.004Z controller-0 etcd                     four",
+      "2026-11-23T12:00:00.005Z controller-1 khw-agent                five",
+    ]);
+    const asked = cluster.agents.flatMap((agent) => agent.asked);
+    t.equal(asked.length, 2 * journals.length);
+    t.match(asked[0], { lines: 100, sinceUnixMillis: 0, follow: false });
+  },
+);
 
 t.test("logs accepts nodes and a component as arguments, and --since and --lines as options", async (t) => {
   const cluster = await start(t, { "controller-0": undefined, "controller-1": undefined });

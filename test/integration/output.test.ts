@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 
-/** On a busy machine, each run of the client takes seconds. */
+/** On a busy machine, each run of the client takes several seconds. */
 t.setTimeout(110_000);
 
 const root = mkdtempSync(join(tmpdir(), "khw-output-"));
@@ -50,7 +50,7 @@ t.test("a full disk ends every command with exit code 74 and a message", async (
 t.test("a disk that fills up during output ends the command with exit code 74", async (t) => {
   const path = join(root, "limited");
   const [program, main] = [process.execPath, client[0] ?? ""];
-  // A limit on file size simulates a full disk. The kernel writes as much as fits, then the next write fails.
+  // A limit on file size simulates a full disk. The kernel writes as much as fits. The next write fails.
   const script = `ulimit -f 1; trap '' XFSZ; exec "$0" "$@" >"${path}"`;
   const { status, stderr } = spawnSync("bash", ["-c", script, program, main, "config", "default"], {
     cwd: root,

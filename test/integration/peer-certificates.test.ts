@@ -1,4 +1,7 @@
-/** Sends certificates that crash Node's own getPeerCertificate() to the agent and to the client, over real TLS. */
+/**
+ * Sends certificates to the agent and the client over real TLS. These certificates crash Node's own
+ * getPeerCertificate().
+ */
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -37,7 +40,7 @@ async function make(name: string, { key, subject, by }: { key: string[]; subject
 const brainpool = ["ecparam", "-name", "brainpoolP256r1", "-genkey", "-noout"];
 const rsa = ["genpkey", "-algorithm", "rsa"];
 
-t.test("the guard is still necessary, because Node.js crashes on brainpool certificates without it", async (t) => {
+t.test("without the guard, Node.js still crashes on brainpool certificates", async (t) => {
   await make("crash", { key: brainpool, subject: "/CN=crash" });
   const program = `new (require("crypto").X509Certificate)(require("fs").readFileSync(process.argv[1])).toLegacyObject()`;
   const { code } = await run([process.execPath, "-e", program, path("crash.pem")]);
@@ -81,7 +84,7 @@ t.test("an agent refuses a brainpool certificate that does not match its key and
   );
 });
 
-t.test("a client always reads the server's own certificate and not the next one in the chain", async (t) => {
+t.test("a client always reads the server's own certificate, not the next certificate in the chain", async (t) => {
   guardPeerCertificates();
   await make("issuer", { key: rsa, subject: "/CN=issuer" });
   const leaf = await make("served", { key: rsa, subject: "/CN=controller-0", by: "issuer" });

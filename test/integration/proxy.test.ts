@@ -10,8 +10,8 @@ import { bundle } from "../../packaging/bundle.ts";
 import { listening } from "../fakes/mirror.ts";
 import { issueFor } from "../fakes/tls.ts";
 
-// The tests use the bundled client, because the bundle can fail even if the sources work. The client reaches Google
-// through a proxy.
+// The tests use the bundled client, because the bundle can fail even if the source code works. The client reaches
+// Google through a proxy.
 const folder = t.testdir({ gcloud: {}, home: {} });
 await bundle("client", join(folder, "client"));
 const google = await issueFor(folder, "DNS:*.googleapis.com");
@@ -49,7 +49,10 @@ proxy.on("connect", ({ url = "" }, client) => {
 });
 const proxyUrl = `http://127.0.0.1:${await listening(t, proxy)}`;
 
-/** Redirects every connection to the port of the fake Google, so that the client reaches it without a proxy. */
+/**
+ * Redirects every connection to the port of the fake Google, so that the client reaches the fake Google without a
+ * proxy.
+ */
 const googleWithoutProxy = join(folder, "google.mjs");
 await writeFile(
   googleWithoutProxy,

@@ -217,7 +217,7 @@ t.test(
   },
 );
 
-/** Parses text that is one JSON document, or has one document per line. */
+/** Parses text that is a single JSON document or contains one document per line. */
 function jsonIn(text: string): unknown[] {
   if (text === "") return [];
   try {

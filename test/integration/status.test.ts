@@ -31,7 +31,7 @@ const crashing = component("kube-apiserver", {
   },
 });
 
-t.test("status of a healthy cluster is short, includes etcd, and has exit code 0", async (t) => {
+t.test("for a healthy cluster, status prints a short report that includes etcd and exits with code 0", async (t) => {
   const cluster = await start(t);
   const client = cluster.client(["status"]);
   t.equal(await client.code, 0);
@@ -133,7 +133,7 @@ for (const [what, changes, code] of verdicts) {
   });
 }
 
-t.test("status prints the same content as JSON and YAML, with states as words", async (t) => {
+t.test("the JSON and YAML outputs of status have the same content and name states with words", async (t) => {
   const cluster = await start(t, { "controller-0": { components: [crashing] } });
   const json = cluster.client(["status", "-o", "json"]);
   t.equal(await json.code, 1);
@@ -235,7 +235,7 @@ t.test("status --watch as JSON prints one object per line", async (t) => {
 });
 
 t.test(
-  "status --watch on a terminal redraws in place, lists the worst first, and fits the terminal's height",
+  "status --watch on a terminal redraws in place, lists the worst node first, and fits the terminal's height",
   async (t) => {
     const cluster = await start(t);
     let frames: string[] = [];

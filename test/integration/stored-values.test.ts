@@ -55,7 +55,7 @@ async function startEtcd(t: Test, values: Readonly<Record<string, string>>) {
   return { url: `https://localhost:${port}`, pages, read };
 }
 
-t.test("stored values below the prefix are counted by resource and key over all pages", async (t) => {
+t.test("stored values under the prefix are counted by resource and key across all pages", async (t) => {
   const secrets = Array.from({ length: 60 }, (_, index) => [
     `/registry/secrets/default/s${index}`,
     "k8s:enc:aescbc:v1:key1:x",

@@ -1,4 +1,4 @@
-/** Reads lab 08, which is the specification that the tests compare khw with. */
+/** Reads lab 08. The tests compare khw with this specification. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 

@@ -1,6 +1,6 @@
 /**
- * Upgrades the agents on three real machines. Upgrades are refused, completed or rolled back. systemd rolls back a
- * failed upgrade even without the client and after a power loss.
+ * Upgrades the agents on three real machines. Covers refused, completed and failed upgrades. systemd rolls back a
+ * failed upgrade even if the client has ended or the power was lost.
  */
 import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
@@ -40,8 +40,8 @@ interface Build {
 async function pack(folder: string, { version, broken = false }: Build): Promise<string> {
   const deb = join(folder, `khw-agent_${version}.deb`);
   const tree = join(folder, `tree-${version}`);
-  // The version must also be replaced in the bundles, because the build writes the version into them. The trees share
-  // the large runtime through hard links.
+  // The version must also be replaced in the bundles, because the build writes the version into them. The package trees
+  // share the large runtime through hard links.
   const script = `cp -al tree ${tree}; cd ${tree}
     edit() { sed "$1" "$2" >new; chmod --reference="$2" new; mv new "$2"; }
     edit 's/^Version: .*/Version: ${version}/' DEBIAN/control
@@ -54,7 +54,7 @@ async function pack(folder: string, { version, broken = false }: Build): Promise
 }
 
 /**
- * Builds a package with these control fields and without files, and returns its path. The package must never be
+ * Builds a package that has these control fields but no files, and returns its path. The package must never be
  * installed.
  */
 async function packEmpty(folder: string, fields: Readonly<Record<string, string>>): Promise<string> {
@@ -120,7 +120,7 @@ async function status({ workstation }: Scene): Promise<NodeStatus[]> {
   return document.nodes;
 }
 
-t.test("agent upgrade on three machines upgrades all agents and rolls back failed ones", async (t) => {
+t.test("agent upgrade on three machines upgrades all agents and rolls back failed upgrades", async (t) => {
   await using scene = await openScene(count);
   const { testbed, workstation } = scene;
   const { nodes } = testbed;
@@ -159,7 +159,7 @@ t.test("agent upgrade on three machines upgrades all agents and rolls back faile
 
   await scenario(
     t,
-    "an upgrade to the running version only keeps the package for a rollback and does not restart the agent",
+    "an upgrade to the running version stores the package for a rollback but does not restart the agent",
     async (t) => {
       const kept = await upgrade(agentPackage);
       t.equal(kept.code, 0, kept.stdout + kept.stderr);

@@ -1,6 +1,6 @@
 /**
- * Turns the aggregation layer on and off on a running cluster while clients use the load balancer. In between, an
- * extension API and a webhook are used through every API server, and doctor looks for missing routes.
+ * Enables and then disables the aggregation layer of a running cluster while clients use the load balancer. In between,
+ * the test uses an extension API and a webhook through every API server, and doctor checks for missing routes.
  */
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -132,7 +132,7 @@ t.test("a running cluster", async (t) => {
     }
   });
 
-  await scenario(t, "khw creates a deleted ConfigMap with the front-proxy CA again", async (t) => {
+  await scenario(t, "khw recreates the front-proxy CA's ConfigMap after its deletion", async (t) => {
     const map = ["configmap", "extension-apiserver-authentication", "--namespace=kube-system"];
     await kubectl(scene, ["delete", ...map]);
     const begun = Date.now();
@@ -140,7 +140,7 @@ t.test("a running cluster", async (t) => {
       const { code, stdout } = await workstation.kubectl(["get", ...map, "-o", "yaml"]);
       return code === 0 && stdout.includes("requestheader-client-ca-file") ? stdout : undefined;
     });
-    t.comment(`the ConfigMap was created again after ${((Date.now() - begun) / 1000).toFixed(1)} s`);
+    t.comment(`the ConfigMap was recreated after ${((Date.now() - begun) / 1000).toFixed(1)} s`);
     t.match(content, /requestheader-allowed-names: '\["front-proxy-client"\]'/);
   });
 
@@ -231,7 +231,7 @@ async function create(scene: Scene, items: readonly object[]): Promise<void> {
   await kubectl(scene, ["create", "-f", "-"], JSON.stringify({ apiVersion: "v1", kind: "List", items }));
 }
 
-/** Returns the extension API's answer; undefined if the request fails. */
+/** Returns the extension API's answer, or undefined if the request fails. */
 async function ask({ workstation }: Scene, flags: readonly string[]): Promise<Record<string, unknown> | undefined> {
   const { code, stdout } = await workstation.kubectl([...flags, "get", "--raw", whoami]);
   return code === 0 ? JSON.parse(stdout) : undefined;

@@ -1,4 +1,4 @@
-/** Runs one controller that accepts the tokens of an OpenID Connect provider, and limits anonymous requests. */
+/** Runs one controller that accepts tokens from an OpenID Connect provider and limits anonymous requests. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -59,7 +59,7 @@ t.test("a controller", async (t) => {
     t.strictSame(await anonymous(scene), limited);
   });
 
-  await scenario(t, "a token of the provider gives the user's name and groups", async (t) => {
+  await scenario(t, "the API server reads the user's name and groups from the provider's token", async (t) => {
     const jane = { sub: "jane", groups: ["readers"], hd: "example.com" };
     t.match(await ask(scene, jane), /403.*User \\"oidc:jane\\" cannot list/);
     const bound = await workstation.kubectl([
@@ -77,7 +77,7 @@ t.test("a controller", async (t) => {
     t.match(await ask(scene, { ...jane, aud: "others" }), /^401/, "a token for another client is refused");
   });
 
-  await scenario(t, "bootstrap names and refuses invalid settings, and changes nothing", async (t) => {
+  await scenario(t, "bootstrap refuses invalid settings, names each setting, and changes nothing", async (t) => {
     const before = await fingerprint(node(0));
     const cases: readonly (readonly [args: readonly string[], message: RegExp])[] = [
       [
@@ -113,7 +113,7 @@ t.test("a controller", async (t) => {
     t.pass("restored");
   });
 
-  await scenario(t, "a return to the lab profile restores the default of Kubernetes", async (t) => {
+  await scenario(t, "a return to the lab profile restores the Kubernetes default", async (t) => {
     const back = await bootstrap("--profile", "lab");
     t.equal(back.code, 0, back.stdout + back.stderr);
     t.match(await anonymous(scene), { "/healthz": "200", "/version": "200", "/api": "403" });
@@ -126,7 +126,7 @@ t.test("a controller", async (t) => {
     t.strictSame(rules, [
       { nonResourceURLs: ["/healthz", "/livez", "/readyz", "/version", "/version/"], verbs: ["get"] },
     ]);
-    t.match(await ask(scene, { sub: "jane", hd: "example.com" }), /^401/, "tokens of the provider are refused");
+    t.match(await ask(scene, { sub: "jane", hd: "example.com" }), /^401/, "tokens from the provider are refused");
     t.notMatch(await node(0).must(["ls", "/etc/kubernetes/config"]), "oidc-ca.pem");
     t.notMatch(await node(0).must(["cat", "/etc/systemd/system/kube-apiserver.service"]), "oidc");
   });
@@ -138,7 +138,7 @@ async function passes(t: Test, { workstation }: Scene): Promise<void> {
     await workstation.khw(["doctor", ...all, ...production]),
   ];
   t.equal(verified.code, 0, verified.stdout + verified.stderr);
-  t.match(verified.stdout, "anonymous requests reach the health paths only");
+  t.match(verified.stdout, "anonymous requests reach only the health paths");
   t.notMatch(examined.stdout, "anonymous requests reach", examined.stdout + examined.stderr);
 }
 
@@ -152,7 +152,7 @@ async function anonymous({ testbed }: Scene): Promise<Record<string, string>> {
   return Object.fromEntries(await Promise.all(answers));
 }
 
-/** Lists namespaces with a token of the provider. Returns the status code and the answer. */
+/** Lists namespaces with a token from the provider. Returns the status code and the answer. */
 async function ask({ node }: Scene, given: Record<string, unknown>): Promise<string> {
   const now = Math.floor(Date.now() / 1000);
   const part = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString("base64url");

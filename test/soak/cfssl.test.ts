@@ -1,4 +1,4 @@
-/** Runs a cluster with files made by hand as in labs 04 to 06, mixed with files made by khw. */
+/** Runs a cluster with a mix of files created by hand, as in labs 04 to 06, and files created by khw. */
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
@@ -79,7 +79,7 @@ t.test("a cluster works with cfssl's certificates, alone or mixed with khw's", a
   );
 
   await t.test(
-    "with a separate signing CA, no controller has the CA's key, and Kubernetes-signed certificates are accepted",
+    "with a separate signing CA, no controller has the cluster CA's key, and certificates signed by Kubernetes are accepted",
     async (t) => {
       for (const node of testbed.nodes) {
         const files = (await node.must(["ls", "/var/lib/kubernetes"])).split("\n");

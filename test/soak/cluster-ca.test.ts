@@ -1,6 +1,6 @@
 /**
  * Replaces the cluster's CA on three machines while clients use the load balancer. The client is killed once in each
- * stage, and the same command continues.
+ * stage, and the same command continues the rotation.
  */
 import { cp, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -28,7 +28,7 @@ t.test("the cluster's CA", async (t) => {
 
   await scenario(
     t,
-    "a rotation killed while the nodes get both CAs continues when rerun, and then waits",
+    "a rotation that is killed while the nodes get both CAs continues when it is rerun, and then waits",
     async (t) => {
       await underLoad(t, scene, async () => {
         failsWith(t, await workstation.khw([...rotate, "--reissue"]), "INVALID_ARGUMENT", [/--reissue: not every/]);
@@ -53,7 +53,7 @@ t.test("the cluster's CA", async (t) => {
 
   await scenario(
     t,
-    "a rotation killed while the nodes get certificates from the new CA continues when rerun, and then waits",
+    "a rotation that is killed while the nodes get certificates from the new CA continues when it is rerun, and then waits",
     async (t) => {
       await underLoad(t, scene, async () => {
         failsWith(t, await workstation.khw([...rotate, "--drop-old"]), "INVALID_ARGUMENT", [/--drop-old: not every/]);
@@ -69,7 +69,7 @@ t.test("the cluster's CA", async (t) => {
 
   await scenario(
     t,
-    "a rotation killed while dropping the old CA completes when rerun, and all servers refuse the old CA",
+    "a rotation that is killed while it drops the old CA completes when it is rerun, and all servers refuse the old CA",
     async (t) => {
       await underLoad(t, scene, async () => {
         t.ok(
@@ -168,7 +168,7 @@ async function statusOf({ testbed }: Scene, { address }: TestbedNode, folder: st
   return `${status} ${String((await ask("kubernetes", `https://${address}:2379/health`)) === "200")}`;
 }
 
-/** Checks that the machine has only the new CA, and that openssl verifies its certificate. */
+/** Checks that the machine has only the new CA, and that openssl verifies the machine's certificate. */
 async function checkFiles(t: Test, node: TestbedNode, ca: string): Promise<void> {
   for (const folder of ["/var/lib/kubernetes", "/etc/etcd"]) {
     t.equal(await node.must(["cat", `${folder}/ca.pem`]), ca, `${node.name}: ${folder}/ca.pem is the CA's certificate`);
@@ -178,7 +178,7 @@ async function checkFiles(t: Test, node: TestbedNode, ca: string): Promise<void>
   t.notMatch(left, /signing-ca|ca-bundle/, "the rotation's temporary files are deleted");
 }
 
-/** On the machine, creates a CA that nothing trusts, and a client certificate that this CA signs. */
+/** Creates an untrusted CA on the machine, and a client certificate from this CA. */
 async function makeStranger(node: TestbedNode): Promise<void> {
   const script = `cd /root
     openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=stranger -days 2 -keyout x-key.pem -out x.pem
@@ -196,7 +196,10 @@ async function until(node: TestbedNode, wanted: string): Promise<string> {
   return seen;
 }
 
-/** Returns the API server's status, and whether etcd accepts the stranger's certificate from clients and from peers. */
+/**
+ * Returns the API server's status, and whether etcd accepts the untrusted CA's client certificate from clients and from
+ * peers.
+ */
 async function askAsStranger(node: TestbedNode): Promise<string> {
   const ask = async (url: string): Promise<string> => {
     const flags =

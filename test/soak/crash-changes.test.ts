@@ -1,6 +1,7 @@
 /**
- * Kills a reset and the rotation of a key at six points of the crash suite (docs/crash-suite.md), and runs them again.
- * The files must be the same as after an uninterrupted run. The agent, the machine and the client are killed once each.
+ * Interrupts a reset and a key rotation at six points of the crash suite (docs/crash-suite.md), and runs both commands
+ * again. The files must be the same as after an uninterrupted run. During each command, the agent, the machine and the
+ * client are killed once each.
  */
 import t from "tap";
 
@@ -21,7 +22,7 @@ t.test("a command that is killed and rerun ends with the same files as an uninte
       const title = `${name}: ${point.victim}, ${point.delay} ms after event ${point.after} (${point.event})`;
       const start = performance.now();
       const { killed, differences, problems } = await suite.crash(point);
-      t.ok(killed, `${title}: the victim was killed`);
+      t.ok(killed, `${title}: the process or machine was killed`);
       t.equal(formatDifferences(differences), "", `${title}: the files are the same as without the crash`);
       t.strictSame(problems, [], `${title}: the cluster has all expected properties`);
       t.comment(`${((performance.now() - start) / 1000).toFixed(0)} s`);

@@ -1,6 +1,6 @@
 /**
  * Moves etcd from the cluster's CA to its own CA, and replaces the signing CA, on three machines while clients use the
- * load balancer. The client is killed in stages of both rotations, and the same command continues.
+ * load balancer. The client is killed in several stages of both rotations, and the same command continues the rotation.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -39,7 +39,7 @@ t.test("etcd moves to its own CA, and the signing CA is replaced, without a fail
 
   await scenario(
     t,
-    "a rotation killed while etcd starts to trust both CAs continues when rerun, and then waits",
+    "a rotation that is killed while etcd starts to trust both CAs continues when it is rerun, and then waits",
     async (t) => {
       await underLoad(t, scene, async () => {
         t.ok(await killAfter(scene, rotate, restartAfter(/every node now gets both/)));
@@ -55,7 +55,7 @@ t.test("etcd moves to its own CA, and the signing CA is replaced, without a fail
 
   await scenario(
     t,
-    "a rotation killed while etcd gets certificates from the new CA continues when rerun, and then waits",
+    "a rotation that is killed while etcd gets certificates from the new CA continues when it is rerun, and then waits",
     async (t) => {
       await underLoad(t, scene, async () => {
         t.ok(await killAfter(scene, [...rotate, "--reissue"], restartAfter(/etcd's certificates are reissued/)));
@@ -67,7 +67,7 @@ t.test("etcd moves to its own CA, and the signing CA is replaced, without a fail
 
   await scenario(
     t,
-    "a rotation killed while dropping the old CA completes when rerun, and etcd refuses the old CA",
+    "a rotation that is killed while it drops the old CA completes when it is rerun, and etcd refuses the old CA",
     async (t) => {
       await underLoad(t, scene, async () => {
         t.ok(await killAfter(scene, [...rotate, "--drop-old"], restartAfter(/stops trusting the old CA/)));
@@ -86,7 +86,7 @@ t.test("etcd moves to its own CA, and the signing CA is replaced, without a fail
     },
   );
 
-  await scenario(t, "certificates of the old signing CA work until the rotation drops that CA", async (t) => {
+  await scenario(t, "certificates from the old signing CA work until the rotation drops this CA", async (t) => {
     const [old, ca] = [
       await issue(scene, "before"),
       await readFile(join(testbed.credentials, "signing-ca.pem"), "utf8"),
@@ -145,7 +145,10 @@ async function asWorker({ testbed }: Scene, { address }: TestbedNode, ca: string
   return `${await ask(`https://${address}:2379/health`)} ${await ask(`https://${address}:2380/version`)}`;
 }
 
-/** Checks that etcd's folder has only the files of etcd's own CA, and that openssl accepts only its certificates. */
+/**
+ * Checks that etcd's folder has only the files of etcd's own CA, and that openssl accepts only certificates from this
+ * CA.
+ */
 async function checkFiles(t: Test, node: TestbedNode): Promise<void> {
   const names = (await node.must(["ls", "/etc/etcd"])).trim().split("\n");
   t.strictSame(names, ["etcd-ca.pem", "etcd-server-key.pem", "etcd-server.pem"], node.name);
@@ -155,7 +158,9 @@ async function checkFiles(t: Test, node: TestbedNode): Promise<void> {
   t.notMatch((await node.run([...verify, "/var/lib/kubernetes/kubernetes.pem"])).stdout, /: OK/);
 }
 
-/** Lets Kubernetes issue a client certificate. Returns the path of its files, without the file extensions. */
+/**
+ * Lets Kubernetes issue a client certificate. Returns the path of the certificate's files, without the file extensions.
+ */
 async function issue({ testbed, workstation }: Scene, name: string): Promise<string> {
   const path = join(workstation.folder, name);
   const key = ["-newkey", "rsa:2048", "-nodes", "-keyout", `${path}-key.pem`];

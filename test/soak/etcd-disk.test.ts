@@ -41,7 +41,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
 
   await scenario(
     t,
-    "a member whose disk is unmounted is reported but not replaced, and continues after remounting",
+    "a member whose disk is unmounted is reported but not replaced, and continues when the disk is mounted again",
     async (t) => {
       const before = await wellMember(second);
       await second.must(["systemctl", "stop", "khw-agent", "etcd"]);
@@ -53,8 +53,8 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
       });
       t.match(told, /controller-1.*no disk is mounted at/);
       t.notMatch(told, /is gone/);
-      // The agent must have tried to start etcd by now. Otherwise the guard would not be the reason why etcd is not
-      // running.
+      // The agent must have tried to start etcd by now. Otherwise, the guard might not be the reason why etcd is
+      // stopped.
       await given("the guard prevents a start of etcd", async () =>
         (await second.must(["systemctl", "show", "-P", "ConditionResult", "etcd"])) === "no\n" ? true : undefined,
       );
@@ -82,7 +82,7 @@ t.test("etcd runs only on its dedicated disk", async (t) => {
 
   await scenario(
     t,
-    "a member whose disk is replaced by an empty one rejoins the cluster as a new member",
+    "a member whose disk is replaced with an empty disk rejoins the cluster as a new member",
     async (t) => {
       const before = await wellMember(second);
       await second.must(["systemctl", "stop", "khw-agent", "etcd"]);

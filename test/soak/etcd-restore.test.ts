@@ -97,7 +97,7 @@ t.equal(bootstrapped.code, 0, `${bootstrapped.stdout}${bootstrapped.stderr}`);
 
 await scenario(
   t,
-  "etcd status reports every member, and each controller takes its first snapshot by itself",
+  "etcd status reports every member, and each controller takes its first snapshot automatically",
   async (t) => {
     const { code, stdout } = await khw(t, "etcd", "status");
     t.equal(code, 0);
@@ -116,7 +116,7 @@ await scenario(
   },
 );
 
-await scenario(t, "etcd defrag defragments one member after the other, and the leader last", async (t) => {
+await scenario(t, "etcd defrag defragments the members one after the other, with the leader last", async (t) => {
   const { code, stdout } = await khw(t, "etcd", "defrag", "--threshold", "0");
   t.equal(code, 0);
   for (const { name } of nodes) t.match(stdout, name);
@@ -142,7 +142,7 @@ await scenario(
 
 await scenario(
   t,
-  "after two of three disks are lost, one command restores the data of the last snapshot",
+  "after two of three disks are lost, one command restores the data from the last snapshot",
   async (t) => {
     await write("before");
     t.equal((await khw(t, "etcd", "snapshot", "save", first.name)).code, 0);
@@ -173,7 +173,7 @@ await scenario(
 
 await scenario(
   t,
-  "a restore interrupted by killed clients, a killed agent and a power loss completes when rerun",
+  "a restore that is interrupted by killed clients, a killed agent and a power loss completes when it is rerun",
   async (t) => {
     await write("kept");
     const saved = await khw(t, "etcd", "snapshot", "save", second.name);

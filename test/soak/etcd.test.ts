@@ -1,6 +1,6 @@
 /**
- * Tests the etcd that khw installs on bare machines. Whatever is killed, etcd forms a single cluster. A member that has
- * lost its data is restored.
+ * Tests the etcd that khw installs on bare machines. Even if programs are killed, etcd forms a single cluster. A member
+ * that has lost its data is restored.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ t.test("khw installs and maintains etcd on bare machines", async (t) => {
 
   await scenario(
     t,
-    "bootstrap forms one etcd cluster even if client and agents are killed at ten random moments",
+    "bootstrap forms one etcd cluster even if the client and agents are killed at ten random moments",
     async (t) => {
       for (let round = 1; round <= rounds; round++) {
         const victim = node(round % all.length);
@@ -97,7 +97,7 @@ t.test("khw installs and maintains etcd on bare machines", async (t) => {
     t.equal(
       (await workstation.khw(["diff", "--nodes", nodes])).code,
       0,
-      "diff finds no difference, so the joining mode is off",
+      "diff finds no difference, so etcd is no longer in joining mode",
     );
   });
 

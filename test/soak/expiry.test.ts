@@ -1,7 +1,7 @@
 /**
- * Lets kubernetes.pem, the certificate of the API servers and of etcd, expire on three machines under load. From then
- * on, new connections fail. The agents must restart nothing, report the certificate and the remedy, and install the
- * next certificate.
+ * Waits until kubernetes.pem expires on three machines under load. The API servers and etcd use this certificate. From
+ * then on, new connections fail. The agents must not restart any component. They must report the certificate and the
+ * remedy, and install the next certificate.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -7,7 +7,7 @@ export interface Point {
 
 /**
  * Returns how much a value grew over the last two thirds of its points, according to the best-fit line. A slow leak
- * counts as growth, but a warm-up at the start or a single outlier does not.
+ * counts as growth. A warm-up at the start or a single outlier does not.
  */
 export function growth(points: readonly Point[]): number {
   const end = points.at(-1)?.at ?? 0;

@@ -1,6 +1,6 @@
 /**
- * Tests interruptions while two controllers join a cluster of one. Client and agents are killed at random moments. The
- * rerun command completes the join, and the etcd cluster stays the same.
+ * Tests interruptions while two controllers join a cluster with one controller. The client and the agents are killed at
+ * random moments. The rerun command completes the join, and the etcd cluster stays the same.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -13,7 +13,7 @@ const rounds = 6;
 /** The longest time that a round waits before it kills the client and an agent. */
 const momentMillis = 25_000;
 
-t.test("two controllers join the cluster even if client and agents are killed at random moments", async (t) => {
+t.test("two controllers join the cluster even if the client and agents are killed at random moments", async (t) => {
   await using scene = await openAlone(t);
   const { testbed, node, begin, bootstrap } = scene;
   const before = await memberStatus(node(0));

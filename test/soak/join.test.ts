@@ -56,7 +56,7 @@ t.test("a cluster grows from one controller to three under load", async (t) => {
 
   await scenario(
     t,
-    "bootstrap with a shorter list of controllers is refused with the command to use instead",
+    "bootstrap with a shorter list of controllers is refused, and the error names the command to use instead",
     async (t) => {
       const refused = await workstation.khw(["bootstrap", "--nodes", "controller-0,1"]);
       failsWith(t, refused, "ETCD_CONFLICT", [

@@ -1,7 +1,7 @@
 /**
  * Lets the agent of a real machine watch a stand-in for a KMS plugin. Kubernetes 1.20 has no KMS v2, so the client
- * refuses the setting. Therefore, the test writes the plugin directly into the agent's stored desired state. A plugin
- * with the older API v1 provokes the API server's own message about a missing socket.
+ * refuses the setting. Therefore, the test writes the plugin's settings directly into the agent's stored desired state.
+ * A plugin with the older API v1 provokes the API server's own message about a missing socket.
  */
 import { createHash } from "node:crypto";
 import t from "tap";
@@ -40,7 +40,7 @@ t.test("the agent reports and repairs problems of a KMS plugin on a controller",
   const drift = async (): Promise<{ drift: string; remedy: string } | undefined> =>
     (await status())?.drift?.steps?.find(({ id }: { id: string }) => id === "kms/plugin");
 
-  await scenario(t, "bootstrap names and refuses a release without KMS v2, and changes nothing", async (t) => {
+  await scenario(t, "bootstrap refuses a release without KMS v2, names the release, and changes nothing", async (t) => {
     const flags = ["--kms-name", "vault", "--kms-socket", socket, "--kms-unit", unit];
     const pid = await property("MainPID", "kube-apiserver");
     const { code, stderr } = await bootstrap(...flags);

@@ -1,4 +1,7 @@
-/** Makes two API servers of a cluster hang at the same time. They must be restarted one after the other. */
+/**
+ * Makes two API servers of a cluster hang at the same time. The agents must restart these API servers one after the
+ * other.
+ */
 import t from "tap";
 
 import { allWell } from "../faults/measure.ts";
@@ -8,7 +11,7 @@ import { unitTimes } from "../fixtures/unit-times.ts";
 
 const deadlineMillis = 180_000;
 
-t.test("two hung API servers are never stopped by agents at the same time", async (t) => {
+t.test("agents never stop two hung API servers at the same time", async (t) => {
   await using scene = await openScene(3);
   const { testbed, workstation, node } = scene;
   const bootstrapped = await scene.bootstrap();
@@ -51,7 +54,10 @@ t.test("two hung API servers are never stopped by agents at the same time", asyn
     const seconds = (time: number): string => `${((time - begun) / 1000).toFixed(1)} s`;
     t.comment(`${name}: stopped after ${seconds(stopped)}, healthy after ${seconds(well)}`);
   }
-  t.ok(second.stopped >= first.well, "the second API server was stopped only after the first answered again");
-  t.equal(second.waited, first.name, "the second node reports that it waits for the first");
+  t.ok(
+    second.stopped >= first.well,
+    "the second API server was stopped only after the first API server answered again",
+  );
+  t.equal(second.waited, first.name, "the second node reports that it waits for the first node");
   t.equal(first.waited, undefined, "the first node did not wait");
 });

@@ -10,7 +10,7 @@ import { scenario } from "../fixtures/faults.ts";
 import type { Finding, Order } from "../fixtures/examination-driver.ts";
 import { startTestbed } from "../testbed/index.ts";
 
-/** This time far exceeds three probes. After three failed probes, the agent restarts a component. */
+/** This time is much longer than three probes take. After three failed probes, the agent restarts a component. */
 const withoutEtcdSeconds = 40;
 
 const testbed = await startTestbed({ nodes: 1 });

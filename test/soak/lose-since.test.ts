@@ -49,7 +49,7 @@ t.test("upgrade --back --lose-since reverts a finished minor upgrade on three ma
     const answers = await Promise.all(nodes.map((machine) => machine.run(["systemctl", "is-active", unit])));
     return answers.map(({ stdout }) => stdout.trim()).join(" ");
   };
-  /** Upgrades the cluster, and returns the time that `upgrade --back` asks for. */
+  /** Upgrades the cluster, and returns the time that `upgrade --back` requires for --lose-since. */
   const upgraded = async (t: Test): Promise<string> => {
     await succeeds(t, "upgrade", "--to", newer, "--yes");
     t.equal(await served(), `${newer} ${newer} ${newer}`);
@@ -138,31 +138,35 @@ t.test("upgrade --back --lose-since reverts a finished minor upgrade on three ma
     t.match(events, /upgrade of the cluster from v1\.21\.0 to v1\.20\.2 finished/);
   });
 
-  await scenario(t, "the same command completes after a killed client, a killed agent and a power loss", async (t) => {
-    const time = await upgraded(t);
-    await write("c");
-    const command = ["upgrade", "--back", "--lose-since", time, "--yes"];
-    for (const said of [/restore\/kubernetes: done/, /restore\/data: done/]) {
-      const client = start(...command, ...all);
-      await client.said(said);
-      client.kill();
-      await client.ended;
-      await node(1).run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
-      await node(2).powerOff();
-      await node(2).powerOn();
-      await agentsAnswer();
-      t.notMatch(await states("kube-apiserver"), /^active|\sactive/, "no API server starts by itself");
-    }
-    const plain = await khw(t, "etcd", "restore", "--yes");
-    t.equal(plain.code, 69);
-    t.match(plain.stderr, new RegExp(`khw-client upgrade --back --lose-since ${time} --yes`));
-    const rolling = await khw(t, "upgrade", "--back", "--yes");
-    t.equal(rolling.code, 69);
-    t.match(rolling.stderr, new RegExp(`--lose-since ${time}`));
-    await succeeds(t, ...command);
-    const names = await stored();
-    t.match(names, /configmap\/a$/m);
-    t.notMatch(names, /configmap\/c$/m);
-    await goneBack(t);
-  });
+  await scenario(
+    t,
+    "the same command completes the rollback after a killed client, a killed agent and a power loss",
+    async (t) => {
+      const time = await upgraded(t);
+      await write("c");
+      const command = ["upgrade", "--back", "--lose-since", time, "--yes"];
+      for (const said of [/restore\/kubernetes: done/, /restore\/data: done/]) {
+        const client = start(...command, ...all);
+        await client.said(said);
+        client.kill();
+        await client.ended;
+        await node(1).run(["systemctl", "kill", "--signal=KILL", "khw-agent.service"]);
+        await node(2).powerOff();
+        await node(2).powerOn();
+        await agentsAnswer();
+        t.notMatch(await states("kube-apiserver"), /^active|\sactive/, "no API server starts by itself");
+      }
+      const plain = await khw(t, "etcd", "restore", "--yes");
+      t.equal(plain.code, 69);
+      t.match(plain.stderr, new RegExp(`khw-client upgrade --back --lose-since ${time} --yes`));
+      const rolling = await khw(t, "upgrade", "--back", "--yes");
+      t.equal(rolling.code, 69);
+      t.match(rolling.stderr, new RegExp(`--lose-since ${time}`));
+      await succeeds(t, ...command);
+      const names = await stored();
+      t.match(names, /configmap\/a$/m);
+      t.notMatch(names, /configmap\/c$/m);
+      await goneBack(t);
+    },
+  );
 });

@@ -198,7 +198,7 @@ t.test("a folder of objects", async (t) => {
     },
   );
 
-  await scenario(t, "if the API server refuses one object, bootstrap applies no other object", async (t) => {
+  await scenario(t, "bootstrap applies no object if the API server refuses one of the objects", async (t) => {
     await put("60-unknown.yaml", "apiVersion: apps/v7\nkind: Deployment\nmetadata: {name: x}\n");
     await put("50-more.yaml", configMap("more", "{a: c}"));
     failsWith(t, await bootstrap(), "PARTIAL", [

@@ -1,5 +1,5 @@
 /**
- * Tests faults of the agent itself on a real machine. The agent must not touch anything that works, and must continue
+ * Tests faults of the agent itself on a real machine. The agent must not change anything that works, and must resume
  * its work when the fault is over.
  */
 import { readFile } from "node:fs/promises";
@@ -186,7 +186,7 @@ t.test("a fault of the agent itself causes no restart of healthy components", as
       await given(`the agent's journal matches ${says}`, async () => (says.test(await said()) ? true : undefined));
       await delay(faultMillis);
       const acted = { restartsHung: await restarted(), startsStopped: await started(), repairs: await repaired() };
-      t.strictSame(acted, acts, "during the fault, the agent does only what it can do safely");
+      t.strictSame(acted, acts, "during the fault, the agent takes only safe actions");
       t.equal(await processesOf(node, spared), before, "etcd, the API server, nginx and the agent were not restarted");
 
       await end(node);

@@ -1,7 +1,7 @@
 /**
  * Bootstraps one machine that has problems known from real machines, then kills its programs. Each problem must be
  * reported before the installation, and the printed remedy must work. Each crash must be reported with the first line
- * that the program printed about it.
+ * that the program printed about the crash.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

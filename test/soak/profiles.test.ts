@@ -1,4 +1,4 @@
-/** Runs three controllers with the profile production, and changes the profile in both directions under load. */
+/** Runs three controllers with the production profile, and switches to the lab profile and back under load. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -90,7 +90,7 @@ t.test("three controllers", async (t) => {
     }
   });
 
-  await scenario(t, "bootstrap names and refuses an invalid policy file, and changes nothing", async (t) => {
+  await scenario(t, "bootstrap refuses an invalid policy file, names the file, and changes nothing", async (t) => {
     const prints = await Promise.all(testbed.nodes.map(fingerprint));
     await writeFile(
       join(workstation.folder, "audit.yaml"),
@@ -109,7 +109,7 @@ t.test("three controllers", async (t) => {
 
   await scenario(
     t,
-    "a change from production to lab under load fails no request and restores the lab's files",
+    "a change from production to lab under load makes no request fail and restores the lab's files",
     async (t) => {
       const planned = await workstation.khw(["plan", ...all, "--profile", "lab"]);
       t.match(planned.stdout, /audit-policy\.yaml must be removed/);
@@ -127,17 +127,21 @@ t.test("three controllers", async (t) => {
     },
   );
 
-  await scenario(t, "a change from lab to production completes when rerun after the client is killed", async (t) => {
-    const running = scene.begin("--profile", "production");
-    await given("the first controller has the policy", async () => {
-      const found = await Promise.all(testbed.nodes.map((node) => node.run(["test", "-e", policy])));
-      return found.some(({ code }) => code === 0) ? true : undefined;
-    });
-    running.kill();
-    await running.ended;
-    await underLoad(t, scene, "production");
-    t.strictSame(await filesOf(testbed.nodes), production, "the files are the same as after the bootstrap");
-  });
+  await scenario(
+    t,
+    "a change from lab to production completes when it is rerun after the client was killed",
+    async (t) => {
+      const running = scene.begin("--profile", "production");
+      await given("the first controller has the policy", async () => {
+        const found = await Promise.all(testbed.nodes.map((node) => node.run(["test", "-e", policy])));
+        return found.some(({ code }) => code === 0) ? true : undefined;
+      });
+      running.kill();
+      await running.ended;
+      await underLoad(t, scene, "production");
+      t.strictSame(await filesOf(testbed.nodes), production, "the files are the same as after the bootstrap");
+    },
+  );
 });
 
 async function filesOf(nodes: readonly TestbedNode[]): Promise<string[]> {

@@ -43,7 +43,7 @@ t.test("a watching client is notified of a component's stop and start within 100
   for (let round = 0; round < rounds; round++) {
     const words: Word[] = [];
     const ears = watch.listen((word) => void words.push(word));
-    /** Records the time from `when` until the first message that matches. */
+    /** Records the time from `when` until the first matching message arrives. */
     const news = async (kind: "stop" | "start", is: (word: Word) => boolean, when: number): Promise<void> => {
       const word = await watch.until(() => words.find(is), AbortSignal.timeout(patienceMillis)).catch(() => undefined);
       if (word === undefined) t.fail(`round ${round}: no report of the ${kind}`);

@@ -13,7 +13,7 @@ const [running, next] = ["v1.21.0", "v1.22.0"];
 t.test("an unsafe upgrade of three machines is refused and changes nothing", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, node } = scene;
-  // khw.yaml still names v1.20.2, as after an upgrade whose version was given only by flag.
+  // khw.yaml still names v1.20.2, as after an upgrade whose version was given only on the command line.
   const first = await bootstrap("--kubernetes-version", running);
   t.equal(first.code, 0, first.stderr);
   await publishRelabelled(testbed, next);
@@ -125,7 +125,7 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     await node(2).must(["systemctl", "start", "khw-agent"]);
   });
 
-  await scenario(t, "upgrade refuses if clients still request an API that the new release removes", async (t) => {
+  await scenario(t, "upgrade is refused if clients still request an API that the new release removes", async (t) => {
     await kubectl("get", "--raw", "/apis/networking.k8s.io/v1beta1/ingresses");
     await isGreen();
     await refuses(t, upgrade, [/networking\.k8s\.io\/v1beta1 ingresses/, /--allow-removed-apis/]);

@@ -30,7 +30,7 @@ t.test("remove takes live and dead controllers out of a cluster behind a load ba
 
   await scenario(
     t,
-    "removing a live controller fails no request, even if the client is killed and rerun",
+    "no request fails while a live controller is removed, even if the client is killed and rerun",
     async (t) => {
       const before = await etcdPids(scene, [0, 1]);
       await underLoad(t, { scene, rate }, async () => {
@@ -75,7 +75,7 @@ t.test("remove takes live and dead controllers out of a cluster behind a load ba
     t.strictSame(
       await members(scene),
       ["controller-0", "controller-2"],
-      "the removed machine is not a member after it returns",
+      "the removed machine is not an etcd member after it returns",
     );
   });
 

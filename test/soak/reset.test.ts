@@ -1,4 +1,4 @@
-/** Resets machines, and compares everything on their disks with the state before the bootstrap. */
+/** Resets machines, and checks that their disks have the same contents as before the bootstrap. */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -11,7 +11,7 @@ import { failsWith, openScene, type Scene, scenario } from "../fixtures/faults.t
 import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 
-/** The parts of a machine that may differ after a reset with --purge, with the reasons. */
+/** The files that may differ after a reset with --purge, and the reasons. */
 const exceptions: readonly Exception[] = [
   { path: /^var\/log(\/.*)?$/, free: "presence", why: "logs of other programs" },
   { path: /^var\/cache(\/.*)?$/, free: "presence", why: "apt's caches" },
@@ -27,7 +27,7 @@ const exceptions: readonly Exception[] = [
   {
     path: /^var\/lib\/khw-agent\/(audit|audit-refused|history)(\.1)?$/,
     free: "presence",
-    why: "the agent's records since the reset",
+    why: "records that the agent has written since the reset",
   },
 ];
 
@@ -35,7 +35,7 @@ const all = ["--nodes", "controller-0,1,2"];
 const resetAll = ["reset", "--all", "--yes", "kubernetes", "--purge", ...all];
 const digests: Digests = new Map();
 
-t.test("reset reverts machines on which khw installed etcd", async (t) => {
+t.test("khw-client reset undoes a bootstrap that installed etcd", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap, begin, node, start } = scene;
   const before = await listings(scene);
@@ -50,7 +50,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     t.equal(code, 0, stdout + stderr);
   };
 
-  await scenario(t, "reset --all leaves the machines as they were before the bootstrap", async (t) => {
+  await scenario(t, "reset --all restores the machines' disks to their contents before the bootstrap", async (t) => {
     const first = await bootstrap();
     t.equal(first.code, 0, first.stderr);
     failsWith(t, await workstation.khw(["reset", "--all", "--yes", "prod", ...all]), "INVALID_ARGUMENT", [
@@ -79,7 +79,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
 
   await scenario(
     t,
-    "reset of one node is refused if etcd would lose quorum, and bootstrap brings a reset node back",
+    "a node cannot be reset if etcd would lose quorum, and bootstrap adds a reset node to the cluster again",
     async (t) => {
       await node(1).must(["systemctl", "kill", "--signal=STOP", "etcd.service"]);
       failsWith(t, await workstation.khw(["reset", "controller-2", ...all]), "WOULD_INTERRUPT", [/needs 2 of 3/]);
@@ -99,7 +99,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     const restored = await workstation.khw(["etcd", "restore", "latest", "--yes", ...all]);
     t.equal(restored.code, 0, restored.stdout + restored.stderr);
     const aside = await node(0).must(["sh", "-c", "ls -d /var/lib/etcd/before-restore-*"]);
-    t.match(aside, /before-restore-/, "the restore kept the former data");
+    t.match(aside, /before-restore-/, "the restore kept a copy of the previous data");
     const { code, stdout, stderr } = await workstation.khw(resetAll);
     t.equal(code, 0, stdout + stderr);
     await isAsBefore(t);
@@ -109,7 +109,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     for (const words of [/binary\/kube-scheduler/, /service\/kube-apiserver/]) {
       const running = begin();
       await running.said(words);
-      t.ok(running.kill(), `the client was running when it printed ${words}`);
+      t.ok(running.kill(), `the client was still running after it printed ${words}`);
       const killed = await Promise.all(testbed.nodes.map(killAgent));
       await running.ended;
       for (const [index, node] of testbed.nodes.entries()) await agentListens(node, killed[index]);
@@ -124,7 +124,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
 
   await scenario(
     t,
-    "a reset whose agents and client are killed completes when the same command is run again",
+    "if the client and the agents are killed during a reset, a second run of the same command completes the reset",
     async (t) => {
       for (const delay of [300, 1500, 4000]) {
         const running = start(...resetAll);
@@ -133,7 +133,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
         running.kill();
         const killed = await Promise.all(testbed.nodes.map(killAgent));
         await running.ended;
-        // The command refuses to start while an agent is still starting.
+        // The reset command refuses to run until every agent has started.
         for (const [index, node] of testbed.nodes.entries()) await agentListens(node, killed[index]);
         const { code, stdout, stderr } = await workstation.khw([...resetAll, "--without-snapshot"]);
         t.equal(code, 0, `the reset that was interrupted after ${delay} ms completes: ${stdout}${stderr}`);
@@ -149,7 +149,7 @@ t.test("reset reverts machines on which khw installed etcd", async (t) => {
     const { code, stdout, stderr } = await workstation.khw([...resetAll, "--uninstall"]);
     t.equal(code, 0, stdout + stderr);
     for (const node of testbed.nodes) {
-      // When the command ends, the agent has stopped, but apt is still removing the package.
+      // When khw-client exits, the agent has stopped, but apt is still removing the package.
       await given(`${node.name}'s package is removed`, async () =>
         /no packages found/.test((await node.run(["dpkg-query", "--show", "khw-agent"])).stderr) ? true : undefined,
       );
@@ -179,7 +179,7 @@ async function killAgent(node: TestbedNode): Promise<string> {
   return pid;
 }
 
-/** Reads everything on the machine's disk. The agent keeps running. */
+/** Reads all files on the machine's disk without stopping the agent. */
 async function listing({ root }: TestbedNode): Promise<Tree> {
   return readTree(root, digests);
 }

@@ -1,4 +1,7 @@
-/** Tests releases that do not work. The node rolls back by itself and resumes serving, and no other node is touched. */
+/**
+ * Tests updates to releases that do not work. The first node rolls back by itself and serves again. No other node is
+ * changed.
+ */
 import t, { type Test } from "tap";
 import { type Breakage, brokenMirror, buildBroken, publish, publishWorking } from "../fixtures/broken-release.ts";
 import { exitOf, openScene, type Scene, scenario } from "../fixtures/faults.ts";
@@ -40,13 +43,13 @@ interface JsonLine {
   readonly track?: string;
 }
 
-/** Returns the times of a node's rollback, in seconds since the start of its drain. */
+/** Returns the time of each phase of a node's rollback, in seconds since the node's drain started. */
 function timesOf(stdout: string, name: string): string {
   const lines: JsonLine[] = stdout
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  // A node's first operation is the download.
+  // An earlier operation of the node downloads the release.
   const at = (matches: (line: JsonLine) => boolean): number => Date.parse(lines.findLast(matches)?.time ?? "");
   const phase = (wanted: string, event: string): number =>
     at((line) => line.track === name && line.step === wanted && line.event === event);
@@ -82,25 +85,21 @@ t.test("a broken release is rolled back without interrupting service", async (t)
     for (const one of nodes) await publish(one, version, built.path);
   };
 
-  await scenario(
-    t,
-    "a download that fails on the third node leaves all three nodes undrained and unchanged",
-    async (t) => {
-      const version = "v1.20.90";
-      await provide(version, "crash");
-      // The machine already runs this release's other programs, so they are linked instead of downloaded.
-      const spoil = `for file in ${brokenMirror}/${version}/bin/linux/*/kube-apiserver; do echo x >>$file; done`;
-      await node(2).must(["sh", "-c", spoil]);
-      const before = await Promise.all(nodes.map(processes));
-      const { code, stdout, stderr } = await roll(version);
-      t.equal(code, exitOf("DIGEST_MISMATCH"), stdout + stderr);
-      t.match(stderr, /no node was drained or changed/);
-      t.match(stderr, /controller-2: release\/kube-apiserver: .*SHA-256/);
-      t.notMatch(stdout, /drain/);
-      t.strictSame(await Promise.all(nodes.map(processes)), before);
-      await isServing(t, scene);
-    },
-  );
+  await scenario(t, "if a download fails on the third node, no node is drained or changed", async (t) => {
+    const version = "v1.20.90";
+    await provide(version, "crash");
+    // The machine already runs this release's other programs, so they are linked instead of downloaded.
+    const spoil = `for file in ${brokenMirror}/${version}/bin/linux/*/kube-apiserver; do echo x >>$file; done`;
+    await node(2).must(["sh", "-c", spoil]);
+    const before = await Promise.all(nodes.map(processes));
+    const { code, stdout, stderr } = await roll(version);
+    t.equal(code, exitOf("DIGEST_MISMATCH"), stdout + stderr);
+    t.match(stderr, /no node was drained or changed/);
+    t.match(stderr, /controller-2: release\/kube-apiserver: .*SHA-256/);
+    t.notMatch(stdout, /drain/);
+    t.strictSame(await Promise.all(nodes.map(processes)), before);
+    await isServing(t, scene);
+  });
 
   const broken: readonly (readonly [Breakage, string, RegExp])[] = [
     ["crash", "v1.20.91", /controller-0: (service|ready)\/kube-apiserver: .*does not stay up/],
@@ -110,7 +109,7 @@ t.test("a broken release is rolled back without interrupting service", async (t)
   for (const [mode, version, diagnosis] of broken) {
     await scenario(
       t,
-      `a release whose API server fails by a ${mode} is rolled back without a failed request`,
+      `a release whose API server has the defect ${mode} is rolled back without a failed request`,
       async (t) => {
         await provide(version, mode);
         const before = await Promise.all(nodes.map(processes));
@@ -152,23 +151,27 @@ t.test("a broken release is rolled back without interrupting service", async (t)
     await isServing(t, scene);
   });
 
-  await scenario(t, "--no-rollback leaves the node as it is, and the next run repairs and undrains it", async (t) => {
-    const version = "v1.20.95";
-    await provide(version, "crash");
-    const { code, stderr } = await roll(version, "--no-rollback");
-    t.equal(code, exitOf("PARTIAL"), stderr);
-    t.notMatch(stderr, /previous state/);
-    t.match((await workstation.khw(["status", ...all])).stdout, /for a rolling update/);
-    const refused = await bootstrap();
-    t.equal(refused.code, exitOf("RELEASE_REFUSED"), "bootstrap refuses a downgrade without --allow-downgrade");
-    const repaired = await bootstrap("--allow-downgrade");
-    t.equal(repaired.code, 0, repaired.stdout + repaired.stderr);
-    await isServing(t, scene);
-  });
+  await scenario(
+    t,
+    "--no-rollback leaves a failed node drained, and the next bootstrap repairs and undrains the node",
+    async (t) => {
+      const version = "v1.20.95";
+      await provide(version, "crash");
+      const { code, stderr } = await roll(version, "--no-rollback");
+      t.equal(code, exitOf("PARTIAL"), stderr);
+      t.notMatch(stderr, /previous state/);
+      t.match((await workstation.khw(["status", ...all])).stdout, /for a rolling update/);
+      const refused = await bootstrap();
+      t.equal(refused.code, exitOf("RELEASE_REFUSED"), "bootstrap refuses a downgrade without --allow-downgrade");
+      const repaired = await bootstrap("--allow-downgrade");
+      t.equal(repaired.code, 0, repaired.stdout + repaired.stderr);
+      await isServing(t, scene);
+    },
+  );
 
   await scenario(
     t,
-    "a failed gate leaves the first node serving, and upgrade --back restarts components in reverse order",
+    "after a failed gate, the updated node keeps serving, and upgrade --back restarts its components in reverse order",
     async (t) => {
       const version = `${realVersion.slice(0, -1)}9`;
       for (const one of nodes) await publishWorking(one, { from: realVersion, to: version });
@@ -186,7 +189,7 @@ t.test("a broken release is rolled back without interrupting service", async (t)
       const back = await upgrade("--back");
       t.equal(back.code, 0, back.stdout + back.stderr);
       const [server, ...clients] = await Promise.all(units.slice(0, 3).map((unit) => lastStart(node(0), unit)));
-      if (server === undefined) throw new TypeError("the API server has no times");
+      if (server === undefined) throw new TypeError("systemd reports no start time for the API server");
       for (const { stop, start } of clients) {
         t.ok(stop < server.stop, `the client program stopped (${stop}) before the API server (${server.stop})`);
         t.ok(start > server.start, `the client program started (${start}) after the API server (${server.start})`);

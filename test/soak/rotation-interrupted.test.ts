@@ -1,6 +1,6 @@
 /**
- * Replaces a cluster's keys and certificates, even after an earlier replacement was interrupted. Checks that impossible
- * replacements are refused.
+ * Replaces a cluster's keys and certificates, and continues a replacement that was interrupted. Checks that a
+ * replacement that cannot succeed is refused.
  */
 import { copyFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -25,7 +25,7 @@ t.test("key rotation and certificate renewal work on a single-node control plane
 
   await scenario(
     t,
-    "an encryption rotation that is killed while it distributes the new key completes when it is run again",
+    "if encryption rotate is killed while it distributes the new key, the next run completes the rotation",
     async (t) => {
       const killed = start("encryption", "rotate", ...all);
       await killed.said(/service\/kube-apiserver: its inputs have changed/);
@@ -69,7 +69,7 @@ t.test("key rotation and certificate renewal work on a single-node control plane
 
   await scenario(
     t,
-    "pki renew of one certificate keeps its names and restarts only components that use it",
+    "renewing one certificate keeps its names and restarts only the components that use the certificate",
     async (t) => {
       const before = await servedCertificate(testbed, node(0));
       const refused = await workstation.khw(["pki", "renew", "ca", ...all]);

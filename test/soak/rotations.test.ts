@@ -1,4 +1,4 @@
-/** Replaces keys and certificates while clients read Secrets and write through the load balancer. */
+/** Replaces keys and certificates while clients read Secrets and write objects through the load balancer. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 

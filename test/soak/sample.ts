@@ -2,7 +2,9 @@ import type { TestbedNode } from "../testbed/index.ts";
 
 /** The resources that an agent uses on its machine. */
 export interface Sample {
-  /** The process id. If it changes, the agent has been restarted, and all values start over. */
+  /**
+   * The process id. If the id changes, the agent has restarted, and its values are not comparable with earlier values.
+   */
   readonly pid: number;
   /** Megabytes (10^6 bytes). */
   readonly resident: number;
@@ -41,7 +43,7 @@ export async function sample(node: TestbedNode): Promise<Sample> {
     return found;
   };
   const number = (name: string): number => Number.parseInt(text(name), 10);
-  // The list starts at the third field. utime, stime, cutime and cstime are fields 14 to 17.
+  // The list starts at field 3 of the file. Fields 14 to 17 are utime, stime, cutime and cstime.
   const ticks = text("Stat").split(" ").slice(11, 15).map(Number);
   return {
     pid: number("Pid"),

@@ -1,4 +1,4 @@
-/** Tests which requests of the load balancer's clients fail while API servers stop and start. */
+/** Tests whether requests through the load balancer fail while API servers stop and start. */
 import t from "tap";
 
 import { openScene, scenario } from "../fixtures/faults.ts";

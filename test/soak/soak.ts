@@ -1,12 +1,12 @@
 /**
  * Simulates a week of an agent's life. The real agent on a testbed machine checks all its steps 10,000 times, about
- * once for every minute of a week. During these checks, its components crash 1,000 times. One client listens, and
- * another client opens streams and never reads from them. Values that must not grow are sampled and compared with their
- * bounds. Takes half an hour or more. Writes docs/soak.md.
+ * once for every minute of a week. During these checks, the machine's components crash 1,000 times. One client reads
+ * the agent's streams. Another client opens streams, but never reads from them. Values that must not grow are sampled
+ * and compared with their bounds. Takes half an hour or more. Writes docs/soak.md.
  *
  * usage: soak.ts [--short] [--reconciles N] [--flaps N]
- * --short    runs for only a few minutes, with 400 checks and 40 crashes. docs/soak.md stays unchanged. Growth is
- * reported but is not a failure, because a short run consists only of the warm-up.
+ * --short    runs for only a few minutes, with 400 checks and 40 crashes. docs/soak.md stays unchanged. A short run
+ *            consists only of the warm-up, so it reports growth but does not fail.
  *
  * Exit status: 0 if no value grew beyond its bound.
  */
@@ -28,7 +28,7 @@ import { table, type Taken, verdicts } from "./verdict.ts";
 
 const document = join(import.meta.dirname, "../../docs/soak.md");
 /**
- * The scheduler starts slowly. Therefore only one in this many crashes hits the scheduler; all other crashes hit nginx.
+ * Out of this many crashes, a single crash hits the scheduler, because the scheduler starts slowly. All other crashes hit nginx.
  */
 const schedulerEvery = 10;
 /** The time limit for the recovery from one crash, or for one check. */
@@ -100,7 +100,7 @@ async function hasten(node: TestbedNode): Promise<void> {
   await node.must(["sh", "-ec", script]);
 }
 
-/** Counts the agent's reports of completed checks of all steps, starting now. */
+/** Starts to count the agent's reports that all steps have been checked. */
 function counted(watch: Watch): () => number {
   const seen = new Set<number>();
   watch.listen((word) => {

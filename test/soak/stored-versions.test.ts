@@ -1,6 +1,6 @@
 /**
- * Tests an object that is stored in a version that the new release cannot read. The update is refused, the object is
- * rewritten, and then the update succeeds.
+ * Tests an upgrade to a release that cannot read the stored version of an object. The upgrade is refused at first, and
+ * succeeds after the object is rewritten.
  */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import t from "tap";
 import { openScene, scenario } from "../fixtures/faults.ts";
 import { etcdctl } from "../fixtures/etcd.ts";
 
-/** A CronJob in the form in which a release before 1.21 stores it with --storage-media-type=application/json. */
+/** A CronJob as a release before 1.21 stores it with --storage-media-type=application/json. */
 const cronJob = JSON.stringify({
   kind: "CronJob",
   apiVersion: "batch/v2alpha1",
@@ -31,7 +31,7 @@ const cronJob = JSON.stringify({
 });
 const key = "/registry/cronjobs/default/old";
 
-t.test("an upgrade that drops a stored API version is refused until the object is rewritten", async (t) => {
+t.test("an upgrade that drops a stored API version is refused until the affected object is rewritten", async (t) => {
   await using scene = await openScene(1);
   const { workstation, bootstrap, node } = scene;
   const first = await bootstrap();

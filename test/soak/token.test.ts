@@ -1,4 +1,4 @@
-/** Tests a worker that joins with a bootstrap token, and requests its certificates from the cluster. */
+/** Tests a worker that joins with a bootstrap token and requests its certificates from the cluster. */
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -18,7 +18,7 @@ interface RequestObject {
   readonly status: { readonly conditions?: unknown };
 }
 
-t.test("a worker joins with a token", async (t) => {
+t.test("a worker joins the cluster with a bootstrap token", async (t) => {
   await using scene = await openScene(1, "tlsBootstrap: true\n", { withEtcd: false, workers: 1 });
   const { testbed, workstation, bootstrap } = scene;
   const [worker] = testbed.workers;
@@ -41,7 +41,7 @@ t.test("a worker joins with a token", async (t) => {
     return pending?.metadata.name;
   };
 
-  /** Sends a request for a controller's name and address, with the client certificate of the kubelet. */
+  /** Uses the kubelet's client certificate to request a serving certificate for a controller's name and address. */
   const sendForged = async (): Promise<string> => {
     const certificate = join(workstation.folder, "kubelet.pem");
     const current = "/var/lib/kubelet/pki/kubelet-client-current.pem";
@@ -72,52 +72,46 @@ t.test("a worker joins with a token", async (t) => {
     t.comment(await workstation.mustKhw(create));
     t.equal((await stat(bootstrapKubeconfig)).mode & 0o777, 0o600);
     await joinWorkers(testbed, workstation, { bootstrapKubeconfig });
-    t.comment(`Ready ${(await untilReady(workstation, worker.name)).toFixed(1)} s after the kubelet's start`);
+    t.comment(`Ready ${(await untilReady(workstation, worker.name)).toFixed(1)} s after the kubelet started`);
     const current = "/var/lib/kubelet/pki/kubelet-client-current.pem";
     t.match(await worker.must(["openssl", "x509", "-noout", "-subject", "-in", current]), /CN = system:node:worker-0/);
     t.comment(`pods Ready after ${(await startWorkloads(testbed, workstation)).toFixed(1)} s`);
   });
 
-  await scenario(
-    t,
-    "the serving certificate waits for approval, and logs and exec work after the approval",
-    async (t) => {
-      const request = await given("the kubelet requests a serving certificate", pendingRequest);
-      const failures = await failuresOf(uses);
-      for (const failure of failures) t.comment(failure);
-      t.equal(failures.length, uses.length);
+  await scenario(t, "logs and exec work only after the kubelet's serving certificate is approved", async (t) => {
+    const request = await given("the kubelet requests a serving certificate", pendingRequest);
+    const failures = await failuresOf(uses);
+    for (const failure of failures) t.comment(failure);
+    t.equal(failures.length, uses.length);
 
-      const forged = await sendForged();
-      const refused = await workstation.khw(["worker", "approve", ...nodes]);
-      t.comment(refused.stdout + refused.stderr);
-      failsWith(t, refused, "PARTIAL", [/"controller-0" belongs to the control plane/]);
-      t.match(refused.stdout, new RegExp(`^${request}: worker-0: approved$`, "m"));
-      t.match(refused.stdout, new RegExp(`^${forged}: worker-0: refused$`, "m"));
-      const conditions = await kubectl("get", "csr", forged, "-o", "jsonpath={.status.conditions}");
-      t.equal(conditions.stdout, "", "the forged request is neither approved nor denied");
-      const start = performance.now();
-      await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
-      t.comment(`logs and exec work ${((performance.now() - start) / 1000).toFixed(1)} s after the approval`);
+    const forged = await sendForged();
+    const refused = await workstation.khw(["worker", "approve", ...nodes]);
+    t.comment(refused.stdout + refused.stderr);
+    failsWith(t, refused, "PARTIAL", [/"controller-0" belongs to the control plane/]);
+    t.match(refused.stdout, new RegExp(`^${request}: worker-0: approved$`, "m"));
+    t.match(refused.stdout, new RegExp(`^${forged}: worker-0: refused$`, "m"));
+    const conditions = await kubectl("get", "csr", forged, "-o", "jsonpath={.status.conditions}");
+    t.equal(conditions.stdout, "", "the forged request is neither approved nor denied");
+    const start = performance.now();
+    await given("every request succeeds", async () => (await failuresOf(uses)).length === 0 || undefined);
+    t.comment(`logs and exec work ${((performance.now() - start) / 1000).toFixed(1)} s after the approval`);
 
-      t.equal((await kubectl("delete", "csr", forged)).code, 0);
-      const again = await workstation.khw(["worker", "approve", worker.name, ...nodes]);
-      t.match(again, { code: 0, stdout: /no request for a serving certificate is pending/ });
-      failsWith(t, await workstation.khw(["worker", "approve", "worker-7", ...nodes]), "NOT_RUN", [
-        /no pending request/,
-      ]);
-    },
-  );
+    t.equal((await kubectl("delete", "csr", forged)).code, 0);
+    const again = await workstation.khw(["worker", "approve", worker.name, ...nodes]);
+    t.match(again, { code: 0, stdout: /no request for a serving certificate is pending/ });
+    failsWith(t, await workstation.khw(["worker", "approve", "worker-7", ...nodes]), "NOT_RUN", [/no pending request/]);
+  });
 
   await scenario(
     t,
-    "an interrupted --watch changes nothing, and the next --watch approves a new request",
+    "interrupting --watch changes nothing, and the next run with --watch approves a new request",
     async (t) => {
       await worker.must(["sh", "-c", "systemctl stop kubelet && rm /var/lib/kubelet/pki/kubelet-server-*"]);
       const watch = ["worker", "approve", "--watch", ...nodes];
       const first = scene.start(...watch);
       first.kill();
       await first.ended;
-      // An address that appears only in the Node object is not accepted, because a kubelet can write the Node object.
+      // khw refuses an address that appears only in the Node object. A kubelet can write its Node object.
       const instance = `projects/${project.id}/zones/${project.zone}/instances/${worker.name}`;
       const { networkInterfaces } = (await testbed.compute.state()).resources[instance] ?? {};
       const [nic] = Array.isArray(networkInterfaces) ? networkInterfaces : [];
@@ -157,7 +151,7 @@ t.test("a worker joins with a token", async (t) => {
       ];
       return (await testbed.run(argv)).stdout;
     };
-    t.equal(await status(), "403", "the token is valid but may not list nodes");
+    t.equal(await status(), "403", "the token is valid, but its user may not list nodes");
     await given("the token is refused", async () => (await status()) === "401" || undefined);
     const secret = ["get", "secret", "-n", "kube-system", `bootstrap-token-${id}`];
     await given("the Secret is deleted", async () => (await kubectl(...secret)).code !== 0 || undefined);

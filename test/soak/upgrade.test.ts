@@ -27,8 +27,8 @@ interface EtcdRelease {
 }
 
 /**
- * Copies the etcd from a Debian suite to the machines, packed as the etcd project packs its releases. Returns the
- * archive's digest, which differs from the published release's digest.
+ * Packs the etcd of a Debian suite like a release of the etcd project, and copies the archive to the machines. Returns
+ * the archive's digest, which differs from the published release's digest.
  */
 async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease): Promise<string> {
   const recipe = join(import.meta.dirname, "../testbed/etcd.sh");
@@ -84,7 +84,7 @@ t.test("three machines are upgraded under load", async (t) => {
 
   await scenario(
     t,
-    "a failed gate stops the upgrade after the first node, and the same command completes it",
+    "a failed gate stops the upgrade after the first node, and a second run completes the upgrade",
     async (t) => {
       const stopped = await upgrade("--to", "v1.21.0", "--yes", "--gate", "echo too slow; exit 3");
       t.equal(stopped.code, 3, stopped.stdout + stopped.stderr);
@@ -103,7 +103,8 @@ t.test("three machines are upgraded under load", async (t) => {
     },
   );
 
-  // A local folder as the mirror needs no digests. The testbed's mirror needs digests, because it has no TLS.
+  // khw requires no digests if the mirror is a local folder. It requires them for the testbed's mirror, which has no
+  // TLS.
   const mirrors = ["--mirror", folderMirror];
 
   await scenario(t, "a patch upgrade pauses after the first node and can be reverted", async (t) => {
@@ -126,7 +127,7 @@ t.test("three machines are upgraded under load", async (t) => {
   });
 
   await scenario(t, "etcd is upgraded to the next minor release and then to a patch of that release", async (t) => {
-    // khw.yaml still names the first release.
+    // khw.yaml still specifies the first Kubernetes release.
     const running = ["--kubernetes-version", "v1.22.0", ...mirrors];
     const etcds = async (): Promise<string> => {
       const answers = await Promise.all(nodes.map((node) => node.must(["etcd", "--version"])));

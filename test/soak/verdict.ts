@@ -36,7 +36,7 @@ const bounds: readonly {
   // A few probes and files may be open when a sample is taken.
   { what: "descriptors", unit: "", key: "descriptors", bound: 2 },
   { what: "threads", unit: "", key: "threads", bound: 1 },
-  // The history grows to its limit, is rotated, and then grows again.
+  // The history file grows to its limit, is rotated, and then grows again.
   { what: "/var/lib/khw-agent", unit: "kB", key: "stateDisk", bound: 256 },
   { what: "files in this folder", unit: "", key: "stateFiles", bound: 1 },
   { what: "temporary files left over", unit: "", key: "leftovers", bound: 1 },

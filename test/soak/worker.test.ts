@@ -1,6 +1,7 @@
 /**
- * Tests three controllers, with the profile production, and a real worker: kubelet, kube-proxy, containerd and pods.
- * The kubelet API requests that lab 08's RBAC rules allow work through each API server, and during a rolling update.
+ * Tests three controllers with the profile `production`, and a real worker that runs kubelet, kube-proxy, containerd
+ * and pods. Requests to the kubelet API that lab 08's RBAC rules allow work through each API server, even during a
+ * rolling update.
  */
 import t from "tap";
 
@@ -21,10 +22,10 @@ import {
 import { joinWorkers } from "../testbed/worker/join.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
-/** The programs under every version label are from 1.20.2, which lacks the plugin for external addresses. */
+/** Every version label stands for the programs of 1.20.2. This release lacks the plugin that denies external IPs. */
 const production = "profile: production\nhardening: {denyExternalIps: false}\n";
 
-t.test("a worker joins three controllers, and its pods and the kubelet API are usable", async (t) => {
+t.test("a worker joins a cluster with three controllers, and its pods and kubelet API work", async (t) => {
   await using scene = await openScene(3, production, { withEtcd: false, workers: 1 });
   const { testbed, workstation, bootstrap, node } = scene;
   const { nodes, workers } = testbed;
@@ -39,7 +40,7 @@ t.test("a worker joins three controllers, and its pods and the kubelet API are u
 
   await scenario(t, "the worker joins and is Ready", async (t) => {
     await joinWorkers(testbed, workstation);
-    t.comment(`Ready ${(await untilReady(workstation, name)).toFixed(1)} s after the kubelet's start`);
+    t.comment(`Ready ${(await untilReady(workstation, name)).toFixed(1)} s after the kubelet started`);
     const { stdout } = await kubectl(["get", "nodes", "-o", "wide", "--no-headers"]);
     t.comment(stdout.trim());
     t.match(stdout, new RegExp(`^${name} +Ready +.*v1\\.20\\.2 +${worker.address} .*containerd`));
@@ -62,7 +63,7 @@ t.test("a worker joins three controllers, and its pods and the kubelet API are u
     );
   });
 
-  await scenario(t, "the audit log records that a Secret was read, but not its contents", (t) =>
+  await scenario(t, "the audit log records that a Secret was read, but not the Secret's contents", (t) =>
     checkAuditLog(t, scene),
   );
 

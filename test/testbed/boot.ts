@@ -1,4 +1,4 @@
-/** Boots a machine's disk with a real systemd in a separate container. */
+/** Boots a machine from its disk, with a real systemd, in a separate container. */
 import { spawn } from "node:child_process";
 import { constants, openSync, readFileSync } from "node:fs";
 import { open, readFile, rm, writeFile } from "node:fs/promises";
@@ -25,8 +25,8 @@ export async function boot(id: string, name: string): Promise<void> {
   await must(["mkfifo", "--mode=600", pipe]);
   const groups = await makeGroup(groupOf(id, name));
   const log = await open(consoleLog, "w");
-  // Both ends are opened at once, so that opening the pipe does not block. Reading through a socket turns the data into
-  // an event.
+  // Opens both ends of the pipe at once, because opening only one end would block. The socket reports the data as an
+  // event.
   const ready = new Socket({ fd: openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK), readable: true });
 
   try {

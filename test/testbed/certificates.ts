@@ -35,7 +35,7 @@ export interface IssueOptions {
   readonly bits?: number;
   /** Extensions that differ from the lab's, in OpenSSL's syntax: `{ keyUsage: "keyEncipherment" }`. */
   readonly extensions?: Readonly<Record<string, string>>;
-  /** The digest of the signature; SHA-256 by default. */
+  /** The digest algorithm of the signature; SHA-256 by default. */
   readonly digest?: string;
 }
 
@@ -64,7 +64,7 @@ export async function makeAuthority(folder: string, keyUsage = "keyCertSign,cRLS
 }
 
 /**
- * Issues a certificate with a new key in the folder, and replaces an existing certificate. The options produce the
+ * Issues a certificate with a new key in the folder. Replaces the certificate if it exists. The options produce the
  * defects that tests need: an expired certificate (`days: -1`), a foreign authority (`authority`), or missing names
  * (`names`).
  */

@@ -1,7 +1,7 @@
 /**
  * Keeps all processes of a testbed, both on the host and in its machines, below one control group. Killing that group's
- * processes ends the testbed, so no list of process IDs can become stale. Each machine has its own group in *every*
- * hierarchy. Otherwise two systemd instances in one group would take over each other's processes.
+ * processes ends the testbed, so the testbed keeps no list of process ids that could become stale. Each machine has its
+ * own group in *every* hierarchy. Otherwise two systemd instances in one group would take over each other's processes.
  */
 import { watch } from "node:fs";
 import { mkdir, readdir, readFile, rmdir, writeFile } from "node:fs/promises";
@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { isErrno } from "../../proto/errno.ts";
 
-/** All mounted hierarchies (version 1 and unified), and the unified hierarchy separately. */
+/** The mount points of all control group hierarchies (version 1 and unified), and of the unified hierarchy. */
 interface Hierarchies {
   readonly all: readonly string[];
   readonly unified: string;
@@ -94,7 +94,7 @@ async function removeTree(folder: string, signal: AbortSignal): Promise<void> {
       await unlessGone(() => rmdir(folder));
       return;
     } catch (error) {
-      // A version 1 hierarchy still counts its last process for a moment after the process has ended, and sends no
+      // For a moment after its last process has ended, a version 1 hierarchy still counts this process. It sends no
       // event.
       if (!isErrno(error, "EBUSY") || signal.aborted) throw error;
       await sleep(5);

@@ -13,7 +13,7 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Milliseconds after which the command and its process group are killed; 120 s by default. */
   readonly timeoutMs?: number;
-  /** Aborting this signal kills the command before its deadline. */
+  /** If this signal is aborted, the command is killed before its deadline. */
   readonly signal?: AbortSignal;
 }
 
@@ -36,7 +36,7 @@ const signalNumbers: Readonly<Record<string, number>> = { SIGINT: 2, SIGKILL: 9,
 
 /**
  * Runs a command and waits until it exits. A non-zero exit status is a result, not an error. Throws if the command
- * cannot be started, is aborted, or exceeds its deadline. The error contains the last output.
+ * cannot be started, is aborted, or exceeds its deadline. The error contains the last lines of the output.
  */
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
   const [file, ...args] = argv;

@@ -51,7 +51,7 @@ function whatNow(testbed: Testbed, folder: string, nodes: readonly string[]): st
   const enter = `nsenter --net=${namespacePath(namespaceOf(testbed.id))}`;
   const [first] = testbed.nodes;
   return `
-The control plane is up, behind ${testbed.publicAddress}. Next steps:
+The control plane is up. The load balancer's address is ${testbed.publicAddress}. Next steps:
 
   # Kubernetes, through the load balancer
   ${enter} ${kubectlCommand(testbed, ["get", "namespaces"]).join(" ")}

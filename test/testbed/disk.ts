@@ -32,7 +32,7 @@ export interface Disk {
   readonly place: Place;
   /** All machines of the testbed. Each machine can resolve the names of the others. */
   readonly all: readonly Place[];
-  /** The layers of the shared root file system, the top layer first. They are never written to. */
+  /** The layers of the shared root file system, from top to bottom. Machines never write to these layers. */
   readonly base: readonly string[];
 }
 

@@ -27,7 +27,7 @@ export interface Place {
   readonly externalAddress: string;
   /** The zone, if the machine is not in the project's default zone. */
   readonly zone?: string;
-  /** The addresses of the pods on a worker. Controllers have no pods. */
+  /** The address range of the pods on a worker. Controllers have no pods. */
   readonly podCidr?: string;
 }
 
@@ -50,7 +50,7 @@ export function places(count: number, zones: Readonly<Record<string, string>> = 
 
 /**
  * Returns the names and addresses of the first `count` workers. As in the labs, worker-N has the address 10.240.0.2N,
- * and the pods 10.200.N.0/24.
+ * and its pods have addresses in 10.200.N.0/24.
  */
 export function workerPlaces(count: number): readonly Place[] {
   return Array.from({ length: count }, (_, index) => ({
@@ -61,7 +61,7 @@ export function workerPlaces(count: number): readonly Place[] {
   }));
 }
 
-/** The folder with the state of all testbeds on this host. */
+/** The folder that contains the state folders of all testbeds on this host. */
 export const stateRoot = "/run/khw-testbed";
 
 /** Returns a testbed's state folder, which has mode 0700. */

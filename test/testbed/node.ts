@@ -18,7 +18,7 @@ export interface TestbedNode extends Place {
   readonly leaderPid: number;
   /** Runs a command on the machine, as root. A non-zero exit status is a result, not an error. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a command that must succeed on the machine, and returns its standard output. */
+  /** Runs a command on the machine and returns its standard output. Throws if the command fails. */
   must(argv: readonly string[], options?: RunOptions): Promise<string>;
   /**
    * Copies a file or folder from the host to this path on the running machine. The owner becomes root; modes are
@@ -65,8 +65,8 @@ export function nodeAt(id: string, place: Place): TestbedNode {
     },
     run: async (argv, options) => run(enter(argv), options),
     must: async (argv, options) => succeeded([`${name}:`, ...argv], await node.run(argv, options)),
-    // The machine itself writes the files. Its /tmp and /run are not on its disk, and the host would resolve its
-    // symbolic links differently.
+    // A process in the machine writes the files. The machine's /tmp and /run are not on its disk, and the host would
+    // resolve symbolic links differently.
     copyIn: async (from, to) => {
       const source = await stat(from);
       const [read, write] = source.isDirectory()

@@ -1,8 +1,8 @@
 /** Lets a process clean up before a signal terminates it. */
 
 /**
- * Runs the task once before SIGINT or SIGTERM ends this process, unless `release` was called first. The signal always
- * ends the process.
+ * Runs the task once when this process receives SIGINT or SIGTERM, unless `release` was called before. The process then
+ * ends.
  */
 export function onSignal(task: () => Promise<void>): { readonly release: () => void } {
   const signals = ["SIGINT", "SIGTERM"] as const;

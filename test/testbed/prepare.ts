@@ -18,7 +18,7 @@ export interface Prepared {
   readonly kubernetes: string;
   /** The etcd releases, with a folder for each version. */
   readonly etcd: string;
-  /** The layer that turns a controller's root into a worker's; absent if the testbed has no workers. */
+  /** The layer that turns a controller's root file system into a worker's; absent if the testbed has no workers. */
   readonly workerLayer?: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Keeps a record of each testbed on this host. With the record, the testbed can be taken down without the process that
- * started it.
+ * Keeps a record of each testbed on this host. With the record, any process can take the testbed down, even after the
+ * process that started it has ended.
  */
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -54,8 +54,7 @@ async function startServer(id: string, name: string, argv: readonly string[]): P
   } finally {
     await log.close();
   }
-  // From here on, only the control group owns the server. The server does not keep this process alive, and does not end
-  // with it.
+  // From here on, the server ends only with its control group. It neither keeps this process alive nor ends with it.
   child.removeAllListeners("exit");
   child.stdout?.destroy();
   child.unref();

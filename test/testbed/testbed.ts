@@ -56,7 +56,9 @@ export interface Testbed extends AsyncDisposable {
   readonly credentials: string;
   /** The folder on this host that contains the Kubernetes releases, for example `v1.21.0/kubectl`. */
   readonly kubernetes: string;
-  /** The remote controls of the servers, which set faults and return the received requests. */
+  /**
+   * The clients for the servers' control sockets. They set faults and return the requests that a server has received.
+   */
   readonly metadata: ServerControl;
   readonly mirror: ServerControl;
   readonly packages: ServerControl;
@@ -68,7 +70,7 @@ export interface Testbed extends AsyncDisposable {
    * a result, not an error.
    */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a command that must succeed on the workstation, and returns its standard output. */
+  /** Runs a command on the workstation and returns its standard output. Throws if the command fails. */
   must(argv: readonly string[], options?: RunOptions): Promise<string>;
   /** Ends all processes and removes all resources of the testbed. A second call has no effect. */
   stop(): Promise<void>;
@@ -85,7 +87,7 @@ export function credentialsFolder(id: string): string {
   return join(layout.stateFolder(id), "credentials");
 }
 
-/** Returns the handle of a testbed that has a record. */
+/** Returns the handle of the testbed to which the record belongs. */
 export function testbedOf(record: Omit<TestbedRecord, "keep" | "owner" | "bootId">): Testbed {
   const { id, nodes, kubernetes, etcd, withEtcd } = record;
   const network = `--net=${layout.namespacePath(layout.namespaceOf(id))}`;

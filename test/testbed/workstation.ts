@@ -1,5 +1,5 @@
 /**
- * Provides the operator's side of a testbed: khw-client with its files, and the installation of agents on the machines.
+ * Provides khw-client and its files on a testbed's workstation, and installs agents on the machines.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -19,7 +19,7 @@ export interface Workstation {
   readonly folder: string;
   /** Runs khw-client. A non-zero exit status is a result, not an error. */
   khw(args: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a khw-client command that must succeed, and returns its standard output. */
+  /** Runs a khw-client command and returns its standard output. Throws if the command fails. */
   readonly mustKhw: (args: readonly string[], options?: RunOptions) => Promise<string>;
   /** Runs the release's kubectl as the cluster's administrator, through the load balancer. */
   readonly kubectl: (args: readonly string[], options?: RunOptions) => Promise<RunResult>;
@@ -40,9 +40,8 @@ export const agentPackage = join(repository, `build/deb/khw-agent_${projectVersi
 export const realVersion = "v1.20.2";
 
 /**
- * The label of the second release. Its API server stops like the API server of Kubernetes 1.21 and later
- * (kubernetes.sh). It completes requests on existing HTTP/2 connections. Tests that count failed requests use this
- * release.
+ * The version label of the second release. When its API server stops, it completes requests on existing HTTP/2
+ * connections, as in Kubernetes 1.21 and later (kubernetes.sh). Tests that count failed requests use this release.
  */
 export const laterVersion = "v1.21.0";
 
@@ -50,8 +49,8 @@ export const laterVersion = "v1.21.0";
 export type TestbedRelease = typeof realVersion | typeof laterVersion;
 
 /**
- * Creates the workstation's folder with only a khw.yaml for this testbed. Bootstrap itself creates the rest. `settings`
- * are additional lines for khw.yaml.
+ * Creates the workstation's folder, which contains only a khw.yaml for this testbed. `bootstrap` creates all other
+ * files. `settings` are additional lines for khw.yaml.
  */
 export async function makeBareWorkstation(
   testbed: Testbed,
@@ -184,7 +183,7 @@ ${isOneZone ? "  zone: us-west1-c\n" : ""}  endpoint: ${computeUrl}
 `;
 }
 
-/** Installs only the agent's package, with apt, on all machines in parallel. */
+/** Installs only the agent's package on all machines in parallel. Uses apt. */
 export async function installPackage(nodes: readonly TestbedNode[], packageFile: string): Promise<void> {
   await Promise.all(
     nodes.map(async (node) => {

@@ -1,7 +1,7 @@
 import type { Cause } from "../evidence.ts";
 
 /**
- * Causes for any file that a flag refers to, if the program cannot use the file. Causes for specific files come
+ * The causes if a program cannot use a file that one of its flags refers to. Causes that concern specific files come
  * earlier.
  */
 export const certificates: readonly Cause[] = [

@@ -4,7 +4,10 @@ const certificateExpired = /x509: certificate has expired or is not yet valid/;
 
 export const clientComponents: readonly string[] = ["kube-controller-manager", "kube-scheduler"];
 
-/** Causes for the API server's clients (the controller manager and the scheduler) and the files that they read. */
+/**
+ * The reasons why the API server's clients (the controller manager and the scheduler) fail, including problems with
+ * their files.
+ */
 export const clients: readonly Cause[] = [
   {
     id: "service-account-key-invalid",

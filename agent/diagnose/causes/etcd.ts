@@ -2,7 +2,7 @@ import type { Cause } from "../evidence.ts";
 
 const components = ["etcd"];
 
-/** Causes for etcd itself, if etcd runs on the node. The agent does not apply the remedies; the operator does. */
+/** The reasons why etcd itself fails, on nodes that run etcd. The operator applies the remedies; the agent does not. */
 export const etcdServer: readonly Cause[] = [
   {
     id: "etcd-data-corrupt",

@@ -1,6 +1,6 @@
 import type { Cause } from "../evidence.ts";
 
-/** Possible causes when a program rejects its flags. */
+/** The reasons why a program rejects its flags. */
 export const flags: readonly Cause[] = [
   {
     id: "unknown-flag",

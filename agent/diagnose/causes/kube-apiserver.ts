@@ -17,8 +17,8 @@ const notThere = /Error while dialing|connection refused|no route to host/;
 const notInTime = /createTransport failed to connect to .*(?:context deadline exceeded|i\/o timeout)/;
 
 /**
- * Causes for an API server that exits because of etcd. Its last message reports only a timeout; earlier lines from the
- * same start reveal the cause.
+ * The etcd problems that make an API server exit. The API server's last message reports only a timeout. Earlier lines
+ * from the same start reveal the cause.
  */
 export const etcdClient: readonly Cause[] = [
   {
@@ -92,7 +92,7 @@ export const etcdClient: readonly Cause[] = [
   },
 ];
 
-/** Causes for an API server that runs, but is not ready because of its KMS plugin. */
+/** The problems with a KMS plugin that keep a running API server from becoming ready. */
 export const kmsPlugin: readonly Cause[] = [
   {
     id: "kms-socket-missing",
@@ -112,7 +112,7 @@ export const kmsPlugin: readonly Cause[] = [
   },
 ];
 
-/** Causes for the API server's own files. */
+/** The problems with the API server's own files. */
 export const apiServer: readonly Cause[] = [
   {
     id: "encryption-config-missing",

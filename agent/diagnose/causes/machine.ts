@@ -145,7 +145,7 @@ export const ends: readonly Cause[] = [
   {
     id: "binary-broken",
     pattern: /Main process exited, code=(?:killed|dumped), status=(?:\d+\/)?(?<signal>SEGV|ILL|BUS)/,
-    message: "its program seems to be damaged, because it was killed by signal {signal}",
+    message: "its program is probably damaged: the process was killed by signal {signal}",
     remedy:
       "remove the program in ExecStart of {unit} and run `khw-client bootstrap` to install it again; if that does not help, check the machine's disk and memory",
   },
@@ -174,6 +174,6 @@ export const ends: readonly Cause[] = [
     pattern: /Start request repeated too quickly/,
     message: "systemd gave up on it: it exited too often within a short time, and its journal shows no reason",
     remedy:
-      "run the program in ExecStart of {unit} by hand on the node to see why it exits; repair that, then run `systemctl reset-failed {unit}` and `systemctl start {unit}`",
+      "run the program in ExecStart of {unit} by hand on the node to see why it exits; fix the cause, then run `systemctl reset-failed {unit}` and `systemctl start {unit}`",
   },
 ];

@@ -34,7 +34,7 @@ export interface RestoredReleaseOptions {
   readonly keptState: Pick<KeptState, "save">;
   /** All steps for a desired state. */
   readonly steps: (desired: DesiredState) => Step<Os>[];
-  /** The steps that install a release and start no service. */
+  /** The steps that install a release without starting any service. */
   readonly installSteps: (desired: DesiredState) => Step<Os>[];
   readonly signal: AbortSignal;
 }
@@ -48,7 +48,7 @@ export async function openRestoredRelease(options: RestoredReleaseOptions): Prom
     check: async (desired) => {
       if (!hasEtcd(desired)) refuse("desired.etcd", "is missing: khw does not manage etcd here");
       const needed = installSteps(desired).filter(({ id }) => id === "identity" || id.startsWith("release/"));
-      // The restore does not change etcd's settings. A later repair would restart etcd.
+      // The restore leaves etcd's settings unchanged, so a later repair would restart etcd if they differ.
       const etcd = steps(desired).filter(({ id }) => id === "service/etcd");
       const planned = await planSteps([...needed, ...etcd], os, signal);
       for (const { step, drift, error } of planned) {

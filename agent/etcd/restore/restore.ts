@@ -205,8 +205,8 @@ function freshFolder(restoreId: string): string {
 }
 
 /**
- * If an unfinished restore also changes the Kubernetes release, a restore that does not make this change must not
- * replace it. Otherwise, the programs would not fit the data.
+ * If an unfinished restore also changes the Kubernetes release, only a restore that makes the same change may replace
+ * it. Otherwise, the programs would not fit the data.
  */
 function refuseReplacing(unfinished: Restore | undefined, { desired }: RestorePlan): void {
   const { kubernetesVersion: version } = unfinished ?? {};

@@ -9,13 +9,13 @@ import type { Snapshots } from "./snapshots.ts";
 
 /** Takes snapshots on a schedule. */
 export interface Schedule {
-  /** Takes a snapshot if one is due. Called at a regular interval. Never rejects. */
+  /** Takes a snapshot if one is due. Called at regular intervals. Never rejects. */
   readonly beat: () => Promise<void>;
   /** Returns the result of the last scheduled snapshot. */
   readonly lastRun: () => SnapshotRun | undefined;
   /**
    * Called after a snapshot has been taken. Uploads new snapshots if the policy requires it, and deletes surplus old
-   * ones. Never rejects.
+   * snapshots. Never rejects.
    */
   readonly taken: () => Promise<void>;
 }
@@ -39,14 +39,14 @@ export interface ScheduleOptions {
 }
 
 const retryBackoff: Backoff = { firstMillis: 60_000, maxMillis: 30 * 60_000 };
-/** The number of snapshots of each kind to keep if no policy sets it. */
+/** The number of snapshots of each kind to keep if the policy sets no number. */
 const defaultKeep = 24;
 
 /**
- * Creates the schedule. Each controller takes its own snapshots, and each controller does so at a different point in
- * the interval. Snapshots are therefore spread evenly over the interval and over the disks, without any coordination
- * between the controllers. The time of the next snapshot is derived from the existing snapshots, so a restart of the
- * agent does not delay it.
+ * Creates the schedule. Each controller takes its own snapshots, at its own point in the interval. Snapshots are
+ * therefore spread evenly over the interval and over the disks, without any coordination between the controllers. The
+ * time of the next snapshot is derived from the existing snapshots, so a restart of the agent does not delay that
+ * snapshot.
  */
 export function createSchedule(options: ScheduleOptions): Schedule {
   const { clock, snapshots, policy, paused, upload, told, signal } = options;
@@ -132,7 +132,7 @@ export function createSchedule(options: ScheduleOptions): Schedule {
 }
 
 /**
- * Whether this controller's next snapshot has become due since its last one. The controllers take turns, evenly spread
+ * Whether a new snapshot has become due since this controller's last snapshot. The controllers' turns are evenly spread
  * over the interval.
  */
 export function isDue(

@@ -13,12 +13,12 @@ export interface Snapshots {
   list(): Promise<Snapshot[]>;
   /** @throws KhwError INVALID_ARGUMENT if no verified snapshot has that name */
   find(id: string): Promise<Snapshot>;
-  /** Returns, from the cache, the newest snapshot that this machine itself took. Only the metrics use this. */
+  /** Returns, from the cache, the newest snapshot that this machine itself took. Only the metrics use this value. */
   newest(): Snapshot | undefined;
   /**
    * Takes a snapshot of the machine's member.
    * @param purpose see Snapshot.purpose
-   * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; its file is then removed
+   * @throws KhwError POSTCONDITION_FAILED if the snapshot cannot be verified; the snapshot's file is then removed
    */
   save(origin: SnapshotOrigin, signal: AbortSignal, purpose?: string): Promise<Snapshot>;
   /**
@@ -30,10 +30,10 @@ export interface Snapshots {
   fileOf(id: string): string;
   /**
    * Receives a snapshot from another machine, and verifies it.
-   * @param announced the facts that the sender knows, at least the ID, size and digest
+   * @param announced the facts that the sender knows: at least the ID, size and digest
    */
   receive(announced: Snapshot, chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<Snapshot>;
-  /** Keeps this many of the newest snapshots of each kind, and deletes the others. */
+  /** Keeps the newest `keep` snapshots of each kind, and deletes the others. */
   prune(keep: number): Promise<void>;
   /** Records the URL to which a snapshot was uploaded. */
   noteUpload(id: string, url: string): Promise<void>;

@@ -5,9 +5,9 @@ import type { LargeFiles } from "../../os/large-files.ts";
 import { decodeRecord, encodeRecord, parseSnapshotId } from "./record.ts";
 
 /**
- * The folder of verified snapshots. Each snapshot is a file ID.db with a record ID.json, which is written last. A
- * snapshot without a record counts as not verified, and is not listed. A damaged record, or a record without a snapshot
- * file, is reported and not listed.
+ * The folder of verified snapshots. Each snapshot consists of a file ID.db and a record ID.json. The record is written
+ * last. A snapshot without a record counts as not verified, and is not listed. A damaged record, or a record without a
+ * snapshot file, is reported but not listed.
  */
 export interface SnapshotStore {
   /** Oldest first. */
@@ -31,15 +31,15 @@ export interface SnapshotStore {
   /** Removes the record, so that the snapshot no longer counts as verified. The snapshot file remains. */
   invalidate(id: string): Promise<void>;
   /**
-   * Keeps the `keep` newest snapshots of this kind, and removes the older ones unless their IDs are in `spared`.
+   * Keeps the newest `keep` snapshots of this kind, and removes older snapshots unless their IDs are in `spared`.
    * Returns the IDs of the removed snapshots.
    */
   prune(kind: SnapshotKind, keep: number, spared: readonly string[]): Promise<string[]>;
 }
 
 /**
- * A group of snapshots that are counted together: all snapshots that have a purpose, or all snapshots without a purpose
- * that have the same origin.
+ * A group of snapshots that are counted together. All snapshots with a purpose form one group. The snapshots without a
+ * purpose are grouped by origin.
  */
 export type SnapshotKind = SnapshotOrigin | "purpose";
 
@@ -68,7 +68,7 @@ export async function openSnapshotStore({
   for (const name of await files.list(folder))
     if (name.startsWith(".")) await largeFiles.removeTree(`${folder}/${name}`);
 
-  /** Returns the snapshot; undefined if it has no record; a description of the damage if the snapshot is damaged. */
+  /** Returns the snapshot, or a description of the damage to it. Returns undefined if the snapshot has no record. */
   const read = async (id: string): Promise<Snapshot | string | undefined> => {
     try {
       const record = await files.read(recordOf(id));
@@ -76,7 +76,7 @@ export async function openSnapshotStore({
       const snapshot = decodeRecord(id, record.toString("utf8"));
       if (snapshot === undefined) return `${recordOf(id)} is damaged`;
       if ((await files.stat(fileOf(id))) !== undefined) return snapshot;
-      // A deletion of the snapshot may be in progress. A deletion removes the record first.
+      // Another call may be deleting the snapshot. A deletion removes the record first.
       return (await files.read(recordOf(id))) === undefined ? undefined : `${fileOf(id)} is missing`;
     } catch (error) {
       if (error instanceof KhwError) return error.message;

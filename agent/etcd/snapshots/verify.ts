@@ -22,8 +22,8 @@ export interface ProveOptions {
 }
 
 /**
- * The member for which a verification restores a snapshot. It is always the same, so that all verifications restore the
- * same bytes on every machine. A database contains a list of the cluster's members, so this list affects the checksum.
+ * The member for which every verification restores the snapshot. A restored database contains the list of members, so
+ * the list affects the checksum. Because the member is always the same, all machines restore the same bytes.
  */
 const nobody = {
   name: "khw-proof",
@@ -36,8 +36,8 @@ const nobody = {
 export const walBytes = 64 * 1024 * 1024;
 
 /**
- * Restores the snapshot into the scratch folder, and compares the revision and the number of keys. Then removes the
- * folder. The restore itself checks the digest at the end of the snapshot.
+ * Restores the snapshot into the scratch folder. Compares the revision and the number of keys before and after the
+ * restore. Then removes the folder. The restore itself checks the digest at the end of the snapshot.
  * @throws KhwError POSTCONDITION_FAILED if the restored database differs
  */
 export async function verifySnapshot(file: string, scratch: string, options: ProveOptions): Promise<Proof> {

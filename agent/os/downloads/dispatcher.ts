@@ -2,7 +2,9 @@ import { createSecureContext, getCACertificates } from "node:tls";
 import type { Dispatcher } from "undici";
 
 export interface DispatcherOptions {
-  /** The URL of the proxy. If empty, the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply. */
+  /**
+   * The URL of the proxy. If the URL is empty, the environment variables HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply.
+   */
   readonly proxy: string;
   /** Certificates that are trusted in addition to the system's certificates. */
   readonly caPem: string;

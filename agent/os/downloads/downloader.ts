@@ -1,6 +1,6 @@
 /**
- * The program that downloads files for the agent. child-process.ts starts it and sends orders over Node's IPC channel.
- * The program exits when the agent closes the channel.
+ * The program that downloads files for the agent. child-process.ts starts this program and sends it orders over Node's
+ * IPC channel. The program exits when the agent closes the channel.
  */
 import { toDetail, toKhwError } from "../../../proto/errors.ts";
 import { guardPeerCertificates } from "../../../proto/peer-certificate.ts";

@@ -28,7 +28,7 @@ export interface Bounds {
 
 const mebibyte = 1024 ** 2;
 export const defaultBounds: Bounds = { spareBytes: 100 * mebibyte, freeSpace };
-/** The number of bytes after which the free space is checked again, because other programs write to the same disk. */
+/** The free space is checked again each time this many bytes have arrived. Other programs write to the same disk. */
 const lookEveryBytes = 16 * mebibyte;
 
 export interface FileSinkOptions {

@@ -23,7 +23,7 @@ export interface HttpTransfer {
 const maxRedirects = 5;
 
 export function createHttpTransfer(url: URL, sink: Sink, options: HttpOptions): HttpTransfer {
-  // Identifies the version of the file that the sink has received so far. Without a validator, the transfer cannot be
+  // Identifies the version of the file from which the received bytes come. Without a validator, the transfer cannot be
   // resumed.
   let validator: string | undefined;
   let total: number | undefined;
@@ -104,7 +104,10 @@ function headerText(header: string | string[] | undefined): string {
   return typeof header === "string" ? header : "";
 }
 
-/** Returns a value for If-Range (RFC 9110, section 13.1.5): a strong ETag, or else the date of the last change. */
+/**
+ * Returns a value for If-Range (RFC 9110, section 13.1.5): a strong ETag or, without a strong ETag, the date of the last
+ * change.
+ */
 function strongValidator(headers: Dispatcher.ResponseData["headers"]): string | undefined {
   const etag = headerText(headers.etag);
   const date = headerText(headers["last-modified"]);

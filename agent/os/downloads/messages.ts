@@ -1,7 +1,7 @@
 import type { ErrorDetail } from "../../../proto/gen/khw/agent/v1/agent.ts";
 import type { DownloadedText, DownloadRequest } from "../downloads.ts";
 
-/** A download that the agent requests. `file` is absent if the download is text. */
+/** A download that the agent requests. `file` is absent if the agent requests text instead of a file. */
 export interface Work extends Omit<DownloadRequest, "signal"> {
   readonly file?: { readonly to: string; readonly sha256: string; readonly mostBytes: number };
 }

@@ -128,7 +128,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-service-account-key"],
     summary: "replace the key that signs the service accounts' tokens while the cluster stays in use",
     details:
-      "First every API server accepts tokens signed with the new key, then every API server signs with the new key. The command then lists the Secrets and workloads that may still have a token signed with the old key, and stops. The old key is dropped by a second run with --drop-on. At the end, the command proves that every API server refuses tokens signed with the old key. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
+      "First every API server accepts tokens signed with the new key, then every API server has signed with the new key. The command then lists the Secrets and workloads that may still have a token signed with the old key, and stops. The old key is dropped by a second run with --drop-on. At the end, the command proves that every API server refuses tokens signed with the old key. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
     examples: [
       "khw-client pki rotate-service-account-key",
       "khw-client pki rotate-service-account-key --reissue-tokens",
@@ -189,7 +189,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-signing-ca"],
     summary: "replace the separate CA that signs the certificates that Kubernetes issues",
     details:
-      "First every API server trusts the old and the new signing CA. The command then lists the webhooks and API services that must trust both CAs, and stops. A second run with --reissue makes every controller manager sign with the new CA, lists the certificates outside of khw that must be issued again, and stops. A third run with --drop-old makes every API server refuse certificates of the old signing CA, and proves this on every API server. Each node is drained before its components restart. If the rotation is interrupted, run the same command again.",
+      "First every API server trusts the old and the new signing CA. The command then lists the webhooks and API services that must trust both CAs, and stops. A second run with --reissue makes every controller manager sign with the new CA, lists the certificates outside of khw that must be issued again, and stops. A third run with --drop-old makes every API server refuse certificates from the old signing CA, and proves this on every API server. Each node is drained before its components restart. If the rotation is interrupted, run the same command again.",
     examples: [
       "khw-client pki rotate-signing-ca",
       "khw-client pki rotate-signing-ca --reissue",
@@ -198,7 +198,7 @@ export const identityCommands: readonly CommandSpec[] = [
     settings: [...desired, "pki", "timeouts"],
     options: [
       new Option("--reissue", "every other program trusts both CAs: sign with the new CA"),
-      new Option("--drop-old", "every certificate of the old signing CA is replaced: stop trusting the old CA"),
+      new Option("--drop-old", "every certificate from the old signing CA is replaced: stop trusting the old CA"),
       noRollback,
     ],
     run: rotateCa("signing-ca"),

@@ -26,7 +26,7 @@ export const removalCommands: readonly CommandSpec[] = [
   },
   {
     path: ["replace"],
-    summary: "replace a controller by a machine with another name",
+    summary: "replace a controller with a machine that has another name",
     details:
       "Adds the new controller as bootstrap does, then removes the old one and resets its machine as remove does. With --dead, the old machine is not contacted, and is removed first, because etcd accepts no new member while another member is unhealthy. Everything is checked before anything changes. If the command is interrupted, run the same command again. Afterwards, list the new controller in khw.yaml and --nodes instead of the old one.",
     examples: [

@@ -36,13 +36,13 @@ export const workerCommands: readonly CommandSpec[] = [
     path: ["worker", "approve"],
     summary: "approve kubelets' requests for serving certificates, after checks against the Compute API",
     details:
-      "For kubelets with serverTLSBootstrap: true. A request must come from the node itself, and must be signed with its own key. All its names and addresses must belong to the Node object and to the node's running instance in the Compute API. Requests that do not fit stay pending and are reported; the exit code is then 65, or 3 if other requests are approved. The command waits for each certificate and verifies it. With --watch, it waits for new requests: until each named node has a certificate, or until Ctrl-C.",
+      "For kubelets with serverTLSBootstrap: true. A request must come from the node itself, and must be signed with its own key. All its names and addresses must belong to the Node object and to the node's running instance in the Compute API. Requests that fail a check stay pending and are reported; the exit code is then 65, or 3 if other requests are approved. The command waits for each certificate and verifies it. With --watch, it waits for new requests until each named node has a certificate, or until Ctrl-C.",
     examples: [
       "khw-client worker approve",
       "khw-client worker approve worker-0 --watch",
       "khw-client worker approve -o json",
     ],
-    arguments: [new Argument("[node...]", "nodes whose requests to approve (default: all)")],
+    arguments: [new Argument("[node...]", "nodes whose requests are approved (default: all)")],
     settings: [...addressing, "credentials.adminKubeconfig", "pki.extraNames"],
     options: [new Option("-w, --watch", "wait for new requests")],
     run: async (call) => {

@@ -7,8 +7,8 @@ import { checkPlugin } from "./admission-plugins.ts";
 import { anything, type Check, fieldIn, listOf, shape, string } from "./shape.ts";
 
 /**
- * The configuration that `hardening.eventLimits` stands for. The configuration limits only Events, separately for each
- * API server.
+ * The admission configuration that `hardening.eventLimits` selects. It limits only Events, separately for each API
+ * server.
  */
 export const eventLimits = `# Written by khw (hardening.eventLimits). Limits the Events that each API server accepts.
 apiVersion: apiserver.config.k8s.io/v1
@@ -51,14 +51,14 @@ function fileName(value: Value): void {
 
 /**
  * Checks an admission configuration, and the configurations of the plugins PodSecurity and EventRateLimit. For other
- * plugins, checks only the plugin's name, and where its configuration is.
+ * plugins, checks only the name and the location of the configuration.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAdmission(content: string, name: string, minor: number): Admission {
   const configuration = parseYaml(content, { name, folder: "/" });
   const plugins: { name: string; path?: string }[] = [];
   const plugin: Check = (value) => {
-    // The file of a plugin is sent under its own name, so the path must be a name without folders.
+    // A plugin's file keeps its name on the controllers, so the path must be a file name without folders.
     shape({ name: string, path: fileName, configuration: anything }, ["name"])(value);
     const [found, file, inner] = ["name", "path", "configuration"].map((key) => fieldIn(value, key));
     if (found === undefined) return;

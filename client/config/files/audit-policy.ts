@@ -5,8 +5,7 @@ import { parseYaml } from "../yaml.ts";
 import { allOf, anything, type Check, fieldIn, flag, listOf, refuseEmpty, shape, string } from "./shape.ts";
 
 /**
- * The policy that `audit.policy: metadata` stands for. The policy never records the contents of a request or a
- * response.
+ * The policy that `audit.policy: metadata` selects. The policy never records the contents of a request or a response.
  */
 export const metadataPolicy = `# Written by khw (audit.policy: metadata). Records who did what and when, but no contents.
 apiVersion: audit.k8s.io/v1
@@ -76,10 +75,9 @@ const rule = shape(
 );
 
 /**
- * Checks an audit policy against the rules of the Kubernetes release, so that its API server starts with the policy.
- * The rules are those of the API server: pkg/apis/audit/validation in k8s.io/apiserver. Unlike some releases, khw also
- * refuses unknown fields. An API server that ignores a misspelled field records different events from those that the
- * author wants.
+ * Checks an audit policy against the rules of the release's API server, which does not start with an invalid policy.
+ * The rules are in pkg/apis/audit/validation of k8s.io/apiserver. Unlike some releases, khw also refuses unknown
+ * fields. An API server that ignores a misspelled field does not record the events that the author wants.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAuditPolicy(content: string, name: string, minor: number): void {

@@ -11,7 +11,7 @@ export function certificatesProblem(pem: string): string | undefined {
   return damaged === -1 ? undefined : `contains a damaged certificate (number ${damaged + 1})`;
 }
 
-/** Returns why this text is not a PEM private key without a password. The reason quotes no part of the text. */
+/** Returns why this text cannot be used as an unencrypted PEM private key. The reason quotes no part of the text. */
 export function keyProblem(pem: string): string | undefined {
   try {
     return createPrivateKey(pem).type === "private" ? undefined : "contains no private key in PEM format";

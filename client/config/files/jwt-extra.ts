@@ -13,7 +13,11 @@ function key(value: Value): void {
   const found = string(value);
   const label = "[a-z0-9]([a-z0-9-]*[a-z0-9])?";
   if (!new RegExp(`^${label}(\\.${label})*/[a-z0-9._~!$&'()*+,;=:@%-]+(/[a-z0-9._~!$&'()*+,;=:@%-]+)*$`).test(found))
-    refuseAt(value.origin, `${show(found)} is not a domain and a path in lower case`, "for example example.org/team");
+    refuseAt(
+      value.origin,
+      `${show(found)} is not a lower-case domain followed by a lower-case path`,
+      "for example example.org/team",
+    );
   const [domain = ""] = found.split("/");
   if (/(^|\.)(kubernetes|k8s)\.io$/.test(domain)) refuseAt(value.origin, `${show(domain)} is reserved for Kubernetes`);
 }

@@ -9,14 +9,14 @@ import { allOf, type Check, fieldIn, filled, filledField, listOf, refuseEmpty, s
 export interface JwtUse {
   readonly minor: number;
   readonly ownIssuer: string;
-  /** The issuers and discovery URLs so far. Each may occur only once. */
+  /** The issuers and discovery URLs found so far. Each URL may occur only once. */
   readonly seen: Set<string>;
 }
 
 /** The first minor release that knows issuer.egressSelectorType: https://github.com/kubernetes/kubernetes/pull/132768 */
 const egressFrom = 34;
 
-/** Checks the settings of an issuer of tokens. */
+/** Checks the settings of a token issuer. */
 export function checkJwt(value: Value, use: JwtUse): void {
   shape(
     {
@@ -146,7 +146,7 @@ function refuseSame(list: Value): void {
   if (double !== undefined) refuseAt(double.origin, `${show(text(double))} is listed twice`);
 }
 
-/** Rejects two items of a list that have the same value in this field. */
+/** Rejects a list in which two items have the same value in this field. */
 function refuseTwice(list: Value, name: string): void {
   const items = list.kind === "list" ? list.items : [];
   refuseSame({ ...list, kind: "list", items: items.flatMap((item) => filledField(item, name) ?? []) });

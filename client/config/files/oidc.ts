@@ -11,7 +11,7 @@ type Oidc = ClusterConfig["oidc"];
 const caName = "oidc-ca.pem";
 
 /**
- * Returns the flags for the users of an OpenID Connect provider, and the provider's CA.
+ * Returns the API server's flags for an OpenID Connect provider, and the file with the provider's CA.
  * @param ownIssuer the issuer of the service accounts' tokens
  */
 export async function oidcFiles(oidc: Oidc, ownIssuer: string): Promise<OwnFiles | undefined> {

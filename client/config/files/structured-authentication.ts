@@ -6,11 +6,11 @@ import { authenticationVersions, checkConfigVersion, newestVersion } from "./con
 import { checkJwt } from "./jwt.ts";
 import { allOf, type Check, fieldIn, flag, listOf, shape, string } from "./shape.ts";
 
-/** The first minor release whose file can limit anonymous requests without a feature gate. */
+/** The first minor release in which the file can limit anonymous requests without a feature gate. */
 export const anonymousFrom = 32;
 const mostIssuers = 64;
 
-/** The file that `hardening.anonymousLimited` stands for, from Kubernetes 1.32 on. */
+/** Returns the file for `hardening.anonymousLimited`, from Kubernetes 1.32 on. */
 export function anonymousConfig(minor: number): string {
   const paths = healthPaths.map((path) => `    - path: ${path}\n`).join("");
   return `# Written by khw (hardening.anonymousLimited). Anonymous requests reach the health paths only.

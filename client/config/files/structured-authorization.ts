@@ -7,7 +7,7 @@ import { parseYaml } from "../yaml.ts";
 import { authorizationVersions, checkConfigVersion } from "./config-version.ts";
 import { allOf, type Check, fieldIn, filled, listOf, refuseEmpty, shape, string } from "./shape.ts";
 
-/** The modes of the API server. A type other than Webhook may occur only once. */
+/** The API server's types of authorizers. Each type except Webhook may occur only once. */
 const types = ["Node", "RBAC", "Webhook", "ABAC", "AlwaysAllow", "AlwaysDeny"] as const;
 const required = ["Node", "RBAC"] as const;
 const mostConditions = 64;
@@ -94,7 +94,7 @@ function refuseWebhook(value: Value, type: string, before: readonly string[]): v
     );
 }
 
-/** Whether one condition is literally `resourcesOnly`. khw does not evaluate other expressions. */
+/** Whether one condition is exactly `resourcesOnly`. khw does not evaluate other expressions. */
 function skipsHealthChecks(webhook: Value): boolean {
   const conditions = fieldIn(webhook, "matchConditions");
   const items = conditions?.kind === "list" ? conditions.items : [];
@@ -152,7 +152,10 @@ function authorizerName(value: Value): void {
 
 function most(value: Value): void {
   if (value.kind === "list" && value.items.length > mostConditions)
-    refuseAt(value.origin, `there are ${value.items.length} conditions; the API server accepts ${mostConditions}`);
+    refuseAt(
+      value.origin,
+      `there are ${value.items.length} conditions; the API server accepts at most at most ${mostConditions}`,
+    );
 }
 
 function fieldText(value: Value, name: string): string {

@@ -39,7 +39,8 @@ export async function authenticationFiles(config: Settings, use: AuthenticationU
 }
 
 /**
- * Whether the file may limit anonymous requests. The file cannot be combined with --anonymous-auth or --oidc-* flags.
+ * Whether to use khw's file that limits anonymous requests. The file cannot be combined with --anonymous-auth or
+ * --oidc-* flags.
  */
 function mayLimitAnonymous({ hardening, oidc, kubernetes }: Settings, { minor }: AuthenticationUse): boolean {
   const flags = Object.keys(kubernetes.flags["kube-apiserver"]);

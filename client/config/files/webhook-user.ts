@@ -24,7 +24,7 @@ const credentials: Readonly<Record<string, Check>> = {
 
 /**
  * Checks a user of a kubeconfig against the rules of client-go: tools/clientcmd/validation.go. Unlike `shape`, never
- * quotes text that replaces the map, or an unknown key, because both may be credentials.
+ * quotes an unknown key, or text in place of a map. Both may be credentials.
  */
 export function checkUser(value: Value): void {
   if (value.kind !== "map") return refuseAt(value.origin, "must be a map");

@@ -4,13 +4,13 @@ import { type Edition, isFrom } from "./edition.ts";
 export const sections = ["1.1", "1.2", "1.3", "1.4", "2", "3.1", "3.2"] as const;
 export type Section = (typeof sections)[number];
 
-/** A check of the benchmark. A check's number is the check's position within its section in an edition. */
+/** A check of the benchmark. In each edition, a check's number is its position within its section. */
 export interface CisCheck {
   readonly section: Section;
   /** The fact that the check confirms. */
   readonly title: string;
   readonly condition: Condition;
-  /** The first and last editions with this check; if absent, there is no limit. */
+  /** The first and last editions that contain this check; absent if there is no limit. */
   readonly since?: Edition;
   readonly until?: Edition;
   /** A remedy to use instead of the remedy derived from the condition. */
@@ -23,7 +23,7 @@ export interface Reason {
   readonly why: string;
   /** A weaker requirement that khw meets. The reason applies only to machines that meet this requirement. */
   readonly but?: Condition;
-  /** Whether to show the fix anyway, because some users may want it. */
+  /** Whether to show the fix anyway, because some users may want to apply it. */
   readonly optional?: true;
 }
 

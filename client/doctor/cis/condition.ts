@@ -3,7 +3,7 @@ import type { ByEdition } from "./edition.ts";
 /** The programs whose flags are checked. */
 export type CheckedProgram = "etcd" | "kube-apiserver" | "kube-controller-manager" | "kube-scheduler";
 
-/** A requirement for a flag's value. Lists are separated by commas. */
+/** A requirement for a flag's value. Commas separate the items of a list. */
 export type FlagRule =
   | { readonly is: string }
   | { readonly isNot: string }
@@ -21,9 +21,11 @@ export interface FlagCondition {
   readonly rule: FlagRule;
   /** Whether the check passes in an edition if the flag is not set. */
   readonly orNotSet?: ByEdition<boolean>;
-  /** Another flag that replaces this flag with a file. A person must then read the file. */
+  /**
+   * Another flag, which specifies a file instead of this flag. If only that flag is set, a person must read the file.
+   */
   readonly replacedBy?: string;
-  /** The value to set, if the rule does not determine the value. */
+  /** The value to set if the rule alone does not determine a value. */
   readonly remedy?: string;
 }
 

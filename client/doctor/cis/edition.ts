@@ -23,7 +23,8 @@ export const firstMinors: Readonly<Record<Edition, number>> = {
 };
 
 /**
- * Returns the edition for a Kubernetes release. A release that is newer than all editions gets the newest edition.
+ * Returns the edition for a Kubernetes release. For a release that is newer than all editions, returns the newest
+ * edition.
  * @throws KhwError INVALID_ARGUMENT if the text is not a release
  */
 export function editionFor(kubernetesVersion: string): Edition {
@@ -31,7 +32,7 @@ export function editionFor(kubernetesVersion: string): Edition {
   return editions.findLast((edition) => firstMinors[edition] <= minor) ?? editions[0];
 }
 
-/** A value that differs between the editions. Each item applies from its own edition up to the next item's edition. */
+/** A value that differs between the editions. Each item applies from its own edition until a later item replaces it. */
 export type ByEdition<Value> = readonly (readonly [from: Edition, value: Value])[];
 
 export function valueIn<Value>(values: ByEdition<Value>, edition: Edition): Value | undefined {

@@ -24,7 +24,8 @@ export function toEvidence(response: GetHardeningResponse): Evidence {
 
 /**
  * Returns the flags of a command line. A flag has the form --name=value, --name value or --name. The last form means
- * true. etcd also accepts a single dash. If a flag occurs twice, the last value counts, as in the programs.
+ * true. etcd also accepts a single dash. If a flag occurs twice, the last value counts; the programs themselves do the
+ * same.
  */
 export function parseFlags(commandLine: readonly string[]): ReadonlyMap<string, string> {
   const flags = new Map<string, string>();

@@ -14,7 +14,7 @@ export function judgeModes(set: FileSet, most: number, evidence: Evidence): Judg
   });
 }
 
-/** Judges the owners and groups of files, for example "root:root". */
+/** Judges file owners and groups, which are written as "root:root". */
 export function judgeOwners(set: FileSet, owner: string, evidence: Evidence): Judgement {
   const show = (file: HardenedFile): string => `${file.owner}:${file.group}`;
   return judgeAll(select(set, evidence), { holds: (file) => show(file) === owner, show });

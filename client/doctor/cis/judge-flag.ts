@@ -35,7 +35,7 @@ function fixOf(condition: FlagCondition, found: string | undefined, edition: Edi
   return {};
 }
 
-/** Returns the value that satisfies the rule; null removes the flag. */
+/** Returns the value that satisfies the rule; null if the flag must be removed. */
 function wanted(rule: FlagRule, found: string | undefined): string | null | undefined {
   if (rule === "set") return undefined;
   if (rule === "not set") return null;

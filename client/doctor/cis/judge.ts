@@ -53,7 +53,7 @@ function judgeCondition(condition: Condition, evidence: Evidence, edition: Editi
   }
 }
 
-/** Returns a result if the condition concerns a program that is not running. */
+/** Returns a result if the condition concerns a program that is not running; otherwise undefined. */
 function missing(condition: Condition, { flags }: Evidence): Judgement | undefined {
   const gone = programsOf(condition).find((program) => !flags.has(program));
   if (gone === undefined) return undefined;
@@ -92,7 +92,7 @@ function combine(kind: "all" | "any", parts: readonly Judgement[]): Judgement {
 
 const profilingFix = settingLine("hardening.profilingOff", "true");
 
-/** The only files whose facts the agent reports. */
+/** The agent reports settings only from these files. */
 const encryptionFile = "/var/lib/kubernetes/encryption-config.yaml";
 const schedulerFile = "/etc/kubernetes/config/kube-scheduler.yaml";
 
@@ -107,7 +107,7 @@ function judgeEncryption(providers: readonly string[], evidence: Evidence): Judg
   return { outcome, evidence: `the first provider is ${[...new Set(found)].join(", ")}` };
 }
 
-/** A scheduler with a configuration file ignores --profiling, so only the file counts. */
+/** A scheduler with a configuration file ignores --profiling. For that scheduler, only the file is judged. */
 function judgeSchedulerProfiling(evidence: Evidence, edition: Edition): Judgement {
   const config = flagOf(evidence, "kube-scheduler", "config");
   if (config === undefined) {

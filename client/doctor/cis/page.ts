@@ -3,7 +3,7 @@ import { type Edition, editions, firstMinors } from "./edition.ts";
 import type { CisResult } from "./result.ts";
 import { cisChecks } from "./table.ts";
 
-/** Returns the tables of docs/cis.md: the editions and all checks. A test compares the page with them. */
+/** Returns the table of editions for docs/cis.md. A test checks that the page contains the current tables. */
 export function editionTable(): string {
   const rows = editions.map((edition, index) => {
     const [first, next] = [firstMinors[edition], editions[index + 1]];

@@ -34,7 +34,7 @@ const colours: Readonly<Record<Outcome, Colour>> = {
 };
 
 /**
- * Returns the checks that failed, did not run or need a person's decision, and then the counts. With `verbose`, returns
+ * Returns the checks that failed, did not run, or need a person's decision. The counts follow. With `verbose`, returns
  * all checks.
  */
 export function cisText(report: CisReport, { paint, verbose }: ReportOptions): string {

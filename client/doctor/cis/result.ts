@@ -9,13 +9,13 @@ export interface Judgement {
   readonly outcome: Outcome;
   /** The facts about the machine that led to the result. */
   readonly evidence: string;
-  /** The line in khw.yaml, or the command, that makes the check pass; absent if there is no remedy. */
+  /** The khw.yaml line or the command that makes the check pass; absent if there is no remedy. */
   readonly fix?: string;
 }
 
 /** The result of a check on one machine. */
 export interface CisResult extends Judgement, Pick<NumberedCheck, "id" | "title"> {
   readonly node: string;
-  /** The reason why khw intentionally fails the check; otherwise absent. */
+  /** The reason why khw intentionally fails the check; absent if khw does not intend the result. */
   readonly reason?: string;
 }

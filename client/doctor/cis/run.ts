@@ -47,10 +47,10 @@ async function checkNode(node: AgentNode, signal: AbortSignal) {
 function rethrowUnknown(error: unknown, node: string): never {
   if (!(error instanceof KhwError) || !isUnknownCall(error)) throw error;
   const hint = "khw-client agent upgrade --deb FILE";
-  throw new KhwError("VERSION_SKEW", "its agent is too old for this check", { node, hint, cause: error });
+  throw new KhwError("VERSION_SKEW", "the node's agent is too old for this check", { node, hint, cause: error });
 }
 
-/** Whether every check ran on every node, and each check that fails has a reason. */
+/** Whether every check ran on every node and every failed check has a reason. */
 export function isCompliant({ results, errors }: CisReport): boolean {
   return (
     errors.length === 0 &&

@@ -1,6 +1,6 @@
 /**
- * Decodes base64 as Go's `base64.StdEncoding` does: line breaks are skipped, spaces are not, and the padding is
- * required. Returns undefined for any other text, including empty text.
+ * Decodes base64 as Go's `base64.StdEncoding` does. Skips line breaks, rejects spaces, and requires padding. Returns
+ * undefined for invalid or empty text.
  */
 export function decodeBase64(text: string): Buffer | undefined {
   const compact = text.replaceAll(/[\r\n]/g, "");

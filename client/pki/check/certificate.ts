@@ -10,7 +10,7 @@ import { refusedName } from "./signature-algorithms.ts";
 import type { FieldsReader, X509Fields } from "./x509-fields.ts";
 import { dayMillis } from "../../../proto/time.ts";
 
-/** PEM text, and its name in errors: a file, or a field of a kubeconfig. */
+/** PEM text, and the file or kubeconfig field that contains it, for error messages. */
 export interface Pem {
   readonly file: string;
   readonly field?: string;
@@ -19,11 +19,11 @@ export interface Pem {
 
 /** The common input of all certificate checks. */
 export interface Trust {
-  /** The certificates in ca.pem; empty if the file cannot be read. If empty, issuers are not checked. */
+  /** The certificates in ca.pem. If the file cannot be read, the list is empty, and issuers are not checked. */
   readonly authorities: readonly X509Certificate[];
   readonly now: Date;
   readonly fieldsOf: FieldsReader;
-  /** The file with the authorities. Default: ca.pem. */
+  /** The name of the file that contains the authorities. Default: ca.pem. */
   readonly rootFile?: string;
 }
 
@@ -39,8 +39,8 @@ export interface Presented {
 }
 
 /**
- * Checks the first certificate in the text: it must be valid now, be issued by the cluster's CA according to Go's
- * rules, and be suitable for TLS.
+ * Checks the first certificate in the text. The certificate must be valid now and suitable for TLS. According to Go's
+ * rules, the cluster's CA must have issued it.
  */
 export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | undefined> {
   const { value, problem: what } = certificatesIn(pem.content);
@@ -64,7 +64,7 @@ export function* certificateIn(pem: Pem, trust: Trust): Findings<Presented | und
 
 /**
  * Checks the authority's own certificates. The first certificate is used for signing. While a CA is being replaced, the
- * file also has the other CA, whose expiry does no harm.
+ * file also contains the other CA. The other CA may expire without harm.
  */
 export function* authoritiesIn(pem: Pem, trust: Pick<Trust, "now" | "fieldsOf">): Findings<readonly X509Certificate[]> {
   const { value, problem: what } = certificatesIn(pem.content);
@@ -99,8 +99,8 @@ function* expiryAsWarning(pem: Pem, findings: Findings): Findings {
 }
 
 /**
- * Checks that every chain in the file ends at a root in the same file. Go accepts an intermediate authority as the end
- * of a chain. OpenSSL, in nginx and in the agents' probes, continues to a self-signed certificate.
+ * Checks that every chain in the file ends at a root in the same file. Go accepts a chain that ends at an intermediate
+ * CA. nginx and the agents' probes use OpenSSL, which requires a self-signed certificate at the end.
  */
 export function* endsAtRoots(pem: Pem, authorities: readonly X509Certificate[]): Findings {
   for (const authority of authorities) {
@@ -150,7 +150,7 @@ export function* subjectIs(pem: Pem, certificate: X509Certificate, wanted: { CN?
   }
 }
 
-/** Checks that the certificate and its issuers allow the given usages, if they restrict usages at all. */
+/** Checks that neither the certificate nor any of its issuers forbids the given usages. */
 export function* usable(
   pem: Pem,
   { certificate, intermediates }: Presented,
@@ -170,7 +170,7 @@ export interface WantedName {
   readonly controller?: boolean;
 }
 
-/** Checks that the certificate is valid for all names. */
+/** Checks that the certificate is valid for all required names and addresses. */
 export function* validFor(pem: Pem, certificate: X509Certificate, wanted: readonly WantedName[]): Findings {
   const missing = wanted.filter(({ name }) => !covers(certificate, name));
   if (missing.length === 0) return;
@@ -216,7 +216,7 @@ function* sound(
   }
   const keyFault = encodingProblem(fields.publicKey, key, "tls");
   if (keyFault !== undefined) yield problem(pem, "publicKey", { what: keyFault, remedy: issueAgain });
-  // No program verifies a root's own signature, because the root is trusted as is.
+  // A root is trusted as it is, so no program verifies its signature.
   const root = fields.subject.equals(fields.issuer);
   if (fields.signature.name === undefined && !root) {
     const name = refusedName(fields.signature.oid);
@@ -234,17 +234,17 @@ function* sound(
   return fields;
 }
 
-/** Returns undefined for kinds of keys that OpenSSL cannot read. */
+/** Returns the certificate's public key; undefined if OpenSSL cannot read the key. */
 export function publicKeyOf(certificate: X509Certificate): KeyObject | undefined {
   try {
     return certificate.publicKey;
   } catch {
-    // OpenSSL's reason does not help; the finding already names the file and the field.
+    // OpenSSL's error message is not useful. The finding already names the file and the field.
     return undefined;
   }
 }
 
-/** Whether a certificate in the first list has the same key as a certificate in the second list. */
+/** Whether any certificate in the first list has the same key as any certificate in the second list. */
 export function sharesKey(certificates: readonly X509Certificate[], others: readonly X509Certificate[]): boolean {
   const keys = others.flatMap((other) => publicKeyOf(other) ?? []);
   return certificates.some((one) => {

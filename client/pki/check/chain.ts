@@ -16,11 +16,11 @@ export interface ChainContext {
   readonly roots: readonly X509Certificate[];
   readonly now: Date;
   readonly fieldsOf: FieldsReader;
-  /** The file with the roots. Default: ca.pem. */
+  /** The name of the file that contains the roots. Default: ca.pem. */
   readonly rootFile?: string;
 }
 
-/** The reason why there is no chain of issuers to ca.pem. */
+/** The reason why no chain of issuers leads to a certificate in ca.pem. */
 export interface ChainProblem {
   readonly field: string;
   readonly what: string;
@@ -33,7 +33,7 @@ interface Link {
 
 /**
  * Returns undefined if Go's x509.Verify would find a chain for the certificate. Otherwise, returns the problem with the
- * best candidate.
+ * first candidate for the issuer.
  */
 export function chainProblem(certificate: X509Certificate, context: ChainContext): ChainProblem | undefined {
   const links = (found: readonly X509Certificate[]): Link[] =>
@@ -55,7 +55,7 @@ interface Pools {
   readonly rootFile: string;
 }
 
-/** Extends the chain from its last certificate to the issuer, and on to a root. */
+/** Adds issuers to the chain until a root is reached. Returns the problem if no root can be reached. */
 function search(chain: readonly [Link, ...Link[]], pools: Pools): ChainProblem | undefined {
   let nearest: ChainProblem | undefined;
   const last = chain.at(-1) ?? chain[0];
@@ -82,7 +82,8 @@ interface Candidacy {
 }
 
 /**
- * Applies Go's CheckSignatureFrom and isValid to the issuer of the chain's last certificate. Returns the violated rule.
+ * Checks the issuer of the chain's last certificate as Go's CheckSignatureFrom and isValid do. Returns the problem if
+ * the issuer is not acceptable.
  */
 function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candidacy): ChainProblem | undefined {
   const issuer = nameOnOneLine(certificate.subject);
@@ -92,7 +93,7 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
   if (why !== undefined) return problem("issuer", why);
   if (!root && fields.constraints === undefined)
     return problem("issuer", "has version 1, which only a root in ca.pem may have");
-  // Go ignores key identifiers, but OpenSSL (in nginx and the agents) compares them.
+  // Go ignores key identifiers. nginx and the agents use OpenSSL, which compares them.
   if (!last.certificate.checkIssued(certificate))
     return problem("authorityKeyIdentifier", "has a different key identifier");
   if (now > certificate.validToDate) return problem("issuer", `expired on ${certificate.validToDate.toISOString()}`);
@@ -108,8 +109,8 @@ function unfitIssuer({ certificate, fields }: Link, { chain, root, now }: Candid
 }
 
 /**
- * Returns why Go does not accept the certificate as a CA; undefined if Go accepts it. Go also accepts a CA with X.509
- * version 1.
+ * Returns the reason why Go does not accept the certificate as a CA; undefined if Go accepts the certificate. Go also
+ * accepts a CA certificate of X.509 version 1.
  */
 export function notAuthority({ version, constraints, keyUsage }: X509Fields): string | undefined {
   if (constraints === undefined && version === 3) return "is not a CA certificate";
@@ -118,14 +119,14 @@ export function notAuthority({ version, constraints, keyUsage }: X509Fields): st
 }
 
 /**
- * Returns the problem if the extended key usage of the certificate, or of an issuer, does not allow the purpose.
+ * Returns a problem if the extended key usage of the certificate or of one of its issuers does not allow the purpose.
  */
 export function usageProblem(
   certificate: X509Certificate,
   usage: Usage,
   { intermediates, roots }: Pick<ChainContext, "intermediates" | "roots">,
 ): ChainProblem | undefined {
-  // In nginx and the agents, OpenSSL verifies servers, and does not accept "any" as a server's usage.
+  // nginx and the agents verify servers with OpenSSL, which does not accept the usage "any" for a server.
   const allows = ({ keyUsage }: X509Certificate): boolean =>
     !Array.isArray(keyUsage) ||
     keyUsage.includes(usageIds[usage]) ||

@@ -28,7 +28,7 @@ import type { RotatedCa } from "../rotation-folder.ts";
 import { keyProblem } from "./key-kinds.ts";
 import type { Findings } from "./problem.ts";
 
-/** The files that could be read; the others have already been reported as problems. */
+/** The files that could be read. All other files have already been reported as problems. */
 export type CredentialFiles = ReadonlyMap<CredentialName | "admin.kubeconfig", Uint8Array>;
 
 /** The cluster that the credentials are for. */
@@ -42,22 +42,22 @@ export interface Cluster {
   readonly kms?: Kms | undefined;
 }
 
-/** nginx's default for proxy_ssl_verify_depth, which the agent's nginx site does not change. */
+/** nginx's default for proxy_ssl_verify_depth, which the nginx configuration that the agent writes does not change. */
 const mostIntermediates = 1;
 
 export interface CheckContext {
   readonly now: Date;
-  /** The files that the administrator's kubeconfig refers to, which stay on this workstation. */
+  /** The files that the administrator's kubeconfig refers to. These files stay on this workstation. */
   readonly named?: NamedFiles;
   /** The CAs that are being replaced. Default: no CA. */
   readonly rotating?: readonly RotatedCa[];
 }
 
-/** nginx verifies the API server's certificate against this name; see the agent's nginx site for the health check. */
+/** The name that nginx requires in the API server's certificate; see the nginx configuration for the health check. */
 const healthCheckName = "kubernetes.default.svc";
 
 /**
- * Finds everything in the files that would keep the cluster from working. Returns the admin's kubeconfig if it can
+ * Reports every fault in the files that would keep the cluster from working. Returns the admin's kubeconfig if it can
  * be read.
  */
 export function* checkCredentials(
@@ -105,23 +105,26 @@ export function* checkCredentials(
   return yield* clientIn("admin.kubeconfig", files.get("admin.kubeconfig"), admin);
 }
 
-/** Checks the separate authority for the certificates that Kubernetes itself signs, if there is one. */
+/** Checks the signing CA, which signs the certificates that Kubernetes issues, if the cluster has a signing CA. */
 function* signingAuthority(
   certificate: Pem | undefined,
   key: Pem | undefined,
   { rotates, ...reading }: Pick<Trust, "now" | "fieldsOf"> & { readonly rotates: boolean },
 ): Findings<readonly X509Certificate[]> {
   const authorities = certificate === undefined ? [] : yield* authoritiesIn(certificate, reading);
-  // During a rotation, the nodes get only the first certificate, which they use for signing.
+  // During a rotation, the nodes get only the first certificate, which is used for signing.
   if (certificate !== undefined && !rotates) yield* signsAlone(certificate, authorities.length);
   if (key !== undefined) yield* keyIn(key, authorities[0], "signing-ca.pem");
   return authorities;
 }
 
-/** Checks that the file has a single certificate, because the controller manager cannot sign with several. */
+/**
+ * Checks that the file has only one certificate, because the controller manager cannot sign with a file that has
+ * several.
+ */
 function* signsAlone(pem: Pem, count: number): Findings {
   if (count <= 1) return;
-  const what = `has ${count} certificates, but the controller manager needs a file with exactly one to sign with`;
+  const what = `has ${count} certificates, but the controller manager can sign only with a file that has exactly one certificate`;
   const remedy =
     pem.file === "ca.pem"
       ? "keep one certificate in ca.pem, or create a signing CA: khw-client pki create --separate-signing-ca"
@@ -152,7 +155,8 @@ function* canServe(
   { names, roots }: { readonly names: readonly WantedName[]; readonly roots: Trust["authorities"] },
 ): Findings {
   yield* validFor(pem, server.certificate, names);
-  // The API server also presents this certificate to etcd and to the kubelets, as the user in the RBAC binding.
+  // The API server also presents this certificate to etcd and to the kubelets. The RBAC binding names its Common Name
+  // as the user.
   yield* usable(pem, server, { usages: ["serverAuth", "clientAuth"], roots });
   yield* subjectIs(pem, server.certificate, { CN: "kubernetes" });
   if (server.intermediates.length > mostIntermediates) {

@@ -13,7 +13,7 @@ import {
 import { type Kubeconfig, kubeconfigIn, type NamedFiles } from "./kubeconfig.ts";
 import type { Findings, Problem } from "./problem.ts";
 
-/** kube-apiserver's port in lab 08. */
+/** The port of kube-apiserver in lab 08. */
 const apiServerPort = "6443";
 
 export interface ClientContext {
@@ -23,11 +23,11 @@ export interface ClientContext {
   /** The names that the API server's certificate must always have. */
   readonly names: readonly WantedName[];
   readonly subject: { CN?: string; O?: string };
-  /** The files that the kubeconfig may refer to; if absent, everything must be embedded. */
+  /** The files that the kubeconfig may refer to; if absent, the kubeconfig must embed all certificates and keys. */
   readonly named?: NamedFiles;
 }
 
-/** Checks that the kubeconfig's current context connects its user to the API server. */
+/** Checks that a user can connect to the API server with the kubeconfig's current context. */
 export function* clientIn(
   file: string,
   content: Uint8Array | undefined,

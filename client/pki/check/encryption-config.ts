@@ -5,7 +5,9 @@ import type { Kms } from "../kms.ts";
 import type { Findings, Problem } from "./problem.ts";
 import { fieldOf, isMap, listOf, readYaml, textAt, whyNoText } from "./yaml.ts";
 
-/** The key lengths in bytes that the API server accepts, by provider; kms has no keys in the file. */
+/**
+ * The key lengths, in bytes, that the API server accepts for each provider. The provider kms has no keys in the file.
+ */
 const keySizes: Readonly<Record<string, readonly number[]>> = {
   aescbc: [16, 24, 32],
   aesgcm: [16, 24, 32],
@@ -14,7 +16,8 @@ const keySizes: Readonly<Record<string, readonly number[]>> = {
 const providers = [...Object.keys(keySizes), "kms", "identity"];
 
 /**
- * The kinds that the API server reads, each with its apiVersion. Lab 06 uses the first kind, which every release reads.
+ * The kinds of encryption configuration that the API server reads, each with its apiVersion. Lab 06 uses the first
+ * kind, which every release reads.
  */
 const groups: Readonly<Record<string, string>> = {
   EncryptionConfig: "v1",
@@ -32,7 +35,8 @@ export interface EncryptionUse {
 }
 
 /**
- * Checks that Secrets are encrypted before they are stored, and that the release's API server accepts every entry.
+ * Checks that Secrets are encrypted before they are stored. Also checks that this release of the API server accepts
+ * every entry.
  */
 export function* encryptionConfigIsSound(
   file: string,

@@ -1,7 +1,7 @@
 import { comparable } from "./name-constraints.ts";
 import type { X509Fields } from "./x509-fields.ts";
 
-/** The extensions that both Go and OpenSSL handle, and that may therefore be critical. */
+/** The extensions that may be critical, because both Go and OpenSSL handle them. */
 const handled: Readonly<Record<string, string>> = {
   "2.5.29.15": "keyUsage",
   "2.5.29.17": "subjectAltName",

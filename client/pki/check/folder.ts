@@ -6,15 +6,15 @@ import { KhwError } from "../../../proto/errors.ts";
 import type { Folder } from "./others.ts";
 import type { Problem } from "./problem.ts";
 
-/** The files in a folder: those that could be read, and those that could not. */
+/** The files in a folder that could be read, and the problems with the other files. */
 export interface FolderContent {
   readonly files: Folder;
   readonly problems: readonly Problem[];
 }
 
 /**
- * Reads the certificates, keys, kubeconfigs and the encryption config in a folder. Skips subfolders, and editors' lock
- * and backup files whose names start with a dot.
+ * Reads the certificates, keys, kubeconfigs and the encryption config in a folder. Skips subfolders, and all files
+ * whose names start with a dot, for example lock files of editors.
  * @throws KhwError IO_FAILED for a folder that cannot be listed
  */
 export async function readFolder(folder: string): Promise<FolderContent> {
@@ -57,7 +57,7 @@ function isCandidate(entry: Dirent): boolean {
   return named && (entry.isFile() || entry.isSymbolicLink());
 }
 
-/** Returns the key files, and other files with keys, that users other than the owner may read or change. */
+/** Returns a problem for each file with keys that other users than the owner can read or change. */
 export async function openFiles(folder: string, names: Iterable<string>): Promise<Problem[]> {
   const secret = [...names].filter((name) => !name.endsWith(".pem") || name.endsWith("-key.pem"));
   const found = await Promise.all(

@@ -41,8 +41,8 @@ export function* frontProxyIsSound(
 }
 
 /**
- * Checks that the front-proxy CA has its own key. The holder of a certificate of the front-proxy CA can act as any
- * user, so this CA must not sign any other certificate.
+ * Checks that the front-proxy CA has its own key. A client with a certificate from the front-proxy CA can act as any
+ * user, so no other certificate may be signed with its key.
  */
 function* differs(pem: Pem, authorities: readonly X509Certificate[], others: readonly X509Certificate[]): Findings {
   if (!sharesKey(authorities, others)) return;

@@ -3,12 +3,14 @@ import { AsnConvert } from "@peculiar/asn1-schema";
 import { SubjectPublicKeyInfo } from "@peculiar/asn1-x509";
 import { parametersOf } from "./signature-algorithms.ts";
 
-/** The purpose of a key: TLS, or the tokens of service accounts. */
+/** The purpose of a key: TLS, or signing service account tokens. */
 export type KeyPurpose = "tls" | "tokens";
 
 const [rsa, ec, ed25519] = ["1.2.840.113549.1.1.1", "1.2.840.10045.2.1", "1.3.101.112"];
 
-/** The curves that Go's TLS and Kubernetes' tokens support, by the DER of their object identifiers. */
+/**
+ * The curves that Go's TLS and Kubernetes tokens support. Each curve is listed as its DER-encoded object identifier.
+ */
 const curves: ReadonlySet<string> = new Set(["06082a8648ce3d030107", "06052b81040022", "06052b81040023"]);
 const allowedCurves = "P-256, P-384 or P-521";
 
@@ -21,17 +23,17 @@ const otherKinds: Readonly<Record<string, string>> = {
 };
 
 /**
- * The accepted lengths of RSA keys. OpenSSL, in nginx, rejects certificates with shorter keys, and Go's TLS rejects
- * certificates with longer keys. For tokens, only Go's own limits apply, which Go 1.24 introduced.
+ * The accepted lengths of RSA keys. In TLS, nginx's OpenSSL rejects certificates with shorter keys, and Go rejects
+ * certificates with longer keys. For tokens, only the limits that Go 1.24 introduced apply.
  */
 const rsaBits: Readonly<Record<KeyPurpose, readonly [least: number, most: number]>> = {
   tls: [2048, 8192],
   tokens: [1024, 16_384],
 };
-/** Go rejects public exponents larger than this. */
+/** The largest public exponent that Go accepts. */
 const largestExponent = 2n ** 31n - 1n;
 
-/** Returns why etcd and Kubernetes cannot use a key for the purpose; undefined if they can. */
+/** Returns the reason why etcd and Kubernetes cannot use a key for the purpose; undefined if they can use the key. */
 export function keyProblem(key: KeyObject, purpose: KeyPurpose): string | undefined {
   const publicKey = key.type === "private" ? createPublicKey(key) : key;
   const encoded = publicKey.export({ type: "spki", format: "der" });
@@ -39,7 +41,7 @@ export function keyProblem(key: KeyObject, purpose: KeyPurpose): string | undefi
 }
 
 /**
- * Like keyProblem, but also checks the key's encoding in a certificate, because OpenSSL tolerates some faults that Go
+ * Like keyProblem, but also checks how the certificate encodes the key. OpenSSL tolerates some encoding faults that Go
  * rejects.
  */
 export function encodingProblem(

@@ -30,8 +30,8 @@ export function* kmsNamesDiffer(entries: readonly unknown[], { problem }: KmsRul
 }
 
 /**
- * Warns if Secrets are not encrypted by the plugin in khw.yaml, or if the plugin's settings differ. Also warns about a
- * v2 plugin that khw.yaml does not name, because no agent watches this plugin.
+ * Warns if the plugin in khw.yaml does not encrypt Secrets, or if the two files have different settings for the plugin.
+ * Also warns about a v2 plugin that khw.yaml does not name, because no agent watches this plugin.
  */
 export function* kmsIsUsed(
   entries: readonly unknown[],
@@ -58,7 +58,7 @@ function hasSameSettings(one: unknown, other: unknown): boolean {
   return ["endpoint", "timeout"].every((key) => textAt(own, key) === textAt(wanted, key));
 }
 
-/** Checks the plugin's settings against Kubernetes' rules; the plugin itself is not called. */
+/** Checks the plugin's settings by the rules of Kubernetes. Does not call the plugin itself. */
 export function* kmsIsSound(kms: unknown, place: string, { minor, problem }: KmsRules): Findings {
   const version = textAt(kms, "apiVersion") ?? "v1";
   const unfit = kmsProblem(version, minor);

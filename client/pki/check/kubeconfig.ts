@@ -7,20 +7,20 @@ export interface Kubeconfig {
   readonly server: string;
   /** The name that the server's certificate must have instead of the URL's host. */
   readonly serverName: string | undefined;
-  /** The CA's certificate, in PEM like the next two fields. */
+  /** The CA's certificate. This field and the next two fields are in PEM. */
   readonly ca: Buffer;
   readonly certificate: Buffer;
   readonly key: Buffer;
-  /** The names of these fields, for errors. */
+  /** The names of these fields in the file, for error messages. */
   readonly fields: { readonly server: string; readonly ca: string; readonly certificate: string; readonly key: string };
 }
 
-/** The files that a kubeconfig refers to, by their paths in the kubeconfig. */
+/** The contents of the files that a kubeconfig refers to. The keys are the paths as written in the kubeconfig. */
 export type NamedFiles = ReadonlyMap<string, Buffer>;
 
 const makeAgain = "create it again with `kubectl config ... --embed-certs=true`, as in lab 05";
 
-/** Fields that would let the holder act as another user, or log in without the certificate. */
+/** The fields that would let a user act as another user, or log in without the certificate. */
 const otherLogins = [
   "as",
   "as-groups",
@@ -36,8 +36,8 @@ const otherLogins = [
 
 /**
  * Reads a kubeconfig and checks that its current context is complete. `named` contains the files that the kubeconfig
- * may refer to instead of embedding them. A component's kubeconfig must not refer to files, because these files are not
- * on the controllers.
+ * may refer to instead of embedding them. The kubeconfig of a component must embed everything, because other files are
+ * not on the controllers.
  */
 export function* kubeconfigIn(
   file: string,
@@ -56,7 +56,7 @@ export function* kubeconfigIn(
   for (const key of reading.doubles) {
     yield { ...problem("occurs twice: Kubernetes uses the last value", key), severity: "warning" };
   }
-  // kubectl accepts a file without these fields, but rejects other values in these fields.
+  // kubectl accepts a file that lacks these fields, but rejects a file that has other values in them.
   for (const [key, wanted] of [
     ["kind", "Config"],
     ["apiVersion", "v1"],

@@ -3,7 +3,7 @@ import type { GeneralName, GeneralSubtrees, NameConstraints, SubjectAlternativeN
 
 /**
  * Returns a name in the certificate that violates an authority's constraints; undefined if the constraints allow all
- * names. DNS names and addresses are compared as in Go. A certificate without alternative names meets every constraint.
+ * names. Compares DNS names and addresses as Go does. A certificate without alternative names meets every constraint.
  */
 export function violatedConstraint(
   constraints: NameConstraints | undefined,
@@ -32,14 +32,17 @@ function bases(subtrees: GeneralSubtrees | undefined): GeneralName[] {
   return (subtrees ?? []).map(({ base }) => base);
 }
 
-/** Returns undefined if the name is of a different kind than the constraint. */
+/** Whether the name matches the constraint; undefined if the constraint is for another kind of name. */
 function matches(name: GeneralName, base: GeneralName): boolean | undefined {
   if (name.dNSName !== undefined && base.dNSName !== undefined) return inDomain(name.dNSName, base.dNSName);
   if (name.iPAddress !== undefined && base.iPAddress !== undefined) return inNetwork(name.iPAddress, base.iPAddress);
   return undefined;
 }
 
-/** An empty constraint allows every name; a constraint with a leading dot allows only names below it. */
+/**
+ * Whether the name matches the constraint. An empty constraint matches every name. A constraint with a leading dot
+ * matches only subdomains.
+ */
 function inDomain(name: string, constraint: string): boolean {
   const [labels, wanted] = [name.toLowerCase().split("."), constraint.toLowerCase().replace(/^\./, "").split(".")];
   if (constraint === "") return true;

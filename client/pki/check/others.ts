@@ -8,14 +8,14 @@ import { readCertificates } from "./pem.ts";
 import type { Findings } from "./problem.ts";
 import { createFieldsReader } from "./x509-fields.ts";
 
-/** All files in a folder that may be credentials, by name. */
+/** The contents of all files in a folder that may be credentials, by file name. */
 export type Folder = ReadonlyMap<string, Uint8Array>;
 
-/** The files that are checked together with the lab's nine files. */
+/** The certificates that are already checked as part of the lab's nine files. */
 const lookedAt: ReadonlySet<string> = new Set(["kubernetes", "service-account"]);
 const prefix = "system:node:";
 
-/** Applies the same rules to the files that only administrators and workers need. */
+/** Checks the files that only administrators and workers need, by the same rules as the lab's nine files. */
 export function* checkOthers(folder: Folder, cluster: Cluster, now: Date): Findings {
   const authorities = readCertificates(folder.get("ca.pem") ?? Buffer.of());
   const trust: Trust = { authorities, now, fieldsOf: createFieldsReader() };

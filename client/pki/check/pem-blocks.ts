@@ -11,9 +11,9 @@ export interface PemBlock {
 const [begin, end, dashes] = ["\n-----BEGIN ", "\n-----END ", "-----"];
 
 /**
- * Returns the blocks that Go's encoding/pem package, which etcd and Kubernetes use, finds in PEM text. OpenSSL is more
- * lenient, because it skips a byte-order mark and finds markers in the middle of a line. Like Go, this function skips a
- * block that it cannot read.
+ * Returns the blocks that Go's encoding/pem package finds in PEM text. etcd and Kubernetes use this package. OpenSSL is
+ * more lenient, because it skips a byte-order mark and finds markers in the middle of a line. Like Go, this function
+ * skips a block that it cannot read.
  */
 export function readBlocks(content: Uint8Array): readonly PemBlock[] {
   const blocks: PemBlock[] = [];
@@ -69,8 +69,8 @@ function takeLine(text: string): readonly [line: string, rest: string] {
 }
 
 /**
- * Returns the reason why Go finds no PEM block in the text, although OpenSSL may find a block. Returns undefined if the
- * text does not look like PEM.
+ * Returns the reason why Go finds no PEM block in text in which OpenSSL may find a block. Returns undefined if the text
+ * does not look like PEM.
  */
 export function malformation(content: Uint8Array): string | undefined {
   const text = Buffer.from(content).toString("latin1");

@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from "node:crypto";
 import { malformation, type PemBlock, readBlocks } from "./pem-blocks.ts";
 
-/** A file's contents, or a description of its fault, which never quotes the contents. */
+/** The value that a file contains, or a description of the file's fault. The description never quotes the file. */
 export type Reading<T> =
   | { readonly value: T; readonly problem?: undefined; readonly remedy?: undefined }
   | { readonly problem: string; readonly remedy?: string; readonly value?: undefined };
@@ -77,7 +77,7 @@ const decrypt = "decrypt it: openssl pkey -in FILE -out plain.pem; then replace 
 
 type KeyForm = "pkcs1" | "pkcs8" | "sec1";
 
-/** The labels that both etcd and Kubernetes read, each with its form. */
+/** The private key labels that both etcd and Kubernetes read, each with its key format. */
 const labels: Readonly<Record<string, KeyForm>> = {
   "PRIVATE KEY": "pkcs8",
   "RSA PRIVATE KEY": "pkcs1",
@@ -85,8 +85,8 @@ const labels: Readonly<Record<string, KeyForm>> = {
 };
 
 /**
- * Each of the three forms is a sequence that starts with a version. The next element is an integer, an algorithm, or
- * the key, depending on the form.
+ * Returns the key format. Each of the three formats is a sequence that starts with a version. Depending on the format,
+ * the next element is an integer, an algorithm or the key.
  */
 function formOf({ der }: PemBlock): KeyForm | undefined {
   const [tag, length = 0] = der;
@@ -95,7 +95,7 @@ function formOf({ der }: PemBlock): KeyForm | undefined {
   return ({ 0x02: "pkcs1", 0x30: "pkcs8", 0x04: "sec1" } as const)[content[3] ?? 0];
 }
 
-/** Kubernetes ignores a block's label when it reads a public key, and does not try PKCS #1. */
+/** Reads a public key as Kubernetes does: ignores the block's label, and does not accept the format PKCS #1. */
 function publicKeyOf(der: Buffer): KeyObject | undefined {
   return (
     attempt(() => new X509Certificate(der).publicKey) ??
@@ -103,7 +103,7 @@ function publicKeyOf(der: Buffer): KeyObject | undefined {
   );
 }
 
-/** Explains why the text has no block of the required kind, if the text itself shows the reason. */
+/** Explains that the text has no block of the required kind. Adds the reason if the text shows it. */
 function whyNone(pem: Uint8Array, wanted: string): string {
   const [first] = readBlocks(pem);
   if (first !== undefined) return `has no ${wanted}: it contains ${first.type}`;
@@ -116,7 +116,7 @@ function ordinal(index: number, count: number): string {
   return count === 1 ? "its certificate" : `certificate number ${index + 1}`;
 }
 
-/** OpenSSL's error messages do not help, and might quote the contents. */
+/** Omits OpenSSL's error messages, which are not useful and might quote the contents. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -12,11 +12,12 @@ export interface Problem {
   readonly severity?: "warning";
 }
 
-/** Yields the faults, and returns the parts that could be read despite the faults. */
+/** A check, which yields the faults that it finds, and returns the data that it could still read. */
 export type Findings<T = void> = Generator<Problem, T, void>;
 
 /**
- * Runs a check. Returns its result and all findings, with sanitized text, because the names in a file are not trusted.
+ * Runs a check. Returns its result and all findings. Sanitizes the text of the findings, because a file may contain
+ * untrusted names.
  */
 export function collect<T>(findings: Findings<T>): { readonly problems: readonly Problem[]; readonly result: T } {
   const problems: Problem[] = [];

@@ -14,7 +14,7 @@ import { namedPaths, type NamedFiles } from "./kubeconfig.ts";
 import { readCertificates } from "./pem.ts";
 import { collect, type Problem, formatProblem } from "./problem.ts";
 
-/** The credentials in the admin's kubeconfig, in PEM. */
+/** The server in the admin's kubeconfig, and the credentials in PEM. */
 export interface AdminCredentials {
   readonly ca: Buffer;
   readonly certificate: Buffer;
@@ -23,7 +23,7 @@ export interface AdminCredentials {
 }
 
 export interface Credentials {
-  /** The lab's nine files, or the files of a cluster with a signing CA, in the lab's order and with their contents. */
+  /** The files that the controllers need, with their contents, in the lab's order. */
   readonly credentials: readonly Credential[];
   readonly admin: AdminCredentials;
   /** Faults that do not keep the cluster from working. */
@@ -36,8 +36,8 @@ export interface CredentialUse {
   /** If undefined, the address is unknown and is not checked. */
   readonly publicAddress: string | undefined;
   /**
-   * The releases that the files must work with. Default: the configured releases. If no releases are configured, the
-   * releases of a new cluster.
+   * The releases that the files must work with. Default: the configured releases, or the releases of a new cluster if
+   * no releases are configured.
    */
   readonly releases?: Releases;
 }
@@ -46,7 +46,7 @@ const adminName = "admin.kubeconfig";
 
 /** The credential files, and the problems that were found in them. */
 export interface ExaminedCredentials {
-  /** The problems; if none of them is an error, the files suit the cluster. */
+  /** The problems. If none of them is an error, the cluster can use the files. */
   readonly problems: readonly Problem[];
   /** Undefined if the admin's kubeconfig cannot be read. */
   readonly admin: AdminCredentials | undefined;
@@ -54,7 +54,7 @@ export interface ExaminedCredentials {
 }
 
 /**
- * Checks that the credentials suit the cluster, and returns them. The files are on this workstation, or in `made` if
+ * Returns the credentials if they are valid for the cluster. Reads the files from this workstation, or from `made` if
  * they have not been written yet.
  * @throws KhwError CREDENTIAL_INVALID that lists every problem with its file and field, but never quotes a file's
  * contents
@@ -80,7 +80,7 @@ export async function readCredentials(
   return { credentials, admin, warnings: all };
 }
 
-/** Like readCredentials, but returns the files together with all problems. */
+/** Like readCredentials, but returns all problems with the files instead of throwing an error. */
 export async function examineCredentials(
   config: ClusterConfig,
   use: CredentialUse,
@@ -140,8 +140,8 @@ interface ReadCredentials {
 }
 
 /**
- * Returns the contents of ca-bundle.pem: the certificates of both authorities. This file is not in the credentials
- * folder, because it is always built from the two certificates.
+ * Returns the contents of ca-bundle.pem: the certificates of the cluster's CA and of the signing CA. The credentials
+ * folder lacks this file, because khw always builds it from the two certificates.
  */
 function bundle(files: CredentialFiles): Buffer {
   const [own, signing] = (["ca.pem", "signing-ca.pem"] as const).map((name) =>
@@ -156,8 +156,8 @@ function bundle(files: CredentialFiles): Buffer {
 
 /**
  * While the cluster's CA is being replaced, ca.pem has several certificates, but the controller manager needs a file
- * with one certificate. Adds the first certificate and its key under the names of a signing CA, unless the cluster has
- * a signing CA.
+ * with one certificate. If the cluster has no signing CA, adds the first certificate and its key under a signing CA's
+ * file names.
  */
 function withSigner(files: CredentialFiles): CredentialFiles {
   const [first, second] = readCertificates(files.get("ca.pem") ?? Buffer.of());
@@ -171,8 +171,8 @@ function withSigner(files: CredentialFiles): CredentialFiles {
 }
 
 /**
- * Returns the signing CA's certificate that is used for signing. While this CA is being replaced, the file has both
- * CAs, but the controller manager needs a file with one CA.
+ * Returns the signing CA's certificate that is used for signing. While this CA is being replaced, its file has two
+ * certificates, but the controller manager needs a file with one certificate.
  */
 function signer(files: CredentialFiles): Uint8Array | undefined {
   const content = files.get("signing-ca.pem");
@@ -190,7 +190,7 @@ async function readIfThere(path: string): Promise<FoundFile> {
   }
 }
 
-/** The `pki create` option that creates the files with this prefix, and a note about the option. */
+/** Prefixes of file names, each with the `pki create` option that creates these files. */
 const createOptions = [
   ["front-proxy-", " --aggregation"],
   [

@@ -39,7 +39,7 @@ export function refusedName(oid: string): string {
   return oid === pss ? "RSA-PSS with parameters that Go does not accept" : (refused[oid] ?? `the algorithm ${oid}`);
 }
 
-/** Go accepts RSA-PSS only if all parameters use the same hash and the salt is as long as the hash. */
+/** The RSA-PSS parameters that Go accepts: all of them use the same hash, and the salt is as long as the hash. */
 const pssHashes = (["01", "02", "03"] as const).map((hash, index) => {
   const name = ["SHA256-RSAPSS", "SHA384-RSAPSS", "SHA512-RSAPSS"][index] ?? "";
   const oid = `06096086480165030402${hash}`;
@@ -57,14 +57,14 @@ function sequence(hex: string): string {
   return tagged("30", hex);
 }
 
-/** Returns a DER value in hex; the value must be shorter than 128 bytes. */
+/** Returns a DER value in hex. The contents must be shorter than 128 bytes. */
 function tagged(tag: string, hex: string): string {
   return `${tag}${(hex.length / 2).toString(16).padStart(2, "0")}${hex}`;
 }
 
 /**
- * Returns the DER of an algorithm's parameters in hex; an empty text if there are no parameters. The library represents
- * ASN.1 NULL as null.
+ * Returns the DER of an algorithm's parameters in hex; an empty string if there are no parameters. The library
+ * represents ASN.1 NULL as null.
  */
 export function parametersOf(parameters: AlgorithmIdentifier["parameters"]): string {
   if (parameters === undefined) return "";

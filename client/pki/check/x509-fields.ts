@@ -16,31 +16,31 @@ import {
 } from "@peculiar/asn1-x509";
 import { signatureName } from "./signature-algorithms.ts";
 
-/** The fields that Node.js's X509Certificate lacks. */
+/** The certificate fields that the X509Certificate class of Node.js lacks. */
 export interface X509Fields {
   /** The X.509 version: 1, 2 or 3. */
   readonly version: number;
   readonly negativeSerial: boolean;
   /**
-   * The allowed uses of the key, for example "digitalSignature"; undefined for a certificate that does not restrict its
-   * key's use.
+   * The allowed uses of the key, for example "digitalSignature"; undefined if the certificate does not restrict the use
+   * of its key.
    */
   readonly keyUsage: readonly string[] | undefined;
-  /** The basic constraints; undefined for a certificate without them. */
+  /** The basic constraints; undefined if the certificate has none. */
   readonly constraints: { readonly authority: boolean; readonly pathLength: number | undefined } | undefined;
   readonly signature: { readonly oid: string; readonly name: string | undefined };
   readonly publicKey: SubjectPublicKeyInfo;
   readonly extensions: readonly { readonly oid: string; readonly critical: boolean }[];
   readonly names: SubjectAlternativeName | undefined;
   readonly nameConstraints: NameConstraints | undefined;
-  /** Subject and issuer in their encoded form, because Go compares them byte for byte. */
+  /** The subject and the issuer in encoded form, because Go compares them byte for byte. */
   readonly subject: Buffer;
   readonly issuer: Buffer;
-  /** Describes text in the subject or issuer that Go rejects. */
+  /** A description of the text that Go rejects in the subject or the issuer. */
   readonly illegalText: string | undefined;
 }
 
-/** Returns undefined for a certificate whose structure is damaged. */
+/** Reads a certificate's fields. Returns undefined if the certificate's structure is damaged. */
 export type FieldsReader = (certificate: X509Certificate) => X509Fields | undefined;
 
 /**
@@ -92,8 +92,8 @@ function constraintsIn({ cA, pathLenConstraint }: BasicConstraints): NonNullable
 }
 
 /**
- * Returns the first text with characters that its ASN.1 type does not allow. Go rejects the text, for example "a_b" as
- * a PrintableString, but OpenSSL accepts the text.
+ * Describes the first text with characters that its ASN.1 type does not allow, for example "a_b" as a PrintableString.
+ * Go rejects this text, but OpenSSL accepts it.
  */
 function illegalTextIn(name: Name): string | undefined {
   for (const { value } of name.flat()) {

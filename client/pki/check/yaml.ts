@@ -8,7 +8,7 @@ import {
   visit,
 } from "yaml";
 
-/** YAML as Kubernetes reads it, or a description of its fault, which quotes only key names. */
+/** A YAML value as Kubernetes reads it, or a description of the fault. The description quotes only key names. */
 export type YamlReading =
   | { readonly value: unknown; readonly doubles: readonly string[]; readonly problem?: undefined }
   | { readonly problem: string };
@@ -19,7 +19,7 @@ export type YamlReading =
  */
 const unread = /binary|timestamp|omap|pairs|set$/;
 
-/** The options for reading YAML as sigs.k8s.io/yaml does: as YAML 1.1, so `on` and `yes` are booleans. */
+/** The options for reading YAML 1.1 as sigs.k8s.io/yaml does. For example, `on` and `yes` are booleans. */
 export const kubernetesYaml = {
   version: "1.1",
   schema: "yaml-1.1",
@@ -31,7 +31,7 @@ export const kubernetesYaml = {
 } as const satisfies ParseOptions & DocumentOptions & SchemaOptions;
 
 /**
- * Reads YAML as sigs.k8s.io/yaml does. Uses only the first of several documents, and only the last value of a repeated
+ * Reads YAML as sigs.k8s.io/yaml does. Reads only the first document of a file, and only the last value of a repeated
  * key. Omits the parser's own message, because it might quote a secret.
  */
 export function readYaml(content: Uint8Array): YamlReading {
@@ -51,7 +51,7 @@ export function readYaml(content: Uint8Array): YamlReading {
   try {
     return { value: document.toJS(), doubles: doublesIn(document) };
   } catch {
-    // An alias has no anchor, or there are more aliases than a reader may follow.
+    // An alias has no anchor, or the file has more aliases than the parser follows.
     return { problem: "is not YAML: its aliases cannot be resolved" };
   }
 }
@@ -69,8 +69,7 @@ function doublesIn(document: Document): string[] {
 }
 
 /**
- * Returns a map's value; undefined if the value is not a map or lacks the key. As in Go, an empty value counts as
- * absent.
+ * Returns a map's value; undefined if the value is not a map or lacks the key. As in Go, a null value counts as absent.
  */
 export function fieldOf(data: unknown, key: string): unknown {
   if (!isMap(data) || !Object.hasOwn(data, key)) return undefined;
@@ -86,7 +85,7 @@ export function textAt(data: unknown, key: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-/** Explains why a map has no string under that key. */
+/** Explains why the value of this key is missing or is not a string. */
 export function whyNoText(data: unknown, key: string): string {
   const value = fieldOf(data, key);
   if (value === undefined) return "is missing";
@@ -96,7 +95,7 @@ export function whyNoText(data: unknown, key: string): string {
   return "is a boolean (YAML 1.1 reads on, yes and y as true); put it in quotes";
 }
 
-/** Returns an empty list for a value that is not a list. */
+/** Returns the list under this key; an empty list if the value is not a list. */
 export function listOf(data: unknown, key: string): readonly unknown[] {
   const value = fieldOf(data, key);
   return Array.isArray(value) ? value : [];

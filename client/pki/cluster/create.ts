@@ -29,22 +29,28 @@ export interface ClusterPki {
    * workstation.
    */
   readonly separateSigningCa: boolean;
-  /** Whether to create a separate CA for etcd. If the folder has this CA, etcd uses it in any case. */
+  /**
+   * Whether to create a separate CA for etcd. If the folder already has this CA, etcd uses this CA even if the value is
+   * false.
+   */
   readonly separateEtcdCa: boolean;
   /** Whether the cluster has an aggregation layer, with a CA of its own. */
   readonly aggregation: boolean;
-  /** How a new encryption-config.yaml encrypts Secrets. */
+  /** The provider with which a new encryption-config.yaml encrypts Secrets. */
   readonly encryptionProvider: KeyedKind;
   /** The KMS plugin that a new encryption-config.yaml uses for encryption. */
   readonly kms?: Kms | undefined;
 }
 
-/** Returns the names of all certificates that the cluster's CA signs: each is NAME.pem and NAME-key.pem. */
+/**
+ * Returns the names of all certificates that the cluster's CA signs: each NAME stands for the files NAME.pem and
+ * NAME-key.pem.
+ */
 export function leafNames({ workers }: Pick<ClusterPki, "workers">): string[] {
   return [...certificateNames, ...workers.map(({ name }) => name)];
 }
 
-/** The parts of a cluster that determine which certificates it has. */
+/** The settings that determine which certificates a cluster has. */
 export type RenewablePki = Pick<ClusterPki, "workers" | "aggregation" | "separateEtcdCa">;
 
 /** Returns the names of all certificates that `pki renew` and `pki create --renew` can reissue. */
@@ -68,7 +74,7 @@ export function clusterFiles(pki: RenewablePki & Pick<ClusterPki, "separateSigni
 }
 
 /**
- * Creates the missing files in memory, to match the existing files; writes nothing.
+ * Creates the missing files in memory so that they match the existing files. Writes nothing.
  * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise as signCertificate does
  */
 export async function createMissing(present: PresentFiles, pki: ClusterPki, now: Date): Promise<NewFiles> {
@@ -109,7 +115,7 @@ export interface LeafRequest extends ClusterPki {
 }
 
 /**
- * Issues the certificate with that name, which is the name of a lab certificate or of a worker.
+ * Issues the certificate with the requested name, which is the name of a lab certificate or of a worker.
  * @throws KhwError as signCertificate does
  */
 export async function issueLeaf(authority: Identity, request: LeafRequest, now: Date): Promise<Identity> {
@@ -120,7 +126,7 @@ export async function issueLeaf(authority: Identity, request: LeafRequest, now: 
   return issueForCluster(authority, { ...leaf, name: certificateName(name), cluster, extraNames }, context);
 }
 
-/** Returns the kubeconfig for a certificate in the folder. */
+/** Returns a lab kubeconfig, with the user's certificate and key from the files. */
 export function renderLabKubeconfig(
   { name, user, at }: LabKubeconfig,
   { clusterName, cluster: { publicAddress } }: Pick<ClusterPki, "clusterName" | "cluster">,
@@ -153,10 +159,10 @@ function certificateName(name: string): CertificateName {
 }
 
 /**
- * Returns lab 06's file. The key encrypts Secrets when they are written. Secrets that are stored unencrypted can also
- * be read. The kind is the documented kind, which every release since 1.13 reads. The lab's kind, EncryptionConfig,
- * comes from older docs. A KMS plugin comes first, so that the plugin encrypts new values. The key stays for a cluster
- * that stops using the plugin.
+ * Returns the contents of lab 06's file. New Secrets are encrypted with the key, and unencrypted Secrets stay readable.
+ * The kind is EncryptionConfiguration, which every release since 1.13 reads. The lab's kind, EncryptionConfig, comes
+ * from older documentation. A KMS plugin comes first in the list, so that the plugin encrypts new values. The file
+ * keeps the key in case the cluster stops using the plugin later.
  */
 function renderEncryptionConfig({ kms, encryptionProvider: kind }: ClusterPki, now: Date): string {
   const providers: readonly Provider[] = [

@@ -6,9 +6,9 @@ import { createClusterAuthority } from "./issue.ts";
 import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
 import { presentNames } from "./rollable.ts";
 
-/** The name of etcd's own CA: its files are NAME.pem and NAME-key.pem. */
+/** The base name of the two files of etcd's own CA, NAME.pem and NAME-key.pem. */
 export const etcdAuthority = "etcd-ca";
-/** The certificates of etcd: one for every member, and one for the API servers as clients of etcd. */
+/** The certificates of etcd. All members share the first, and the API servers use the second as clients of etcd. */
 export const etcdLeaves = ["etcd-server", "etcd-client"] as const;
 export type EtcdLeaf = (typeof etcdLeaves)[number];
 
@@ -25,7 +25,7 @@ export interface EtcdPki {
 }
 
 /**
- * Creates the missing files of etcd's own CA in memory, to match the existing files.
+ * Creates the missing files of etcd's own CA in memory so that they match the existing files.
  * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise as signCertificate does
  */
 export async function createEtcdCa(present: PresentFiles, pki: EtcdPki, now: Date): Promise<NewFiles> {
@@ -42,7 +42,8 @@ export async function createEtcdCa(present: PresentFiles, pki: EtcdPki, now: Dat
 }
 
 /**
- * Creates new keys and certificates for etcd in memory. Returns no files if etcd has no CA of its own in the folder.
+ * Creates new keys and certificates for etcd in memory. Returns no files if the folder does not contain a CA of etcd's
+ * own.
  * @throws KhwError CREDENTIAL_INVALID if etcd's CA cannot sign
  */
 export async function renewEtcdLeaves(
@@ -59,13 +60,13 @@ interface EtcdIssueOptions {
   readonly present: PresentFiles;
   readonly pki: EtcdPki;
   readonly now: Date;
-  /** The certificate that the members have served until now. */
+  /** The certificate that the etcd members have used as servers until now. */
   readonly served?: "etcd-server" | "kubernetes";
 }
 
 /**
- * Issues certificates for etcd. A new certificate of the members keeps the names of the current certificate,
- * `served`.pem.
+ * Issues certificates for etcd. The members' new certificate keeps all names and addresses of their current
+ * certificate, `served`.pem.
  */
 export async function issueEtcdLeaves(
   authority: Identity,

@@ -7,7 +7,7 @@ import { decideReplacement, makeStaging, replaceFrom } from "../staging.ts";
 import type { PresentFiles } from "./present.ts";
 
 /**
- * Reads the files that exist in the folder; empty if the folder does not exist.
+ * Reads the files that exist in the folder. Returns an empty map if the folder does not exist.
  * @throws KhwError IO_FAILED
  */
 export async function readPresent(folder: string, names: readonly string[]): Promise<PresentFiles> {
@@ -46,7 +46,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
     await syncFolder(folder);
     return backup;
   } catch (error) {
-    // Once recorded, the replacement is completed, never reverted.
+    // After the replacement is recorded, khw can only complete it, not revert it.
     if (decided !== undefined)
       throw fileError(folder, `not all files were replaced (the old files are in ${backup})`, error);
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
@@ -54,7 +54,7 @@ export async function replaceFiles(folder: string, files: NewFiles, now: Date): 
   }
 }
 
-/** Uses a hard link if possible, because the copy is then complete immediately. */
+/** Keeps a copy of the old file. Uses a hard link if possible, so that the copy is never incomplete. */
 async function keepOld(path: string, kept: string): Promise<void> {
   try {
     await link(path, kept);

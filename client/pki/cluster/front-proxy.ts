@@ -3,7 +3,7 @@ import type { KeyAlgorithm } from "../keys.ts";
 import { createClusterAuthority, issueFrontProxyClient } from "./issue.ts";
 import { authorityIn, pairIn, type PresentFiles } from "./present.ts";
 
-/** The names of the front-proxy CA and of its only certificate: each is NAME.pem and NAME-key.pem. */
+/** The base names of the files of the front-proxy CA, and of the only certificate that this CA issues. */
 export const frontProxyAuthority = "front-proxy-ca";
 export const frontProxyClient = "front-proxy-client";
 
@@ -15,7 +15,7 @@ export interface FrontProxyPki {
 }
 
 /**
- * Creates the missing files of the aggregation layer in memory, to match the existing files.
+ * Creates the missing files of the aggregation layer in memory so that they match the existing files.
  * @throws KhwError CREDENTIAL_INVALID for existing files that do not belong together; otherwise as signCertificate does
  */
 export async function createFrontProxy(present: PresentFiles, pki: FrontProxyPki, now: Date): Promise<NewFiles> {
@@ -33,8 +33,8 @@ export async function createFrontProxy(present: PresentFiles, pki: FrontProxyPki
 }
 
 /**
- * Creates a new key and certificate for the aggregation layer in memory. Returns no files if the folder has no
- * certificate to replace.
+ * Creates a new key and certificate for the aggregation layer in memory. Returns no files if the folder has neither the
+ * front-proxy CA nor its certificate.
  * @throws KhwError CREDENTIAL_INVALID if the front-proxy CA cannot sign
  */
 export async function renewFrontProxy(present: PresentFiles, pki: FrontProxyPki, now: Date): Promise<NewFiles> {

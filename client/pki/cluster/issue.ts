@@ -31,9 +31,9 @@ const authoritySubjects = {
 } as const;
 
 /**
- * Creates an authority. "cluster" signs all of the lab's certificates. If a separate authority is used, "signing" signs
- * the certificates that Kubernetes issues. "front proxy" signs the certificate that API servers use to call extension
- * API servers. "etcd" signs the certificates of etcd and of its clients.
+ * Creates an authority. "cluster" signs all of the lab's certificates. "signing" signs the certificates that Kubernetes
+ * issues, if the cluster has a separate CA for them. "front proxy" signs the certificate that API servers use to call
+ * extension API servers. "etcd" signs the certificates of etcd and of its clients.
  */
 export async function createClusterAuthority(
   kind: keyof typeof authoritySubjects,
@@ -45,7 +45,9 @@ export async function createClusterAuthority(
 
 export interface ClusterRequest extends ClusterLeaf {
   readonly name: CertificateName;
-  /** The cluster. Its names are in kubernetes.pem; the other certificates do not contain machine names. */
+  /**
+   * The cluster, whose names and addresses are in kubernetes.pem. The other certificates contain no names of machines.
+   */
   readonly cluster: ServingCluster;
   readonly extraNames: readonly string[];
 }
@@ -78,7 +80,7 @@ export async function issueForWorker(
   );
 }
 
-/** Issues a new key, and the certificate that API servers use to call extension API servers. */
+/** Issues a new key and the certificate with which API servers call extension API servers. */
 export async function issueFrontProxyClient(
   authority: Identity,
   { algorithm, days }: Pick<ClusterLeaf, "algorithm" | "days">,
@@ -89,7 +91,7 @@ export async function issueFrontProxyClient(
 }
 
 /**
- * The profile of lab 04's ca-config.json. Servers are clients too: for example, the API server is a client of etcd and
- * the kubelets.
+ * The usages in the profile of lab 04's ca-config.json. A server may also be a client. For example, the API server is a
+ * client of etcd and of the kubelets.
  */
 const labUsages = ["serverAuth", "clientAuth"] as const;

@@ -5,9 +5,9 @@ import { subjects, type Worker, workerSubject } from "../subjects.ts";
 /** A kubeconfig of lab 05: NAME.kubeconfig, with the certificate NAME.pem. */
 export interface LabKubeconfig {
   readonly name: string;
-  /** The user's name in the file, which is the certificate's Common Name. */
+  /** The name of the user in the file; the same as the certificate's Common Name. */
   readonly user: string;
-  /** Whether the API server's address is on the same machine or is the public address. */
+  /** Whether the file contains the loopback address or the public address of the API server. */
   readonly at: "loopback" | "public";
 }
 
@@ -37,7 +37,10 @@ export interface KubeconfigContent {
   readonly identity: Identity;
 }
 
-/** Returns the file of lab 05, with everything embedded, as `kubectl config ... --embed-certs=true` writes it. */
+/**
+ * Returns a kubeconfig of lab 05 with embedded certificates and key, as `kubectl config ... --embed-certs=true` writes
+ * it.
+ */
 export function renderKubeconfig({ server, cluster, user, context, ca, identity }: KubeconfigContent): string {
   return stringify(
     {

@@ -5,12 +5,13 @@ import { certificatesIn, readCertificates } from "../check/pem.ts";
 import { collect, type Findings, formatProblem } from "../check/problem.ts";
 import { createFieldsReader } from "../check/x509-fields.ts";
 
-/** The contents of the files in the folder, by name. */
+/** The contents of the files that exist in the folder, by file name. */
 export type PresentFiles = ReadonlyMap<string, string>;
 
 /**
- * Returns the certificate and key with that name; undefined if neither exists.
- * @throws KhwError CREDENTIAL_INVALID if only one of the two exists, or if they do not match
+ * Returns the certificate NAME.pem and the key NAME-key.pem; undefined if neither file exists.
+ * @throws KhwError CREDENTIAL_INVALID if only one of the two files exists, or if the key does not belong to the
+ * certificate
  */
 export function pairIn(present: PresentFiles, name: string): Identity | undefined {
   const [certificate, key] = [present.get(`${name}.pem`), present.get(`${name}-key.pem`)];
@@ -34,7 +35,7 @@ function* pair(name: string, certificate: Uint8Array, key: Uint8Array): Findings
   yield* keyIn({ file: `${name}-key.pem`, content: key }, certificates[0], `${name}.pem`);
 }
 
-/** Checks that the authority can sign certificates that pass `pki check`. */
+/** Checks that certificates signed by this CA will pass `pki check`. */
 function* signing(name: string, { certificate }: Identity, now: Date): Findings {
   const pem = { file: `${name}.pem`, content: Buffer.from(certificate) };
   yield* endsAtRoots(pem, yield* authoritiesIn(pem, { now, fieldsOf: createFieldsReader() }));
@@ -58,10 +59,10 @@ interface AuthorityUse {
 }
 
 /**
- * Returns the CA with that name if it exists and can sign the missing files. Returns undefined if the CA does not
- * exist, or if nothing needs to be signed (the CA's key may then be elsewhere).
- * @throws KhwError CREDENTIAL_INVALID if the CA is needed but cannot sign, or if it is missing even though it signed
- * existing files
+ * Returns the requested CA if it exists and can sign the missing certificates. Returns undefined if the CA does not
+ * exist. Also returns undefined if no certificate is missing, because the CA's key may then be elsewhere.
+ * @throws KhwError CREDENTIAL_INVALID if the CA is needed but cannot sign, or if the CA is missing although it issued
+ * existing certificates
  */
 export function authorityIn(
   present: PresentFiles,

@@ -2,9 +2,9 @@ import { isMap, isScalar, isSeq, parseDocument, YAMLMap } from "yaml";
 import type { Identity } from "../certificate.ts";
 
 /**
- * Returns the kubeconfig with a new certificate and key for the user of its current context. All other text is kept,
- * because the server, names and comments may be custom. Returns undefined unless that user has an embedded
- * certificate and key.
+ * Returns the kubeconfig with a new certificate and key for the user of its current context. Keeps all other text,
+ * because the user may have changed the server, names and comments. Returns undefined if the kubeconfig does not embed
+ * that user's certificate and key.
  */
 export function withNewIdentity(text: string, { certificate, key }: Identity): string | undefined {
   const document = parseDocument(text, { logLevel: "silent" });
@@ -19,8 +19,8 @@ export function withNewIdentity(text: string, { certificate, key }: Identity): s
 }
 
 /**
- * Returns the kubeconfig with these certificates as the CA of its current context. All other text is kept. Returns
- * undefined unless the CA is embedded.
+ * Returns the kubeconfig with these certificates as the CA of its current context. Keeps all other text. Returns
+ * undefined if the kubeconfig does not embed the CA.
  */
 export function withAuthorities(text: string, authorities: string): string | undefined {
   const document = parseDocument(text, { logLevel: "silent" });

@@ -10,9 +10,10 @@ import { otherPublicKeys } from "../token-keys.ts";
 import { presentNames } from "./rollable.ts";
 
 /**
- * Creates new certificates and kubeconfigs for these names in memory; writes nothing. Each certificate gets a new key,
- * except the service account certificate: a new key would make every token in the cluster invalid. The API server's new
- * certificate keeps the names of the old one. Returns no files if neither the CA nor any of the certificates exists.
+ * Creates new certificates and kubeconfigs for these names in memory. Writes nothing. Each certificate gets a new key,
+ * except the service account certificate. A new service account key would invalidate every token in the cluster. The
+ * API server's new certificate keeps the names of the old one. Returns no files if neither the CA nor any of the
+ * certificates exists.
  * @throws KhwError CREDENTIAL_INVALID if the CA cannot sign; INVALID_ARGUMENT for a name that the cluster does not have
  */
 export async function renewLeaves(
@@ -49,8 +50,8 @@ export async function renewLeaves(
 }
 
 /**
- * Keeps the other public keys in service-account.pem, because the cluster still accepts tokens that belong to these
- * keys.
+ * Keeps the other public keys in service-account.pem, because the cluster must still accept tokens that were signed
+ * with the matching private keys.
  */
 function withOtherTokenKeys(made: NewFiles, present: PresentFiles): Record<string, string> {
   const [file, old, key] = ["service-account.pem", present.get("service-account.pem"), made["service-account-key.pem"]];

@@ -3,7 +3,7 @@ import { aggregationCredentialNames, credentialNames, etcdCaCredentialNames } fr
 import type { NewFiles } from "../folder.ts";
 import type { PresentFiles } from "./present.ts";
 
-/** Returns the files that are also on the controllers. */
+/** Returns the names of the files that the controllers also need. */
 export function onControllers(files: NewFiles): string[] {
   const names: ReadonlySet<string> = new Set([
     ...credentialNames,
@@ -13,7 +13,10 @@ export function onControllers(files: NewFiles): string[] {
   return Object.keys(files).filter((name) => names.has(name));
 }
 
-/** Returns the names and addresses in a server's current certificate, because clients may use them. */
+/**
+ * Returns the names and addresses in a server's current certificate. Clients may depend on them, so a new certificate
+ * keeps them.
+ */
 export function presentNames(present: PresentFiles, file = "kubernetes.pem"): readonly string[] {
   const pem = present.get(file);
   if (pem === undefined) return [];
@@ -21,7 +24,7 @@ export function presentNames(present: PresentFiles, file = "kubernetes.pem"): re
     const names = new X509Certificate(pem).subjectAltName?.split(", ") ?? [];
     return names.flatMap((name) => /^(?:DNS|IP Address):(.+)$/.exec(name)?.[1] ?? []);
   } catch {
-    // A file that is not a certificate has no names; it is replaced.
+    // The file is not a certificate, so there are no names to keep. The new certificate replaces the file.
     return [];
   }
 }

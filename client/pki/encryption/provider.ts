@@ -4,11 +4,11 @@ import { refuse, show } from "../../../proto/validate.ts";
 import { fieldOf, listOf, textAt } from "../check/yaml.ts";
 import type { KmsProvider } from "../kms.ts";
 
-/** The providers with keys in the file. */
+/** The providers whose keys are in the encryption configuration. */
 export const keyedKinds = ["aescbc", "aesgcm", "secretbox"] as const;
 /**
- * The providers for a new file. aesgcm is excluded, because its limits per key are too low for a key that nobody
- * rotates.
+ * The providers for a new file. aesgcm is excluded, because one key may encrypt only a limited number of values, and
+ * nobody may rotate the key.
  */
 export const newKinds = ["aescbc", "secretbox"] as const;
 export type KeyedKind = (typeof keyedKinds)[number];
@@ -27,8 +27,8 @@ export function parseKeyedKind(text: string): KeyedKind {
 }
 
 /**
- * An item in the encryption configuration's list of providers: a way to store values. The first provider is used for
- * writing; all providers are used for reading.
+ * An item in the encryption configuration's list of providers. The API server writes values with the first provider,
+ * and reads values with all providers.
  */
 export type Provider = KeyedProvider | KmsProvider | { readonly kind: "identity" };
 
@@ -37,17 +37,22 @@ export interface KeyedProvider {
   readonly keys: readonly [Key, ...Key[]];
 }
 
-/** Whether the provider has its keys in the file. */
+/** Whether the provider's keys are in the encryption configuration. */
 export function isKeyed(provider: Provider): provider is KeyedProvider {
   return provider.kind !== "identity" && provider.kind !== "kms";
 }
 
-/** Creates a new key of 32 bytes (lab 06's `head -c 32 /dev/urandom | base64`), which every provider accepts. */
+/**
+ * Creates a new key of 32 bytes, like `head -c 32 /dev/urandom | base64` in lab 06. Every provider accepts this length.
+ */
 export function newKey(name: string): Key {
   return { name, secret: randomBytes(32).toString("base64") };
 }
 
-/** @throws KhwError CREDENTIAL_INVALID that names the field, for an unknown provider or one without a name or a key */
+/**
+ * @throws KhwError CREDENTIAL_INVALID that names the field, if the provider is unknown, or if its name or key is
+ * missing
+ */
 export function parseProvider(provider: unknown, field: string): Provider {
   if (fieldOf(provider, "identity") !== undefined) return { kind: "identity" };
   const kms = fieldOf(provider, "kms");
@@ -67,7 +72,7 @@ export function parseProvider(provider: unknown, field: string): Provider {
   return { kind, keys: [first, ...others] };
 }
 
-/** Returns the provider in the file's format. */
+/** Returns the provider in the format of the encryption configuration. */
 export function toPlain(provider: Provider): unknown {
   if (provider.kind === "identity") return { identity: {} };
   if (provider.kind === "kms") return provider.plain;

@@ -1,17 +1,17 @@
 import { isKeyed, type Key, type KeyedKind, type Provider } from "./provider.ts";
 
 /**
- * The stage of a rotation, judged only by the configuration:
- * - "settled": no rotation is in progress. With a KMS plugin, this is the only stage, because kms-move.ts needs no
- *   stage to continue a change to or from a plugin;
- * - "added": the new key exists and can be used for reading, but an older key is used for writing;
- * - "first": the new key is used for writing, and older keys can still be used for reading.
+ * The stage of a key rotation, according to the configuration alone:
+ * - "settled": no rotation is in progress. With a KMS plugin, this is always the stage, because kms-move.ts does not
+ *   need a stage to continue its work;
+ * - "added": the API server can read with the new key, but still writes with an older key;
+ * - "first": the API server writes with the new key, and can still read with older keys.
  */
 export type Stage = "settled" | "added" | "first";
 
 type Providers = readonly Provider[];
 
-/** The names of khw's own keys contain their creation time, which distinguishes "added" from "first". */
+/** The name of a key that khw created. The name contains the creation time, so khw can find the newest key. */
 const ownName = /^key-(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/;
 
 /** Returns a key name such as "key-20260131T120000Z". */
@@ -20,8 +20,8 @@ export function keyName(now: Date): string {
 }
 
 /**
- * Returns a key name that is newer than the names of all of khw's keys, even if a clock was wrong when those keys were
- * named.
+ * Returns a key name with a later time than the names of all existing keys, even if a wrong clock determined those
+ * names.
  */
 export function newestKeyName(all: readonly Providers[], now: Date): string {
   const newest = newestOf(all.flat());
@@ -33,7 +33,7 @@ export function isOwnName(name: string): boolean {
   return !Number.isNaN(timeOf(name));
 }
 
-/** Returns the time when one of khw's own keys was created, in milliseconds; NaN for other names. */
+/** Returns the creation time in the name of a key, in milliseconds; NaN if khw did not create the key. */
 function timeOf(name: string): number {
   return ownName.test(name) ? Date.parse(name.replace(ownName, "$1-$2-$3T$4:$5:$6Z")) : Number.NaN;
 }
@@ -46,14 +46,16 @@ export function stageOf(providers: Providers): Stage {
   return keysOf(providers).length > 1 ? "first" : "settled";
 }
 
-/** Returns the stage of the unfinished rotation; "settled" if no list has an unfinished rotation. */
+/**
+ * Returns the earliest stage of any unfinished rotation; "settled" if no list of providers has an unfinished rotation.
+ */
 export function stageOfAll(all: readonly Providers[]): Stage {
   const stages = new Set(all.map(stageOf));
   return (["added", "first"] as const).find((stage) => stages.has(stage)) ?? "settled";
 }
 
 /**
- * Adds the new key, which is used for reading but not yet for writing. Each kind appears at most once in the list,
+ * Adds a key that the API server uses for reading, but not yet for writing. Each kind appears at most once in the list,
  * because the API server uses only the first provider of a kind to read values of that kind.
  */
 export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; key: Key }): Providers {
@@ -68,12 +70,14 @@ export function addKey(providers: Providers, { kind, key }: { kind: KeyedKind; k
   });
 }
 
-/** Returns the default kind of a new key: the kind of the current keys, or the lab's kind if no key exists. */
+/**
+ * Returns the default provider for a new key: the provider of the current keys, or the lab's provider if no key exists.
+ */
 export function currentKind(providers: Providers): KeyedKind {
   return providers.find(isKeyed)?.kind ?? "aescbc";
 }
 
-/** Makes the newest key the key for writing. */
+/** Moves the newest key to the first position, so that the API server writes with it. */
 export function promoteKey(providers: Providers): Providers {
   const newest = newestOf(providers);
   const index = providers.findIndex((provider) => has(provider, newest));
@@ -83,15 +87,15 @@ export function promoteKey(providers: Providers): Providers {
   return toFirst(providers.with(index, { kind: holder.kind, keys: [...keys] }), index);
 }
 
-/** Makes the provider at this index the provider for writing. */
+/** Moves the provider at this index to the first position, so that the API server writes with it. */
 export function toFirst(providers: Providers, index: number): Providers {
   const others = providers.toSpliced(index, 1);
-  // The provider for unencrypted values comes last, even if it was first before.
+  // The provider for unencrypted values moves to the end, even if it was the first provider.
   const clear = others.filter(({ kind }) => kind === "identity");
   return [...providers.slice(index, index + 1), ...others.filter(({ kind }) => kind !== "identity"), ...clear];
 }
 
-/** Keeps only the key for writing. Unencrypted values stay readable if they were readable before. */
+/** Removes all keys except the key for writing. Unencrypted values stay readable if they were readable before. */
 export function dropOldKeys(providers: Providers): Providers {
   const [first, ...others] = providers;
   if (first === undefined || !isKeyed(first)) return providers;

@@ -12,7 +12,7 @@ import {
 export type { Identity } from "../certificate.ts";
 
 export interface Request {
-  /** The Common Name. For an agent, this is the instance's name, which is also the DNS name. */
+  /** The Common Name. In an agent's certificate, this is the name of the instance, and also the DNS name. */
   readonly name: string;
   readonly role: Role;
   /** The validity of the certificate in days, counted from now. */
@@ -24,14 +24,14 @@ export const identityDays = 365;
 
 const algorithm = "ecdsa";
 
-/** Creates a management CA that can sign identities, but no other CA. */
+/** Creates a management CA that can sign identities, but not other CAs. */
 export async function createAuthority(now: Date): Promise<Identity> {
   return createAnyAuthority({ subject: { CN: "khw management CA", O: "khw" }, days: authorityDays, algorithm }, now);
 }
 
 /**
- * Issues a new key and its certificate, signed by the management CA. A person's certificate is valid only for calling
- * agents, and an agent's certificate only for answering calls. A stolen node therefore cannot control the other nodes.
+ * Issues a new key and its certificate, signed by the management CA. A person's certificate is valid only as a client,
+ * and an agent's certificate is valid only as a server. Therefore, the key of a stolen node cannot control other nodes.
  * @throws KhwError INVALID_ARGUMENT if the certificate would outlive the CA
  */
 export async function issue(authority: Identity, request: Request, now: Date): Promise<Identity> {
@@ -39,7 +39,7 @@ export async function issue(authority: Identity, request: Request, now: Date): P
 }
 
 /**
- * Like `issue`, but issues the certificate, in PEM, for a key that another machine holds.
+ * Like `issue`, but for a key that stays on another machine. Returns the certificate in PEM.
  * @throws KhwError as `issue` does
  */
 export async function issueFor(

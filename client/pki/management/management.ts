@@ -12,8 +12,8 @@ export async function newManagement(now: Date): Promise<NewFiles> {
 }
 
 /**
- * Creates the management identities if khw.yaml does not set their paths and none of them exists. If any identity
- * exists, creates nothing, because the other identities may be elsewhere. Returns the paths of the new files.
+ * Creates the management identities, unless khw.yaml sets their paths or any of their files exists. If a file exists,
+ * the other files may be elsewhere. Returns the paths of the new files.
  * @throws KhwError IO_FAILED
  */
 export async function provideManagement({ ca, certificate, key }: ClusterConfig["management"]): Promise<string[]> {

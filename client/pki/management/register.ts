@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { isErrno } from "../../../proto/errno.ts";
 import { KhwError } from "../../../proto/errors.ts";
 
-/** An event about an agent's name. Times are in ISO 8601, serial numbers in hex as node:crypto writes them. */
+/** An event about an agent's name. Times are in ISO 8601. Serial numbers are in hex, as node:crypto writes them. */
 type RegisterEntry =
   | { readonly event: "issued"; readonly at: string; readonly name: string; readonly serial: string }
   | {
@@ -16,28 +16,28 @@ type RegisterEntry =
     }
   | { readonly event: "readmitted"; readonly at: string; readonly name: string };
 
-/** The management CA's record of the agents: the certificates that it signed, and the revocations. */
+/** The management CA's record of the certificates that it has signed for agents, and of the revocations. */
 export interface Register {
-  /** The names that must not receive a certificate. */
+  /** The names for which the CA must not sign certificates. */
   readonly revokedNames: ReadonlySet<string>;
   /** The revoked names of nodes that were removed from their cluster. */
   readonly removedNames: ReadonlySet<string>;
-  /** Serial numbers that are rejected permanently, even if the agent's name was readmitted. */
+  /** The serial numbers that clients reject permanently, even if the agent's name is readmitted. */
   readonly revokedSerials: ReadonlySet<string>;
   /** The serial numbers of all certificates that were signed for each name. */
   readonly issued: ReadonlyMap<string, readonly string[]>;
 }
 
 /**
- * The name of the file beside the CA's certificate. Every client needs a copy, so that it can reject nodes that another
- * client revoked.
+ * The name of the register's file, in the folder of the CA's certificate. Every client needs a copy of the file, to
+ * reject nodes that were revoked on another client.
  */
 const fileName = "agents.jsonl";
 
 /**
  * Reads the register in the folder of the management CA; an empty register if there is no file.
- * @throws KhwError CREDENTIAL_INVALID if the register cannot be read completely, because a revocation must not be
- * missed
+ * @throws KhwError CREDENTIAL_INVALID if any part of the register cannot be read, because khw must not miss a
+ * revocation
  */
 export async function readRegister(folder: string): Promise<Register> {
   const path = join(folder, fileName);
@@ -72,7 +72,8 @@ export async function readRegister(folder: string): Promise<Register> {
 }
 
 /**
- * Adds an event, which is durable when the promise resolves. Two processes may add events at the same time.
+ * Adds an event to the register. When the promise resolves, the event is durable. Two processes may add events at the
+ * same time.
  * @throws KhwError IO_FAILED
  */
 export async function addToRegister(folder: string, entry: RegisterEntry): Promise<void> {
@@ -100,7 +101,7 @@ function parseEntry(line: string): RegisterEntry | undefined {
     const value: unknown = JSON.parse(line);
     return isEntry(value) ? value : undefined;
   } catch {
-    // The line is not an entry; the caller reports the line.
+    // The line is not valid JSON. The caller reports the line as invalid.
     return undefined;
   }
 }

@@ -2,10 +2,10 @@ import type { webcrypto } from "node:crypto";
 import { KhwError } from "../../../proto/errors.ts";
 import { loadX509 } from "../x509.ts";
 
-/** The public key of a node's signing request (PKCS #10). khw uses no other part of the request. */
+/** The public key in a node's signing request (PKCS #10). khw does not use any other part of the request. */
 export interface SigningRequest {
   readonly publicKey: webcrypto.CryptoKey;
-  /** The key as SubjectPublicKeyInfo, and the whole request; both DER. */
+  /** The key as SubjectPublicKeyInfo, and the whole request. Both are in DER. */
   readonly spki: Buffer;
   readonly der: Buffer;
 }
@@ -13,8 +13,8 @@ export interface SigningRequest {
 const algorithm = { name: "ECDSA", namedCurve: "P-256" };
 
 /**
- * Checks that the request was signed with its own key, an ECDSA key on P-256. Ignores names, usages and extensions in
- * the request, because the signer determines the node's identity.
+ * Checks that the request contains an ECDSA key on P-256, and that the request was signed with this key. Ignores names,
+ * usages and extensions in the request, because the signer determines the node's identity.
  * @throws KhwError CREDENTIAL_INVALID
  */
 export async function readRequest(pem: string): Promise<SigningRequest> {

@@ -6,7 +6,7 @@ import { readAuthorityCertificate, readIdentity } from "../folder.ts";
 import { parseCertificate } from "../pem.ts";
 import { addToRegister, readRegister } from "./register.ts";
 
-/** A node whose certificates are refused from now on. */
+/** A revoked node. Clients refuse its certificates from now on. */
 export interface RevokedAgent {
   readonly name: string;
   /** The number of certificates that were signed for the node. */
@@ -14,9 +14,9 @@ export interface RevokedAgent {
 }
 
 /**
- * Revokes nodes. Clients then refuse the nodes' certificates, and the nodes cannot get new certificates. `removed`
- * records that the node was removed from its cluster; a node that was already removed is not recorded again.
- * @throws KhwError INVALID_ARGUMENT if a name belongs to a person; no node is revoked in that case
+ * Revokes nodes. Clients then refuse the nodes' certificates, and the nodes cannot get new certificates. If `removed`
+ * is true, also records that the nodes were removed from their cluster. A removed node is recorded only once.
+ * @throws KhwError INVALID_ARGUMENT if a name belongs to a person; in that case, no node is revoked
  */
 export async function revokeAgents(
   folder: string,
@@ -43,7 +43,10 @@ export async function revokeAgents(
   return revoked;
 }
 
-/** Clients look up only agents in the register, so an entry for an administrator would have no effect. */
+/**
+ * Returns the serial number of an agent's certificate. Refuses other certificates, because clients look up only agents
+ * in the register.
+ */
 function agentSerial(name: string, pem: string): string {
   const certificate = parseCertificate(pem);
   if (certificate === undefined) {

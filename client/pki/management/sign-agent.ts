@@ -6,13 +6,12 @@ import { addToRegister, readRegister, refuseRevoked } from "./register.ts";
 import { readRequest } from "./request.ts";
 import type { SigningRequest } from "./request.ts";
 
-/** Signs agents' requests with the management CA; the CA's key stays in memory as long as this object exists. */
+/** Signs agents' requests with the management CA. The CA's key stays in memory while this object exists. */
 export interface Signer {
   /** The CA's certificate, in PEM. */
   readonly ca: string;
   /**
-   * Returns a certificate (PEM) for the request's key and the node's name. The certificate is recorded before it is
-   * returned.
+   * Issues a certificate for the request's key and the node's name. Records the certificate, then returns it in PEM.
    * @throws KhwError PERMISSION_DENIED for a revoked name, CREDENTIAL_INVALID for a bad request
    */
   sign(name: string, request: string | SigningRequest): Promise<string>;

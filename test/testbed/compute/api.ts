@@ -60,8 +60,8 @@ const reads: Readonly<Record<string, Handler>> = {
 };
 
 /**
- * Creates the API, which is a function from requests to response bodies. The function throws an {@link ApiError} to
- * reject a request.
+ * Creates the API. It is a function that takes a request and returns the response body. To reject a request, it throws
+ * an {@link ApiError}.
  */
 export function makeApi(discovery: Discovery): (request: ApiRequest, context: ApiContext) => Promise<Fields> {
   const router = makeRouter(discovery);

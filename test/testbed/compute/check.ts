@@ -1,6 +1,6 @@
 import type { Discovery, Schema } from "./discovery.ts";
 
-/** A value's violation of its schema. */
+/** A value that violates its schema, and the reason. */
 export interface Violation {
   readonly at: string;
   readonly problem: "type" | "unknown" | "pattern" | "enum" | "format" | "missing";

@@ -4,7 +4,7 @@ import { kinds } from "./kinds.ts";
 import { collectionOf, linkTo, nameOf, scopeOf } from "./references.ts";
 import { textOf, type Fields, type Resource } from "./resources.ts";
 
-/** The context in which a new resource is completed. It extends the context that the rules for each kind use. */
+/** The data for completing a new resource, in addition to the data that the rules for each kind read. */
 export interface CompletionContext extends World {
   readonly nextId: () => string;
   /** Returns the `kind` of a collection's resources, for example `compute#address`. */

@@ -38,8 +38,8 @@ export interface StateChange {
   /** Step 2: removes these resources. */
   readonly remove?: readonly string[];
   /**
-   * Step 3: sets these resources. The given fields replace the fields of an existing resource, or form a new resource
-   * together with defaults.
+   * Step 3: sets these resources. The given fields replace the fields of an existing resource. A new resource gets
+   * defaults for all other fields.
    */
   readonly put?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
@@ -57,12 +57,12 @@ export interface DataPlaneState {
   }[];
 }
 
-/** The whole observable state of an emulator. */
+/** The resources of an emulator, and the state of its data plane. */
 export interface State extends DataPlaneState {
   readonly resources: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
-/** The remote control of a running emulator. */
+/** A client for the control socket of a running emulator. */
 export interface ComputeControl extends AsyncDisposable {
   /** Replaces all faults; without arguments, removes all faults. */
   setFaults(...faults: readonly Fault[]): Promise<void>;

@@ -48,8 +48,8 @@ export class DataPlane implements AsyncDisposable {
   }
 
   /**
-   * Returns the health of an instance in a pool as `getHealth` returns it, with an entry for each address that leads to
-   * the pool.
+   * Returns the health of an instance in a pool as `getHealth` returns it, with an entry for each address that forwards
+   * to the pool.
    */
   healthOf(pool: string, instance: string): readonly Fields[] {
     const probing = [...this.#probings.values()].find(({ backend }) => isSame(backend, { pool, instance }));

@@ -7,7 +7,7 @@ export interface Schema {
   readonly format?: string;
   readonly enum?: readonly string[];
   readonly pattern?: string;
-  /** The only valid value, if the field is a `kind`. */
+  /** The only valid value of a `kind` field. */
   readonly default?: string;
   readonly readOnly?: boolean;
   readonly required?: boolean;
@@ -38,7 +38,7 @@ export interface Discovery {
   readonly schemas: Readonly<Record<string, Schema>>;
 }
 
-/** The method of a request, and the values of the placeholders in its path. */
+/** The API method that a request calls, and the values of the placeholders in the request's path. */
 export interface Route {
   readonly method: Method;
   readonly collection: string;

@@ -28,8 +28,7 @@ export type Outgoing =
   | "cut";
 
 /**
- * The emulated project without its HTTP server and data plane. It has a state, faults, and a function from requests to
- * responses.
+ * The emulated project without its HTTP server and data plane. It stores resources and faults, and answers requests.
  */
 export interface Emulator {
   readonly store: Store;
@@ -38,7 +37,9 @@ export interface Emulator {
   readonly log: LogEntry[];
   /** Returns every resource by path, as the API would return it. */
   state(): Readonly<Record<string, Fields>>;
-  /** Changes the state without the API. If a step of the change is rejected, the earlier steps remain in effect. */
+  /**
+   * Changes resources without using the API. If a step of the change is rejected, the earlier steps remain in effect.
+   */
   change(change: StateChange): void;
   configure(settings: Partial<Settings>): Settings;
   /** Sets the function that provides the health of instances. Before this call, no instance has a health state. */

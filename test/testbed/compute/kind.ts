@@ -32,7 +32,7 @@ export interface Place {
   readonly scope: string;
 }
 
-/** The state that the rules for a kind can read. */
+/** The data that the rules for a kind can read. */
 export interface World {
   readonly store: Store;
   readonly project: string;

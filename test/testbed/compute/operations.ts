@@ -59,7 +59,10 @@ export class Operations {
     return this.#pending.get(path) === "insert";
   }
 
-  /** Throws, as Google's API does, if another operation is changing the resource or has just released it. */
+  /**
+   * Throws, as Google's API does, if another operation is changing the resource, or if a resource that refers to it was
+   * just deleted.
+   */
   assertReady(path: string): void {
     if (this.#pending.has(path) || (this.#settling.get(path) ?? 0) > Date.now()) throw notReady(path);
   }
@@ -115,7 +118,7 @@ export class Operations {
     return state;
   }
 
-  /** Resolves with the operation when it is done, when the deadline has passed, or when the signal ends the wait. */
+  /** Resolves with the operation when it is done, when the deadline has passed, or when the signal is aborted. */
   async wait(path: string, millis: number, signal: AbortSignal): Promise<Operation | undefined> {
     const stop = new AbortController();
     const deadline = delay(millis, undefined, { signal: AbortSignal.any([signal, stop.signal]), ref: false });

@@ -17,7 +17,7 @@ export interface ProbeOptions {
   readonly scale: number;
   /** The last known state of the instance before the check was changed. */
   readonly initial: Health["state"];
-  /** Returns why the network currently blocks probes, or undefined if it lets them through. */
+  /** Returns why the network currently blocks probes, or undefined if no probes are blocked. */
   readonly obstacle: () => string | undefined;
   /** Ends the probing. */
   readonly signal: AbortSignal;

@@ -14,9 +14,9 @@ export function hashOf(client: Socket, sessionAffinity: string): number {
 }
 
 /**
- * Connects a client to an instance and supports half-closed connections. A refusal or reset on one side resets the
- * other side. An established connection is kept even if the instance becomes unhealthy. Returns the socket to the
- * instance.
+ * Connects a client to an instance and supports half-closed connections. If one side refuses or resets its connection,
+ * the connection on the other side is reset. An established connection is kept even if the instance becomes unhealthy.
+ * Returns the socket to the instance.
  */
 export function relay(client: Socket, to: { readonly host: string; readonly port: number }): Socket {
   const instance = connect({ ...to, allowHalfOpen: true });

@@ -41,8 +41,8 @@ export function frontendsOf(store: Store): readonly Frontend[] {
 }
 
 /**
- * Returns the instances that the data plane must probe, and to which it forwards connections. If there is no forwarding
- * rule, the list is empty.
+ * Returns the instances that the data plane probes and forwards connections to. If there is no forwarding rule, the
+ * list is empty.
  */
 export function backendsOf(store: Store): readonly Backend[] {
   const pools = new Set(store.all("forwardingRules").map(([, { target }]) => pathOf(target)));

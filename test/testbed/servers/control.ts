@@ -20,7 +20,7 @@ export interface LogEntry {
   readonly bytes: number;
 }
 
-/** The remote control of a running server. */
+/** A client for the control socket of a running server. */
 export interface ServerControl {
   /** Replaces all faults; without arguments, removes all faults. */
   setFaults(...faults: readonly Fault[]): Promise<void>;

@@ -16,7 +16,7 @@ export interface TokenInstance {
 export interface TokenSigner {
   /** Returns a JWT for the audience. If an instance is given, the token has the format "full". */
   sign(audience: string, instance?: TokenInstance): string;
-  /** Returns the key set for a verifier. */
+  /** Returns the public keys for verifying tokens. */
   jwks(): object;
 }
 

@@ -87,7 +87,7 @@ interface Response {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Answers a request. The progress is recorded before the caller can see it. */
+/** Answers a request. Records each part of the response before sending it. */
 async function respond(request: IncomingMessage, response: ServerResponse, how: Response): Promise<void> {
   const { fault, entry } = how;
   if (fault?.kind === "drop") return void response.destroy();

@@ -1,7 +1,7 @@
-/** Renders the files of lab 09 for a worker, and the additional settings that a testbed machine needs. */
+/** Renders the files of lab 09 for a worker, with the additional settings that a testbed machine needs. */
 import type { Place } from "../layout.ts";
 
-/** The folder with the test images in the worker's root. */
+/** The folder with the test images in the worker's root file system. */
 export const imagesFolder = "/usr/local/share/images";
 
 /** The path of the kubeconfig with the bootstrap token. */
@@ -90,7 +90,10 @@ function kubeletConfig({ name, podCidr: podCIDR }: Place, joining: Joining): unk
   };
 }
 
-/** The lab's configuration. The connection tracking limits belong to the host, so kube-proxy does not change them. */
+/**
+ * The lab's kube-proxy configuration. The connection tracking limits belong to the host, so kube-proxy does not change
+ * them.
+ */
 const kubeProxyConfig = {
   kind: "KubeProxyConfiguration",
   apiVersion: "kubeproxy.config.k8s.io/v1alpha1",

@@ -16,8 +16,8 @@ export interface JoinOptions {
 }
 
 /**
- * Creates the workers' certificates and kubeconfigs, starts containerd, the kubelet and kube-proxy on all workers, and
- * adds the routes to the pods. Resolves when the units are running; the nodes become Ready later.
+ * Creates the workers' certificates and kubeconfigs. Starts containerd, the kubelet and kube-proxy on all workers. Adds
+ * the routes to the pods. Resolves when the units are running; the nodes become Ready later.
  */
 export async function joinWorkers(
   testbed: Testbed,

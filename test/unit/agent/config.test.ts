@@ -32,7 +32,7 @@ const defaults = {
   metricsPort: 7444,
 };
 
-t.test("all keys have their defaults if the config file is missing or empty", async (t) => {
+t.test("every key has its default value if the config file is missing or empty", async (t) => {
   t.strictSame(await loadConfig(join(base, "none.yaml")), defaults);
   for (const text of ["", "# nothing\n", "listen:\nmachine:\n", "machine: {}\n"]) {
     t.strictSame(await load(text), defaults, JSON.stringify(text));
@@ -62,7 +62,7 @@ metricsPort: 0
   });
 });
 
-t.test("an invalid config file is refused with its path, the key and the reason", async (t) => {
+t.test("an invalid config file is refused with an error that names its path, the key and the reason", async (t) => {
   for (const [text, message] of [
     ["- a list", "the file: is not a mapping"],
     ["listen: 7443", "listen: is not a mapping"],
@@ -107,59 +107,65 @@ t.test("an invalid config file is refused with its path, the key and the reason"
   await t.rejects(loadConfig(base), { code: "CONFIG_INVALID", message: /EISDIR/ });
 });
 
-t.test("an agent identity that is mismatched, expired, unreadable or too widely readable is refused", async (t) => {
-  const now = new Date();
-  const day = 86_400_000;
-  const paths = { ca: join(base, "ca.pem"), certificate: join(base, "agent.pem"), key: join(base, "agent-key.pem") };
-  const authority = await createAuthority(now);
-  const agent = { name: "controller-0", role: "agent", days: 1 } as const;
-  const place = async (identity: { certificate: string; key: string }, ca = authority.certificate): Promise<void> => {
-    await writeFile(paths.ca, ca);
-    await writeFile(paths.certificate, identity.certificate);
-    await writeFile(paths.key, identity.key, { mode: 0o600 });
-    await chmod(paths.key, 0o600);
-  };
-  const good = await issue(authority, agent, now);
-  const other = await createAuthority(now);
-  const refused = async (t: Test, path: string, message: RegExp): Promise<void> => {
-    const error = await checkIdentity(paths).then(
-      () => undefined,
-      (thrown: unknown) => thrown,
-    );
-    t.match(error, { code: "CREDENTIAL_INVALID", hint: /./ });
-    t.ok(error instanceof Error && error.message.startsWith(`${path}: `) && message.test(error.message), String(error));
-    t.notMatch(String(error), "PRIVATE KEY");
-  };
+t.test(
+  "an agent identity is refused if its files do not match, are expired or unreadable, or have a mode that is too permissive",
+  async (t) => {
+    const now = new Date();
+    const day = 86_400_000;
+    const paths = { ca: join(base, "ca.pem"), certificate: join(base, "agent.pem"), key: join(base, "agent-key.pem") };
+    const authority = await createAuthority(now);
+    const agent = { name: "controller-0", role: "agent", days: 1 } as const;
+    const place = async (identity: { certificate: string; key: string }, ca = authority.certificate): Promise<void> => {
+      await writeFile(paths.ca, ca);
+      await writeFile(paths.certificate, identity.certificate);
+      await writeFile(paths.key, identity.key, { mode: 0o600 });
+      await chmod(paths.key, 0o600);
+    };
+    const good = await issue(authority, agent, now);
+    const other = await createAuthority(now);
+    const refused = async (t: Test, path: string, message: RegExp): Promise<void> => {
+      const error = await checkIdentity(paths).then(
+        () => undefined,
+        (thrown: unknown) => thrown,
+      );
+      t.match(error, { code: "CREDENTIAL_INVALID", hint: /./ });
+      t.ok(
+        error instanceof Error && error.message.startsWith(`${path}: `) && message.test(error.message),
+        String(error),
+      );
+      t.notMatch(String(error), "PRIVATE KEY");
+    };
 
-  await place(good);
-  await t.resolves(checkIdentity(paths), "a matching identity is accepted");
-  await place(good, other.certificate);
-  await refused(t, paths.certificate, /is not signed by the CA/);
-  await place({ ...good, key: other.key });
-  await refused(t, paths.key, /is not the key for/);
-  await place({
-    ...good,
-    key: generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
-  });
-  await refused(t, paths.key, /is not the key for/);
-  await place(await issue(await createAuthority(new Date(+now - 9 * day)), agent, now));
-  await refused(t, paths.certificate, /is not signed by the CA/);
-  await place(await issue(authority, agent, new Date(+now - 2 * day)));
-  await refused(t, paths.certificate, /expired on 20/);
-  await place(await issue(authority, agent, new Date(+now + 2 * day)));
-  await refused(t, paths.certificate, /is valid only from 20/);
-  await place(await issue(authority, { ...agent, role: "admin" }, now));
-  await refused(t, paths.certificate, /is issued for callers, not for an agent/);
-  await place({ ...good, certificate: "no certificate" });
-  await refused(t, paths.certificate, /./);
-  await place({ ...good, key: "no key" });
-  await refused(t, paths.key, /./);
-  await place(good);
-  await chmod(paths.key, 0o640);
-  await refused(t, paths.key, /can be read by users other than its owner/);
-  await rm(paths.key);
-  await refused(t, paths.key, /ENOENT/);
-});
+    await place(good);
+    await t.resolves(checkIdentity(paths), "an identity whose files match is accepted");
+    await place(good, other.certificate);
+    await refused(t, paths.certificate, /is not signed by the CA/);
+    await place({ ...good, key: other.key });
+    await refused(t, paths.key, /is not the key for/);
+    await place({
+      ...good,
+      key: generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" }).toString(),
+    });
+    await refused(t, paths.key, /is not the key for/);
+    await place(await issue(await createAuthority(new Date(+now - 9 * day)), agent, now));
+    await refused(t, paths.certificate, /is not signed by the CA/);
+    await place(await issue(authority, agent, new Date(+now - 2 * day)));
+    await refused(t, paths.certificate, /expired on 20/);
+    await place(await issue(authority, agent, new Date(+now + 2 * day)));
+    await refused(t, paths.certificate, /is valid only from 20/);
+    await place(await issue(authority, { ...agent, role: "admin" }, now));
+    await refused(t, paths.certificate, /is issued for callers, not for an agent/);
+    await place({ ...good, certificate: "no certificate" });
+    await refused(t, paths.certificate, /./);
+    await place({ ...good, key: "no key" });
+    await refused(t, paths.key, /./);
+    await place(good);
+    await chmod(paths.key, 0o640);
+    await refused(t, paths.key, /can be read by users other than its owner/);
+    await rm(paths.key);
+    await refused(t, paths.key, /ENOENT/);
+  },
+);
 
 t.test("no notification is sent if the agent does not run under systemd", async (t) => {
   const lines: string[] = [];

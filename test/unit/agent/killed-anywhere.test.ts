@@ -36,7 +36,7 @@ function pinned(): ReturnType<typeof labDesiredWithEtcd> {
   return { ...desired, binaries: { ...binaries, sha256: Object.fromEntries(digests) } };
 }
 
-/** Returns the steps for the machine's current state, as an operation of the agent would. */
+/** Returns the steps that an agent's operation would run on the machine in its current state. */
 async function stepsOn(os: FakeOs, desired: ReturnType<typeof labDesiredWithEtcd>) {
   return controllerSteps(desired, { drained: false, isFresh: !(await hasControlPlane(os)) });
 }
@@ -47,7 +47,7 @@ for (const [given, desired] of [
 ] as const) {
   const steps = controllerSteps(desired, { drained: false });
 
-  t.test(`steps that are killed after any change and rerun produce the same machine, with ${given}`, async (t) => {
+  t.test(`steps that are killed after any change and then rerun produce the same files, with ${given}`, async (t) => {
     const machine = bareMachine();
     t.strictSame((await applyAll(steps, machine)).errors, []);
     const wanted = await allFiles(machine.files);

@@ -36,11 +36,11 @@ const quiet = { signal: never, progress: () => {} };
 async function repair(t: Test, step: Step<Os>, os: Os): Promise<string | undefined> {
   const drift = await step.check(os, never);
   await step.apply(os, quiet);
-  t.equal(await step.check(os, never), null, `${step.id} finds no difference after it was applied`);
+  t.equal(await step.check(os, never), null, `${step.id} finds no difference after it has been applied`);
   return drift?.summary;
 }
 
-t.test("a missing folder is created, and a file in its place is an error", async (t) => {
+t.test("a missing folder is created, but a file at the folder's path causes an error", async (t) => {
   const os = createFakeOs();
   t.equal(await repair(t, folder("/var/lib/kubernetes", 0o755), os), "the folder does not exist");
   os.files.put("/etc/kubernetes", "a file");
@@ -178,7 +178,7 @@ t.test("a foreign drop-in for one of khw's units is reported by name and not cha
   t.equal(asked, 1, "each check asks systemd only once, because an idle agent checks every minute");
 });
 
-t.test("a file's content, mode, owner and kind are checked and repaired", async (t) => {
+t.test("a file's content, mode, owner and type are checked and repaired", async (t) => {
   const os = createFakeOs();
   const wanted = { id: "f", path: "/etc/f", mode: 0o600, content: "wanted", needs: [] };
   const step = textFile(wanted);
@@ -193,7 +193,7 @@ t.test("a file's content, mode, owner and kind are checked and repaired", async 
   t.equal(await repair(t, step, os), "it belongs to 33:33, not to root");
   await os.files.symlink("/etc/other", "/etc/f");
   t.equal(await repair(t, step, os), "is a symlink, not a file");
-  t.equal(os.files.text("/etc/other"), "wanted", "the link's old target is unchanged");
+  t.equal(os.files.text("/etc/other"), "wanted", "the file that the symlink pointed to is unchanged");
   t.match(await os.files.stat("/etc/other"), { mode: 0o644 });
 });
 
@@ -204,7 +204,7 @@ t.test("a file with the right content but the wrong mode is repaired without bei
   t.notOk(os.files.changes.includes("write /etc/f"));
 });
 
-t.test("a file known only by its digest can be planned, but not written", async (t) => {
+t.test("a file of which only the digest is known can be planned, but not written", async (t) => {
   const os = createFakeOs();
   const step = file({ id: "f", path: "/f", mode: 0o600, sha256: digest("x"), content: undefined, needs: [] });
   t.match(await step.check(os, never), { summary: "is missing" });
@@ -212,7 +212,7 @@ t.test("a file known only by its digest can be planned, but not written", async 
   t.strictSame(os.files.changes, []);
 });
 
-t.test("a link gets the desired target, even if another link or a file is in its place", async (t) => {
+t.test("a link with the desired target is created, even if another link or a file exists at its path", async (t) => {
   const os = createFakeOs();
   await os.files.mkdir("/etc/enabled", 0o755);
   const step = link({ id: "l", path: "/etc/enabled/site", target: "/etc/available/site", needs: [] });
@@ -248,7 +248,8 @@ t.test("a program", async (t) => {
   const download = releasedProgram("kubectl", labDesired());
   const step = binary("kubectl", labDesired(), []);
   /**
-   * Repairs both steps. Returns the summaries of the checks before the repair, with the download step's summary first.
+   * Applies both steps. Returns the summaries from the checks before the repair, with the download step's summary
+   * first.
    */
   const repairBoth = async (t: Test, os: Os, steps = [download, step]): Promise<(string | undefined)[]> => {
     const said = await Promise.all(steps.map(async (each) => (await each.check(os, never))?.summary));
@@ -270,7 +271,7 @@ t.test("a program", async (t) => {
       t.strictSame(
         [await download.check(os, never), await step.check(os, never)],
         [null, null],
-        "both steps find no difference while the mirror has no files",
+        "both steps find no difference even if the mirror has no files",
       );
     },
   );
@@ -291,7 +292,7 @@ t.test("a program", async (t) => {
     t.match(await os.files.stat(path), { kind: "file" });
   });
 
-  t.test("a program that was damaged in place, replaced or made non-executable is repaired", async (t) => {
+  t.test("an installed program that was damaged, replaced or made non-executable is repaired", async (t) => {
     const os = labMachine();
     await repairBoth(t, os);
     os.files.put(path, "something else", 0o755);
@@ -329,7 +330,7 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(record), `${digest(content)}\n`);
   });
 
-  t.test("the program of an earlier release is kept, so that going back needs no download", async (t) => {
+  t.test("the program of an earlier release is kept, so that a return to that release needs no download", async (t) => {
     const os = labMachine();
     release(os, "v1.22.0");
     await repairBoth(t, os);
@@ -341,33 +342,36 @@ t.test("a program", async (t) => {
     t.equal(os.files.text(path), content);
   });
 
-  t.test("a program must match its pinned digest, even after the digest is no longer pinned", async (t) => {
-    const os = labMachine();
-    const own = "a build of one's own";
-    const pinned = (sha256: string) =>
-      releasedProgram(
-        "kubectl",
-        labDesired({
-          binaries: { mirrors: ["https://dl.k8s.io/release"], proxy: "", caPem: "", sha256: { kubectl: sha256 } },
-        }),
+  t.test(
+    "a program must match its pinned digest, and that digest stays in effect after it is no longer pinned",
+    async (t) => {
+      const os = labMachine();
+      const own = "a custom build";
+      const pinned = (sha256: string) =>
+        releasedProgram(
+          "kubectl",
+          labDesired({
+            binaries: { mirrors: ["https://dl.k8s.io/release"], proxy: "", caPem: "", sha256: { kubectl: sha256 } },
+          }),
+        );
+      await t.rejects(pinned(digest(own)).apply(os, quiet), { code: "DIGEST_MISMATCH" });
+      t.equal(os.files.text(released), undefined, "a downloaded program with the wrong digest is not kept");
+      os.mirror.set(published, own);
+      os.mirror.delete(`${published}.sha256`);
+      await repair(t, pinned(digest(own)), os);
+      t.equal(os.files.text(released), own);
+      t.equal(os.files.text(record), `${digest(own)}\n`);
+      release(os, "v1.21.0");
+      t.equal(
+        await download.check(os, never),
+        null,
+        "the recorded digest takes precedence over the digest that a mirror publishes later",
       );
-    await t.rejects(pinned(digest(own)).apply(os, quiet), { code: "DIGEST_MISMATCH" });
-    t.equal(os.files.text(released), undefined, "bytes with a wrong digest are never kept");
-    os.mirror.set(published, own);
-    os.mirror.delete(`${published}.sha256`);
-    await repair(t, pinned(digest(own)), os);
-    t.equal(os.files.text(released), own);
-    t.equal(os.files.text(record), `${digest(own)}\n`);
-    release(os, "v1.21.0");
-    t.equal(
-      await download.check(os, never),
-      null,
-      "the recorded digest takes precedence over the digest that a mirror publishes later",
-    );
-    await repair(t, pinned(digest(content)), os);
-    t.equal(os.files.text(released), content);
-    t.equal(os.files.text(record), `${digest(content)}\n`);
-  });
+      await repair(t, pinned(digest(content)), os);
+      t.equal(os.files.text(released), content);
+      t.equal(os.files.text(record), `${digest(content)}\n`);
+    },
+  );
 
   t.test("a program whose published digest is invalid or does not match its content is never kept", async (t) => {
     const os = labMachine();
@@ -470,7 +474,7 @@ t.test("a service", async (t) => {
   );
 
   t.test(
-    "a service that runs with an edited flag is restarted once its unit is correct, whether or not systemd has reloaded",
+    "a service that runs with an edited flag is restarted after its unit is repaired, even if systemd has not reloaded the unit",
     async (t) => {
       for (const loaded of [false, true]) {
         const { os } = await running(t);
@@ -482,13 +486,13 @@ t.test("a service", async (t) => {
         os.files.put(`/etc/systemd/system/${unit}`, own);
         if (loaded) await os.systemd.reload();
         await repair(t, step, os);
-        t.equal(restarts(os), 2, "the service is restarted once by hand and once by the repair");
+        t.equal(restarts(os), 2, "the service is restarted once manually and once by the repair");
       }
     },
   );
 
   t.test(
-    "a service whose flags are changed by a foreign drop-in is not restarted, because a restart would not help",
+    "a service is not restarted if a foreign drop-in changes its flags, because a restart would not help",
     async (t) => {
       const { os } = await running(t);
       const own = `/etc/systemd/system/${unit}.d/override.conf`;
@@ -517,37 +521,40 @@ t.test("a service", async (t) => {
     t.equal(await repair(t, step, os), "it is failed (failed)");
   });
 
-  t.test("a service is restarted only if it was started while one of its files had different content", async (t) => {
-    const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
-    const reads = [{ path: key, sha256: digest("own") }];
-    const reading = service({ ...wanted, reads });
-    const os = fresh();
-    os.files.put(key, "own", 0o600);
-    await repair(t, reading, os);
-    const quietly = async (what: string): Promise<void> => void t.equal(await reading.check(os, never), null, what);
+  t.test(
+    "a service is restarted only if one of its files had different content when the service started",
+    async (t) => {
+      const key = "/var/lib/kubernetes/kube-scheduler.kubeconfig";
+      const reads = [{ path: key, sha256: digest("own") }];
+      const reading = service({ ...wanted, reads });
+      const os = fresh();
+      os.files.put(key, "own", 0o600);
+      await repair(t, reading, os);
+      const quietly = async (what: string): Promise<void> => void t.equal(await reading.check(os, never), null, what);
 
-    os.clock.advance(1000);
-    await os.files.chmod(key, 0o600);
-    await quietly("a changed mode does not count as changed content");
-    os.files.put(key, "another's", 0o600);
-    os.files.put(key, "own", 0o600);
-    await quietly("content that differed only between two starts is not reported");
+      os.clock.advance(1000);
+      await os.files.chmod(key, 0o600);
+      await quietly("a changed mode does not count as changed content");
+      os.files.put(key, "another's", 0o600);
+      os.files.put(key, "own", 0o600);
+      await quietly("content that differed only between two starts is not reported");
 
-    os.files.put(key, "another's", 0o600);
-    await os.systemd.restart(unit, never);
-    os.files.put(key, "own", 0o600);
-    const override = `/etc/systemd/system/${unit}.d/override.conf`;
-    os.files.put(override, "[Service]\nLimitNOFILE=65536\n");
-    await os.systemd.reload();
-    os.clock.advance(1000);
-    t.match(await reading.check(os, never), { process: "restart" });
-    t.equal(await repair(t, reading, os), `it was started while ${key} had different content`);
-    t.equal(
-      restarts(os),
-      2,
-      "the service is restarted once by hand and once by the repair, and not because of a foreign drop-in",
-    );
-  });
+      os.files.put(key, "another's", 0o600);
+      await os.systemd.restart(unit, never);
+      os.files.put(key, "own", 0o600);
+      const override = `/etc/systemd/system/${unit}.d/override.conf`;
+      os.files.put(override, "[Service]\nLimitNOFILE=65536\n");
+      await os.systemd.reload();
+      os.clock.advance(1000);
+      t.match(await reading.check(os, never), { process: "restart" });
+      t.equal(await repair(t, reading, os), `it was started while ${key} had different content`);
+      t.equal(
+        restarts(os),
+        2,
+        "the service is restarted once manually and once by the repair, but a foreign drop-in causes no restart",
+      );
+    },
+  );
 
   t.test("a service that was started before its unit listed its files is not restarted", async (t) => {
     const { os } = await running(t);
@@ -568,7 +575,7 @@ t.test("a service", async (t) => {
 });
 
 t.test(
-  "a service whose program exits at every start fails with the diagnosis instead of the unit's state",
+  "if a program exits at every start, the service step's error contains the diagnosis instead of the unit's state",
   async (t) => {
     const refused =
       "/usr/local/bin/etcd: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /usr/local/bin/etcd)";
@@ -604,7 +611,7 @@ t.test(
       begin.crash(name, "exit-code", "auto-restart");
     };
     Object.assign(later, { systemd: { ...begin, start: ends, restart: ends } });
-    t.match(await run(later), failed, "a service that ends after its start is reported");
+    t.match(await run(later), failed, "a service that exits after it has started is reported");
   },
 );
 
@@ -727,7 +734,7 @@ t.test("readiness", async (t) => {
     t.ok(os.clock.now() - start < 10_000);
   });
 
-  /** Applies the step to an API server that is ready only for some probes. Probes are numbered from 1. */
+  /** Applies the step to an API server that answers only some probes as ready. Probes are numbered from 1. */
   const applyFlapping = async (isReady: (asked: number) => boolean) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
@@ -746,7 +753,7 @@ t.test("readiness", async (t) => {
     return { result, texts };
   };
 
-  t.test("readiness that is lost right after the first good response is awaited again", async (t) => {
+  t.test("if readiness is lost right after the first good response, the step waits for readiness again", async (t) => {
     // The first check fails, the apply receives one good answer, and the check after the apply fails.
     const { result, texts } = await applyFlapping((asked) => asked === 2 || asked > 3);
     t.equal(result?.outcome, "changed");
@@ -766,7 +773,7 @@ t.test("readiness", async (t) => {
     });
   });
 
-  t.test("the wait for readiness ends when the agent ends", async (t) => {
+  t.test("the wait for readiness ends when the agent stops", async (t) => {
     const os = await bootstrapped();
     os.answers.set(apiserver.url, failing);
     const ending = new AbortController();
@@ -774,12 +781,9 @@ t.test("readiness", async (t) => {
     await t.rejects(step.apply(os, { signal: ending.signal, progress: () => ending.abort(reason) }), reason);
   });
 
-  t.test(
-    "the readiness of the API server is never accepted without the CA that verifies the server's identity",
-    async (t) => {
-      t.match(await step.check(labMachine(), never), { summary: "/readyz cannot be verified: ca.pem is missing" });
-    },
-  );
+  t.test("the API server never counts as ready if the CA that verifies its identity is missing", async (t) => {
+    t.match(await step.check(labMachine(), never), { summary: "/readyz cannot be verified: ca.pem is missing" });
+  });
 });
 
 t.test("a controller", async (t) => {
@@ -787,7 +791,7 @@ t.test("a controller", async (t) => {
   const restarted = (changes: readonly string[]) => changes.filter((change) => /^(start|restart|reload) /.test(change));
 
   t.test(
-    "a controller gets every file and service of the lab, and each step follows the steps that it needs",
+    "a controller gets every file and service from the lab, and each step runs after the steps that it depends on",
     async (t) => {
       const ids = steps.map(({ id }) => id);
       for (const [index, { needs }] of steps.entries()) {
@@ -827,30 +831,33 @@ t.test("a controller", async (t) => {
     },
   );
 
-  t.test("the plan is complete for an empty machine, and empty for a machine in the desired state", async (t) => {
-    const os = createFakeOs();
-    /**
-     * These steps find no difference on a new machine. Steps for drop-ins check only folders that exist, so they find
-     * no difference either.
-     */
-    const right = new Set([
-      "identity",
-      "folders/system",
-      "front-proxy",
-      "etcd-ca",
-      "signing-ca",
-      "config-files/removed",
-      ...agentFolders.map((path) => `folder${path}`),
-    ]);
-    const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
-    t.strictSame(Object.keys(await planAll(steps, os)), differing);
-    t.strictSame(os.changes(), [], "a plan changes nothing");
-    const done = labMachine();
-    await applyAll(steps, done);
-    t.strictSame(await planAll(steps, done), {});
-    const byDigest = labState().credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined }));
-    t.strictSame(await planAll(controllerSteps(labDesired({ credentials: byDigest }), { drained: false }), done), {});
-  });
+  t.test(
+    "the plan for a new machine contains every necessary step, and the plan for a finished machine is empty",
+    async (t) => {
+      const os = createFakeOs();
+      /**
+       * These steps find no difference on a new machine. The same is true of the drop-in steps, because they check only
+       * folders that exist.
+       */
+      const right = new Set([
+        "identity",
+        "folders/system",
+        "front-proxy",
+        "etcd-ca",
+        "signing-ca",
+        "config-files/removed",
+        ...agentFolders.map((path) => `folder${path}`),
+      ]);
+      const differing = steps.map(({ id }) => id).filter((id) => !right.has(id) && !id.startsWith("drop-ins/"));
+      t.strictSame(Object.keys(await planAll(steps, os)), differing);
+      t.strictSame(os.changes(), [], "a plan changes nothing");
+      const done = labMachine();
+      await applyAll(steps, done);
+      t.strictSame(await planAll(steps, done), {});
+      const byDigest = labState().credentials.map(({ name, sha256 }) => ({ name, sha256, content: undefined }));
+      t.strictSame(await planAll(controllerSteps(labDesired({ credentials: byDigest }), { drained: false }), done), {});
+    },
+  );
 
   t.test("a second run does not change a controller", async (t) => {
     const os = labMachine();
@@ -861,7 +868,7 @@ t.test("a controller", async (t) => {
   });
 
   t.test(
-    "with a signing CA, a controller has no key of the cluster's CA, and its components use the right CAs",
+    "with a signing CA, a controller does not have the key of the cluster's CA, and each component uses the right CA",
     async (t) => {
       const os = labMachine();
       await applyAll(steps, os);
@@ -929,7 +936,7 @@ t.test("a controller", async (t) => {
       t.match(Object.keys(await planAll(aggregated, os)), ["credential/front-proxy-client-key.pem"]);
 
       t.strictSame(await apply(steps), ["restart kube-apiserver.service"]);
-      t.equal(await unit(), lab, "the unit file is identical to the lab's again");
+      t.equal(await unit(), lab, "the unit file is again identical to the unit file from the lab");
       const left = (await os.files.list("/var/lib/kubernetes")).filter((name) => name.startsWith("front-proxy"));
       t.strictSame(left, []);
     },
@@ -948,14 +955,17 @@ t.test("a controller", async (t) => {
     },
   );
 
-  t.test("a controller keeps files of an aggregation layer and of a signing CA that khw has not written", async (t) => {
-    const os = labMachine();
-    const own = ["front-proxy-ca.pem", "front-proxy-client-key.pem", "signing-ca-key.pem", "ca-bundle.pem"];
-    for (const name of own) os.files.put(`/var/lib/kubernetes/${name}`, "own", 0o600);
-    t.strictSame((await applyAll(steps, os)).errors, []);
-    t.strictSame(await planAll(steps, os), {});
-    for (const name of own) t.equal(os.files.text(`/var/lib/kubernetes/${name}`), "own", name);
-  });
+  t.test(
+    "a controller keeps the files of an aggregation layer or a signing CA if khw did not write them",
+    async (t) => {
+      const os = labMachine();
+      const own = ["front-proxy-ca.pem", "front-proxy-client-key.pem", "signing-ca-key.pem", "ca-bundle.pem"];
+      for (const name of own) os.files.put(`/var/lib/kubernetes/${name}`, "own", 0o600);
+      t.strictSame((await applyAll(steps, os)).errors, []);
+      t.strictSame(await planAll(steps, os), {});
+      for (const name of own) t.equal(os.files.text(`/var/lib/kubernetes/${name}`), "own", name);
+    },
+  );
 
   t.test("a controller keeps a front-proxy file to which a flag in khw.yaml refers", async (t) => {
     const os = labMachine();
@@ -1022,7 +1032,7 @@ t.test("a controller", async (t) => {
   });
 
   t.test(
-    "a run continues with all steps that do not need the failed step, and a second run completes the work",
+    "a run continues with all steps that do not depend on the failed step, and a second run applies the remaining steps",
     async (t) => {
       const os = labMachine();
       os.repository.delete("nginx");
@@ -1073,7 +1083,7 @@ t.test("a controller", async (t) => {
     },
   );
 
-  t.test("no key appears in the plan, the results or the errors", async (t) => {
+  t.test("the plan, the results and the errors do not contain any keys", async (t) => {
     const os = labMachine();
     os.files.put("/var/lib/kubernetes/ca-key.pem", "an older secret", 0o644);
     const secrets = ["content of ca-key.pem", "content of encryption-config.yaml", "an older secret"];

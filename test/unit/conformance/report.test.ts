@@ -12,7 +12,7 @@ const outcome = (name: string, state: Outcome["state"] = "passed", failure = "")
 });
 const same = { before: ["controller-0 etcd 7 1"], after: ["controller-0 etcd 7 1"] };
 
-t.test("tests are counted by group, excluded tests by reason", async (t) => {
+t.test("tests are counted by group, and excluded tests are counted by reason", async (t) => {
   const specs = { run: [], leftOut: [{ reason: "needs a kubelet", names: ["x", "y"] }] };
   t.equal(
     tables([outcome("b: 1"), outcome("a: 1"), outcome("b: 2", "failed")], specs),
@@ -41,7 +41,7 @@ t.test("a failure, a test that did not run and a restarted process are problems"
   ]);
 });
 
-t.test("the summary counts the tests that ran, passed and were left out", async (t) => {
+t.test("the summary states how many tests ran, how many passed and how many were left out", async (t) => {
   const outcomes = [
     { ...outcome("a: 1"), seconds: 90 },
     { ...outcome("a: 2", "failed"), seconds: 90 },

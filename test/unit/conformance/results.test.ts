@@ -56,7 +56,7 @@ t.test("a line that was truncated by a crash is ignored", async (t) => {
   t.strictSame((await openResults(folder, { resume: true })).all(), [passed]);
 });
 
-t.test("batches contain each test once, in the same order", async (t) => {
+t.test("each test is in exactly one batch, and the tests keep their order", async (t) => {
   t.strictSame(batchesOf(["a", "b", "c", "d", "e"], 2), [["a", "b"], ["c", "d"], ["e"]]);
   t.strictSame(batchesOf([], 2), []);
 });

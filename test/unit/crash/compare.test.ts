@@ -71,7 +71,7 @@ t.test("the list of exceptions covers no file that khw installs", async (t) => {
   );
 });
 
-t.test("differences are printed in the form of a unified diff", async (t) => {
+t.test("differences are printed as a unified diff", async (t) => {
   const wanted = tree({ a: file(), b: file({ kind: "l", mode: "777", content: "/etc/x" }) });
   const found = tree({ a: file({ mode: "600", sameFileAs: "c" }) });
   t.equal(

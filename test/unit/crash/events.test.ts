@@ -12,7 +12,7 @@ function nameOf(event: ProgressEvent): string | undefined {
   return eventName(printed);
 }
 
-t.test("the name of a client's event contains no time", async (t) => {
+t.test("the name that is derived from a client's event contains no time", async (t) => {
   t.equal(nameOf({ kind: "note", text: "done" }), "note done");
   t.equal(nameOf({ kind: "begin", tracks: ["controller-0"] }), "begin");
   t.equal(nameOf({ kind: "end", track: "controller-0", changed: 3 }), "end controller-0");

@@ -51,7 +51,7 @@ t.test("half of the crash points are spread evenly over time, so that long gaps 
 });
 
 t.test(
-  "after a bare start, all crash points precede the nodes' work, and etcd is killed only while it is running",
+  "in a run on a bare machine, all crash points precede the node's work, and etcd is killed only while it is running",
   async (t) => {
     for (const point of choose(200)) {
       if (point.start === "bare") t.ok(point.after <= 2 && point.victim !== "etcd", JSON.stringify(point));
@@ -61,7 +61,7 @@ t.test(
   },
 );
 
-t.test("a recording without the etcd event is an error instead of a run without crash points", async (t) => {
+t.test("a recording that lacks the etcd event is reported as an error", async (t) => {
   const none = { bare: events, enrolled: events.slice(0, 4) };
   t.throws(() => choosePoints({ count: 10, seed: 1, events: none }), /no such event/);
 });

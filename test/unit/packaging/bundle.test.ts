@@ -11,31 +11,26 @@ const root = resolve(import.meta.dirname, "../../..");
 await loadX509();
 
 for (const program of ["agent", "client"] as const) {
-  t.test(
-    `every package that the ${program} imports lazily exports the same names from its chunk as in Node`,
-    async (t) => {
-      const { inputs, outputs } = await bundle(program, t.testdir({}));
-      const lazy = new Set(
-        Object.values(inputs)
-          .flatMap(({ imports }) => imports)
-          .filter(
-            ({ kind, external, path }) => kind === "dynamic-import" && !external && path.includes("node_modules/"),
-          )
-          .map(({ path }) => path),
-      );
-      t.ok(lazy.size > 0);
-      for (const output of Object.keys(outputs)) {
-        const text = await readFile(join(root, output), "utf8");
-        t.notOk(text.includes(resolve(root)), `${output} does not name its build folder`);
-      }
-      for (const path of lazy) {
-        const [chunk] = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === path) ?? [];
-        const source: object = await import(pathToFileURL(resolve(root, path.replace(/^lazy-package:/, ""))).href);
-        const bundled: object = await import(pathToFileURL(join(root, chunk ?? "no chunk")).href);
-        t.strictSame(kinds(bundled), kinds(source), path);
-      }
-    },
-  );
+  t.test(`every package that the ${program} imports lazily has the same exports in its chunk as in Node`, async (t) => {
+    const { inputs, outputs } = await bundle(program, t.testdir({}));
+    const lazy = new Set(
+      Object.values(inputs)
+        .flatMap(({ imports }) => imports)
+        .filter(({ kind, external, path }) => kind === "dynamic-import" && !external && path.includes("node_modules/"))
+        .map(({ path }) => path),
+    );
+    t.ok(lazy.size > 0);
+    for (const output of Object.keys(outputs)) {
+      const text = await readFile(join(root, output), "utf8");
+      t.notOk(text.includes(resolve(root)), `${output} does not name its build folder`);
+    }
+    for (const path of lazy) {
+      const [chunk] = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === path) ?? [];
+      const source: object = await import(pathToFileURL(resolve(root, path.replace(/^lazy-package:/, ""))).href);
+      const bundled: object = await import(pathToFileURL(join(root, chunk ?? "no chunk")).href);
+      t.strictSame(kinds(bundled), kinds(source), path);
+    }
+  });
 }
 
 /**

@@ -54,7 +54,7 @@ t.test("each language rule detects a text that breaks the rule", async (t) => {
   t.equal(found("Returns the release that the node runs."), 0);
 });
 
-t.test('the share of "what" is counted in words', async (t) => {
+t.test('the frequency of "what" is measured in words per thousand words', async (t) => {
   const passages = [{ kind: "comment", line: 1, text: "What it does, and what not." }] as const;
   t.equal(whatsPerThousand(passages), (1000 * 2) / 6);
 });

@@ -84,11 +84,11 @@ t.test("every error code maps to its exit code and its gRPC status, and no error
     t.equal(failure.code, code);
     t.equal(exitCode(failure), exit, `${code} exits with ${exit}`);
     t.equal(toServiceError(failure).code, status[grpc], `${code} is sent as gRPC status ${grpc}`);
-    t.notOk([0, 2].includes(exit), "0 and 2 are not the codes of errors");
+    t.notOk([0, 2].includes(exit), "no error has the exit code 0 or 2");
   }
 });
 
-t.test("an error is transmitted completely over gRPC", async (t) => {
+t.test("an error keeps all of its fields when it is sent over gRPC", async (t) => {
   const there = fromServiceError(received(error));
   t.ok(there instanceof KhwError);
   t.strictSame(there && toDetail(there), toDetail(error));
@@ -138,7 +138,7 @@ t.test("a missing location is added, and everything else is kept", async (t) => 
   t.equal(located.stack, bare.stack, "the stack shows where the error was thrown");
 });
 
-t.test("any other exception is reported as a bug and kept as the cause", async (t) => {
+t.test("an exception that is not a KhwError is reported as a bug and kept as the cause", async (t) => {
   t.equal(toKhwError(error), error);
   for (const [thrown, message] of [
     [new TypeError("x is undefined"), "unexpected: x is undefined"],
@@ -150,7 +150,7 @@ t.test("any other exception is reported as a bug and kept as the cause", async (
   }
 });
 
-t.test("an error caused by exhausted system resources is reported as such and not as a bug", async (t) => {
+t.test("an error caused by exhausted system resources is not reported as a bug", async (t) => {
   const cause = Object.assign(new Error("EMFILE: too many open files, open '/proc/net/tcp'"), { code: "EMFILE" });
   const error = toKhwError(cause);
   t.match(error, { code: "IO_FAILED", message: cause.message, hint: /too many open files: .*raise the limit/ });

@@ -2,7 +2,7 @@ import t from "tap";
 import { KhwError } from "../../../proto/errors.ts";
 import { applySteps, planSteps, type Step, type StepEvent, withNeeds } from "../../../proto/step.ts";
 
-/** A machine, represented by the set of facts that are true, with a record of the calls. */
+/** A simulated machine. Contains the facts that are true, and a record of the calls. */
 interface Machine {
   readonly holds: Set<string>;
   readonly calls: string[];
@@ -55,7 +55,7 @@ t.test("a step is checked, applied if it differs, and checked again", async (t) 
   );
 });
 
-t.test("a step that still differs after its apply reports its own explanation, if there is one", async (t) => {
+t.test("if a step still differs after its apply, its own explanation, if any, is reported as the error", async (t) => {
   const apply = async (): Promise<void> => {};
   const why = new KhwError("SERVICE_FAILED", "it ends by itself");
   const explained = step("a", [], { apply, explain: async () => why });
@@ -68,7 +68,7 @@ t.test("a step that still differs after its apply reports its own explanation, i
   t.match(results[1], { outcome: "failed", error: { code: "POSTCONDITION_FAILED" } });
 });
 
-t.test("a condition that is lost again is awaited again up to the allowed number of attempts", async (t) => {
+t.test("if a condition is lost again, the step waits for it again, up to the allowed number of attempts", async (t) => {
   for (const { attempts, outcome, applied } of [
     { attempts: 2, outcome: "failed", applied: 2 },
     { attempts: 3, outcome: "changed", applied: 3 },

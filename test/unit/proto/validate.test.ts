@@ -21,7 +21,7 @@ t.test("a value with an unprintable character is refused, and the error names th
     t.throws(
       () => parseMirror("f", `/srv/a${character}b`),
       { code: "INVALID_ARGUMENT", message },
-      `${name} is refused in a folder`,
+      `${name} is refused in the path of a folder`,
     );
     t.throws(
       () => parseUrl("f", `https://a/${character}b`, ["https:"]),

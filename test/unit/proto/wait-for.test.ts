@@ -4,7 +4,7 @@ import { type WaitClock, waitFor } from "../../../proto/wait-for.ts";
 
 const never = new AbortController().signal;
 
-/** Creates a clock on which delays end immediately. The clock shows how much time has passed. */
+/** Creates a clock on which delays end immediately. Each delay still advances the clock by its length. */
 function fastClock(): WaitClock {
   let now = 0;
   return {

@@ -7,8 +7,8 @@ import { onSignal } from "../../testbed/on-signal.ts";
 const source = join(import.meta.dirname, "../../testbed/on-signal.ts");
 
 /**
- * Runs a program that prints that it has started and then waits. Ends it with a signal. Returns the program's output,
- * and how it ended.
+ * Runs a program that prints that it has started and then waits. Ends it with a signal. Returns the program's output
+ * and the signal that ended the program.
  */
 async function ended(body: string, signal: NodeJS.Signals): Promise<{ readonly said: string; readonly by: unknown }> {
   const program = `import { onSignal } from ${JSON.stringify(source)};

@@ -28,7 +28,7 @@ export const apiServerChecks: readonly CisCheck[] = [
     flag("anonymous-auth", { is: "false" }, { replacedBy: "authentication-config" }),
     { reason: { why: "nginx and the load balancer request the health endpoints without credentials" } },
   ),
-  check("no file of static tokens", flag("token-auth-file", "not set")),
+  check("no static token file is used", flag("token-auth-file", "not set")),
   check("DenyServiceExternalIPs is off", noPlugin("DenyServiceExternalIPs"), {
     since: "1.23",
     until: "1.24",
@@ -38,7 +38,9 @@ export const apiServerChecks: readonly CisCheck[] = [
     },
   }),
   check("DenyServiceExternalIPs is on", plugin("DenyServiceExternalIPs"), { since: "1.7" }),
-  check("kubelets are called over TLS", flag("kubelet-https", { is: "true" }, { orNotSet }), { until: "1.23" }),
+  check("the API server calls kubelets over TLS", flag("kubelet-https", { is: "true" }, { orNotSet }), {
+    until: "1.23",
+  }),
   check("a client certificate for kubelets", both("kubelet-client-certificate", "kubelet-client-key")),
   check("kubelets' certificates are verified", flag("kubelet-certificate-authority", "set")),
   check("authorization is not AlwaysAllow", authorizer({ lacks: "AlwaysAllow" })),
@@ -49,21 +51,23 @@ export const apiServerChecks: readonly CisCheck[] = [
   }),
   check("AlwaysAdmit is off", noPlugin("AlwaysAdmit")),
   check("AlwaysPullImages is on", plugin("AlwaysPullImages"), {
-    reason: { why: "pods could not start while their registry is unreachable", optional: true },
+    reason: { why: "with the plugin, pods cannot start while their registry is unreachable", optional: true },
   }),
   check(
     "SecurityContextDeny or PodSecurityPolicy is on",
     { kind: "any", of: [plugin("SecurityContextDeny"), plugin("PodSecurityPolicy")] },
     {
       until: "1.8",
-      reason: { why: "SecurityContextDeny rejects ordinary pods; Kubernetes has removed both (1.30 and 1.25)" },
+      reason: {
+        why: "SecurityContextDeny rejects ordinary pods; Kubernetes removed SecurityContextDeny in 1.30 and PodSecurityPolicy in 1.25",
+      },
     },
   ),
   check("ServiceAccount is not disabled", keptPlugin("ServiceAccount")),
   check("NamespaceLifecycle is not disabled", keptPlugin("NamespaceLifecycle")),
   check("PodSecurityPolicy is on", plugin("PodSecurityPolicy"), {
     until: "1.20",
-    reason: { why: "without policies, no pod can start; deprecated in 1.21, and removed in 1.25" },
+    reason: { why: "without policies, no pod can start; PodSecurityPolicy was deprecated in 1.21 and removed in 1.25" },
   }),
   check("NodeRestriction is on", plugin("NodeRestriction")),
   check("no address without TLS", flag("insecure-bind-address", "not set"), { until: "1.20" }),
@@ -78,7 +82,7 @@ export const apiServerChecks: readonly CisCheck[] = [
     kind: "manual",
     about: "--request-timeout: without the flag, a request can take one minute",
   }),
-  check("service accounts' tokens are looked up", flag("service-account-lookup", { is: "true" }, { orNotSet })),
+  check("service account tokens are looked up in etcd", flag("service-account-lookup", { is: "true" }, { orNotSet })),
   check("a key file for service accounts", flag("service-account-key-file", "set")),
   check("a client certificate for etcd", both("etcd-certfile", "etcd-keyfile")),
   check("a serving certificate", both("tls-cert-file", "tls-private-key-file")),

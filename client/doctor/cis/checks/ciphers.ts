@@ -18,7 +18,7 @@ const oldest = [
   "TLS_RSA_WITH_AES_256_CBC_SHA",
 ];
 
-/** The cipher suites that the benchmark accepts. Each edition's list starts with the suites to recommend. */
+/** The cipher suites that the benchmark accepts. Each edition's list starts with the recommended suites. */
 export const acceptedCiphers: ByEdition<readonly string[]> = [
   ["1.20", [...modern.filter((suite) => !suite.endsWith("POLY1305_SHA256")), ...plainRsa]],
   ["1.23", [...modern, ...tls13, ...plainRsa, ...cbc, ...oldest]],

@@ -7,19 +7,15 @@ const manual = (section: CisCheck["section"], title: string, about: string): Cis
   condition: { kind: "manual", about },
 });
 
-/** Section 3: authentication of users, and the audit policy. */
+/** Section 3: user authentication and the audit policy. */
 export const controlPlaneChecks: readonly CisCheck[] = [
   manual(
     "3.1",
     "users have no client certificates",
-    "client certificates cannot be revoked; give people tokens of an identity provider (the --oidc flags)",
+    "client certificates cannot be revoked; give people tokens from an identity provider (the --oidc flags)",
   ),
   {
-    ...manual(
-      "3.1",
-      "users have no service accounts' tokens",
-      "look for tokens of service accounts in people's kubeconfigs",
-    ),
+    ...manual("3.1", "users have no service account tokens", "look for service account tokens in people's kubeconfigs"),
     since: "1.7",
   },
   {
@@ -35,6 +31,6 @@ export const controlPlaneChecks: readonly CisCheck[] = [
   manual(
     "3.2",
     "the audit policy covers the important requests",
-    "read the policy: Secrets and tokens without bodies; changes of workloads; exec, port-forward and proxy",
+    "check that the policy logs requests for Secrets and tokens without their bodies, and logs workload changes, exec, port-forward and proxy",
   ),
 ];

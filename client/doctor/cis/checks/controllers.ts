@@ -39,7 +39,7 @@ export const controllerChecks: readonly CisCheck[] = [
   { section: "1.3", title: "controller manager: a CA for service accounts", condition: manager("root-ca-file", "set") },
   {
     section: "1.3",
-    title: "controller manager: kubelets' serving certificates may rotate",
+    title: "controller manager: kubelets may rotate their serving certificates",
     condition: {
       ...manager("feature-gates", { lacks: "RotateKubeletServerCertificate=false" }),
       orNotSet: [["1.20", true]],

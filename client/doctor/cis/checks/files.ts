@@ -17,7 +17,7 @@ const readable: ByEdition<number> = [
 
 const publicMode = (files: FileSet): Condition => ({ kind: "mode", files, most: [["1.20", 0o644]] });
 
-/** Returns the two checks of a file: its mode and its owner. */
+/** Returns two checks for a file: one of its mode and one of its owner. */
 function modeAndOwner(what: string, files: FileSet, { fix, reason }: Pick<CisCheck, "fix" | "reason">): CisCheck[] {
   const mode: CisCheck = {
     section: "1.1",
@@ -40,7 +40,7 @@ const fix = "khw-client bootstrap";
 
 function unitFile(name: string): CisCheck[] {
   const files = unit(name);
-  const reason = { why: "a unit file contains no secret, and has the labs' mode 644", but: publicMode(files) };
+  const reason = { why: "unit files contain no secrets, and the labs set their mode to 644", but: publicMode(files) };
   return modeAndOwner(`${name}.service`, files, { fix, reason });
 }
 
@@ -89,7 +89,7 @@ export const fileChecks: readonly CisCheck[] = [
     },
     fix,
     reason: {
-      why: "a certificate is no secret; the files in /etc/etcd have lab 07's mode",
+      why: "certificates are not secret; the files in /etc/etcd have the mode that lab 07 sets",
       but: publicMode(certificates),
     },
   },

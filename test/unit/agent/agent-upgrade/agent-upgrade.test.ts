@@ -111,7 +111,7 @@ t.test("an unsuitable package is refused and changes nothing", async (t) => {
     ["an impossible version", fakeDeb({ version: "0.2 --x" }), {}, { code: "INVALID_ARGUMENT" }],
     ["an older version", fakeDeb({ version: "0.0.9" }), {}, { code: "RELEASE_REFUSED", hint: /--allow-downgrade/ }],
     [
-      "the installed version with other files",
+      "a package of the installed version with different files is refused",
       fakeDeb({ version: "0.1.0", sums: "5" }),
       {},
       { code: "RELEASE_REFUSED" },
@@ -128,7 +128,7 @@ t.test("an unsuitable package is refused and changes nothing", async (t) => {
   }
 });
 
-t.test("without a kept package of the installed version, an upgrade requires --no-rollback", async (t) => {
+t.test("if the package of the installed version was not kept, an upgrade requires --no-rollback", async (t) => {
   for (const kept of [
     undefined,
     fakeDeb({ version: "0.0.9" }),
@@ -213,7 +213,7 @@ t.test("the new process confirms the upgrade only after it has served an adminis
   t.match(await send(upgrades, fakeDeb({ version: "0.3.0" }), { checkOnly: true }), { fromVersion: "0.2.0" });
 });
 
-t.test("a call served during the installation confirms the upgrade once apt has exited", async (t) => {
+t.test("a call that is served during the installation confirms the upgrade as soon as apt exits", async (t) => {
   const os = machine();
   const old = await start(os);
   await send(old.upgrades, newDeb);
@@ -305,20 +305,23 @@ function withLostReply(meanwhile: () => void): FakeOs {
   return { ...os, packageFiles };
 }
 
-t.test("the rollback stays armed if apt runs even though its start was reported as an error", async (t) => {
-  const os = withLostReply(() => {});
-  const { upgrades, statusStore } = await start(os);
-  t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
-  t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING);
-  t.ok(os.files.text(unitFile(rollbackTimer)));
-  const next = await installs(os, "0.2.0");
-  next.upgrades.answered();
-  await becomes(next.statusStore, states.AGENT_UPGRADE_STATE_DONE);
-  t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
-});
+t.test(
+  "the rollback timer keeps running if apt runs although systemd reported an error when starting it",
+  async (t) => {
+    const os = withLostReply(() => {});
+    const { upgrades, statusStore } = await start(os);
+    t.match(await send(upgrades, newDeb), { outcome: UpgradeAgentOutcome.UPGRADE_AGENT_OUTCOME_STARTED });
+    t.equal(statusStore.read().agentUpgrade?.state, states.AGENT_UPGRADE_STATE_RUNNING);
+    t.ok(os.files.text(unitFile(rollbackTimer)));
+    const next = await installs(os, "0.2.0");
+    next.upgrades.answered();
+    await becomes(next.statusStore, states.AGENT_UPGRADE_STATE_DONE);
+    t.equal(os.files.text(unitFile(rollbackTimer)), undefined);
+  },
+);
 
 t.test(
-  "the rollback stays armed for the next agent process if apt stops the current one while apt starts",
+  "if apt stops the agent during the start of apt, the rollback stays armed for the next agent process",
   async (t) => {
     let end = (): void => {};
     const os = withLostReply(() => end());
@@ -332,17 +335,20 @@ t.test(
   },
 );
 
-t.test("an agent killed before apt started reports the failed upgrade and cleans up after restarting", async (t) => {
-  const os = machine();
-  const old = await start(os);
-  await send(old.upgrades, newDeb);
-  old.end();
-  await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
-  const { statusStore } = await start(os);
-  await becomes(statusStore, states.AGENT_UPGRADE_STATE_FAILED);
-  t.equal(os.files.text(unitFile(rollbackUnit)), undefined);
-  t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
-});
+t.test(
+  "if the agent is killed before apt starts, the restarted agent reports the failed upgrade and cleans up",
+  async (t) => {
+    const os = machine();
+    const old = await start(os);
+    await send(old.upgrades, newDeb);
+    old.end();
+    await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
+    const { statusStore } = await start(os);
+    await becomes(statusStore, states.AGENT_UPGRADE_STATE_FAILED);
+    t.equal(os.files.text(unitFile(rollbackUnit)), undefined);
+    t.strictSame(await os.files.list(packagesFolder), ["kept.deb"]);
+  },
+);
 
 t.test("an upgrade is refused while an operation is running", async (t) => {
   const { upgrades, machineLock, statusStore } = await start(machine());

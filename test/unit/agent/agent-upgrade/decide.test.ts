@@ -20,7 +20,11 @@ t.test("an upgrade is done once the new process has served an administrator", as
   t.equal(verdict({}), "wait");
   t.equal(verdict({ answered: true }), "done");
   t.equal(verdict({ answered: true, noRollback: true }), "done");
-  t.equal(verdict({ answered: true, restarted: false }), "wait", "the agent waits while the old code still answers");
+  t.equal(
+    verdict({ answered: true, restarted: false }),
+    "wait",
+    "the agent waits while the old version still answers calls",
+  );
 });
 
 t.test("no verdict is reached while apt is running", async (t) => {
@@ -39,12 +43,15 @@ t.test("an upgrade counts as failed or rolled back if the new version is not ins
   t.match(decide({ ...view, installed: "0.9.0", answered: true }), { kind: "failed", why: /0\.9\.0/ });
 });
 
-t.test("an unfinished installation waits for the rollback, or fails if rollback is disabled", async (t) => {
-  t.equal(verdict({ installed: undefined, answered: true }), "wait");
-  t.equal(verdict({ installed: undefined, answered: true, noRollback: true }), "failed");
-  t.equal(
-    verdict({ restarted: false, noRollback: true }),
-    "failed",
-    "the upgrade fails because no rollback would end it",
-  );
-});
+t.test(
+  "an upgrade with an unfinished installation waits for the rollback, or fails if rollback is disabled",
+  async (t) => {
+    t.equal(verdict({ installed: undefined, answered: true }), "wait");
+    t.equal(verdict({ installed: undefined, answered: true, noRollback: true }), "failed");
+    t.equal(
+      verdict({ restarted: false, noRollback: true }),
+      "failed",
+      "the upgrade fails because no rollback would end it",
+    );
+  },
+);

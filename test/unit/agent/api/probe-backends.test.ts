@@ -67,17 +67,24 @@ const endpoints = (...addresses: readonly object[]) => ({
   },
 });
 
-t.test("each endpoint of a service is tried on its target port, only once for all webhooks", async (t) => {
-  const items = [webhook("one"), webhook("two", { failurePolicy: "Ignore" })];
-  const { backends, tried } = await probed({ [webhooks]: { items }, ...services, ...endpoints({ ip: "10.200.0.5" }) });
-  t.strictSame(tried, ["10.200.0.5:8443"]);
-  const endpoint = { address: "10.200.0.5", port: 8443, node: "", nodeAddress: "", podCidr: "", failure: "" };
-  const common = { kind: "ValidatingWebhookConfiguration", service: "default/policy", reason: "" };
-  t.strictSame(backends, [
-    { ...common, name: "one/a", required: true, endpoints: [endpoint] },
-    { ...common, name: "two/a", required: false, endpoints: [endpoint] },
-  ]);
-});
+t.test(
+  "each endpoint of a service is probed on its target port, and only once even if several webhooks use the service",
+  async (t) => {
+    const items = [webhook("one"), webhook("two", { failurePolicy: "Ignore" })];
+    const { backends, tried } = await probed({
+      [webhooks]: { items },
+      ...services,
+      ...endpoints({ ip: "10.200.0.5" }),
+    });
+    t.strictSame(tried, ["10.200.0.5:8443"]);
+    const endpoint = { address: "10.200.0.5", port: 8443, node: "", nodeAddress: "", podCidr: "", failure: "" };
+    const common = { kind: "ValidatingWebhookConfiguration", service: "default/policy", reason: "" };
+    t.strictSame(backends, [
+      { ...common, name: "one/a", required: true, endpoints: [endpoint] },
+      { ...common, name: "two/a", required: false, endpoints: [endpoint] },
+    ]);
+  },
+);
 
 t.test("an unreachable endpoint is reported with its node's address and pod range", async (t) => {
   const node = {
@@ -111,7 +118,7 @@ t.test("an unreachable endpoint is reported with its node's address and pod rang
   ]);
 });
 
-t.test("a service without a usable endpoint is reported with the reason, and nothing is tried", async (t) => {
+t.test("a service without a usable endpoint is reported with the reason, and no endpoint is probed", async (t) => {
   const at = (service: object) => ({ items: [{ metadata: { name: "v1.example.com" }, spec: { service } }] });
   const policy = { namespace: "default", name: "policy" };
   for (const [objects, reason] of [
@@ -134,7 +141,7 @@ t.test("a service without a usable endpoint is reported with the reason, and not
   }
 });
 
-t.test("webhooks with a URL, and APIs that the API server serves itself, are not tried", async (t) => {
+t.test("webhooks with a URL and APIs that the API server serves itself are not probed", async (t) => {
   const outside = { name: "a", clientConfig: { url: "https://192.0.2.1" } };
   const { backends } = await probed({
     [webhooks]: { items: [{ metadata: { name: "outside" }, webhooks: [outside] }] },
@@ -143,7 +150,7 @@ t.test("webhooks with a URL, and APIs that the API server serves itself, are not
   t.strictSame(backends, []);
 });
 
-t.test("at most ten endpoints of a service are tried", async (t) => {
+t.test("at most ten endpoints of a service are probed", async (t) => {
   const addresses = Array.from({ length: 30 }, (_, index) => ({ ip: `10.200.0.${index}` }));
   const { tried } = await probed({ [webhooks]: { items: [webhook("one")] }, ...services, ...endpoints(...addresses) });
   t.equal(tried.length, 10);
@@ -166,7 +173,7 @@ t.test("each service, port and node is read only once", async (t) => {
   t.equal(
     count("/api/v1/namespaces/default/endpoints/policy"),
     2,
-    "the endpoints are requested once for each of the two ports",
+    "the endpoints are requested only once for each of the two ports",
   );
   t.equal(count("/api/v1/namespaces/default/services/policy"), 2);
   t.equal(count("/api/v1/nodes/worker-0"), 1);

@@ -35,7 +35,7 @@ t.test("a certificate's state depends on its remaining validity", async (t) => {
     t.match(
       judgeCertificates(path, pem, now),
       [{ state, reason }],
-      `a certificate with ${(end - now) / day} days left is judged correctly`,
+      `a certificate with ${(end - now) / day} days left gets the expected state`,
     );
   }
 });
@@ -75,7 +75,7 @@ t.test("the agent does not search key files for certificates", async (t) => {
 });
 
 t.test(
-  "a certificate that nears expiry or is replaced is reported only once, even after an agent restart",
+  "a certificate is reported only once when it nears expiry or is replaced, even after the agent restarts",
   async (t) => {
     const os = createFakeOs();
     os.clock.advance(end - 40 * day - os.clock.now());
@@ -112,7 +112,11 @@ t.test(
     ]);
     await look();
     t.strictSame(await told(), [path, own]);
-    t.equal(lines.filter((line) => line.includes(own)).length, 1, "the agent's own certificate is also in the log");
+    t.equal(
+      lines.filter((line) => line.includes(own)).length,
+      1,
+      "the log also contains a line about the agent's own certificate",
+    );
     const later = await start();
     t.equal(later.history.newest(), 2, "a restarted agent does not report the certificates again");
 
@@ -126,36 +130,39 @@ t.test(
   },
 );
 
-t.test("a missing agent certificate is a problem only if the agent is not waiting for enrolment", async (t) => {
-  const os = createFakeOs();
-  os.clock.advance(end - 40 * day - os.clock.now());
-  const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
-  const lines: string[] = [];
-  const log = (line: string): void => void lines.push(line);
-  const ending = new AbortController();
-  t.teardown(() => ending.abort());
-  const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
-  const statusStore = createStatusStore(undefined);
-  const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
-  await look();
-  os.files.put(ca, authority.certificate);
-  await look();
-  t.strictSame([statusStore.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
+t.test(
+  "a missing agent certificate is reported as a problem, except while the agent waits for enrolment",
+  async (t) => {
+    const os = createFakeOs();
+    os.clock.advance(end - 40 * day - os.clock.now());
+    const [own, ca] = ["/etc/khw-agent/pki/agent.pem", "/etc/khw-agent/pki/ca.pem"];
+    const lines: string[] = [];
+    const log = (line: string): void => void lines.push(line);
+    const ending = new AbortController();
+    t.teardown(() => ending.abort());
+    const history = await openHistory({ ...os, folder: "/var/lib/khw-agent", log });
+    const statusStore = createStatusStore(undefined);
+    const look = watchCertificates({ os, statusStore, history, own: [own, ca], log, signal: ending.signal });
+    await look();
+    os.files.put(ca, authority.certificate);
+    await look();
+    t.strictSame([statusStore.read().certificates, await history.list({ sinceUnixMillis: 0 }), lines], [[], [], []]);
 
-  os.files.put(own, pem);
-  await look();
-  t.match(statusStore.read().certificates, [
-    { path: own, state: ok },
-    { path: ca, state: ok },
-  ]);
-  t.strictSame(await history.list({ sinceUnixMillis: 0 }), []);
+    os.files.put(own, pem);
+    await look();
+    t.match(statusStore.read().certificates, [
+      { path: own, state: ok },
+      { path: ca, state: ok },
+    ]);
+    t.strictSame(await history.list({ sinceUnixMillis: 0 }), []);
 
-  await os.files.remove(own);
-  await look();
-  t.match(await history.list({ sinceUnixMillis: 0 }), [
-    { subject: own, problem: true, message: /the file does not exist/ },
-  ]);
-});
+    await os.files.remove(own);
+    await look();
+    t.match(await history.list({ sinceUnixMillis: 0 }), [
+      { subject: own, problem: true, message: /the file does not exist/ },
+    ]);
+  },
+);
 
 t.test("an expiry or a corrected clock is detected at the next check even if no file changes", async (t) => {
   const os = createFakeOs();

@@ -26,7 +26,7 @@ async function verdicts(answers: Readonly<Record<string, ProbeResult>>, managesE
   return { asked, found: Object.fromEntries(found.map(({ server, accepted }) => [server, accepted])) };
 }
 
-t.test("each server is called with the certificate, and its verdict is reported", async (t) => {
+t.test("each server is called with the certificate, and each server's verdict is reported", async (t) => {
   const { asked, found } = await verdicts({ [apiServer]: ok, [member]: rejected, [peer]: ok });
   t.strictSame(found, { "kube-apiserver": true, etcd: false, "etcd-peer": true });
   t.strictSame(
@@ -45,7 +45,7 @@ t.test("a server that does not answer gives no verdict", async (t) => {
   await t.rejects(
     verdicts({ [apiServer]: rejected }, false),
     { code: "NOT_READY" },
-    "a TLS rejection gives no verdict, because the API server answers 401 to a certificate that it refuses",
+    "a TLS rejection gives no verdict, because an API server that refuses a certificate answers 401 instead",
   );
   await t.rejects(verdicts({ [apiServer]: ok, [member]: ok, [peer]: down }), {
     code: "NOT_READY",

@@ -81,17 +81,20 @@ t.test("a full disk is reported even if the program logs nothing", async (t) => 
   });
 });
 
-t.test("systemd's properties supply an exit that is missing from the journal, and no exit appears twice", async (t) => {
-  const killed = `${unit}: Main process exited, code=killed, status=9/KILL`;
-  for (const journal of [["Started kube-apiserver.service."], ["Started kube-apiserver.service.", killed], []]) {
-    const os = machine(...journal);
-    os.systemd.endings.set(unit, [killed, `${unit}: Failed with result 'signal'.`]);
-    t.match(await diagnose("kube-apiserver", unit, os), { cause: "killed", lines: [killed] });
-    t.equal((await look("kube-apiserver", unit, os)).starts.flat().filter((line) => line === killed).length, 1);
-  }
-});
+t.test(
+  "an exit that is missing from the journal is taken from systemd's properties, and no exit appears twice",
+  async (t) => {
+    const killed = `${unit}: Main process exited, code=killed, status=9/KILL`;
+    for (const journal of [["Started kube-apiserver.service."], ["Started kube-apiserver.service.", killed], []]) {
+      const os = machine(...journal);
+      os.systemd.endings.set(unit, [killed, `${unit}: Failed with result 'signal'.`]);
+      t.match(await diagnose("kube-apiserver", unit, os), { cause: "killed", lines: [killed] });
+      t.equal((await look("kube-apiserver", unit, os)).starts.flat().filter((line) => line === killed).length, 1);
+    }
+  },
+);
 
-t.test("the diagnosis does not fail if the journal is unreadable, but reports the problem", async (t) => {
+t.test("if the journal is unreadable, the diagnosis reports this problem instead of failing", async (t) => {
   const os = machine();
   const starts = async (): Promise<string[][]> => {
     throw new KhwError("IO_FAILED", "journalctl: not found");

@@ -25,7 +25,7 @@ const evidenceOf = (component: string, starts: readonly (readonly string[])[]): 
 });
 const causeOf = (component: string, ...lines: readonly string[]): string => match(evidenceOf(component, [lines])).cause;
 
-t.test("the recorded output of real programs leads to the right cause", (t) => {
+t.test("the correct cause is found in the recorded output of real programs", (t) => {
   for (const { name, cause, line, says } of mistakes) {
     const record = recorded[name ?? cause];
     t.ok(record, `${name ?? cause} is recorded`);
@@ -53,10 +53,14 @@ t.test("a crash is not reported as the cause if a deliberate stop and a new star
   t.equal(
     cause(crashed, hanging),
     "program-crashed",
-    "a crash is the cause even if the newest start is only seconds old",
+    "a crash is the cause even if the program was started again only seconds ago",
   );
   t.equal(cause(stopped, crashed, hanging), "program-crashed");
-  t.equal(cause([...crashed, ...stopped]), "program-crashed", "the newest start counts even if it is being stopped");
+  t.equal(
+    cause([...crashed, ...stopped]),
+    "program-crashed",
+    "the newest start is diagnosed even if the unit is being stopped",
+  );
   t.end();
 });
 
@@ -69,7 +73,7 @@ t.test("causes that cannot be provoked in a container are recognized from system
   t.end();
 });
 
-t.test("a program that the dynamic loader or the kernel refuses to run is diagnosed with that cause", (t) => {
+t.test("if the dynamic loader or the kernel refuses to run a program, the diagnosis names this cause", (t) => {
   const systemd = "etcd.service: ";
   const cases: readonly [cause: string, line: string, says: RegExp][] = [
     [
@@ -189,7 +193,7 @@ t.test("for an unknown cause, the program's fatal log line is shown first", (t) 
   t.end();
 });
 
-t.test("the log lines of an earlier or the current start do not explain a start with an unknown cause", (t) => {
+t.test("a start with an unknown cause is not diagnosed from the log lines of an earlier or later start", (t) => {
   const fatal = "F1128 02:00:00.000000     812 main.go:1] the moon is in the wrong phase";
   const older = ["Error: unknown flag: --old", "kube-scheduler.service: Failed with result 'exit-code'."];
   const running = [
@@ -248,7 +252,7 @@ t.test("an API server without etcd is diagnosed with the etcd failure, not with 
   t.equal(
     match({ ...evidence, etcd: answers }).cause,
     "etcd-no-quorum",
-    "the cause is a lost quorum because one etcd member answers",
+    "if one etcd member answers, the cause is a lost quorum",
   );
   t.end();
 });
@@ -271,7 +275,7 @@ t.test("for an unknown cause, the error line is shown instead of the last line",
   t.end();
 });
 
-t.test("a client that exits because the API server's certificate has expired is diagnosed with that cause", (t) => {
+t.test("if a client exits because the API server's certificate has expired, the diagnosis names this cause", (t) => {
   const get = `Get "https://127.0.0.1:6443/api?timeout=32s": x509: certificate has expired or is not yet valid: current time 2026-11-28T07:33:17Z is after 2026-11-28T07:31:33Z`;
   const starting = `F1128 07:33:17.134044     506 controllermanager.go:250] error starting controllers: failed to discover resources: ${get}`;
   const retrieving = `E1128 07:33:25.742496     739 leaderelection.go:325] error retrieving resource lock kube-system/kube-scheduler: ${get}`;

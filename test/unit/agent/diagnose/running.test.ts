@@ -107,7 +107,7 @@ t.test("the diagnosis of an API server without its KMS plugin names the plugin's
 
 const lock = "E1125 22:57:44.020021    1755 leaderelection.go:325] error retrieving resource lock kube-system";
 
-t.test("an API server client that does not work is diagnosed even if it reports itself as healthy", async (t) => {
+t.test("a broken client of the API server is diagnosed even if the client reports itself as healthy", async (t) => {
   const cases = [
     [
       "kube-controller-manager",
@@ -143,12 +143,12 @@ t.test("an API server client that does not work is diagnosed even if it reports 
     t.equal(
       await causeOf(component, { lines: [line], agoMillis: 20_000 }),
       undefined,
-      "a log line that is too old leads to no diagnosis",
+      "a log line that is too old is not used for a diagnosis",
     );
     t.equal(
       await causeOf(component, { lines: [line], writer: 6 }),
       undefined,
-      "a log line of another process leads to no diagnosis",
+      "a log line of another process is not used for a diagnosis",
     );
   }
   const [, , , [, , forbidden]] = cases;
@@ -191,7 +191,7 @@ t.test("a server whose certificate fails verification is reported with a remedy"
     t.equal(
       await explained(component, expired, end - 5000),
       undefined,
-      "this certificate is not blamed if only the CA has expired",
+      "the server's certificate is not blamed if only the CA has expired",
     );
   }
 });

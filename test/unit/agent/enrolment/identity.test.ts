@@ -35,7 +35,7 @@ async function sign(request: string, options: Signing = {}): Promise<string> {
 
 const names = async ({ ca }: IdentityPaths): Promise<string[]> => (await readdir(join(ca, ".."))).sort();
 
-t.test("the key is created on the node, is readable only by root, and is reused for a second request", async (t) => {
+t.test("the node creates its own key, lets only root read it, and reuses it for a second request", async (t) => {
   const paths = await newFolder();
   const [one, another] = await Promise.all([proveKey(paths, "controller-0"), proveKey(paths, "controller-0")]);
   t.same(await names(paths), ["agent-key.pem.next"]);
@@ -57,21 +57,28 @@ t.test("files left by a killed process are removed even while other processes cr
   for (const { provisional } of proofs) t.ok(new X509Certificate(provisional).checkPrivateKey(key));
 });
 
-t.test("the issued certificate and its key become the identity, and no other file remains", async (t) => {
-  const paths = await newFolder();
-  const { request } = await proveKey(paths, "controller-0");
-  await adoptCertificate(paths, { ca, certificate: await sign(request), name: "controller-0" });
-  t.same(await names(paths), ["agent-key.pem", "agent.pem", "ca.pem"]);
-  for (const path of Object.values(paths)) t.equal((await stat(path)).mode & 0o777, 0o600, path);
-  await checkIdentity(paths);
+t.test(
+  "the issued certificate, its key and the CA become the agent's identity, and no other file remains",
+  async (t) => {
+    const paths = await newFolder();
+    const { request } = await proveKey(paths, "controller-0");
+    await adoptCertificate(paths, { ca, certificate: await sign(request), name: "controller-0" });
+    t.same(await names(paths), ["agent-key.pem", "agent.pem", "ca.pem"]);
+    for (const path of Object.values(paths)) t.equal((await stat(path)).mode & 0o777, 0o600, path);
+    await checkIdentity(paths);
 
-  const before = await readFile(paths.key, "utf8");
-  const renewed = await proveKey(paths, "controller-0");
-  t.equal(await readFile(paths.key, "utf8"), before, "the current key is kept until the next key has a certificate");
-  await adoptCertificate(paths, { ca, certificate: await sign(renewed.request) });
-  t.not(await readFile(paths.key, "utf8"), before);
-  await checkIdentity(paths);
-});
+    const before = await readFile(paths.key, "utf8");
+    const renewed = await proveKey(paths, "controller-0");
+    t.equal(
+      await readFile(paths.key, "utf8"),
+      before,
+      "the current key is kept until a certificate for the next key is installed",
+    );
+    await adoptCertificate(paths, { ca, certificate: await sign(renewed.request) });
+    t.not(await readFile(paths.key, "utf8"), before);
+    await checkIdentity(paths);
+  },
+);
 
 t.test("a certificate that does not match the request is refused and changes nothing", async (t) => {
   const paths = await newFolder();
@@ -98,39 +105,42 @@ t.test("a certificate that does not match the request is refused and changes not
   }
 });
 
-t.test("after a crash at any point, either the old or the new identity is complete", async (t) => {
-  const paths = await newFolder();
-  const next = nextOf(paths);
-  const first = await proveKey(paths, "controller-0");
-  await adoptCertificate(paths, { ca, certificate: await sign(first.request) });
-  const old = await readFile(paths.certificate, "utf8");
+t.test(
+  "after a crash at any point, the agent has either the complete old identity or the complete new one",
+  async (t) => {
+    const paths = await newFolder();
+    const next = nextOf(paths);
+    const first = await proveKey(paths, "controller-0");
+    await adoptCertificate(paths, { ca, certificate: await sign(first.request) });
+    const old = await readFile(paths.certificate, "utf8");
 
-  // Without a new certificate, the agent keeps the current identity.
-  const { request } = await proveKey(paths, "controller-0");
-  await writeFile(next.ca, ca);
-  await settleIdentity(paths);
-  await checkIdentity(paths);
-  t.equal(await readFile(paths.certificate, "utf8"), old);
-
-  // Once the new certificate has been written, an interrupted sequence of renames is always completed.
-  const certificate = await sign(request);
-  for (const begun of [[], ["key"], ["key", "ca"]] as const) {
-    await writeFile(next.certificate, certificate);
-    for (const part of begun) await rename(next[part], paths[part]).catch(() => {});
+    // If there is no new certificate, the agent keeps its current identity.
+    const { request } = await proveKey(paths, "controller-0");
+    await writeFile(next.ca, ca);
     await settleIdentity(paths);
     await checkIdentity(paths);
-    t.equal(await readFile(paths.certificate, "utf8"), certificate);
-    t.same(await names(paths), ["agent-key.pem", "agent.pem", "ca.pem"]);
-  }
+    t.equal(await readFile(paths.certificate, "utf8"), old);
 
-  // A key that is created later belongs to the next certificate.
-  await writeFile(next.certificate, certificate);
-  await proveKey(paths, "controller-0");
-  await checkIdentity(paths);
-  t.same(await names(paths), ["agent-key.pem", "agent-key.pem.next", "agent.pem", "ca.pem"]);
-});
+    // Once the new certificate has been written, an interrupted sequence of renames is always completed.
+    const certificate = await sign(request);
+    for (const begun of [[], ["key"], ["key", "ca"]] as const) {
+      await writeFile(next.certificate, certificate);
+      for (const part of begun) await rename(next[part], paths[part]).catch(() => {});
+      await settleIdentity(paths);
+      await checkIdentity(paths);
+      t.equal(await readFile(paths.certificate, "utf8"), certificate);
+      t.same(await names(paths), ["agent-key.pem", "agent.pem", "ca.pem"]);
+    }
 
-t.test("a request that is not signed with its own key is refused", async (t) => {
+    // A key that is created later belongs to the next certificate.
+    await writeFile(next.certificate, certificate);
+    await proveKey(paths, "controller-0");
+    await checkIdentity(paths);
+    t.same(await names(paths), ["agent-key.pem", "agent-key.pem.next", "agent.pem", "ca.pem"]);
+  },
+);
+
+t.test("a certificate request whose signature does not match its public key is refused", async (t) => {
   const paths = await newFolder();
   const { request } = await proveKey(paths, "controller-0");
   const der = Buffer.from(request.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");

@@ -20,7 +20,7 @@ t.test("a new machine passes the check without a running etcd", async (t) =>
   t.strictSame(await findings(createFakeOs()), []),
 );
 
-t.test("an etcd that khw did not set up is refused with a hint on how to keep it", async (t) => {
+t.test("preflight rejects an etcd that khw did not set up, and the hint says how to keep that etcd", async (t) => {
   for (const [what, path, content] of [
     [unit, unit, renderEtcd(desired).replace("--name controller-0", "--name etcd0")],
     ["data in /var/lib/etcd/member", "/var/lib/etcd/member/wal/0.wal", "data"],
@@ -33,8 +33,8 @@ t.test("an etcd that khw did not set up is refused with a hint on how to keep it
     t.match(finding, { code: "ETCD_CONFLICT", hint: /etcd\.mode: external/ });
     const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
     const own = errors.find(({ step }) => step === "etcd/begun");
-    t.equal(own?.code, "ETCD_CONFLICT", "a client that skips preflight gets the same refusal");
-    if (path === unit) t.equal(os.files.text(unit), content, "the unit file of the other etcd is not overwritten");
+    t.equal(own?.code, "ETCD_CONFLICT", "a client that skips preflight gets the same error");
+    if (path === unit) t.equal(os.files.text(unit), content, "the unit file of the existing etcd is not overwritten");
   }
 });
 
@@ -52,7 +52,7 @@ t.test("an existing etcd whose unit differs from khw's only in formatting is ado
   }
 });
 
-t.test("a required dedicated disk that is not mounted is a preflight finding", async (t) => {
+t.test("preflight reports a required dedicated disk that is not mounted", async (t) => {
   const wanted = labDesiredWithEtcd({}, { dedicatedDisk: true });
   const os = createFakeOs();
   const found = async () => (await preflight(wanted, os, never)).map(({ message }) => message);
@@ -63,20 +63,20 @@ t.test("a required dedicated disk that is not mounted is a preflight finding", a
   t.strictSame(await found(), []);
 });
 
-t.test("etcd ports held by another program are preflight findings", async (t) => {
+t.test("preflight reports etcd ports that another program uses", async (t) => {
   const os = createFakeOs();
   os.listeners.set(2379, { pid: 7, name: "consul" });
   os.listeners.set(2380, { pid: 8, name: "nc" });
   t.strictSame(await findings(os), ["port 2379 is in use by consul (pid 7)", "port 2380 is in use by nc (pid 8)"]);
 });
 
-t.test("an unreadable etcd member record is a preflight finding", async (t) => {
+t.test("preflight reports an etcd member record that cannot be read", async (t) => {
   const os = createFakeOs();
   os.files.put("/var/lib/khw-agent/etcd-member", "spoilt");
   t.strictSame(await findings(os), ["/var/lib/khw-agent/etcd-member is not a valid record of an etcd member"]);
 });
 
-t.test("an etcd member counts as started if it has data or a record, even a damaged record", async (t) => {
+t.test("an etcd member counts as started if it has data or a record, even if the record is damaged", async (t) => {
   t.equal(await memberStarted(createFakeOs().files), false);
   for (const path of ["/var/lib/khw-agent/etcd-member", "/var/lib/etcd/member/wal/0.wal"]) {
     const { files } = createFakeOs();

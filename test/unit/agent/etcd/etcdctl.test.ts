@@ -6,7 +6,9 @@ import { createFiles } from "../../../../agent/os/files.ts";
 import { run } from "../../../../agent/os/run.ts";
 import { never } from "../../../fixtures/machine.ts";
 
-/** A fake etcdctl as a shell script. A snapshot is a text file, and the restored database is the same text. */
+/**
+ * A shell script that imitates etcdctl. A snapshot is a text file, and the restored database contains the same text.
+ */
 const program = `#!/bin/sh
 for word in "$@"; do case $word in --data-dir=*) folder=\${word#--data-dir=};; esac; done
 case "$*" in
@@ -67,12 +69,16 @@ t.test("a restore replaces the member's data and keeps the old data as a backup"
   t.match(await text("member/said"), /--name=controller-0 .*--initial-cluster-token=khw-restore-1/);
   await writeFile(join(data, "member/snap/db"), "gone on");
   await etcdctl.replaceData(snapshot, restoring);
-  t.equal(await text("member/snap/db"), "gone on", "a second run does not replace the data again");
+  t.equal(
+    await text("member/snap/db"),
+    "gone on",
+    "a second restore from the same snapshot does not replace the data again",
+  );
   await etcdctl.tidyData(restoring.fresh, never);
   t.same((await readdir(data)).toSorted(), ["before-restore-1", "member"]);
 });
 
-t.test("a restore without old data creates no backup", async (t) => {
+t.test("a restore creates no backup if the member has no old data", async (t) => {
   const { data, etcdctl, restoring, text, snapshot } = await machine(t);
   await etcdctl.replaceData(snapshot, restoring);
   t.equal(await text("member/snap/db"), "restored");
@@ -116,26 +122,29 @@ t.test("a restore that was interrupted at any point is completed by the next run
   }
 });
 
-t.test("etcdctl's snapshot status is parsed even among log lines", async (t) => {
+t.test("the snapshot status that etcdctl prints is parsed even if log lines surround it", async (t) => {
   const { etcdctl, snapshot } = await machine(t);
   t.same(await etcdctl.inspect(snapshot, never), { hash: "000000ff", revision: 7, keys: 3 });
 });
 
-t.test("a failure is reported in etcdctl's own words, and a missing program is reported by name", async (t) => {
-  const { folder, etcdctl, snapshot } = await machine(t);
-  const save = etcdctl.save(join(folder, "x.db"), {
-    server: "https://127.0.0.1:2379",
-    ca: "/etc/etcd/ca.pem",
-    certificate: "/etc/etcd/kubernetes.pem",
-    key: "/etc/etcd/kubernetes-key.pem",
-    signal: never,
-  });
-  await t.rejects(save, { code: "IO_FAILED", message: /exited with 5: Error: context deadline exceeded$/ });
-  await rm(join(folder, "etcdctl"));
-  await t.rejects(etcdctl.inspect(snapshot, never), { code: "PROGRAM_MISSING", message: /is not installed/ });
-});
+t.test(
+  "a failure is reported with etcdctl's own error message, and a missing program is reported by name",
+  async (t) => {
+    const { folder, etcdctl, snapshot } = await machine(t);
+    const save = etcdctl.save(join(folder, "x.db"), {
+      server: "https://127.0.0.1:2379",
+      ca: "/etc/etcd/ca.pem",
+      certificate: "/etc/etcd/kubernetes.pem",
+      key: "/etc/etcd/kubernetes-key.pem",
+      signal: never,
+    });
+    await t.rejects(save, { code: "IO_FAILED", message: /exited with 5: Error: context deadline exceeded$/ });
+    await rm(join(folder, "etcdctl"));
+    await t.rejects(etcdctl.inspect(snapshot, never), { code: "PROGRAM_MISSING", message: /is not installed/ });
+  },
+);
 
-t.test("etcdctl gets keys as file paths, not as content", async (t) => {
+t.test("etcdctl receives the paths of key files, not the keys themselves", async (t) => {
   const { etcdctl, launched, folder } = await machine(t);
   const key = "/etc/etcd/kubernetes-key.pem";
   const tls = { ca: "/etc/etcd/ca.pem", certificate: "/etc/etcd/kubernetes.pem", key };

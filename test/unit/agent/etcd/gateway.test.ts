@@ -1,6 +1,6 @@
 /**
- * Tests the errors of calls to etcd's gateway with real TLS servers. The errors must distinguish a live server from a
- * server that is gone.
+ * Tests the errors from calls to etcd's gateway. Uses real TLS servers. The errors must distinguish a running server
+ * from a server that is down.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -48,9 +48,9 @@ t.test("a server with an expired certificate is reported as unverifiable, not as
   });
 });
 
-t.test("a server that rejects the client certificate is reported as such, not as down", async (t) => {
-  // The server is openssl, which rejects the certificate with an alert, as Go does. Node's own server only closes the
-  // connection.
+t.test("a server that rejects the client certificate is reported as rejecting it, not as down", async (t) => {
+  // Uses openssl as the server. Like a Go server, openssl rejects the certificate with a TLS alert. Node's server only
+  // closes the connection.
   const folder = t.testdir();
   const { certificate, key } = await identityOf("localhost", "agent", new Date());
   const { certificate: ca } = await createAuthority(new Date());

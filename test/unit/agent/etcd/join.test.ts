@@ -14,7 +14,7 @@ const clusterId = "4711";
 const steps = joinSteps(desired, clusterId);
 const joinDropIn = "/etc/systemd/system/etcd.service.d/60-khw-join.conf";
 
-/** Creates controller-0 as a new machine, next to an existing cluster of controller-1 and controller-2. */
+/** Creates controller-0 as a new machine. The existing etcd cluster consists of controller-1 and controller-2. */
 function newMachine(): FakeOs {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
@@ -32,7 +32,7 @@ function newMachine(): FakeOs {
   return os;
 }
 
-/** Removes all members except those at these addresses. */
+/** Removes every etcd member whose address is not in the list. */
 function keepMembers({ etcd: { members, up } }: FakeOs, addresses: readonly string[]): void {
   const kept = members.filter(({ peerUrl }) => addresses.includes(new URL(peerUrl).hostname));
   members.splice(0, members.length, ...kept);
@@ -58,41 +58,44 @@ t.test("a new machine becomes a learner, restarts with its final flags, and is t
   t.strictSame((await applyAll(steps, os)).errors, []);
   t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
   t.match(await readMemberRecord(os.files), { stage: "member", clusterId, memberId: "20" });
-  t.strictSame([...new Set(seen)], ["as a learner"], "etcd is restarted only while it is a learner");
+  t.strictSame([...new Set(seen)], ["as a learner"], "etcd is restarted only while the member is a learner");
   t.equal(os.files.text(joinDropIn), undefined);
   t.equal(
     os.files.text("/etc/systemd/system/etcd.service"),
     renderEtcd(desired),
-    "etcd's unit file is identical to the lab's",
+    "etcd's unit file is identical to the unit file from the lab",
   );
   t.notOk(
     os.systemd.changes.some((change) => change.includes("kube-")),
     "no other component is started",
   );
-  t.strictSame(await planAll(steps, os), {}, "a second run has nothing to do");
+  t.strictSame(await planAll(steps, os), {}, "a second run makes no changes");
 });
 
-t.test("adding a member is retried until etcd accepts it, and fails if etcd keeps refusing", async (t) => {
-  const os = newMachine();
-  const post = os.etcd.post.bind(os.etcd);
-  let refusals = 3;
-  os.etcd.post = async (server, request) => {
-    if (request.path.endsWith("/member/add") && refusals-- > 0)
-      throw new KhwError("NOT_READY", `${server}: etcdserver: unhealthy cluster`);
-    return post(server, request);
-  };
-  t.strictSame((await applyAll(steps, os)).errors, []);
-  t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
+t.test(
+  "the request to add a member is retried until etcd accepts it, and the join fails if etcd keeps refusing it",
+  async (t) => {
+    const os = newMachine();
+    const post = os.etcd.post.bind(os.etcd);
+    let refusals = 3;
+    os.etcd.post = async (server, request) => {
+      if (request.path.endsWith("/member/add") && refusals-- > 0)
+        throw new KhwError("NOT_READY", `${server}: etcdserver: unhealthy cluster`);
+      return post(server, request);
+    };
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(os.etcd.changes, ["add 20", "promote 20"]);
 
-  const other = newMachine();
-  const forward = other.etcd.post.bind(other.etcd);
-  other.etcd.post = async (server, request) => {
-    if (request.path.endsWith("/member/add")) throw new KhwError("NOT_READY", "etcdserver: unhealthy cluster");
-    return forward(server, request);
-  };
-  t.match((await applyAll(steps, other)).errors, [{ code: "NOT_READY", hint: /repair or remove it first/ }]);
-  t.strictSame(other.etcd.changes, []);
-});
+    const other = newMachine();
+    const forward = other.etcd.post.bind(other.etcd);
+    other.etcd.post = async (server, request) => {
+      if (request.path.endsWith("/member/add")) throw new KhwError("NOT_READY", "etcdserver: unhealthy cluster");
+      return forward(server, request);
+    };
+    t.match((await applyAll(steps, other)).errors, [{ code: "NOT_READY", hint: /repair or remove it first/ }]);
+    t.strictSame(other.etcd.changes, []);
+  },
+);
 
 t.test("an interrupted join resumes with the same learner", async (t) => {
   t.test("a join interrupted before the learner is recorded resumes with the same learner", async (t) => {
@@ -121,7 +124,7 @@ t.test("an interrupted join resumes with the same learner", async (t) => {
   });
 });
 
-t.test("a machine that is not allowed to join changes nothing in etcd", async (t) => {
+t.test("a machine that may not join makes no changes in etcd", async (t) => {
   const refusals: readonly (readonly [string, (os: FakeOs) => Promise<void> | void, object])[] = [
     [
       "another member uses this machine's address",
@@ -177,7 +180,7 @@ t.test("a machine that is not allowed to join changes nothing in etcd", async (t
   }
 });
 
-t.test("a join is refused for etcd releases that can lose promotions", async (t) => {
+t.test("a join is refused for etcd releases that can lose the promotion of a learner", async (t) => {
   for (const [version, refused] of [
     ["v3.5.1", true],
     ["v3.5.25", true],
@@ -193,7 +196,7 @@ t.test("a join is refused for etcd releases that can lose promotions", async (t)
   }
 });
 
-t.test("without a join request, a machine neither joins nor creates a second cluster", async (t) => {
+t.test("without a join request, a machine neither joins the cluster nor creates a second one", async (t) => {
   const os = newMachine();
   const { errors } = await applyAll(controllerSteps(desired, { drained: false }), os);
   const own = errors.find(({ step }) => step === "etcd/begun");
@@ -202,13 +205,13 @@ t.test("without a join request, a machine neither joins nor creates a second clu
   t.equal(await readMemberRecord(os.files), undefined);
 });
 
-/** Creates controller-0, whose record lists only itself, in a cluster that now has these members. */
+/** Creates controller-0 in a cluster that now has these members. The record on controller-0 lists only controller-0. */
 async function firstOf(t: Test, addresses: readonly string[]): Promise<FakeOs> {
   const os = labMachine();
   etcdRelease(os, "v3.4.99");
   keepMembers(os, addresses);
   const { cluster } = labState();
-  if (cluster === undefined) throw new TypeError("the lab has a cluster");
+  if (cluster === undefined) throw new TypeError("the lab's desired state has no cluster");
   const alone = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 1) } });
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
   const members = initialCluster(alone);
@@ -217,30 +220,33 @@ async function firstOf(t: Test, addresses: readonly string[]): Promise<FakeOs> {
   return os;
 }
 
-t.test("an existing member accepts a longer controller list once every listed controller is a member", async (t) => {
-  const begun = (os: FakeOs) => planAll(controllerSteps(desired, { drained: false }), os);
-  const early = await firstOf(t, ["10.240.0.10"]);
-  t.equal(
-    await findConflict(desired, early, never),
-    null,
-    "the existing member does not conflict with the longer list",
-  );
-  t.match(await begun(early), { "etcd/begun": "etcd does not have controller-1, controller-2 as a member yet" });
-  const { errors } = await applyAll(controllerSteps(desired, { drained: false }), early);
-  t.match(
-    errors.find(({ step }) => step === "etcd/begun"),
-    { code: "ETCD_CONFLICT", hint: /bootstrap/ },
-  );
-  t.match([...((await readMemberRecord(early.files))?.members.keys() ?? [])], ["controller-0"]);
+t.test(
+  "an existing member accepts a longer controller list as soon as every listed controller is a member",
+  async (t) => {
+    const begun = (os: FakeOs) => planAll(controllerSteps(desired, { drained: false }), os);
+    const early = await firstOf(t, ["10.240.0.10"]);
+    t.equal(
+      await findConflict(desired, early, never),
+      null,
+      "the existing member does not conflict with the longer list",
+    );
+    t.match(await begun(early), { "etcd/begun": "etcd does not have controller-1, controller-2 as a member yet" });
+    const { errors } = await applyAll(controllerSteps(desired, { drained: false }), early);
+    t.match(
+      errors.find(({ step }) => step === "etcd/begun"),
+      { code: "ETCD_CONFLICT", hint: /bootstrap/ },
+    );
+    t.match([...((await readMemberRecord(early.files))?.members.keys() ?? [])], ["controller-0"]);
 
-  const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
-  t.match(await begun(os), { "etcd/begun": "the recorded list of etcd members is out of date" });
-  await applyAll(controllerSteps(desired, { drained: false }), os);
-  t.strictSame((await readMemberRecord(os.files))?.members, initialCluster(desired));
-});
+    const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
+    t.match(await begun(os), { "etcd/begun": "the recorded list of etcd members is out of date" });
+    await applyAll(controllerSteps(desired, { drained: false }), os);
+    t.strictSame((await readMemberRecord(os.files))?.members, initialCluster(desired));
+  },
+);
 
 t.test(
-  "a controller list that omits an existing member is refused, and so is any change while etcd is unreachable",
+  "a controller list is refused if it omits an existing member, or if it changes while etcd is unreachable",
   async (t) => {
     const { cluster } = labState();
     if (cluster === undefined) throw new TypeError("the lab has a cluster");

@@ -4,7 +4,7 @@ import { controllerSteps } from "../../../../agent/steps.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
 import { applyAll, etcdRelease, labDesiredWithEtcd, labMachine, never } from "../../../fixtures/machine.ts";
 
-/** Moves the leadership away from controller-0. Returns the progress lines. */
+/** Transfers the leadership from controller-0 to another member. Returns the progress lines. */
 async function move(os: FakeOs): Promise<string[]> {
   const lines: string[] = [];
   await moveLeader(os, { signal: never, progress: (line) => lines.push(line) });
@@ -16,11 +16,11 @@ t.test("an etcd leader transfers leadership to another healthy member", async (t
   os.etcd.up.delete("10.240.0.11");
   t.strictSame(await move(os), ["controller-2 is now the etcd leader"]);
   t.strictSame(os.etcd.changes, ["leader 12"]);
-  t.strictSame(await move(os), [], "a member that is no longer the leader transfers no leadership");
+  t.strictSame(await move(os), [], "a member that is no longer the leader does not transfer leadership");
 });
 
 t.test(
-  "leadership is never transferred to a learner or an unreachable member, nor in a single-member cluster",
+  "leadership is never transferred to a learner, to an unreachable member, or in a single-member cluster",
   async (t) => {
     const os = labMachine();
     os.etcd.up.delete("10.240.0.11");
@@ -45,7 +45,7 @@ t.test("leadership is transferred before an upgrade restarts etcd", async (t) =>
   for (const version of ["v3.4.99", "v3.5.99"]) etcdRelease(os, version);
   const desired = labDesiredWithEtcd();
   t.strictSame((await applyAll(controllerSteps(desired, { drained: false }), os)).errors, []);
-  t.strictSame(os.etcd.changes, [], "the first start of etcd transfers no leadership");
+  t.strictSame(os.etcd.changes, [], "leadership is not transferred when etcd starts for the first time");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
   for (const member of os.etcd.members) member.started = true;
   const newer = { ...desired, etcd: { ...desired.etcd, version: "v3.5.99" } };

@@ -19,11 +19,11 @@ function machine() {
 async function repair(step: Step<Os>, os: Os): Promise<string | undefined> {
   const drift = await step.check(os, never);
   await step.apply(os, quiet);
-  t.equal(await step.check(os, never), null, `${step.id} finds no difference after it was applied`);
+  t.equal(await step.check(os, never), null, `${step.id} finds no difference after it has been applied`);
   return drift?.summary;
 }
 
-t.test("the archive is downloaded, verified and unpacked, and its programs are used unchanged", async (t) => {
+t.test("the archive is downloaded, verified and unpacked, and its programs are installed unchanged", async (t) => {
   const os = machine();
   t.equal(await repair(released, os), "v3.4.99 is not downloaded");
   t.equal(await repair(binary, os), "is missing");
@@ -33,11 +33,11 @@ t.test("the archive is downloaded, verified and unpacked, and its programs are u
   t.strictSame(
     [await released.check(os, never), await binary.check(os, never)],
     [null, null],
-    "both steps find no difference while the mirror has no files",
+    "both steps find no difference even if the mirror has no files",
   );
 });
 
-t.test("a program that was damaged in place is repaired", async (t) => {
+t.test("an installed program whose content was damaged is repaired", async (t) => {
   const os = machine();
   await repair(released, os);
   await repair(binary, os);
@@ -61,7 +61,7 @@ t.test("an archive that does not match the published digest is never installed",
 });
 
 t.test(
-  "a digest in khw.yaml overrides the published digest, and the digest of the lab's release is built into khw",
+  "a digest in khw.yaml overrides the published digest, and khw has a built-in digest for the lab's release",
   async (t) => {
     const os = machine();
     os.mirror.delete("v3.4.99/SHA256SUMS");
@@ -81,7 +81,7 @@ t.test(
     await t.rejects(
       etcdReleased(lab).apply(os, quiet),
       { code: "DIGEST_MISMATCH" },
-      "the digest must be the published digest, even if the mirror's SHA256SUMS differs",
+      "the archive must match khw's built-in digest, even if the mirror's SHA256SUMS has another digest",
     );
     t.match(publishedEtcdDigest("v3.4.15", "amd64"), /^3bd00836/);
     t.equal(

@@ -1,6 +1,6 @@
 /**
- * Tests that a machine does not rejoin after an administrator removed its member. Also tests that an interrupted rejoin
- * continues.
+ * Tests that a machine does not rejoin after an administrator has removed its etcd member. Also tests that an
+ * interrupted rejoin continues.
  */
 import t from "tap";
 import { type MemberRecord, readMemberRecord, toWireRecord, writeMemberRecord } from "../../../../agent/etcd/record.ts";
@@ -29,7 +29,7 @@ function removedByOthers({ etcd: { members } }: FakeOs): void {
   members.splice(own, 1);
 }
 
-/** Makes calls to this path of etcd's API fail until the returned function is called. */
+/** Makes every call to this path of etcd's API fail. The returned function ends the failures. */
 function failing(os: FakeOs, path: string, error: Error): () => void {
   const post = os.etcd.post.bind(os.etcd);
   os.etcd.post = async (server, request) => {
@@ -41,43 +41,52 @@ function failing(os: FakeOs, path: string, error: Error): () => void {
 
 const powerCut = new KhwError("NOT_READY", "the machine lost power");
 
-t.test("a removed machine that has lost its data reports the removal, and changes nothing", async (t) => {
-  const os = await wiped(t);
-  removedByOthers(os);
-  const before = await readMemberRecord(os.files);
-  const starts = os.systemd.changes.filter((change) => /start etcd/.test(change)).length;
-  for (const attempt of [1, 2]) {
-    const { errors } = await applyAll(steps, os);
-    t.match(errors[0], wasRemoved, `attempt ${attempt} reports that the member was removed`);
-    t.strictSame([os.etcd.changes, [...os.etcd.keys]], [[], []]);
-    t.strictSame(await readMemberRecord(os.files), before);
-  }
-  t.equal(os.systemd.changes.filter((change) => /start etcd/.test(change)).length, starts, "etcd is not started");
-  const { errors } = await applyAll(joinSteps(desired, "4711"), os);
-  t.match(errors, [wasRemoved], "a request to join is also refused until the machine is reset");
-});
+t.test(
+  "a machine whose member was removed and whose data is lost reports the removal and changes nothing",
+  async (t) => {
+    const os = await wiped(t);
+    removedByOthers(os);
+    const before = await readMemberRecord(os.files);
+    const starts = os.systemd.changes.filter((change) => /start etcd/.test(change)).length;
+    for (const attempt of [1, 2]) {
+      const { errors } = await applyAll(steps, os);
+      t.match(errors[0], wasRemoved, `attempt ${attempt} reports that the member was removed`);
+      t.strictSame([os.etcd.changes, [...os.etcd.keys]], [[], []]);
+      t.strictSame(await readMemberRecord(os.files), before);
+    }
+    t.equal(os.systemd.changes.filter((change) => /start etcd/.test(change)).length, starts, "etcd is not started");
+    const { errors } = await applyAll(joinSteps(desired, "4711"), os);
+    t.match(errors, [wasRemoved], "a request to join is also refused until the machine is reset");
+  },
+);
 
-t.test("a removed machine that returns does not advise removing its successor", async (t) => {
-  const os = await wiped(t);
-  removedByOthers(os);
-  os.etcd.members.push({
-    id: "30",
-    name: "controller-3",
-    peerUrl: "https://10.240.0.13:2380",
-    learner: false,
-    started: true,
-  });
-  t.match((await applyAll(steps, os)).errors[0], wasRemoved);
-  t.strictSame(os.etcd.changes, []);
-});
+t.test(
+  "the error on a machine whose member was removed does not advise removing the member that replaced it",
+  async (t) => {
+    const os = await wiped(t);
+    removedByOthers(os);
+    os.etcd.members.push({
+      id: "30",
+      name: "controller-3",
+      peerUrl: "https://10.240.0.13:2380",
+      learner: false,
+      started: true,
+    });
+    t.match((await applyAll(steps, os)).errors[0], wasRemoved);
+    t.strictSame(os.etcd.changes, []);
+  },
+);
 
-t.test("if the other members have no quorum, the machine reports no removal and changes nothing", async (t) => {
-  const os = await wiped(t);
-  removedByOthers(os);
-  os.etcd.up.delete("10.240.0.12");
-  t.match((await applyAll(steps, os)).errors[0], { code: "NOT_READY", step: "etcd/member" });
-  t.strictSame(os.etcd.changes, []);
-});
+t.test(
+  "if the other members have no quorum, the machine does not report that its member was removed, and changes nothing",
+  async (t) => {
+    const os = await wiped(t);
+    removedByOthers(os);
+    os.etcd.up.delete("10.240.0.12");
+    t.match((await applyAll(steps, os)).errors[0], { code: "NOT_READY", step: "etcd/member" });
+    t.strictSame(os.etcd.changes, []);
+  },
+);
 
 t.test("a rejoin that was interrupted after the removal of the old member continues", async (t) => {
   for (const path of ["/v3/cluster/member/add", "/v3/cluster/member/remove"]) {
@@ -95,47 +104,50 @@ t.test("a rejoin that was interrupted after the removal of the old member contin
   }
 });
 
-t.test("a rejoin that was interrupted long ago, or at an unknown time, continues only on request", async (t) => {
-  const minutes = 60_000;
-  for (const [passed, goesOn] of [
-    [9 * minutes, true],
-    [11 * minutes, false],
-    [-11 * minutes, false],
-    [undefined, false],
-  ] as const) {
-    const os = await wiped(t);
-    const repair = failing(os, "/v3/cluster/member/add", powerCut);
-    await applyAll(steps, os);
-    repair();
-    const record = await readMemberRecord(os.files);
-    if (record?.stage !== "member" || record.since === undefined) throw new Error("no time is recorded");
-    const { since, ...untimed } = record;
-    await writeMemberRecord(os.files, passed === undefined ? untimed : { ...record, since: os.clock.now() - passed });
-    const { errors } = await applyAll(steps, os);
-    if (!goesOn) {
-      t.match(errors[0], {
-        code: "ETCD_CONFLICT",
-        step: "etcd/member",
-        message: /more than 10 minutes ago/,
-        hint: /khw-client bootstrap/,
-      });
-      t.strictSame(os.etcd.changes, ["remove 10"], "no member is added");
+t.test(
+  "a rejoin that was interrupted long ago or at an unknown time continues only if an administrator requests it",
+  async (t) => {
+    const minutes = 60_000;
+    for (const [passed, goesOn] of [
+      [9 * minutes, true],
+      [11 * minutes, false],
+      [-11 * minutes, false],
+      [undefined, false],
+    ] as const) {
+      const os = await wiped(t);
+      const repair = failing(os, "/v3/cluster/member/add", powerCut);
+      await applyAll(steps, os);
+      repair();
+      const record = await readMemberRecord(os.files);
+      if (record?.stage !== "member" || record.since === undefined) throw new Error("no time is recorded");
+      const { since, ...untimed } = record;
+      await writeMemberRecord(os.files, passed === undefined ? untimed : { ...record, since: os.clock.now() - passed });
+      const { errors } = await applyAll(steps, os);
+      if (!goesOn) {
+        t.match(errors[0], {
+          code: "ETCD_CONFLICT",
+          step: "etcd/member",
+          message: /more than 10 minutes ago/,
+          hint: /khw-client bootstrap/,
+        });
+        t.strictSame(os.etcd.changes, ["remove 10"], "no member is added");
+        t.strictSame(
+          (await applyAll(joinSteps(desired, "4711"), os)).errors,
+          [],
+          "the member is added when an administrator requests the join",
+        );
+      } else t.strictSame(errors, []);
       t.strictSame(
-        (await applyAll(joinSteps(desired, "4711"), os)).errors,
-        [],
-        "the member is added when an administrator asks for it",
+        os.etcd.changes,
+        ["remove 10", "add 21", "promote 21"],
+        `the member is replaced ${passed} ms after ${since}`,
       );
-    } else t.strictSame(errors, []);
-    t.strictSame(
-      os.etcd.changes,
-      ["remove 10", "add 21", "promote 21"],
-      `the member is replaced ${passed} ms after ${since}`,
-    );
-    t.match(await readMemberRecord(os.files), { stage: "member", rejoins: undefined, since: undefined });
-  }
-});
+      t.match(await readMemberRecord(os.files), { stage: "member", rejoins: undefined, since: undefined });
+    }
+  },
+);
 
-t.test("a machine rejoins if its own removal request succeeded but the response was lost", async (t) => {
+t.test("a machine rejoins if its request to remove its old member succeeded but the response was lost", async (t) => {
   const os = await wiped(t);
   const post = os.etcd.post.bind(os.etcd);
   os.etcd.post = async (server, request) => {
@@ -149,7 +161,7 @@ t.test("a machine rejoins if its own removal request succeeded but the response 
   t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
 });
 
-t.test("a learner that was added but not recorded is used for the rejoin", async (t) => {
+t.test("a rejoin uses a learner that was added to etcd but not recorded on the machine", async (t) => {
   const os = await wiped(t);
   const write = os.files.write.bind(os.files);
   os.files.write = async (path, content, mode) => {
@@ -162,7 +174,7 @@ t.test("a learner that was added but not recorded is used for the rejoin", async
   t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
 });
 
-t.test("a learner that an administrator has removed joins again only on request", async (t) => {
+t.test("a machine whose learner was removed by an administrator joins again only on request", async (t) => {
   const os = await wiped(t);
   os.etcd.behind = Infinity;
   await applyAll(steps, os);
@@ -193,7 +205,7 @@ t.test("an outdated list of members does not make the machine rejoin", async (t)
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("a machine whose record is lost does not join a cluster by itself", async (t) => {
+t.test("a machine whose member record is lost does not join a cluster without a request", async (t) => {
   const removed = bareMachine();
   for (const one of removed.etcd.members) one.started = true;
   removedByOthers(removed);
@@ -225,7 +237,7 @@ t.test("another controller's member at the machine's address is not removed", as
   t.strictSame(os.etcd.changes, []);
 });
 
-t.test("once the data is back, the record no longer says that the member is being replaced", async (t) => {
+t.test("once etcd's data is back, the record no longer says that the member is being replaced", async (t) => {
   const os = await member(t);
   const members = initialCluster(desired);
   const record: MemberRecord = { stage: "member", clusterId: "4711", memberId: "10", members, rejoins: true };

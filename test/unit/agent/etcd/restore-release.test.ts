@@ -66,7 +66,10 @@ async function agentOn(t: Test, os: FakeOs, seen: Os = os) {
   return { node, ending, advance };
 }
 
-/** Creates a machine that runs the newer release and has the snapshot and the older programs. */
+/**
+ * Creates a machine that runs the newer release. The machine also has the snapshot and the programs of the older
+ * release.
+ */
 async function upgraded(t: Test) {
   const os = labMachine();
   release(os, "v1.20.2");
@@ -86,7 +89,7 @@ async function upgraded(t: Test) {
       : answer;
   };
   os.files.put(database, "newer data");
-  /** The API server's program and etcd's data at each start of the API server. */
+  /** For each start of the API server: the installed program and etcd's data. */
   const started: string[] = [];
   const start = os.systemd.start.bind(os.systemd);
   os.systemd.start = async (unit, signal) => {
@@ -108,7 +111,7 @@ async function* chunks(text: string): AsyncGenerator<Uint8Array> {
 const apiServers = ["kube-apiserver of v1.20.2 with restored"];
 
 t.test(
-  "the older programs are installed when the data is replaced, and the older release becomes the desired state",
+  "when the data is replaced, the older programs are installed and the older release becomes the desired release",
   async (t) => {
     const { os, started, advance, node } = await upgraded(t);
     for (const phase of inOrder) {
@@ -126,19 +129,19 @@ t.test(
       process?.argv,
       componentCommand("kube-apiserver", labDesiredWithEtcd({ kubernetesVersion: "v1.20.2" })),
     );
-    t.equal(os.files.text("/var/lib/khw-agent/restore-target"), undefined, "no copy of the keys is left");
+    t.equal(os.files.text("/var/lib/khw-agent/restore-target"), undefined, "no copy of the keys remains on the disk");
     t.equal(node.machineLock.holder(), undefined);
   },
 );
 
-t.test("the stored desired state is readable by root only", async (t) => {
+t.test("only root can read the stored desired state", async (t) => {
   const { os, advance } = await upgraded(t);
   await advance(request(held));
   t.match(await os.files.stat("/var/lib/khw-agent/restore-target"), { mode: 0o600 });
 });
 
 t.test(
-  "a restore that is killed after any change can be completed with the same files, and no API server starts early",
+  "a restore that is killed after any change can be completed with the same files, and never starts the API server early",
   async (t) => {
     const run = async (last: number) => {
       const { os, started, ending } = await upgraded(t);
@@ -198,19 +201,22 @@ t.test("a restore that keeps the release cannot replace an unfinished restore th
   t.match(node.etcd.unfinishedRestore(), { kubernetesVersion: "v1.20.2" });
 });
 
-t.test("a restore stops if its stored desired state is lost, and the same command sends the state again", async (t) => {
-  const { os, ending, advance } = await upgraded(t);
-  for (const phase of inOrder.slice(0, 3)) await advance(request(phase));
-  ending.abort();
-  os.files.put("/var/lib/khw-agent/restore-target", "");
-  const later = await agentOn(t, os);
-  await t.rejects(later.advance(request(RestorePhase.RESTORE_PHASE_RESTORED)), {
-    code: "NO_STATE",
-    message: /restore-target cannot be read/,
-  });
-  for (const phase of inOrder) await later.advance(request(phase));
-  t.equal(programOf(os), "kube-apiserver of v1.20.2");
-});
+t.test(
+  "a restore stops if its stored desired state is lost, and a rerun of the command sends the desired state again",
+  async (t) => {
+    const { os, ending, advance } = await upgraded(t);
+    for (const phase of inOrder.slice(0, 3)) await advance(request(phase));
+    ending.abort();
+    os.files.put("/var/lib/khw-agent/restore-target", "");
+    const later = await agentOn(t, os);
+    await t.rejects(later.advance(request(RestorePhase.RESTORE_PHASE_RESTORED)), {
+      code: "NO_STATE",
+      message: /restore-target cannot be read/,
+    });
+    for (const phase of inOrder) await later.advance(request(phase));
+    t.equal(programOf(os), "kube-apiserver of v1.20.2");
+  },
+);
 
 t.test("a restore that cannot be recorded releases the machine lock", async (t) => {
   for (const file of ["restore-target", "restore"]) {
@@ -238,7 +244,7 @@ t.test("an abandoned restore changes nothing and keeps no copy of the keys", asy
   t.equal(node.machineLock.holder(), undefined);
 });
 
-t.test("a restore whose installation would fail is refused before any service stops", async (t) => {
+t.test("a restore is refused before any service stops if its programs could not be installed", async (t) => {
   const { os, advance, node } = await upgraded(t);
   const first = (desired: DesiredState) => advance(request(held, { desired }));
   await t.rejects(first(wire({ kubernetesVersion: "v1.22.3" })), {

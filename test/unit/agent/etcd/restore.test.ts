@@ -38,7 +38,7 @@ const request = (reached: RestorePhase, changes: Partial<AdvanceRestoreRequest> 
 const unused = (): never => {
   throw new Error("this restore does not change the release");
 };
-/** Returns a release restore that no test uses. Records the removals of its stored state. */
+/** Returns a fake that fails if a restore changes the release. Records each removal of the stored desired state. */
 const unusedRelease = (removals: string[]) => {
   return { check: unused, store: unused, install: unused, forget: async () => void removals.push("removed") };
 };
@@ -104,7 +104,7 @@ t.test("a machine is restored phase by phase and stays locked until the last pha
 
   await advance(request(phase.kubernetes));
   t.same(await running(), ["etcd"]);
-  t.same(barred(), units, "a reboot starts no service");
+  t.same(barred(), units, "a reboot would not start any service");
 
   await advance(request(phase.stopped));
   t.same(await running(), []);
@@ -127,7 +127,7 @@ t.test("a machine is restored phase by phase and stays locked until the last pha
 });
 
 t.test(
-  "an agent killed after any phase locks the machine again, and the same calls complete the restore",
+  "after a kill in any phase, the restarted agent locks the machine again, and the same calls complete the restore",
   async (t) => {
     for (let killed = 1; killed <= inOrder.length; killed++) {
       const { os, agent, running } = await controller();
@@ -141,7 +141,11 @@ t.test(
       );
       for (const reached of inOrder) await second.advance(request(reached));
       t.same(await running(), units);
-      t.same(os.etcdctl.calls.filter((call) => call.startsWith("replace")).length, 1, "etcd's data was replaced once");
+      t.same(
+        os.etcdctl.calls.filter((call) => call.startsWith("replace")).length,
+        1,
+        "etcd's data was replaced exactly once",
+      );
     }
   },
 );
@@ -156,7 +160,7 @@ t.test("a finished restore is not repeated while another machine is still being 
   t.equal(os.changes().length, before);
 });
 
-t.test("a phase out of order is refused", async (t) => {
+t.test("a phase that is requested out of order is refused", async (t) => {
   const { agent, running } = await controller();
   const { advance } = await agent();
   await t.rejects(advance(request(phase.restored)), { code: "OUT_OF_ORDER" });
@@ -291,7 +295,7 @@ t.test("a restore is refused while another operation holds the machine", async (
   await advance(request(phase.held));
 });
 
-t.test("a restore finishes even if the API server is unhealthy for another reason", async (t) => {
+t.test("a restore finishes even if the API server is unhealthy for a reason other than etcd", async (t) => {
   const { os, agent, running } = await controller();
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", { status: 500, body: "[-]poststarthook failed" });
   const { advance, machineLock } = await agent();
@@ -312,7 +316,7 @@ t.test("the start phase fails if etcd's revision is older than the snapshot's", 
 });
 
 t.test(
-  "a guard without a record counts as an unfinished restore, which blocks services until it is repeated",
+  "a guard without a record counts as an unfinished restore, and services stay blocked until the restore is repeated",
   async (t) => {
     for (const damaged of [undefined, "", "no record"]) {
       const { os, agent, barred, running, removals } = await controller();
@@ -326,7 +330,7 @@ t.test(
       t.equal(mark.unfinished(), undefined);
       t.equal(mark.damage() === undefined, damaged === undefined);
       t.equal(restorer.inProgress(), true);
-      t.equal(removals.length, before, "the restore's stored state is kept");
+      t.equal(removals.length, before, "the restore's stored desired state is kept");
       t.match(machineLock.holder(), { name: /restore of etcd, whose record is lost/ });
       t.strictSame(barred(), units);
       for (const next of inOrder) await advance(request(next));

@@ -7,7 +7,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const hour = 3_600_000;
 
-/** Creates a schedule that keeps its snapshots in memory. Records its messages. */
+/** Creates a schedule that keeps its snapshots in memory, and records the schedule's messages. */
 function schedule(changes: Partial<ScheduleOptions> = {}) {
   const clock = createFakeClock();
   const snapshotStore: Snapshot[] = [];
@@ -46,19 +46,22 @@ function schedule(changes: Partial<ScheduleOptions> = {}) {
   return { clock, snapshotStore, told, uploaded, faults, ...made };
 }
 
-t.test("the first snapshot is taken immediately, and each later snapshot after one interval", async (t) => {
-  const { clock, snapshotStore, beat } = schedule();
-  await beat();
-  await beat();
-  t.equal(snapshotStore.length, 1);
-  clock.advance(hour - 1);
-  await beat();
-  t.equal(snapshotStore.length, 1);
-  clock.advance(1);
-  await beat();
-  t.equal(snapshotStore.length, 2);
-  t.equal(snapshotStore[1]?.origin, SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED);
-});
+t.test(
+  "the first snapshot is taken immediately, and each later snapshot is taken one interval after the previous one",
+  async (t) => {
+    const { clock, snapshotStore, beat } = schedule();
+    await beat();
+    await beat();
+    t.equal(snapshotStore.length, 1);
+    clock.advance(hour - 1);
+    await beat();
+    t.equal(snapshotStore.length, 1);
+    clock.advance(1);
+    await beat();
+    t.equal(snapshotStore.length, 2);
+    t.equal(snapshotStore[1]?.origin, SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED);
+  },
+);
 
 t.test("three controllers take snapshots in turn, each in its own part of the interval", async (t) => {
   const due = (index: number, last: number, now: number): boolean =>
@@ -91,7 +94,7 @@ t.test("a restarted agent keeps the snapshot schedule", async (t) => {
   t.equal(snapshotStore.length, 1);
 });
 
-t.test("no snapshot is taken without a policy or during a restore", async (t) => {
+t.test("no snapshot is taken if there is no snapshot policy, or during a restore", async (t) => {
   for (const change of [{ policy: () => undefined }, { paused: () => true }]) {
     const { snapshotStore, beat } = schedule(change);
     await beat();
@@ -120,21 +123,24 @@ t.test("a failed snapshot is reported and retried at growing intervals", async (
   t.match(lastRun(), { problem: "" });
 });
 
-t.test("a snapshot that could not be uploaded is kept, reported, and uploaded with the next one", async (t) => {
-  const { clock, snapshotStore, told, uploaded, faults, beat, lastRun } = schedule();
-  faults.upload = "403";
-  await beat();
-  t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b: 403/);
-  t.match(lastRun(), { problem: "403" });
-  faults.upload = "";
-  clock.advance(hour);
-  await beat();
-  t.same(uploaded, ["s0", "s1"]);
-  t.same(
-    snapshotStore.map((one) => one.uploaded),
-    ["gs://b/s0", "gs://b/s1"],
-  );
-});
+t.test(
+  "a snapshot that could not be uploaded is reported, kept, and uploaded together with the next snapshot",
+  async (t) => {
+    const { clock, snapshotStore, told, uploaded, faults, beat, lastRun } = schedule();
+    faults.upload = "403";
+    await beat();
+    t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b: 403/);
+    t.match(lastRun(), { problem: "403" });
+    faults.upload = "";
+    clock.advance(hour);
+    await beat();
+    t.same(uploaded, ["s0", "s1"]);
+    t.same(
+      snapshotStore.map((one) => one.uploaded),
+      ["gs://b/s0", "gs://b/s1"],
+    );
+  },
+);
 
 t.test("a refused upload is reported and does not block later uploads", async (t) => {
   const { clock, told, uploaded, faults, beat, lastRun } = schedule();
@@ -147,20 +153,23 @@ t.test("a refused upload is reported and does not block later uploads", async (t
   t.match(lastRun(), { problem: /exists already/ });
 });
 
-t.test("several refused uploads are reported together, and a general failure stops further attempts", async (t) => {
-  const { clock, snapshotStore, told, faults, beat } = schedule();
-  faults.upload = "403";
-  await beat();
-  clock.advance(hour);
-  await beat();
-  t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b, nor s1: 403/);
-  let asked = 0;
-  const upload = async () => {
-    asked++;
-    throw new KhwError("METADATA_UNAVAILABLE", "no answer");
-  };
-  const other = schedule({ upload });
-  other.snapshotStore.push(...snapshotStore);
-  await other.taken();
-  t.equal(asked, 1);
-});
+t.test(
+  "failed uploads are reported together, and a failure that affects all uploads stops further attempts",
+  async (t) => {
+    const { clock, snapshotStore, told, faults, beat } = schedule();
+    faults.upload = "403";
+    await beat();
+    clock.advance(hour);
+    await beat();
+    t.match(told.at(-1), /s0 was not uploaded to gs:\/\/b, nor s1: 403/);
+    let asked = 0;
+    const upload = async () => {
+      asked++;
+      throw new KhwError("METADATA_UNAVAILABLE", "no answer");
+    };
+    const other = schedule({ upload });
+    other.snapshotStore.push(...snapshotStore);
+    await other.taken();
+    t.equal(asked, 1);
+  },
+);

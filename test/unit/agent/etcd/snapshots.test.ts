@@ -41,7 +41,7 @@ t.test("a snapshot is stored with its verified revision and is readable by root 
   t.same(
     (await os.files.list(folder)).filter((name) => name.startsWith(".")),
     [],
-    "the verification leaves no file behind",
+    "the verification leaves no temporary file behind",
   );
   t.equal(snapshots.newest()?.id, taken.id);
 });
@@ -49,7 +49,7 @@ t.test("a snapshot is stored with its verified revision and is readable by root 
 t.test("a snapshot that cannot be verified is reported and discarded", async (t) => {
   const cases = [
     ["the restored data has a different revision", { restoring: (content: string) => `${content}+` }, 1],
-    ["the snapshot ends before the member's revision", {}, 99],
+    ["the snapshot's revision is older than the member's", {}, 99],
   ] as const;
   for (const [title, fault, revision] of cases) {
     const { os, snapshots } = await machine({ revision });
@@ -86,7 +86,7 @@ t.test("a snapshot that was changed on disk no longer counts as verified", async
   t.equal(os.files.text(`${folder}/${id}.db`), "tampered", "the snapshot's file is unchanged");
 });
 
-t.test("if a snapshot cannot be verified because a tool fails, its record is kept", async (t) => {
+t.test("the record of a snapshot is kept if the verification cannot be completed because a tool fails", async (t) => {
   const { os, snapshots } = await machine();
   const { id } = await snapshots.save(requested, never);
   os.etcdctl.restore = async () => {
@@ -96,7 +96,7 @@ t.test("if a snapshot cannot be verified because a tool fails, its record is kep
   t.equal((await snapshots.list()).length, 1);
 });
 
-t.test("a received snapshot that differs from the announced one is discarded", async (t) => {
+t.test("a received snapshot that does not match its announced size and digest is discarded", async (t) => {
   const { os, snapshots } = await machine();
   const announced = Snapshot.fromPartial({ id: "from-afar", size: 6, sha256: digest("abcdef"), node: "controller-2" });
   await t.rejects(snapshots.receive(announced, bytes("abc", "deX"), never), { code: "DIGEST_MISMATCH" });
@@ -138,7 +138,7 @@ t.test("pruning keeps the newest snapshots of each origin and all snapshots that
   );
 });
 
-t.test("a damaged snapshot record is reported once, by name, and the other snapshots are listed", async (t) => {
+t.test("a damaged snapshot record is reported once, by name, and the other snapshots are still listed", async (t) => {
   const { os, snapshots, reports } = await machine();
   const good = await snapshots.save(requested, never);
   os.clock.advance(60_000);
@@ -195,22 +195,19 @@ t.test("clusters with the same name use different object names in a bucket", (t)
   t.end();
 });
 
-t.test(
-  "pruning counts snapshots with a purpose separately, so that other snapshots do not displace them",
-  async (t) => {
-    const { os, snapshots } = await machine();
-    const names: string[] = [];
-    for (const purpose of ["upgrade from v1.20.2 to v1.21.0", "", ""]) {
-      const { id } = await snapshots.save(requested, never, purpose);
-      names.push(id);
-      os.clock.advance(1_000);
-    }
-    await snapshots.prune(1);
-    const left = await snapshots.list();
-    t.strictSame(
-      left.map(({ id }) => id),
-      [names[0], names[2]],
-    );
-    t.equal(left[0]?.purpose, "upgrade from v1.20.2 to v1.21.0", "the snapshot's purpose is stored on disk");
-  },
-);
+t.test("pruning counts snapshots that have a recorded purpose separately from all other snapshots", async (t) => {
+  const { os, snapshots } = await machine();
+  const names: string[] = [];
+  for (const purpose of ["upgrade from v1.20.2 to v1.21.0", "", ""]) {
+    const { id } = await snapshots.save(requested, never, purpose);
+    names.push(id);
+    os.clock.advance(1_000);
+  }
+  await snapshots.prune(1);
+  const left = await snapshots.list();
+  t.strictSame(
+    left.map(({ id }) => id),
+    [names[0], names[2]],
+  );
+  t.equal(left[0]?.purpose, "upgrade from v1.20.2 to v1.21.0", "the snapshot's purpose is stored on disk");
+});

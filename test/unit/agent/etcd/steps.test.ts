@@ -70,7 +70,7 @@ t.test("the API server does not start if the etcd member is unhealthy", async (t
   t.match(await readMemberRecord(os.files), { stage: "forming" });
 });
 
-t.test("etcd's certificates are repaired without a restart, but a changed CA requires a restart", async (t) => {
+t.test("changed certificates are installed without an etcd restart, but a changed CA causes a restart", async (t) => {
   const os = await member(t);
   const before = (await os.systemd.unit("etcd.service")).mainPid;
   const replaced = (...names: readonly string[]) =>
@@ -89,27 +89,30 @@ t.test("etcd's certificates are repaired without a restart, but a changed CA req
   t.not((await os.systemd.unit("etcd.service")).mainPid, before);
 });
 
-t.test("a member that lost its data is removed, rejoins as a learner, and is promoted once caught up", async (t) => {
-  const os = await wiped(t);
-  t.match(await planAll(steps, os), {
-    "etcd/member": /^the member a has lost its data/,
-    "service/etcd": /inactive/,
-  });
-  os.etcd.behind = 3;
-  const { errors, events } = await applyAll(steps, os);
-  t.strictSame(errors, []);
-  t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
-  t.match(events, [{ kind: "progress", step: "etcd/member", text: /in sync with leader/ }].slice(0, 0));
-  t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "21" });
-  t.equal(os.files.text(joinDropIn), undefined, "the drop-in for joining is deleted");
-  t.equal(
-    os.files.text("/etc/systemd/system/etcd.service"),
-    renderEtcd(desired),
-    "etcd's unit file is still the lab's",
-  );
-  t.strictSame([...os.etcd.keys], [], "the lock is released");
-  t.strictSame(await planAll(steps, os), {});
-});
+t.test(
+  "a member that lost its data is removed, rejoins as a learner, and is promoted once it has caught up",
+  async (t) => {
+    const os = await wiped(t);
+    t.match(await planAll(steps, os), {
+      "etcd/member": /^the member a has lost its data/,
+      "service/etcd": /inactive/,
+    });
+    os.etcd.behind = 3;
+    const { errors, events } = await applyAll(steps, os);
+    t.strictSame(errors, []);
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+    t.match(events, [{ kind: "progress", step: "etcd/member", text: /in sync with leader/ }].slice(0, 0));
+    t.match(await readMemberRecord(os.files), { stage: "member", clusterId: "4711", memberId: "21" });
+    t.equal(os.files.text(joinDropIn), undefined, "the drop-in for joining is deleted");
+    t.equal(
+      os.files.text("/etc/systemd/system/etcd.service"),
+      renderEtcd(desired),
+      "etcd's unit file is still identical to the unit file from the lab",
+    );
+    t.strictSame([...os.etcd.keys], [], "the lock is released");
+    t.strictSame(await planAll(steps, os), {});
+  },
+);
 
 t.test("a member whose dedicated disk is not mounted is not replaced", async (t) => {
   const os = bareMachine();
@@ -135,8 +138,8 @@ t.test("a member whose dedicated disk is not mounted is not replaced", async (t)
   t.strictSame(os.etcd.changes, [], "the cluster's members are unchanged");
   t.strictSame(await readMemberRecord(os.files), remembered);
 
-  // The unit was not started, because its condition did not find the folder. systemd does not start such a unit when
-  // the condition becomes true later.
+  // systemd did not start the unit, because the folder in the unit's condition was missing. systemd does not retry when
+  // the folder appears later.
   await os.systemd.keptDown("etcd.service");
   os.files.mounts.add("/var/lib/etcd");
   os.files.put("/var/lib/etcd/member/wal/0.wal", "data");
@@ -194,19 +197,22 @@ t.test("an etcd member that is not a controller is reported, and no member is re
   t.equal(os.files.text(joinDropIn), undefined);
 });
 
-t.test("an agent that cannot trust its own observations removes no member and does not join", async (t) => {
-  const os = await wiped(t);
-  const sound = os.self;
-  for (const doubt of [{ loopback: "connect EMFILE" }, { lateMillis: 5000 }, { freeBytes: 0 }, { memoryShare: 1 }]) {
-    os.self = { ...sound, ...doubt };
-    const { errors } = await applyAll(steps, os);
-    t.match(errors, [{ code: "NOT_READY", step: "etcd/member", message: /cannot trust its own observations/ }]);
-    t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined], JSON.stringify(doubt));
-  }
-  os.self = sound;
-  t.strictSame((await applyAll(steps, os)).errors, []);
-  t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
-});
+t.test(
+  "an agent that cannot trust its own observations does not remove a member and does not join the cluster",
+  async (t) => {
+    const os = await wiped(t);
+    const sound = os.self;
+    for (const doubt of [{ loopback: "connect EMFILE" }, { lateMillis: 5000 }, { freeBytes: 0 }, { memoryShare: 1 }]) {
+      os.self = { ...sound, ...doubt };
+      const { errors } = await applyAll(steps, os);
+      t.match(errors, [{ code: "NOT_READY", step: "etcd/member", message: /cannot trust its own observations/ }]);
+      t.strictSame([os.etcd.changes, os.files.text(joinDropIn)], [[], undefined], JSON.stringify(doubt));
+    }
+    os.self = sound;
+    t.strictSame((await applyAll(steps, os)).errors, []);
+    t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"]);
+  },
+);
 
 t.test("no member is removed if the other members have no quorum", async (t) => {
   for (const [what, spoil] of [
@@ -261,7 +267,7 @@ t.test("only one member can join at a time", async (t) => {
 });
 
 t.test("an interrupted join resumes at the step that it had reached", async (t) => {
-  t.test("a join interrupted before etcd starts resumes without adding a second member", async (t) => {
+  t.test("a join that is interrupted before etcd starts resumes without adding a second member", async (t) => {
     const os = await wiped(t);
     os.systemd.restart = async () => Promise.reject(new Error("the machine lost power"));
     await applyAll(steps, os);
@@ -275,7 +281,7 @@ t.test("an interrupted join resumes at the step that it had reached", async (t) 
     t.strictSame(os.etcd.changes, ["remove 10", "add 21", "promote 21"], "no second member is added");
   });
 
-  t.test("if the data is lost again after etcd starts, the join replaces the learner", async (t) => {
+  t.test("if etcd's data is lost again during the join, the next run replaces the learner", async (t) => {
     const os = await wiped(t);
     os.etcd.behind = Infinity;
     t.match((await applyAll(steps, os)).errors, [{ code: "NOT_READY", message: /has not caught up/ }]);
@@ -296,9 +302,9 @@ t.test("an interrupted join resumes at the step that it had reached", async (t) 
   });
 });
 
-t.test("a changed list of initial controllers is refused, before and after the cluster has formed", async (t) => {
+t.test("a changed list of initial controllers is refused both before and after the cluster has formed", async (t) => {
   const { cluster } = labState();
-  if (cluster === undefined) throw new Error("the lab has a cluster");
+  if (cluster === undefined) throw new Error("the lab's desired state has no cluster");
   const fewer = labDesiredWithEtcd({ cluster: { ...cluster, controllers: controllers.slice(0, 2) } });
   const half = bareMachine();
   half.answers.delete("https://127.0.0.1:2379/health");
@@ -314,7 +320,7 @@ t.test("a changed list of initial controllers is refused, before and after the c
   }
 });
 
-t.test("a member that reports a different ID than the recorded one is reported as drift", async (t) => {
+t.test("a member whose ID or cluster ID differs from the machine's record is reported as drift", async (t) => {
   const os = await member(t);
   Object.assign(os.etcd, { clusterId: "4712" });
   t.match(await planAll(steps, os), {
@@ -324,7 +330,7 @@ t.test("a member that reports a different ID than the recorded one is reported a
   t.strictSame(await planAll(steps, os), {}, "the plan is empty while etcd does not answer");
 });
 
-t.test("a machine with an invalid member record is refused and not treated as a new machine", async (t) => {
+t.test("an invalid member record causes an error, and the machine is not treated as new", async (t) => {
   const os = await member(t);
   for (const text of ["", "{}", '{"stage":"member","members":{}}', "[]", '{"stage":"other","members":{}}']) {
     os.files.put(record, text);

@@ -2,9 +2,9 @@ import t from "tap";
 import { readTypeMeta } from "../../../../agent/etcd/type-meta.ts";
 
 /**
- * A CronJob named "a" in protobuf, written by hand from `message Unknown` and `message TypeMeta`. It consists of the
- * prefix "k8s\0", field 1 (25 bytes) with the API version and kind, field 2 with the object, and the empty fields 3 and
- * 4.
+ * A CronJob named "a" in protobuf format, written by hand according to `message Unknown` and `message TypeMeta`. It
+ * starts with the prefix "k8s\0". Field 1 contains the API version and the kind in 25 bytes. Field 2 contains the
+ * object. Fields 3 and 4 are empty.
  */
 const cronJob = Buffer.from(
   "6b387300" +
@@ -35,7 +35,7 @@ t.test("the API version and kind are read from a JSON value with fields in any o
   t.end();
 });
 
-t.test("no API version is read from a damaged value or an unknown format", (t) => {
+t.test("no API version is read from a value that is damaged or in an unknown format", (t) => {
   for (let length = 0; length < 31; length += 1) {
     t.equal(readTypeMeta(cronJob.subarray(0, length)), undefined, `the first ${length} bytes have no readable type`);
   }

@@ -58,11 +58,11 @@ t.test("the facts that a controller reports contain no file contents", async (t)
   t.strictSame(
     byPath.get("/etc/etcd/ca.pem")?.certificates,
     [],
-    "a damaged certificate file is reported without a certificate",
+    "a damaged certificate file is reported with an empty list of certificates",
   );
   t.equal(byPath.get("/var/lib/kubernetes")?.folder, true);
   t.ok(byPath.has("/var/lib/cni/networks/bridge/10.200.0.2"));
-  t.notOk(byPath.has("/etc/passwd"), "only the benchmark's paths are read");
+  t.notOk(byPath.has("/etc/passwd"), "only the files that the benchmark checks are reported");
   t.notMatch(JSON.stringify(facts), /PRIVATE|dG9wIHNlY3JldA|BEGIN/);
 });
 

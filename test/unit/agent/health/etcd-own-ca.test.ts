@@ -15,7 +15,7 @@ async function explained(names: readonly string[]): Promise<string | null> {
   return probeHealth(healthCheckOf("etcd"), os, never);
 }
 
-t.test("the error names the file of a client certificate that etcd rejects", async (t) => {
+t.test("if etcd rejects a client certificate, the error names the certificate's file", async (t) => {
   t.match(await explained(shared), /does not accept \/var\/lib\/kubernetes\/kubernetes\.pem$/);
   t.match(await explained([...shared, ...own]), /does not accept \/var\/lib\/kubernetes\/etcd-client\.pem$/);
   t.match(

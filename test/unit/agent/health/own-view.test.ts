@@ -5,7 +5,7 @@ import { never } from "../../../fixtures/machine.ts";
 
 const sound = { loopback: null, lateMillis: 3, freeBytes: 1e9, memoryShare: 0.3 };
 
-t.test("the agent distrusts its own observations if the agent itself has a fault", async (t) => {
+t.test("the agent distrusts its own observations if a fault affects the agent itself", async (t) => {
   t.equal(doubtOf(sound), null);
   t.match(doubtOf({ ...sound, loopback: "connect EMFILE" }), /its own listener: connect EMFILE/);
   t.match(doubtOf({ ...sound, lateMillis: 2500 }), /2500 ms late/);
@@ -13,7 +13,7 @@ t.test("the agent distrusts its own observations if the agent itself has a fault
   t.match(doubtOf({ ...sound, memoryShare: 0.99 }), /memory limit of its unit/);
 });
 
-t.test("the agent's own faults are read from the machine", async (t) => {
+t.test("the agent detects its own faults from measurements on the machine", async (t) => {
   const os = createFakeOs();
   t.equal(await doubtOwnView(os, never), null);
   os.self = { ...sound, loopback: "connect ENETUNREACH 127.0.0.1:4711" };

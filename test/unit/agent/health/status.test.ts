@@ -11,7 +11,7 @@ import { type Component, Health } from "../../../../proto/gen/khw/agent/v1/agent
 import { createFakeOs, type FakeOs } from "../../../fakes/os.ts";
 import { applyAll, labDesired, labMachine } from "../../../fixtures/machine.ts";
 
-/** Reads the machine's components. The supervisor has no desired state yet, so it repairs nothing. */
+/** Reads the status of the machine's components. The supervisor has no desired state yet, so it repairs nothing. */
 async function read(t: Test, os: FakeOs): Promise<Component[]> {
   const ending = new AbortController();
   const { signal } = ending;
@@ -53,7 +53,7 @@ t.test("status reports each component's version, start time and health", async (
   os.clock.advance(60_000);
   os.systemd.crash("kube-scheduler.service", "exit-code");
   os.answers.set("https://127.0.0.1:10257/healthz", { status: 500, body: "[-]leaderElection failed: x\n" });
-  os.files.put("/usr/local/bin/kube-controller-manager", "a build of one's own", 0o755);
+  os.files.put("/usr/local/bin/kube-controller-manager", "a custom build", 0o755);
   const healthy = { activeState: "active", enabled: true, health: Health.HEALTH_HEALTHY, reason: "" };
   t.match(await read(t, os), [
     { ...healthy, name: "kube-apiserver", version: "v1.21.0", sinceUnixMillis: since, pid: Number },

@@ -30,7 +30,7 @@ async function all(history: History): Promise<HistoryEvent[]> {
   }
 }
 
-t.test("events survive an agent restart in order, and event IDs continue", async (t) => {
+t.test("events keep their order across an agent restart, and event IDs continue from the last one", async (t) => {
   const { history, again, path } = await open(t);
   t.strictSame(await all(history), []);
   for (let number = 1; number <= 300; number++) history.append(entry(`${number}`));
@@ -71,7 +71,7 @@ t.test("the history's size on disk is limited, and the oldest events are deleted
   }
   await history.settled();
   const sizes = await Promise.all([path, older].map(async (file) => (await stat(file)).size));
-  t.ok(Math.max(...sizes) <= 512 * 1024, `each history file has at most 512 KiB: ${sizes.join(" and ")} bytes`);
+  t.ok(Math.max(...sizes) <= 512 * 1024, `each history file is at most 512 KiB long: ${sizes.join(" and ")} bytes`);
   const later = await again();
   const ids = (await all(later)).map(({ id }) => id);
   t.equal(ids.at(-1), 1_000);

@@ -28,7 +28,7 @@ t.test("a delay ends after the given time, or rejects with the reason of the abo
   await t.rejects(delay, reason);
 });
 
-t.test("coalesced calls made during a run share the next run, never the current one", async (t) => {
+t.test("coalesced calls that are made during a run share the next run, never the current run", async (t) => {
   let runs = 0;
   let atOnce = 0;
   const once = coalesce(async () => {
@@ -72,7 +72,7 @@ t.test("a program is killed when the signal aborts", async (t) => {
   await t.rejects(sleeping, reason);
 });
 
-t.test("a process is reported with its initial environment and the inode of its program", async (t) => {
+t.test("a process is reported together with its initial environment and the inode of its program", async (t) => {
   const child = spawn("/bin/sleep", ["60"], { env: { KHW_INPUTS: "sha256:1=2" } });
   t.teardown(() => child.kill("SIGKILL"));
   await once(child, "spawn");
@@ -98,7 +98,7 @@ for (const address of ["127.0.0.1", "::1", "::"]) {
   });
 }
 
-t.test("machine facts are plausible, and the second read starts no program", async (t) => {
+t.test("machine facts are plausible, and reading them again starts no program", async (t) => {
   let processes = 0;
   const count = (): void => void (processes += 1);
   subscribe("child_process", count);

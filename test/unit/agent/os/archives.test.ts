@@ -6,7 +6,7 @@ import { createArchives } from "../../../../agent/os/archives.ts";
 
 const signal = AbortSignal.timeout(30_000);
 
-t.test("only the requested files are unpacked, without their folder", async (t) => {
+t.test("only the requested files are unpacked, without the folder that contains them", async (t) => {
   const folder = t.testdir({ "etcd-v1": { etcd: "server", etcdctl: "tool", "README.md": "words" }, to: {} });
   const archive = join(folder, "etcd-v1.tar.gz");
   execFileSync("tar", ["-C", folder, "-czf", archive, "etcd-v1"]);
@@ -16,7 +16,7 @@ t.test("only the requested files are unpacked, without their folder", async (t) 
   t.equal(await readFile(join(to, "etcd"), "utf8"), "server");
 });
 
-t.test("an invalid archive, or one that lacks a requested file, is reported as such", async (t) => {
+t.test("the error says whether an archive is invalid or lacks a requested file", async (t) => {
   const folder = t.testdir({ inside: { etcd: "server" } });
   const to = join(folder, "to");
   await mkdir(to);

@@ -25,7 +25,7 @@ import {
 
 const path = "v1.21.0/bin/linux/amd64/kubectl";
 
-/** With this clock, delays end immediately, so retries happen at once. */
+/** A clock whose delays end immediately, so that retries happen at once. */
 const clock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -83,7 +83,7 @@ t.test("a file is downloaded completely, with its mode and with progress reports
   t.match(tried.said[0], /^[0-3] of 3 MB$/);
 });
 
-t.test("an oversized file is refused with or without Content-Length, and also from a folder", async (t) => {
+t.test("an oversized file is refused from a folder, and from a server with or without Content-Length", async (t) => {
   const folder = await temporaryFolder(t);
   await mkdir(dirname(join(folder, path)), { recursive: true });
   await writeFile(join(folder, path), content);
@@ -148,12 +148,15 @@ t.test("a file is completed piece by piece from a mirror that truncates every re
     else response.write(rest.subarray(0, 400_000), () => setTimeout(() => response.destroy(), 20));
   });
   await arrived(t, await download(t, [url]));
-  t.ok(requests.length > 3, `progress resets the limit of 3 failed attempts in a row: ${requests.length} requests`);
+  t.ok(
+    requests.length > 3,
+    `progress resets the count of consecutive failed attempts, whose limit is 3: ${requests.length} requests`,
+  );
 });
 
 for (const [name, headers] of [
   ["the mirror ignores ranges", { etag }],
-  ["the mirror gives no validator", {}],
+  ["the mirror sends no validator", {}],
   ["the validator is weak", { etag: 'W/"one"' }],
 ] as const) {
   t.test(`an interrupted transfer starts from the beginning if ${name}`, async (t) => {
@@ -223,7 +226,7 @@ t.test("a file with a wrong digest is discarded and downloaded from the next mir
   await nothingStays(t, tried);
 });
 
-t.test("if every mirror fails, the error reports each mirror's failure without passwords", async (t) => {
+t.test("if every mirror fails, the error reports the failure of each mirror and contains no passwords", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const down = await mirror(t, (_request, response) => response.writeHead(503).end());
   const stalling = await mirror(t, (_request, response) => begin(response, 1_000_000, () => undefined));
@@ -245,7 +248,7 @@ t.test("if every mirror fails, the error reports each mirror's failure without p
   await nothingStays(t, tried);
 });
 
-t.test("redirects are followed, but never from https to http or in a loop", async (t) => {
+t.test("redirects are followed, except redirects from https to http and redirect loops", async (t) => {
   const real = await mirror(t, good);
   const pointing = await mirror(t, (request, response) =>
     response.writeHead(302, { location: `${real.url}${request.url?.replace("/release", "")}` }).end(),
@@ -269,7 +272,7 @@ t.test("files from file URLs and folders are copied and verified like any other 
   await nothingStays(t, tried);
 });
 
-t.test("a short text is read from the first mirror that has it, and a long text is refused", async (t) => {
+t.test("a text is read from the first mirror that has it, and a text that is too long is refused", async (t) => {
   const none = await mirror(t, (_request, response) => response.writeHead(404).end());
   const long = await mirror(t, (_request, response) => response.end("a".repeat(5000)));
   const last = await mirror(t, (_request, response) => response.end(`${sha256}\n`));
@@ -285,7 +288,7 @@ t.test("a short text is read from the first mirror that has it, and a long text 
   });
 });
 
-t.test("an abort ends the download with its reason, and nothing remains", async (t) => {
+t.test("an aborted download fails with the reason for the abort and leaves no files behind", async (t) => {
   const reason = new Error("stop");
   const controller = new AbortController();
   const stalling = await mirror(t, (_request, response) =>
@@ -313,7 +316,7 @@ t.test("a full disk is reported as a disk error and not as a mirror failure", as
 });
 
 t.test(
-  "a mirror with a private CA is trusted if that CA is configured, and otherwise fails without a retry",
+  "a mirror with a private CA is trusted if that CA is configured; otherwise the download fails without a retry",
   async (t) => {
     const { url, requests, caPem } = await tlsMirror(t, good);
     await arrived(t, await download(t, [url], { caPem }));
@@ -323,7 +326,7 @@ t.test(
   },
 );
 
-t.test("a proxy from the request or the environment is used", async (t) => {
+t.test("a download uses the proxy from the request or from the environment", async (t) => {
   const seen: string[] = [];
   const proxy = createServer();
   proxy.on("connect", (request, client, head) => {

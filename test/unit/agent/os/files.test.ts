@@ -138,12 +138,12 @@ t.test("the digest of an unchanged file is cached across all its hard links", as
   const second = Math.min(await time(other), await time(path), await time(other));
   t.ok(
     second < first / 5,
-    `the second call takes less than a fifth of the first: ${first.toFixed(1)} ms, then ${second.toFixed(2)} ms`,
+    `the second call takes less than a fifth of the time of the first call: ${first.toFixed(1)} ms, then ${second.toFixed(2)} ms`,
   );
 });
 
 t.test(
-  "symbolic links are recognized, hard links share an inode, and creating either replaces an existing file",
+  "symbolic links are recognized, hard links share an inode, and a new link replaces an existing file",
   async (t) => {
     const folder = await folderFor(t);
     const files = createFiles();
@@ -191,7 +191,7 @@ t.test("a folder has the requested mode from the moment it appears, regardless o
   t.strictSame([...new Set<unknown>(modes)], [0o755]);
 });
 
-t.test("parallel steps can create the same parent folders despite files left by a crash", async (t) => {
+t.test("parallel steps can create the same parent folders, even if a crash has left files behind", async (t) => {
   const folder = await folderFor(t);
   const files = createFiles();
   await writeFile(join(folder, ".lib.khw-new"), "half a file");
@@ -201,7 +201,7 @@ t.test("parallel steps can create the same parent folders despite files left by 
   t.strictSame((await readdir(join(folder, "lib", "khw"))).toSorted(), ["one", "three", "two"]);
 });
 
-t.test("a file in the place of a folder is reported by path and not changed", async (t) => {
+t.test("a file that exists in place of a folder is reported by path and not changed", async (t) => {
   const folder = await folderFor(t);
   const path = join(folder, "a");
   await writeFile(path, "a file");

@@ -3,7 +3,7 @@ import { collectStarts } from "../../../../agent/os/journal.ts";
 
 const fatal = "F1128 02:00:00.000000     812 x.go:152] rpc error: code = Unavailable desc = transport is closing";
 
-/** Returns goroutine stacks as klog and the Go runtime print them. */
+/** Returns goroutine stacks in the format that klog and the Go runtime print. */
 function stacks(goroutines: number): string[] {
   const one = [
     "goroutine 12 [select, 5 minutes]:",

@@ -15,7 +15,7 @@ const values: Readonly<Record<string, string>> = {
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
-/** Answers like Google's metadata server, but with some values changed. */
+/** Returns a handler that answers like Google's metadata server, but with the changed values. */
 function google(changes: Readonly<Record<string, string | undefined>> = {}): Answer {
   const all = { ...values, ...changes };
   return (request, response) => {
@@ -73,7 +73,7 @@ t.test("the metadata client retries after a 503 and after a timeout", async (t) 
 });
 
 t.test(
-  "the metadata client follows no redirects, and refuses a server that does not send Metadata-Flavor",
+  "the metadata client follows no redirects, and rejects responses without the Metadata-Flavor header",
   async (t) => {
     await t.rejects(
       ask(t, (_, response) => response.end("10.240.0.10")),

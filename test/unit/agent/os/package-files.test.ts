@@ -11,7 +11,7 @@ const files = {
 };
 const packages = createPackageFiles(files);
 
-/** Builds a package with the real dpkg-deb. */
+/** Builds a Debian package with the real dpkg-deb. */
 async function pack(t: Test, control: string, sums?: string): Promise<string> {
   const folder = t.testdir();
   await mkdir(join(folder, "tree/DEBIAN"), { recursive: true });
@@ -23,7 +23,7 @@ async function pack(t: Test, control: string, sums?: string): Promise<string> {
   return deb;
 }
 
-t.test("dpkg-deb reads the fields of a package", async (t) => {
+t.test("the fields of a package are read with dpkg-deb", async (t) => {
   const control = "Package: khw-agent\nVersion: 1:0.2.0~rc1-1\nArchitecture: arm64";
   const deb = await pack(t, control, "ab  usr/x\ncd  usr/y with a blank\n");
   t.strictSame(await packages.inspect(deb, never), {

@@ -1,5 +1,5 @@
 /**
- * Uses real sockets to test the reasons that a failed probe reports. Each reason says something different about the
+ * Tests the reasons that failed probes report. Uses real sockets. Each reason allows a different conclusion about the
  * server.
  */
 import { X509Certificate } from "node:crypto";
@@ -58,7 +58,7 @@ t.test(
 );
 
 t.test("a certificate that expires during a keep-alive connection is detected on that connection", async (t) => {
-  // On a busy machine, it can take a long time to make keys and certificates.
+  // On a busy machine, creating keys and certificates can take a long time.
   const { url, caPem, server, validTo } = await serverUntil(t, 30_000);
   server.keepAliveTimeout = 120_000;
   let now = Date.now();
@@ -70,18 +70,25 @@ t.test("a certificate that expires during a keep-alive connection is detected on
   t.match(result, { status: 0, failure: "unverified", certificate: { subject: /CN=localhost/ } });
 });
 
-t.test("a server that rejects the client certificate or lacks TLS is reported as rejected or closed", async (t) => {
-  const authority = await createAuthority(new Date());
-  const { certificate: cert, key } = await issue(authority, { name: "localhost", role: "agent", days: 1 }, new Date());
-  const choosy = createTlsServer({ cert, key, ca: authority.certificate, requestCert: true });
-  const url = `https://localhost:${await listen(t, choosy)}/`;
-  const answer = await probes.http(url, { ...options, caPem: authority.certificate });
-  t.match(answer, { status: 0, failure: /^(rejected|closed)$/ });
-  const plain = createHttpServer((_request, response) => response.end("ok"));
-  t.match(await probes.http(`https://localhost:${await listen(t, plain)}/`, options), { failure: "rejected" });
-});
+t.test(
+  "a probe reports rejected or closed if the server rejects the client certificate, and rejected if it lacks TLS",
+  async (t) => {
+    const authority = await createAuthority(new Date());
+    const { certificate: cert, key } = await issue(
+      authority,
+      { name: "localhost", role: "agent", days: 1 },
+      new Date(),
+    );
+    const choosy = createTlsServer({ cert, key, ca: authority.certificate, requestCert: true });
+    const url = `https://localhost:${await listen(t, choosy)}/`;
+    const answer = await probes.http(url, { ...options, caPem: authority.certificate });
+    t.match(answer, { status: 0, failure: /^(rejected|closed)$/ });
+    const plain = createHttpServer((_request, response) => response.end("ok"));
+    t.match(await probes.http(`https://localhost:${await listen(t, plain)}/`, options), { failure: "rejected" });
+  },
+);
 
-t.test("a server that closes or refuses the connection is reported as such", async (t) => {
+t.test("a probe reports whether the server closed or refused the connection", async (t) => {
   const closing = createServer((socket) => socket.on("error", () => {}).end());
   t.match(await probes.http(`http://127.0.0.1:${await listen(t, closing)}/`, options), { failure: "closed" });
   const babbling = createServer((socket) => socket.on("error", () => {}).end("this is no HTTP\r\n\r\n"));
@@ -89,11 +96,14 @@ t.test("a server that closes or refuses the connection is reported as such", asy
   t.match(await probes.http("http://127.0.0.1:9/", options), { failure: "refused" });
 });
 
-t.test("invalid certificate files and unroutable addresses are reported as the caller's own failures", async (t) => {
-  const { url, caPem } = await serverUntil(t, dayMillis);
-  t.match(await probes.http(url, { ...options, caPem, certPem: "?", keyPem: "?" }), { failure: "own" });
-  t.match(await probes.http("http://255.255.255.255:80/", options), { failure: "own" });
-});
+t.test(
+  "a probe with an invalid certificate file or an unroutable address is reported as the caller's failure",
+  async (t) => {
+    const { url, caPem } = await serverUntil(t, dayMillis);
+    t.match(await probes.http(url, { ...options, caPem, certPem: "?", keyPem: "?" }), { failure: "own" });
+    t.match(await probes.http("http://255.255.255.255:80/", options), { failure: "own" });
+  },
+);
 
 t.test("a probe that times out while the agent itself is busy is not counted against the server", async (t) => {
   const silent = createServer(() => {});
@@ -124,9 +134,8 @@ t.test("the self-check reports loopback, event-loop delay and memory", async (t)
   await t.rejects(probes.self(AbortSignal.abort(new Error("stop"))), { message: "stop" });
 });
 
-t.test("a connection that is not accepted yet is counted as waiting", async (t) => {
-  // This process runs no other code between the kernel's handshake and the check. Therefore the connection has not been
-  // accepted yet.
+t.test("a connection that has not been accepted yet is counted as waiting", async (t) => {
+  // The kernel has completed the handshake, but the server in this process has not had time to accept the connection.
   const server = createServer(() => {});
   const port = await listen(t, server);
   const socket = connect(port, "127.0.0.1");

@@ -55,29 +55,32 @@ t.test("a failed connection or a timeout is returned as a result and not thrown"
   await t.rejects(probe, reason);
 });
 
-t.test("a keep-alive connection is reused for the next probe, and replaced if the server closed it", async (t) => {
-  const sockets = new Set<Socket>();
-  const server = createServer((request, response) => {
-    sockets.add(request.socket);
-    response.end("ok");
-  });
-  const url = `http://127.0.0.1:${await listening(t, server)}/`;
-  const ask = () => probes.http(url, { ...options, keepAlive: true });
-  t.match(await ask(), { status: 200 });
-  t.match(await ask(), { status: 200 });
-  t.equal(sockets.size, 1);
-  // The next probe starts in the same turn of the event loop. The prober has not noticed yet that the connection is
-  // closed.
-  for (const socket of sockets) socket.destroy();
-  t.match(await ask(), { status: 200, body: "ok" });
-  t.equal(sockets.size, 2);
-  t.match(await probes.http(url, options), { status: 200 });
-  t.equal(sockets.size, 3, "a probe without keep-alive opens its own connection");
-});
+t.test(
+  "a keep-alive connection is reused for the next probe, and is replaced if the server has closed it",
+  async (t) => {
+    const sockets = new Set<Socket>();
+    const server = createServer((request, response) => {
+      sockets.add(request.socket);
+      response.end("ok");
+    });
+    const url = `http://127.0.0.1:${await listening(t, server)}/`;
+    const ask = () => probes.http(url, { ...options, keepAlive: true });
+    t.match(await ask(), { status: 200 });
+    t.match(await ask(), { status: 200 });
+    t.equal(sockets.size, 1);
+    // The next probe starts in the same turn of the event loop, so the prober has not noticed yet that the connection
+    // is closed.
+    for (const socket of sockets) socket.destroy();
+    t.match(await ask(), { status: 200, body: "ok" });
+    t.equal(sockets.size, 2);
+    t.match(await probes.http(url, options), { status: 200 });
+    t.equal(sockets.size, 3, "a probe without keep-alive opens its own connection");
+  },
+);
 
 /**
- * The server runs in a separate thread, as if in another process. Therefore the prober cannot control which side
- * finishes first.
+ * The server runs in its own thread to imitate a separate process. Therefore the prober cannot control whether the
+ * client or the server finishes first.
  */
 const separate = `
 const { parentPort, workerData } = require("node:worker_threads");
@@ -86,7 +89,7 @@ const server = require("node:https").createServer(workerData, (request, response
 server.on("secureConnection", () => connections++).listen(0, "127.0.0.1", () => parentPort.postMessage(server.address().port));
 `;
 
-t.test("all kept-alive probes use the same connection", async (t) => {
+t.test("all keep-alive probes use the same connection", async (t) => {
   const { cert, key } = await selfSigned(t);
   const worker = new Worker(separate, { eval: true, workerData: { cert, key } });
   t.teardown(() => worker.terminate());
@@ -94,7 +97,7 @@ t.test("all kept-alive probes use the same connection", async (t) => {
   const ask = () => probes.http(`https://127.0.0.1:${port}/`, { ...options, caPem: cert, keepAlive: true });
   for (let probe = 0; probe < 100; probe++) {
     t.match(await ask(), { status: 200, body: "1" });
-    // The delay is long enough for both sides to become idle.
+    // The delay is long enough for the client and the server to become idle.
     await delay(5);
   }
 });

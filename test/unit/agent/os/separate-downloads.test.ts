@@ -10,7 +10,7 @@ import { begin, content, good, mirror, sha256, temporaryFolder } from "../../../
 
 const path = "v1.21.0/bin/linux/amd64/kubectl";
 
-/** Returns the ids of this process's child processes. */
+/** Returns the process IDs of this process's children. */
 function children(): readonly number[] {
   const text = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8");
   return text.trim().split(" ").filter(Boolean).map(Number);
@@ -29,7 +29,7 @@ async function download(t: Test, answer: RequestListener, downloads = createChil
   return { controller, downloads, outcome, said, source, to };
 }
 
-t.test("texts and files are downloaded by one process, which exits after the last one", async (t) => {
+t.test("a single process downloads texts and files, and exits after the last download", async (t) => {
   const { downloads, outcome, said, source, to } = await download(t, good);
   const { url } = await mirror(t, (_request, response) => void response.end(`${sha256}\n`));
   t.match(await downloads.text({ ...source, mirrors: [url] }), { text: `${sha256}\n` });
@@ -41,14 +41,14 @@ t.test("texts and files are downloaded by one process, which exits after the las
   t.same(children(), []);
 });
 
-t.test("the downloader's failure is reported unchanged", async (t) => {
+t.test("an error in the download process is reported unchanged", async (t) => {
   const { outcome, to } = await download(t, (_request, response) => void response.end("other bytes"));
   t.match(await outcome, { code: "DIGEST_MISMATCH", hint: /use another mirror/ });
   t.ok((await outcome) instanceof KhwError);
   t.same(await readdir(dirname(to)), []);
 });
 
-t.test("an abort ends the download with its reason, and nothing remains", async (t) => {
+t.test("an aborted download fails with the reason for the abort and leaves no files behind", async (t) => {
   const reason = new KhwError("INTERRUPTED", "the agent was stopped");
   const { controller, outcome, to } = await download(t, (_request, response) => {
     begin(response, 1_000_000, () => controller.abort(reason));
@@ -57,7 +57,7 @@ t.test("an abort ends the download with its reason, and nothing remains", async 
   t.same(await readdir(dirname(to)), []);
 });
 
-t.test("a killed downloader is reported as an error, and the next download starts a new one", async (t) => {
+t.test("a killed download process is reported as an error, and the next download starts a new process", async (t) => {
   const before = children();
   const { downloads, outcome, to } = await download(t, (_request, response) => {
     begin(response, 1_000_000, () => {
@@ -66,6 +66,6 @@ t.test("a killed downloader is reported as an error, and the next download start
     });
   });
   t.match(await outcome, { code: "DOWNLOAD_FAILED", message: "the download process exited: SIGKILL" });
-  t.same((await readdir(dirname(to))).length, 1, "the partial file stays, and the next download removes it");
+  t.same((await readdir(dirname(to))).length, 1, "the partial file remains until the next download removes it");
   t.equal(await (await download(t, good, downloads)).outcome, "done");
 });

@@ -29,7 +29,7 @@ function upload(t: Pick<Test, "testdir">, server: StorageServer, content = small
   return storage.upload({ bucket: "b", name, file, size: content.length, signal: never });
 }
 
-t.test("a file is uploaded completely in parts", async (t) => {
+t.test("a large file is uploaded completely, in several parts", async (t) => {
   await using server = await startStorageServer();
   await upload(t, server, large);
   t.ok(server.objects.get("b/kubernetes/s.db")?.equals(large));
@@ -44,7 +44,7 @@ t.test("an interrupted upload resumes at the position that the server has reache
   t.equal(
     server.log[2],
     `PUT bytes */${large.length}`,
-    "the client first asks the server for the position of the upload",
+    "the client first asks the server how much of the file has arrived",
   );
   t.match(server.log[3], /^PUT bytes \d{6,7}-/);
   t.notMatch(server.log[3], /^PUT bytes 0-/);
@@ -56,7 +56,7 @@ t.test("a snapshot is uploaded only to Google's hosts and only over TLS", async 
     server.faults.elsewhere = elsewhere;
     const error = await upload(t, server).catch(toKhwError);
     t.match(error, { code: "IO_FAILED", message: `redirected the upload to "${new URL(elsewhere).host}"` });
-    t.notMatch(error?.message, "/s/", "the error does not contain the session's address, which is a secret");
+    t.notMatch(error?.message, "/s/", "the error does not contain the secret address of the upload session");
   }
   t.notOk(server.log.some((line) => line.startsWith("PUT")));
 });
@@ -68,7 +68,7 @@ t.test("an upload fails after six attempts if the server never accepts a part", 
   t.equal(server.log.filter((line) => line.startsWith("PUT bytes 0-")).length, 6);
 });
 
-t.test("an existing identical object is kept, and a different one is never replaced", async (t) => {
+t.test("an existing object is never replaced, whether or not it is identical to the file", async (t) => {
   await using server = await startStorageServer();
   await upload(t, server);
   const requests = server.log.length;
@@ -79,13 +79,13 @@ t.test("an existing identical object is kept, and a different one is never repla
   t.equal(server.objects.get("b/kubernetes/s.db")?.toString(), "somebody else's");
 });
 
-t.test("an object that differs after the upload is reported", async (t) => {
+t.test("an object that differs from the file after the upload is reported", async (t) => {
   await using server = await startStorageServer();
   server.faults.corrupt = true;
   await t.rejects(upload(t, server), { code: "IO_FAILED", message: /the object in the bucket differs/ });
 });
 
-t.test("a refused upload is reported with the remedy and without the token, and is not retried", async (t) => {
+t.test("a refused upload is not retried, and the error names the remedy but not the token", async (t) => {
   await using server = await startStorageServer();
   server.faults.refuse = 403;
   const error = toKhwError(

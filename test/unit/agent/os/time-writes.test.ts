@@ -15,7 +15,7 @@ t.test("the write test times the given number of writes and leaves no files behi
   t.strictSame(await readdir(folder), []);
 });
 
-t.test("the round-trip time is measured for both an accepted and a refused connection", async (t) => {
+t.test("the round-trip time is measured whether the connection is accepted or refused", async (t) => {
   const server = createServer();
   const port = await listening(t, server);
   const to = { port, timeoutMillis: 5_000, signal };

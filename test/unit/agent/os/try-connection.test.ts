@@ -7,7 +7,7 @@ import { portOf } from "../../../fixtures/port-of.ts";
 const never = new AbortController().signal;
 
 t.test(
-  "an accepted connection counts as a success and is closed again, and a refused connection is reported",
+  "an accepted connection counts as a success and is then closed, and a refused connection is reported",
   async (t) => {
     const server = createServer((socket) => socket.resume());
     const accepted = once(server, "connection");

@@ -21,13 +21,13 @@ function watching(t: Test, ...folders: readonly string[]) {
     const heard = new Promise<void>((resolve) => (tell = resolve));
     await change();
     await heard;
-    // By the end of this delay, the listener has been called for every part of the change.
+    // During this delay, the listener is called for any remaining parts of the change.
     await delay(150);
   };
   return { root, stop, after, told: () => told };
 }
 
-t.test("the watcher reports changes of content, modes and names, and removals, in every folder", async (t) => {
+t.test("in every folder, the watcher reports removals and changes to content, modes and names", async (t) => {
   const { root, after } = watching(t, "a", "b");
   await after(() => Promise.all(["a", "b"].map((folder) => mkdir(join(root, folder)))));
   const file = join(root, "a/file");
@@ -39,7 +39,7 @@ t.test("the watcher reports changes of content, modes and names, and removals, i
 });
 
 t.test(
-  "the watcher reports that a missing folder appears, disappears, and appears again with its parents",
+  "the watcher reports when a missing folder appears, disappears, and appears again with its parents",
   async (t) => {
     const { root, after } = watching(t, "x/y/z");
     const folder = join(root, "x/y/z");
@@ -57,7 +57,7 @@ t.test(
 );
 
 t.test(
-  "the watcher merges many simultaneous changes into few reports, and reports nothing after it is stopped",
+  "the watcher merges many simultaneous changes into a few reports, and reports nothing after it is stopped",
   async (t) => {
     const { root, after, told, stop } = watching(t, ".");
     await delay(200);

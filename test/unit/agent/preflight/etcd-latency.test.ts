@@ -9,7 +9,7 @@ t.test("a fast disk and nearby controllers produce no finding", async (t) => {
   t.strictSame(await checkLatency(desired, createFakeOs(), never), []);
 });
 
-t.test("disk latency is judged by the second slowest of 100 writes", async (t) => {
+t.test("disk latency is judged by the second-slowest of 100 writes", async (t) => {
   const os = createFakeOs();
   os.writes = [...Array.from({ length: 99 }, () => 9.9), 500];
   t.strictSame(await checkLatency(desired, os, never), []);
@@ -23,7 +23,7 @@ t.test("disk latency is judged by the second slowest of 100 writes", async (t) =
   ]);
 });
 
-t.test("each controller that is too distant or does not respond is reported", async (t) => {
+t.test("each controller that responds too slowly or not at all is reported", async (t) => {
   const os = createFakeOs();
   os.distant.set("10.240.0.11", 140);
   os.distant.set("10.240.0.12", undefined);

@@ -48,7 +48,7 @@ t.test("a new machine, or a machine with the same CA, does not count as part of 
   t.strictSame(await findings(same, wanted()), [], "certificates other than the CA may change");
 });
 
-t.test("the CA of another cluster is not overwritten, regardless of who created it", async (t) => {
+t.test("another cluster's CA file is not overwritten, whether or not khw created the file", async (t) => {
   const os = machine({ "/var/lib/kubernetes/ca.pem": theirs });
   t.strictSame(await findings(os, wanted()), ["/var/lib/kubernetes/ca.pem is the CA of another cluster"]);
   t.strictSame(await findings(os, wanted(), wanted({ "ca.pem": theirs })), [
@@ -57,9 +57,13 @@ t.test("the CA of another cluster is not overwritten, regardless of who created 
   t.strictSame(
     await findings(os, wanted(), wanted()),
     [],
-    "a different CA counts only as drift if the agent's desired state has the wanted CA",
+    "if the agent's desired state already has the wanted CA, a different CA on the machine is drift",
   );
-  t.strictSame(await findings(os, wanted({ "ca.pem": theirs + ours })), [], "a CA may be added to the current CA");
+  t.strictSame(
+    await findings(os, wanted({ "ca.pem": theirs + ours })),
+    [],
+    "another CA may be added to the file that contains the current CA",
+  );
   t.strictSame(await findings(machine({ "/var/lib/kubernetes/ca.pem": "spoilt" }), wanted()), []);
 });
 
@@ -70,16 +74,23 @@ t.test("etcd's copy of the CA is checked only if khw manages etcd", async (t) =>
   t.strictSame(await findings(os, managed), ["/etc/etcd/ca.pem is the CA of another cluster"]);
 });
 
-t.test("a file that lacks existing encryption keys is refused unless the agent has a desired state", async (t) => {
-  const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
-  t.strictSame(await findings(os, wanted()), [
-    "the new configuration lacks 1 of the encryption keys in /var/lib/kubernetes/encryption-config.yaml",
-  ]);
-  t.strictSame(await findings(os, wanted(), wanted()), [], "old keys may be dropped if the agent has a desired state");
-  const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };
-  t.strictSame(await findings(os, wanted(more)), [], "a configuration that only adds a key is accepted");
-  const json = machine({
-    "/var/lib/kubernetes/encryption-config.yaml": '{"keys":[{"name":"key1","secret":"b2xk"}]}',
-  });
-  t.match(await findings(json, wanted()), [/lacks 1 of the encryption keys/]);
-});
+t.test(
+  "an encryption configuration that lacks existing keys is refused unless the agent has a desired state",
+  async (t) => {
+    const os = machine({ "/var/lib/kubernetes/encryption-config.yaml": encryption("b3du", "b2xk") });
+    t.strictSame(await findings(os, wanted()), [
+      "the new configuration lacks 1 of the encryption keys in /var/lib/kubernetes/encryption-config.yaml",
+    ]);
+    t.strictSame(
+      await findings(os, wanted(), wanted()),
+      [],
+      "old keys may be dropped if the agent has a desired state",
+    );
+    const more = { "encryption-config.yaml": encryption("bmV3", "b2xk", "b3du") };
+    t.strictSame(await findings(os, wanted(more)), [], "a configuration that only adds a key is accepted");
+    const json = machine({
+      "/var/lib/kubernetes/encryption-config.yaml": '{"keys":[{"name":"key1","secret":"b2xk"}]}',
+    });
+    t.match(await findings(json, wanted()), [/lacks 1 of the encryption keys/]);
+  },
+);

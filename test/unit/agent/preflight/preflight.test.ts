@@ -40,7 +40,7 @@ t.test("an API server that would lose some of its etcd servers is reported", asy
   os.files.put("/etc/systemd/system/kube-apiserver.service", renderKubeApiserver(labDesired()));
   t.strictSame(await findings(os), []);
   const { cluster } = labState();
-  if (cluster === undefined) throw new Error("the lab has a cluster");
+  if (cluster === undefined) throw new Error("the lab's desired state has no cluster");
   const alone = { ...cluster, controllers: controllers.slice(0, 1) };
   t.strictSame(
     await findings(os, labDesired({ cluster: { ...alone, etcdServers: cluster.etcdServers.slice(0, 1) } })),
@@ -70,29 +70,32 @@ t.test("a port held by another program is reported, but not a port held by the c
   ]);
 });
 
-t.test("a disk without enough space for a release, or for the files of an installed one, is reported", async (t) => {
-  const os = ready();
-  os.files.free = 699.9 * mebibyte;
-  t.strictSame(await findings(os), [
-    "PREFLIGHT_FAILED: only 699 MiB are free in /usr/local/lib/khw/kubernetes, but khw needs 700 MiB",
-  ]);
-  os.files.put("/usr/local/lib/khw/kubernetes/v1.21.0/kubectl", "kubectl");
-  t.strictSame(await findings(os), []);
-  os.files.free = 49 * mebibyte;
-  t.match(await findings(os), [
-    /49 MiB are free in .*khw\/kubernetes/,
-    /free in .*kubernetes/,
-    /systemd/,
-    /dpkg/,
-    /bin\/kubectl/,
-  ]);
-});
+t.test(
+  "a disk that lacks space for a new release, or for the files of an installed release, is reported",
+  async (t) => {
+    const os = ready();
+    os.files.free = 699.9 * mebibyte;
+    t.strictSame(await findings(os), [
+      "PREFLIGHT_FAILED: only 699 MiB are free in /usr/local/lib/khw/kubernetes, but khw needs 700 MiB",
+    ]);
+    os.files.put("/usr/local/lib/khw/kubernetes/v1.21.0/kubectl", "kubectl");
+    t.strictSame(await findings(os), []);
+    os.files.free = 49 * mebibyte;
+    t.match(await findings(os), [
+      /49 MiB are free in .*khw\/kubernetes/,
+      /free in .*kubernetes/,
+      /systemd/,
+      /dpkg/,
+      /bin\/kubectl/,
+    ]);
+  },
+);
 
-t.test("an etcd without quorum is reported with the reason for each member", async (t) => {
+t.test("an etcd cluster without quorum is reported with the fault of each member", async (t) => {
   const [one = "", two = "", three = ""] = etcd;
   const os = ready();
   os.answers.delete(one);
-  t.strictSame(await findings(os), [], "one of three etcd servers may be down");
+  t.strictSame(await findings(os), [], "preflight has no finding if only one of three etcd servers is down");
   os.answers.set(two, { status: 503, body: '{"health":"false",\n"reason":"RAFT NO LEADER"}\n' });
   t.strictSame(await findings(os), [
     "PREFLIGHT_FAILED: etcd has no healthy majority: https://10.240.0.10:2379: connect ECONNREFUSED; " +
@@ -104,7 +107,11 @@ t.test("an etcd without quorum is reported with the reason for each member", asy
   if (cluster === undefined) throw new Error("the fixture has no cluster");
   const pair = labDesired({ cluster: { ...cluster, etcdServers: cluster.etcdServers.slice(1) } });
   os.answers.set(three, { status: 200, body: '{"health":true}' });
-  t.match(await findings(os, pair), [/no healthy majority/], "one of two etcd servers is not a majority");
+  t.match(
+    await findings(os, pair),
+    [/no healthy majority/],
+    "a single healthy etcd server out of two is not a majority",
+  );
 });
 
 t.test("etcd is queried with the API server's own certificate, and never without a certificate", async (t) => {
@@ -126,7 +133,7 @@ t.test("etcd is queried with the API server's own certificate, and never without
   t.strictSame(await findings(createFakeOs(), labDesired({ credentials })), []);
 });
 
-t.test("all preflight findings are reported in one run and contain no key", async (t) => {
+t.test("preflight reports all findings in one run, and no finding contains a key", async (t) => {
   const os = createFakeOs();
   os.listeners.set(80, { pid: 10, name: "apache2" });
   os.files.free = 0;

@@ -39,17 +39,20 @@ t.test("a bare machine reports the mirrors' digests and changes nothing", async 
   t.strictSame(os.changes(), []);
 });
 
-t.test("a machine with the release installed reports its recorded digests without asking a mirror", async (t) => {
-  const os = labMachine();
-  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
-  os.mirror.clear();
-  const { digests, findings } = await programDigests(labDesired(), os, never);
-  t.strictSame(findings, []);
-  t.strictSame(
-    digests.map(({ program, sha256, source }) => [program, sha256, source]),
-    programs.map((program) => [program, digest(`${program} of ${version}`), ""]),
-  );
-});
+t.test(
+  "a machine on which the release is installed reports the recorded digests without asking a mirror",
+  async (t) => {
+    const os = labMachine();
+    await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+    os.mirror.clear();
+    const { digests, findings } = await programDigests(labDesired(), os, never);
+    t.strictSame(findings, []);
+    t.strictSame(
+      digests.map(({ program, sha256, source }) => [program, sha256, source]),
+      programs.map((program) => [program, digest(`${program} of ${version}`), ""]),
+    );
+  },
+);
 
 t.test("no digest is looked up for a program whose digest is in the desired state", async (t) => {
   const os = labMachine();
@@ -66,7 +69,7 @@ t.test("digests built into khw are reported without asking a mirror", async (t) 
   t.match(digests.at(-1), { program: "etcd", sha256: /^3bd00836/, source: "" });
 });
 
-t.test("a mirror that publishes no digest is reported as one finding of the node", async (t) => {
+t.test("if the mirrors publish no digests of a release, the node reports one finding for that release", async (t) => {
   const os = labMachine();
   os.mirror.clear();
   const { findings } = await programDigests(labDesiredWithEtcd(), os, never);

@@ -13,7 +13,7 @@ import {
 const minute = 60_000;
 const start = 1_000_000_000;
 
-/** Simulates drift that returns right after each repair. Returns the wait before each repair, in minutes. */
+/** Simulates drift that returns right after each repair. Returns the number of minutes before each repair. */
 function undoneAtOnce(times: number): { readonly pauses: number[]; readonly attempts: Attempts } {
   let attempts = fresh;
   let now = start;
@@ -34,14 +34,14 @@ t.test("drift is repaired immediately three times, then at intervals that grow t
   t.notOk(undoneAgain(undoneAtOnce(2).attempts));
 });
 
-t.test("a repair that lasts for ten minutes resets the delay", async (t) => {
+t.test("the delay is reset if the drift does not return within ten minutes of a repair", async (t) => {
   const { attempts } = undoneAtOnce(6);
   const later = attempts.lastAttempt + 10 * minute;
   const next = appeared(vanished(attempts), later);
   t.strictSame([dueAt(next), undoneAgain(next), next.repairs.length], [later, false, 0]);
 });
 
-t.test("a failed repair is retried after 1, 2, 4 minutes and so on, up to every 30 minutes", async (t) => {
+t.test("a failed repair is retried after 1, 2, 4, 8 and 16 minutes, and then every 30 minutes", async (t) => {
   let attempts = appeared(fresh, start);
   let now = start;
   for (const minutes of [1, 2, 4, 8, 16, 30, 30]) {

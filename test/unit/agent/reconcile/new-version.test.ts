@@ -5,26 +5,29 @@ import { createFakeFiles, type FakeFiles } from "../../../fakes/files.ts";
 const folder = "/var/lib/khw-agent";
 const open = (files: FakeFiles, version: string) => openNewVersion({ files, folder, version, log: () => {} });
 
-t.test("a new agent version repairs nothing until a check has found no drift, even across restarts", async (t) => {
-  const files = createFakeFiles(() => 0);
-  const first = await open(files, "0.1.0");
-  t.equal(first.holdsBack(), false, "the first version on a machine repairs at once");
-  await first.agrees();
-  t.equal((await open(files, "0.1.0")).holdsBack(), false);
-  const next = await open(files, "0.2.0");
-  t.equal(next.holdsBack(), true);
-  t.equal((await open(files, "0.2.0")).holdsBack(), true);
-  t.equal(
-    (await open(files, "0.1.0")).holdsBack(),
-    false,
-    "the previous version repairs at once when it is installed again",
-  );
-  await next.agrees();
-  t.equal(next.holdsBack(), false);
-  t.equal((await open(files, "0.2.0")).holdsBack(), false);
-});
+t.test(
+  "a new agent version does not repair drift until a check has found none, even if the agent restarts",
+  async (t) => {
+    const files = createFakeFiles(() => 0);
+    const first = await open(files, "0.1.0");
+    t.equal(first.holdsBack(), false, "the first agent version on a machine repairs drift at once");
+    await first.agrees();
+    t.equal((await open(files, "0.1.0")).holdsBack(), false);
+    const next = await open(files, "0.2.0");
+    t.equal(next.holdsBack(), true);
+    t.equal((await open(files, "0.2.0")).holdsBack(), true);
+    t.equal(
+      (await open(files, "0.1.0")).holdsBack(),
+      false,
+      "the previous agent version repairs drift at once when it is installed again",
+    );
+    await next.agrees();
+    t.equal(next.holdsBack(), false);
+    t.equal((await open(files, "0.2.0")).holdsBack(), false);
+  },
+);
 
-t.test("a version record that cannot be written is only logged", async (t) => {
+t.test("if the version record cannot be written, the agent only logs the error", async (t) => {
   const files = createFakeFiles(() => 0);
   files.put(`${folder}/agreed-version`, "0.1.0\n");
   const lines: string[] = [];

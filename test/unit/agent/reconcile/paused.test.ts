@@ -9,20 +9,23 @@ function operation(id: string, state: OperationState): Operation {
   return { id, holder: "admin", startedUnixMillis: 0, state, error: undefined };
 }
 
-t.test("drift is checked if the desired state is known and no other operation has failed", async (t) => {
-  for (const [id, state] of [
-    ["kept", OperationState.OPERATION_STATE_SUCCEEDED],
-    ["kept", OperationState.OPERATION_STATE_FAILED],
-    ["kept", OperationState.OPERATION_STATE_INTERRUPTED],
-  ] as const) {
-    t.equal(
-      pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation(id, state) }),
-      "",
-      `repair is not paused after an operation in state ${state}`,
-    );
-  }
-  t.equal(pausedBecause({ kept, damage: undefined, holder: undefined, operation: undefined }), "");
-});
+t.test(
+  "the agent checks for drift if its desired state is known and no operation with another desired state has failed",
+  async (t) => {
+    for (const [id, state] of [
+      ["kept", OperationState.OPERATION_STATE_SUCCEEDED],
+      ["kept", OperationState.OPERATION_STATE_FAILED],
+      ["kept", OperationState.OPERATION_STATE_INTERRUPTED],
+    ] as const) {
+      t.equal(
+        pausedBecause({ kept, damage: undefined, holder: undefined, operation: operation(id, state) }),
+        "",
+        `repair is not paused after an operation in state ${state}`,
+      );
+    }
+    t.equal(pausedBecause({ kept, damage: undefined, holder: undefined, operation: undefined }), "");
+  },
+);
 
 t.test(
   "the agent does not check for drift during an operation, or after a failed operation that had a different desired state",
@@ -43,7 +46,7 @@ t.test(
   },
 );
 
-t.test("drift is not checked while a record about the desired state is unreadable", async (t) => {
+t.test("the agent does not check for drift while a record of its desired state is unreadable", async (t) => {
   const damage = "/var/lib/khw-agent/target cannot be read: it is empty";
   for (const state of [kept, undefined]) {
     t.match(
@@ -53,12 +56,15 @@ t.test("drift is not checked while a record about the desired state is unreadabl
   }
 });
 
-t.test("drift is checked after a rollback, and after a download that succeeded or failed", async (t) => {
-  const failed = operation("another", OperationState.OPERATION_STATE_FAILED);
-  const error = { code: "NOT_READY", message: "", hint: "", node: "", step: "" };
-  const because = (changes: Partial<Operation>): string =>
-    pausedBecause({ kept, damage: undefined, holder: undefined, operation: { ...failed, ...changes } });
-  t.equal(because({ rolledBack: { error: undefined } }), "");
-  t.match(because({ rolledBack: { error } }), /failed/);
-  t.equal(because({ kind: OperationKind.OPERATION_KIND_PREPARE }), "");
-});
+t.test(
+  "the agent checks for drift after a successful rollback, and after a download even if the download failed",
+  async (t) => {
+    const failed = operation("another", OperationState.OPERATION_STATE_FAILED);
+    const error = { code: "NOT_READY", message: "", hint: "", node: "", step: "" };
+    const because = (changes: Partial<Operation>): string =>
+      pausedBecause({ kept, damage: undefined, holder: undefined, operation: { ...failed, ...changes } });
+    t.equal(because({ rolledBack: { error: undefined } }), "");
+    t.match(because({ rolledBack: { error } }), /failed/);
+    t.equal(because({ kind: OperationKind.OPERATION_KIND_PREPARE }), "");
+  },
+);

@@ -21,13 +21,13 @@ const schedulerUnit = "/etc/systemd/system/kube-scheduler.service";
 const report = { supervision: { driftPolicy: DriftPolicy.DRIFT_POLICY_REPORT } };
 
 interface KeptOptions {
-  /** The version of the agent that was running previously. */
+  /** The version of the agent that ran on the machine before. */
   readonly before?: string;
   /** A change to the machine before the first check. */
   readonly change?: (os: FakeOs) => void;
 }
 
-/** Creates a bootstrapped machine, and a reconciler that has already checked it once. */
+/** Creates a bootstrapped machine, and a reconciler that has already checked the machine once. */
 async function kept(t: Test, changes: Partial<DesiredState> = {}, { before, change }: KeptOptions = {}) {
   const ending = new AbortController();
   t.teardown(() => ending.abort(new Error("the test is over")));
@@ -91,7 +91,7 @@ async function kept(t: Test, changes: Partial<DesiredState> = {}, { before, chan
         resolve(changed);
       });
     });
-  /** Makes a change on the machine and waits until a check returns a result that meets the condition. */
+  /** Changes the machine, and waits for a check whose result meets the condition. */
   const after = async (change: () => void | Promise<void>, so: (status: DriftStatus) => boolean) => {
     await change();
     os.clock.advance(1000);
@@ -157,7 +157,7 @@ t.test("a new agent version only reports drift until a check has found no drift"
     steps: [{ id: "unit/kube-scheduler" }],
   });
   t.equal(os.files.text(schedulerUnit), handEdit, "the edited file is not repaired");
-  // A successful operation would make the same call.
+  // The agent makes the same call after a successful operation.
   await newVersion.agrees();
   await after(() => {}, settled);
   t.not(os.files.text(schedulerUnit), handEdit);
@@ -178,41 +178,44 @@ t.test("a crashed component is not reported as drift", async (t) => {
   t.match(await os.systemd.unit("kube-scheduler.service"), { activeState: "failed" });
 });
 
-t.test("drift that khw cannot repair is reported only once with the remedy and blocks no other repair", async (t) => {
-  const { os, told, after, statusStore } = await kept(t);
-  const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
-  const wanted = os.files.text(schedulerUnit);
-  const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
-  // systemd must load the drop-in first. That is a separate repair.
-  await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
-  await after(
-    () => os.files.put(schedulerUnit, handEdit),
-    ({ steps }) => steps.length > 1,
-  );
-  await after(() => {}, alone);
-  t.equal(os.files.text(schedulerUnit), wanted);
-  t.equal(os.files.text(dropIn), "[Service]\nNice=5\n");
-  t.match(statusStore.read().drift.steps, [
-    { id: "drop-ins/kube-scheduler", repairs: 0, nextRepairUnixMillis: 0, remedy: /rm .*70-mine\.conf/ },
-  ]);
-  t.match(
-    told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
-    [
-      {
-        kind: HistoryKind.HISTORY_KIND_DRIFT,
-        message: /70-mine\.conf was not written by khw.*; khw does not repair this itself; remedy: on the node: rm/,
-      },
-    ],
-  );
-  await after(() => os.files.drop(dropIn), settled);
-  t.match(
-    told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
-    [{ problem: true }, { message: "is in the desired state again" }],
-  );
-});
+t.test(
+  "drift that khw cannot repair is reported once, with the remedy, and does not block other repairs",
+  async (t) => {
+    const { os, told, after, statusStore } = await kept(t);
+    const dropIn = "/etc/systemd/system/kube-scheduler.service.d/70-mine.conf";
+    const wanted = os.files.text(schedulerUnit);
+    const alone = ({ steps }: DriftStatus): boolean => steps.length === 1;
+    // Before the edit, a separate repair makes systemd load the drop-in.
+    await after(() => os.files.put(dropIn, "[Service]\nNice=5\n"), alone);
+    await after(
+      () => os.files.put(schedulerUnit, handEdit),
+      ({ steps }) => steps.length > 1,
+    );
+    await after(() => {}, alone);
+    t.equal(os.files.text(schedulerUnit), wanted);
+    t.equal(os.files.text(dropIn), "[Service]\nNice=5\n");
+    t.match(statusStore.read().drift.steps, [
+      { id: "drop-ins/kube-scheduler", repairs: 0, nextRepairUnixMillis: 0, remedy: /rm .*70-mine\.conf/ },
+    ]);
+    t.match(
+      told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
+      [
+        {
+          kind: HistoryKind.HISTORY_KIND_DRIFT,
+          message: /70-mine\.conf was not written by khw.*; khw does not repair this itself; remedy: on the node: rm/,
+        },
+      ],
+    );
+    await after(() => os.files.drop(dropIn), settled);
+    t.match(
+      told.filter(({ subject }) => subject === "drop-ins/kube-scheduler"),
+      [{ problem: true }, { message: "is in the desired state again" }],
+    );
+  },
+);
 
 t.test(
-  "with the report policy, drift is not repaired, and only the start and the end of the drift are reported",
+  "if the drift policy is to report only, drift is not repaired, and its start and end are each reported once",
   async (t) => {
     const { os, told, after, statusStore } = await kept(t, report);
     const wanted = os.files.text(schedulerUnit) ?? "";
@@ -360,7 +363,7 @@ t.test("no repair restarts an API server whose KMS plugin does not work", async 
   t.not(
     (await os.systemd.unit("kube-apiserver.service")).mainPid,
     mainPid,
-    "the plugin works, so the repair restarts it",
+    "the plugin works, so the repair restarts the API server",
   );
   t.ok(leases.taken > 0);
 });
@@ -399,7 +402,7 @@ t.test("the drift check pauses after an operation with a different desired state
   t.equal(os.files.text(schedulerUnit), handEdit);
 });
 
-t.test("a plan shows the text differences but no secrets", async (t) => {
+t.test("a plan shows how texts differ, but contains no secrets", async (t) => {
   const { os, reconciler } = await kept(t, report);
   os.files.put(schedulerUnit, handEdit);
   os.files.put("/var/lib/kubernetes/ca-key.pem", "somebody's key", 0o644);

@@ -6,7 +6,7 @@ import { credentialsOf, labState } from "../../../fixtures/lab-cluster.ts";
 const lab = kubeApiserverFlags(parseDesiredState(labState()));
 const aggregated = labState({ credentials: credentialsOf({ aggregation: true }) });
 
-t.test("without the aggregation layer, the API server has the lab's flags", async (t) => {
+t.test("without the aggregation layer, the API server has exactly the lab's flags", async (t) => {
   t.strictSame(
     lab.filter(([name]) => /requestheader|proxy-client|aggregator/.test(name)),
     [],

@@ -37,7 +37,7 @@ WantedBy=multi-user.target
 
 const desired = labDesiredWithEtcd({ node: "controller-1" });
 
-t.test("with its own CA, etcd reads no file of the cluster's CA", async (t) => {
+t.test("an etcd that has its own CA does not read any file of the cluster's CA", async (t) => {
   const own = renderEtcd(labDesiredWithEtcd({ node: "controller-1", credentials: credentialsOf({ etcdCa: true }) }));
   const renamed = lab07
     .replaceAll("/etc/etcd/ca.pem", "/etc/etcd/etcd-ca.pem")

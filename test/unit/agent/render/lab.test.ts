@@ -12,7 +12,7 @@ function flagsOf(unit: string): string[] {
   return unit.split("\n").filter((line) => line.startsWith("  --"));
 }
 
-t.test("the three units are byte-for-byte identical to the lab's on each controller", async (t) => {
+t.test("on each controller, the three unit files are byte-for-byte identical to those from the lab", async (t) => {
   for (const { name, internalIp } of controllers) {
     const desired = parseDesiredState(labState({ node: name }));
     const variables = { INTERNAL_IP: internalIp, KUBERNETES_PUBLIC_ADDRESS: publicAddress };
@@ -24,17 +24,17 @@ t.test("the three units are byte-for-byte identical to the lab's on each control
       const expected = labFile(`/etc/systemd/system/${unit}.service`, variables);
       t.equal(flagsOf(expected).length, count, `the lab gives ${unit} ${count} flags`);
       t.strictSame(flagsOf(text), flagsOf(expected), `${name}: ${unit} has the lab's flags`);
-      t.equal(text, expected, `${name}: ${unit}.service is the lab's file`);
+      t.equal(text, expected, `${name}: ${unit}.service is identical to the lab's file`);
     }
   }
 });
 
-t.test("kube-scheduler.yaml is identical to the lab's", async (t) => {
+t.test("kube-scheduler.yaml is identical to the file from the lab", async (t) => {
   const text = renderSchedulerConfig(parseDesiredState(labState()));
   t.equal(text, labFile("/etc/kubernetes/config/kube-scheduler.yaml"));
 });
 
-t.test("nginx's site differs from the lab's only in the added upstream verification", async (t) => {
+t.test("the nginx site file differs from the lab's file only in the added upstream verification", async (t) => {
   const expected = labFile("kubernetes.default.svc.cluster.local").split("\n");
   const lines = renderNginxSite({ drained: false }).split("\n");
   const added = lines.filter((line) => !expected.includes(line));
@@ -99,7 +99,7 @@ t.test("flags in khw.yaml replace lab flags in place, are added sorted by name, 
   );
 });
 
-t.test("a component without any flags is rendered correctly", async (t) => {
+t.test("the unit of a component without any flags is rendered correctly", async (t) => {
   const flags = { "kube-scheduler": { set: {}, remove: ["config", "v"] } };
   t.match(
     renderKubeScheduler(parseDesiredState(labState({ flags }))),
@@ -107,24 +107,29 @@ t.test("a component without any flags is rendered correctly", async (t) => {
   );
 });
 
-t.test("later releases get a scheduler config version that they support and no removed flag", async (t) => {
-  const apiVersions = Object.fromEntries(
-    Array.from({ length: 18 }, (_, index) => {
-      const desired = parseDesiredState(labState({ kubernetesVersion: `v1.${20 + index}.3` }));
-      const version = /^apiVersion: kubescheduler\.config\.k8s\.io\/(\w+)$/m.exec(renderSchedulerConfig(desired))?.[1];
-      const counted = renderKubeApiserver(desired).includes("--apiserver-count=");
-      return [20 + index, `${version}${counted ? " counted" : ""}`];
-    }),
-  );
-  t.strictSame(apiVersions, {
-    20: "v1beta1 counted",
-    21: "v1beta1 counted",
-    22: "v1beta1 counted",
-    23: "v1beta3 counted",
-    24: "v1beta3",
-    ...Object.fromEntries(Array.from({ length: 13 }, (_, index) => [25 + index, "v1"])),
-  });
-});
+t.test(
+  "later releases get a scheduler config version that they support, and no flags that they have removed",
+  async (t) => {
+    const apiVersions = Object.fromEntries(
+      Array.from({ length: 18 }, (_, index) => {
+        const desired = parseDesiredState(labState({ kubernetesVersion: `v1.${20 + index}.3` }));
+        const version = /^apiVersion: kubescheduler\.config\.k8s\.io\/(\w+)$/m.exec(
+          renderSchedulerConfig(desired),
+        )?.[1];
+        const counted = renderKubeApiserver(desired).includes("--apiserver-count=");
+        return [20 + index, `${version}${counted ? " counted" : ""}`];
+      }),
+    );
+    t.strictSame(apiVersions, {
+      20: "v1beta1 counted",
+      21: "v1beta1 counted",
+      22: "v1beta1 counted",
+      23: "v1beta3 counted",
+      24: "v1beta3",
+      ...Object.fromEntries(Array.from({ length: 13 }, (_, index) => [25 + index, "v1"])),
+    });
+  },
+);
 
 t.test("a flag that khw omits for newer releases can still be set in khw.yaml", async (t) => {
   const flags = { "kube-apiserver": { set: { "apiserver-count": "5" }, remove: [] } };

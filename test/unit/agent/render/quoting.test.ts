@@ -115,8 +115,8 @@ t.test(
   async (t) => {
     const folder = mkdtempSync(join(tmpdir(), "khw-quoting-"));
     t.teardown(() => rmSync(folder, { recursive: true }));
-    // systemd refuses to run in test mode as root. In that case the test uses the user nobody, who needs access to the
-    // folder.
+    // systemd's test mode refuses to run as root. If this test runs as root, it starts systemd as nobody, who needs
+    // access to the folder.
     const nobody = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
     execFileSync("chmod", ["0755", folder]);
     writeFileSync(join(folder, "khw-quoting.service"), unit);
@@ -132,8 +132,8 @@ t.test(
 );
 
 /**
- * Splits a line of systemd's dump into words. The line is quoted as for a shell. systemd expands variables only when
- * the process starts.
+ * Splits a line of systemd's dump into words. The line is quoted as in a shell. systemd expands variables only when the
+ * process starts.
  */
 function readDump(line: string): string[] {
   return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|\S+/g)]

@@ -54,29 +54,36 @@ async function isUntouched({ files, systemd }: FakeOs): Promise<boolean> {
   return activeState === "active" && (await files.stat("/var/lib/kubernetes/ca.pem")) !== undefined;
 }
 
-t.test("a reset undoes everything and restarts the agent, which then clears its state", async (t) => {
-  const os = await controller(t);
-  os.files.put(`${folder}/snapshots/a.db`, "snapshot");
-  os.files.put(`${folder}/packages/kept.deb`, "package");
-  os.files.put(`${folder}/target.damaged`, "keys");
-  const { resetter, machineLock, history, restarts } = await open(os);
-  const { changes, left } = await resetter.reset(request, "alice");
-  t.ok(changes.includes("etcd is stopped and disabled"), changes.join("; "));
-  t.strictSame(left, []);
-  t.strictSame(restarts, ["the machine was reset"]);
-  t.match(
-    machineLock.holder()?.name,
-    /a reset of this machine that alice began/,
-    "no repair can start before the agent exits",
-  );
-  await history.settled();
-  await clearAfterReset(os, folder);
-  t.strictSame((await os.files.list(folder)).toSorted(), ["history", "packages", "snapshots"]);
-  const again = await open(os);
-  t.equal(again.machineLock.holder(), undefined);
-  t.strictSame(await again.resetter.reset(request, "alice"), { changes: [], left: [] }, "a second reset has no effect");
-  t.strictSame(again.restarts, []);
-});
+t.test(
+  "a reset undoes khw's changes to the machine and restarts the agent, which then clears its saved state",
+  async (t) => {
+    const os = await controller(t);
+    os.files.put(`${folder}/snapshots/a.db`, "snapshot");
+    os.files.put(`${folder}/packages/kept.deb`, "package");
+    os.files.put(`${folder}/target.damaged`, "keys");
+    const { resetter, machineLock, history, restarts } = await open(os);
+    const { changes, left } = await resetter.reset(request, "alice");
+    t.ok(changes.includes("etcd is stopped and disabled"), changes.join("; "));
+    t.strictSame(left, []);
+    t.strictSame(restarts, ["the machine was reset"]);
+    t.match(
+      machineLock.holder()?.name,
+      /a reset of this machine that alice began/,
+      "no repair can start before the agent exits",
+    );
+    await history.settled();
+    await clearAfterReset(os, folder);
+    t.strictSame((await os.files.list(folder)).toSorted(), ["history", "packages", "snapshots"]);
+    const again = await open(os);
+    t.equal(again.machineLock.holder(), undefined);
+    t.strictSame(
+      await again.resetter.reset(request, "alice"),
+      { changes: [], left: [] },
+      "a second reset has no effect",
+    );
+    t.strictSame(again.restarts, []);
+  },
+);
 
 t.test("--purge also clears the snapshots and the history", async (t) => {
   const os = await controller(t);
@@ -125,7 +132,7 @@ t.test("a reset with checkOnly changes nothing", async (t) => {
   await t.rejects(resetter.reset({ ...request, checkOnly: true, node: "controller-1" }, "alice"));
 });
 
-t.test("a reset that would cost etcd its quorum is refused with the member counts", async (t) => {
+t.test("a reset is refused if etcd would lose its quorum, and the error states the member counts", async (t) => {
   const os = await controller(t);
   os.etcd.up.delete("10.240.0.12");
   const { resetter, machineLock } = await open(os);
@@ -151,14 +158,17 @@ t.test(
   },
 );
 
-t.test("an interrupted reset keeps the machine locked until the same command completes it", async (t) => {
+t.test("an interrupted reset keeps the machine locked until a rerun of the command completes the reset", async (t) => {
   const os = await controller(t);
   const broken = { ...os.largeFiles, removeTree: async () => Promise.reject(new KhwError("IO_FAILED", "it failed")) };
   const first = await open({ ...os, largeFiles: broken });
   await t.rejects(first.resetter.reset(request, "alice"), { code: "IO_FAILED", hint: /run the same command again/ });
   t.strictSame(first.restarts, []);
   await clearAfterReset(os, folder);
-  t.ok(await os.files.stat(`${folder}/target`), "nothing is cleared before everything is undone");
+  t.ok(
+    await os.files.stat(`${folder}/target`),
+    "the agent keeps its saved state until the reset has undone all changes",
+  );
 
   const second = await open(os);
   t.match(second.machineLock.holder()?.name, /a reset of this machine that alice began/);
@@ -170,7 +180,7 @@ t.test("an interrupted reset keeps the machine locked until the same command com
   t.match(found, { holder: "alice", ownsEtcd: true, undone: true });
 });
 
-t.test("a reset is refused during another operation, and concurrent reset calls share one reset", async (t) => {
+t.test("a reset is refused during another operation, and concurrent reset calls run a single reset", async (t) => {
   const os = await controller(t);
   const { resetter, machineLock, restarts } = await open(os);
   const work = Promise.withResolvers<void>();

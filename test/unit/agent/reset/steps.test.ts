@@ -15,10 +15,10 @@ import {
   release,
 } from "../../../fixtures/machine.ts";
 
-/** The agent's own folder, and the folders that systemd removes by itself. */
+/** The agent's own folder, and the folders that systemd removes automatically. */
 const others = /^\/(?:var\/lib\/khw-agent|run)(\/|$)/;
 
-/** Creates a machine as it is before a bootstrap, with the folders of the agent's package. */
+/** Creates a machine in its state before a bootstrap, with the folders that the agent's package installs. */
 async function packagedMachine(): Promise<FakeOs> {
   const os = labMachine();
   for (const one of os.etcd.members) one.started = false;
@@ -43,7 +43,7 @@ async function setUp(t: Test, os: FakeOs, desired: DesiredState): Promise<void> 
   t.strictSame((await applyAll(controllerSteps(desired, { drained: false }), os)).errors, []);
 }
 
-/** Adds everything that the running programs create by themselves. */
+/** Adds the files and folders that the running programs create. */
 function run(os: FakeOs): void {
   for (const page of ["/var/www/html/index.nginx-debian.html", "/usr/share/nginx/html/index.html"])
     if (os.installed.has("nginx")) os.files.put(page, "welcome");
@@ -77,7 +77,7 @@ function labDesiredWithEtcdWire() {
 }
 
 for (const [title, states] of clusters) {
-  t.test(`a reset restores the machine's state from before the bootstrap: ${title}`, async (t) => {
+  t.test(`a reset returns the machine to its state before the bootstrap: ${title}`, async (t) => {
     const os = await packagedMachine();
     release(os, "v1.22.0");
     const before = await listMachine(os, others);
@@ -86,7 +86,7 @@ for (const [title, states] of clusters) {
       run(os);
     }
     t.strictSame((await applyAll(resetSteps(all), os)).errors, []);
-    // The real package removes its own copy of the page.
+    // The real nginx package removes its own copy of the default page.
     os.files.drop("/usr/share/nginx/html/index.html");
     for (const path of ["/usr/share/nginx/html", "/usr/share/nginx", "/usr/share"]) await os.files.remove(path);
     t.strictSame(await listMachine(os, others), before);
@@ -194,7 +194,7 @@ t.test(
   },
 );
 
-t.test("a reset keeps credentials of an aggregation layer and of a signing CA that khw has not written", async (t) => {
+t.test("a reset keeps the credentials of an aggregation layer or a signing CA if khw did not write them", async (t) => {
   const os = await packagedMachine();
   const own = ["/var/lib/kubernetes/front-proxy-ca.pem", "/var/lib/kubernetes/signing-ca-key.pem"];
   for (const path of own) os.files.put(path, "own", 0o600);

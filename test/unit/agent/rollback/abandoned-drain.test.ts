@@ -3,19 +3,22 @@ import t from "tap";
 import { DrainReason } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { older, newer, rollingUpdate, scene, crashWhenNewer, type Scene } from "../../../fixtures/rollback-scene.ts";
 
-t.test("after a rollback, the agent undrains a node drained by a rolling update if the client does not", async (t) => {
-  const { os, node, apply } = await scene(t);
-  const undrained = Promise.withResolvers<void>();
-  node.statusStore.listen(({ maintenance }) => {
-    if (maintenance?.drained === false) undrained.resolve();
-  });
-  await node.maintenance.set({ drained: true, holder: "alice", reason: rollingUpdate });
-  os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
-  crashWhenNewer(os, "kube-apiserver");
-  t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
-  await undrained.promise;
-  t.match(node.maintenance.current(), { drained: false, holder: "the agent, after its rollback" });
-});
+t.test(
+  "after a rollback, the agent undrains a node that a rolling update drained, unless the client does so first",
+  async (t) => {
+    const { os, node, apply } = await scene(t);
+    const undrained = Promise.withResolvers<void>();
+    node.statusStore.listen(({ maintenance }) => {
+      if (maintenance?.drained === false) undrained.resolve();
+    });
+    await node.maintenance.set({ drained: true, holder: "alice", reason: rollingUpdate });
+    os.answers.set("http://127.0.0.1:80/healthz", { status: 503, body: "" });
+    crashWhenNewer(os, "kube-apiserver");
+    t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
+    await undrained.promise;
+    t.match(node.maintenance.current(), { drained: false, holder: "the agent, after its rollback" });
+  },
+);
 
 t.test("an agent that restarts after a rollback still undrains the node", async (t) => {
   const { os, node, apply, ending } = await scene(t);
@@ -39,7 +42,7 @@ t.test("an agent that restarts after a rollback still undrains the node", async 
 });
 
 t.test(
-  "a node abandoned by its client stays drained if another drain or operation starts before the agent undrains it",
+  "an abandoned node stays drained if another drain or operation starts before the agent undrains the node",
   async (t) => {
     const drain = { drained: true, holder: "bob", reason: rollingUpdate };
     const others: readonly ((scene: Scene) => Promise<unknown>)[] = [
@@ -63,7 +66,7 @@ t.test(
         },
       });
       t.match(await apply(newer), { operation: { rolledBack: { error: undefined } } });
-      t.equal(waits.length, 1, "the agent waits once for the client");
+      t.equal(waits.length, 1, "the agent waits for the client exactly once");
       await other(made);
       minute.resolve();
       await setImmediate();

@@ -19,7 +19,7 @@ const few: ConnectionBounds = {
 const socket = (name: string, destroyed: string[]) => ({ destroy: () => destroyed.push(name) });
 
 t.test(
-  "with too many handshakes, the oldest one from the same address is closed first, then the oldest overall",
+  "at the limit for an address, its oldest handshake is closed, and at the overall limit, the oldest of all is closed",
   (t) => {
     const destroyed: string[] = [];
     const limits = limitConnections(few, () => 0);
@@ -32,32 +32,35 @@ t.test(
     t.strictSame(
       destroyed,
       ["a1", "a2"],
-      "the last caller is accepted, and only the address with the most connections loses one",
+      "the last caller is accepted, and only the address with the most connections loses a connection",
     );
     t.end();
   },
 );
 
-t.test("an address that starts too many handshakes is refused for a while, and other addresses are not", (t) => {
-  let now = 0;
-  const limits = limitConnections(few, () => now);
-  const begin = (address: string): boolean => {
-    const one = socket("", []);
-    const begun = limits.begin(one, address);
-    limits.end(one);
-    return begun;
-  };
-  t.strictSame(
-    Array.from({ length: 6 }, () => begin("a")),
-    [true, true, true, true, false, false],
-  );
-  t.ok(begin("b"));
-  now = 1_000;
-  t.strictSame([begin("a"), begin("a")], [true, false]);
-  for (let address = 0; address < 2_000; address++) begin(`crowd ${address}`);
-  t.ok(begin("a"), "the address that has been inactive for the longest time is forgotten first");
-  t.end();
-});
+t.test(
+  "an address that starts too many handshakes is refused for a while, but other addresses are still accepted",
+  (t) => {
+    let now = 0;
+    const limits = limitConnections(few, () => now);
+    const begin = (address: string): boolean => {
+      const one = socket("", []);
+      const begun = limits.begin(one, address);
+      limits.end(one);
+      return begun;
+    };
+    t.strictSame(
+      Array.from({ length: 6 }, () => begin("a")),
+      [true, true, true, true, false, false],
+    );
+    t.ok(begin("b"));
+    now = 1_000;
+    t.strictSame([begin("a"), begin("a")], [true, false]);
+    for (let address = 0; address < 2_000; address++) begin(`crowd ${address}`);
+    t.ok(begin("a"), "the address that has been inactive for the longest time is forgotten first");
+    t.end();
+  },
+);
 
 t.test("connections are counted by certificate, by address, by role and in total", (t) => {
   const limits = limitConnections(few);
@@ -99,24 +102,27 @@ t.test("calls are counted by caller, by method and in total", (t) => {
   t.end();
 });
 
-t.test("repeated refusals are logged once and then counted per minute, and many addresses share a line", async (t) => {
-  const lines: string[] = [];
-  const refused = countRefusedPeers((line) => lines.push(line));
-  for (let time = 0; time < 1_000; time++) refused.add("192.0.2.1", "no certificate");
-  refused.add("192.0.2.2", "no certificate");
-  t.strictSame(lines, [
-    "refused a connection from 192.0.2.1: no certificate",
-    "refused a connection from 192.0.2.2: no certificate",
-  ]);
-  for (let address = 0; address < 5_000; address++) refused.add(`crowd ${address}`, "no certificate");
-  t.equal(lines.length, 257);
-  t.match(lines.at(-1), /^refused a connection from other addresses/);
-  refused.close();
-  t.ok(lines.includes("refused 999 more connections from 192.0.2.1 within a minute: no certificate"));
-  t.match(lines.at(-1), /^refused 47\d\d more connections from other addresses within a minute/);
-});
+t.test(
+  "repeated refusals are logged once and then counted per minute, and many addresses share one log line",
+  async (t) => {
+    const lines: string[] = [];
+    const refused = countRefusedPeers((line) => lines.push(line));
+    for (let time = 0; time < 1_000; time++) refused.add("192.0.2.1", "no certificate");
+    refused.add("192.0.2.2", "no certificate");
+    t.strictSame(lines, [
+      "refused a connection from 192.0.2.1: no certificate",
+      "refused a connection from 192.0.2.2: no certificate",
+    ]);
+    for (let address = 0; address < 5_000; address++) refused.add(`crowd ${address}`, "no certificate");
+    t.equal(lines.length, 257);
+    t.match(lines.at(-1), /^refused a connection from other addresses/);
+    refused.close();
+    t.ok(lines.includes("refused 999 more connections from 192.0.2.1 within a minute: no certificate"));
+    t.match(lines.at(-1), /^refused 47\d\d more connections from other addresses within a minute/);
+  },
+);
 
-t.test("a refusal reaches the caller in full, and no other error is mistaken for a refusal", (t) => {
+t.test("the caller receives the full text of a refusal, and no other error is mistaken for a refusal", (t) => {
   const error = new KhwError("UNAUTHENTICATED", "the caller presents\n no certificate", { hint: "pki issue" });
   t.match(decodeRefusal(encodeRefusal(error)), {
     code: "UNAUTHENTICATED",

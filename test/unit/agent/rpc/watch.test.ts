@@ -22,7 +22,7 @@ t.test(
     for (let pid = 1; pid <= 100_000; pid++) {
       statusStore.publish({ components: [component(pid % 2 === 0 ? "nginx" : "etcd", { pid })] });
     }
-    t.equal(written.length, 1, "only the full state has been sent while the reader is busy");
+    t.equal(written.length, 1, "while the reader is busy, only the initial full status has been sent");
     taken.shift()?.();
     t.equal(written.length, 2);
     t.match(written[1], {

@@ -13,20 +13,23 @@ function gate() {
   return { open, passed };
 }
 
-t.test("while an operation holds the lock, another is refused with the holder's name and start time", async (t) => {
-  const { own } = machineLock();
-  let frees = 0;
-  own.whenFree(() => frees++);
-  const work = gate();
-  const held = own.lock("admin", async () => work.passed);
-  t.match(own.holder(), { name: "admin", sinceUnixMillis: 0 });
-  t.throws(() => own.lock("another", async () => {}), { code: "BUSY", message: /admin .* 1970/ });
-  t.equal(frees, 0);
-  work.open();
-  await held;
-  t.strictSame([own.holder(), frees], [undefined, 1]);
-  t.equal(await own.lock("another", async () => 7), 7);
-});
+t.test(
+  "while an operation holds the lock, another operation is refused with the holder's name and start time",
+  async (t) => {
+    const { own } = machineLock();
+    let frees = 0;
+    own.whenFree(() => frees++);
+    const work = gate();
+    const held = own.lock("admin", async () => work.passed);
+    t.match(own.holder(), { name: "admin", sinceUnixMillis: 0 });
+    t.throws(() => own.lock("another", async () => {}), { code: "BUSY", message: /admin .* 1970/ });
+    t.equal(frees, 0);
+    work.open();
+    await held;
+    t.strictSame([own.holder(), frees], [undefined, 1]);
+    t.equal(await own.lock("another", async () => 7), 7);
+  },
+);
 
 t.test(
   "the agent's own tasks run one at a time, yield to an operation, and never start during an operation",
@@ -49,7 +52,7 @@ t.test(
 );
 
 t.test(
-  "a failure of the agent's own task is reported only to its caller and does not affect the next task",
+  "if one of the agent's own tasks fails, only the task's caller gets the error, and the next task still runs",
   async (t) => {
     const { own, ending } = machineLock();
     const failing = own.whenIdle(async () => Promise.reject(new Error("disk full")));

@@ -43,7 +43,7 @@ t.test("a drain is stored on disk, shown in the status, reported once, and kept 
   t.match(
     await maintenance.set({ drained: true, holder: "another", reason: undefined }),
     { drained: true, holder: "admin" },
-    "the first holder of the drain is kept",
+    "the drain keeps its first holder",
   );
   t.equal(applied, 2, "nginx is reconfigured although the node was already drained");
   t.match(told, [{ message: "drained by admin" }]);
@@ -108,7 +108,7 @@ t.test("a drained node returns 503, stays drained during an operation, and is no
   t.strictSame(Object.keys(back), ["nginx/site", "ready/nginx"]);
 });
 
-t.test("nginx's reload is complete when no old worker accepts connections any longer", async (t) => {
+t.test("an nginx reload is complete when no old worker accepts new connections", async (t) => {
   const site = "/etc/nginx/sites-available/site";
   const machine = async () => {
     const os = labMachine();
@@ -123,7 +123,7 @@ t.test("nginx's reload is complete when no old worker accepts connections any lo
   };
   const step = nginxService([site], []);
 
-  await t.test("the reload is complete when the old worker only has to finish its open connections", async (t) => {
+  await t.test("the reload is complete even if the old worker still has open connections to finish", async (t) => {
     const { os, titles, children } = await machine();
     let looks = 0;
     const clock = {
@@ -145,7 +145,7 @@ t.test("nginx's reload is complete when no old worker accepts connections any lo
   });
 });
 
-t.test("a person's drain replaces a rolling update's drain, and only a person can end a person's drain", async (t) => {
+t.test("a drain by a person replaces a drain by a rolling update, and only a person can end it", async (t) => {
   const os = createFakeOs();
   const { maintenance, told } = await open(os);
   const { DRAIN_REASON_PERSON: person, DRAIN_REASON_ROLLING_UPDATE: update } = DrainReason;
@@ -166,7 +166,7 @@ t.test("a person's drain replaces a rolling update's drain, and only a person ca
   );
 });
 
-t.test("the agent undoes only a rolling update's drain, and only if the node has not been drained again", async (t) => {
+t.test("the agent undrains a node only if a rolling update drained it and no other drain followed", async (t) => {
   const { maintenance } = await open(createFakeOs());
   const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
   const first = await maintenance.set({ drained: true, holder: "update", reason });
@@ -176,7 +176,7 @@ t.test("the agent undoes only a rolling update's drain, and only if the node has
   t.ok(maintenance.current().drained);
   const again = await maintenance.set({ drained: true, holder: "update", reason });
   await maintenance.undrainLeft(second, { holder: "the agent", mayUndrain: async () => true });
-  t.ok(maintenance.current().drained, "a second drain of the node stays in place");
+  t.ok(maintenance.current().drained, "the node stays drained, because a second drain followed the first one");
   await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => false });
   t.ok(maintenance.current().drained, "the node stays drained because its API server is not healthy");
   await maintenance.undrainLeft(again, { holder: "the agent", mayUndrain: async () => true });

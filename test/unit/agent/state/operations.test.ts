@@ -136,7 +136,7 @@ t.test("the reason for a rollback is recorded on disk before the rollback change
 });
 
 t.test(
-  "a different operation is refused with the holder and start time, but a repeated request attaches to the running operation",
+  "during an operation, a repeated request attaches to it, and a different operation is refused with the holder and start time",
   async (t) => {
     const a = slowStep("a");
     const { operations, os } = operationsOf([a.step]);
@@ -287,7 +287,7 @@ t.test("the error of the first failed step becomes the operation's error and can
   });
 });
 
-t.test("stopping the agent interrupts the operation, and the error says so", async (t) => {
+t.test("stopping the agent interrupts the operation, and the error reports the interruption", async (t) => {
   const [a, b] = [slowStep("a"), slowStep("b", ["a"])];
   const ending = new AbortController();
   const { operations, store } = operationsOf([a.step, b.step], { signal: ending.signal });
@@ -383,7 +383,7 @@ t.test("neither a finished operation nor a damaged record is mistaken for an int
 });
 
 t.test(
-  "the machine is identified on the first call, again after a failure, and never again after a success",
+  "the machine is identified on the first call, and again on later calls until the identification succeeds",
   async (t) => {
     const os = createFakeOs();
     let asked = 0;
@@ -405,7 +405,7 @@ t.test(
       signal: never,
     });
     await Promise.all([t.rejects(node(), { code: "METADATA_UNAVAILABLE" }), t.rejects(node())]);
-    t.equal(asked, 1, "simultaneous calls share one answer");
+    t.equal(asked, 1, "simultaneous calls share a single result");
     const [one, other] = await Promise.all([node(), node()]);
     t.equal(one, other, "both callers get the same object");
     t.equal(await node(), one);

@@ -42,7 +42,7 @@ const certificate = {
   reason: "",
 };
 
-t.test("a change to a component is reported in full, without the unchanged components", async (t) => {
+t.test("a changed component is reported in full, and unchanged components are left out", async (t) => {
   const statusStore = createStatusStore(undefined);
   statusStore.publish({ components: [component("nginx"), component("etcd")] });
   const heard: StatusChange[] = [];
@@ -55,10 +55,10 @@ t.test("a change to a component is reported in full, without the unchanged compo
   t.strictSame(statusStore.read().components, [component("etcd"), component("nginx", { pid: 2 })]);
   stop();
   statusStore.publish({ components: [component("nginx")] });
-  t.equal(heard.length, 1, "a listener that stopped gets no further changes");
+  t.equal(heard.length, 1, "a listener that has been stopped receives no further changes");
 });
 
-t.test("components are listed in a fixed order, regardless of the order of publication", async (t) => {
+t.test("components are listed in a fixed order, regardless of the order in which they are published", async (t) => {
   const statusStore = createStatusStore(undefined);
   for (const name of ["nginx", "kube-scheduler", "etcd", "kube-apiserver", "kube-controller-manager"]) {
     statusStore.publish({ components: [component(name)] });
@@ -69,7 +69,7 @@ t.test("components are listed in a fixed order, regardless of the order of publi
   );
 });
 
-t.test("for every part of the status, publishing an equal value is not reported as a change", async (t) => {
+t.test("no part of the status is reported as changed if an equal value is published", async (t) => {
   const statusStore = createStatusStore(operation(OperationState.OPERATION_STATE_SUCCEEDED));
   const drift = { policy: DriftPolicy.DRIFT_POLICY_REPAIR, checkedUnixMillis: 5, steps: [], paused: "" };
   const maintenance = { drained: true, holder: "alice", sinceUnixMillis: 3 };
@@ -98,6 +98,10 @@ t.test("consecutive changes are merged into a single change with the newest valu
   if (first === undefined) throw new Error("no change was reported");
   const merged = rest.reduce(mergeChanges, first);
   t.strictSame(merged.components, [component("etcd"), component("nginx", { pid: 3 })]);
-  t.strictSame(merged.certificates, [certificate], "a part that later changes do not contain is kept");
+  t.strictSame(
+    merged.certificates,
+    [certificate],
+    "a pending part of the status is kept if later changes do not contain that part",
+  );
   t.equal(merged.operation?.state, OperationState.OPERATION_STATE_RUNNING);
 });

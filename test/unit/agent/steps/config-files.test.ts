@@ -18,7 +18,7 @@ function stepsWith(files: readonly ConfigFile[], flags: Readonly<Record<string, 
 const auditFlag = { "audit-policy-file": `${folder}/audit.yaml` };
 const restarts = (changes: readonly string[]) => changes.filter((change) => /^(re)?start /.test(change));
 
-t.test("a configured file is readable by root only, and without configured files nothing is added", async (t) => {
+t.test("only root can read a configured file, and nothing is added if no files are configured", async (t) => {
   const os = labMachine();
   await applyAll(stepsWith([]), os);
   t.equal(await os.files.stat("/var/lib/khw-agent/config-files"), undefined);
@@ -64,18 +64,21 @@ t.test("a changed or missing file is detected and repaired, and its content is n
   t.notOk("text" in (steps.find(({ id }) => id === "config/audit.yaml") ?? { text: "" }));
 });
 
-t.test("a file that is no longer configured is removed after the restart, and foreign files are kept", async (t) => {
-  const os = labMachine();
-  os.files.put(`${folder}/own.yaml`, "somebody else's");
-  await applyAll(stepsWith([named("audit.yaml", "a"), named("more.yaml", "b")], auditFlag), os);
-  const fewer = stepsWith([named("more.yaml", "b")]);
-  t.equal((await planAll(fewer, os))["config-files/removed"], `${folder}/audit.yaml must be removed`);
-  t.strictSame((await applyAll(fewer, os)).errors, []);
-  t.strictSame((await os.files.list(folder)).toSorted(), ["kube-scheduler.yaml", "more.yaml", "own.yaml"]);
-  t.strictSame(await planAll(fewer, os), {});
-  t.strictSame((await applyAll(stepsWith([]), os)).errors, []);
-  t.strictSame((await os.files.list(folder)).toSorted(), ["kube-scheduler.yaml", "own.yaml"]);
-});
+t.test(
+  "a file that is no longer configured is removed after the component restarts, and foreign files are kept",
+  async (t) => {
+    const os = labMachine();
+    os.files.put(`${folder}/own.yaml`, "somebody else's");
+    await applyAll(stepsWith([named("audit.yaml", "a"), named("more.yaml", "b")], auditFlag), os);
+    const fewer = stepsWith([named("more.yaml", "b")]);
+    t.equal((await planAll(fewer, os))["config-files/removed"], `${folder}/audit.yaml must be removed`);
+    t.strictSame((await applyAll(fewer, os)).errors, []);
+    t.strictSame((await os.files.list(folder)).toSorted(), ["kube-scheduler.yaml", "more.yaml", "own.yaml"]);
+    t.strictSame(await planAll(fewer, os), {});
+    t.strictSame((await applyAll(stepsWith([]), os)).errors, []);
+    t.strictSame((await os.files.list(folder)).toSorted(), ["kube-scheduler.yaml", "own.yaml"]);
+  },
+);
 
 t.test("a file that is no longer configured is kept as long as a flag names the file", async (t) => {
   const os = labMachine();
@@ -88,17 +91,20 @@ t.test("a file that is no longer configured is kept as long as a flag names the 
   t.strictSame(await os.files.list(folder), ["kube-scheduler.yaml"]);
 });
 
-t.test("a file that is no longer configured is kept if its component cannot be restarted without it", async (t) => {
-  const os = labMachine();
-  await applyAll(stepsWith([named("audit.yaml", "a")], auditFlag), os);
-  const restart: typeof os.systemd.restart = async (unit, signal) => {
-    if (unit === "kube-apiserver.service") throw new Error("no restart");
-    return os.systemd.restart(unit, signal);
-  };
-  const failing = { ...os, systemd: { ...os.systemd, restart } };
-  t.equal((await applyAll(stepsWith([]), failing)).errors.length, 1);
-  t.equal(os.files.text(`${folder}/audit.yaml`), "a");
-});
+t.test(
+  "a file that is no longer configured is kept if the component cannot be restarted without the file",
+  async (t) => {
+    const os = labMachine();
+    await applyAll(stepsWith([named("audit.yaml", "a")], auditFlag), os);
+    const restart: typeof os.systemd.restart = async (unit, signal) => {
+      if (unit === "kube-apiserver.service") throw new Error("no restart");
+      return os.systemd.restart(unit, signal);
+    };
+    const failing = { ...os, systemd: { ...os.systemd, restart } };
+    t.equal((await applyAll(stepsWith([]), failing)).errors.length, 1);
+    t.equal(os.files.text(`${folder}/audit.yaml`), "a");
+  },
+);
 
 t.test("a reset removes the files that khw has written, and no others", async (t) => {
   const os = labMachine();

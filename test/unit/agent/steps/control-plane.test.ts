@@ -100,7 +100,11 @@ t.test("on a new machine, the API server starts before the other programs are do
   t.strictSame(starts(machine)[0], "start kube-apiserver.service");
   const list = (local: { readonly drained: boolean }) =>
     controllerSteps(labDesiredWithEtcd(), local).map(({ id, title }) => [id, title]);
-  t.strictSame(list(fresh), list({ drained: false }), "the list of steps is the same on a fresh machine");
+  t.strictSame(
+    list(fresh),
+    list({ drained: false }),
+    "the list of steps is the same for a new machine as for any other machine",
+  );
 });
 
 t.test("on a machine without a control plane, a failed download stops only the components that need it", async (t) => {

@@ -15,7 +15,7 @@ const own = labDesiredWithEtcd({ credentials: credentialsOf({ etcdCa: true }) })
 const shared = labDesiredWithEtcd();
 
 t.test(
-  "the API server calls etcd with the files of etcd's CA, and keeps its own files for everything else",
+  "the API server uses the files from etcd's CA only to call etcd, and its own files for everything else",
   async (t) => {
     const [before, after] = [new Map(kubeApiserverFlags(shared)), new Map(kubeApiserverFlags(own))];
     const changed = [...after].filter(([name, value]) => before.get(name) !== value);
@@ -86,7 +86,7 @@ t.test("the agent uses etcd's own files only if the machine has all of them", as
     t.strictSame(
       [names.ca, names.certificate, names.key],
       contents,
-      "the reported names are the names of the files in use",
+      "each reported file name belongs to the file that is in use",
     );
     return contents;
   };
@@ -99,7 +99,7 @@ t.test("the agent uses etcd's own files only if the machine has all of them", as
   t.match(await etcdctlIdentity(os.files), { ca: "/etc/etcd/etcd-ca.pem", key: "/etc/etcd/etcd-server-key.pem" });
 });
 
-t.test("a single machine is not rolled back to a different CA of etcd", async (t) => {
+t.test("a single machine is not rolled back to a different etcd CA", async (t) => {
   t.equal(sharedDifference(own, shared), "etcd-ca.pem");
 });
 
@@ -142,12 +142,12 @@ t.test("etcd never switches directly to a CA that the running members do not tru
   t.match(
     await otherCluster(plain, running({ ...lab, "etcd-ca.pem": cluster + etcd }), bundle),
     [{ code: "PREFLIGHT_FAILED", message: /the new files have no etcd-ca\.pem$/ }],
-    "a return is also refused while the members trust both CAs, because their certificates may already be from the new CA",
+    "a return to the old CA is refused even while the members trust both CAs, because their certificates may be from the new CA",
   );
 });
 
 t.test(
-  "a member gets only files that the other members accept, and must accept the certificates of the other members",
+  "a member gets new files only if the other members accept them and they accept the other members' certificates",
   async (t) => {
     const algorithm = "ecdsa";
     const create = (name: "cluster" | "etcd") => createClusterAuthority(name, { algorithm, days: 100 }, new Date());

@@ -16,7 +16,7 @@ async function machine({ installed = true, started = true, listens = true } = {}
   const os = createFakeOs();
   if (installed) os.files.put(`/lib/systemd/system/${unit}`, "[Service]\nExecStart=/usr/bin/vault-kms\n");
   if (started) await os.systemd.start(unit, never);
-  // The fake has no sockets. A link may point to a socket, so the step accepts it.
+  // The fake has no sockets. The step accepts a link, because a link may point to a socket.
   await os.files.mkdir("/run/kms", 0o755);
   if (listens) await os.files.symlink("/run/kms/other", socket);
   return os;
@@ -29,7 +29,7 @@ t.test("a plugin that is running and has its socket needs no change", async (t) 
   t.equal(await kmsFinding(labDesired(), createFakeOs()), null, "nothing is checked if no KMS plugin is configured");
 });
 
-t.test("every fault is named with the unit or the socket, and with a remedy", async (t) => {
+t.test("each fault is reported with the name of the unit or socket, and with a remedy", async (t) => {
   const cases = [
     [
       { installed: false, started: false },
@@ -71,7 +71,7 @@ t.test(
     t.equal(
       text.replace(`Wants=${unit}\nAfter=${unit}\n`, ""),
       renderKubeApiserver(labDesired()),
-      "nothing else differs from the lab",
+      "the plugin changes nothing else in the unit file",
     );
     t.not(text, renderKubeApiserver(labDesired()));
     const needs = controllerSteps(desired, { drained: false }).find(({ id }) => id === "service/kube-apiserver")?.needs;

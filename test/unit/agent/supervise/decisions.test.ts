@@ -21,7 +21,7 @@ t.test("delays between consecutive restarts grow to at most five minutes and are
   t.strictSame(Array.from({ length: 20 }, (_, count) => count).filter(isReported), [1, 2, 4, 8, 16]);
 });
 
-t.test("without a lease, clock-based turns keep the restarts of different controllers apart", async (t) => {
+t.test("without a lease, the controllers take turns by the clock, so that their restarts never coincide", async (t) => {
   const count = 3;
   const start = Date.UTC(2024, 0, 1, 12, 34, 56);
   const turns = Array.from({ length: 3000 }, (_, second) => start + second * 1000).map((now) =>
@@ -58,17 +58,17 @@ t.test("each combination of health check results is classified as alive, dead or
   t.match(
     life("kube-apiserver", silent, { second: ok }),
     alive,
-    "an API server that is not ready but alive is not restarted",
+    "an API server that is alive but not ready is not restarted",
   );
   t.match(
     life("kube-apiserver", answers(500, "etcd"), { second: ok }),
     alive,
-    "an API server that has lost etcd is alive",
+    "an API server that has lost its connection to etcd counts as alive",
   );
   t.match(
     life("kube-apiserver", answers(500, "etcd", "poststarthook/x"), { second: answers(500, "poststarthook/x") }),
     alive,
-    "an API server that waits for etcd is alive",
+    "an API server that waits for etcd counts as alive",
   );
   for (const check of ["kms-providers", "kms-provider-0"]) {
     const failing = answers(500, check);
@@ -80,7 +80,7 @@ t.test("each combination of health check results is classified as alive, dead or
     kind: "dead",
     reason: "/livez answers 500, failing: ping",
   });
-  t.match(life("kube-apiserver", answers(429), { second: answers(429) }), alive, "a busy server is alive");
+  t.match(life("kube-apiserver", answers(429), { second: answers(429) }), alive, "a busy server counts as alive");
 
   for (const component of ["kube-controller-manager", "kube-scheduler"]) {
     t.match(life(component, answers(500, "leaderElection")), { kind: "dead", silent: false });
@@ -90,11 +90,11 @@ t.test("each combination of health check results is classified as alive, dead or
   for (const status of [404, 502, 503]) t.match(life("nginx", answers(status)), alive);
   t.match(life("nginx", silent), hung);
   t.match(life("etcd", answers(503)), alive);
-  t.match(life("etcd", silent, { second: ok }), alive, "an etcd that waits for its quorum is alive");
+  t.match(life("etcd", silent, { second: ok }), alive, "an etcd member that waits for a quorum counts as alive");
   t.match(life("etcd", silent, { second: silent }), hung);
 });
 
-t.test("a missing response counts against a component only if nothing on the agent's side explains it", async (t) => {
+t.test("a missing response counts against a component only if no fault of the agent explains it", async (t) => {
   const components = ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx", "etcd"];
   const doubt = "the agent's own timers are 2000 ms late";
   const rows: readonly (readonly [ProbeFailure, Partial<Evidence>, "alive" | "unknown" | "hung" | "gone"])[] = [
@@ -121,7 +121,11 @@ t.test("a missing response counts against a component only if nothing on the age
         const health = without(failure);
         const life = livenessOf(healthCheckOf(component), { ...sound, ...evidence, health, second });
         const found = life.kind === "dead" ? (life.silent ? "hung" : "gone") : life.kind;
-        t.equal(found, expected, `${component} is judged correctly after ${failure} with ${JSON.stringify(evidence)}`);
+        t.equal(
+          found,
+          expected,
+          `${component} is classified correctly after ${failure} with ${JSON.stringify(evidence)}`,
+        );
       }
     }
     const unexplained = {
@@ -178,7 +182,7 @@ t.test("a component that exits by itself is distinguished from a component that 
   const [ordered, byItself] = [true, false];
 
   t.equal(crashed(running, waiting, byItself), true);
-  t.equal(crashed(waiting, again, byItself), false, "the restart after a crash is not another crash");
+  t.equal(crashed(waiting, again, byItself), false, "the restart after a crash does not count as another crash");
   t.equal(
     crashed(running, again, byItself),
     true,
@@ -188,14 +192,14 @@ t.test("a component that exits by itself is distinguished from a component that 
   t.equal(
     crashed({ ...again, restarts: 9 }, running, byItself),
     false,
-    "a start that resets systemd's restart counter is not a crash",
+    "a start that resets systemd's restart counter does not count as a crash",
   );
   t.equal(crashed(running, failed, byItself), true);
   t.equal(crashed(failed, failed, byItself), false);
   t.equal(
     crashed(running, failed, ordered),
     false,
-    "a program that exits with a code when it is stopped has not crashed",
+    "a program that exits with an error code while it is being stopped does not count as crashed",
   );
   t.equal(crashed(running, { ...failed, result: "signal" }, ordered), true);
   t.equal(
@@ -223,6 +227,10 @@ t.test("a component that crashes every five seconds for a week causes only a few
   }
   t.equal(told, 34);
   const later = afterCrash(episode, now + 200_000);
-  t.match(later.report, { kind: "crashed", count: 1 }, "after a quiet period, the next crash counts as the first");
+  t.match(
+    later.report,
+    { kind: "crashed", count: 1 },
+    "after a period without crashes, the next crash counts as the first one",
+  );
   t.match(afterRecovery(later.series, now + 206_200).report, { kind: "back", downMillis: 6200 });
 });

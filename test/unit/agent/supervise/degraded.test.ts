@@ -22,7 +22,7 @@ function looking(component: string) {
     reads: () => reads,
     /** Sets the log line that the component's process writes from now on. */
     writes: (text: string, pid = mainPid) => void ([line, mainPid] = [text, pid]),
-    /** Runs the check once per beat for this many seconds. Returns the last cause. */
+    /** Runs the check once per beat for this many seconds. Returns the cause that the last check found. */
     after: async (seconds: number, reason: string | null = null): Promise<string | undefined> => {
       let cause: string | undefined;
       for (let beat = 0; beat < seconds; beat += 5) {

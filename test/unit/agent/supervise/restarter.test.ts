@@ -6,7 +6,7 @@ import { Component } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeClock } from "../../../fakes/os.ts";
 
 t.test(
-  "the time of the next restart can be encoded as an integer although the monotonic clock has fractions",
+  "the time of the next restart can be encoded as an integer, even if the monotonic clock returns fractions",
   async (t) => {
     const ending = new AbortController();
     t.teardown(() => ending.abort());

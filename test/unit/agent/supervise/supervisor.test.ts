@@ -16,8 +16,8 @@ const silent = { status: 0, body: "no answer within 3 s", failure: "silent" } as
 const livez = "https://127.0.0.1:6443/livez?verbose&exclude=etcd";
 
 /**
- * Creates a fake machine on which everything is running and healthy, and its supervisor. A test runs as many beats of
- * the supervisor as needed.
+ * Creates a fake machine on which everything is running and healthy, and its supervisor. Each test decides how many of
+ * the supervisor's beats run.
  */
 async function supervised(
   t: Test,
@@ -198,7 +198,7 @@ t.test("an API server is not restarted while another controller holds the restar
   t.match(lines, ["kube-apiserver: controller-1 restarts its API server"]);
 });
 
-t.test("an API server whose KMS plugin does not work is not restarted, not even on request", async (t) => {
+t.test("an API server is not restarted while its KMS plugin does not work, even on request", async (t) => {
   const kms = { unit: "vault-kms.service", socket: "/run/kms/socket" };
   const { os, restarts, lines, supervisor, signal } = await supervised(t, { kms });
   os.answers.set("https://127.0.0.1:6443/readyz?verbose", silent);
@@ -225,7 +225,7 @@ t.test("nothing is restarted while an operation is running", async (t) => {
   await held;
 });
 
-t.test("a component that systemd no longer restarts is started again", async (t) => {
+t.test("the supervisor starts a component that systemd no longer restarts", async (t) => {
   const { os, component, restarts } = await supervised(t);
   os.systemd.crash("kube-scheduler.service", "start-limit-hit");
   await eventually("the next start is planned", () => (component("kube-scheduler")?.nextRestartUnixMillis ?? 0) > 0);
@@ -235,7 +235,7 @@ t.test("a component that systemd no longer restarts is started again", async (t)
 });
 
 t.test(
-  "a stopped component is started again unless the node is drained or the drift policy is to report only",
+  "a stopped component is started again, unless the node is drained or the drift policy is to report only",
   async (t) => {
     for (const [change, starts] of [
       [{}, 1],
@@ -252,7 +252,7 @@ t.test(
 );
 
 t.test(
-  "a requested restart waits until the component is healthy, and is reported with the name of the caller",
+  "a requested restart waits until the component is healthy, and is reported with the caller's name",
   async (t) => {
     const { supervisor, told, restarts, signal } = await supervised(t);
     const millis = await supervisor.restart("kube-controller-manager", { reason: "alice: new flags", signal });
@@ -270,7 +270,7 @@ t.test("the supervisor reports the health and response time of each component on
   t.strictSame(
     components.map(({ name }) => name),
     ["kube-apiserver", "kube-controller-manager", "kube-scheduler", "nginx"],
-    "the list has every component of this machine, which has no etcd",
+    "the list contains every component of a machine without etcd",
   );
   t.ok(components.every(({ health }) => health === Health.HEALTH_HEALTHY));
   t.strictSame(

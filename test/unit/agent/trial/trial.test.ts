@@ -31,7 +31,7 @@ async function download(desired: DesiredState, os: FakeOs): Promise<void> {
   );
 }
 
-/** Makes every program reject these arguments, one at a time, as pflag does. Returns a record of the runs. */
+/** Makes every program reject these arguments, one at a time, as pflag does. Returns a list of the program runs. */
 function refusing(os: FakeOs, refused: Readonly<Record<string, string>>) {
   const runs: string[] = [];
   os.trial = (argv) => {
@@ -63,18 +63,21 @@ t.test("a trial runs each new program with its flags, and the scheduler with its
   t.ok(texts.some((text) => text.includes('kubeconfig: "/tmp/kubeconfig"')));
   t.notOk(
     texts.some((text) => text.includes("/var/lib/kubernetes")),
-    "the generated files name no file of the machine",
+    "the generated files do not refer to any file on the machine",
   );
 });
 
-t.test("a trial skips programs that already run as desired and programs that are not downloaded yet", async (t) => {
-  const os = labMachine();
-  await applyAll(controllerSteps(labDesired(), { drained: false }), os);
-  const runs = refusing(os, {});
-  await tryPrograms(labDesired(), os, never);
-  await tryPrograms(labDesired({ kubernetesVersion: "v1.22.0" }), os, never);
-  t.strictSame(runs, []);
-});
+t.test(
+  "a trial skips programs that already run as desired, and programs that have not been downloaded yet",
+  async (t) => {
+    const os = labMachine();
+    await applyAll(controllerSteps(labDesired(), { drained: false }), os);
+    const runs = refusing(os, {});
+    await tryPrograms(labDesired(), os, never);
+    await tryPrograms(labDesired({ kubernetesVersion: "v1.22.0" }), os, never);
+    t.strictSame(runs, []);
+  },
+);
 
 t.test("a trial also runs when only a flag of the running release changes", async (t) => {
   const os = labMachine();
@@ -84,7 +87,7 @@ t.test("a trial also runs when only a flag of the running release changes", asyn
   t.match(runs, [/kube-scheduler .*--v=4 --version$/, /--write-config-to/]);
 });
 
-t.test("every unknown flag or feature gate is an error that names the line of khw.yaml to change", async (t) => {
+t.test("every unknown flag or feature gate causes an error that names the setting in khw.yaml to change", async (t) => {
   const set = { "bad-flag": "1", "feature-gates": "Old=true,Good=true" };
   const { os, desired } = await upgrading({ flags: { "kube-apiserver": { set, remove: [] } } });
   const gates = 'Error: invalid argument "" for "--feature-gates" flag: unrecognized feature gate: Old';
@@ -114,7 +117,7 @@ t.test("every unknown flag or feature gate is an error that names the line of kh
   );
 });
 
-t.test("a program that cannot run is an error, and so is a configuration that a program rejects", async (t) => {
+t.test("a trial reports an error if a program cannot run or rejects its configuration", async (t) => {
   const { os, desired } = await upgrading();
   os.trial = (argv) => {
     if (argv[0]?.endsWith("kube-apiserver")) return { code: 126, lines: ["exec format error"] };

@@ -59,7 +59,7 @@ t.test(
   },
 );
 
-t.test("a failed or rolled back agent upgrade is an error with the agent's reason", async (t) => {
+t.test("a failed or rolled back agent upgrade causes an error that states the agent's reason", async (t) => {
   const report = "E: Held packages";
   const failed = { ...begun, state: AgentUpgradeState.AGENT_UPGRADE_STATE_FAILED, report };
   await t.rejects(run(await agent(failed)), { code: "PACKAGE_FAILED", message: /0\.2\.0 is not installed: E: Held/ });
@@ -68,7 +68,7 @@ t.test("a failed or rolled back agent upgrade is an error with the agent's reaso
   await t.rejects(run(await agent(away, back)), error);
 });
 
-t.test("an agent that never responds, or no longer knows the upgrade, is an error", async (t) => {
+t.test("an agent that never responds, or no longer knows about the upgrade, causes an error", async (t) => {
   await t.rejects(run(await agent(away)), { code: "UNREACHABLE", message: /0\.2\.0 does not answer.*2100 s/ });
   await t.rejects(run(await agent(undefined)), { code: "INVALID_RESPONSE" });
   await t.rejects(run(await agent({ ...begun, id: "other" })), { code: "INVALID_RESPONSE" });

@@ -9,7 +9,7 @@ const expires = new Date("2026-01-31T12:00:00.500Z");
 const deliver = async (): Promise<void> => {};
 const remove = "DELETE /api/v1/namespaces/kube-system/secrets/bootstrap-token-ID";
 
-/** Records the requests. The given function determines the answers. */
+/** Creates a fake API that records its requests. The given function determines the response status. */
 function recorder(answer: (request: string) => number) {
   const requests: string[] = [];
   const api: KubernetesApi = async (method, path) => {
@@ -37,7 +37,7 @@ t.test("a token has the format that Kubernetes requires and a new value each tim
   });
 });
 
-t.test("the API server accepts the token, then the rights are granted, and then the user gets the token", async (t) => {
+t.test("the rights are granted after the API server accepts the token, and then the user gets the token", async (t) => {
   const { api, requests } = recorder(created);
   const asked: string[] = [];
   const delivered: string[] = [];
@@ -88,7 +88,7 @@ t.test("a token that cannot be delivered is deleted", async (t) => {
   t.strictSame(requests, [`POST ${secrets}`, ...grants, remove]);
 });
 
-t.test("a token is deleted if the response to its creation does not arrive", async (t) => {
+t.test("a token is deleted if the response to the request that creates it does not arrive", async (t) => {
   const { api, requests } = recorder((request) => {
     if (request.startsWith("POST")) throw new KhwError("UNREACHABLE", "no answer");
     return 200;
@@ -103,7 +103,7 @@ t.test("the Secret of another token with the same name is not deleted", async (t
   t.strictSame(requests, [`POST ${secrets}`]);
 });
 
-t.test("a token that the API server refuses is deleted again", async (t) => {
+t.test("a new token is deleted if the API server refuses it", async (t) => {
   const { api, requests } = recorder(created);
   const stop = new AbortController();
   const refused = createToken(api, {

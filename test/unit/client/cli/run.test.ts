@@ -196,7 +196,7 @@ t.test("unknown arguments are refused, with a suggestion", async (t) => {
   }
 });
 
-t.test("flags on the command line are checked and reach the configuration", async (t) => {
+t.test("flags on the command line are checked as part of the configuration", async (t) => {
   t.match(await refusal("plan", "--nodes", "controller-0,,2"), {
     code: "INVALID_ARGUMENT",
     message: /^--nodes: a name is missing here\n {2}controller-0,,2\n {15}\^$/,
@@ -236,7 +236,7 @@ t.test("lists, maps and switches on the command line are parsed", async (t) => {
   );
 });
 
-t.test("config default and config reference print the defaults and the reference", async (t) => {
+t.test("the defaults are printed by config default, and the reference by config reference", async (t) => {
   t.same(await client("config", "default"), { code: 0, out: defaultYaml(), err: "" });
   t.match(await client("config", "reference"), { code: 0, out: /^\| key \| flag \| default \|/ });
 });
@@ -269,7 +269,7 @@ t.test("bash completes commands, options, choices and files", async (t) => {
   t.same(await complete("khw-client", "logs", "kube-s"), ["kube-scheduler"]);
 });
 
-t.test("bash completes the names of nodes where they are expected", async (t) => {
+t.test("bash completes node names where a command expects them", async (t) => {
   const folder = join(root, "with-nodes");
   await mkdir(folder);
   const file = join(folder, "khw.yaml");

@@ -132,7 +132,7 @@ for (const separate of [false, true]) {
     t.strictSame(
       [...(await sent(folder)).keys()],
       credentialSet({ signing: separate }),
-      "the nodes have the usual files again",
+      "the nodes get the usual files again",
     );
     t.equal(await textOf(folder, "ca.pem"), next?.certificate);
     const kept = await endCaRotation(folder, new Date());
@@ -142,7 +142,7 @@ for (const separate of [false, true]) {
   });
 }
 
-t.test("an old CA that expires after the certificates are reissued causes only warnings", async (t) => {
+t.test("if the old CA expires after the certificates have been reissued, khw only warns", async (t) => {
   const folder = t.testdir();
   const past = new Date(Date.now() - 41 * dayMillis);
   await writeNew(folder, await createMissing(new Map(), { ...pki, caDays: 40, days: 20 }, past));
@@ -201,7 +201,7 @@ t.test("every kubeconfig embeds both CAs, and keeps its server and its comments"
   t.match(await textOf(folder, "admin.kubeconfig"), /^# mine\n[^]*server: https:\/\/10\.240\.0\.10:6443/);
 });
 
-t.test("without a rotation, two certificates in ca.pem are still refused", async (t) => {
+t.test("if no rotation is in progress, two certificates in ca.pem are still refused", async (t) => {
   const folder = await newFolder(t);
   await beginCaRotation(folder, await newAuthorities(folder, pki, new Date()));
   await advance(folder, "trusted");

@@ -1,6 +1,6 @@
 /**
- * Checks with real certificates that the files of every rotation stage work together, for the CAs of etcd and of
- * Kubernetes.
+ * Checks with real certificates that the files of every rotation stage work together. Covers the etcd CA and the
+ * Kubernetes CA.
  */
 import { X509Certificate } from "node:crypto";
 import { readFile } from "node:fs/promises";
@@ -113,7 +113,7 @@ for (const from of ["the cluster's CA", "its own CA"] as const) {
     t.strictSame(
       served.filter((name) => !named.includes(name)),
       [],
-      "the certificates still contain every name by which clients reached the members before",
+      "the new certificates still contain every name that clients used to reach the members",
     );
     const renewed = await renewLeaves(await readPresent(folder, etcdFiles), ["etcd-client"], { pki, now: new Date() });
     t.ok(isSignedBy(renewed["etcd-client.pem"], former), "pki renew signs with the old CA");
@@ -137,7 +137,7 @@ for (const from of ["the cluster's CA", "its own CA"] as const) {
 }
 
 t.test(
-  "the signing CA is replaced in stages, and the controller manager always gets a single certificate",
+  "the signing CA is replaced in stages, and the controller manager always gets a single CA certificate",
   async (t) => {
     const folder = await newFolder(t, { separateSigningCa: true });
     const [ca, former] = [await textOf(folder, "ca.pem"), await textOf(folder, "signing-ca.pem")];
@@ -163,7 +163,7 @@ t.test(
   },
 );
 
-t.test("after the end of the rotation, a file with both CAs is refused", async (t) => {
+t.test("after the rotation has ended, a file that contains both CAs is refused", async (t) => {
   const folder = await newFolder(t, { separateSigningCa: true });
   await beginCaRotation(folder, await newSigningAuthorities(folder, pki, new Date()), "signing-ca");
   await advance(folder, "signing-ca", "trusted");
@@ -176,7 +176,7 @@ t.test("after the end of the rotation, a file with both CAs is refused", async (
   t.match(await findings(other), [/^etcd-ca\.pem: publicKey: is the key of another CA of the cluster/]);
 });
 
-t.test("a rotation that cannot work is refused, and the error names the reason", async (t) => {
+t.test("a rotation that cannot work is refused, and the error states the reason", async (t) => {
   const folder = await newFolder(t, {});
   await t.rejects(newSigningAuthorities(folder, pki, new Date()), {
     code: "INVALID_ARGUMENT",
@@ -193,7 +193,7 @@ t.test("a rotation that cannot work is refused, and the error names the reason",
   t.doesNotThrow(() => refuseUnsuitable(flagged, "cluster-ca"));
 });
 
-t.test("each rotation is shown with its own command, and excludes other rotations", async (t) => {
+t.test("a rotation in progress is shown with its own command, and no other rotation can start", async (t) => {
   const folder = await newFolder(t, { separateSigningCa: true });
   const folders = { credentials: folder, management: join(folder, "khw-pki") };
   await beginCaRotation(folder, await newEtcdAuthorities(folder, pki, new Date()), "etcd-ca");
@@ -204,7 +204,7 @@ t.test("each rotation is shown with its own command, and excludes other rotation
   await t.resolves(refuseOtherRotation(folders, "etcd-ca"));
 });
 
-t.test("a rotation is tested on the servers whose clients have certificates of the rotated CA", async (t) => {
+t.test("a rotation is tested on the servers whose clients have certificates from the rotated CA", async (t) => {
   t.strictSame(serversOf("cluster-ca", false), ["kube-apiserver", "etcd", "etcd-peer"]);
   t.strictSame(serversOf("cluster-ca", true), ["kube-apiserver"], "etcd does not trust the cluster's CA");
   t.strictSame(serversOf("etcd-ca", true), ["etcd", "etcd-peer"]);
@@ -223,21 +223,24 @@ t.test("a webhook that trusts only the old signing CA is reported by name", asyn
   t.equal(describeSigningTrust({ objects }).length, 2);
 });
 
-t.test("the rotation of the signing CA waits before the new CA signs, and before the old CA is dropped", async (t) => {
-  const create = () => createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
-  const [old, next] = [await create(), await create()];
-  const simulated = caCluster({ old, next });
-  simulated.client = { ca: old.certificate + next.certificate, issuer: old.certificate };
-  const run = (reissue: boolean, dropOld: boolean) => {
-    const parts = { ...simulated.parts(), kind: "signing-ca" } as const;
-    return rotateCa(parts, { reissue, dropOld });
-  };
-  t.equal(await run(false, false), false);
-  t.match(simulated.notes.at(-1), /run this command again with --reissue$/);
-  t.equal(simulated.files.issuer, old.certificate, "the old CA still signs");
-  t.equal(await run(true, false), false);
-  t.match(simulated.notes.at(-1), /run this command again with --drop-old$/);
-  simulated.client = { ...simulated.client, issuer: next.certificate };
-  t.equal(await run(false, true), true);
-  t.match(simulated.notes.at(-1), /^done: every API server refuses/);
-});
+t.test(
+  "the signing CA's rotation pauses before the new CA starts to sign, and before the old CA is dropped",
+  async (t) => {
+    const create = () => createClusterAuthority("signing", { algorithm: "ecdsa", days: 100 }, new Date());
+    const [old, next] = [await create(), await create()];
+    const simulated = caCluster({ old, next });
+    simulated.client = { ca: old.certificate + next.certificate, issuer: old.certificate };
+    const run = (reissue: boolean, dropOld: boolean) => {
+      const parts = { ...simulated.parts(), kind: "signing-ca" } as const;
+      return rotateCa(parts, { reissue, dropOld });
+    };
+    t.equal(await run(false, false), false);
+    t.match(simulated.notes.at(-1), /run this command again with --reissue$/);
+    t.equal(simulated.files.issuer, old.certificate, "the old CA still signs");
+    t.equal(await run(true, false), false);
+    t.match(simulated.notes.at(-1), /run this command again with --drop-old$/);
+    simulated.client = { ...simulated.client, issuer: next.certificate };
+    t.equal(await run(false, true), true);
+    t.match(simulated.notes.at(-1), /^done: every API server refuses/);
+  },
+);

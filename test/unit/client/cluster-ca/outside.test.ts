@@ -39,7 +39,7 @@ t.test("workloads are listed if their pods read the CA before new pods got both 
   t.match(workloads, [{ kind: "Pod", name: "early", pods: 1, why: "started before 2026-01-31T12:00:00.000Z" }]);
 });
 
-t.test("signing requests are listed if the old CA signed their certificate", async (t) => {
+t.test("signing requests are listed if the old CA signed the requested certificate", async (t) => {
   const server = objectApi();
   server.lists.set("/apis/certificates.k8s.io/v1/certificatesigningrequests", [
     { metadata: { name: "of-old" }, status: { certificate: encode(await issue(old)) } },

@@ -43,7 +43,7 @@ const expected = { old: "refused", next: "accepted" } as const;
 const options = { ca: next.certificate, expected, servers, signal: never } as const;
 const all = servers.map((server) => `${server} on controller-0`).join(", ");
 
-t.test("the probe certificate of a CA that expires within a day expires together with the CA", async (t) => {
+t.test("if a CA expires within a day, its probe certificate expires at the same time as the CA", async (t) => {
   const old = await authority("old", hourMillis);
   const { node, probes } = member(next);
   t.strictSame(await proveRotation([{ node }], { ...options, rotation: { old, next } }), [
@@ -74,7 +74,7 @@ t.test("an expired old CA is not checked, but the new CA is still checked", asyn
   await t.rejects(proveRotation([{ node }], { ...options, rotation: { old, next } }), { code: "VERIFY_FAILED" });
 });
 
-t.test("the check fails if an agent does not report about every server", async (t) => {
+t.test("the check fails unless the agent's report covers each server exactly once", async (t) => {
   const old = await authority("old", dayMillis);
   for (const reports of [["kube-apiserver"], [], ["kube-apiserver", "etcd", "etcd"], [...servers, "etcd"]]) {
     const { node } = member(next, { reports });

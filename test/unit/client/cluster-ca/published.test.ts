@@ -11,7 +11,7 @@ const create = async () =>
 const [old, next, signing] = [await create(), await create(), await create()];
 const trustMap = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication";
 
-t.test("the old CA is removed from the ConfigMap, and everything else stays", async (t) => {
+t.test("the old CA is removed from the ConfigMap, and everything else is kept", async (t) => {
   const server = objectApi();
   const data = { "client-ca-file": old + next + signing, "requestheader-client-ca-file": old };
   server.objects.set(trustMap, { metadata: { resourceVersion: "7" }, data });
@@ -21,10 +21,10 @@ t.test("the old CA is removed from the ConfigMap, and everything else stays", as
     metadata: { resourceVersion: "7" },
     data: { ...data, "client-ca-file": next + signing },
   });
-  t.equal(await forgetOldCa(server.api, old, never), false, "nothing is left to do");
+  t.equal(await forgetOldCa(server.api, old, never), false, "a second run makes no changes");
 });
 
-t.test("a ConfigMap that is missing needs no change, and a persistent conflict is an error", async (t) => {
+t.test("a missing ConfigMap needs no change, and a persistent update conflict causes an error", async (t) => {
   const server = objectApi();
   t.equal(await forgetOldCa(server.api, old, never), false);
   server.objects.set(trustMap, { data: { "client-ca-file": old } });

@@ -27,7 +27,7 @@ const commands = [
   },
 ];
 
-t.test("a rotation waits twice, then drops the old CA", async (t) => {
+t.test("a rotation pauses twice and then drops the old CA", async (t) => {
   const cluster = caCluster(authorities);
   t.equal(await rotateCa(cluster.parts(), plain), false);
   t.match(cluster.notes.at(-1), /waits until every client trusts both CAs; .* --reissue/);
@@ -81,7 +81,7 @@ t.test("without a pause, a client that trusts only the old CA would be cut off",
   await t.rejects(rotateCa(cluster.parts(), reissue), { message: "a caller refuses controller-0" });
 });
 
-t.test("a step that comes too early is refused, and nothing changes", async (t) => {
+t.test("a rotation step that is requested too early is refused and changes nothing", async (t) => {
   const cluster = caCluster(authorities);
   await t.rejects(rotateCa(cluster.parts(), reissue), { code: "INVALID_ARGUMENT", message: /^--reissue: not every/ });
   await t.rejects(rotateCa(cluster.parts(), dropOld), { code: "INVALID_ARGUMENT", message: /^--drop-old: not every/ });
@@ -102,7 +102,7 @@ t.test("no rotation starts if a node differs from its desired state", async (t) 
 });
 
 t.test(
-  "a node that was replaced while the rotation waits gets both CAs before a certificate is reissued",
+  "a node that is replaced while the rotation pauses gets both CAs before any certificate is reissued",
   async (t) => {
     const cluster = caCluster(authorities);
     await rotateCa(cluster.parts(), plain);

@@ -10,12 +10,12 @@ t.test("without errors, nothing is thrown", async (t) => {
   t.doesNotThrow(() => refuseFindings([]));
 });
 
-t.test("a single error is thrown unchanged if nothing was done", async (t) => {
+t.test("a single error is thrown unchanged if no node has succeeded", async (t) => {
   t.throws(() => conclude([busy], { done: 0, headline: "not done" }), busy);
   t.throws(() => refuseFindings([busy]), busy);
 });
 
-t.test("errors on some nodes after others have succeeded are reported as a partial success", async (t) => {
+t.test("errors on some nodes are reported as a partial success if other nodes have succeeded", async (t) => {
   t.throws(() => conclude([busy], { done: 1, headline: "not done", hint: "again" }), {
     code: "PARTIAL",
     message: "not done:\n  controller-0: jane is at it (wait)",

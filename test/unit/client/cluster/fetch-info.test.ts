@@ -21,8 +21,11 @@ t.test("agents that are at most one minor version older or newer than the client
   }
 });
 
-t.test("an agent that differs by more than one minor version is an error with the node and the remedy", async (t) => {
-  const found = await answer(`${major}.${minor + 2}.0`);
-  t.match(found, { error: { code: "VERSION_SKEW", node: "controller-0", hint: /^upgrade this client/ } });
-  t.equal(found?.info, undefined);
-});
+t.test(
+  "an agent that differs by more than one minor version causes an error that names the node and the remedy",
+  async (t) => {
+    const found = await answer(`${major}.${minor + 2}.0`);
+    t.match(found, { error: { code: "VERSION_SKEW", node: "controller-0", hint: /^upgrade this client/ } });
+    t.equal(found?.info, undefined);
+  },
+);

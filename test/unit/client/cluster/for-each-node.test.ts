@@ -13,7 +13,7 @@ const member = (index: number): Member => ({
 });
 const members = Array.from({ length: 7 }, (_, index) => member(index));
 
-t.test("nodes are called in parallel up to the limit, and the results are in the order of the members", async (t) => {
+t.test("nodes are called in parallel up to a limit, and the results have the same order as the members", async (t) => {
   let [running, most] = [0, 0];
   const answers = await forEachNode(members, 3, async ({ address: { name } }) => {
     most = Math.max(most, ++running);

@@ -16,7 +16,7 @@ const { UPGRADE_AGENT_OUTCOME_CHECKED, UPGRADE_AGENT_OUTCOME_STARTED, UPGRADE_AG
   UpgradeAgentOutcome;
 
 interface Behaviour {
-  /** The result of the check. If absent, the package passes the check. */
+  /** The result of the package check. If it is absent, the package passes. */
   readonly check?: KhwError | typeof UPGRADE_AGENT_OUTCOME_UNCHANGED;
   /** The state in which the upgrade ends. */
   readonly end?: AgentUpgradeState;
@@ -108,7 +108,7 @@ t.test("only the given nodes are upgraded", async (t) => {
 });
 
 t.test("an agent that is too old for this call is reported with instructions to upgrade it", async (t) => {
-  // A server returns this error for a call that it does not know.
+  // The error that a server returns for a call that it does not know.
   const cause = Object.assign(new Error("unknown method"), { code: 12, details: "", metadata: {} });
   const check = new KhwError("INTERNAL", "the agent does not know this call", { cause });
   const { members } = await cluster({ "controller-0": { check } });

@@ -64,7 +64,7 @@ t.test("colors are used only on terminals", async (t) => {
   t.notMatch((await run("text", edited)).text, "\u001b");
 });
 
-t.test("a failed check or an unreachable agent is an error after the other differences have been shown", async (t) => {
+t.test("a failed check or an unreachable agent is reported as an error after the other differences", async (t) => {
   const failed = GetPlanResponse.fromPartial({
     steps: [{ id: "package/nginx", title: "", error: { code: "PACKAGE_FAILED", message: "dpkg does not answer" } }],
   });

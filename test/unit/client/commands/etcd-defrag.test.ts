@@ -50,7 +50,7 @@ t.test("only members with enough unused space are defragmented", async (t) => {
 });
 
 t.test(
-  "no member is defragmented while a member is unhealthy, except if that member is only out of space",
+  "no member is defragmented while a member is unhealthy, unless that member is merely out of space",
   async (t) => {
     const ill = await cluster({ "controller-2": { errors: ["memberID:1 alarm:CORRUPT"] } });
     await t.rejects(ill.run(), { code: "ETCD_UNHEALTHY", message: /CORRUPT/ });

@@ -156,7 +156,7 @@ t.test("workers are read from khw.yaml and the command line, with or without add
   });
 });
 
-t.test("nodes are accepted as a shorthand string, as a list, and as maps", async (t) => {
+t.test("nodes can be written as a shorthand string, as a list, or as maps", async (t) => {
   const short = await load("nodes: controller-0,1,2");
   t.same(
     short.config.nodes.map(({ name }) => name),
@@ -185,7 +185,7 @@ t.test("values of a node that --nodes omits are taken from khw.yaml", async (t) 
 });
 
 t.test(
-  "relative paths in khw.yaml are relative to the file, and relative paths in flags to the current folder",
+  "relative paths start at the folder of khw.yaml if they are set there, and at the current folder if they are set by flags",
   async (t) => {
     const folder = await mkdtemp(join(root, "paths-"));
     await mkdir(join(folder, "clusters"));
@@ -470,19 +470,22 @@ t.test("the desired state of each node is accepted by its agent", async (t) => {
   for (const { content } of withoutContent(labState()).credentials) t.equal(content, undefined);
 });
 
-t.test("an emulation adds its flag to all three components, and a flag from khw.yaml takes precedence", async (t) => {
-  const { credentials } = parseDesiredState(labState());
-  const { config } = await load("kubernetes: {flags: {kube-scheduler: {emulated-version: '1.30', v: 4}}}");
-  const releases = { kubernetes: "v1.32.1", etcd: "v3.5.30", emulated: "1.31" };
-  const desired = await toDesired(config, { controllers, publicAddress, releases }, credentials);
-  t.strictSame(desired.get("controller-0")?.flags, {
-    "kube-apiserver": { set: { "emulated-version": "1.31" }, remove: [] },
-    "kube-controller-manager": { set: { "emulated-version": "1.31" }, remove: [] },
-    "kube-scheduler": { set: { "emulated-version": "1.30", v: "4" }, remove: [] },
-  });
-});
+t.test(
+  "emulating a release adds a flag to all three components, but a flag from khw.yaml takes precedence",
+  async (t) => {
+    const { credentials } = parseDesiredState(labState());
+    const { config } = await load("kubernetes: {flags: {kube-scheduler: {emulated-version: '1.30', v: 4}}}");
+    const releases = { kubernetes: "v1.32.1", etcd: "v3.5.30", emulated: "1.31" };
+    const desired = await toDesired(config, { controllers, publicAddress, releases }, credentials);
+    t.strictSame(desired.get("controller-0")?.flags, {
+      "kube-apiserver": { set: { "emulated-version": "1.31" }, remove: [] },
+      "kube-controller-manager": { set: { "emulated-version": "1.31" }, remove: [] },
+      "kube-scheduler": { set: { "emulated-version": "1.30", v: "4" }, remove: [] },
+    });
+  },
+);
 
-t.test("tlsBootstrap adds two flags, and flags from khw.yaml take precedence", async (t) => {
+t.test("tlsBootstrap adds two flags, but flags from khw.yaml take precedence", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load(
     "tlsBootstrap: true\nkubernetes: {flags: {kube-controller-manager: {controllers: '*'}, kube-apiserver: {v: 4}}}",
@@ -523,13 +526,13 @@ t.test("khw manages etcd unless the configuration names another etcd or says tha
   t.equal(await snapshots("{interval: never}"), undefined);
   await t.rejects(load("etcd: {snapshots: {interval: sometimes}}"), { message: /"sometimes" is not a duration/ });
   await t.rejects(snapshots("{interval: 1s}"), { code: "INVALID_ARGUMENT", message: /interval/ });
-  await t.rejects(load("etcd: {snapshots: {keep: 0}}"), { message: /"0" is not a number of snapshots/ });
+  await t.rejects(load("etcd: {snapshots: {keep: 0}}"), { message: /"0" is not a valid number of snapshots/ });
   await t.rejects(load("etcd: {snapshots: {bucket: 'gs://b/path'}}"), { message: /is not a bucket name/ });
   await t.rejects(load("etcd: {version: v2.3.8}"), { message: /v2\.3\.8.* is not a release that khw can run/ });
   await t.rejects(load("etcd: {sha256: {mips: 0}}"), { message: /"mips" is not an architecture/ });
 });
 
-t.test("the order of the nodes does not change the desired state of any node", async (t) => {
+t.test("the order of the nodes in khw.yaml does not affect the desired state of any node", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load();
   const one = await toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials);
@@ -541,7 +544,7 @@ t.test("the order of the nodes does not change the desired state of any node", a
   for (const [node, state] of one) t.same(other.get(node), state);
 });
 
-t.test("a desired state that an agent would refuse is refused by the client", async (t) => {
+t.test("the client refuses a desired state that an agent would refuse", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config } = await load();
   const inServices = [{ name: "controller-0", internalIp: "10.32.0.7" }];
@@ -551,7 +554,7 @@ t.test("a desired state that an agent would refuse is refused by the client", as
   });
 });
 
-t.test("the CA certificates for downloads are passed on unchanged", async (t) => {
+t.test("the CA certificates for downloads are copied to the desired state unchanged", async (t) => {
   const { credentials } = parseDesiredState(labState());
   const { config, folder } = await load("kubernetes: {caFile: ca.crt}");
   await t.rejects(toDesired(config, { controllers, publicAddress, releases: labReleases }, credentials), {
@@ -581,7 +584,7 @@ t.test("a KMS plugin must be described completely, with a safe name, socket and 
   }
 });
 
-t.test("a KMS plugin is refused before Kubernetes 1.27", async (t) => {
+t.test("a KMS plugin is refused for Kubernetes releases before 1.27", async (t) => {
   const { config } = await load("encryption: {kms: {name: vault, socket: /run/kms/socket, unit: vault.service}}");
   t.throws(() => refuseKmsBefore(config.encryption, "v1.26.15"), {
     code: "CONFIG_INVALID",

@@ -113,7 +113,7 @@ t.test("if a configuration is missing, the error names the configuration, and no
   t.equal(fresh.gce.project, "some-app-456", "the project is read from the environment if gcloud was never set up");
 });
 
-t.test("an invalid value, and a zone outside the region, are reported with their sources", async (t) => {
+t.test("an invalid value is reported with its source, and so is a zone outside the region", async (t) => {
   const CLOUDSDK_CONFIG = await gcloudFolder({ lab }, "lab");
   const bad = await load({ CLOUDSDK_CONFIG, CLOUDSDK_CORE_PROJECT: "my lab" });
   t.match(
@@ -129,7 +129,7 @@ t.test("an invalid value, and a zone outside the region, are reported with their
   t.match(refusal(() => loadBalancerConfig(own, [])).message, /\(gce\.zone\).*\(gce\.region\)/);
 });
 
-/** Forms of the file that Python's configparser, and therefore gcloud, can read. */
+/** Valid variants of gcloud's file. Python's configparser, which gcloud uses, can read them. */
 const forms: readonly string[] = [
   lab,
   "[core]\nproject: my-lab-123\n[compute]\nREGION = us-west1\nZone:us-west1-c\n",
@@ -146,7 +146,7 @@ const refusedForms: readonly [text: string, message: RegExp][] = [
   ["[core]\n[compute]\n[core]\n", /:3: the section \[core\] is repeated/],
 ];
 
-t.test("gcloud's files are parsed in the same way as by Python's configparser", async (t) => {
+t.test("khw parses gcloud's files in the same way as Python's configparser", async (t) => {
   const [first, second, third] = forms.map((text) => parseProperties(text, "file"));
   for (const properties of [first, second, third]) {
     t.equal(properties?.get("core/project"), "my-lab-123");
@@ -161,7 +161,7 @@ t.test("gcloud's files are parsed in the same way as by Python's configparser", 
   }
 });
 
-/** The program reads each text in the same way as gcloud's own `properties_file.py`. */
+/** A Python program that parses each text in the same way as gcloud's own `properties_file.py`. */
 const judge = `
 import configparser, json, sys
 def read(text):
@@ -177,7 +177,7 @@ const python = ["/usr/bin/python3", "/usr/lib/google-cloud-sdk/platform/bundledp
 );
 const skip = python === undefined ? "python3 is not installed here" : false;
 
-t.test("Python's configparser gives the same result for each form of the file", { skip }, async (t) => {
+t.test("Python's configparser gives the same result as khw for each variant of the file", { skip }, async (t) => {
   const texts = [...forms, ...refusedForms.map(([text]) => text)];
   const run = promisify(execFile)(python ?? "", ["-c", judge]);
   run.child.stdin?.end(JSON.stringify(texts));

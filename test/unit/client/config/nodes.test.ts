@@ -84,6 +84,6 @@ t.test("an error shows only the part of a long list of nodes that surrounds the 
   }
 });
 
-t.test("a list of more nodes than the supported maximum is refused", async (t) => {
+t.test("a list that exceeds the maximum number of nodes is refused", async (t) => {
   t.throws(() => parseNodes("--nodes", "a-{0..60},b-{0..60}"), { message: /more than 99 nodes/ });
 });

@@ -28,7 +28,7 @@ t.test("a file is trusted if it belongs to the caller or root, and nobody else c
   }
 });
 
-t.test("root trusts files of the user who called sudo, but of no other user", async (t) => {
+t.test("root trusts the files of the user who ran sudo, but not the files of other users", async (t) => {
   const facts = { uid: 1000, mode: 0o100644 };
   t.doesNotThrow(() => refuseForeign("khw.yaml", facts, { uid: 0, env: { SUDO_UID: "1000" } }));
   for (const [uid, env] of [

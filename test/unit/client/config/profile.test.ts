@@ -29,7 +29,7 @@ async function wireOf(text: string, version = "v1.21.0") {
 
 const desiredOf = async (text: string, version?: string) => parseDesiredState(await wireOf(text, version));
 
-/** Returns the flags that differ from the lab's, without dashes. */
+/** Returns the flags that differ from the lab's flags, without the leading dashes. */
 async function added(component: Component, text: string, version?: string): Promise<string[]> {
   const [lab, other] = await Promise.all([desiredOf("", version), desiredOf(text, version)]);
   const before = componentCommand(component, lab);
@@ -56,7 +56,7 @@ t.test("the profile production turns on every hardening setting, in khw.yaml and
   });
 });
 
-t.test("the profile production adds the expected flags on 1.21", async (t) => {
+t.test("the profile production adds the expected flags on Kubernetes 1.21", async (t) => {
   const tls = [
     "tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "tls-min-version=VersionTLS12",
@@ -79,7 +79,7 @@ t.test("the profile production adds the expected flags on 1.21", async (t) => {
   t.match(etcdCommand(desired).at(-1), /^--cipher-suites=/);
 });
 
-t.test("flags and fields that a release does not have are left out", async (t) => {
+t.test("flags and fields that a release does not support are omitted", async (t) => {
   const text = "profile: production";
   t.notOk((await added("kube-controller-manager", text, "v1.24.0")).includes("port=0"));
   t.notMatch(renderSchedulerConfig(await desiredOf(text, "v1.23.0")), "BindAddress");
@@ -87,7 +87,7 @@ t.test("flags and fields that a release does not have are left out", async (t) =
 });
 
 t.test("each hardening setting can be turned on alone, and a flag in khw.yaml takes precedence", async (t) => {
-  // Anonymous requests are limited by RBAC, which is not part of the desired state.
+  // The limit on anonymous requests is set in RBAC, so the desired state does not contain it.
   for (const key of hardeningKeys.filter((key) => key !== "anonymousLimited")) {
     const desired = await wireOf(`hardening: {${key}: true}`);
     t.notSame(desired, await wireOf(""), key);
@@ -97,27 +97,30 @@ t.test("each hardening setting can be turned on alone, and a flag in khw.yaml ta
   t.notMatch(render["kube-scheduler"](await desiredOf(text)), "bind-address");
 });
 
-t.test("a list of plugins that drops the plugin of another setting is refused, and the error names both", async (t) => {
-  const flags = (list: string | null, rest = ""): string =>
-    `kubernetes: {flags: {kube-apiserver: {enable-admission-plugins: ${list === null ? "null" : `"${list}"`}}}}\n${rest}`;
-  const event = "hardening: {eventLimits: true}";
-  const refused = async (text: string, message: RegExp, hint: RegExp): Promise<void> => {
-    await t.rejects(wireOf(text), { code: "CONFIG_INVALID", message, hint });
-  };
-  const dropped = /enable-admission-plugins switches off EventRateLimit, which hardening\.eventLimits switches on/;
-  await refused(flags("NodeRestriction", event), dropped, /add EventRateLimit to your list/);
-  await refused(flags(null, event), dropped, /change hardening\.eventLimits/);
-  const both = "hardening: {eventLimits: true, denyExternalIps: true}";
-  await refused(
-    flags("NodeRestriction", both),
-    /DenyServiceExternalIPs, which hardening\.denyExternalIps.*\n.*EventRateLimit/,
-    /add DenyServiceExternalIPs,EventRateLimit/,
-  );
-  const off = `kubernetes: {flags: {kube-apiserver: {disable-admission-plugins: EventRateLimit}}}\n${event}`;
-  await refused(off, /disable-admission-plugins switches off EventRateLimit/, /remove EventRateLimit/);
-  t.strictSame(await added("kube-apiserver", flags("NodeRestriction,EventRateLimit", event)), [
-    "enable-admission-plugins=NodeRestriction,EventRateLimit",
-    "admission-control-config-file=/etc/kubernetes/config/admission.yaml",
-  ]);
-  t.strictSame(await added("kube-apiserver", flags("NodeRestriction")), ["enable-admission-plugins=NodeRestriction"]);
-});
+t.test(
+  "an admission plugin list that contradicts another setting is refused, and the error names the plugin and the setting",
+  async (t) => {
+    const flags = (list: string | null, rest = ""): string =>
+      `kubernetes: {flags: {kube-apiserver: {enable-admission-plugins: ${list === null ? "null" : `"${list}"`}}}}\n${rest}`;
+    const event = "hardening: {eventLimits: true}";
+    const refused = async (text: string, message: RegExp, hint: RegExp): Promise<void> => {
+      await t.rejects(wireOf(text), { code: "CONFIG_INVALID", message, hint });
+    };
+    const dropped = /enable-admission-plugins switches off EventRateLimit, which hardening\.eventLimits switches on/;
+    await refused(flags("NodeRestriction", event), dropped, /add EventRateLimit to your list/);
+    await refused(flags(null, event), dropped, /change hardening\.eventLimits/);
+    const both = "hardening: {eventLimits: true, denyExternalIps: true}";
+    await refused(
+      flags("NodeRestriction", both),
+      /DenyServiceExternalIPs, which hardening\.denyExternalIps.*\n.*EventRateLimit/,
+      /add DenyServiceExternalIPs,EventRateLimit/,
+    );
+    const off = `kubernetes: {flags: {kube-apiserver: {disable-admission-plugins: EventRateLimit}}}\n${event}`;
+    await refused(off, /disable-admission-plugins switches off EventRateLimit/, /remove EventRateLimit/);
+    t.strictSame(await added("kube-apiserver", flags("NodeRestriction,EventRateLimit", event)), [
+      "enable-admission-plugins=NodeRestriction,EventRateLimit",
+      "admission-control-config-file=/etc/kubernetes/config/admission.yaml",
+    ]);
+    t.strictSame(await added("kube-apiserver", flags("NodeRestriction")), ["enable-admission-plugins=NodeRestriction"]);
+  },
+);

@@ -3,7 +3,7 @@ import { parseSince } from "../../../../client/config/since.ts";
 
 const now = Date.parse("2026-11-23T12:00:00Z");
 
-t.test("durations, dates and times are accepted as a start time", async (t) => {
+t.test("a start time can be a duration, a date, or a date with a time", async (t) => {
   const at = (text: string) => new Date(parseSince(text, now)).toISOString();
   t.equal(at("90s"), "2026-11-23T11:58:30.000Z");
   t.equal(at("10m"), "2026-11-23T11:50:00.000Z");

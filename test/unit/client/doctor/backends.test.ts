@@ -39,7 +39,7 @@ t.test("reachable backends cause no finding", async (t) => {
   t.strictSame(backendFindings([], context), []);
 });
 
-t.test("for an unreachable pod, the finding names the route of lab 11 and the firewall rule", async (t) => {
+t.test("for an unreachable pod, the finding names the route that lab 11 creates and the firewall rule", async (t) => {
   t.strictSame(findings({}), [
     {
       severity: "error",
@@ -52,7 +52,7 @@ t.test("for an unreachable pod, the finding names the route of lab 11 and the fi
   t.match(findings({ podCidr: "10.200.0.0/20" })[0]?.remedy, route("10.200.0.0/20"));
 });
 
-t.test("for other addresses, the finding names only the firewall rule", async (t) => {
+t.test("if no route from lab 11 applies, the finding names only the firewall rule", async (t) => {
   const only = { message: /: a firewall rule may be missing$/, remedy: firewall };
   t.match(findings({ address: "10.240.0.30" }), [only]);
   t.match(findings({ nodeAddress: "" }), [only]);
@@ -70,7 +70,7 @@ t.test("a refused connection is reported as a fault of the backend and not of th
   t.match(found, { message: "10.200.1.5:8443 on worker-1 refuses connections", remedy: /listens on port 8443/ });
 });
 
-t.test("a webhook that may be ignored causes only a warning", async (t) => {
+t.test("a broken webhook that the API server may ignore causes only a warning", async (t) => {
   const ignored = { ...backend, kind: "ValidatingWebhookConfiguration", name: "a/b", required: false };
   const reason = "the service default/policy has no ready endpoint";
   t.match(backendFindings([{ ...ignored, reason }], context), [
@@ -78,7 +78,7 @@ t.test("a webhook that may be ignored causes only a warning", async (t) => {
   ]);
 });
 
-t.test("without the aggregation layer, a single finding names the setting", async (t) => {
+t.test("if the aggregation layer is off, a single finding names the setting that turns it on", async (t) => {
   const lab = { ...context, config: configOf({}) };
   t.match(backendFindings([backend, { ...backend, name: "v2.example.com" }], lab), [
     { severity: "warning", subject: "aggregation", remedy: /^set aggregation: true in khw\.yaml/ },

@@ -43,7 +43,7 @@ t.test(
     const text = reportText(results, { paint: (_, plain) => plain, verbose: true });
     t.match(text, "error    controller-0: nginx: b\n         remedy: mend it\n");
     t.match(text, "not run  controller-0: three: no server is there\n");
-    t.match(text, "not run  controller-0: four: it did not finish within 0.1 s\n");
+    t.match(text, "not run  controller-0: four: the check did not finish within 0.1 s\n");
     t.match(text, "passed   controller-0: two\n");
     t.match(text, /5 checks: 1 passed; 2 errors, 1 warning, 1 note; 2 checks could not run\n$/);
   },
@@ -73,18 +73,30 @@ const backends: readonly [
   severity?: Finding["severity"],
   words?: RegExp,
 ][] = [
-  ["a healthy node that is HEALTHY causes no finding", "HEALTHY", well],
-  ["a drained node that is UNHEALTHY causes no finding", "UNHEALTHY", drained],
-  ["a drained node that is HEALTHY causes a warning", "HEALTHY", drained, "warning", /still HEALTHY/],
+  ["a healthy node that the load balancer reports as HEALTHY causes no finding", "HEALTHY", well],
+  ["a drained node that the load balancer reports as UNHEALTHY causes no finding", "UNHEALTHY", drained],
   [
-    "a healthy node that is UNHEALTHY causes an error about the firewall",
+    "a drained node that the load balancer reports as HEALTHY causes a warning",
+    "HEALTHY",
+    drained,
+    "warning",
+    /still HEALTHY/,
+  ],
+  [
+    "a healthy node that the load balancer reports as UNHEALTHY causes an error about the firewall",
     "UNHEALTHY",
     well,
     "error",
     /do not reach it/,
   ],
-  ["an unhealthy node that is HEALTHY causes a warning", "HEALTHY", ill, "warning", /nginx/],
-  ["an unhealthy node that is UNHEALTHY causes a warning", "UNHEALTHY", ill, "warning", /nginx is not healthy/],
+  ["an unhealthy node that the load balancer reports as HEALTHY causes a warning", "HEALTHY", ill, "warning", /nginx/],
+  [
+    "an unhealthy node that the load balancer reports as UNHEALTHY causes a warning",
+    "UNHEALTHY",
+    ill,
+    "warning",
+    /nginx is not healthy/,
+  ],
   ["a serving node whose agent does not respond causes a note", "HEALTHY", undefined, "note", /but its agent/],
   [
     "an UNHEALTHY node whose agent does not respond causes a warning",
@@ -94,7 +106,7 @@ const backends: readonly [
     /agent does not answer/,
   ],
   ["a node that is not in the pool causes an error", "MISSING", well, "error", /target pool/],
-  ["a pool without a forwarding rule causes a warning", "UNKNOWN", well, "warning", /does not report its health/],
+  ["a pool without a forwarding rule causes a warning", "UNKNOWN", well, "warning", /does not report the node's health/],
 ];
 
 for (const [what, state, said, severity, words] of backends) {
@@ -112,7 +124,7 @@ function nodes(...versions: readonly (readonly [agent: string, apiserver: string
   });
 }
 
-t.test("agent versions that differ from each other or from the client are reported", async (t) => {
+t.test("agent versions that differ from each other or from the client's version are reported", async (t) => {
   t.strictSame(agentVersions(nodes(["1.0.0", "v1"], ["1.0.0", "v1"]), "1.0.0"), []);
   t.match(agentVersions(nodes(["1.0.0", "v1"], ["1.1.0", "v1"]), "1.0.0"), [
     { message: "differ among the nodes: 1.0.0 on controller-0; 1.1.0 on controller-1" },

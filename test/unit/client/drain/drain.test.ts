@@ -33,7 +33,7 @@ function node({ nodes }: FakeCluster, index: number) {
 }
 
 t.test(
-  "drain waits until the health check reports the node as unhealthy, and both drain and undrain can be repeated",
+  "a drain waits until the health check reports the node as unhealthy, and drains and undrains can be repeated",
   async (t) => {
     const cluster = await createFakeCluster(names);
     const { context, lines } = terminal();
@@ -66,7 +66,7 @@ t.test("a drain that would leave no serving node is refused with the reasons, un
   t.equal(await drainNodes(cluster, context, options), 0, "draining a drained node succeeds");
 });
 
-t.test("a node that the agent or the load balancer does not report as healthy does not count as serving", async (t) => {
+t.test("a node counts as serving only if both its agent and the load balancer report it as healthy", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).reachable = false;
   node(cluster, 2).stuck = "UNHEALTHY";
@@ -76,16 +76,19 @@ t.test("a node that the agent or the load balancer does not report as healthy do
   });
 });
 
-t.test("if the health check does not change in time, the drain fails with the last reported health", async (t) => {
-  const cluster = await createFakeCluster(names);
-  node(cluster, 1).stuck = "HEALTHY";
-  await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-1"], force: false }), {
-    code: "TIMEOUT",
-    node: "controller-1",
-    step: "drain",
-    message: "Google's health check still reports HEALTHY after 1 s",
-  });
-});
+t.test(
+  "if the health check does not change in time, the drain fails, and the error states the last reported health",
+  async (t) => {
+    const cluster = await createFakeCluster(names);
+    node(cluster, 1).stuck = "HEALTHY";
+    await t.rejects(drainNodes(cluster, terminal().context, { output, nodes: ["controller-1"], force: false }), {
+      code: "TIMEOUT",
+      node: "controller-1",
+      step: "drain",
+      message: "Google's health check still reports HEALTHY after 1 s",
+    });
+  },
+);
 
 t.test("without a load balancer, a drain does not wait for a health check, and a note says so", async (t) => {
   const cluster = await createFakeCluster(names, false);
@@ -103,7 +106,7 @@ t.test("a name that is not a controller of the cluster is refused, and the error
   });
 });
 
-t.test("restart drains, restarts and undrains each node before it continues with the next node", async (t) => {
+t.test("each node is drained, restarted and undrained before the next node is drained", async (t) => {
   const cluster = await createFakeCluster(names);
   t.equal(await restartNodes(cluster, terminal().context, every), 0);
   t.strictSame(
@@ -121,7 +124,7 @@ t.test("a component that does not serve the load balancer is restarted without a
   );
 });
 
-t.test("a node that was drained before the restart stays drained, and this is reported", async (t) => {
+t.test("a node that was drained before the restart stays drained, and a message says so", async (t) => {
   const cluster = await createFakeCluster(names);
   node(cluster, 1).drained = true;
   const { context, lines } = terminal();
@@ -150,7 +153,7 @@ t.test("a node whose API server does not start again stays drained, and the othe
   t.equal(error.code, "PARTIAL");
   t.match(
     formatError(error),
-    "see its journal; it stays drained; once its API server is healthy, run `khw-client undrain controller-1`",
+    "see its journal; the node stays drained; once its API server is healthy, run `khw-client undrain controller-1`",
   );
   t.match(formatError(error), "controller-2: skipped because controller-1 failed; this node is unchanged");
   t.ok(broken.drained);
@@ -190,13 +193,16 @@ t.test("a restart that would leave no healthy API server is refused, unless forc
   );
 });
 
-t.test("restarting an unhealthy component is allowed, because it does not reduce the capacity", async (t) => {
-  const alone = await createFakeCluster(["controller-0"]);
-  node(alone, 0).well = false;
-  t.equal(await restartNodes(alone, terminal().context, { ...every, nodes: "controller-0" }), 0);
-});
+t.test(
+  "the restart of an unhealthy component is allowed, because the restart does not reduce the capacity",
+  async (t) => {
+    const alone = await createFakeCluster(["controller-0"]);
+    node(alone, 0).well = false;
+    t.equal(await restartNodes(alone, terminal().context, { ...every, nodes: "controller-0" }), 0);
+  },
+);
 
-t.test("etcd is not restarted if the restart would cost etcd its quorum", async (t) => {
+t.test("etcd is not restarted if it would lose its quorum", async (t) => {
   const cluster = await createFakeCluster(names);
   const etcd = { ...every, nodes: "controller-0", component: "etcd" };
   t.equal(await restartNodes(cluster, terminal().context, etcd), 0);
@@ -206,7 +212,7 @@ t.test("etcd is not restarted if the restart would cost etcd its quorum", async 
   });
 });
 
-t.test("Ctrl-C finishes and undrains the current node, and no other node is restarted", async (t) => {
+t.test("after Ctrl-C, the current node is finished and undrained, and no other node is restarted", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, lines, ctrlC } = terminal();
   node(cluster, 0).restart = async () => ctrlC();
@@ -224,7 +230,7 @@ t.test("Ctrl-C finishes and undrains the current node, and no other node is rest
   t.match(lines.at(-1), "controller-2: skipped because the command was interrupted before this node's turn");
 });
 
-t.test("Ctrl-C during a drain undrains the node, and nothing is restarted", async (t) => {
+t.test("after Ctrl-C during a drain, the node is undrained, and nothing is restarted", async (t) => {
   const cluster = await createFakeCluster(names);
   const { context, ctrlC } = terminal();
   node(cluster, 0).stuck = "HEALTHY";

@@ -133,6 +133,6 @@ t.test("the new key is first added for reading, then used for writing, and is fi
       [`aescbc ${january} a`, "identity"],
       [`aescbc ${january}`, "identity"],
     ],
-    "no kind of provider occurs twice, because the API server would use only the first",
+    "each kind of provider occurs only once, because the API server would ignore a second provider of the same kind",
   );
 });

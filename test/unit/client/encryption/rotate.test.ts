@@ -1,4 +1,4 @@
-/** Interrupts rotations at every possible point, in a cluster that writes and reads continuously. */
+/** Interrupts rotations at every possible point, in a cluster that reads and writes continuously. */
 import t, { type Test } from "tap";
 
 import { parseEncryptionConfig } from "../../../../client/encryption/config.ts";
@@ -29,7 +29,7 @@ const starts = {
   "the lab's": config(keys("aescbc", "key1"), "identity: {}"),
   "without a provider that reads unencrypted values": config(keys("secretbox", "key1")),
   "with several keys": config(keys("aesgcm", "b", "a"), keys("secretbox", "old"), "identity: {}"),
-  "unencrypted, with a key to read": config("identity: {}", keys("aescbc", "key1")),
+  "without encryption, but with a key for reading": config("identity: {}", keys("aescbc", "key1")),
   unencrypted: config("identity: {}"),
 };
 
@@ -58,7 +58,7 @@ function checkEnd(t: Test, { file, nodes, values }: ReturnType<typeof encryptedC
   const [entry] = parseEncryptionConfig(file).entries;
   t.ok(
     nodes.every((node) => node === file),
-    "every API server runs with the file",
+    "every API server uses the new file",
   );
   t.match(key, /^key-2026/);
   t.equal(new Set(values).size, 1, "all values are stored the same way");
@@ -81,7 +81,7 @@ t.test("a rotation that stopped in its last rollout is completed, and no further
   }
 });
 
-t.test("a rotation is completed if only the restart of an API server is missing", async (t) => {
+t.test("if only an API server restart is missing, repeating the command completes the rotation", async (t) => {
   const cluster = encryptedCluster(starts["the lab's"]);
   await rotate(cluster.parts(), { now });
   const end = cluster.log.length;
@@ -98,7 +98,7 @@ t.test("a rotation is completed if only the restart of an API server is missing"
   checkEnd(t, cluster, "key-20260131T120000Z");
 });
 
-t.test("a key whose name has a future date is also replaced by a newer key", async (t) => {
+t.test("even a key whose name contains a future date is replaced by a newer key", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key-20260601T235959Z"), "identity: {}"));
   await rotate(cluster.parts(), { now });
   checkEnd(t, cluster, "key-20260602T000000Z");
@@ -115,7 +115,7 @@ t.test("resources matched by a wildcard are rewritten even if they cannot be cou
   }
 });
 
-t.test("if etcd contains no encrypted values after the rotation, a message states this", async (t) => {
+t.test("if etcd contains no encrypted values after the rotation, a message says so", async (t) => {
   const notes: string[] = [];
   const parts = { ...encryptedCluster(starts.unencrypted).parts(), stored: async () => [] };
   await rotate({ ...parts, note: (text) => void notes.push(text) }, { now });
@@ -132,7 +132,7 @@ t.test("a file that lacks a key used in etcd is refused, and nothing changes", a
   t.strictSame(cluster.log, []);
 });
 
-t.test("no rotation starts if a node has a different file that does not result from a rotation", async (t) => {
+t.test("a rotation does not start if a node's file differs for any reason other than a rotation", async (t) => {
   const cluster = encryptedCluster(config(keys("aescbc", "key1"), "identity: {}"));
   cluster.file = config(keys("aescbc", "key2", "key1"), "identity: {}");
   await t.rejects(rotate(cluster.parts(), { now }), {

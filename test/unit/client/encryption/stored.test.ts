@@ -42,7 +42,7 @@ t.test("values that would be stored differently today are outdated, regardless o
   t.equal(
     outdated(current, entries).length,
     1,
-    "a key with the same name but of another provider counts as a different key",
+    "a key with the same name from another provider counts as a different key",
   );
 });
 

@@ -30,13 +30,13 @@ t.test("the identity keys are read from a URL or a file", async (t) => {
   body = "{}";
   await t.rejects(readKeySet(url, never), { code: "CREDENTIAL_INVALID", message: /is not a JSON Web Key Set/ });
   body = "x".repeat(300_000);
-  await t.rejects(readKeySet(url, never), { code: "UNREACHABLE" }, "an endless response is not read to its end");
+  await t.rejects(readKeySet(url, never), { code: "UNREACHABLE" }, "khw stops reading a response that does not end");
   status = 500;
   await t.rejects(readKeySet(url, never), { code: "UNREACHABLE" });
   await t.rejects(readKeySet(join(folder, "none"), never), { code: "IO_FAILED" });
 });
 
-t.test("a URL for the identity keys is refused if it is not an https URL", async (t) => {
+t.test("a URL for the identity keys must use https", async (t) => {
   const load = (source: string) =>
     loadConfig({ flags: new Map([["--identity-jwks", source]]), folder, env: {}, file: undefined });
   for (const source of ["http://keys.example.com/certs", "ftp://keys.example.com", "http://127.0.0.1.example.com/"]) {

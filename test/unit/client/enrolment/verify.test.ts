@@ -48,11 +48,11 @@ t.test("a token of another instance is refused", async (t) => {
   await refuses(t, token({ engine: { instance_name: "controller-1" } }), /its instance is "controller-1"/);
 });
 
-t.test("a token of an earlier instance of the same name is refused", async (t) => {
+t.test("a token of an earlier instance with the same name is refused", async (t) => {
   await refuses(t, token({ engine: { instance_id: "4710" } }), /its instance's number is "4710" instead of 4711/);
 });
 
-t.test("a token without the claims about the instance (format standard) is refused", async (t) => {
+t.test("a token in the standard format is refused, because it has no claims about the instance", async (t) => {
   await refuses(t, token({ engine: { project_id: undefined } }), /its project is missing/);
 });
 
@@ -72,7 +72,7 @@ t.test("an expired token is refused", async (t) => {
   await refuses(t, token({ issuedIn: -250, expiresIn: -120 }), /"exp" claim timestamp check failed/);
 });
 
-t.test("a token from the future is refused", async (t) => {
+t.test("a token with an issue time in the future is refused", async (t) => {
   await refuses(t, token({ issuedIn: 600 }), /"iat" claim timestamp check failed \(it should be in the past\)/);
 });
 
@@ -85,16 +85,16 @@ t.test("a replayed response to an earlier nonce is refused", async (t) => {
   await t.rejects(replayed, { code: "IDENTITY_MISMATCH", message: /unexpected "aud" claim value/ });
 });
 
-t.test("a token for another request of the same instance is refused", async (t) => {
+t.test("a token for another request from the same instance is refused", async (t) => {
   const other = tokenAudience(nonce, Buffer.from("another request"));
   await refuses(t, token({ audience: other }), /unexpected "aud" claim value/);
 });
 
-t.test("a token of another issuer is refused", async (t) => {
+t.test("a token from another issuer is refused", async (t) => {
   await refuses(t, token({ issuer: "https://accounts.example.com" }), /unexpected "iss" claim value/);
 });
 
-t.test("a token signed with a different key under the same key ID is refused", async (t) => {
+t.test("a token signed with a different key that has the same key ID is refused", async (t) => {
   const impostor = await createTokenKey();
   await refuses(t, impostor.sign({ audience }), /signature verification failed/);
 });
@@ -126,7 +126,7 @@ t.test("a malformed token is refused", async (t) => {
   for (const garbage of ["", "garbage", "a.b.c"]) await refuses(t, garbage, /Invalid Compact JWS|JWS/);
 });
 
-t.test("a response from another machine, over a connection with another key, is refused", async (t) => {
+t.test("a response from another machine is refused, because its connection uses a different key", async (t) => {
   const elsewhere = { ca: `${paths.ca}2`, certificate: `${paths.certificate}2`, key: `${paths.key}2` };
   const between = new X509Certificate((await proveKey(elsewhere, "controller-0")).provisional);
   await t.rejects(verify({ peer: between }), {

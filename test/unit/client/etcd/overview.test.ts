@@ -57,21 +57,18 @@ const taken = (id: string, minute: number, changes: Partial<Snapshot> = {}): Sna
   });
 const on = (name: string, ...snapshots: Snapshot[]) => ({ name, value: { snapshots, lastRun: undefined } });
 
-t.test(
-  "a snapshot that exists on several nodes is listed once, with the origin of the original snapshot",
-  async (t) => {
-    const copy = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED });
-    const original = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED });
-    const held = nodeSnapshots([on("controller-0", copy), on("controller-1", original, taken("b", 2))]);
-    t.same(
-      held.map(({ snapshot, nodes }) => [snapshot.id, snapshot.origin, nodes]),
-      [
-        ["a", SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED, ["controller-0", "controller-1"]],
-        ["b", SnapshotOrigin.SNAPSHOT_ORIGIN_UNSPECIFIED, ["controller-1"]],
-      ],
-    );
-  },
-);
+t.test("a snapshot and its copies on other nodes are listed once, with the origin of the snapshot", async (t) => {
+  const copy = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_COPIED });
+  const original = taken("a", 1, { origin: SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED });
+  const held = nodeSnapshots([on("controller-0", copy), on("controller-1", original, taken("b", 2))]);
+  t.same(
+    held.map(({ snapshot, nodes }) => [snapshot.id, snapshot.origin, nodes]),
+    [
+      ["a", SnapshotOrigin.SNAPSHOT_ORIGIN_SCHEDULED, ["controller-0", "controller-1"]],
+      ["b", SnapshotOrigin.SNAPSHOT_ORIGIN_UNSPECIFIED, ["controller-1"]],
+    ],
+  );
+});
 
 t.test('"latest" selects the newest snapshot, and a name selects the snapshot with that name', async (t) => {
   const held = nodeSnapshots([on("controller-0", taken("a", 1), taken("b", 2))]);
@@ -81,7 +78,7 @@ t.test('"latest" selects the newest snapshot, and a name selects the snapshot wi
   t.throws(() => chooseSnapshot([], "latest"), { code: "INVALID_ARGUMENT" });
 });
 
-t.test("a snapshot file that was copied to a node is never selected as the latest", async (t) => {
+t.test("a snapshot file that was copied to a node is never selected as the latest snapshot", async (t) => {
   const file = taken("file-old", 900, { node: "", clusterId: "" });
   const held = nodeSnapshots([on("controller-0", taken("a", 1), file)]);
   t.equal(chooseSnapshot(held, "latest").snapshot.id, "a");
@@ -90,7 +87,7 @@ t.test("a snapshot file that was copied to a node is never selected as the lates
   t.throws(() => chooseSnapshot(files, "latest"), { code: "INVALID_ARGUMENT", message: /come from files/ });
 });
 
-t.test("a newest snapshot that was taken after etcd was emptied is not selected as the latest", async (t) => {
+t.test("the newest snapshot is not selected as the latest if it was taken after etcd had been emptied", async (t) => {
   const emptied = nodeSnapshots([on("controller-0", taken("full", 900), taken("empty", 901, { revision: 3 }))]);
   t.throws(() => chooseSnapshot(emptied, "latest"), { code: "INVALID_ARGUMENT", hint: /restore full/ });
   t.equal(chooseSnapshot(emptied, "empty").snapshot.id, "empty");

@@ -15,7 +15,7 @@ const names = ["controller-0", "controller-1", "controller-2"];
 const snapshot = Snapshot.fromPartial({ id: "good", sha256: "aa", size: 3 });
 const progress = { emit: () => {}, settled: async () => {} };
 
-/** Creates three nodes, of which controller-0 has the snapshot. Logs the calls to the nodes in order. */
+/** Creates three nodes. Only controller-0 has the snapshot. Logs the calls to the nodes in order. */
 async function cluster(
   fail: (node: string, phase: RestorePhase) => KhwError | undefined = () => undefined,
   older: readonly string[] = [],
@@ -74,7 +74,7 @@ t.test(
   },
 );
 
-t.test("when one node fails, no node starts the next phase, and the error states the next step", async (t) => {
+t.test("if one node fails, no node starts the next phase, and the error says how to continue", async (t) => {
   const failing = (node: string, phase: RestorePhase) =>
     node === "controller-1" && phase === RestorePhase.RESTORE_PHASE_RESTORED
       ? new KhwError("IO_FAILED", "no space left on device")
@@ -122,7 +122,7 @@ t.test("if a node cannot store the snapshot, the restore ends before any change"
   await t.resolves(distributeTo(first, run.source, never), "a node that has the snapshot verifies it again");
 });
 
-t.test("a restore that a node has started is continued, but a finished restore is not continued", async (t) => {
+t.test("a restore that a node has started is continued, unless the restore is finished", async (t) => {
   const begun = (phase: RestorePhase, snapshotId = "good") => ({
     node: "controller-1",
     status: { member: undefined, reason: "", restore: Restore.fromPartial({ id: "begun", snapshotId, phase }) },
@@ -164,7 +164,7 @@ t.test(
   },
 );
 
-t.test("an agent that does not support restoring a release ends the restore before anything stops", async (t) => {
+t.test("if an agent does not support restoring a release, the restore ends before anything stops", async (t) => {
   const { log, run } = await cluster(undefined, ["controller-1"]);
   await t.rejects(runRestore({ ...run, release: release() }, { progress, signal: never }), {
     message: /controller-1.*cannot install Kubernetes v1\.20\.2.*agent upgrade/s,

@@ -14,7 +14,7 @@ t.test("a new file and its folder are readable only by their owner", async (t) =
   t.equal((await stat(join(path, ".."))).mode & 0o777, 0o700);
 });
 
-t.test("a file, a folder, and a link without a target are refused and never changed", async (t) => {
+t.test("an existing file, folder or broken link at the path is refused and never changed", async (t) => {
   const folder = t.testdir({ file: "mine", folder: {} });
   await symlink("absent", join(folder, "link"));
   for (const name of ["file", "folder", "link"]) {
@@ -27,7 +27,7 @@ t.test("a file, a folder, and a link without a target are refused and never chan
   await t.rejects(lstat(join(folder, "absent")), { code: "ENOENT" });
 });
 
-t.test("a path below a file is an error", async (t) => {
+t.test("a path that contains a file in place of a folder is an error", async (t) => {
   const path = join(t.testdir({ file: "mine" }), "file", "new");
   await t.rejects(refuseExisting(path, hint), { code: "IO_FAILED" });
   await t.rejects(createFile(path, "text", hint), { code: "IO_FAILED" });

@@ -20,7 +20,7 @@ import { pause } from "../../../../proto/wait-for.ts";
 
 const place = { project: "lab", region: "us-west1" };
 
-t.test("resource references are paths, and only the part of a link from projects/ onward is read", async (t) => {
+t.test("a resource reference is a path, and a link is read only from projects/ onward", async (t) => {
   const pool = regionalReference(place, "targetPools", "pool");
   t.equal(pool.path, "projects/lab/regions/us-west1/targetPools/pool");
   t.equal(pathOf(`https://www.googleapis.com/compute/v1/${pool.path}`), pool.path);
@@ -131,7 +131,7 @@ t.test("pauses double up to a limit, are randomized, and honor Retry-After", asy
   t.equal(pauseMillis(1, readRefusal(429, {}, "3600"), policy), 4000);
 });
 
-t.test("an aborted pause rejects with the signal's reason", async (t) => {
+t.test("an aborted pause throws the signal's reason", async (t) => {
   const abort = new AbortController();
   const reason = new KhwError("CANCELLED", "Ctrl-C");
   setImmediate(() => abort.abort(reason));

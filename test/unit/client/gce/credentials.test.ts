@@ -40,7 +40,7 @@ t.test("gcloud's token is requested only once and never passed to another progra
   t.notMatch(calls, /secret/);
 });
 
-t.test("a missing gcloud, or a gcloud without a login, is reported with a remedy", async (t) => {
+t.test("if gcloud is missing or has no login, the error includes a remedy", async (t) => {
   await installGcloud("echo 'ERROR: You do not currently have an active account selected.' >&2; exit 1");
   const expected = { code: "COMPUTE_FAILED", hint: /gcloud auth application-default login/ };
   await t.rejects(openCredentials("gcloud", "lab")(signal), { ...expected, message: /active account selected/ });
@@ -48,25 +48,31 @@ t.test("a missing gcloud, or a gcloud without a login, is reported with a remedy
   await t.rejects(openCredentials("gcloud", "lab")(signal), { ...expected, message: /ENOENT/ });
 });
 
-t.test("with auto, gcloud's token is used if there are no application default credentials", async (t) => {
-  await installGcloud("echo ya29.gcloud");
-  t.strictSame(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.gcloud" });
-});
+t.test(
+  "with credentials set to auto, gcloud's token is used if there are no application default credentials",
+  async (t) => {
+    await installGcloud("echo ya29.gcloud");
+    t.strictSame(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.gcloud" });
+  },
+);
 
-t.test("with auto, application default credentials are used, for example the credentials of the machine", async (t) => {
-  const metadata = createServer((request, response) => {
-    const granted = request.headers["metadata-flavor"] === "Google" && request.url?.includes("/token");
-    response.writeHead(granted ? 200 : 404, { "metadata-flavor": "Google", "content-type": "application/json" });
-    response.end(JSON.stringify({ access_token: "ya29.machine", expires_in: 3600, token_type: "Bearer" }));
-  });
-  metadata.listen(0, "127.0.0.1");
-  await once(metadata, "listening");
-  t.teardown(() => metadata.close());
-  const address = metadata.address();
-  process.env["GCE_METADATA_HOST"] = `127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
-  process.env["METADATA_SERVER_DETECTION"] = "assume-present";
-  t.match(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.machine" });
-});
+t.test(
+  "with credentials set to auto, application default credentials are used, for example the machine's own credentials",
+  async (t) => {
+    const metadata = createServer((request, response) => {
+      const granted = request.headers["metadata-flavor"] === "Google" && request.url?.includes("/token");
+      response.writeHead(granted ? 200 : 404, { "metadata-flavor": "Google", "content-type": "application/json" });
+      response.end(JSON.stringify({ access_token: "ya29.machine", expires_in: 3600, token_type: "Bearer" }));
+    });
+    metadata.listen(0, "127.0.0.1");
+    await once(metadata, "listening");
+    t.teardown(() => metadata.close());
+    const address = metadata.address();
+    process.env["GCE_METADATA_HOST"] = `127.0.0.1:${typeof address === "object" ? address?.port : ""}`;
+    process.env["METADATA_SERVER_DETECTION"] = "assume-present";
+    t.match(await openCredentials("auto", "lab")(signal), { authorization: "Bearer ya29.machine" });
+  },
+);
 
 t.test("an invalid service account key file is refused without showing its content", async (t) => {
   const key = { type: "service_account", client_email: "khw@lab.iam.gserviceaccount.com", private_key: "s3cret" };

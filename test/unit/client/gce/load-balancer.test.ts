@@ -64,7 +64,7 @@ class FakeCompute implements Compute {
     const held = await this.get(pool);
     if (held === undefined) throw new Error("there is no pool");
     if ("instances" in change) {
-      if (change.verb === "removeInstance") throw new Error("the load balancer's steps remove no instance");
+      if (change.verb === "removeInstance") throw new Error("the load balancer's steps must not remove an instance");
       this.mutations.push(`add ${change.instances.map((path) => path.split("/").at(-1)).join(",")}`);
       this.resources.set(pool.path, { ...held, instances: [...held.instances, ...change.instances] });
       return;
@@ -80,7 +80,7 @@ class FakeCompute implements Compute {
   }
 
   async setMetadata(): Promise<void> {
-    throw new Error("not called in this test");
+    throw new Error("this test must not set metadata");
   }
 
   async instancesNamed(_project: string, name: string): Promise<Instance[]> {
@@ -131,7 +131,7 @@ t.test("a second run of the load balancer steps changes nothing", async (t) => {
   t.strictSame(compute.mutations, []);
 });
 
-t.test("a step waits only for the resources that its own resource uses", async (t) => {
+t.test("each step waits only for the steps that create the resources it uses", async (t) => {
   const needs = Object.fromEntries(loadBalancerSteps(config).map((step) => [step.id, step.needs]));
   t.strictSame(needs, {
     address: [],
@@ -153,13 +153,16 @@ t.test("a missing address prevents only the forwarding rule, and an address is r
   t.ok(compute.mutations.includes("insert addresses/kubernetes-the-hard-way"));
 });
 
-t.test("a resource that appears between check and insert is reused, and repaired if necessary", async (t) => {
-  const compute = new FakeCompute();
-  const path = "projects/lab/global/httpHealthChecks/kubernetes";
-  compute.beforeInsert = () => compute.resources.set(path, { host: "elsewhere", requestPath: "/healthz", port: 80 });
-  t.equal((await create(compute))[1]?.outcome, "changed");
-  t.match(compute.resources.get(path), { host: "kubernetes.default.svc.cluster.local" });
-});
+t.test(
+  "a resource that appears between the check and the insert request is reused, and repaired if necessary",
+  async (t) => {
+    const compute = new FakeCompute();
+    const path = "projects/lab/global/httpHealthChecks/kubernetes";
+    compute.beforeInsert = () => compute.resources.set(path, { host: "elsewhere", requestPath: "/healthz", port: 80 });
+    t.equal((await create(compute))[1]?.outcome, "changed");
+    t.match(compute.resources.get(path), { host: "kubernetes.default.svc.cluster.local" });
+  },
+);
 
 t.test("the wrong health check of a pool is removed before the right health check is added", async (t) => {
   const compute = new FakeCompute();
@@ -178,19 +181,22 @@ t.test("settings that the lab does not specify are left unchanged", async (t) =>
   t.strictSame(outcomes(await create(compute)), Array<string>(6).fill("unchanged"));
 });
 
-t.test("a difference that cannot be changed in place is reported with both values, even in the plan", async (t) => {
-  const compute = new FakeCompute();
-  await create(compute);
-  merge(compute, rulePath, { IPAddress: "203.0.113.77", portRange: "443-443", target: "" });
-  const expected =
-    "forwardingRules/kubernetes-forwarding-rule: IPAddress is 203.0.113.77, not 203.0.113.9; " +
-    `portRange is 443-443, not 6443-6443; target is empty, not ${poolPath}`;
-  const plan = await planSteps(loadBalancerSteps(config), compute, signal);
-  t.match(plan.at(-1)?.error, { code: "COMPUTE_DRIFT", message: expected, step: "forwarding-rule" });
-  compute.mutations.length = 0;
-  t.strictSame(messages(await create(compute)), [`COMPUTE_DRIFT ${expected}`]);
-  t.strictSame(compute.mutations, []);
-});
+t.test(
+  "a setting that differs but cannot be changed in place is reported with both values, even in a plan",
+  async (t) => {
+    const compute = new FakeCompute();
+    await create(compute);
+    merge(compute, rulePath, { IPAddress: "203.0.113.77", portRange: "443-443", target: "" });
+    const expected =
+      "forwardingRules/kubernetes-forwarding-rule: IPAddress is 203.0.113.77, not 203.0.113.9; " +
+      `portRange is 443-443, not 6443-6443; target is empty, not ${poolPath}`;
+    const plan = await planSteps(loadBalancerSteps(config), compute, signal);
+    t.match(plan.at(-1)?.error, { code: "COMPUTE_DRIFT", message: expected, step: "forwarding-rule" });
+    compute.mutations.length = 0;
+    t.strictSame(messages(await create(compute)), [`COMPUTE_DRIFT ${expected}`]);
+    t.strictSame(compute.mutations, []);
+  },
+);
 
 t.test("foreign instances in the pool are reported, and the missing controllers are still added", async (t) => {
   const compute = new FakeCompute();
@@ -250,7 +256,7 @@ t.test(
 );
 
 t.test(
-  "health is reported per instance, as unknown before a rule uses the pool, and as missing outside the pool",
+  "an instance's health is UNKNOWN if no forwarding rule uses the pool, and MISSING if the instance is not in the pool",
   async (t) => {
     const compute = new FakeCompute();
     const states = async () => (await poolHealth(compute, config, signal)).map(({ state }) => state);
@@ -303,7 +309,7 @@ t.test("instances are found by name in the region, and all problems are reported
   ]);
 });
 
-t.test("members of the pool are found by name, even if their machine no longer exists", async (t) => {
+t.test("members of the pool are found by name, even if their machines no longer exist", async (t) => {
   const compute = new FakeCompute();
   await create(compute);
   const options = { names: ["controller-1", "controller-9"], signal };

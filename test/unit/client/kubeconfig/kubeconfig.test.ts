@@ -154,7 +154,7 @@ t.test("the file is readable only by its owner and replaced atomically, and a sy
   await t.rejects(readKubeconfig(folder), { code: "IO_FAILED" });
 });
 
-t.test("a file with unchanged content is still made readable by its owner only", async (t) => {
+t.test("a file is made readable only by its owner, even if its content is unchanged", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "khw-kubeconfig-"));
   t.teardown(() => rm(folder, { recursive: true }));
   const files = await createMissing(
@@ -189,7 +189,7 @@ t.test("a file with unchanged content is still made readable by its owner only",
   t.equal((await stat(file)).mode & 0o777, 0o600);
 });
 
-t.test("a kubeconfig without kind and apiVersion is accepted, as by kubectl", (t) => {
+t.test("khw, like kubectl, accepts a kubeconfig without kind and apiVersion", (t) => {
   const texts = [
     "",
     "# mine\n",

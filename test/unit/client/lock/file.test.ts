@@ -45,7 +45,7 @@ t.test("digests are recorded once, in a fixed order, and can be read back", asyn
   t.strictSame(await addToLock(path, [entry("kubectl")]), [], "an entry that is already recorded is not new");
   t.equal(await readFile(path, "utf8"), written);
   await addToLock(path, [entry("kubectl", "v1.22.0")]);
-  t.equal((await readLock(path)).length, 3, "another release of a program is a separate entry");
+  t.equal((await readLock(path)).length, 3, "another release of a program has a separate entry");
   t.strictSame(await readdir(join(path, "..")), ["khw.lock"], "no temporary file is left");
 });
 
@@ -105,7 +105,7 @@ t.test("the signatures of an entry are kept when other entries are added", async
   t.strictSame((await readLock(path))[1], signed);
 });
 
-t.test("a file that is writable by others or belongs to another user is refused, as for khw.yaml", async (t) => {
+t.test("like khw.yaml, khw.lock is refused if others can write to it or if it belongs to another user", async (t) => {
   const path = await lockPath();
   await addToLock(path, [entry("kubectl")]);
   for (const mode of [0o664, 0o646]) {
@@ -125,7 +125,7 @@ t.test("a symlink is kept, and the entries are written to its target", async (t)
   t.strictSame(await readLock(target), [entry("kubectl")]);
 });
 
-t.test("clients that run at the same time lose none of each other's entries", async (t) => {
+t.test("clients that write at the same time keep each other's entries", async (t) => {
   const path = await lockPath();
   const letters = ["a", "b", "c", "d"];
   const named = (letter: string): LockEntry[] => Array.from({ length: 8 }, (_, index) => entry(`${letter}${index}`));

@@ -97,7 +97,7 @@ function entry(program: string, content = program): LockEntry {
 const everything = [...programs, "etcd"].map((program) => entry(program));
 const digests = Object.fromEntries(programs.map((program) => [program, digest(program)]));
 
-t.test("the first use records the digest of every program, and every node gets the digests", async (t) => {
+t.test("the first run records the digest of every program, and every node gets the digests", async (t) => {
   const { record, lockFile, notes } = await scene();
   for (const { desired } of await record()) {
     t.strictSame(desired.binaries?.sha256, digests);

@@ -3,7 +3,7 @@ import t from "tap";
 import { createGate } from "../../../../client/logs/gate.ts";
 
 t.test(
-  "a limited number of callers enters at once, the other callers follow in order, and leaving twice counts once",
+  "a gate admits a limited number of callers at once, admits waiting callers in order, and ignores a repeated leave",
   async (t) => {
     const gate = createGate(2);
     const [first, second] = await Promise.all([gate.enter(), gate.enter()]);

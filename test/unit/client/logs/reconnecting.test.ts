@@ -4,7 +4,7 @@ import { KhwError } from "../../../../proto/errors.ts";
 
 const broken = new KhwError("UNREACHABLE", "gone", { node: "controller-0" });
 
-t.test("a broken stream is opened again, with back-off, until the signal aborts", async (t) => {
+t.test("a broken stream is reopened, with back-off, until the signal is aborted", async (t) => {
   const ending = new AbortController();
   const waits: number[] = [];
   let opened = 0;

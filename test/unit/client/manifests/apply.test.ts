@@ -95,7 +95,7 @@ t.test(
   },
 );
 
-t.test("diff shows each field, and hides a Secret's values", async (t) => {
+t.test("the diff shows each field that differs, but hides the values of a Secret", async (t) => {
   const server = applyApi();
   const secret = (value: string): string =>
     `apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {key: ${value}}\n---\n`;
@@ -179,7 +179,11 @@ t.test(
     t.match(notes, [/mine deleted/, /before left the folder/, /unlabelled left the folder/]);
     t.notOk(server.objects.has(path("mine")));
     for (const name of ["before", "foreign", "unlabelled", "stays"]) t.ok(server.objects.has(path(name)), name);
-    t.strictSame(await apply(server, map("stays")), { notes: [], errors: [] }, "the objects are reported only once");
+    t.strictSame(
+      await apply(server, map("stays")),
+      { notes: [], errors: [] },
+      "an object that stays is reported only once",
+    );
   },
 );
 
@@ -217,7 +221,7 @@ t.test("an object that khw created keeps its label if its kind was not served du
   t.match(live, { metadata: { labels: { "khw.dev/manifests": "created" } } });
 });
 
-t.test("an object is not forgotten while its kind is defined but not served", async (t) => {
+t.test("an object stays in the record while its kind is defined but not served", async (t) => {
   const server = applyApi();
   await apply(server, `${definition}${widget}`);
   server.answers.set("GET /apis/example.com/v1", { status: 404, body: "404 page not found" });
@@ -232,7 +236,7 @@ t.test("an object is not forgotten while its kind is defined but not served", as
   t.match((await apply(server, definition)).notes, [/Widget default\/w deleted/]);
 });
 
-t.test("an object whose kind is no longer defined is forgotten", async (t) => {
+t.test("an object whose kind is no longer defined is removed from the record", async (t) => {
   const server = applyApi();
   await apply(server, `${definition}${widget}${map("a")}`);
   server.objects.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com");
@@ -240,7 +244,7 @@ t.test("an object whose kind is no longer defined is forgotten", async (t) => {
   t.strictSame(await apply(server, map("a")), { notes: [], errors: [] });
 });
 
-t.test("a namespace or a kind with other contents stays until the user names the namespace or the kind", async (t) => {
+t.test("a namespace or kind that contains other objects stays until --allow-prune names it", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${definition}${map("inside", "{}", "team")}${map("a")}`);
   server.objects.set(path("foreign", "team"), { metadata: { name: "foreign", namespace: "team", uid: "f" } });
@@ -268,7 +272,7 @@ t.test("an empty namespace and a kind without objects are deleted last", async (
   t.equal(notes.length, 4);
 });
 
-t.test("a namespace is kept while the folder has an object for it, and its volume claims are kept too", async (t) => {
+t.test("a namespace and its volume claims are kept while the folder has an object in the namespace", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("inside", "{}", "team")}${claim("team")}`);
   const { notes } = await apply(server, map("inside", "{}", "team"), { allowed: ["Namespace/team"] });
@@ -278,7 +282,7 @@ t.test("a namespace is kept while the folder has an object for it, and its volum
   ]);
 });
 
-t.test("--allow-prune deletes only the volume of the named namespace", async (t) => {
+t.test("--allow-prune deletes only the volume claim in the named namespace", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${claim("team")}${claim("default")}${map("a")}`);
   t.match((await apply(server, `${team}${map("a")}`)).notes, [
@@ -305,7 +309,7 @@ t.test("a namespace is kept if it contains a volume claim that --allow-prune doe
   t.match((await apply(server, map("a"), both)).notes, [/team\/data deleted/, /Namespace team deleted/]);
 });
 
-t.test("an object that existed before is reported as deleted with its namespace", async (t) => {
+t.test("an object that existed before khw applied it is reported as deleted with its namespace", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("a")}`);
   const before = { metadata: { name: "before", namespace: "team", uid: "x" }, data: {} };
@@ -326,18 +330,21 @@ t.test("a namespace whose contents cannot be listed counts as not empty", async 
   ]);
 });
 
-t.test("objects that exist only in another version of their group count as contents", async (t) => {
-  const server = applyApi();
-  await apply(server, `${team}${map("a")}`);
-  const nightly = { metadata: { name: "nightly", namespace: "team", uid: "n" } };
-  server.objects.set("/apis/batch/v1beta1/namespaces/team/cronjobs/nightly", nightly);
-  t.match((await apply(server, map("a"))).notes, [
-    /Namespace team left the folder, and stays: it contains CronJob team\/nightly/,
-  ]);
-  t.ok(server.objects.has("/api/v1/namespaces/team"));
-});
+t.test(
+  "an object that exists only in another version of its API group counts as contents of the namespace",
+  async (t) => {
+    const server = applyApi();
+    await apply(server, `${team}${map("a")}`);
+    const nightly = { metadata: { name: "nightly", namespace: "team", uid: "n" } };
+    server.objects.set("/apis/batch/v1beta1/namespaces/team/cronjobs/nightly", nightly);
+    t.match((await apply(server, map("a"))).notes, [
+      /Namespace team left the folder, and stays: it contains CronJob team\/nightly/,
+    ]);
+    t.ok(server.objects.has("/api/v1/namespaces/team"));
+  },
+);
 
-t.test("an API version that is listed but not served counts as possible contents", async (t) => {
+t.test("a namespace counts as not empty if an API version is listed but not served", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("a")}`);
   server.answers.set("GET /apis/batch/v1beta1", { status: 404, body: "404 page not found" });
@@ -346,7 +353,7 @@ t.test("an API version that is listed but not served counts as possible contents
   ]);
 });
 
-t.test("an object of the kind Event in another API group counts as contents", async (t) => {
+t.test("an object of the kind Event in another API group counts as contents of the namespace", async (t) => {
   const server = applyApi();
   await apply(server, `${team}${map("a")}`);
   const cron = { name: "events", kind: "Event", namespaced: true, verbs: ["list", "delete"] };
@@ -378,7 +385,7 @@ t.test("an empty folder deletes nothing unless the user allows it", async (t) =>
   t.match(await apply(server, "", { allowed: ["all"] }), { errors: [], notes: [/ConfigMap default\/a deleted/] });
 });
 
-t.test("a recorded object is not deleted if the folder contains the same object under another name", async (t) => {
+t.test("a recorded object is not deleted if an object in the folder has the same UID", async (t) => {
   const server = applyApi();
   await apply(server, map("a"));
   const record = JSON.stringify([{ apiVersion: "v1", kind: "Secret", namespace: "default", name: "a" }]);

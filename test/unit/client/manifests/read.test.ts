@@ -95,7 +95,7 @@ for (const [what, [text, message]] of Object.entries(faults)) {
   });
 }
 
-t.test("all faults of all files are reported, without a Secret's values", async (t) => {
+t.test("all faults in all files are reported, without the values of Secrets", async (t) => {
   const secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {pin: 4711, text: hunter2!}\n";
   const error = await read(t, { "a.yaml": secret, "b.yaml": "kind: A\n" }).catch((thrown: unknown) => thrown);
   const text = String(error);
@@ -125,7 +125,7 @@ t.test("links that lead out of the folder, subfolders and large files are refuse
   await rm(join(folder, "0-link.yaml"));
   await symlink("/etc/hostname", join(folder, "b.yaml"));
   await t.rejects(readManifests({ manifests: folder }), {
-    message: /b\.yaml: the link leads to .*, outside the folder/,
+    message: /b\.yaml: the link points to .*, outside the folder/,
   });
   await rm(join(folder, "b.yaml"));
   await mkdir(join(folder, "inner"));

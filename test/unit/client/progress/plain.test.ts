@@ -31,7 +31,7 @@ const changed = (name: string, step: string, durationMillis = 300): ProgressEven
 const unchanged = (name: string, step: string): ProgressEvent =>
   node(name, { $case: "stepFinished", value: { step, outcome: StepOutcome.STEP_OUTCOME_UNCHANGED } });
 
-/** Creates a display with a clock and a delay that the test controls. */
+/** Creates a display. The test controls its clock and its delay. */
 function display() {
   let out = "";
   let millis = 0;

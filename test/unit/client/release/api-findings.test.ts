@@ -78,7 +78,7 @@ t.test(
 );
 
 t.test(
-  "an agent that is older than the client counts as an unresponsive API server, with its own remedy",
+  "an agent that is older than the client is treated like an unresponsive API server, but with its own remedy",
   async (t) => {
     const cause = Object.assign(new Error("12 UNIMPLEMENTED"), {
       code: status.UNIMPLEMENTED,

@@ -10,7 +10,7 @@ import { pathObstacles } from "../../../../client/release/path.ts";
 import { describeReleases, releaseObstacles, releasesIn, wantedReleases } from "../../../../client/release/releases.ts";
 import { GetStatusResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 
-/** The release of a node, and the release that the node emulates: "v1.32.1" or "v1.32.1 as 1.31". */
+/** The release of a node and the release that it emulates, if any: "v1.32.1" or "v1.32.1 as 1.31". */
 type Node = string;
 
 function nodesOf(...nodes: readonly Node[]) {
@@ -59,7 +59,7 @@ t.test("bootstrap keeps an active emulation and never restarts an emulation that
   t.end();
 });
 
-t.test("an emulation begins only before the new release has written anything", async (t) => {
+t.test("an emulation can begin only before the new release has written any data", async (t) => {
   t.strictSame(await obstacles(["v1.31.4", "v1.31.4"], "v1.32.1", {}), []);
   t.strictSame(
     await obstacles(["v1.32.1 as 1.31", "v1.31.4"], "v1.32.1", {}),
@@ -95,7 +95,7 @@ t.test("alpha APIs and features rule out an emulation, and the lab's default set
   t.match(kept, [{ message: /excludes alpha APIs/ }], "a later bootstrap must not enable alpha APIs");
 });
 
-t.test("the value of --runtime-config is interpreted in the same way as by the API server", (t) => {
+t.test("khw interprets the value of --runtime-config in the same way as the API server", (t) => {
   const values: readonly (readonly [string, boolean])[] = [
     ["", false],
     ["api/all=true", true],

@@ -7,7 +7,7 @@ const judged = (versions: readonly string[], oldest: string, newest = oldest): s
     { oldest, newest },
   ).map(({ node, message }) => `${node}: ${message}`);
 
-t.test("a kubelet must not be newer than the oldest API server of the update", (t) => {
+t.test("a kubelet must not be newer than the oldest API server during the update", (t) => {
   t.strictSame(judged(["v1.20.2", "v1.21.9", "v1.22.0"], "v1.21.0", "v1.22.0"), [
     "worker-2: its kubelet v1.22.0 is newer than kube-apiserver v1.21.0",
   ]);
@@ -15,7 +15,7 @@ t.test("a kubelet must not be newer than the oldest API server of the update", (
   t.end();
 });
 
-t.test("a kubelet before 1.25 may be two minor releases older than the newest API server", (t) => {
+t.test("a kubelet older than 1.25 may be two minor releases older than the newest API server", (t) => {
   t.strictSame(judged(["v1.22.1", "v1.23.1"], "v1.24.0", "v1.25.0"), [
     "worker-0: its kubelet v1.22.1 is too old for kube-apiserver v1.25.0",
   ]);

@@ -2,7 +2,7 @@ import t from "tap";
 import { pathObstacles } from "../../../../client/release/path.ts";
 
 interface Case {
-  /** The releases of controller-0, controller-1, ... */
+  /** The releases of controller-0, controller-1 and so on. */
   readonly running: readonly string[];
   readonly wanted: string;
   /** The message of the obstacle, or undefined if the change is allowed. */
@@ -107,7 +107,7 @@ for (const [program, cases] of [
   }
 }
 
-t.test("--allow-downgrade allows older patches and reverting an unfinished update, but nothing else", async (t) => {
+t.test("--allow-downgrade allows only an older patch release and the reversal of an unfinished update", async (t) => {
   const allowed: readonly Case[] = [
     { running: ["v1.21.14"], wanted: "v1.21.0" },
     { running: ["v1.21.0", "v1.20.2"], wanted: "v1.20.2" },

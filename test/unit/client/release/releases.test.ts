@@ -71,7 +71,7 @@ t.test("a configured release that is older than the running release is refused",
 });
 
 t.test(
-  "an older minor release is allowed if its data is also restored, but an older etcd release is not",
+  "an older minor release is allowed if its data is also restored, but an older etcd release is never allowed",
   async (t) => {
     const config = await configured({ "--kubernetes-version": "v1.20.2", "--etcd-version": "v3.4.15" });
     const nodes = running(["v1.21.0", "3.5.16"]);
@@ -122,7 +122,7 @@ t.test("a machine without programs counts as a new controller", async (t) => {
 });
 
 t.test(
-  "a reachable node that does not return its status is an obstacle, and an unreachable node is not called",
+  "a reachable node that does not return its status is an obstacle, and an unreachable node is not queried",
   async (t) => {
     const config = await configured({});
     const { members } = await createFakeCluster(["controller-0", "controller-1"]);

@@ -12,7 +12,7 @@ const ingresses = {
 };
 const messages = (errors: readonly KhwError[]): string[] => errors.map(({ message }) => message);
 
-t.test("an API in use that the new release does not have is an obstacle and is reported only once", (t) => {
+t.test("an API that is in use but missing from the new release is an obstacle, and is reported only once", (t) => {
   const { obstacles, warnings } = removedApiFindings([cronJobs, cronJobs], { wanted: "v1.25.0", allowed: false });
   t.strictSame(messages(obstacles), [
     "batch/v1beta1 cronjobs was requested, but Kubernetes v1.25.0 no longer has it (removed in 1.25)",
@@ -22,7 +22,7 @@ t.test("an API in use that the new release does not have is an obstacle and is r
   t.end();
 });
 
-t.test("an API that only a later release removes, or that no release removes, is not reported", (t) => {
+t.test("an API is not reported if only a later release removes it, or if no release removes it", (t) => {
   const custom = { ...cronJobs, group: "example.com", resource: "widgets", removedRelease: "" };
   const { obstacles, warnings } = removedApiFindings([cronJobs, custom], { wanted: "v1.24.9", allowed: false });
   t.strictSame([...obstacles, ...warnings], []);

@@ -19,7 +19,7 @@ const cronJobs: StoredVersion = {
 const judge = (stored: readonly StoredVersion[], wanted: string, { from = "v1.20.2", allowed = false } = {}) =>
   judgeStoredVersions(stored, { dropped: droppedBetween(from, wanted), wanted, allowed });
 
-t.test("objects that the new release cannot read are an error with counts, names and the remedy", (t) => {
+t.test("objects that the new release cannot read cause an error that states their number, names and remedy", (t) => {
   const { obstacles, warnings } = judge([cronJobs, { ...cronJobs, apiVersion: "batch/v1beta1" }], "v1.21.0");
   t.equal(obstacles.length, 1);
   t.equal(obstacles[0]?.code, "RELEASE_REFUSED");
@@ -34,7 +34,7 @@ t.test("objects that the new release cannot read are an error with counts, names
   t.end();
 });
 
-t.test("with --allow-removed-apis, objects that the new release cannot read are only a warning", (t) => {
+t.test("with --allow-removed-apis, objects that the new release cannot read cause only a warning", (t) => {
   const { obstacles, warnings } = judge([cronJobs], "v1.21.0", { allowed: true });
   t.strictSame(obstacles, []);
   t.match(warnings, [{ message: /^batch\/v2alpha1 CronJob is the stored version of 5 objects/ }]);
@@ -59,7 +59,7 @@ t.test("if the running release still stores the dropped version, the remedy is t
   t.end();
 });
 
-t.test("objects of a resource that the new release does not have are a warning", (t) => {
+t.test("objects of a resource that the new release does not have cause a warning", (t) => {
   const policy = {
     ...cronJobs,
     resource: "podsecuritypolicies",
@@ -124,7 +124,7 @@ t.test("no agent is queried if the update drops no version or if no release is r
   t.strictSame((await found("v1.21.0", { a: [] }, [])).asked, []);
 });
 
-t.test("if no agent responds, a new update is refused, but an unfinished one can be continued", async (t) => {
+t.test("if no agent responds, a new update is refused, but an unfinished update can be continued", async (t) => {
   const a = new KhwError("NOT_READY", "etcd does not answer");
   const text = "a: the stored objects were not counted by version: etcd does not answer";
   t.strictSame((await found("v1.21.0", { a }, ["v1.20.2"])).obstacles, [text]);

@@ -31,7 +31,7 @@ function silent(index: number): NodeEtcd {
   return { node: controllers[index]?.name ?? "", status: GetEtcdStatusResponse.fromPartial({ reason: "refused" }) };
 }
 
-t.test("a removal is refused unless the remaining members have a quorum by themselves", async (t) => {
+t.test("a removal is refused unless the remaining members have a quorum on their own", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
   t.match(checkRemaining([answer(0, 3), answer(1, 3)], of), { leaving: { name: "controller-2" }, voters: 2 });
   t.throws(() => checkRemaining([answer(0, 3), silent(1)], of), {
@@ -49,12 +49,12 @@ t.test("a removal is refused unless the remaining members have a quorum by thems
   });
 });
 
-t.test("a member that has already left etcd does not prevent its removal", async (t) => {
+t.test("a controller can be removed even if its member has already left etcd", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
   t.match(checkRemaining([answer(0, 2), answer(1, 2)], of), { leaving: undefined, voters: 2 });
 });
 
-t.test("before its successor has joined, the response of a single controller is sufficient", async (t) => {
+t.test("until the successor has joined, the response of the only controller is sufficient", async (t) => {
   const notEnrolled: NodeEtcd = { node: "controller-1", error: new KhwError("NOT_ENROLLED", "it waits") };
   const { leaving, staying } = findMembers([answer(0, 1), notEnrolled], "controller-0");
   t.match([leaving, staying], [{ name: "controller-0" }, { length: 0 }]);
@@ -72,7 +72,7 @@ t.test(
   },
 );
 
-t.test("a foreign member, or a controller that is not listed, is refused by name", async (t) => {
+t.test("a member that is not among the listed controllers is refused, and the error names the member", async (t) => {
   const of = { name: "controller-2", controllers: controllers.slice(0, 2) };
   t.throws(() => checkRemaining([answer(0, 4), answer(1, 4)], of), {
     code: "ETCD_CONFLICT",

@@ -85,7 +85,7 @@ t.test("a dead controller is removed first, and an unknown controller is refused
 });
 
 t.test(
-  "during the removal of a dead controller, the list contains its successor only if the successor can vote",
+  "during the removal of a dead controller, the list of nodes contains the successor only if the successor can vote",
   async (t) => {
     const of = pair("controller-0,1,2");
     const successor = { name: "controller-3", internalIp: "10.240.0.13" };

@@ -89,7 +89,7 @@ t.test("no snapshot is saved if no node has ever been an etcd member", async (t)
   t.equal(await saveSnapshot(members, { folder: t.testdir(), signal: never }), undefined);
 });
 
-/** Lets the agent of controller-1 answer a reset, and restart after this many further calls of GetInfo. */
+/** Makes the agent of controller-1 accept a reset, and then restart after this number of GetInfo calls. */
 function resettable(cluster: FakeCluster, { calls = 2, error }: { calls?: number; error?: KhwError } = {}) {
   const requests: ResetRequest[] = [];
   const found = cluster.members[1]?.node;

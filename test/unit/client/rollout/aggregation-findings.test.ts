@@ -29,7 +29,7 @@ interface Situation {
   readonly fails?: ErrorCode;
 }
 
-/** Returns the work on nodes in these situations, and the nodes that are asked for backends. */
+/** Returns the planned work for nodes in these situations, and the names of the nodes that are asked for backends. */
 async function nodesIn(situations: readonly Situation[]) {
   const { members } = await createFakeCluster(situations.map((_, index) => `controller-${index}`));
   const asked: string[] = [];
@@ -85,7 +85,7 @@ t.test("the aggregation layer cannot be turned on while the controller cannot re
       hint: /khw-client doctor/,
     },
   ]);
-  t.equal(found.length, 1, "a reachable backend is no obstacle");
+  t.equal(found.length, 1, "a reachable backend is not an obstacle");
   const broken = backend("", { reason: "the service default/policy has no ready endpoint", endpoints: [] });
   const optional = backend("ETIMEDOUT", { required: false });
   t.strictSame((await findings({ running: false, wanted: true, backends: [broken, optional] })).found, []);
@@ -123,7 +123,7 @@ t.test(
     const quiet = await findings({ ...answers, fails: "UNREACHABLE" }, answers);
     t.strictSame(quiet.found, []);
     t.strictSame(quiet.warnings, [
-      "controller-0: the webhooks and APIServices were not tried from this node: the API server does not answer",
+      "controller-0: the webhooks and APIServices were not tested from this node: the API server does not answer",
     ]);
     const dead = await findings({ ...answers, fails: "UNREACHABLE" }, { ...answers, backends: [backend("ETIMEDOUT")] });
     t.match(dead.found, [{ node: "controller-1", message: /would become unreachable/ }]);

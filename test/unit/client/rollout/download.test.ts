@@ -21,11 +21,11 @@ interface Options {
   /** Called when Prepare has started on all nodes. */
   readonly begun?: () => void;
   readonly restarting?: readonly string[];
-  /** The nodes on which the Apply is already running. */
+  /** The nodes on which an Apply operation is already running. */
   readonly applying?: readonly string[];
 }
 
-/** Creates fake nodes that all start before the first node finishes. */
+/** Creates fake nodes. All nodes start their downloads before the first download ends. */
 async function scene({ result = () => undefined, begun, restarting = names, applying = [] }: Options = {}) {
   const cluster = await createFakeCluster(names);
   const expected = restarting.filter((name) => !applying.includes(name)).length;

@@ -60,7 +60,7 @@ t.test("if a controller fails to join, no further controller starts to join", as
   const { log, join } = await scene({ failing: "controller-1" });
   await t.rejects(join(["controller-1", "controller-2"]), {
     code: "PARTIAL",
-    message: /the present controllers are unchanged.*controller-1: it has not caught up.*controller-2: skipped/s,
+    message: /the existing controllers are unchanged.*controller-1: it has not caught up.*controller-2: skipped/s,
   });
   t.strictSame(log, ["controller-1 begins to join c1", "controller-1 ends"]);
 });
@@ -71,7 +71,7 @@ t.test("after Ctrl-C, no further controller starts to join", async (t) => {
   t.strictSame(log, ["controller-1 begins to join c1"]);
 });
 
-t.test("the only serving node is drained once the load balancer uses the new controllers", async (t) => {
+t.test("the only serving node is drained only after the load balancer uses the new controllers", async (t) => {
   const cluster = await createFakeCluster(names);
   const { log, nodes } = cluster;
   const fresh = nodes.slice(1);

@@ -154,7 +154,7 @@ t.test(
       t.match(
         refused([0, 1, 2, 3], [first, second, third, empty(3)], release),
         [{ code: "ETCD_CONFLICT", message: new RegExp(`etcd ${release} does not store`), hint: /v3\.5\.26 or later/ }],
-        "a new member is refused if the etcd release can lose promotions",
+        "a new member is refused if the etcd release can lose the promotion of a member",
       );
     }
     const running = member(0, { members: [peer(0)], recorded: [0], version: "3.5.9" });

@@ -60,7 +60,7 @@ t.test("an error is attributed to its node, and the remaining nodes are skipped"
   });
 });
 
-t.test("a failure before the first node skips all nodes", async (t) => {
+t.test("after a failure before the first node, all nodes are skipped", async (t) => {
   const { members } = await createFakeCluster(["controller-9"]);
   const earlier = members.map(({ node }) => ({ node, changed: 0, error: new KhwError("NOT_READY", "no answer") }));
   const { worked, outcomes } = await run(never, { earlier });
@@ -68,7 +68,7 @@ t.test("a failure before the first node skips all nodes", async (t) => {
   t.match(outcomes[0]?.error?.message, /controller-9 failed/);
 });
 
-t.test("Ctrl-C is reported once and lets the current node finish, and no other node is started", async (t) => {
+t.test("after Ctrl-C, which is reported once, the current node is finished and no other node is started", async (t) => {
   const interrupt = new AbortController();
   const { worked, printed } = await run(interrupt.signal, {
     work: async () => interrupt.abort(),

@@ -70,7 +70,7 @@ async function planned({ isAdministrator = true, finding, refused }: Options = {
   return { ...result, findings: result.findings.map(text), warnings: result.warnings.map(text), calls };
 }
 
-t.test("an administrator's plan runs every check, with the trial runs last", async (t) => {
+t.test("an administrator's plan runs every check, and performs the trial runs last", async (t) => {
   const { findings, warnings, skipped, calls } = await planned({ refused: "--b is unknown" });
   t.strictSame(findings, ["controller-0: --b is unknown", "controller-1: --b is unknown"]);
   t.strictSame(warnings, ["controller-0: Flag --a has been deprecated", "controller-1: Flag --a has been deprecated"]);
@@ -97,7 +97,7 @@ t.test("a viewer's plan makes no call that requires the role admin", async (t) =
   t.strictSame(calls, []);
 });
 
-t.test("a failure to perform the trial runs on an agent is reported as a finding", async (t) => {
+t.test("if an agent cannot perform the trial runs, the failure is reported as a finding", async (t) => {
   const { members } = await createFakeCluster(["controller-0"]);
   const work = members.map(({ node }) => ({
     node: {

@@ -96,7 +96,7 @@ t.test("the first failure stops the update, and each of the other nodes is repor
   t.strictSame(ended, ["controller-0 done", "controller-1 NOT_READY", "controller-2 SKIPPED"]);
 });
 
-t.test("Ctrl-C finishes and undrains the current node, and no other node is started", async (t) => {
+t.test("after Ctrl-C, the current node is finished and undrained, and no other node is started", async (t) => {
   const options = { applied: () => interrupt.abort() };
   const { log, ended, roll, interrupt } = await scene(options);
   await roll();
@@ -139,19 +139,22 @@ t.test("a node that a person drains during its update stays drained, and the err
   t.strictSame(ended, ["controller-0 DRAINED", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
 });
 
-t.test("a node that rolled back is undrained once its agent reports it healthy, and the update stops", async (t) => {
-  const options = {
-    failing: "controller-0",
-    applied: (name: string) => {
-      const [first] = nodes;
-      if (name !== "controller-0" || first === undefined) return;
-      [first.rolledBack, first.well] = [true, false];
-      // The agent's next probe finds the node healthy.
-      setTimeout(() => (first.well = true), 10);
-    },
-  };
-  const { log, nodes, ended, roll } = await scene(options);
-  t.match((await roll())[0], { error: { code: "NOT_READY", hint: undefined } });
-  t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
-  t.strictSame(ended, ["controller-0 NOT_READY", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
-});
+t.test(
+  "a node that rolled back is undrained as soon as its agent reports it as healthy, and the update stops",
+  async (t) => {
+    const options = {
+      failing: "controller-0",
+      applied: (name: string) => {
+        const [first] = nodes;
+        if (name !== "controller-0" || first === undefined) return;
+        [first.rolledBack, first.well] = [true, false];
+        // The agent's next probe finds the node healthy.
+        setTimeout(() => (first.well = true), 10);
+      },
+    };
+    const { log, nodes, ended, roll } = await scene(options);
+    t.match((await roll())[0], { error: { code: "NOT_READY", hint: undefined } });
+    t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
+    t.strictSame(ended, ["controller-0 NOT_READY", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
+  },
+);

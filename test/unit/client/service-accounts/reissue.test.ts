@@ -41,7 +41,7 @@ function addPod({ objects }: TokenApi, text: string): void {
 const projected = { volumes: [{ projected: { sources: [{ serviceAccountToken: {} }] } }] };
 const mounts = (secretName: string): object => ({ volumes: [{ secret: { secretName } }] });
 
-t.test("Secrets signed with the old key, and pods that may use old tokens, are found", async (t) => {
+t.test("Secrets with a token signed with the old key are found, and so are pods that may use old tokens", async (t) => {
   const server = await scene();
   const before = "2026-01-31T11:59:59Z";
   const owner = { kind: "ReplicaSet", name: "web-6d4c", controller: true };
@@ -113,7 +113,7 @@ t.test("a conflict that persists after retries is an error", async (t) => {
   t.match(server.objects.get(accountPath), { secrets: [{ name: "old" }] });
 });
 
-t.test("only replaced Secrets that no pod uses are deleted", async (t) => {
+t.test("a replaced Secret is deleted only if no pod uses it", async (t) => {
   const server = await scene();
   await reissue(t, server);
   addPod(server, pod("mounting", mounts("old"), { creationTimestamp: "2026-01-31T11:00:00Z" }));

@@ -44,7 +44,7 @@ interface Run extends Omit<RequestApiOptions, "requests"> {
   readonly options?: Partial<ApproveOptions>;
 }
 
-/** Opens an API server with these requests, and a Compute API with the instances. */
+/** Opens a fake API server with these requests, and a fake Compute API with these instances. */
 async function open(requests: readonly Record<string, unknown>[], { instances = machines, ...rest }: Run = {}) {
   const { api, ca, calls } = await openRequestApi({ requests, ...rest });
   const asked: string[] = [];
@@ -99,7 +99,7 @@ t.test("a valid request is approved, and its certificate is verified", async (t)
   });
 });
 
-t.test("keys, usages and names that kubelets of all releases use are accepted", async (t) => {
+t.test("the keys, usages and names that kubelets of any release use are accepted", async (t) => {
   const long = "worker-0.us-west1-c.c.lab.internal";
   const nodes = {
     "worker-0": {
@@ -122,7 +122,7 @@ t.test("keys, usages and names that kubelets of all releases use are accepted", 
   t.strictSame(results.map(outcomeOf), ["approved", "approved"]);
 });
 
-t.test("a request is read in the encoding that the library of the kubelets uses", async (t) => {
+t.test("a request is accepted in the encoding that the kubelets' library produces", async (t) => {
   // Created with crypto/x509 of Go 1.15.
   const recorded = `-----BEGIN CERTIFICATE REQUEST-----
 MIIBHTCBxAIBADA2MRUwEwYDVQQKEwxzeXN0ZW06bm9kZXMxHTAbBgNVBAMTFHN5
@@ -174,14 +174,18 @@ function unwrap(pem: string): Buffer {
   return Buffer.from(pem.replaceAll(/-----[^-]+-----|\s/g, ""), "base64");
 }
 
-/** Attacks, each with the reason for the refusal. */
+/** The attacks, each with the reason for its refusal. */
 const attacks: readonly (readonly [title: string, options: RequestOptions, reason: RegExp])[] = [
   [
-    "the address of another node",
+    "the request has the address of another node",
     { names: [{ type: "ip", value: "10.240.0.21" }] },
     /"10\.240\.0\.21" is not an address of the Node object/,
   ],
-  ["the name of another node", { names: dns("worker-1") }, /"worker-1" is not an address of the Node object/],
+  [
+    "the request has the name of another node",
+    { names: dns("worker-1") },
+    /"worker-1" is not an address of the Node object/,
+  ],
   [
     "a controller's address",
     { names: [{ type: "ip", value: "10.240.0.10" }] },
@@ -189,7 +193,11 @@ const attacks: readonly (readonly [title: string, options: RequestOptions, reaso
   ],
   ["a controller's name", { names: dns("worker-0", "controller-0") }, /"controller-0" belongs to the control plane/],
   ["the API server's name", { names: dns("kubernetes.default") }, /"kubernetes\.default" belongs to the control plane/],
-  ["a controller as a node", { ...user("controller-0"), names: dns("controller-0") }, /controller-0 is a controller/],
+  [
+    "the node in the request is a controller",
+    { ...user("controller-0"), names: dns("controller-0") },
+    /controller-0 is a controller/,
+  ],
   ["a wildcard", { names: dns("*.c.lab.internal") }, /"\*\.c\.lab\.internal" is not an address of the Node object/],
   ["an IPv6 address", { names: [{ type: "ip", value: "2001:db8::1" }] }, /is not an address of the Node object/],
   [
@@ -205,8 +213,8 @@ const attacks: readonly (readonly [title: string, options: RequestOptions, reaso
   ["no usage", { usages: [] }, /its usages are/],
   ["another requestor", { username: "system:node:worker-1" }, /its subject is not exactly CN=system:node:worker-1/],
   ["a bootstrap token", { username: "system:bootstrap:abcdef", groups: ["system:bootstrappers"] }, /is not a kubelet/],
-  ["a requestor that is not in the group", { groups: ["system:authenticated"] }, /is not a kubelet/],
-  ["a path as the requestor", { username: "system:node:../secrets/x" }, /is not a kubelet/],
+  ["the requestor is not in the group of nodes", { groups: ["system:authenticated"] }, /is not a kubelet/],
+  ["the requestor's name contains a path", { username: "system:node:../secrets/x" }, /is not a kubelet/],
   ["another organization", { subject: [{ O: ["system:masters"] }, { CN: ["system:node:worker-0"] }] }, /its subject/],
   [
     "two organizations",
@@ -219,7 +227,7 @@ const attacks: readonly (readonly [title: string, options: RequestOptions, reaso
   ["a weak key", { keys: weak }, /its key is RSA with 1024 bits/],
   ["SHA-1", { hash: "SHA-1" }, /weak hash/],
   ["a CA", { moreExtensions: "ca" }, /extensions other than one subjectAltName/],
-  ["a second list of names", { moreExtensions: "names" }, /extensions other than one subjectAltName/],
+  ["the request has a second list of names", { moreExtensions: "names" }, /extensions other than one subjectAltName/],
   ["another attribute", { challenge: true }, /exactly one attribute/],
   ["garbage", { change: () => "garbage" }, /not a single PEM block/],
   ["two blocks", { change: (pem) => pem + pem }, /not a single PEM block/],
@@ -233,7 +241,7 @@ const attacks: readonly (readonly [title: string, options: RequestOptions, reaso
 ];
 
 for (const [title, options, reason] of attacks) {
-  t.test(`the request is refused, but neither approved nor denied: ${title}`, async (t) => {
+  t.test(`a request is refused and stays pending: ${title}`, async (t) => {
     const { results, calls } = await run([await requestObject(options)]);
     t.strictSame(results.map(outcomeOf), ["refused"]);
     t.strictSame(approvals(calls), []);
@@ -259,7 +267,11 @@ t.test("a name with shell syntax is refused, and never becomes part of a command
     t.strictSame(results.map(outcomeOf), ["refused"], name);
     t.equal(calls.length, 1, name);
     const [error] = resultErrors(results);
-    t.match(error, { code: "CREDENTIAL_INVALID", message: /its name is not only lower-case letters/ }, name);
+    t.match(
+      error,
+      { code: "CREDENTIAL_INVALID", message: /its name contains characters other than lower-case letters/ },
+      name,
+    );
     t.notMatch(error?.hint, /kubectl|csr-/, name);
     t.ok(
       results.every((result) => resultText(result).startsWith('"')),
@@ -273,7 +285,7 @@ t.test("a name with shell syntax is refused, and never becomes part of a command
   ]);
 });
 
-t.test("a request for another signer is left alone", async (t) => {
+t.test("a request for another signer is ignored", async (t) => {
   const signers = ["kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/legacy-unknown"];
   const requests = await Promise.all(signers.map((signerName) => requestObject({ signerName })));
   const { results, calls } = await run(requests);
@@ -281,7 +293,7 @@ t.test("a request for another signer is left alone", async (t) => {
   t.equal(calls.length, 1);
 });
 
-t.test("if the Node object matches the request, the data of the Compute API decides", async (t) => {
+t.test("a request that matches its Node object is still refused if it contradicts the Compute API", async (t) => {
   const node = (address: string, providerID = "") => ({
     "worker-0": {
       spec: { providerID },
@@ -301,14 +313,14 @@ t.test("if the Node object matches the request, the data of the Compute API deci
       /"10\.240\.0\.21" is not a name or address of the instance/,
     ],
     [
-      "a name in another domain",
+      "a name in another domain is refused",
       domain,
       { nodes: { "worker-0.evil.example": workerNode } },
       /"worker-0\.evil\.example" is not a name of the instance/,
     ],
     ["no instance", usual, { instances: [] }, /the Compute API has no instance worker-0/],
     [
-      "an instance in another network",
+      "an instance in another network is not accepted",
       usual,
       { instances: [instance("worker-0", "", elsewhere)] },
       /no instance worker-0 \(project lab, network/,
@@ -340,14 +352,14 @@ t.test("if the Node object matches the request, the data of the Compute API deci
   }
 });
 
-t.test("a request that a kubelet no longer waits for stays pending, and is not an error", async (t) => {
+t.test("an abandoned request stays pending and does not cause an error", async (t) => {
   const { results, calls } = await run([await requestObject({ ageMinutes: 16 })]);
   t.strictSame(results.map(outcomeOf), ["abandoned"]);
   t.equal(calls.length, 1);
   t.strictSame(resultErrors(results), []);
 });
 
-t.test("each request is decided on its own, and decided requests are left alone", async (t) => {
+t.test("each request is decided separately, and requests that are already decided are ignored", async (t) => {
   const requests = [
     await requestObject({ name: "csr-done", conditions: ["Approved"] }),
     await requestObject({ name: "csr-denied", ...user("worker-1"), conditions: ["Denied"] }),
@@ -385,31 +397,34 @@ t.test("a wrong certificate, a changed request and a missing certificate are err
   }
 });
 
-t.test("a watch reports each change once, survives a failed API, and ends with the last named node", async (t) => {
-  const requests = [await requestObject({ name: "csr-bad", names: dns("controller-0") })];
-  const { context } = await open(requests);
-  const [written, warned]: [string[], string[]] = [[], []];
-  let rounds = 0;
-  const delay = async (): Promise<void> => {
-    rounds += 1;
-    if (rounds === 4) requests.splice(0, 1, await requestObject());
-  };
-  const api: KubernetesApi = async (...call) => {
-    if (rounds === 1 || rounds === 2) throw new KhwError("UNREACHABLE", "no answer");
-    return context.api(...call);
-  };
-  const options = {
-    nodes: ["worker-0"],
-    format: resultText,
-    write: (text: string) => void written.push(text.split("\n")[0] ?? ""),
-    warn: (text: string) => void warned.push(text),
-  };
-  const clock = { monotonic: () => 0, delay };
-  t.equal(await watchRequests({ ...context, api, clock }, options), true);
-  t.strictSame(written, ["csr-bad: worker-0: refused", "csr-1: worker-0: approved"]);
-  t.strictSame(warned, ["warning: no answer\n"]);
-  t.equal(rounds, 4);
-});
+t.test(
+  "a watch reports each change once, continues after API failures, and ends after the last named node",
+  async (t) => {
+    const requests = [await requestObject({ name: "csr-bad", names: dns("controller-0") })];
+    const { context } = await open(requests);
+    const [written, warned]: [string[], string[]] = [[], []];
+    let rounds = 0;
+    const delay = async (): Promise<void> => {
+      rounds += 1;
+      if (rounds === 4) requests.splice(0, 1, await requestObject());
+    };
+    const api: KubernetesApi = async (...call) => {
+      if (rounds === 1 || rounds === 2) throw new KhwError("UNREACHABLE", "no answer");
+      return context.api(...call);
+    };
+    const options = {
+      nodes: ["worker-0"],
+      format: resultText,
+      write: (text: string) => void written.push(text.split("\n")[0] ?? ""),
+      warn: (text: string) => void warned.push(text),
+    };
+    const clock = { monotonic: () => 0, delay };
+    t.equal(await watchRequests({ ...context, api, clock }, options), true);
+    t.strictSame(written, ["csr-bad: worker-0: refused", "csr-1: worker-0: approved"]);
+    t.strictSame(warned, ["warning: no answer\n"]);
+    t.equal(rounds, 4);
+  },
+);
 
 t.test("a request that was approved earlier counts only if its certificate is valid", async (t) => {
   for (const [title, options, expected] of [

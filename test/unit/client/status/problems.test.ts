@@ -30,7 +30,7 @@ t.test("a drained node is reported with the reason for the drain", async (t) => 
   t.match(problems(DrainReason.DRAIN_REASON_ROLLING_UPDATE), [
     {
       message: /^drained by jane for a rolling update at /,
-      hint: /^khw-client bootstrap completes the rolling update/,
+      hint: /^to complete the rolling update, run khw-client bootstrap;/,
     },
   ]);
 });

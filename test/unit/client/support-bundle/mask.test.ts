@@ -31,17 +31,17 @@ for (const [kind, pem] of Object.entries(keys)) {
     const body = bodyOf(pem);
     const forms: Readonly<Record<string, string>> = {
       "as in a file": `before\n${pem}after`,
-      "with a journal's prefix on each line": pem
+      "each line of the key has a journal's prefix": pem
         .trimEnd()
         .split("\n")
         .map((line) => prefix + line)
         .join("\n"),
-      "with another process's lines in between": pem
+      "lines of another process separate the lines of the key": pem
         .trimEnd()
         .split("\n")
         .join("\nI1123 reflector.go:255] Listing, and so on...\n"),
-      "on one line, as in JSON": JSON.stringify({ key: pem }),
-      "in a quoted log line": `${prefix}failed: ${JSON.stringify(`cannot parse ${pem}`)}`,
+      "the key is on one line, as in JSON": JSON.stringify({ key: pem }),
+      "the key is in a quoted log line": `${prefix}failed: ${JSON.stringify(`cannot parse ${pem}`)}`,
       "indented in YAML": `key: |\n${pem.replaceAll(/^/gm, "    ")}`,
     };
     for (const [form, text] of Object.entries(forms)) {
@@ -65,7 +65,7 @@ for (const [kind, pem] of Object.entries(keys)) {
   });
 }
 
-t.test("for a truncated key, its own lines are masked and the following lines are kept", async (t) => {
+t.test("the lines of a truncated key are masked, and the lines after the key are kept", async (t) => {
   const lines = bodyOf(keys["PKCS #8 RSA"] ?? "");
   const text = [
     "-----BEGIN PRIVATE KEY-----",
@@ -126,7 +126,7 @@ t.test("text without secrets is unchanged", async (t) => {
   for (const line of harmless) t.equal(mask(line), line);
 });
 
-t.test("values in structured data are also masked by the name of their field", async (t) => {
+t.test("in structured data, a value is also masked if the name of its field indicates a secret", async (t) => {
   const masked = maskData({
     token: "x",
     list: [{ accessToken: "y", port: 1 }],

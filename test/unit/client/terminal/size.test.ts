@@ -10,7 +10,7 @@ t.test("a terminal with an unknown or implausible size is assumed to have 80 col
   for (const columns of [undefined, 0, 1, 19]) {
     const stream = terminal(columns === undefined ? {} : { columns, rows: columns });
     assumeSize(stream);
-    t.match(stream, { columns: 80 }, `a terminal that reports ${columns} columns is assumed to have 80`);
+    t.match(stream, { columns: 80 }, `a terminal that reports ${columns} columns is assumed to have 80 columns`);
     t.ok(stream.rows === 24 || stream.rows === 19);
   }
 });

@@ -30,13 +30,13 @@ const forward = (to: string, versions: readonly string[], last?: Upgrade) =>
 const back = (versions: readonly string[], last?: Upgrade, kept: readonly NodeSnapshot[] = snapshots) =>
   chooseCourse({ to: "", back: true, running: running(...versions), last, snapshots: kept });
 
-t.test("an upgrade begins at the oldest running release", (t) => {
+t.test("an upgrade starts from the oldest running release", (t) => {
   const course = forward("v1.22.3", ["v1.21.0", "v1.21.0"]);
   t.strictSame(course, { from: "v1.21.0", to: "v1.22.3", direction: "forward", unfinished: undefined });
   t.end();
 });
 
-t.test("a stopped upgrade continues with its ID, but a finished one does not", (t) => {
+t.test("a stopped upgrade continues with its ID, but a finished upgrade is not continued", (t) => {
   const last = recorded("v1.20.2", "v1.21.0", stopped);
   t.match(forward("v1.21.0", ["v1.21.0", "v1.20.2"], last), { from: "v1.20.2", unfinished: { id: "u" } });
   t.equal(forward("v1.21.1", ["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)).unfinished, undefined);
@@ -66,32 +66,38 @@ t.test("upgrade --back reverts a finished patch upgrade, and can be repeated aft
   t.end();
 });
 
-t.test("an interrupted upgrade --back continues before the first node, between two nodes and after the last", (t) => {
-  const last = recorded("v1.21.1", "v1.21.0", stopped);
-  for (const versions of [
-    ["v1.21.1", "v1.21.1"],
-    ["v1.21.0", "v1.21.1"],
-    ["v1.21.0", "v1.21.0"],
-  ]) {
-    const course = back(versions, last);
-    t.strictSame(course, { from: "v1.21.1", to: "v1.21.0", direction: "back", unfinished: last }, versions.join());
-  }
-  t.end();
-});
+t.test(
+  "upgrade --back continues after an interruption before the first node, between two nodes or after the last node",
+  (t) => {
+    const last = recorded("v1.21.1", "v1.21.0", stopped);
+    for (const versions of [
+      ["v1.21.1", "v1.21.1"],
+      ["v1.21.0", "v1.21.1"],
+      ["v1.21.0", "v1.21.0"],
+    ]) {
+      const course = back(versions, last);
+      t.strictSame(course, { from: "v1.21.1", to: "v1.21.0", direction: "back", unfinished: last }, versions.join());
+    }
+    t.end();
+  },
+);
 
-t.test("after a finished minor upgrade, --back names the snapshot, the loss and the exact command to use", (t) => {
-  t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)), {
-    code: "RELEASE_REFUSED",
-    message:
-      /snapshot 20260131T120000Z-controller-1 .*2026-01-31T12:00:00\.123Z.* everything written since then would be lost/,
-    hint: /khw-client upgrade --back --lose-since 2026-01-31T12:00:00\.123Z; or .* newer patch release/,
-  });
-  const gone = { message: /no node still has the snapshot 20260131T120000Z-controller-1/, hint: /^fix the problem/ };
-  t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done), []), gone);
-  const external = { ...recorded("v1.20.2", "v1.21.0", done), snapshotId: "" };
-  t.throws(() => back(["v1.21.0"], external), { message: /no snapshot was taken/ });
-  t.end();
-});
+t.test(
+  "after a finished minor upgrade, --back states the snapshot, the data loss and the exact command to use",
+  (t) => {
+    t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)), {
+      code: "RELEASE_REFUSED",
+      message:
+        /snapshot 20260131T120000Z-controller-1 .*2026-01-31T12:00:00\.123Z.* everything written since then would be lost/,
+      hint: /khw-client upgrade --back --lose-since 2026-01-31T12:00:00\.123Z; or .* newer patch release/,
+    });
+    const gone = { message: /no node still has the snapshot 20260131T120000Z-controller-1/, hint: /^fix the problem/ };
+    t.throws(() => back(["v1.21.0"], recorded("v1.20.2", "v1.21.0", done), []), gone);
+    const external = { ...recorded("v1.20.2", "v1.21.0", done), snapshotId: "" };
+    t.throws(() => back(["v1.21.0"], external), { message: /no snapshot was taken/ });
+    t.end();
+  },
+);
 
 t.test("a stopped upgrade --back continues in the same direction", (t) => {
   const last = recorded("v1.21.0", "v1.20.2", stopped);

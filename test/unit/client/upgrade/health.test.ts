@@ -59,7 +59,7 @@ t.test("for a node left drained by a rolling update, only its certificates are r
 });
 
 t.test(
-  "the error rate check fails if many of the responses are server errors, but tolerates a few after a start",
+  "the error rate check fails if too many responses are server errors, but tolerates a few errors after a start",
   async (t) => {
     const [member] = (await createFakeCluster(["controller-0"])).members;
     if (member === undefined) throw new TypeError("there is one node");

@@ -10,7 +10,8 @@ const missed = new KhwError("PREFLIGHT_FAILED", "/readyz answers 500", {
 const drained = new KhwError("PREFLIGHT_FAILED", "is drained", { node: "controller-1", step: "maintenance" });
 
 /**
- * Reads these lists of findings in turn, and then keeps reading the last one. Returns the result and the printed notes.
+ * Reads these lists of findings in turn, and then reads the last list repeatedly. Returns the result and the printed
+ * notes.
  */
 async function settle(...readings: readonly (readonly KhwError[])[]) {
   let reads = 0;
@@ -23,12 +24,12 @@ async function settle(...readings: readonly (readonly KhwError[])[]) {
   return { findings, reads, millis: now, notes };
 }
 
-t.test("a healthy cluster, and a cluster with a lasting problem, are checked only once", async (t) => {
+t.test("a healthy cluster is checked only once, and so is a cluster with a lasting problem", async (t) => {
   t.match(await settle([]), { findings: [], reads: 1, notes: [] });
   t.match(await settle([missed, drained]), { findings: [missed, drained], reads: 1, notes: [] });
 });
 
-t.test("a component that missed a health check gets time to recover, with a single note", async (t) => {
+t.test("a component that missed a health check gets time to recover, and only one note is shown", async (t) => {
   const { findings, reads, notes } = await settle([missed], [missed], []);
   t.strictSame([findings, reads], [[], 3]);
   t.strictSame(notes, [

@@ -30,12 +30,9 @@ async function titles({ anonymousLimited, ...target }: Options): Promise<string[
   return checks.map(({ title }) => title);
 }
 
-t.test("the limit of anonymous requests is checked only for a command that asks for the check", async (t) => {
+t.test("the limit on anonymous requests is checked only if the command asks for this check", async (t) => {
   const rolling = await titles({ anonymousLimited: true });
-  t.notOk(
-    rolling.includes(limitTitle),
-    "a rolling update does not check the limit, because a rolling update does not apply the limit",
-  );
+  t.notOk(rolling.includes(limitTitle), "a rolling update neither applies nor checks the limit on anonymous requests");
   const bootstrap = await titles({ anonymousLimited: true, checkAnonymous: true });
   t.strictSame(bootstrap, [...rolling, limitTitle]);
   t.strictSame(await titles({ anonymousLimited: false, checkAnonymous: true }), rolling);

@@ -19,7 +19,7 @@ const security = (version: string, rest = "") =>
 const limits = (text: string) =>
   `{name: EventRateLimit, configuration: {apiVersion: eventratelimit.admission.k8s.io/v1alpha1, kind: Configuration, limits: ${text}}}`;
 
-t.test("the built-in limits are valid and turn on their plugin", (t) => {
+t.test("the built-in event limits are valid, and turn on the EventRateLimit plugin", (t) => {
   t.strictSame(checkAdmission(eventLimits, "admission.yaml", 20), { plugins: ["EventRateLimit"], files: [] });
   t.end();
 });
@@ -40,7 +40,7 @@ t.test("plugins with a configuration or a file are accepted", (t) => {
   t.end();
 });
 
-t.test("PodSecurity's version must fit the release", (t) => {
+t.test("the API version of PodSecurity must be one that the release supports", (t) => {
   t.strictSame(plugin(security("v1beta1"), 23), []);
   t.match(
     plugin(security("v1"), 24)[0],

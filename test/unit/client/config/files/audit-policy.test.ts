@@ -89,7 +89,7 @@ t.test("versions and fields that the release does not support are refused", (t) 
   t.end();
 });
 
-t.test("a number or a boolean in place of a string is refused, and so is a string in place of a boolean", (t) => {
+t.test("a number or boolean is refused where a string is expected, and a string where a boolean is expected", (t) => {
   const head = "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules:\n";
   const message = (rule: string): string => {
     try {
@@ -124,7 +124,7 @@ t.test("a number or a boolean in place of a string is refused, and so is a strin
   t.end();
 });
 
-t.test("endless aliases are refused, and a small number of aliases is accepted", (t) => {
+t.test("recursive or excessive aliases are refused, and a small number of aliases is accepted", (t) => {
   t.match(problems(`${head}rules: &r [*r ]\n`), [/the file has more than 100 aliases/]);
   const levels = Array.from({ length: 6 }, (_, index) => {
     const inner = index === 0 ? "x" : `*a${index - 1} `;

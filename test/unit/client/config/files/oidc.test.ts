@@ -38,7 +38,7 @@ t.test("the oidc settings become flags, and the CA is sent as a file", async (t)
   t.strictSame(await read(""), { files: [], flags: {}, plugins: [] });
 });
 
-t.test("a faulty oidc setting is refused, and the error names the setting", async (t) => {
+t.test("an invalid oidc setting is refused, and the error names the setting", async (t) => {
   const cases: readonly (readonly [text: string, message: RegExp])[] = [
     ["oidc: {issuerUrl: http://a, clientId: b}", /^khw\.yaml:1:19: oidc\.issuerUrl: "http:\/\/a" does not use https$/],
     ["oidc: {issuerUrl: login, clientId: b}", /oidc\.issuerUrl: "login" is not a URL/],

@@ -69,7 +69,7 @@ t.test("an audit policy becomes a file and a flag, unless khw.yaml sets the flag
   t.strictSame((await stateOf("audit: {policy: none}")).files, []);
 });
 
-t.test("a faulty or missing audit policy is refused with its location", async (t) => {
+t.test("an invalid or missing audit policy is refused, and the error states its location", async (t) => {
   await t.rejects(stateOf("audit: {policy: absent.yaml}"), {
     code: "CONFIG_INVALID",
     message: /^audit\.policy: \/.*\/absent\.yaml cannot be read: ENOENT/,
@@ -84,23 +84,26 @@ t.test("a faulty or missing audit policy is refused with its location", async (t
   });
 });
 
-t.test("an admission configuration is sent with the files that it names, and turns on its plugins", async (t) => {
-  const flags = (state: Awaited<ReturnType<typeof stateOf>>) => state.flags["kube-apiserver"]?.set;
-  const builtIn = await stateOf("hardening: {eventLimits: true}");
-  t.match(builtIn.files, [{ name: "admission.yaml" }]);
-  t.equal(flags(builtIn)?.["admission-control-config-file"], "/etc/kubernetes/config/admission.yaml");
-  t.match(flags(builtIn)?.["enable-admission-plugins"], /ResourceQuota,EventRateLimit$/);
-  const head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n";
-  await writeFile(join(folder, "own"), `${head}plugins: [{name: EventRateLimit, path: limits.yaml}]\n`);
-  await t.rejects(stateOf("admission: {config: own}"), {
-    message: /^admission\.config: EventRateLimit: .*cannot be read/,
-  });
-  const api = "apiVersion: eventratelimit.admission.k8s.io/v1alpha1\nkind: Configuration\n";
-  await writeFile(join(folder, "limits.yaml"), `${api}limits: [{type: Server, qps: 1, burst: x}]\n`);
-  await t.rejects(stateOf("admission: {config: own}"), { message: /limits\.yaml:3:40: limits\[0\]\.burst: "x"/ });
-  await writeFile(join(folder, "limits.yaml"), `${api}limits: [{type: Server, qps: 1, burst: 1}]\n`);
-  t.match((await stateOf("admission: {config: own}")).files, [{ name: "admission.yaml" }, { name: "limits.yaml" }]);
-  await t.rejects(stateOf("files: {limits.yaml: own}\nadmission: {config: own}"), {
-    message: /two settings write the file .*limits\.yaml/,
-  });
-});
+t.test(
+  "an admission configuration is sent with the files that it names, and the plugins in it are turned on",
+  async (t) => {
+    const flags = (state: Awaited<ReturnType<typeof stateOf>>) => state.flags["kube-apiserver"]?.set;
+    const builtIn = await stateOf("hardening: {eventLimits: true}");
+    t.match(builtIn.files, [{ name: "admission.yaml" }]);
+    t.equal(flags(builtIn)?.["admission-control-config-file"], "/etc/kubernetes/config/admission.yaml");
+    t.match(flags(builtIn)?.["enable-admission-plugins"], /ResourceQuota,EventRateLimit$/);
+    const head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AdmissionConfiguration\n";
+    await writeFile(join(folder, "own"), `${head}plugins: [{name: EventRateLimit, path: limits.yaml}]\n`);
+    await t.rejects(stateOf("admission: {config: own}"), {
+      message: /^admission\.config: EventRateLimit: .*cannot be read/,
+    });
+    const api = "apiVersion: eventratelimit.admission.k8s.io/v1alpha1\nkind: Configuration\n";
+    await writeFile(join(folder, "limits.yaml"), `${api}limits: [{type: Server, qps: 1, burst: x}]\n`);
+    await t.rejects(stateOf("admission: {config: own}"), { message: /limits\.yaml:3:40: limits\[0\]\.burst: "x"/ });
+    await writeFile(join(folder, "limits.yaml"), `${api}limits: [{type: Server, qps: 1, burst: 1}]\n`);
+    t.match((await stateOf("admission: {config: own}")).files, [{ name: "admission.yaml" }, { name: "limits.yaml" }]);
+    await t.rejects(stateOf("files: {limits.yaml: own}\nadmission: {config: own}"), {
+      message: /two settings write the file .*limits\.yaml/,
+    });
+  },
+);

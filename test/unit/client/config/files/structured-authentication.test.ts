@@ -4,7 +4,8 @@ import { KhwError } from "../../../../../proto/errors.ts";
 
 /**
  * The rules are those of the API server, in k8s.io/apiserver/pkg/apis/apiserver/validation/validation.go and
- * pkg/kubeapiserver/options/authentication.go. These tests cannot run a release that has these rules.
+ * pkg/kubeapiserver/options/authentication.go. The test environment cannot run a Kubernetes release that has these
+ * rules.
  */
 function problems(text: string, minor = 34): string {
   try {
@@ -23,7 +24,7 @@ const jwt = (text: string, minor?: number) =>
   problems(`${head(minor === 30 ? "v1beta1" : "v1")}jwt:\n- ${text}\n`, minor);
 const health = "[{path: /healthz}, {path: /livez}, {path: /readyz}]";
 
-t.test("a version that the release does not read is refused", (t) => {
+t.test("an API version that the Kubernetes release does not support is refused", (t) => {
   const of = (version: string, minor: number) => problems(`${head(version)}jwt: []\n`, minor);
   t.strictSame([of("v1beta1", 30), of("v1beta1", 34), of("v1", 34)], ["", "", ""]);
   t.match(of("v1", 33), /^a\.yaml:1:13: apiVersion: Kubernetes 1\.33 does not read .*\/v1, which exists from 1\.34 on/);
@@ -92,7 +93,7 @@ t.test("each error states the file, the line and the column", (t) => {
     [of(issuer, `${username}, groups: {claim: g}`), /groups: prefix is missing/],
     [of(issuer, `${username}, uid: {claim: a, expression: b}`), /expression and claim cannot be used together/],
     [of(issuer, "username: {expression: claims.email}"), /no expression uses claims\.email_verified/],
-    [of(issuer, `${username}, extra: [{key: Team, valueExpression: a}]`), /"Team" is not a domain and a path/],
+    [of(issuer, `${username}, extra: [{key: Team, valueExpression: a}]`), /"Team" is not a domain/],
     [of(issuer, `${username}, extra: [{key: a.k8s.io/b, valueExpression: a}]`), /"a\.k8s\.io" is reserved/],
     [of(`${issuer}, claimValidationRules: [{}]`), /a rule needs either claim or expression/],
     [of(`${issuer}, claimValidationRules: [{claim: a, message: b}]`), /message needs expression/],

@@ -3,8 +3,8 @@ import { checkAuthorization } from "../../../../../client/config/files/structure
 import { KhwError } from "../../../../../proto/errors.ts";
 
 /**
- * The rules are those of the API server, in k8s.io/apiserver/pkg/apis/apiserver/validation/validation.go. These tests
- * cannot run a release that has these rules.
+ * Checks a file against the API server's rules in k8s.io/apiserver/pkg/apis/apiserver/validation/validation.go. These
+ * tests cannot run an API server that has these rules.
  */
 function problems(text: string, minor = 32): string {
   try {
@@ -33,7 +33,7 @@ t.test("the names of kubeconfigs are replaced by paths on the controllers", (t) 
   t.end();
 });
 
-t.test("a version that the release does not read is refused", (t) => {
+t.test("an API version that the Kubernetes release does not support is refused", (t) => {
   const of = (version: string, minor: number) => problems(`${head(version)}authorizers: [${node}, ${rbac}]\n`, minor);
   t.strictSame([of("v1beta1", 30), of("v1beta1", 32), of("v1", 32)], ["", "", ""]);
   t.match(of("v1", 31), /^z\.yaml:1:13: apiVersion: Kubernetes 1\.31 does not read .*\/v1, which exists from 1\.32 on/);
@@ -71,7 +71,7 @@ t.test("each error states the file, the line and the column", (t) => {
   t.end();
 });
 
-t.test("a webhook that precedes Node or RBAC is refused if it would be asked about health checks", (t) => {
+t.test("a webhook that precedes Node or RBAC is refused unless its match conditions exclude health checks", (t) => {
   const conditions = (...expressions: readonly string[]) =>
     webhook(
       `, matchConditionSubjectAccessReviewVersion: v1, matchConditions: [${expressions.map((one) => `{expression: ${one}}`).join(", ")}]`,
@@ -87,10 +87,13 @@ t.test("a webhook that precedes Node or RBAC is refused if it would be asked abo
   t.end();
 });
 
-t.test("aliases are refused, because a path in them would not be replaced", (t) => {
-  const anchored = webhook("")
-    .replace("Webhook, name: hook", "Webhook, name: &f hook")
-    .replace("hook.kubeconfig", "*f ");
-  t.match(problems(chain(node, rbac, anchored)), /kubeConfigFile: khw does not support aliases here/);
-  t.end();
-});
+t.test(
+  "an alias in place of a kubeconfig's name is refused, because khw could not replace the alias with a path",
+  (t) => {
+    const anchored = webhook("")
+      .replace("Webhook, name: hook", "Webhook, name: &f hook")
+      .replace("hook.kubeconfig", "*f ");
+    t.match(problems(chain(node, rbac, anchored)), /kubeConfigFile: khw does not support aliases here/);
+    t.end();
+  },
+);

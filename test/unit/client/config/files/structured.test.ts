@@ -71,7 +71,7 @@ t.test("mutually exclusive settings are refused", async (t) => {
 });
 
 t.test(
-  "from Kubernetes 1.32 on, a file limits anonymous requests unless users are identified in another way",
+  "from Kubernetes 1.32 on, a file limits anonymous requests unless another setting configures authentication",
   async (t) => {
     t.strictSame((await read(limit, "v1.32.0")).names, ["authentication.yaml"]);
     t.match((await read(limit)).text, "apiserver.config.k8s.io/v1\n");
@@ -87,7 +87,7 @@ t.test(
 );
 
 t.test(
-  "an authorization configuration is sent with its kubeconfigs and their files, and replaces the authorization modes",
+  "an authorization configuration replaces the authorization modes, and is sent with all files that it needs",
   async (t) => {
     const hook =
       "webhook: {timeout: 3s, subjectAccessReviewVersion: v1, failurePolicy: Deny, connectionInfo: {type: KubeConfigFile, kubeConfigFile: hook}}";

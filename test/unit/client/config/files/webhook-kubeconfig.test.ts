@@ -2,7 +2,7 @@ import t from "tap";
 import { checkWebhookKubeconfig } from "../../../../../client/config/files/webhook-kubeconfig.ts";
 import { KhwError } from "../../../../../proto/errors.ts";
 
-/** Applies the rules of k8s.io/client-go/tools/clientcmd/validation.go. */
+/** Checks a user and a cluster by the rules of k8s.io/client-go/tools/clientcmd/validation.go. */
 function problems(user: string, cluster = "server: https://a, certificate-authority: ca.pem"): string {
   try {
     checkWebhookKubeconfig(
@@ -18,9 +18,12 @@ function problems(user: string, cluster = "server: https://a, certificate-author
 
 t.test("messages never quote credentials", (t) => {
   const cases: readonly (readonly [found: string, message: RegExp])[] = [
-    [problems("{token: !s3cret }"), /^hook:6:17: this is not YAML that khw reads/],
+    [
+      problems("{token: !s3cret }"),
+      /^hook:6:17: this is not valid YAML, or it uses YAML syntax that khw does not support/,
+    ],
     [problems("{token: !!str s3cret}"), /the tag is not supported/],
-    [problems("{token: {s3cret}"), /this is not YAML/],
+    [problems("{token: {s3cret}"), /this is not valid YAML/],
     [problems("s3cret"), /user: must be a map/],
     [problems("{token:s3cret}"), /user: there is an unknown key/],
     ...["https://bob:s3cret@w", "http://bob:s3cret@w", "'https://bob:s3 cret@w'", "https://w?s3cret"].map(
@@ -36,7 +39,7 @@ t.test("messages never quote credentials", (t) => {
   t.end();
 });
 
-t.test("numbers and booleans in place of strings are refused", (t) => {
+t.test("a number in place of a string is refused, and so is a string in place of a boolean", (t) => {
   const good = "server: https://a, certificate-authority: ca.pem";
   t.match(problems("{token: 12345}"), /user\.token: Kubernetes needs a string here/);
   t.notMatch(problems("{token: 12345}"), "12345");
@@ -48,7 +51,7 @@ t.test("numbers and booleans in place of strings are refused", (t) => {
   t.end();
 });
 
-t.test("users with which the API server would not start are refused", (t) => {
+t.test("a user entry that would prevent the API server from starting is refused", (t) => {
   const pair = /a client certificate needs its key/;
   t.match(problems("{client-certificate: a.pem}"), pair);
   t.match(problems("{client-key: a.pem}"), pair);

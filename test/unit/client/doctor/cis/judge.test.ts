@@ -22,7 +22,7 @@ const counts: Readonly<Record<Edition, readonly number[]>> = {
   "2.0": [21, 30, 7, 2, 7, 3, 2],
 };
 
-/** The check numbers of some flags in kube-bench's files. Earlier checks were added or removed in these editions. */
+/** The numbers of some flags' checks in kube-bench's files, for editions that added or removed earlier checks. */
 const numbers: readonly [edition: Edition, flag: string, id: string][] = [
   ["1.20", "kubelet-https", "1.2.3"],
   ["1.20", "insecure-port", "1.2.18"],
@@ -78,7 +78,7 @@ t.test("the edition of the benchmark is derived from the Kubernetes release", as
   t.throws(() => editionFor("latest"), { code: "INVALID_ARGUMENT" });
 });
 
-t.test("flags are parsed in the same way as by the programs", async (t) => {
+t.test("flags are parsed in the same way as the programs parse them", async (t) => {
   const words = [
     "--name",
     "controller-0",
@@ -207,21 +207,24 @@ t.test("a reason applies only to the deviation that it explains", async (t) => {
   t.notOk(result(0o666).reason);
 });
 
-t.test("profiling is judged by the scheduler's file, because the scheduler ignores the flag", async (t) => {
-  const condition = { kind: "scheduler-profiling" } as const;
-  const path = "/etc/kubernetes/config/kube-scheduler.yaml";
-  const scheduler = (schedulerProfiling: boolean | undefined, ...args: readonly string[]) =>
-    outcome(condition, facts({ components: [{ name: "kube-scheduler", arguments: [...args] }], schedulerProfiling }))
-      .outcome;
-  t.equal(scheduler(true, `--config=${path}`, "--profiling=false"), "fail");
-  t.equal(scheduler(false, `--config=${path}`), "pass");
-  t.equal(scheduler(undefined, `--config=${path}`), "manual");
-  t.equal(scheduler(false, "--config=/other.yaml"), "manual");
-  t.equal(scheduler(undefined, "--profiling=false"), "pass");
-  t.equal(scheduler(undefined), "fail");
-});
+t.test(
+  "the profiling check reads the scheduler's configuration file, because the scheduler ignores the flag",
+  async (t) => {
+    const condition = { kind: "scheduler-profiling" } as const;
+    const path = "/etc/kubernetes/config/kube-scheduler.yaml";
+    const scheduler = (schedulerProfiling: boolean | undefined, ...args: readonly string[]) =>
+      outcome(condition, facts({ components: [{ name: "kube-scheduler", arguments: [...args] }], schedulerProfiling }))
+        .outcome;
+    t.equal(scheduler(true, `--config=${path}`, "--profiling=false"), "fail");
+    t.equal(scheduler(false, `--config=${path}`), "pass");
+    t.equal(scheduler(undefined, `--config=${path}`), "manual");
+    t.equal(scheduler(false, "--config=/other.yaml"), "manual");
+    t.equal(scheduler(undefined, "--profiling=false"), "pass");
+    t.equal(scheduler(undefined), "fail");
+  },
+);
 
-t.test("etcd's CA is compared with the CAs of the API server's clients", async (t) => {
+t.test("etcd's CA is compared with the CAs that the API server accepts for clients", async (t) => {
   const [etcd, clients] = ["/etc/etcd/ca.pem", "/var/lib/kubernetes/ca-bundle.pem"];
   const trust = (certificates: readonly string[], of: readonly string[]) =>
     outcome(
@@ -271,12 +274,12 @@ t.test("the lab's files fail exactly the expected checks", async (t) => {
     const units = (await labResults(edition)).filter(({ id }) => /^1\.1\.[1357]$/.test(id));
     t.ok(
       units.every(({ outcome: found, reason }) => found === "fail" && reason !== undefined),
-      `${edition} demands mode 600, so the lab's unit files fail, with a reason`,
+      `${edition} requires mode 600, so the lab's unit files fail the check, but with a reason`,
     );
   }
 });
 
-t.test("if the production profile has a suitable setting, the fix is that setting", async (t) => {
+t.test("if the production profile has a suitable setting, the fix is to use this setting", async (t) => {
   const fixes = new Map((await labResults()).map(({ id, fix }) => [id, fix]));
   t.equal(fixes.get("1.2.20"), "khw.yaml: hardening: {profilingOff: true}");
   t.equal(fixes.get("1.2.23"), "khw.yaml: hardening: {auditRetention: true}");

@@ -18,7 +18,7 @@ import { controllers, labState, publicAddress } from "../../../../fixtures/lab-c
 
 const { credentials } = parseDesiredState(labState());
 
-/** Returns the results for the recorded machine, if its programs ran with the flags of this khw.yaml. */
+/** Returns the results that the recorded machine would have with the flags of this khw.yaml. */
 async function resultsOf(text: string, version: string): Promise<CisResult[]> {
   const written = parseYaml(`loadBalancer: none\naggregation: false\n${text}`, { name: "khw.yaml", folder: "/" });
   const config = parseConfig(written, { flags: new Map(), folder: "/" });
@@ -41,7 +41,7 @@ const failing = (results: readonly CisResult[]): string[] =>
   results.flatMap(({ outcome, reason, id, title }) => (outcome === "fail" && !reason ? [`${id} ${title}`] : []));
 
 for (let minor = 20; minor <= 37; minor++) {
-  t.test(`profile production on 1.${minor}: each check that fails has a reason`, async (t) => {
+  t.test(`with the profile production on Kubernetes 1.${minor}, each failed check has a reason`, async (t) => {
     t.strictSame(failing(await resultsOf("profile: production", `v1.${minor}.0`)), []);
     t.ok(failing(await resultsOf("profile: lab", `v1.${minor}.0`)).length > 5);
   });

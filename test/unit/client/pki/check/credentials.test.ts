@@ -94,7 +94,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: admin\.kubeconfig: is missing$/,
   ],
   [
-    "a folder is in a file's place",
+    "a folder exists in place of a file",
     async (folder) => {
       await rm(join(folder, "kubernetes-key.pem"));
       await mkdir(join(folder, "kubernetes-key.pem"));
@@ -112,7 +112,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /kubernetes-key\.pem: has no private key in PEM/,
   ],
   [
-    "key and certificate do not match",
+    "a key does not match its certificate",
     (folder) => cp(join(folder, "admin-key.pem"), join(folder, "kubernetes-key.pem")),
     /: kubernetes-key\.pem: is not the key of kubernetes\.pem$/,
   ],
@@ -152,7 +152,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kubernetes\.pem: subjectAltName: lacks 10\.32\.0\.1 \(the kubernetes service\)$/,
   ],
   [
-    "ca.pem is not an authority",
+    "ca.pem is not a CA certificate",
     (folder) => cp(join(folder, "admin.pem"), join(folder, "ca.pem")),
     /ca\.pem: basicConstraints: is not a CA certificate/,
   ],
@@ -188,7 +188,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: kube-scheduler\.kubeconfig: users\.system:kube-scheduler\.client-key: refers to a file/,
   ],
   [
-    "a kubeconfig's data is not base64",
+    "the data in a kubeconfig is not valid base64",
     (folder) =>
       edit(folder, "kube-scheduler.kubeconfig", (text) =>
         text.replace(/client-key-data: .*/, "client-key-data: '%%%'"),
@@ -235,13 +235,13 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /\.server: is not an https URL$/,
   ],
   [
-    "the encryption config has another kind",
+    "the encryption config has the wrong kind",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) => text.replace("kind: EncryptionConfig", "kind: Secret")),
     /: encryption-config\.yaml: kind: must be one of EncryptionConfig, EncryptionConfiguration$/,
   ],
   [
-    "the encryption key has a wrong length",
+    "the encryption key has the wrong length",
     (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace(/secret: .*/, "secret: c2hvcnQ=")),
     /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.secret: has 5 bytes, not 16 or 24 or 32$/,
   ],
@@ -252,7 +252,7 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /secret: is not base64$/,
   ],
   [
-    "the encryption config's kind has another group",
+    "the encryption config has the wrong apiVersion for its kind",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) =>
         text.replace("apiVersion: v1", "apiVersion: apiserver.config.k8s.io/v1"),
@@ -265,23 +265,23 @@ const cases: readonly [title: string, change: (folder: string) => Promise<unknow
     /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc\.keys\[0\]\.name: is missing$/,
   ],
   [
-    "a provider does not exist",
+    "the encryption config names a provider that does not exist",
     (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- aescbc:", "- aesxyz:")),
     /: encryption-config\.yaml: resources\[0\]\.providers\[0\]: must have exactly one of aescbc, aesgcm, /,
   ],
   [
-    "a provider has no keys",
+    "an encryption provider has no keys",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) => text.replace(/keys:\n[^]*?( {6}- identity)/, "keys: []\n$1")),
     /: encryption-config\.yaml: resources\[0\]\.providers\[0\]\.aescbc: has no keys$/,
   ],
   [
-    "all resources are named by a wildcard that the release does not support",
+    "the encryption config uses a wildcard that the release does not support",
     (folder) => edit(folder, "encryption-config.yaml", (text) => text.replace("- secrets", "- '*.*'")),
     /: encryption-config\.yaml: resources: does not include secrets$/,
   ],
   [
-    "KMS has a version that the release does not accept",
+    "a KMS provider uses an API version that the release does not accept",
     (folder) =>
       edit(folder, "encryption-config.yaml", (text) =>
         text.replace("- identity: {}", "- kms: {name: x, apiVersion: v2, endpoint: 'unix:///run/x'}"),

@@ -42,7 +42,7 @@ async function written(name: string, files: Readonly<Record<string, string>>): P
 }
 
 for (const algorithm of ["rsa", "ecdsa"] as const) {
-  t.test(`${algorithm}: all files are created, and openssl shows that they have the values of the lab`, async (t) => {
+  t.test(`${algorithm}: all files are created, and openssl confirms that they have the lab's values`, async (t) => {
     const files = await createMissing(none, { ...pki, algorithm }, new Date());
     t.same(Object.keys(files).sort(), clusterFiles(pki).sort());
     const folder = await written(algorithm, files);

@@ -62,23 +62,20 @@ async function check(
 const sound = join(base, "sound");
 const told = await create(sound);
 
-t.test(
-  "pki create creates all files, readable only by the owner, and reports each file without any secret",
-  async (t) => {
-    const names = await readdir(sound);
-    t.equal(names.length, 22);
-    t.equal((await stat(sound)).mode & 0o777, 0o700);
-    for (const name of names) {
-      t.equal((await stat(join(sound, name))).mode & 0o777, 0o600, name);
-      t.ok(told.includes(`${join(sound, name)}: `), name);
-    }
-    t.match(told, /\/kubernetes\.pem: CN=kubernetes, O=Kubernetes, valid until \d{4}-\d\d-\d\d\n/);
-    t.match(told, "note: ca-key.pem is copied to the controllers, as in lab 08");
-    for (const secret of await secretsOf(sound)) t.notOk(told.includes(secret));
-  },
-);
+t.test("all created files are readable only by the owner, and each file is reported without secrets", async (t) => {
+  const names = await readdir(sound);
+  t.equal(names.length, 22);
+  t.equal((await stat(sound)).mode & 0o777, 0o700);
+  for (const name of names) {
+    t.equal((await stat(join(sound, name))).mode & 0o777, 0o600, name);
+    t.ok(told.includes(`${join(sound, name)}: `), name);
+  }
+  t.match(told, /\/kubernetes\.pem: CN=kubernetes, O=Kubernetes, valid until \d{4}-\d\d-\d\d\n/);
+  t.match(told, "note: ca-key.pem is copied to the controllers, as in lab 08");
+  for (const secret of await secretsOf(sound)) t.notOk(told.includes(secret));
+});
 
-t.test("the files of pki create pass pki check", async (t) => {
+t.test("pki check finds no problem in the files that pki create created", async (t) => {
   t.same(await check(sound).then(({ code, findings }) => ({ code, findings })), { code: 0, findings: [] });
 });
 
@@ -88,7 +85,7 @@ t.test("a second run of pki create changes nothing", async (t) => {
   t.same(await fingerprint(sound), before);
 });
 
-t.test("missing files are created, and files that a running cluster needs are reported", async (t) => {
+t.test("missing files are created, with a note about any file that a running cluster already has", async (t) => {
   const folder = await copy();
   await rm(join(folder, "encryption-config.yaml"));
   await rm(join(folder, "admin.kubeconfig"));
@@ -137,7 +134,7 @@ t.test(
 );
 
 t.test(
-  "--renew issues certificates with new keys, except the service account key, and backs up the old files",
+  "--renew issues certificates with new keys and backs up the old files, but keeps the service account key",
   async (t) => {
     const folder = await copy();
     const before = await fingerprint(folder);
@@ -268,14 +265,17 @@ t.test("in JSON format, pki create reports the created, replaced and existing fi
   for (const secret of await secretsOf(folder)) t.notOk(told.written().includes(secret));
 });
 
-t.test("a validity longer than that of the CA is refused with the name of the setting", async (t) => {
-  const config = configOf(join(base, "short"), { "--ca-days": "30" });
-  const refused = pkiCreate(config, context(), { output: "text", renew: [] });
-  await t.rejects(refused, {
-    code: "INVALID_ARGUMENT",
-    message: /^pki\.days: 365 days is longer than the remaining validity of the CA/,
-  });
-});
+t.test(
+  "a certificate validity longer than the CA's validity is refused, and the error names the setting",
+  async (t) => {
+    const config = configOf(join(base, "short"), { "--ca-days": "30" });
+    const refused = pkiCreate(config, context(), { output: "text", renew: [] });
+    await t.rejects(refused, {
+      code: "INVALID_ARGUMENT",
+      message: /^pki\.days: 365 days is longer than the remaining validity of the CA/,
+    });
+  },
+);
 
 t.test(
   "pki check also checks the files that bootstrap ignores, and reports errors and warnings for each",
@@ -297,7 +297,7 @@ t.test(
   },
 );
 
-t.test("pki check without nodes reports the checks that could not run", async (t) => {
+t.test("if no nodes are given, pki check reports the checks that could not run", async (t) => {
   const told = context();
   const config = { ...configOf(sound), nodes: [] };
   t.equal(await pkiCheck(config, told, { output: "text", folder: undefined }), 0);
@@ -373,7 +373,11 @@ t.test("kubernetes.pem is reissued for a new controller's address and keeps its 
     controllers: [...addresses.controllers, { name: "controller-9", internalIp }],
   });
   const before = subjectNames(await readFile(join(folder, "kubernetes.pem"), "utf8"));
-  t.strictSame(await reissueForNewNodes(config, addresses), {}, "nothing is reissued if every node is covered");
+  t.strictSame(
+    await reissueForNewNodes(config, addresses),
+    {},
+    "nothing is reissued if the certificate covers every node",
+  );
   const reissued = await reissueForNewNodes(config, at("10.240.0.19"));
   t.strictSame(Object.keys(reissued).toSorted(), ["kubernetes-key.pem", "kubernetes.pem"]);
   const after = subjectNames(reissued["kubernetes.pem"] ?? "");
@@ -411,7 +415,7 @@ t.test("bootstrap does not create a second CA for nodes that already have a clus
   await t.rejects(stat(folder), { code: "ENOENT" });
 });
 
-/** Returns a folder as left by a run that was killed after it had added only these files. */
+/** Returns the folder that a run leaves behind if it is killed after adding only these files. */
 async function killed(added: readonly string[], pid: number): Promise<string> {
   const folder = await copy();
   const staging = join(folder, `.new-${pid}-abc`);
@@ -430,22 +434,19 @@ async function deadPid(): Promise<number> {
 }
 
 for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
-  t.test(
-    `the files that a killed run added, ${added.join(", ")}, are completed with the remaining files`,
-    async (t) => {
-      const folder = await killed(added, await deadPid());
-      t.equal(await create(folder), `note: ${folder} has all files\n`);
-      t.same(await fingerprint(folder), await fingerprint(sound));
-      t.equal((await readdir(folder)).length, 22, "no temporary file is left");
+  t.test(`after a killed run has added only ${added.join(", ")}, the next run adds the remaining files`, async (t) => {
+    const folder = await killed(added, await deadPid());
+    t.equal(await create(folder), `note: ${folder} has all files\n`);
+    t.same(await fingerprint(folder), await fingerprint(sound));
+    t.equal((await readdir(folder)).length, 22, "no temporary file is left");
 
-      const again = await killed(added, await deadPid());
-      const options = { addresses, members: [member(false)] };
-      await provideCredentials(configOf(again), { ...options, complete: false });
-      t.equal((await readdir(again)).length, added.length + 1, "a plan does not complete the folder");
-      t.equal(await provideCredentials(configOf(again), { ...options, complete: true }), undefined);
-      t.same(await fingerprint(again), await fingerprint(sound));
-    },
-  );
+    const again = await killed(added, await deadPid());
+    const options = { addresses, members: [member(false)] };
+    await provideCredentials(configOf(again), { ...options, complete: false });
+    t.equal((await readdir(again)).length, added.length + 1, "a plan does not complete the folder");
+    t.equal(await provideCredentials(configOf(again), { ...options, complete: true }), undefined);
+    t.same(await fingerprint(again), await fingerprint(sound));
+  });
 }
 
 t.test(
@@ -485,7 +486,7 @@ async function fingerprint(folder: string): Promise<Record<string, string>> {
 
 const renewed = ["kubernetes.pem", "kubernetes-key.pem", "admin.pem", "admin-key.pem"];
 
-/** Returns a folder as left by a run that was killed after it had replaced only these of its four files. */
+/** Returns the folder that a run leaves behind if it is killed after replacing only these of its four files. */
 async function killedReplacing(placed: readonly string[]) {
   const folder = await copy();
   const backup = join(folder, "replaced-2026-01-31T12-00-00-000Z");
@@ -548,7 +549,7 @@ t.test("a failed replacement changes nothing, or is completed by the next run", 
     [],
   );
 
-  // A folder blocks the second file at a time when the replacement can only be completed, not undone.
+  // A folder blocks the second file when the replacement can no longer be undone, only completed.
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);

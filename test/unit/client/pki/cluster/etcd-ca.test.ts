@@ -95,7 +95,7 @@ t.test(
 );
 
 t.test(
-  "if separateEtcdCa is on but the folder has no CA of etcd, the check names the commands that create it",
+  "if separateEtcdCa is on but the folder has no etcd CA, the check names the commands that create the CA",
   async (t) => {
     const folder = t.testdir();
     await writeNew(folder, await createMissing(new Map(), lab, now));
@@ -108,7 +108,7 @@ t.test(
   },
 );
 
-t.test("wrong files of etcd's CA are found", async (t) => {
+t.test("the check finds wrong certificates and keys among the files of etcd's CA", async (t) => {
   const folder = await newFolder(t);
   const spoil = async (name: string, other: string, expected: RegExp) => {
     const before = await readFile(join(folder, name));
@@ -143,7 +143,7 @@ t.test("etcd's certificates are renewed by etcd's CA, and keep the names of the 
   await t.rejects(renewLeaves(without, ["etcd-client"], { pki, now }), { message: /^etcd-ca-key\.pem is missing/ });
 });
 
-t.test("a new controller's address is added to the certificate of the etcd members, too", async (t) => {
+t.test("a new controller's address is also added to the certificate of the etcd members", async (t) => {
   const folder = await newFolder(t);
   const addresses = {
     controllers: [...controllers, { name: "controller-1", internalIp: "10.240.0.11" }],

@@ -74,21 +74,24 @@ t.test(
   },
 );
 
-t.test("the front-proxy certificate is renewed with a new key, alone and together with others", async (t) => {
-  const alone = await renewLeaves(complete, ["front-proxy-client"], { pki, now });
-  t.strictSame(Object.keys(alone).sort(), ["front-proxy-client-key.pem", "front-proxy-client.pem"]);
-  t.not(alone["front-proxy-client-key.pem"], complete.get("front-proxy-client-key.pem"));
-  t.strictSame(onControllers(alone), Object.keys(alone));
-  t.ok(
-    new X509Certificate(alone["front-proxy-client.pem"] ?? "").verify(
-      new X509Certificate(complete.get("front-proxy-ca.pem") ?? "").publicKey,
-    ),
-  );
-  const both = await renewLeaves(complete, ["kubernetes", "front-proxy-client"], { pki, now });
-  t.strictSame(Object.keys(both).sort(), [
-    "front-proxy-client-key.pem",
-    "front-proxy-client.pem",
-    "kubernetes-key.pem",
-    "kubernetes.pem",
-  ]);
-});
+t.test(
+  "the front-proxy certificate is renewed with a new key, either alone or together with other certificates",
+  async (t) => {
+    const alone = await renewLeaves(complete, ["front-proxy-client"], { pki, now });
+    t.strictSame(Object.keys(alone).sort(), ["front-proxy-client-key.pem", "front-proxy-client.pem"]);
+    t.not(alone["front-proxy-client-key.pem"], complete.get("front-proxy-client-key.pem"));
+    t.strictSame(onControllers(alone), Object.keys(alone));
+    t.ok(
+      new X509Certificate(alone["front-proxy-client.pem"] ?? "").verify(
+        new X509Certificate(complete.get("front-proxy-ca.pem") ?? "").publicKey,
+      ),
+    );
+    const both = await renewLeaves(complete, ["kubernetes", "front-proxy-client"], { pki, now });
+    t.strictSame(Object.keys(both).sort(), [
+      "front-proxy-client-key.pem",
+      "front-proxy-client.pem",
+      "kubernetes-key.pem",
+      "kubernetes.pem",
+    ]);
+  },
+);

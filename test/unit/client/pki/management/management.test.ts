@@ -117,7 +117,7 @@ t.test("invalid names and roles are refused", async (t) => {
   await t.rejects(pkiIssue(context(), { folder, names: [], role: "admin" }), { message: /no name given/ });
 });
 
-t.test("a folder without a CA, or with files that do not match, is refused with the name of the file", async (t) => {
+t.test("a folder with a missing or mismatched CA file is refused, and the error names the file", async (t) => {
   const bare = join(base, "bare");
   const asked = { folder: bare, names: ["x"], role: "admin" };
   await t.rejects(pkiIssue(context(), asked), { code: "CREDENTIAL_INVALID", message: /bare\/ca\.pem: is missing/ });
@@ -135,7 +135,7 @@ t.test("a folder without a CA, or with files that do not match, is refused with 
   });
 });
 
-t.test("only a single Organization that khw defines is accepted as a role", async (t) => {
+t.test("a certificate's role must be exactly one Organization that khw defines", async (t) => {
   t.equal(roleOf("khw:admin"), "admin");
   t.equal(roleOf("khw:viewer"), "viewer");
   t.equal(roleOf("khw:agent"), "agent");
@@ -146,8 +146,8 @@ t.test("only a single Organization that khw defines is accepted as a role", asyn
 });
 
 /**
- * Returns the result of a TLS 1.3 handshake on loopback: either the client's name, or the reason why one side rejects
- * the other.
+ * Performs a TLS 1.3 handshake on loopback. Returns the client's name, or the reason why one side rejects the
+ * connection.
  */
 async function handshake(ca: string, server: Identity, client: Identity): Promise<string> {
   // The server accepts every client, so that it can report the reason. If Node itself rejected a client, Node would
