@@ -5,6 +5,7 @@ import { textAt } from "../pki/check/yaml.ts";
 import {
   caRotationFolder,
   closeRotationFolder,
+  lastRotation,
   createRotationFolder,
   readIfPresent,
   readRotationFile,
@@ -106,4 +107,9 @@ function parseProgress(text: string, folder: string): Progress {
       cause,
     });
   }
+}
+
+/** Returns the folder with the files of the last rotation that has ended; undefined if no rotation has ended. */
+export function lastCaRotation(credentials: string, kind: CaKind): Promise<string | undefined> {
+  return lastRotation(credentials, caRotationFolder(kinds[kind].file));
 }

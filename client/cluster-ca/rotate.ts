@@ -1,3 +1,4 @@
+import { type EndedParts, hasEnded } from "../pki/rotation-folder.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { type NodeDifference, refuseDifferences } from "../rollout/differences.ts";
 import type { CaRotation, Progress } from "./folder.ts";
@@ -6,7 +7,7 @@ import type { Stage } from "./stage.ts";
 import { rotationTexts } from "./texts.ts";
 
 /** The operations of a CA rotation. Each operation either completes or throws. */
-export interface CaParts {
+export interface CaParts extends EndedParts {
   readonly kind: CaKind;
   /** Returns the rotation that is under way; undefined if no rotation is under way. */
   read(): Promise<CaRotation | undefined>;
@@ -36,7 +37,6 @@ export interface CaParts {
   forget(rotation: CaRotation): Promise<void>;
   /** Removes the rotation's folder. */
   end(): Promise<void>;
-  note(text: string): void;
 }
 
 export type Verdict = "accepted" | "refused";
@@ -59,6 +59,7 @@ export interface RotateCaOptions {
 export async function rotateCa(parts: CaParts, options: RotateCaOptions): Promise<boolean> {
   const [{ title }, texts] = [kinds[parts.kind], rotationTexts[parts.kind]];
   let rotation = await parts.read();
+  if (options.dropOld && rotation === undefined && (await hasEnded(parts))) return true;
   refuseEarly(rotation, options);
   if (rotation === undefined) {
     refuseDifferences(await parts.differences());

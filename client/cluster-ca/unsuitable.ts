@@ -51,7 +51,7 @@ export function refuseUnsuitable(
           (flag) =>
             new KhwError(
               "INVALID_ARGUMENT",
-              `kubernetes.flags.${component}.${flag} selects a different file from the one in which khw replaces the CA`,
+              `kubernetes.flags.${component}.${flag} refers to a file of yours, but khw replaces the CA only in its own files`,
               {
                 hint: `remove ${flag} from kubernetes.flags.${component} in khw.yaml, and run khw-client bootstrap; or replace the CA by hand, see docs/rotations.md`,
               },

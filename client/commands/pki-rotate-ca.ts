@@ -3,7 +3,13 @@ import { join } from "node:path";
 import { controllersOf } from "../cluster/open.ts";
 import { describeCertificates, describeRest, describeSigningTrust, describeTrust } from "../cluster-ca/describe.ts";
 import { etcdRotationFiles, newEtcdAuthorities } from "../cluster-ca/etcd-files.ts";
-import { beginCaRotation, endCaRotation, readCaRotation, recordCaProgress } from "../cluster-ca/folder.ts";
+import {
+  beginCaRotation,
+  endCaRotation,
+  lastCaRotation,
+  readCaRotation,
+  recordCaProgress,
+} from "../cluster-ca/folder.ts";
 import { caRotationFiles, newAuthorities, signedElsewhere } from "../cluster-ca/files.ts";
 import { type CaKind, kinds, serversOf } from "../cluster-ca/kinds.ts";
 import { findOutside, type Outside } from "../cluster-ca/outside.ts";
@@ -123,6 +129,7 @@ function caParts(session: RotationSession, { kind, signal }: PartsOptions): CaPa
       const kept = await endCaRotation(folder, new Date(), kind);
       note(`the old CA is kept in ${kept}; remove it with the other replaced-* folders in ${folder}`);
     },
+    last: () => lastCaRotation(folder, kind),
     note,
   };
 }

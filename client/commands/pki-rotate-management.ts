@@ -10,6 +10,7 @@ import {
   beginManagementRotation,
   bothAuthorities,
   endManagementRotation,
+  lastManagementRotation,
   readManagementRotation,
 } from "../management/folder.ts";
 import { reissueIdentities } from "../management/own.ts";
@@ -122,18 +123,19 @@ function managementParts({ config, members }: OpenCluster, { folder, note, signa
       for (const address of addresses) {
         if (!(await accepts(address, caller, signal))) throw stillRefuses(address.name);
         if (!(await accepts(address, probe, signal))) continue;
-        throw new KhwError("VERIFY_FAILED", "the agent still accepts identities of the old management CA", {
+        throw new KhwError("VERIFY_FAILED", "the agent still accepts identities from the old management CA", {
           node: address.name,
           hint: "run the command again",
         });
       }
-      note(`an identity of the old management CA is refused by: ${addresses.map(({ name }) => name).join(", ")}`);
+      note(`an identity from the old management CA is refused by: ${addresses.map(({ name }) => name).join(", ")}`);
     },
     end: async () => {
       const kept = await endManagementRotation(folder, new Date());
       note(`the old management CA is kept in ${kept}; remove it with the other replaced-* folders in ${folder}`);
       note("instances that are created from now on need the new CA in their metadata: khw-client enrol publishes it");
     },
+    last: () => lastManagementRotation(folder),
     note,
   };
 }

@@ -10,7 +10,14 @@ import { readPresent } from "../pki/cluster/folder.ts";
 import { authorityIn, pairIn } from "../pki/cluster/present.ts";
 import type { Prepared } from "../rollout/plan.ts";
 import { type RotationOptions, type RotationSession, whileRotating } from "../rotations/session.ts";
-import { beginRotation, endRotation, readRotation, recordProgress, type Rotation } from "../service-accounts/folder.ts";
+import {
+  beginRotation,
+  endRotation,
+  lastKeyRotation,
+  readRotation,
+  recordProgress,
+  type Rotation,
+} from "../service-accounts/folder.ts";
 import { checkTokens, probeTokens, signedAt } from "../service-accounts/probe.ts";
 import { deleteReplaced, reissueTokens } from "../service-accounts/reissue.ts";
 import { rotate, type RotationParts } from "../service-accounts/rotate.ts";
@@ -96,6 +103,7 @@ function rotationParts(session: RotationSession, signal: AbortSignal): RotationP
     },
     end: async () =>
       note(`the old key is kept in ${await endRotation(folder, new Date())}; to remove it, delete this folder`),
+    last: () => lastKeyRotation(folder),
     note,
   };
 }

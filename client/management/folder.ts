@@ -1,7 +1,13 @@
 import { X509Certificate } from "node:crypto";
 import { join } from "node:path";
 import { KhwError } from "../../proto/errors.ts";
-import { closeRotationFolder, createRotationFolder, readIfPresent, readRotationFile } from "../pki/rotation-folder.ts";
+import {
+  closeRotationFolder,
+  createRotationFolder,
+  lastRotation,
+  readIfPresent,
+  readRotationFile,
+} from "../pki/rotation-folder.ts";
 import type { Identity } from "../pki/certificate.ts";
 
 /**
@@ -74,4 +80,9 @@ function stageOf(ca: string, { old, next }: Pick<ManagementRotation, "old" | "ne
   throw new KhwError("CREDENTIAL_INVALID", "ca.pem has neither the old nor the new management CA of the rotation", {
     hint: "restore ca.pem from the newest replaced-* folder beside it",
   });
+}
+
+/** Returns the folder with the files of the last rotation that has ended; undefined if no rotation has ended. */
+export function lastManagementRotation(folder: string): Promise<string | undefined> {
+  return lastRotation(folder, folderName);
 }

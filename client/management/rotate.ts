@@ -1,8 +1,9 @@
 import { KhwError } from "../../proto/errors.ts";
+import { type EndedParts, hasEnded } from "../pki/rotation-folder.ts";
 import type { ManagementRotation } from "./folder.ts";
 
 /** The parts of a rotation of the management CA. Each part either completes or throws. */
-export interface ManagementParts {
+export interface ManagementParts extends EndedParts {
   /** Returns the rotation that is under way; undefined if no rotation is under way. */
   read(): Promise<ManagementRotation | undefined>;
   /** Checks that every agent answers. */
@@ -21,7 +22,6 @@ export interface ManagementParts {
   prove(rotation: ManagementRotation): Promise<void>;
   /** Removes the rotation's folder. */
   end(): Promise<void>;
-  note(text: string): void;
 }
 
 /**
@@ -36,6 +36,7 @@ export async function rotateManagement(
   { dropOld }: { readonly dropOld: boolean },
 ): Promise<boolean> {
   let rotation = await parts.read();
+  if (dropOld && rotation === undefined && (await hasEnded(parts))) return true;
   if (dropOld && (rotation === undefined || rotation.stage === "started")) {
     throw new KhwError("INVALID_ARGUMENT", "--drop-old: the agents do not trust the new management CA yet", {
       hint: "run the command without --drop-old first, and give other people their new identities",

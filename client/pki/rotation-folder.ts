@@ -1,4 +1,4 @@
-import { access, readFile, rename, rm } from "node:fs/promises";
+import { access, readdir, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isErrno } from "../../proto/errno.ts";
 import { KhwError } from "../../proto/errors.ts";
@@ -64,6 +64,31 @@ export async function closeRotationFolder(
   } catch (cause) {
     throw writeError(parent, cause);
   }
+}
+
+/** Returns the folder with the files of the last rotation that has ended; undefined if no rotation has ended. */
+export async function lastRotation(parent: string, name: string): Promise<string | undefined> {
+  const ended = (await readdir(parent)).filter((each) => each.startsWith("replaced-") && each.endsWith(`-${name}`));
+  const last = ended.toSorted().at(-1);
+  return last === undefined ? undefined : join(parent, last);
+}
+
+/** The parts of a rotation that show whether an earlier run of the command has ended it. */
+export interface EndedParts {
+  /** Returns the folder with the files of the last rotation that has ended; undefined if no rotation has ended. */
+  last(): Promise<string | undefined>;
+  note(text: string): void;
+}
+
+/**
+ * Whether an earlier run has already ended the rotation, so that there is no old key or CA to drop. Prints a note if so.
+ * Call this function only if no rotation is under way.
+ */
+export async function hasEnded({ last, note }: EndedParts): Promise<boolean> {
+  const folder = await last();
+  if (folder === undefined) return false;
+  note(`nothing to do: no rotation is under way; the last rotation has ended, and its files are in ${folder}`);
+  return true;
 }
 
 /** @throws KhwError CREDENTIAL_INVALID if the file is missing, although a rotation is under way */

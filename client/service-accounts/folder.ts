@@ -3,7 +3,13 @@ import { KhwError } from "../../proto/errors.ts";
 import { replaceFile } from "../files/replace.ts";
 import { textAt, fieldOf, listOf } from "../pki/check/yaml.ts";
 import type { NewFiles } from "../pki/folder.ts";
-import { closeRotationFolder, createRotationFolder, readIfPresent, readRotationFile } from "../pki/rotation-folder.ts";
+import {
+  closeRotationFolder,
+  createRotationFolder,
+  lastRotation,
+  readIfPresent,
+  readRotationFile,
+} from "../pki/rotation-folder.ts";
 import { publicFile, privateFile, type Stage, stageOf, type TokenKeys } from "./stage.ts";
 
 /** The folder of a rotation, inside the credentials folder. The folder exists while a rotation is under way. */
@@ -106,4 +112,9 @@ function parseProgress(text: string): Progress {
   const replaced = fieldOf(data, "replaced") === undefined ? undefined : listOf(data, "replaced").map(String);
   const [signingSince, listedAt, dropOn] = ["signingSince", "listedAt", "dropOn"].map((name) => textAt(data, name));
   return { signingSince, listedAt, dropOn, replaced };
+}
+
+/** Returns the folder with the files of the last rotation that has ended; undefined if no rotation has ended. */
+export function lastKeyRotation(credentials: string): Promise<string | undefined> {
+  return lastRotation(credentials, folderName);
 }

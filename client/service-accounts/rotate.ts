@@ -1,3 +1,4 @@
+import { type EndedParts, hasEnded } from "../pki/rotation-folder.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { utcDay } from "../../proto/time.ts";
 import type { NewFiles } from "../pki/folder.ts";
@@ -8,7 +9,7 @@ import { addedFiles, droppedFiles, signingFiles } from "./stage.ts";
 import type { OldUses } from "./uses.ts";
 
 /** The parts of a rotation. Each part either completes or throws. */
-export interface RotationParts {
+export interface RotationParts extends EndedParts {
   /** Returns the rotation that is under way; undefined if no rotation is under way. */
   read(): Promise<Rotation | undefined>;
   /** Creates the new key in the rotation's folder. */
@@ -34,7 +35,6 @@ export interface RotationParts {
   deleteReplaced(rotation: Rotation): Promise<void>;
   /** Removes the rotation's folder. */
   end(): Promise<void>;
-  note(text: string): void;
 }
 
 export interface RotateOptions {
@@ -47,13 +47,14 @@ export interface RotateOptions {
 
 /**
  * Replaces the key that signs the service accounts' tokens. First, every API server accepts tokens signed with the new
- * key. Then, every API server has signed with the new key. Finally, the old key is dropped. The credentials folder
+ * key. Then, every API server signs with the new key. Finally, the old key is dropped. The credentials folder
  * records the stage, so the next run continues an interrupted rotation. Returns false if the rotation waits: both keys
  * are accepted, because tokens signed with the old key may remain.
  * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
  */
 export async function rotate(parts: RotationParts, options: RotateOptions): Promise<boolean> {
   let rotation = await parts.read();
+  if (options.dropOn !== undefined && rotation === undefined && (await hasEnded(parts))) return true;
   refuseEarlyDrop(rotation, options);
   if (rotation === undefined) {
     refuseDifferences(await parts.differences());

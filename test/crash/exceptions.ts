@@ -33,6 +33,7 @@ export const exceptions: readonly Exception[] = [
 /** The exceptions for an upgraded cluster, where additional paths may differ. */
 export const upgradeExceptions: readonly Exception[] = [
   ...exceptions,
+  { path: /^var\/lib\/khw-agent\/maintenance$/, free: "content", why: "the time of the last drain" },
   { path: /^var\/lib\/khw-agent\/upgrade$/, free: "content", why: "the record of the last upgrade, with its time" },
   {
     path: /^usr\/libexec\/kubernetes(\/.+)?$/,
@@ -49,6 +50,11 @@ export const resetExceptions: readonly Exception[] = [
     free: "presence",
     why: "the agent's records since the reset",
   },
+];
+
+/** This file contains the ID of a new etcd member, which etcd derives from the time. */
+export const newMember: readonly Exception[] = [
+  { path: /^var\/lib\/khw-agent\/etcd-member$/, free: "content", why: "the new member's ID" },
 ];
 
 /**

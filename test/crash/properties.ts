@@ -1,6 +1,7 @@
 /** Checks the properties of the paths that the comparison ignores. */
 import { etcdctl, memberStatus } from "../fixtures/etcd.ts";
 import { given } from "../fixtures/given.ts";
+import { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import type { Workstation } from "../testbed/workstation.ts";
 
@@ -32,6 +33,7 @@ async function nodeProblems(node: TestbedNode, members: number): Promise<string[
     keysProblem(node),
     packagesProblem(node),
     logsProblem(node),
+    drainProblem(node),
   ]);
   return found.flatMap((problem) => (problem === undefined ? [] : `${node.name}: ${problem}`));
 }
@@ -80,4 +82,9 @@ async function logsProblem(node: TestbedNode): Promise<Problem> {
 async function planProblem(workstation: Workstation, plan: readonly string[]): Promise<Problem> {
   const { code, stdout, stderr } = await workstation.khw(plan);
   return code === 0 ? undefined : `the plan still contains changes: ${stdout}${stderr}`;
+}
+
+async function drainProblem(node: TestbedNode): Promise<Problem> {
+  const { code, stdout } = await node.run(["base64", "/var/lib/khw-agent/maintenance"]);
+  return code === 0 && Maintenance.decode(Buffer.from(stdout, "base64")).drained ? "it is drained" : undefined;
 }

@@ -105,6 +105,7 @@ export function caCluster({ old, next }: Authorities, nodeCount = 3): CaCluster 
         rest: async () => describeRest(cluster.outside),
         forget: async () => act("forget", () => {}),
         end: async () => act("end", () => (cluster.rotation = undefined)),
+        last: async () => (cluster.log.includes("end") ? "/credentials/replaced-rotation" : undefined),
         note: (text) => void cluster.notes.push(text),
       };
     },

@@ -104,6 +104,7 @@ export function tokenCluster(nodeCount = 3): TokenCluster {
               throw new Error("a Secret with a valid token is deleted");
           }),
         end: async () => act("end", () => (cluster.rotation = undefined)),
+        last: async () => (cluster.log.includes("end") ? "/credentials/replaced-rotation" : undefined),
         note: (text) => void cluster.notes.push(text),
       };
     },

@@ -71,7 +71,9 @@ t.test("the agent trusts both CAs during the rotation and only the new CA afterw
   t.strictSame(await readFile(join(folder, "ca.pem")), bundle);
 
   t.equal(await rotate(true), 0);
-  t.match(lines.join(""), /an identity of the old management CA is refused by: controller-0/);
+  t.match(lines.join(""), /an identity from the old management CA is refused by: controller-0/);
+  t.equal(await rotate(true), 0, "a repetition of the last command succeeds");
+  t.match(lines.at(-1), /nothing to do: .* the last rotation has ended/);
   t.notOk(await accepts(address, oldWithBundle, never));
   for (const name of ["admin", "jane"]) t.ok(await accepts(address, await identityOf(name), never), name);
   t.strictSame(await stages(), []);

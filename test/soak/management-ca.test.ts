@@ -64,7 +64,7 @@ t.test("the management CA can be rotated without restarting a component or faili
       const { code, stdout, stderr } = await workstation.khw([...rotate, "--drop-old"]);
       t.equal(code, 0, stdout + stderr);
       for (const line of stdout.split("\n")) t.comment(line);
-      t.match(stdout, /an identity of the old management CA is refused by: controller-0, controller-1, controller-2/);
+      t.match(stdout, /an identity from the old management CA is refused by: controller-0, controller-1, controller-2/);
       const refused = await workstation.khw(["status", ...all, ...oldFlags]);
       t.not(refused.code, 0, "the old identity is refused");
       const ca = await readFile(join(folder, "ca.pem"), "utf8");

@@ -63,7 +63,7 @@ t.test(
 
 t.test("a recording that lacks the etcd event is reported as an error", async (t) => {
   const none = { bare: events, enrolled: events.slice(0, 4) };
-  t.throws(() => choosePoints({ count: 10, seed: 1, events: none }), /no such event/);
+  t.throws(() => choosePoints({ count: 10, seed: 1, events: none }), /lacks an event/);
 });
 
 const nodes = ["controller-0", "controller-1", "controller-2"];

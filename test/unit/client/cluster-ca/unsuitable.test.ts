@@ -22,7 +22,7 @@ t.test(
     ])
       t.throws(() => refuseUnsuitable(configWith(flag)), {
         code: "INVALID_ARGUMENT",
-        message: new RegExp(`^kubernetes\\.flags\\.kube-controller-manager\\.${flag} replaces`),
+        message: new RegExp(`^kubernetes\\.flags\\.kube-controller-manager\\.${flag} refers to a file of yours`),
         hint: new RegExp(`^remove ${flag} from kubernetes\\.flags\\.kube-controller-manager in khw\\.yaml`),
       });
   },

@@ -106,7 +106,13 @@ const backends: readonly [
     /agent does not answer/,
   ],
   ["a node that is not in the pool causes an error", "MISSING", well, "error", /target pool/],
-  ["a pool without a forwarding rule causes a warning", "UNKNOWN", well, "warning", /does not report the node's health/],
+  [
+    "a pool without a forwarding rule causes a warning",
+    "UNKNOWN",
+    well,
+    "warning",
+    /does not report the node's health/,
+  ],
 ];
 
 for (const [what, state, said, severity, words] of backends) {

@@ -20,6 +20,10 @@ t.test("a rotation keeps both keys until the drop is requested, and then drops t
   t.match(cluster.notes.at(-1), /the rotation waits, .* --drop-on DATE/);
   t.equal(await rotate(cluster.parts(), dropping), true);
   checkEnd(t, cluster, old);
+  const { length } = cluster.log;
+  t.equal(await rotate(cluster.parts(), dropping), true);
+  t.match(cluster.notes.at(-1), /nothing to do: .* the last rotation has ended, and its files are in/);
+  t.equal(cluster.log.length, length, "a repetition of the last command changes nothing");
 });
 
 t.test("wherever a rotation is killed, repeating the commands completes it with the same result", async (t) => {
@@ -45,7 +49,7 @@ t.test("wherever a rotation is killed, repeating the commands completes it with 
     const old = cluster.files[privateFile];
     await rotate(cluster.parts(), plain);
     await rotate(cluster.parts(action), dropping).catch((error: unknown) => t.match(error, { name: "Killed" }));
-    if (cluster.rotation !== undefined) t.equal(await rotate(cluster.parts(), dropping), true);
+    t.equal(await rotate(cluster.parts(), dropping), true);
     checkEnd(t, cluster, old);
   }
 });
