@@ -41,7 +41,10 @@ export interface Step<Os> {
   /** The condition, described for people; for example, "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
-  /** Folders to watch between checks, because a change in these folders can make the step differ. */
+  /**
+   * The folders to watch between checks. A change in these folders can make the machine differ from the step's
+   * condition.
+   */
   readonly watches?: readonly string[];
   /**
    * How many times `apply` may run in total. Only a step that waits may run more than once, because its condition may

@@ -9,7 +9,10 @@ import { etcdDataFolder } from "../paths.ts";
 /** The etcd documentation recommends a 99th percentile of wal_fsync_duration_seconds below this limit. */
 const writeLimitMillis = 10;
 const writeCount = 100;
-/** The --heartbeat-interval of etcd with the lab's flags. It should be at least as long as a network round trip. */
+/**
+ * The heartbeat interval of an etcd that runs with the lab's flags. It should be at least as long as a network round
+ * trip.
+ */
 const heartbeatMillis = 100;
 const trips = 5;
 const tripMillis = 2_000;

@@ -23,6 +23,6 @@ export function joinHandlers(options: HandlerOptions): Pick<EtcdServiceServer, "
 
 /** Returns the ID in decimal, as in etcd's API. */
 function parseClusterId(hex: string): string {
-  if (!/^[0-9a-f]{1,16}$/.test(hex)) refuse("cluster_id", "is not the ID of an etcd cluster in hex");
+  if (!/^[0-9a-f]{1,16}$/.test(hex)) refuse("cluster_id", "is not a hexadecimal ID of an etcd cluster");
   return BigInt(`0x${hex}`).toString();
 }

@@ -66,7 +66,8 @@ export async function openMaintenance(options: MaintenanceOptions): Promise<Main
       const message = drained ? `drained by ${holder}${why}` : `undrained by ${holder}`;
       history.append({ kind: HistoryKind.HISTORY_KIND_MAINTENANCE, subject: "nginx", message });
     } else {
-      // Copies the state, so that undrainLeft treats this request as a newer drain and leaves the node unchanged.
+      // Copies the state. undrainLeft compares object identities, so it treats the copy as a newer drain and does not
+      // undrain the node.
       state = { ...state };
     }
     await apply();

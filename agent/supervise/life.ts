@@ -90,7 +90,7 @@ function withAnswer({ component, path }: HealthCheck, answer: ProbeResult, evide
   // nginx passes on the API server's response, or answers 503 while the node is drained. etcd's response describes the
   // health of its cluster.
   if (component === "nginx" || component === "etcd") return alive;
-  // The other components report whether they can renew their leader lease, which is impossible while the API server is
+  // The health of the other components depends on their leader lease, which they cannot renew while the API server is
   // unavailable.
   if (!apiServerWell || second?.status === 200) return alive;
   return { kind: "dead", reason: `${path} answers ${answer.status}`, silent: false };

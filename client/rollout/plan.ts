@@ -78,7 +78,8 @@ export interface PrepareOptions {
   /** See ReleaseOptions. Default: false. */
   readonly restoresData?: boolean;
   /**
-   * Controllers that are being removed. The agents accept a list without these controllers. Default: no controllers.
+   * Controllers that are being removed. The agents accept a list of controllers that omits these controllers. Default:
+   * no controllers.
    */
   readonly leaving?: readonly Controller[];
 }

@@ -27,7 +27,7 @@ export interface Progress {
   readonly listedAt?: string | undefined;
   /** The day, in UTC, from which the old key may be dropped, even if tokens signed with the old key remain. */
   readonly dropOn?: string | undefined;
-  /** The Secrets that were replaced by new Secrets: NAMESPACE/NAME. Absent if no Secrets are to be replaced. */
+  /** The Secrets that new Secrets have replaced, as NAMESPACE/NAME. Absent if no Secret was replaced. */
   readonly replaced?: readonly string[] | undefined;
 }
 
@@ -91,8 +91,8 @@ export async function recordProgress(credentials: string, progress: Progress): P
 }
 
 /**
- * Ends the rotation: moves the rotation's folder to a folder of replaced files, then removes the copy of the new key.
- * Returns the path of the folder with the old key.
+ * Ends the rotation: renames the rotation's folder, then removes the new key's copy from it. Returns the folder's new
+ * path.
  */
 export async function endRotation(credentials: string, now: Date): Promise<string> {
   return closeRotationFolder(credentials, folderName, { remove: [newKeyFile, newCertificateFile], now });

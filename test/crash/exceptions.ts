@@ -22,7 +22,11 @@ export const exceptions: readonly Exception[] = [
     free: "presence",
     why: "folders of units that are running, or were running before the power loss",
   },
-  { path: /^var\/lib\/khw-agent\/snapshots(\/.+)?$/, free: "presence", why: "snapshots of etcd, named after the time" },
+  {
+    path: /^var\/lib\/khw-agent\/snapshots(\/.+)?$/,
+    free: "presence",
+    why: "snapshots of etcd, with the time in their names",
+  },
   {
     path: /^var\/lib\/khw-agent\/(audit|history|operation)$/,
     free: "content",
@@ -66,7 +70,11 @@ export const newKeys: readonly Exception[] = [
     free: "content",
     why: "new keys, and the files that contain or sign them",
   },
-  { path: /^credentials\/replaced-.+/, free: "presence", why: "copies of replaced files, named after the time" },
+  {
+    path: /^credentials\/replaced-.+/,
+    free: "presence",
+    why: "copies of replaced files, with the time in their names",
+  },
   {
     path: /^etc\/systemd\/system\/.+\.service\.d\/.+\.conf$/,
     free: "content",
@@ -83,7 +91,7 @@ export const newKeys: readonly Exception[] = [
 /** After each run of the command, these files contain new management identities. */
 export const newManagementKeys: readonly Exception[] = [
   { path: /^(khw-pki|etc\/khw-agent\/pki)\/[^/]+$/, free: "content", why: "new management identities" },
-  { path: /^khw-pki\/replaced-.+/, free: "presence", why: "copies of replaced files, named after the time" },
+  { path: /^khw-pki\/replaced-.+/, free: "presence", why: "copies of replaced files, with the time in their names" },
 ];
 
 /** The workstation has no exceptions. */

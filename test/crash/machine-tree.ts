@@ -5,7 +5,8 @@ import type { TestbedNode } from "../testbed/index.ts";
 import { below, type Digests, readTree, type Tree } from "./tree.ts";
 
 /**
- * The folder for the state that the agent and its units keep in memory. The folder does not exist before a bootstrap.
+ * The folder in memory (tmpfs) where the agent and its units keep their runtime state. The folder does not exist before
+ * a bootstrap.
  */
 const runtimeFolder = "run/khw";
 

@@ -144,6 +144,8 @@ export async function problemsAfter({ nodes, workstation }: Prepared, { after }:
   const rest = nodes.filter((node) => !members.includes(node));
   const left = await Promise.all(rest.map(resetProblems));
   if (members.length === 0) return left.flat();
+  // A machine that lost its power may still be starting, because not every command waits for the API servers.
+  await clusterIsHealthy({ nodes, workstation }, after);
   const plan = ["plan", ...listOf(after)];
   return [...left.flat(), ...(await findProblems({ nodes: members, workstation, plan }))];
 }

@@ -166,18 +166,21 @@ t.test("the systemd adapter manages a unit throughout its lifecycle", async (t) 
     },
   );
 
-  await t.test("a stopped process is killed together with its children, and the unit restarts at once", async (t) => {
-    const { mainPid } = await statusOf(unit);
-    await node.must(["kill", "-STOP", String(mainPid)]);
-    const begun = Date.now();
-    const done = await make(systemd("kill", unit), systemd("resetFailed", unit), systemd("restart", unit));
-    t.same(
-      done.map(({ error }) => error),
-      [undefined, undefined, undefined],
-    );
-    t.ok(Date.now() - begun < 10_000);
-    t.not((await statusOf(unit)).mainPid, mainPid);
-  });
+  await t.test(
+    "a process suspended with SIGSTOP is killed together with its children, and the unit restarts at once",
+    async (t) => {
+      const { mainPid } = await statusOf(unit);
+      await node.must(["kill", "-STOP", String(mainPid)]);
+      const begun = Date.now();
+      const done = await make(systemd("kill", unit), systemd("resetFailed", unit), systemd("restart", unit));
+      t.same(
+        done.map(({ error }) => error),
+        [undefined, undefined, undefined],
+      );
+      t.ok(Date.now() - begun < 10_000);
+      t.not((await statusOf(unit)).mainPid, mainPid);
+    },
+  );
 
   await t.test("killing a unit that does not exist succeeds without doing anything", async (t) => {
     const done = await make(systemd("kill", "khw-none.service"), systemd("resetFailed", "khw-none.service"));
@@ -240,15 +243,18 @@ t.test(
   },
 );
 
-t.test("40 concurrent calls all succeed although the bus allows only 128 open calls", async (t) => {
-  const outcomes = await make<UnitStatus>(
-    ...Array.from({ length: 40 }, (): Call => ({ ...systemd("unit", "dbus.service"), background: true })),
-  );
-  t.same(
-    outcomes.map(({ result, error }) => error?.message ?? result?.activeState),
-    Array.from({ length: 40 }, () => "active"),
-  );
-});
+t.test(
+  "40 concurrent calls all succeed, although together they need more open bus calls than the limit of 128",
+  async (t) => {
+    const outcomes = await make<UnitStatus>(
+      ...Array.from({ length: 40 }, (): Call => ({ ...systemd("unit", "dbus.service"), background: true })),
+    );
+    t.same(
+      outcomes.map(({ result, error }) => error?.message ?? result?.activeState),
+      Array.from({ length: 40 }, () => "active"),
+    );
+  },
+);
 
 t.test("aborting a call ends the wait for a unit that never finishes starting", async (t) => {
   const slow = "khw-slow.service";

@@ -61,7 +61,7 @@ t.test("the agent supervises the control plane", async (t) => {
 
   await scenario(
     t,
-    "if etcd loses quorum, the agents restart no API server and report the reason in their status",
+    "if etcd loses quorum, the agents do not restart any API server, and their status states the reason",
     async (t) => {
       const stopped = [node(1), node(2)];
       const before = await Promise.all(testbed.nodes.map((node) => processes(node, ["kube-apiserver", "nginx"])));

@@ -145,20 +145,23 @@ t.test("drift that cannot be repaired in place is reported and not changed", asy
   t.equal(await control.mutations(), mutations);
 });
 
-t.test("a target pool with foreign instances is completed and reported, but never deleted", async (t) => {
-  await using compute = open();
-  const other = `projects/${project}/zones/${zone}/instances/worker-0`;
-  await control.changeState({ put: { [pool]: { healthChecks: [], instances: [link(other)] } } });
-  const results = await create(compute);
-  t.match(failures(results), [
-    `COMPUTE_DRIFT targetPools/kubernetes-target-pool has ${other}, which is not a controller`,
-  ]);
-  t.match((await resources())[pool], { instances: { length: 4 }, healthChecks: [link(healthCheck)] });
-  t.equal(results.at(-1)?.outcome, "changed", "the forwarding rule is created in spite of the drift");
-  const before = await control.mutations();
-  t.match(failures(await remove(compute)), [/COMPUTE_DRIFT .*worker-0/]);
-  t.equal(await control.mutations(), before, "nothing was deleted");
-});
+t.test(
+  "a target pool with foreign instances gets its missing instances and is reported, but is never deleted",
+  async (t) => {
+    await using compute = open();
+    const other = `projects/${project}/zones/${zone}/instances/worker-0`;
+    await control.changeState({ put: { [pool]: { healthChecks: [], instances: [link(other)] } } });
+    const results = await create(compute);
+    t.match(failures(results), [
+      `COMPUTE_DRIFT targetPools/kubernetes-target-pool has ${other}, which is not a controller`,
+    ]);
+    t.match((await resources())[pool], { instances: { length: 4 }, healthChecks: [link(healthCheck)] });
+    t.equal(results.at(-1)?.outcome, "changed", "the forwarding rule is created in spite of the drift");
+    const before = await control.mutations();
+    t.match(failures(await remove(compute)), [/COMPUTE_DRIFT .*worker-0/]);
+    t.equal(await control.mutations(), before, "nothing was deleted");
+  },
+);
 
 t.test("requests to an overloaded API are retried until they succeed", async (t) => {
   await control.setFaults(

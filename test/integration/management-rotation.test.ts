@@ -72,7 +72,7 @@ t.test("the agent trusts both CAs during the rotation and only the new CA afterw
 
   t.equal(await rotate(true), 0);
   t.match(lines.join(""), /an identity from the old management CA is refused by: controller-0/);
-  t.equal(await rotate(true), 0, "a repetition of the last command succeeds");
+  t.equal(await rotate(true), 0, "the last command succeeds when it is run again");
   t.match(lines.at(-1), /nothing to do: .* the last rotation has ended/);
   t.notOk(await accepts(address, oldWithBundle, never));
   for (const name of ["admin", "jane"]) t.ok(await accepts(address, await identityOf(name), never), name);

@@ -73,8 +73,8 @@ export async function destroy({ id, nodes }: Pick<TestbedRecord, "id" | "nodes">
 }
 
 /**
- * Destroys every testbed that has no owner. A testbed has no owner if the owner has ended and `keep` is false, or if
- * the host has rebooted.
+ * Destroys every testbed that has no owner. A testbed has no owner if the owner's process has exited and `keep` is
+ * false, or if the host has rebooted.
  */
 export async function sweep(): Promise<void> {
   await mkdir(stateRoot, { recursive: true, mode: 0o700 });

@@ -56,7 +56,7 @@ export const clients: readonly Cause[] = [
     pattern: /error loading config file "(?<file>[^"]+)"|invalid configuration: |no configuration has been provided/,
     message: "its kubeconfig is invalid or incomplete",
     remedy:
-      "create the kubeconfig again as in lab 05 (--kubeconfig is {kubeconfig}; the scheduler's is set in {config}), with a cluster, a user, a context that combines both, and current-context",
+      "create the kubeconfig again as in lab 05, with a cluster, a user, a context that combines both, and current-context; its path is the value of --kubeconfig ({kubeconfig}), or is set in {config} for the scheduler",
   },
   {
     id: "scheduler-config-version",

@@ -89,7 +89,7 @@ export const machine: readonly Cause[] = [
   {
     id: "too-many-threads",
     pattern: /^runtime: failed to create new OS thread|pthread_create failed: Resource temporarily unavailable/,
-    message: "it cannot start another thread, because a limit of {unit} or of the machine has been reached",
+    message: "it cannot start another thread, because {unit} or the machine has reached a limit",
     remedy:
       "check TasksMax= and LimitNPROC= of {unit} (`systemctl show {unit} -p TasksMax -p TasksCurrent`), and stop other programs that start processes on the node",
   },

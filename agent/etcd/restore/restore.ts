@@ -66,7 +66,8 @@ export async function createRestorer(options: RestorerOptions): Promise<Restorer
     // This phase needs no further work, because a restore that has begun holds the machine lock.
     [RestorePhase.RESTORE_PHASE_HELD]: async () => ({}),
     [RestorePhase.RESTORE_PHASE_ABANDONED]: async () => {
-      // An earlier restore that this restore replaced, or a phase that failed halfway, may have stopped units.
+      // Units may still be stopped, either by an earlier restore that this restore replaced, or by a phase that failed
+      // halfway.
       if (await startGuard.isClosed([...kubernetesUnits, etcdUnit]))
         throw outOfTurn("the services that the restore stopped on this machine are still stopped");
       return {};

@@ -343,7 +343,7 @@ t.test("a program", async (t) => {
   });
 
   t.test(
-    "a program must match its pinned digest, and that digest stays in effect after it is no longer pinned",
+    "a program must match its pinned digest, and is still checked against this digest after the pin is removed",
     async (t) => {
       const os = labMachine();
       const own = "a custom build";

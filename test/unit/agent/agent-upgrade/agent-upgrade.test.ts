@@ -111,7 +111,7 @@ t.test("an unsuitable package is refused and changes nothing", async (t) => {
     ["an impossible version", fakeDeb({ version: "0.2 --x" }), {}, { code: "INVALID_ARGUMENT" }],
     ["an older version", fakeDeb({ version: "0.0.9" }), {}, { code: "RELEASE_REFUSED", hint: /--allow-downgrade/ }],
     [
-      "a package of the installed version with different files is refused",
+      "a package with the installed version's number but different files is refused",
       fakeDeb({ version: "0.1.0", sums: "5" }),
       {},
       { code: "RELEASE_REFUSED" },
@@ -225,7 +225,7 @@ t.test("a call that is served during the installation confirms the upgrade as so
   t.equal(
     statusStore.read().agentUpgrade?.state,
     states.AGENT_UPGRADE_STATE_RUNNING,
-    "the upgrade is still running because apt has not ended",
+    "the upgrade is still running because apt has not finished",
   );
   await os.systemd.stop(installUnit, AbortSignal.timeout(1000));
   await becomes(statusStore, states.AGENT_UPGRADE_STATE_DONE);

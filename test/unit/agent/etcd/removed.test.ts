@@ -88,7 +88,7 @@ t.test(
   },
 );
 
-t.test("a rejoin that was interrupted after the removal of the old member continues", async (t) => {
+t.test("a rejoin continues if it was interrupted after the old member was removed", async (t) => {
   for (const path of ["/v3/cluster/member/add", "/v3/cluster/member/remove"]) {
     const os = await wiped(t);
     const repair = failing(os, path, powerCut);

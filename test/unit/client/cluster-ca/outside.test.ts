@@ -18,7 +18,7 @@ const issue = async (authority: typeof old) => {
   return (await issueForCluster(authority, request, { now: new Date(), daysField: "days" })).certificate;
 };
 
-t.test("workloads are listed if their pods read the CA before new pods got both CAs", async (t) => {
+t.test("the list has the workloads whose pods started before new pods received both CAs", async (t) => {
   const server = objectApi();
   const volumeMounts = [{ mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" }];
   const pod = (name: string, creationTimestamp: string, extra: object = {}) => ({

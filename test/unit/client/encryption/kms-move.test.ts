@@ -64,7 +64,7 @@ t.test("a second run rewrites all values with the plugin's current key", async (
 
 for (const existing of ["key1", "key-20250101T000000Z"]) {
   t.test(
-    `a move from a KMS plugin can be completed after a kill at any point (key in the file: ${existing})`,
+    `a move from a KMS plugin can be completed if the client was killed at any point (key in the file: ${existing})`,
     async (t) => {
       const start = config(plugin, key("secretbox", existing), "identity: {}");
       const whole = encryptedCluster(start, 3, "vault");

@@ -36,7 +36,7 @@ t.test("a response from the instance itself to the current challenge is accepted
   t.match(await verify({}), { der: derOf(request) });
 });
 
-t.test("a token of another project is refused", async (t) => {
+t.test("a token from another project is refused", async (t) => {
   await refuses(t, token({ engine: { project_id: "khw-other" } }), /its project is "khw-other" instead of khw-testbed/);
 });
 

@@ -122,7 +122,7 @@ t.test("obstacles of different kinds on different nodes are reported in a single
   t.strictSame(asked, ["controller-1", "controller-2"], "preflight is not run on a busy node");
 });
 
-t.test("if preflight has findings, the failure of the same node's plan is not reported", async (t) => {
+t.test("if preflight has findings for a node, a failure of this node's plan is not reported", async (t) => {
   const { findings } = await inspected({ findings: ["a"], planFails: true });
   t.strictSame(findings, ["controller-0 PREFLIGHT_FAILED: a"]);
 });

@@ -450,7 +450,7 @@ for (const added of [["ca-key.pem"], ["ca-key.pem", "ca.pem", "admin.pem"]]) {
 }
 
 t.test(
-  "files left by a killed run that added no file are removed, but files of a running process are kept",
+  "temporary files of a killed run are removed if the run added no file, but temporary files of a running process are kept",
   async (t) => {
     const folder = await killed([], await deadPid());
     await create(folder);
