@@ -30,7 +30,7 @@ function describeError({ step, message, hint }: KhwError, group: readonly KhwErr
 }
 
 export interface ConcludeOptions extends Omit<CombineErrorsOptions, "code"> {
-  /** The number of nodes on which the work is done. */
+  /** The number of nodes on which the work was completed. */
   readonly done: number;
 }
 

@@ -226,7 +226,7 @@ export const schema = {
       },
     },
     aggregation: {
-      help: "Turn on the API servers' aggregation layer: APIServices work, and the API servers call webhooks and APIServices at the addresses of their endpoints. pki create makes the front-proxy CA.",
+      help: "Turn on the API servers' aggregation layer, so that APIServices work. The API servers then call webhooks and APIServices at the endpoints of their Services. pki create makes the front-proxy CA.",
       default: false,
       production: true,
       flag: { name: "--aggregation" },

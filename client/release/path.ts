@@ -51,9 +51,12 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
       });
     }
     if (allowDowngrade) return [];
-    return obstacle(back ? unfinished : `${program} ${newest} is running, and ${wanted} is older`, {
-      hint: `set ${setting} to ${newest}, or repeat the command with --allow-downgrade to go back to ${wanted}`,
-    });
+    return obstacle(
+      back ? unfinished : `${program} ${newest} is running, and the requested release ${wanted} is older`,
+      {
+        hint: `set ${setting} to ${newest}, or repeat the command with --allow-downgrade to go back to ${wanted}`,
+      },
+    );
   }
   const minors = minor(wanted) - minor(oldest);
   if (minors > 1) {

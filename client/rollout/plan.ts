@@ -195,7 +195,7 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
 
 /**
  * Returns the sentences to print about new controllers.
- * @throws KhwError ETCD_CONFLICT if this command does not add controllers
+ * @throws KhwError ETCD_CONFLICT if there are new controllers, but this command does not add any
  */
 function describeJoining({ membership }: Prepared, { joining: mode = "refuse" }: PlanRolloutOptions): string[] {
   const { joining, warnings } = membership;

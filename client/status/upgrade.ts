@@ -23,8 +23,8 @@ export function lastUpgrade(nodes: readonly NodeState[]): Upgrade | undefined {
 }
 
 /**
- * Returns undefined if no upgrade is in progress. A stopped upgrade is over if all nodes run the same release, because
- * another command has then finished or reverted the upgrade.
+ * Returns undefined if no upgrade is in progress. A stopped upgrade counts as over if all nodes run the same release.
+ * In this case, another command has finished or reverted the upgrade.
  */
 export function upgradeProgress(nodes: readonly NodeState[]): UpgradeProgress | undefined {
   const upgrade = lastUpgrade(nodes);

@@ -1,5 +1,5 @@
 /**
- * Kills an upgrade or its rollback at four points of the crash suite (docs/crash-suite.md), and runs it again. The
+ * Kills an upgrade or its rollback at six points of the crash suite (docs/crash-suite.md), and runs it again. The
  * files must be the same as after an uninterrupted run.
  */
 import t from "tap";
@@ -7,7 +7,7 @@ import t from "tap";
 import { formatDifferences } from "../crash/compare.ts";
 import { openUpgradeSuite } from "../crash/upgrade-suite.ts";
 
-const count = 4;
+const count = 6;
 
 t.test("an upgrade that is killed and rerun ends with the same files as an uninterrupted upgrade", async (t) => {
   await using suite = await openUpgradeSuite({ nodes: 1, starts: ["old", "new"], quick: true });

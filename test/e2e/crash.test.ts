@@ -8,7 +8,7 @@ import { formatDifferences } from "../crash/compare.ts";
 import { openSuite } from "../crash/suite.ts";
 
 const count = 6;
-const testbeds = 2;
+const testbeds = 1;
 
 t.test("a bootstrap that is killed and rerun ends with the same files as an uninterrupted bootstrap", async (t) => {
   const taken = new Set<number>();

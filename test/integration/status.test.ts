@@ -93,7 +93,7 @@ t.test("status reports problems with their remedies and exits with code 1", asyn
   );
   t.match(
     out,
-    "✖ controller-0: nginx: is not enabled, so it will not start after a reboot\n    hint: run khw-client bootstrap",
+    "✖ controller-0: nginx: is not enabled, so it will not start after a reboot\n    hint: to enable it, run khw-client bootstrap",
   );
   t.match(out, "✖ controller-1: maintenance: drained by alice from 192.0.2.7 at 2026-11-23 21:00:00");
   t.match(out, "hint: khw-client undrain controller-1");

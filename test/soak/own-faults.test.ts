@@ -149,7 +149,7 @@ const processesOf = (node: TestbedNode, units: readonly string[]): Promise<strin
 const pidOf = (node: TestbedNode, unit: string): Promise<string> => shell(node, `systemctl show -P MainPID ${unit}`);
 const digestOf = (node: TestbedNode, path: string): Promise<string> => shell(node, `sha256sum ${path}`);
 
-t.test("a fault of the agent itself causes no restart of healthy components", async (t) => {
+t.test("a fault that affects only the agent does not make it restart healthy components", async (t) => {
   await using scene = await openScene(1, "", { withEtcd: false });
   const { testbed, workstation } = scene;
   const node = scene.node(0);

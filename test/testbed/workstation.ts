@@ -102,7 +102,7 @@ async function lockEntries({ kubernetes, mirrorUrl }: Testbed): Promise<LockEntr
 }
 
 /**
- * Creates a workstation like makeBareWorkstation, with a management CA, an administrator, and an identity for each
+ * Does the same as makeBareWorkstation, and also creates a management CA, an administrator, and an identity for each
  * node.
  */
 export async function makeWorkstation(

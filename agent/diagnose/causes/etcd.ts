@@ -19,7 +19,7 @@ export const etcdServer: readonly Cause[] = [
     pattern: /another etcd process is using "(?<file>[^"]+)"/,
     message: "another etcd process is using {data}",
     remedy:
-      "stop the other etcd process on the node (`pgrep -a etcd` lists them); two members cannot share a data folder",
+      "stop the other etcd process on the node (`pgrep -a etcd` lists all etcd processes); two members cannot share a data folder",
   },
   {
     id: "etcd-data-unusable",

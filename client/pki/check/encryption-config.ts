@@ -124,7 +124,7 @@ function* keysAreSound(provider: unknown, place: string, { sizes, problem }: Key
     if (name === undefined) yield problem(whyNoText(key, "name"), `${field}.name`);
     else if (names.indexOf(name) !== number) {
       yield problem(
-        "is also the name of another key: values encrypted with this key could not be read",
+        "is also the name of another key: the API server would be unable to read values encrypted with this key",
         `${field}.name`,
       );
     }

@@ -182,7 +182,7 @@ t.test("a digest in khw.yaml is used but not recorded, and a conflict with khw.l
   await t.rejects(pinPrograms(other.cluster, other.work), {
     code: "CONFIG_INVALID",
     message: `kubectl v1.21.0 (amd64): khw.yaml (kubernetes.sha256.kubectl) has ${given}, but ${other.lockFile} has ${digest("kubectl")}`,
-    hint: /remove the other digest/,
+    hint: /remove the wrong digest/,
   });
   const store = await scene(everything, { etcd: { ...etcd, sha256: { amd64: given } } });
   await t.rejects(pinPrograms(store.cluster, store.work), { message: /etcd v3\.4\.99 .*etcd\.sha256\.amd64/ });

@@ -1,4 +1,4 @@
-/** Tests that openssl and pki check agree about each certificate. */
+/** Tests that `openssl verify` and `khw-client pki check` agree about each certificate. */
 import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

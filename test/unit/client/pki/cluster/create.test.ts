@@ -549,7 +549,8 @@ t.test("a failed replacement changes nothing, or is completed by the next run", 
     [],
   );
 
-  // A folder blocks the second file when the replacement can no longer be undone, only completed.
+  // A folder in the place of the second file makes the replacement fail when it can no longer be undone, only
+  // completed.
   const later = new Date("2026-01-31T13:00:00Z");
   await mkdir(join(folder, ".new.pem.replacing"));
   const half = replaceFiles(folder, { "admin.pem": "new", "new.pem": "new" }, later);
