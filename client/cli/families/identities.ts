@@ -128,7 +128,7 @@ export const identityCommands: readonly CommandSpec[] = [
     path: ["pki", "rotate-service-account-key"],
     summary: "replace the key that signs the service accounts' tokens while the cluster stays in use",
     details:
-      "First every API server accepts tokens signed with the new key, then every API server has signed with the new key. The command then lists the Secrets and workloads that may still have a token signed with the old key, and stops. The old key is dropped by a second run with --drop-on. At the end, the command proves that every API server refuses tokens signed with the old key. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
+      "First every API server accepts tokens signed with the new key, then every API server signs with the new key. The command then lists the Secrets and workloads that may still have a token signed with the old key, and stops. The old key is dropped by a second run with --drop-on. At the end, the command proves that every API server refuses tokens signed with the old key. Each node is drained before its API server restarts. If the rotation is interrupted, run the same command again.",
     examples: [
       "khw-client pki rotate-service-account-key",
       "khw-client pki rotate-service-account-key --reissue-tokens",
