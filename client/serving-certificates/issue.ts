@@ -103,7 +103,7 @@ async function awaitCertificate(wanted: ServingRequest, context: IssueContext): 
     ...(clock === undefined ? {} : { clock }),
     late: ({ message }) =>
       new KhwError("VERIFY_FAILED", `the request is approved, but there is ${message}`, {
-        hint: "run run khw-client logs --since 5m, and look for kube-controller-manager",
+        hint: "run khw-client logs --since 5m, and look for kube-controller-manager",
       }),
   });
 }

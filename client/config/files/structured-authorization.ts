@@ -154,7 +154,7 @@ function most(value: Value): void {
   if (value.kind === "list" && value.items.length > mostConditions)
     refuseAt(
       value.origin,
-      `there are ${value.items.length} conditions; the API server accepts at most at most ${mostConditions}`,
+      `there are ${value.items.length} conditions; the API server accepts at most ${mostConditions}`,
     );
 }
 
