@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { Os } from "../os/os.ts";
 import type { SelfFacts } from "../os/self.ts";
 
-/** If a timer fires this late or later, the event loop was blocked or the process was stopped. */
+/** If a timer fires later than this, the event loop was blocked or the process was stopped. */
 const lateMillis = 1_000;
 /** If less memory than this is free, the machine is swapping, or the kernel will soon kill a process. */
 const freeBytes = 32 * 1024 * 1024;

@@ -39,7 +39,8 @@ export interface Etcdctl {
   restore(snapshot: string, folder: string, options: RestoreOptions & { readonly signal: AbortSignal }): Promise<void>;
   /**
    * Replaces a stopped member's data with a snapshot's data, and moves the old data to `aside`. `aside` and `fresh` are
-   * paths in the folder `data`. `fresh` marks an unfinished replacement, and stays until `tidyData` removes it.
+   * paths in the folder `data`. `fresh` shows that the data has been restored from the snapshot, and stays until
+   * `tidyData` removes it.
    */
   replaceData(
     snapshot: string,

@@ -29,8 +29,8 @@ const failures: Readonly<Record<string, ProbeFailure | undefined>> = {
 };
 
 /**
- * Determines from a request's error whether the server is running. An unknown error counts as the caller's own failure,
- * so it is not evidence against the server.
+ * Determines from a request's error why there was no response, and what this shows about the server. An unknown error
+ * counts as the caller's own failure, so it is not evidence against the server.
  * @param socket the request's connection, if there was one
  */
 export function failureOf(error: unknown, socket: unknown): ProbeFailure {

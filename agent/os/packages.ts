@@ -126,7 +126,7 @@ async function installed(name: string): Promise<string | undefined> {
   return status === "installed" ? version : undefined;
 }
 
-/** Returns a function that runs apt, and gives up when the time limit has passed. */
+/** Returns an object with a function `apt`, which runs apt and gives up when the time limit has passed. */
 function limitedApt(command: string, options: PackagesOptions & ApplyContext): Disposable & { readonly apt: Apt } {
   const { signal, progress, installMillis = 900_000 } = options;
   let last = "nothing";

@@ -159,7 +159,7 @@ interface NoAnswer {
   readonly activeMillis: number;
 }
 
-/** If a timer fires this late or later, the process was busy or stopped. */
+/** If a timer fires later than this, the process was busy or stopped. */
 const lateMillis = 1_000;
 
 /**

@@ -59,8 +59,8 @@ const spared: ReadonlyMap<string, "kube-apiserver" | "etcd"> = new Map([
 ]);
 
 /**
- * Makes sure that only one API server or etcd member of the cluster restarts at a time. The next restart waits until
- * the process that was restarted answers again.
+ * Makes sure that only one API server, and only one etcd member, of the cluster restarts at a time. The next restart
+ * waits until the process that was restarted answers again.
  */
 function oneAtATime(step: Step<Os>, { lease, ready }: Pick<RepairOptions, "lease" | "ready">): Step<Os> {
   const of = spared.get(step.id);

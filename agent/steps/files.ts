@@ -89,7 +89,7 @@ export function textFile(wanted: Omit<WantedFile, "sha256" | "content"> & { read
   };
 }
 
-/** This limit exceeds the size of every text file that khw writes, but fits into one response. */
+/** This limit exceeds the size of every text file that khw writes, but a text of this size fits into one response. */
 const maxTextBytes = 128 * 1024;
 
 /** Reads the current text for a comparison. Does not follow links, because a link could point to any file. */

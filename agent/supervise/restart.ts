@@ -59,7 +59,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
   const renew = async (silent: boolean, ending: AbortSignal): Promise<void> => {
     underWay = true;
     try {
-      // A silent process may also ignore SIGTERM. In that case, systemd would wait until the stop job times out.
+      // A silent process may also ignore SIGTERM. In that case, systemd would wait until the stop times out.
       if (silent) await systemd.kill(unit);
       await systemd.resetFailed(unit);
       await systemd.restart(unit, ending);

@@ -18,11 +18,11 @@ export function describeStage(
   if (kind === "signing-ca" && stage === "reissued")
     return progress.reissuedSince === undefined
       ? "the controller managers get the new CA to sign with; both CAs are trusted"
-      : `every controller manager has signed with the new CA since ${progress.reissuedSince}; waits for --drop-old`;
+      : `every controller manager has signed with the new CA since ${progress.reissuedSince}; the rotation waits for --drop-old`;
   if (stage === "trusted" && progress.trustedSince !== undefined)
     return `every controller has trusted both CAs since ${progress.trustedSince}; the old CA signs; the rotation waits for --reissue`;
   if (stage === "reissued" && progress.reissuedSince !== undefined)
-    return `every controller has had certificates from the new CA since ${progress.reissuedSince}; waits for --drop-old`;
+    return `every controller has had certificates from the new CA since ${progress.reissuedSince}; the rotation waits for --drop-old`;
   return stages[stage];
 }
 

@@ -10,8 +10,8 @@ import type { StageFilesOptions } from "./files.ts";
 import { type Authorities, authorityFiles, type Stage } from "./stage.ts";
 
 /**
- * Creates the CA that replaces etcd's own CA or, if etcd has no CA of its own, the cluster's CA. Returns the old and
- * the new CA.
+ * Creates a CA that replaces the CA that etcd trusts now: etcd's own CA or, if etcd has no CA of its own, the cluster's
+ * CA. Returns the old and the new CA.
  * @throws KhwError CREDENTIAL_INVALID if the folder has no CA that can sign
  */
 export async function newEtcdAuthorities(folder: string, pki: ClusterPki, now: Date): Promise<Authorities> {

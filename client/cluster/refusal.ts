@@ -27,8 +27,8 @@ const neverMade = /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOTFOUND|EAI
 const wasRefused = /Protocol not secure enough|INADEQUATE_SECURITY/;
 
 /**
- * Reported if the agent refuses only the first connection. In between, the agent may have received the caller's CA, or
- * the correct time.
+ * Reported if the agent refuses only the first connection. Between the two connections, the agent may have received the
+ * caller's CA, or the correct time.
  */
 const passed = new KhwError("UNAUTHENTICATED", "the agent refused the first connection and accepted a second one", {
   hint: "run the command again",

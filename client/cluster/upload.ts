@@ -42,7 +42,7 @@ export function upload<Request, Response>(options: UploadOptions<Request, Respon
       stream.end();
     };
     send().catch((error: unknown) => {
-      // This call has no effect if the agent has already responded. In that case, the response explains more than this
+      // `reject` has no effect if the agent has already responded. In that case, the response explains more than this
       // error.
       reject(toKhwError(error));
       stream.cancel();

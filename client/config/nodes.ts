@@ -72,8 +72,8 @@ export function isPort(port: number): boolean {
 }
 
 /**
- * Describes a value that the node shares with another node, although it must be unique; undefined if no value is
- * shared.
+ * Describes a value that the node shares with another node, although the value must be unique; undefined if the node
+ * shares no such value.
  */
 export function findDouble(node: NodeSpec, others: readonly NodeSpec[]): string | undefined {
   if (others.some(({ name }) => name === node.name)) return `${show(node.name)} is repeated`;

@@ -11,7 +11,7 @@ const mostAliases = 100;
 interface YamlFile {
   readonly name: string;
   readonly folder: string;
-  /** Whether the file contains credentials. If so, error messages quote no text from the file. */
+  /** Whether the file contains credentials. If so, the parser's error messages quote no text from the file. */
   readonly secret?: boolean;
   /** Whether aliases (*name) are refused. */
   readonly plain?: boolean;

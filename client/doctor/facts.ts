@@ -92,7 +92,8 @@ async function readNode(node: AgentNode, signal: AbortSignal): Promise<NodeFacts
 }
 
 /**
- * Returns the named node's answers. @throws KhwError with the reason why the node did not answer
+ * Returns the named node's answers.
+ * @throws KhwError with the reason why the node did not answer
  */
 export async function factsOf({ nodes }: Facts, name: string): Promise<NodeFacts> {
   const answer = (await nodes()).find((one) => one.name === name);

@@ -12,7 +12,7 @@ export type PoolChange =
 /**
  * The part of the Compute Engine API that khw uses. The promise of a change resolves when Google's operation is done.
  * Every failure is a KhwError: COMPUTE_FAILED with Google's code, reason and message, or TIMEOUT if an operation does
- * not end in time. If the API answered, the error's cause is a Refusal.
+ * not end in time. If the API refused the request or the change, the cause of COMPUTE_FAILED is a Refusal.
  */
 export interface Compute {
   /** Returns undefined if the resource does not exist. */

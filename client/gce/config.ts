@@ -46,7 +46,7 @@ export interface ComputeConnection {
 
 export const defaultEndpoint = "https://compute.googleapis.com/compute/v1/";
 
-/** All values that lab 08 prescribes. The user chooses only the project, the region and the instances. */
+/** All values that lab 08 prescribes. The user chooses the project, the region and the instances. */
 export const labLoadBalancer = {
   network: "kubernetes-the-hard-way",
   addressName: "kubernetes-the-hard-way",

@@ -8,9 +8,9 @@ import type { Allowed } from "./resources.ts";
 import { compare, compareSets, resourceStep } from "./resource-step.ts";
 
 /**
- * Returns the steps for lab 08's load balancer, with one step for each resource. The lab does not set some values, for
- * example a probe's interval, a rule's priority, target tags and descriptions. khw uses Google's defaults for these
- * values, and the user may change them later.
+ * Returns the steps for lab 08's load balancer, resource by resource. The lab does not set some values, for example a
+ * probe's interval, a rule's priority, target tags and descriptions. khw uses Google's defaults for these values, and
+ * the user may change them later.
  */
 export function loadBalancerSteps(config: LoadBalancerConfig): Step<Compute>[] {
   return [

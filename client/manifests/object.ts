@@ -1,6 +1,9 @@
 import { fieldOf, listOf, textAt } from "../pki/check/yaml.ts";
 
-/** The label that khw sets on every object that it applies. The value says whether khw created the object. */
+/**
+ * The label that khw sets on every object that it applies from the folder. The value says whether khw created the
+ * object.
+ */
 export const manifestsLabel = "khw.dev/manifests";
 
 /** The label's value: whether khw created the object, or the object already existed. */
@@ -54,7 +57,10 @@ export function isSecret(name: Pick<ObjectName, "apiVersion" | "kind">): boolean
   return name.kind === "Secret" && groupOf(name) === "";
 }
 
-/** Returns the origin that a live object's label records; undefined if the object has no label of khw. */
+/**
+ * Returns the origin that a live object's label records; undefined if khw has not applied the object, or if khw's label
+ * is missing.
+ */
 export function originOf(live: unknown): Origin | undefined {
   const label = textAt(fieldOf(fieldOf(live, "metadata"), "labels"), manifestsLabel);
   if (ownedFields(live) === undefined) return undefined;

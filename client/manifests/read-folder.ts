@@ -18,8 +18,8 @@ const maxFiles = 500;
 const extensions: ReadonlySet<string> = new Set([".yaml", ".yml", ".json"]);
 
 /**
- * Reads the YAML and JSON files of the folder, sorted by name. Ignores other files, and files whose names start with a
- * dot.
+ * Reads the YAML and JSON files of the folder, sorted by name. Ignores other files, and files and folders whose names
+ * start with a dot.
  * @throws KhwError CONFIG_INVALID if a file cannot be read, is too large, or is outside the folder
  */
 export async function readFolder(folder: string): Promise<ManifestFile[]> {

@@ -41,7 +41,7 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   signal.throwIfAborted();
   const answered = answers.flatMap(({ value }) => value ?? []);
   const errors = answers.flatMap(({ error }) => error ?? []);
-  // A restore stops all API servers anyway. It may also be necessary to repair API servers that do not answer.
+  // A restore stops all API servers anyway. The restore may also be the repair that silent API servers need.
   const silent = errors.filter((error) => restoresData || isSilent(error));
   const judged = judgeApis(answered, { ...options, releases });
   // If a node already runs this release, the change completes or reverts an interrupted update. The change may be

@@ -63,8 +63,8 @@ function wantedRouting({ flags, credentials }: DesiredState): boolean | undefine
 }
 
 /**
- * Returns an error if the change makes a backend unreachable. A backend without a ready endpoint is ignored, because it
- * fails both before and after the change.
+ * Returns an error if the change makes a backend unreachable. If the layer is added, a backend without a ready
+ * endpoint is ignored, because it fails both before and after the change.
  */
 function findingOf(
   { kind, name, service, required, endpoints }: ApiBackend,

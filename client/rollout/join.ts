@@ -7,7 +7,8 @@ import type { RolloutPlan } from "./plan.ts";
 
 /**
  * Makes the new controllers members of etcd, one at a time, because etcd accepts only one learner at a time. Each new
- * member can vote before the next controller joins. No other controller is changed. @throws KhwError if a controller
+ * member can vote before the next controller joins. No other controller is changed.
+ * @throws KhwError if a controller
  * does not join. To continue, the user runs the same command again
  */
 export async function joinEtcd(

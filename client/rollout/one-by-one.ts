@@ -12,7 +12,7 @@ export interface NodeOutcome {
 }
 
 export interface OneByOneOptions<Item> extends ProgressOptions {
-  /** The outcomes of the earlier nodes. If an earlier node failed, all nodes in this list are skipped. */
+  /** The outcomes of the earlier nodes. If an earlier node failed, `oneByOne` skips all of its nodes. */
   readonly earlier?: readonly NodeOutcome[];
   /**
    * Returns the sentence to print if the user presses Ctrl-C during the work on a node. If absent, nothing is printed.

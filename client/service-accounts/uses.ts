@@ -94,7 +94,7 @@ export async function isSignedBy(token: string, key: KeyObject): Promise<boolean
     await compactVerify(token, key);
     return true;
   } catch {
-    // Any error means that this key did not sign the token: the key has another type, or the token is damaged.
+    // Any error means that this key did not sign the token, even if the token is damaged or needs another type of key.
     return false;
   }
 }

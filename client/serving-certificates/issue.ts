@@ -123,7 +123,7 @@ function certificateProblem(
   if (!isDeepStrictEqual(namesIn(fieldsOf(certificate)), [...contents.dnsNames, ...contents.addresses].toSorted()))
     return "its names differ from the names in the request";
   if (certificate.ca || !isDeepStrictEqual(certificate.keyUsage, [usageIds.serverAuth]))
-    return "it can be used for more than server authentication";
+    return "its usage is not limited to server authentication";
   const problem = chainProblem(certificate, { intermediates, roots, now: new Date(now()), fieldsOf });
   return problem === undefined ? undefined : `it ${problem.what}`;
 }

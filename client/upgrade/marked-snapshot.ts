@@ -42,9 +42,9 @@ export function markedSnapshot(
 }
 
 /**
- * Returns the error if a finished upgrade to a new minor release cannot be rolled back without data loss. The new
- * release may have stored objects in a form that the old release cannot read. The error names the command that restores
- * the snapshot.
+ * Returns the error for a finished upgrade to a new minor release, which cannot be rolled back without data loss. The
+ * new release may have stored objects in a form that the old release cannot read. The error names the command that
+ * restores the snapshot.
  */
 export function finishedMinor(undo: UpgradeToUndo, snapshots: readonly NodeSnapshot[]): KhwError {
   const { older, newer, snapshotId } = undo;

@@ -77,7 +77,7 @@ const rule = shape(
 /**
  * Checks an audit policy against the rules of the release's API server, which does not start with an invalid policy.
  * The rules are in pkg/apis/audit/validation of k8s.io/apiserver. Unlike some releases, khw also refuses unknown
- * fields. An API server that ignores a misspelled field does not record the events that the author wants.
+ * fields. An API server that ignores a misspelled field records other events than the author wants.
  * @throws KhwError CONFIG_INVALID with every error's file, line and column
  */
 export function checkAuditPolicy(content: string, name: string, minor: number): void {

@@ -7,8 +7,8 @@ import type { KmsProvider } from "../kms.ts";
 /** The providers whose keys are in the encryption configuration. */
 export const keyedKinds = ["aescbc", "aesgcm", "secretbox"] as const;
 /**
- * The providers for a new file. aesgcm is excluded, because one key may encrypt only a limited number of values, and
- * nobody may rotate the key.
+ * The providers for a new file. aesgcm is excluded, because one of its keys may encrypt only a limited number of
+ * values. This limit is too low for a key that is never rotated.
  */
 export const newKinds = ["aescbc", "secretbox"] as const;
 export type KeyedKind = (typeof keyedKinds)[number];

@@ -40,7 +40,7 @@ const fix = "khw-client bootstrap";
 
 function unitFile(name: string): CisCheck[] {
   const files = unit(name);
-  const reason = { why: "unit files contain no secrets, and the labs set their mode to 644", but: publicMode(files) };
+  const reason = { why: "unit files contain no secrets, and have mode 644 in the labs", but: publicMode(files) };
   return modeAndOwner(`${name}.service`, files, { fix, reason });
 }
 
@@ -89,7 +89,7 @@ export const fileChecks: readonly CisCheck[] = [
     },
     fix,
     reason: {
-      why: "certificates are not secret; the files in /etc/etcd have the mode that lab 07 sets",
+      why: "certificates are not secret; the files in /etc/etcd have the same mode as in lab 07",
       but: publicMode(certificates),
     },
   },
