@@ -1,6 +1,5 @@
 /**
- * A bootstrapped cluster that can be restored any number of times. Scenarios with the same starting cluster can share a
- * stage.
+ * A bootstrapped cluster that can be restored any number of times.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";

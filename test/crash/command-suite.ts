@@ -12,13 +12,14 @@ import { etcdIsHealthy, problemsAfter, type Scenario, type ScenarioName, scenari
 import type { Suite, SuiteOptions } from "./suite.ts";
 
 /**
- * Prepares the cluster of a scenario, then runs the commands without interruption. @throws when two uninterrupted runs
- * have different results, or when a command that undoes a bootstrap leaves something behind
+ * Prepares the cluster of a scenario, then runs the commands without interruption.
+ * @throws when two uninterrupted runs have different results, or when a command that undoes a bootstrap leaves
+ * something behind
  */
-export async function openCommandSuite(name: ScenarioName): Promise<Suite> {
+export async function openCommandSuite(name: ScenarioName, options: SuiteOptions = {}): Promise<Suite> {
   const stage = await openCommandStage(scenarios[name]);
   try {
-    return { ...(await suiteOn(stage, name)), [Symbol.asyncDispose]: () => stage[Symbol.asyncDispose]() };
+    return { ...(await suiteOn(stage, name, options)), [Symbol.asyncDispose]: () => stage[Symbol.asyncDispose]() };
   } catch (error) {
     await stage[Symbol.asyncDispose]();
     throw error;
@@ -26,10 +27,11 @@ export async function openCommandSuite(name: ScenarioName): Promise<Suite> {
 }
 
 /**
- * Runs the commands of a scenario without interruption, in the scenario's cluster. @throws when two uninterrupted runs
- * have different results, or when a command that undoes a bootstrap leaves something behind
+ * Runs the commands of a scenario without interruption, in the scenario's cluster.
+ * @throws when two uninterrupted runs have different results, or when a command that undoes a bootstrap leaves
+ * something behind
  */
-export async function suiteOn(
+async function suiteOn(
   stage: CommandStage,
   name: ScenarioName,
   { quick = false }: SuiteOptions = {},

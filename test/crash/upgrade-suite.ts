@@ -38,8 +38,8 @@ export interface UpgradeSuiteOptions {
 }
 
 /**
- * Bootstraps a cluster, then upgrades it and rolls it back without interruption. @throws when two undisturbed runs have
- * different results
+ * Bootstraps a cluster, then upgrades it and rolls it back without interruption.
+ * @throws when two undisturbed runs have different results
  */
 export async function openUpgradeSuite({ nodes, starts, quick = false }: UpgradeSuiteOptions): Promise<Suite> {
   const testbed = await startTestbed({ nodes, withEtcd: false, probeScale });

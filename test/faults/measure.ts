@@ -67,8 +67,8 @@ export async function measure(fault: Fault, node: TestbedNode, options: MeasureO
 }
 
 /**
- * Resolves when all nodes are healthy. @throws Error with the remaining problems, if this takes more than this many
- * milliseconds
+ * Resolves when all nodes are healthy.
+ * @throws Error with the remaining problems, if this takes more than this many milliseconds
  */
 export async function allWell(nodes: readonly TestbedNode[], watch: Watch, millis: number): Promise<void> {
   const signal = AbortSignal.timeout(millis);
@@ -76,8 +76,8 @@ export async function allWell(nodes: readonly TestbedNode[], watch: Watch, milli
 }
 
 /**
- * Resolves when every source reports the node as healthy. @throws Error with the remaining problems, if the signal
- * aborts first
+ * Resolves when every source reports the node as healthy.
+ * @throws Error with the remaining problems, if the signal aborts first
  */
 export async function untilWell(node: TestbedNode, watch: Watch, signal: AbortSignal): Promise<number> {
   let last = "nothing was seen yet";
