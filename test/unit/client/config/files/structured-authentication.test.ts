@@ -93,7 +93,7 @@ t.test("each error states the file, the line and the column", (t) => {
     [of(issuer, `${username}, groups: {claim: g}`), /groups: prefix is missing/],
     [of(issuer, `${username}, uid: {claim: a, expression: b}`), /expression and claim cannot be used together/],
     [of(issuer, "username: {expression: claims.email}"), /no expression uses claims\.email_verified/],
-    [of(issuer, `${username}, extra: [{key: Team, valueExpression: a}]`), /"Team" is not a domain/],
+    [of(issuer, `${username}, extra: [{key: Team, valueExpression: a}]`), /"Team" is not a lower-case domain/],
     [of(issuer, `${username}, extra: [{key: a.k8s.io/b, valueExpression: a}]`), /"a\.k8s\.io" is reserved/],
     [of(`${issuer}, claimValidationRules: [{}]`), /a rule needs either claim or expression/],
     [of(`${issuer}, claimValidationRules: [{claim: a, message: b}]`), /message needs expression/],
