@@ -84,10 +84,10 @@ export interface EndedParts {
  * Whether an earlier run has already ended the rotation, so that there is no old key or CA to drop. Prints a note if so.
  * Call this function only if no rotation is under way.
  */
-export async function hasEnded({ last, note }: EndedParts): Promise<boolean> {
-  const folder = await last();
+export async function hasEnded(parts: EndedParts): Promise<boolean> {
+  const folder = await parts.last();
   if (folder === undefined) return false;
-  note(`nothing to do: no rotation is under way; the last rotation has ended, and its files are in ${folder}`);
+  parts.note(`nothing to do: no rotation is under way; the last rotation has ended, and its files are in ${folder}`);
   return true;
 }
 
