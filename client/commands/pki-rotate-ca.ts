@@ -104,7 +104,7 @@ function caParts(session: RotationSession, { kind, signal }: PartsOptions): CaPa
       if (kind !== "cluster-ca") return new Date().toISOString();
       const api = await openApi();
       await waitUntilPublished(api, await ownCa(), signal);
-      return signedAt(await requestToken(api, signal)).toISOString();
+      return signedAt(await requestToken(api, { signal })).toISOString();
     },
     prove: async (rotation, expected) => {
       for (const line of await proveRotation(members, { ...(await proof()), rotation, expected })) note(line);

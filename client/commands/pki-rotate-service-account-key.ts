@@ -67,7 +67,7 @@ function rotationParts(session: RotationSession, signal: AbortSignal): RotationP
     differences: session.differences,
     roll: session.roll,
     confirmSigning: async ({ keys, oldKey }) => {
-      const { current } = await probeTokens(openPublicApi(await prepared()), oldKey, signal);
+      const { current } = await probeTokens(openPublicApi(await prepared()), oldKey, { signal });
       if (await isSignedBy(current, createPublicKey(keys.newKey))) return signedAt(current);
       throw new KhwError("VERIFY_FAILED", "an API server still signs tokens with another key", {
         hint: "run khw-client plan to see whether a node has different key files; then run the command again",
@@ -89,7 +89,7 @@ function rotationParts(session: RotationSession, signal: AbortSignal): RotationP
     prove: async ({ oldKey }, otherIs) => {
       const { admin, publicAddress } = await prepared();
       const servers = await tokenServers(cluster, { ca: admin.ca, publicAddress, signal });
-      const tokens = await probeTokens(openPublicApi({ admin, publicAddress }), oldKey, signal);
+      const tokens = await probeTokens(openPublicApi({ admin, publicAddress }), oldKey, { signal });
       await checkTokens(servers, tokens, { otherIs, signal });
       const names = servers.map(({ name }) => name).join(", ");
       note(`a token signed with the old key is ${otherIs}${otherIs === "refused" ? " (401)" : ""} by: ${names}`);

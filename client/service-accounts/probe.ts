@@ -1,6 +1,7 @@
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
 import { KhwError } from "../../proto/errors.ts";
 import type { KubernetesApi } from "../../proto/kubernetes-api.ts";
+import { type Look, type WaitClock, waitFor } from "../../proto/wait-for.ts";
 import { fieldOf, textAt } from "../pki/check/yaml.ts";
 
 /** Two tokens that differ only in their signature. */
@@ -21,14 +22,23 @@ export interface TokenServer {
 const tokenPath = "/api/v1/namespaces/default/serviceaccounts/default/token";
 const shortestSeconds = 600;
 const unauthorized = 401;
+const notFound = 404;
+/** In a new cluster, the controller manager creates the service account when it has become the leader. */
+const accountMillis = 60_000;
+const intervalMillis = 1000;
+
+export interface TokenOptions {
+  readonly signal: AbortSignal;
+  readonly clock?: WaitClock;
+}
 
 /**
  * Requests a token, and signs the same claims with another key. An API server therefore judges the two tokens only by
  * their signatures.
  * @throws KhwError VERIFY_FAILED if the API server issues no token
  */
-export async function probeTokens(api: KubernetesApi, otherKey: string, signal: AbortSignal): Promise<ProbeTokens> {
-  const current = await requestToken(api, signal);
+export async function probeTokens(api: KubernetesApi, otherKey: string, options: TokenOptions): Promise<ProbeTokens> {
+  const current = await requestToken(api, options);
   const { CompactSign } = await import("jose");
   const payload = Buffer.from(current.split(".")[1] ?? "", "base64url");
   const key = createPrivateKey(otherKey);
@@ -39,19 +49,34 @@ export async function probeTokens(api: KubernetesApi, otherKey: string, signal: 
 }
 
 /**
- * Requests a token for the service account `default`.
+ * Requests a token for the service account `default`. In a new cluster, waits until the service account exists.
  * @throws KhwError VERIFY_FAILED if the API server issues no token
  */
-export async function requestToken(api: KubernetesApi, signal: AbortSignal): Promise<string> {
+export async function requestToken(api: KubernetesApi, options: TokenOptions): Promise<string> {
   const request = {
     apiVersion: "authentication.k8s.io/v1",
     kind: "TokenRequest",
     spec: { expirationSeconds: shortestSeconds },
   };
-  const { status, body } = await api("POST", tokenPath, { signal, body: request });
-  const token = textAt(fieldOf(body, "status"), "token");
-  if (status === 201 && token !== undefined) return token;
-  throw new KhwError("VERIFY_FAILED", `the API server answered the request for a token with status ${status}`, {
+  const ask = async (signal: AbortSignal): Promise<Look<string>> => {
+    const { status, body } = await api("POST", tokenPath, { signal, body: request });
+    const token = textAt(fieldOf(body, "status"), "token");
+    if (status === 201 && token !== undefined) return { reached: token };
+    if (status === notFound) return { seen: "status 404" };
+    throw noToken(status);
+  };
+  return waitFor({
+    what: "the service account default does not exist",
+    check: ask,
+    deadlineMillis: accountMillis,
+    intervalMillis,
+    late: () => noToken(notFound),
+    ...options,
+  });
+}
+
+function noToken(status: number): KhwError {
+  return new KhwError("VERIFY_FAILED", `the API server answered the request for a token with status ${status}`, {
     hint: "check that the service account default exists in the namespace default, then run the command again",
   });
 }

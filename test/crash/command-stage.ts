@@ -4,7 +4,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 
-import { given } from "../fixtures/given.ts";
 import { must, succeeded } from "../testbed/command.ts";
 import { startTestbed, type Testbed } from "../testbed/index.ts";
 import { diskFolder } from "../testbed/layout.ts";
@@ -45,9 +44,6 @@ export async function openCommandStage({ machines, before }: Start): Promise<Com
     const bare = await readTrees({ testbed, workstation, digests });
     const bootstrap = ["bootstrap", ...listOf(before)];
     succeeded(["khw-client", ...bootstrap], await workstation.khw(bootstrap));
-    await given("the service account default exists", async () =>
-      (await workstation.kubectl(["get", "serviceaccount", "default"])).code === 0 ? true : undefined,
-    );
     const restore = await takeStart({ testbed, workstation, before });
     return { testbed, workstation, digests, bare, restore, [Symbol.asyncDispose]: () => testbed.stop() };
   } catch (error) {

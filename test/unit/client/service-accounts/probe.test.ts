@@ -18,8 +18,19 @@ function server(name: string, ...keys: readonly string[]): TokenServer {
   return { name, ask };
 }
 
+/** Returns a clock on which a delay takes no time. */
+function fastClock() {
+  let now = 0;
+  return {
+    monotonic: () => now,
+    delay: async (millis: number) => {
+      now += millis;
+    },
+  };
+}
+
 t.test("the two probe tokens differ only in their signatures", async (t) => {
-  const { current, resigned } = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, signal);
+  const { current, resigned } = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, { signal });
   t.equal(current.split(".")[1], resigned.split(".")[1]);
   t.ok(await isSignedBy(current, createPublicKey(next.privateKey)));
   t.ok(await isSignedBy(resigned, createPublicKey(old.privateKey)));
@@ -28,7 +39,7 @@ t.test("the two probe tokens differ only in their signatures", async (t) => {
 });
 
 t.test("a server that wrongly accepts or rejects a token is reported by name", async (t) => {
-  const tokens = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, signal);
+  const tokens = await probeTokens(tokenApi(next.privateKey).api, old.privateKey, { signal });
   const [both, fresh, stale] = [
     server("both", old.privateKey, next.privateKey),
     server("fresh", next.privateKey),
@@ -51,5 +62,22 @@ t.test("a server that wrongly accepts or rejects a token is reported by name", a
 t.test("an error is reported if no token is issued", async (t) => {
   const { api } = tokenApi(next.privateKey);
   const none: typeof api = async () => ({ status: 404, body: {} });
-  await t.rejects(probeTokens(none, old.privateKey, signal), { code: "VERIFY_FAILED", message: /status 404/ });
+  const waiting = { signal, clock: fastClock() };
+  await t.rejects(probeTokens(none, old.privateKey, waiting), { code: "VERIFY_FAILED", message: /status 404/ });
+  t.equal(waiting.clock.monotonic(), 60_000, "the service account of a new cluster may not exist yet");
+  const forbidden: typeof api = async () => ({ status: 403, body: {} });
+  await t.rejects(probeTokens(forbidden, old.privateKey, { signal }), { message: /status 403/ }, "no wait");
+});
+
+t.test("a token is issued as soon as the service account exists", async (t) => {
+  const { api } = tokenApi(next.privateKey);
+  const statuses = [404, 404];
+  const late: typeof api = async (...given) => {
+    const status = statuses.shift();
+    return status === undefined ? api(...given) : { status, body: {} };
+  };
+  const waiting = { signal, clock: fastClock() };
+  const { current } = await probeTokens(late, old.privateKey, waiting);
+  t.ok(await isSignedBy(current, createPublicKey(next.privateKey)));
+  t.equal(waiting.clock.monotonic(), 2000);
 });
