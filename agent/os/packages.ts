@@ -154,14 +154,17 @@ async function packagesLeft(names: readonly string[]): Promise<string[]> {
 async function purge(names: readonly string[], apt: Apt): Promise<void> {
   const command = ["apt-get", "--quiet", "--yes", ...keepFiles, "purge", ...names];
   const [trial, ...rest] = command;
-  const simulated = await apt([trial ?? "", "--simulate", ...rest]);
-  const others = packagesIn(simulated.lines, /^(?:Remv|Purg) (\S+)/).filter((name) => !names.includes(name));
-  if (simulated.code === 0 && others.length > 0) {
+  const refuseOthers = async (): Promise<Ended> => {
+    const simulated = await apt([trial ?? "", "--simulate", ...rest]);
+    const others = packagesIn(simulated.lines, /^(?:Remv|Purg) (\S+)/).filter((name) => !names.includes(name));
+    if (simulated.code !== 0 || others.length === 0) return simulated;
     throw new KhwError("PACKAGE_FAILED", `apt would also remove ${others.join(", ")}`, {
       hint: `on the node, decide what to do with ${others.join(" and ")}, and purge ${names.join(" and ")} yourself`,
     });
-  }
-  const ended = simulated.code === 0 ? await afterInterruption(apt, command) : simulated;
+  };
+  const simulated = await refuseOthers();
+  // An interrupted dpkg may have installed packages that the first simulation does not know.
+  const ended = simulated.code === 0 ? await afterInterruption(apt, command, refuseOthers) : simulated;
   if (ended.code === 0) return;
   throw new KhwError("PACKAGE_FAILED", `apt-get purge ${names.join(" ")}: ${tail(ended.lines, 10)}`, {
     hint: `run \`apt-get purge ${names.join(" ")}\` on the node to see the whole output, then run the command again`,
@@ -175,7 +178,7 @@ async function purge(names: readonly string[], apt: Apt): Promise<void> {
 async function afterInterruption(
   apt: Apt,
   command: readonly string[],
-  completed: () => Promise<void> = async () => {},
+  completed: () => Promise<unknown>,
 ): Promise<Ended> {
   const ended = await apt(command);
   if (!ended.lines.some((line) => line.includes("dpkg was interrupted"))) return ended;

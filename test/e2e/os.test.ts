@@ -292,6 +292,26 @@ async function interruptDpkg(): Promise<void> {
   await put("/var/lib/dpkg/updates/0001", `${entry}Architecture: all\n${status}`);
 }
 
+/**
+ * Installs a package that needs nginx, and makes dpkg's records look as if dpkg was killed while it configured this
+ * package: the main file does not list the package yet.
+ */
+const installDependent = `
+folder=$(mktemp -d); mkdir "$folder/DEBIAN"; chmod 755 "$folder"
+cat >"$folder/DEBIAN/control" <<END
+Package: khw-dependent
+Version: 1
+Architecture: all
+Depends: nginx
+Maintainer: khw <khw@example.com>
+Description: a test
+END
+dpkg-deb --build "$folder" "$folder.deb"; dpkg --install "$folder.deb"
+cd /var/lib/dpkg
+awk -v RS= -v ORS='\\n\\n' '/^Package: khw-dependent\\n/' status | sed 's/ok installed/ok half-configured/' >updates/0001
+awk -v RS= -v ORS='\\n\\n' '!/^Package: khw-dependent\\n/' status >status.new; mv status.new status
+rm -r "$folder" "$folder.deb"`;
+
 t.test("a package", async (t) => {
   t.equal((await make(packages("installed", "nginx")))[0]?.result, undefined);
 
@@ -369,6 +389,18 @@ t.test("a package", async (t) => {
     const [installed] = await make(packages("install", "khw-no-such-package"));
     t.match(installed?.error, { code: "PACKAGE_FAILED", message: /Unable to locate package khw-no-such-package/ });
   });
+
+  await t.test(
+    "a package that an interrupted dpkg run has installed prevents the removal of its dependencies",
+    async (t) => {
+      await node.must(["sh", "-ec", installDependent]);
+      const names = ["nginx", "nginx-common"];
+      const [purged, installed] = await make(packages("purge", names), packages("installed", "nginx"));
+      t.match(purged?.error, { code: "PACKAGE_FAILED", message: /^apt would also remove khw-dependent$/ });
+      t.match(installed?.result, /^1\.\d+/);
+      await node.must(["dpkg", "--purge", "khw-dependent"]);
+    },
+  );
 
   await t.test("an interrupted dpkg run is completed before the packages are removed", async (t) => {
     await interruptDpkg();
