@@ -37,7 +37,6 @@ export const exceptions: readonly Exception[] = [
 /** The exceptions for an upgraded cluster, where additional paths may differ. */
 export const upgradeExceptions: readonly Exception[] = [
   ...exceptions,
-  { path: /^var\/lib\/khw-agent\/maintenance$/, free: "content", why: "the time of the last drain" },
   { path: /^var\/lib\/khw-agent\/upgrade$/, free: "content", why: "the record of the last upgrade, with its time" },
   {
     path: /^usr\/libexec\/kubernetes(\/.+)?$/,
@@ -54,6 +53,11 @@ export const resetExceptions: readonly Exception[] = [
     free: "presence",
     why: "the agent's records since the reset",
   },
+];
+
+/** After a rolling update of several controllers, this file contains the time of the last drain. */
+export const newDrain: readonly Exception[] = [
+  { path: /^var\/lib\/khw-agent\/maintenance$/, free: "content", why: "the time of the last drain" },
 ];
 
 /** This file contains the ID of a new etcd member, which etcd derives from the time. */

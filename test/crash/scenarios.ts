@@ -6,7 +6,7 @@ import { given } from "../fixtures/given.ts";
 import type { TestbedNode } from "../testbed/index.ts";
 import type { Workstation } from "../testbed/workstation.ts";
 import type { Exception } from "./compare.ts";
-import { newKeys, newManagementKeys, newMember, resetExceptions, upgradeExceptions } from "./exceptions.ts";
+import { newDrain, newKeys, newManagementKeys, newMember, resetExceptions, upgradeExceptions } from "./exceptions.ts";
 import { findProblems } from "./properties.ts";
 
 /** The machines and the workstation of a scenario. */
@@ -40,7 +40,7 @@ export const scenarios = {
     before: [0],
     commands: [["bootstrap", ...listOf([0, 1])]],
     after: [0, 1],
-    exceptions: [...upgradeExceptions, ...newKeys, ...newMember],
+    exceptions: [...upgradeExceptions, ...newKeys, ...newDrain, ...newMember],
     workstationExceptions: newKeys,
   },
   remove: {
@@ -56,7 +56,7 @@ export const scenarios = {
     before: [0, 1],
     commands: [["replace", "controller-1", "--with", "controller-2", "--purge", ...listOf([0, 1])]],
     after: [0, 2],
-    exceptions: [...upgradeExceptions, ...newKeys, ...newMember, ...resetExceptions],
+    exceptions: [...upgradeExceptions, ...newKeys, ...newDrain, ...newMember, ...resetExceptions],
     workstationExceptions: newKeys,
   },
   reset: {

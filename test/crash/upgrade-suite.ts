@@ -11,7 +11,7 @@ import { startTestbed, type Testbed, type TestbedNode } from "../testbed/index.t
 import { agentPackage, installAgents, makeWorkstation, realVersion, type Workstation } from "../testbed/workstation.ts";
 import { compareClusters, readTrees, type Trees } from "./cluster-trees.ts";
 import { formatDifferences } from "./compare.ts";
-import { upgradeExceptions, workstationExceptions } from "./exceptions.ts";
+import { newDrain, upgradeExceptions, workstationExceptions } from "./exceptions.ts";
 import { chooseRunningPoints, type UpgradeStart } from "./points.ts";
 import { findProblems } from "./properties.ts";
 import { cutShort, undisturbed } from "./run.ts";
@@ -19,7 +19,6 @@ import type { Subject } from "./running.ts";
 import type { Suite } from "./suite.ts";
 import type { Digests } from "./tree.ts";
 
-const allowed = { exceptions: upgradeExceptions, workstationExceptions };
 /**
  * The first release's API server does not wait for watches. Therefore, it stops faster than the testbed's other API
  * server.
@@ -42,6 +41,9 @@ export interface UpgradeSuiteOptions {
  * @throws when two undisturbed runs have different results
  */
 export async function openUpgradeSuite({ nodes, starts, quick = false }: UpgradeSuiteOptions): Promise<Suite> {
+  // A single controller is not drained.
+  const exceptions = [...upgradeExceptions, ...(nodes > 1 ? newDrain : [])];
+  const allowed = { exceptions, workstationExceptions };
   const testbed = await startTestbed({ nodes, withEtcd: false, probeScale });
   try {
     const cluster = await bootstrapped(testbed);
