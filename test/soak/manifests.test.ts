@@ -236,6 +236,21 @@ t.test("a folder of objects", async (t) => {
     t.ok(left === 3 || left === 4, "an object may stay only if its deletion was interrupted between the two requests");
   });
 
+  await scenario(t, "an object is not forgotten while its kind is defined but not served", async (t) => {
+    await put("60-second.yaml", widget.replace("first", "second"));
+    await done();
+    const stop = JSON.stringify([{ op: "replace", path: "/spec/versions/0/served", value: false }]);
+    t.equal((await kubectl("patch", "crd", "widgets.example.com", "--type=json", "--patch", stop)).code, 0);
+    await given("the kind is not served", async () => !(await exists("widgets", "-n", "team-a")) || undefined);
+    await rm(join(folder, "60-second.yaml"));
+    t.match(
+      await done("--force-conflicts"),
+      /Widget team-a\/second left the folder, and stays: the API server does not serve its kind at the moment/,
+    );
+    await given("the kind is served again", async () => (await exists("widgets", "-n", "team-a")) || undefined);
+    t.match(await done(), "manifests: Widget team-a/second deleted");
+  });
+
   await scenario(t, "only objects that khw created and recorded are deleted", async (t) => {
     const foreign = ["create", "configmap", "foreign", "-n", "team-a", "--from-literal=a=b"];
     t.equal((await kubectl(...foreign)).code, 0);
