@@ -27,7 +27,6 @@ import { controllerSteps, downloadSteps, installSteps, joinSteps } from "./steps
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRollback } from "./rollback/rollback.ts";
 import { hasControlPlane } from "./steps/control-plane.ts";
-import { stopNewerClients } from "./steps/newer-clients.ts";
 import { isRolledBack } from "../proto/rollback.ts";
 import { undrainAbandoned } from "./rollback/abandoned-drain.ts";
 import { createRestartLease } from "./supervise/restart-lease.ts";
@@ -172,7 +171,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
       event === "started" ? "started a rollback to the previous state" : "rolled back to the previous state";
     history.append({ ...entry, message, cause: formatError(fromDetail(reason)) });
   };
-  const appliedSteps = (desired: DesiredState) => stopNewerClients(steps(desired), desired);
+  const appliedSteps = (desired: DesiredState) =>
+    controllerSteps(desired, { ...maintenance.current(), startsClients: true });
   const hasKeptState = (): boolean => keptState.current() !== undefined || keptState.damage() !== undefined;
   const operations = createOperations({
     os,

@@ -43,6 +43,7 @@ import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { kmsPlugin, kmsStep, refuseWithoutPlugin } from "./steps/kms.ts";
 import { ready } from "./steps/ready.ts";
 import { service, serviceInputs, type WantedService } from "./steps/service.ts";
+import { stopClients } from "./steps/stop-clients.ts";
 
 const schedulerConfig = "config/kube-scheduler.yaml";
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
@@ -51,6 +52,11 @@ const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder
 export interface Local {
   /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;
+  /**
+   * Whether the steps also start a stopped controller manager and scheduler, so that the API server's step may stop
+   * them. A repair leaves such starts to the supervisor. Default: false.
+   */
+  readonly startsClients?: boolean;
   /** Whether the machine has no control plane yet (agent/steps/control-plane.ts). Default: false. */
   readonly isFresh?: boolean;
   /** The ID of the etcd cluster that the machine joins as a new member. */
@@ -61,7 +67,10 @@ export interface Local {
  * Returns all steps that turn a machine into a controller. These are the steps of lab 08, in the lab's order. If khw
  * manages etcd, the steps of lab 07 are included.
  */
-export function controllerSteps(desired: DesiredState, { drained, isFresh = false, joins }: Local): Step<Os>[] {
+export function controllerSteps(
+  desired: DesiredState,
+  { drained, startsClients = false, isFresh = false, joins }: Local,
+): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
   return [
     identity(desired),
@@ -87,7 +96,10 @@ export function controllerSteps(desired: DesiredState, { drained, isFresh = fals
     ...kmsPlugin(desired),
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
-    ...components.flatMap((component) => [service(wantedService(component, desired)), readyStep(component, drained)]),
+    ...components.flatMap((component) => [
+      service(wantedService(component, desired, startsClients)),
+      readyStep(component, drained),
+    ]),
     ...(signsSeparately(desired) ? caKeyIsGone(desired) : [signingCaIsGone(desired)]),
     ...(aggregates(desired) ? [] : [frontProxyIsGone(desired)]),
     ...(hasEtcdCa(desired) ? [] : [etcdCaIsGone(desired)]),
@@ -213,7 +225,7 @@ function unit(component: Component, desired: DesiredState, needs: readonly strin
   });
 }
 
-function wantedService(component: Component, desired: DesiredState): WantedService {
+function wantedService(component: Component, desired: DesiredState, startsClients = false): WantedService {
   const scheduler = component === "kube-scheduler";
   const kms = component === "kube-apiserver" ? desired.kms : undefined;
   const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
@@ -245,5 +257,6 @@ function wantedService(component: Component, desired: DesiredState): WantedServi
       ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),
     ],
     ...(kms !== undefined && { beforeStop: (os) => refuseWithoutPlugin(kms, os) }),
+    ...(component === "kube-apiserver" && startsClients && { beforeStart: stopClients }),
   };
 }

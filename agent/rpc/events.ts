@@ -39,7 +39,7 @@ export function eventHandlers(options: HandlerOptions): Pick<AgentServiceServer,
   };
 }
 
-/** Resolves when there is an event with a higher id than this. */
+/** Resolves when there is an event whose id is higher than `afterId`. */
 async function appended(
   history: History,
   { afterId, gone }: { readonly afterId: number; readonly gone: AbortSignal },

@@ -5,7 +5,6 @@ import { downgradeObstacle, etcdMinor } from "../etcd/cluster-version.ts";
 import { moveLeader } from "../etcd/move-leader.ts";
 import { quorumObstacle } from "../etcd/quorum-obstacle.ts";
 import type { Os } from "../os/os.ts";
-import { insertBefore } from "./newer-clients.ts";
 
 /** The two desired states of a rollback. */
 export interface RollbackStates {
@@ -28,6 +27,19 @@ export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: Rollback
   if (!isOlderEtcd({ from, to })) return guarded;
   const changesEtcd = (id: string): boolean => id.startsWith("binary/etcd") || id === "unit/etcd";
   return insertBefore(guarded, changesEtcd, [keepQuorum(stopEtcd(to, steps), to)]);
+}
+
+/** Inserts steps before the first step that must wait for them. */
+function insertBefore(
+  steps: readonly Step<Os>[],
+  waits: (id: string) => boolean,
+  inserted: readonly Step<Os>[],
+): Step<Os>[] {
+  const first = steps.findIndex(({ id }) => waits(id));
+  if (first === -1) return [...steps];
+  const ids = inserted.map(({ id }) => id);
+  const waiting = steps.map((step) => (waits(step.id) ? { ...step, needs: [...step.needs, ...ids] } : step));
+  return waiting.toSpliced(first, 0, ...inserted);
 }
 
 /** Whether the rollback changes etcd to an older minor release. */

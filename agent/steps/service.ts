@@ -36,6 +36,8 @@ export interface WantedService {
   readonly coreDumpsOff?: boolean;
   /** Called before a running process is stopped. */
   readonly beforeStop?: (os: Os, context: ApplyContext) => Promise<void>;
+  /** Called before the service is started or restarted, after `beforeStop`. */
+  readonly beforeStart?: (os: Os, context: ApplyContext) => Promise<void>;
 }
 
 /**
@@ -47,7 +49,7 @@ export interface WantedService {
  * back. A start record shows what the input files contained when the process started.
  */
 export function service(wanted: WantedService): Step<Os> {
-  const { unit, command, reads = [], firstStartFlags = [], needs, beforeStop } = wanted;
+  const { unit, command, reads = [], firstStartFlags = [], needs, beforeStop, beforeStart } = wanted;
   const { digest, text: dropIn } = renderInputs(wanted);
   const dropInPath = inputsDropIn(unit);
 
@@ -102,11 +104,10 @@ export function service(wanted: WantedService): Step<Os> {
       if (drift === null && (await startDrift(files, unit, reads)) === null) return;
       if (typeof drift === "string") await refuseInVain(os, unit, status);
       try {
+        if (status.activeState === "active") await beforeStop?.(os, context);
+        await beforeStart?.(os, context);
         if (status.activeState === "inactive" || status.activeState === "failed") await systemd.start(unit, signal);
-        else {
-          if (status.activeState === "active") await beforeStop?.(os, context);
-          await systemd.restart(unit, signal);
-        }
+        else await systemd.restart(unit, signal);
       } catch (error) {
         signal.throwIfAborted();
         if (!(error instanceof KhwError) || error.code !== "SERVICE_FAILED") throw error;

@@ -5,8 +5,8 @@ import type { Stage } from "./stage.ts";
 
 const stages: Readonly<Record<Stage, string>> = {
   started: "the new CA exists, but nothing trusts it yet",
-  trusted: "the nodes get both CAs; the old CA signs",
-  reissued: "the nodes get certificates from the new CA; both CAs are trusted",
+  trusted: "the nodes are getting both CAs; the old CA still signs",
+  reissued: "the nodes are getting certificates from the new CA; both CAs are trusted",
   dropped: "the old CA is being dropped from the nodes",
 };
 
@@ -17,12 +17,12 @@ export function describeStage(
 ): string {
   if (kind === "signing-ca" && stage === "reissued")
     return progress.reissuedSince === undefined
-      ? "the controller managers get the new CA to sign with; both CAs are trusted"
-      : `every controller manager has signed with the new CA since ${progress.reissuedSince}; the rotation waits for --drop-old`;
+      ? "the controller managers are getting the new CA to sign with; both CAs are trusted"
+      : `every controller manager has signed with the new CA since ${progress.reissuedSince}; the rotation is waiting for --drop-old`;
   if (stage === "trusted" && progress.trustedSince !== undefined)
-    return `every controller has trusted both CAs since ${progress.trustedSince}; the old CA signs; the rotation waits for --reissue`;
+    return `every controller has trusted both CAs since ${progress.trustedSince}; the old CA still signs; the rotation is waiting for --reissue`;
   if (stage === "reissued" && progress.reissuedSince !== undefined)
-    return `every controller has had certificates from the new CA since ${progress.reissuedSince}; the rotation waits for --drop-old`;
+    return `every controller has had certificates from the new CA since ${progress.reissuedSince}; the rotation is waiting for --drop-old`;
   return stages[stage];
 }
 

@@ -36,7 +36,7 @@ export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void>
     await refuseOtherDifferences(parts, { unfinished: isThere, unnamed: unnamedPlugin(config, kms) });
   if (!isThere) {
     config = await change(parts, config, ({ providers }) => withKms(providers, wanted));
-    parts.note(`the KMS plugin ${kms.name} is added; every API server is updated to decrypt with it`);
+    parts.note(`the KMS plugin ${kms.name} is added; every API server is being updated to decrypt with it`);
   } else if (isFirst(config, wanted.name)) {
     parts.note(`the key is in the KMS of ${kms.name}; all values are rewritten with its current key`);
   } else parts.note("the change to the KMS plugin is already in progress; this run continues it");
@@ -44,7 +44,7 @@ export async function rotateToKms(parts: RotationParts, kms: Kms): Promise<void>
   if (!isFirst(config, wanted.name)) {
     await parts.roll();
     config = await change(parts, config, ({ providers }) => toFirst(providers, indexOf(providers, wanted.name)));
-    parts.note("the KMS plugin is now first in the file; every API server is updated to encrypt with it");
+    parts.note("the KMS plugin is now first in the file; every API server is being updated to encrypt with it");
   }
   await parts.roll();
   await rewriteAll(parts, config.entries, { always: true });
@@ -79,13 +79,13 @@ export async function rotateFromKms(
       config = await change(parts, config, ({ providers }) =>
         lacks(providers) ? addKey(providers, { kind, key: newKey(name) }) : providers,
       );
-      parts.note("a new key is added; every API server is updated to decrypt with it");
+      parts.note("a new key is added; every API server is being updated to decrypt with it");
     }
     await parts.roll();
     config = await change(parts, config, ({ providers }) =>
       providers[0]?.kind === "kms" ? toFirst(providers, indexOfOwn(providers)) : providers,
     );
-    parts.note("the key is now first in the file; every API server is updated to encrypt with it");
+    parts.note("the key is now first in the file; every API server is being updated to encrypt with it");
   } else parts.note("the change from the KMS plugin is already in progress; this run continues it");
   await parts.roll();
   await rewriteAll(parts, config.entries);

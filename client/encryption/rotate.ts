@@ -47,7 +47,7 @@ export async function rotate(parts: RotationParts, { kind, kms, now }: RotateOpt
     config = await change(parts, config, ({ providers }) =>
       addKey(providers, { kind: kind ?? currentKind(providers), key: newKey(name) }),
     );
-    parts.note("the new key is added; every API server is updated to decrypt with it");
+    parts.note("the new key is added; every API server is being updated to decrypt with it");
     stage = "added";
   } else parts.note("a rotation is already in progress; this run continues it");
 
@@ -56,7 +56,7 @@ export async function rotate(parts: RotationParts, { kind, kms, now }: RotateOpt
     config = await change(parts, config, ({ providers }) =>
       stageOf(providers) === "added" ? promoteKey(providers) : providers,
     );
-    parts.note("the new key is now first in the file; every API server is updated to encrypt with it");
+    parts.note("the new key is now first in the file; every API server is being updated to encrypt with it");
   }
   await parts.roll();
   await rewriteAll(parts, config.entries);

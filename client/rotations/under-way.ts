@@ -108,8 +108,8 @@ async function caStage(folder: string, kind: CaKind): Promise<UnderWay[]> {
 }
 
 const managementStages: Readonly<Record<Stage, string>> = {
-  started: "the agents get the new management CA; they still trust the old CA",
-  trusted: "every agent trusts both management CAs; waits for --drop-old",
+  started: "the agents are getting the new management CA; they still trust the old CA",
+  trusted: "every agent trusts both management CAs; the rotation is waiting for --drop-old",
   dropped: "the old management CA is being dropped",
 };
 

@@ -26,14 +26,15 @@ function count(number: number, noun: string): string {
 
 const stages: Readonly<Record<Stage, string>> = {
   started: "the new key exists, but no API server has it yet",
-  added: "the API servers get the new public key; the old key signs",
-  signing: "the API servers get the new key for signing; tokens signed with the old key are accepted",
+  added: "the API servers are getting the new public key; the old key still signs",
+  signing: "the API servers are getting the new key for signing; tokens signed with the old key are still accepted",
   dropped: "the old key is being dropped from the API servers",
 };
 
 /** Describes the stage of a rotation. */
 export function describeStage({ stage, progress: { signingSince, dropOn } }: Pick<Rotation, "stage" | "progress">) {
   if (stage !== "signing" || signingSince === undefined) return stages[stage];
-  const until = dropOn === undefined ? "waits for --drop-on" : `the old key may be dropped from ${dropOn} on`;
+  const until =
+    dropOn === undefined ? "the rotation is waiting for --drop-on" : `the old key may be dropped from ${dropOn} on`;
   return `the new key has signed tokens since ${signingSince}; tokens signed with the old key are accepted; ${until}`;
 }

@@ -42,7 +42,7 @@ t.test("the cluster's CA", async (t) => {
         t.match(output, /restart: Pod default\/holder \(1 pod\)/);
         t.match(output, /the rotation waits until every client trusts both CAs/);
       });
-      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --reissue/);
+      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waiting for --reissue/);
       t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
       for (const node of testbed.nodes) {
         const signing = await node.must(["grep", "-c", "BEGIN", "/var/lib/kubernetes/signing-ca.pem"]);

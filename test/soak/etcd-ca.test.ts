@@ -48,7 +48,7 @@ t.test("etcd moves to its own CA, and the signing CA is replaced, without a fail
         t.match(output, /a certificate from the new CA is accepted by: .*etcd-peer on controller-2/);
         t.match(output, /outside of khw: every other client of etcd .* must trust both CAs/);
       });
-      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --reissue/);
+      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waiting for --reissue/);
       t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
     },
   );

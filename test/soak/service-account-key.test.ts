@@ -31,7 +31,7 @@ t.test("the service account key can be rotated without a failed request", async 
     t.ok(await killAfter(scene, rotateKey, restartAfter(/the new public key is added/)));
     t.equal(await publicKeys(scene), 2);
     const shown = await workstation.mustKhw(["pki", "show"]);
-    t.match(shown, /a rotation is under way \(service-account-key\): the API servers get the new public key/);
+    t.match(shown, /a rotation is under way \(service-account-key\): the API servers are getting the new public key/);
     const refused = await workstation.khw(["encryption", "rotate", ...all]);
     failsWith(t, refused, "BUSY", [/another rotation is under way \(service-account-key\)/]);
   });
@@ -59,7 +59,7 @@ t.test("the service account key can be rotated without a failed request", async 
       t.notMatch(stdout, oldSecret);
       for (const token of [oldSecret, oldRequested, await requestedToken(scene)])
         t.equal(await status(scene, token), 403);
-      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waits for --drop-on/);
+      t.match((await workstation.khw(["status", ...all])).stdout, /rotation is under way.*waiting for --drop-on/);
       t.equal((await workstation.khw(["plan", ...all])).code, 0, "plan finds no difference while the rotation waits");
     },
   );

@@ -22,7 +22,7 @@ export interface ApiContext extends MutationContext {
   readonly faults: Faults;
   /** Milliseconds between a mutation and the DONE status of its operation. */
   readonly operationMillis: number;
-  /** Returns the health of an instance in a pool. The list has an entry for each forwarding rule that uses the pool. */
+  /** Returns the health of an instance in a pool, with an entry for each forwarding rule that uses the pool. */
   readonly healthOf: (poolPath: string, instancePath: string) => readonly Fields[];
 }
 

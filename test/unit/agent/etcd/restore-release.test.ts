@@ -162,7 +162,7 @@ t.test(
       }
       return { os, started, all, before, changes: changes() };
     };
-    // The records contain times.
+    // Leaves out the agent's records, because they contain times that differ between runs.
     const filesOf = async (os: FakeOs): Promise<string> =>
       (await allFiles(os.files))
         .filter((line) => !/^\/var\/lib\/khw-agent\/(?:history|snapshots|restore )/.test(line))

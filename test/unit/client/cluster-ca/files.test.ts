@@ -230,7 +230,7 @@ t.test("a rotation in progress is shown, and a second rotation is refused", asyn
   await recordCaProgress(folder, { trustedSince: "2026-01-31T12:00:00.000Z" });
   const [shown] = await rotationsUnderWay(folders);
   t.equal(shown?.stage, "waiting-for-reissue");
-  t.match(shown && describeRotation(shown), /waits for --reissue\. Continue with khw-client pki rotate-ca$/);
+  t.match(shown && describeRotation(shown), /waiting for --reissue\. Continue with khw-client pki rotate-ca$/);
   await t.rejects(refuseOtherRotation(folders, "encryption-key"), { code: "BUSY", message: /cluster-ca/ });
   await t.resolves(refuseOtherRotation(folders, "cluster-ca"));
   await writeFile(join(folder, "ca.pem"), await textOf(folder, "admin.pem"));

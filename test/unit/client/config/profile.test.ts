@@ -38,7 +38,7 @@ async function added(component: Component, text: string, version?: string): Prom
     .map((flag) => flag.slice(2));
 }
 
-t.test("the profile lab does not change the desired state by a single byte", async (t) => {
+t.test("the lab profile does not change the desired state by a single byte", async (t) => {
   t.strictSame(await wireOf("profile: lab"), await wireOf(""));
   t.equal((await wireOf("")).hardening, undefined);
   const off = hardeningKeys.map((key) => `  ${key}: false\n`).join("");
@@ -46,7 +46,7 @@ t.test("the profile lab does not change the desired state by a single byte", asy
   t.strictSame(load(defaultYaml()), load(""));
 });
 
-t.test("the profile production turns on every hardening setting, in khw.yaml and on the command line", async (t) => {
+t.test("the production profile turns on every hardening setting, in khw.yaml and on the command line", async (t) => {
   t.ok(hardeningKeys.every((key) => load("profile: production").hardening[key]));
   t.ok(hardeningKeys.every((key) => load("", { "--profile": "production" }).hardening[key]));
   t.ok(hardeningKeys.every((key) => load(defaultYaml(), { "--profile": "production" }).hardening[key]));
@@ -56,7 +56,7 @@ t.test("the profile production turns on every hardening setting, in khw.yaml and
   });
 });
 
-t.test("the profile production adds the expected flags on Kubernetes 1.21", async (t) => {
+t.test("the production profile adds the expected flags on Kubernetes 1.21", async (t) => {
   const tls = [
     "tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "tls-min-version=VersionTLS12",

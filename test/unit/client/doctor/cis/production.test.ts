@@ -41,7 +41,7 @@ const failing = (results: readonly CisResult[]): string[] =>
   results.flatMap(({ outcome, reason, id, title }) => (outcome === "fail" && !reason ? [`${id} ${title}`] : []));
 
 for (let minor = 20; minor <= 37; minor++) {
-  t.test(`with the profile production on Kubernetes 1.${minor}, each failed check has a reason`, async (t) => {
+  t.test(`with the production profile on Kubernetes 1.${minor}, each failed check has a reason`, async (t) => {
     t.strictSame(failing(await resultsOf("profile: production", `v1.${minor}.0`)), []);
     t.ok(failing(await resultsOf("profile: lab", `v1.${minor}.0`)).length > 5);
   });

@@ -1,5 +1,7 @@
 import t from "tap";
+import { controllerSteps } from "../../../../agent/steps.ts";
 import { OperationState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { applyAll, labDesired, labMachine } from "../../../fixtures/machine.ts";
 import { older, newer, scene, crashWhenNewer } from "../../../fixtures/rollback-scene.ts";
 
 t.test("during a rollback, no client is newer than its API server", async (t) => {
@@ -12,9 +14,11 @@ t.test("during a rollback, no client is newer than its API server", async (t) =>
     .filter((change) => /^(start|stop|restart) kube-/.test(change))
     .map((change) => change.replace(".service", ""));
   t.strictSame(order, [
+    "stop kube-controller-manager",
+    "stop kube-scheduler",
     "restart kube-apiserver",
-    "restart kube-controller-manager",
-    "restart kube-scheduler",
+    "start kube-controller-manager",
+    "start kube-scheduler",
     "stop kube-controller-manager",
     "restart kube-apiserver",
     "start kube-controller-manager",
@@ -49,3 +53,29 @@ t.test(
     t.strictSame(stops().slice(2), wanted.slice(2));
   },
 );
+
+t.test("the clients are stopped only by an operation, and only if the API server really restarts", async (t) => {
+  const os = labMachine();
+  const changes = async (desired: Parameters<typeof controllerSteps>[0], startsClients = true) => {
+    const before = os.systemd.changes.length;
+    const { errors } = await applyAll(controllerSteps(desired, { drained: false, startsClients }), os);
+    const kubernetes = os.systemd.changes.slice(before).filter((change) => /^(start|stop|restart) kube-/.test(change));
+    return { errors, changes: kubernetes.map((change) => change.replace(/ kube-|\.service/g, " ").trim()) };
+  };
+  const starts = ["start apiserver", "start controller-manager", "start scheduler"];
+  t.strictSame(await changes(older), { errors: [], changes: starts }, "nothing runs on a new machine");
+
+  const verbose = (component: string) => labDesired({ flags: { [component]: { set: { v: "4" }, remove: [] } } });
+  const scheduler = verbose("kube-scheduler");
+  t.strictSame(await changes(scheduler), { errors: [], changes: ["restart scheduler"] });
+
+  const lost = { ...scheduler, kms: { unit: "vault-kms.service", socket: "/run/kms/socket" } };
+  t.match(await changes(lost), { errors: [{ code: "NOT_READY" }], changes: [] }, "the restart is refused first");
+
+  const repaired = await changes(verbose("kube-apiserver"), false);
+  t.strictSame(
+    repaired,
+    { errors: [], changes: ["restart apiserver", "restart scheduler"] },
+    "a repair stops no client",
+  );
+});
