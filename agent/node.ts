@@ -27,6 +27,7 @@ import { controllerSteps, downloadSteps, installSteps, joinSteps } from "./steps
 import { operationRecordIn, recoverInterrupted } from "./state/operation-record.ts";
 import { createRollback } from "./rollback/rollback.ts";
 import { hasControlPlane } from "./steps/control-plane.ts";
+import { createLocalClients } from "./steps/local-clients.ts";
 import { isRolledBack } from "../proto/rollback.ts";
 import { undrainAbandoned } from "./rollback/abandoned-drain.ts";
 import { createRestartLease } from "./supervise/restart-lease.ts";
@@ -171,8 +172,8 @@ async function openNode(options: NodeOptions): Promise<Node> {
       event === "started" ? "started a rollback to the previous state" : "rolled back to the previous state";
     history.append({ ...entry, message, cause: formatError(fromDetail(reason)) });
   };
-  const appliedSteps = (desired: DesiredState) =>
-    controllerSteps(desired, { ...maintenance.current(), startsClients: true });
+  const clients = createLocalClients(os);
+  const appliedSteps = (desired: DesiredState) => controllerSteps(desired, { ...maintenance.current(), clients });
   const hasKeptState = (): boolean => keptState.current() !== undefined || keptState.damage() !== undefined;
   const operations = createOperations({
     os,
@@ -192,6 +193,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
       signal,
     }),
     rollingBack,
+    ending: clients.startAgain,
     established: async (operationId, desired) => {
       await keptState.save(operationId, desired);
       await newVersion.agrees();

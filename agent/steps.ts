@@ -39,11 +39,11 @@ import {
   signingCaIsGone,
 } from "./steps/unused-credentials.ts";
 import { identity } from "./steps/identity.ts";
+import type { LocalClients } from "./steps/local-clients.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { kmsPlugin, kmsStep, refuseWithoutPlugin } from "./steps/kms.ts";
 import { ready } from "./steps/ready.ts";
 import { service, serviceInputs, type WantedService } from "./steps/service.ts";
-import { stopClients } from "./steps/stop-clients.ts";
 
 const schedulerConfig = "config/kube-scheduler.yaml";
 const [kubernetes, config] = [`folder${kubernetesFolder}`, `folder${configFolder}`];
@@ -53,10 +53,10 @@ export interface Local {
   /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;
   /**
-   * Whether the steps also start a stopped controller manager and scheduler, so that the API server's step may stop
-   * them. A repair leaves such starts to the supervisor. Default: false.
+   * Set if the API server's step must stop the controller manager and the scheduler first. Not set for repairs, because
+   * a repair does not start stopped components.
    */
-  readonly startsClients?: boolean;
+  readonly clients?: LocalClients;
   /** Whether the machine has no control plane yet (agent/steps/control-plane.ts). Default: false. */
   readonly isFresh?: boolean;
   /** The ID of the etcd cluster that the machine joins as a new member. */
@@ -69,7 +69,7 @@ export interface Local {
  */
 export function controllerSteps(
   desired: DesiredState,
-  { drained, startsClients = false, isFresh = false, joins }: Local,
+  { drained, clients, isFresh = false, joins }: Local,
 ): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
   return [
@@ -97,7 +97,7 @@ export function controllerSteps(
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [
-      service(wantedService(component, desired, startsClients)),
+      service(wantedService(component, desired, clients)),
       readyStep(component, drained),
     ]),
     ...(signsSeparately(desired) ? caKeyIsGone(desired) : [signingCaIsGone(desired)]),
@@ -225,7 +225,7 @@ function unit(component: Component, desired: DesiredState, needs: readonly strin
   });
 }
 
-function wantedService(component: Component, desired: DesiredState, startsClients = false): WantedService {
+function wantedService(component: Component, desired: DesiredState, clients?: LocalClients): WantedService {
   const scheduler = component === "kube-scheduler";
   const kms = component === "kube-apiserver" ? desired.kms : undefined;
   const credentials = desired.credentials.filter(({ name }) => credentialsOf[component].includes(name));
@@ -255,8 +255,20 @@ function wantedService(component: Component, desired: DesiredState, startsClient
       ...files.map(configFileStep),
       ...(kms !== undefined ? [kmsStep] : []),
       ...(component !== "kube-apiserver" ? [apiserverReady] : hasEtcd(desired) ? [etcdReady] : []),
+      ...(component === "kube-apiserver" && clients !== undefined ? needsOfClients(desired) : []),
     ],
     ...(kms !== undefined && { beforeStop: (os) => refuseWithoutPlugin(kms, os) }),
-    ...(component === "kube-apiserver" && startsClients && { beforeStart: stopClients }),
+    ...(component === "kube-apiserver" &&
+      clients !== undefined && { beforeStart: (_, { signal }) => clients.stop(signal) }),
   };
+}
+
+/**
+ * Returns the steps that the services of the controller manager and the scheduler need, besides a ready API server. If
+ * one of these steps fails, the API server must not restart, because its stopped clients could not start again.
+ */
+function needsOfClients(desired: DesiredState): readonly string[] {
+  const clients = components.filter((component) => component !== "kube-apiserver");
+  const needs = clients.flatMap((component) => wantedService(component, desired).needs);
+  return [...new Set(needs)].filter((id) => id !== apiserverReady);
 }

@@ -43,9 +43,10 @@ export const healthPaths = ["/healthz", "/livez", "/readyz"] as const;
 
 /**
  * The ClusterRole for anonymous requests. Authenticated users keep access to /version through the role
- * system:discovery. When an API server starts, it adds the default rules again, unless the annotation forbids this:
- * https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation. khw always sets its own
- * annotation, because API server 1.20.2 keeps an annotation that khw's next server-side apply omits.
+ * system:discovery. When an API server starts, it adds the default rules again, unless an annotation of Kubernetes
+ * forbids this: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#auto-reconciliation. khw sets this
+ * annotation and its own on every apply, because API server 1.20.2 keeps the old value of an annotation that a later
+ * server-side apply omits.
  */
 export function anonymousRole(rules: "limited" | "default") {
   const limited = rules === "limited";

@@ -28,6 +28,8 @@ export interface OperationsOptions {
   readonly rollback: Rollback;
   /** Called when a rollback starts, and again if it succeeds. */
   readonly rollingBack: (event: "started" | "succeeded", operation: Operation, reason: ErrorDetail) => void;
+  /** Called once the steps of an Apply, and those of its rollback, have ended. An error is logged. */
+  readonly ending: (signal: AbortSignal) => Promise<void>;
   /** Called for each successful Apply before the operation ends, so that the agent keeps the new desired state. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;
   /**
@@ -95,7 +97,7 @@ interface Run {
 }
 
 export function createOperations(options: OperationsOptions): Operations {
-  const { os, record, machineLock, steps, downloads, joins, rollback, rollingBack, established } = options;
+  const { os, record, machineLock, steps, downloads, joins, rollback, rollingBack, established, ending } = options;
   const { changed, last, status, log, signal } = options;
   /** The newest operation of each kind, so that a Prepare does not hide the result of an Apply. */
   const runs: { -readonly [kind in OperationRequest["kind"]]?: Run } = {};
@@ -208,6 +210,10 @@ export function createOperations(options: OperationsOptions): Operations {
       const { message, ...rest } = toDetail(toKhwError(thrown));
       end = end.error === undefined ? { error: { ...rest, message } } : { ...end, error: withHint(end.error, message) };
     }
+    if (!isTransient(of.operation) && !signal.aborted)
+      await ending(signal).catch((thrown: unknown) =>
+        log(`operation ${of.operation.id}: ${toKhwError(thrown).message}`),
+      );
     // No other operation may start before this point, because only one record may be written at a time.
     of.operation = ended(of.operation, end);
     if (!isTransient(of.operation)) previous = of.operation;

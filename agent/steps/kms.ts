@@ -21,7 +21,7 @@ export function kmsPlugin({ kms }: DesiredState): Step<Os>[] {
   return [
     {
       id: kmsStep,
-      title: `the KMS plugin ${unit} is running and has the socket ${socket}`,
+      title: `the KMS plugin ${unit} is running and its socket ${socket} exists`,
       needs: ["identity"],
       check: (os) => kmsDrift(kms, os),
       apply: async (os, { signal, progress }) => {

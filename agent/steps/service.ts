@@ -102,7 +102,8 @@ export function service(wanted: WantedService): Step<Os> {
       const status = await systemd.unit(unit);
       const drift = await processDrift(os, status);
       if (drift === null && (await startDrift(files, unit, reads)) === null) return;
-      if (typeof drift === "string") await refuseInVain(os, unit, status);
+      const vain = typeof drift === "string" ? await inVain(os, unit, status) : null;
+      if (vain !== null) throw vain;
       try {
         if (status.activeState === "active") await beforeStop?.(os, context);
         await beforeStart?.(os, context);
@@ -114,7 +115,8 @@ export function service(wanted: WantedService): Step<Os> {
         throw (await crashLoop(os, unit)) ?? error;
       }
     },
-    explain: async (os, drift) => (drift.process === "down" ? crashLoop(os, unit) : null),
+    explain: async (os, drift) =>
+      drift.process === "down" ? crashLoop(os, unit) : inVain(os, unit, await os.systemd.unit(unit)),
   };
 }
 
@@ -151,16 +153,17 @@ async function crashLoop(os: Os, unit: string): Promise<KhwError | null> {
 }
 
 /**
- * Fails if drop-ins that khw did not write cause the drift, because a restart would not remove it. These drop-ins are
- * the cause if the process started after the last change to its unit and drop-ins, but still does not run as desired.
+ * Returns an error if drop-ins that khw did not write cause the drift, because a restart would not remove it. These
+ * drop-ins are the cause if the process started after the last change to its unit and drop-ins, but still does not run
+ * as desired.
  */
-async function refuseInVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<void> {
+async function inVain({ files, systemd }: Os, unit: string, { activeSince }: UnitStatus): Promise<KhwError | null> {
   const own = inputsDropIn(unit);
   const others = await foreignDropIns(files, unit, (await systemd.sources(unit)).dropIns);
-  if (others.length === 0) return;
+  if (others.length === 0) return null;
   const changes = [own, unitFile(unit), ...others].map(async (path) => (await files.stat(path))?.changedAt ?? 0);
-  if (Math.max(...(await Promise.all(changes))) >= activeSince) return;
-  throw new KhwError("SERVICE_FAILED", `it does not run as desired because of ${others.join(", ")}`, {
+  if (Math.max(...(await Promise.all(changes))) >= activeSince) return null;
+  return new KhwError("SERVICE_FAILED", `it does not run as desired because of ${others.join(", ")}`, {
     hint: `remove ${others.join(" and ")} on the node; set flags in khw.yaml instead`,
   });
 }

@@ -6,7 +6,7 @@ import { kubernetesMinor } from "../../proto/release.ts";
 export interface RemovedApiOptions {
   /** The new Kubernetes release. */
   readonly wanted: string;
-  /** Whether the administrator accepts that clients can no longer use these APIs. */
+  /** Whether the administrator accepts that clients lose the APIs that the new release removes. */
   readonly allowed: boolean;
 }
 

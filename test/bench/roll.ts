@@ -1,9 +1,13 @@
 /**
  * Measures an update of three nodes to another release, in a testbed without load. Prints the duration of each phase on
  * each node, as Markdown. Takes several minutes.
+ *
+ * Usage: `node test/bench/roll.ts [FROM [TO]]`. The default releases are v1.20.2 and v1.21.0. For any other release, the
+ * programs of v1.21.0 get a new version label.
  */
+import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
 import { startTestbed, type TestbedNode } from "../testbed/index.ts";
-import { agentPackage, installAgents, makeWorkstation, realVersion } from "../testbed/workstation.ts";
+import { agentPackage, installAgents, laterVersion, makeWorkstation, realVersion } from "../testbed/workstation.ts";
 import { nodesOf } from "./khw.ts";
 import { machine } from "./report.ts";
 import { secondsOf } from "./time.ts";
@@ -22,15 +26,20 @@ const parts = [
   "undrain (on the last node, including the final checks)",
 ] as const;
 
+const [from = realVersion, to = laterVersion] = process.argv.slice(2);
 const before = await machine();
 await using testbed = await startTestbed();
 const workstation = await makeWorkstation(testbed);
 await installAgents(workstation, testbed.nodes, agentPackage);
-const bootstrap = (version: string): Promise<string> =>
-  workstation.mustKhw(["bootstrap", ...nodesOf(testbed), "--kubernetes-version", version]);
-await bootstrap(realVersion);
+const isBuilt = (version: string): boolean => version === realVersion || version === laterVersion;
+for (const version of [from, to]) if (!isBuilt(version)) await publishRelabelled(testbed, version);
+const bootstrap = (version: string): Promise<string> => {
+  const mirror = isBuilt(version) ? [] : ["--mirror", folderMirror];
+  return workstation.mustKhw(["bootstrap", ...nodesOf(testbed), "--kubernetes-version", version, ...mirror]);
+};
+await bootstrap(from);
 const since = new Date().toISOString();
-const whole = await secondsOf(bootstrap("v1.21.0"));
+const whole = await secondsOf(bootstrap(to));
 const end = Date.now();
 
 const history = await workstation.mustKhw(["events", ...nodesOf(testbed), "--since", since, "-o", "json"]);

@@ -68,7 +68,7 @@ const refused: readonly (readonly [form: string, component: string])[] = [
   ["encryption config: identity without braces", "kube-apiserver"],
 ];
 for (const [form, component] of refused) {
-  t.test(`both khw and ${component} refuse ${form}`, async (t) => {
+  t.test(`both khw and ${component} refuse this form: ${form}`, async (t) => {
     const folder = await folderOf([form]);
     t.not((await findings(folder)).length, 0);
     const verdict = await judge(folder, prepared);

@@ -46,7 +46,7 @@ function nextBlock(data: string): { readonly block: PemBlock; readonly rest: str
       headers.set(line.slice(0, colon).trim(), line.slice(colon + 1).trim());
       rest = next;
     }
-    // An empty block without headers starts with its END line.
+    // In an empty block without headers, no newline precedes the END line, because takeLine has removed it.
     const empty = headers.size === 0 && rest.startsWith(end.slice(1));
     const endAt = empty ? 0 : rest.indexOf(end);
     if (endAt === -1) continue;

@@ -597,7 +597,7 @@ t.test(
       error: {
         code: "SERVICE_FAILED",
         message: /does not stay up.*needs GLIBC_2\.34.*\(library-too-old\)/s,
-        hint: /build of/,
+        hint: /the official programs are static/,
       },
     };
     const atOnce = createFakeOs();

@@ -34,8 +34,8 @@ for (const program of ["agent", "client"] as const) {
 }
 
 /**
- * Returns the exported names with the type of each value. Skips `module.exports`, under which only Node exports a whole
- * CommonJS package.
+ * Returns the exported names with the type of each value. Skips `module.exports`: Node exports a whole CommonJS
+ * package under this name, but the bundle does not.
  */
 function kinds(exported: object): Readonly<Record<string, string>> {
   const named = Object.entries(exported).filter(([name]) => name !== "module.exports");

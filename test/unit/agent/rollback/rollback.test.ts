@@ -120,7 +120,7 @@ t.test("if the rollback also fails, the error states the reason", async (t) => {
   t.strictSame(node.keptState.current()?.desired, older);
 });
 
-t.test("a rollback that changes only flags, not the release, does not stop the components first", async (t) => {
+t.test("a rollback that does not restart the API server does not stop its clients", async (t) => {
   const { os, apply } = await scene(t);
   const flags = { "kube-scheduler": { set: { v: "4" }, remove: [] } };
   const changed = (): boolean =>

@@ -48,6 +48,7 @@ function operationsOf(steps: readonly Step<Os>[], options: Partial<OperationsOpt
     joins: () => [],
     rollback: { wayBack: async () => undefined, decide: async () => ({ kind: "unneeded" }) },
     rollingBack: () => {},
+    ending: async () => {},
     established: async () => {},
     changed: () => {},
     last: undefined,

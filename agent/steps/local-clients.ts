@@ -1,0 +1,46 @@
+import { components } from "../../proto/components.ts";
+import type { Os } from "../os/os.ts";
+
+/** The controller manager and the scheduler. Both connect to the API server of their own node. */
+export interface LocalClients {
+  /**
+   * Stops both programs before the API server starts or restarts. Their own steps start them again as soon as the API
+   * server is ready. There are two reasons:
+   *
+   * - From Kubernetes 1.21 on, a stopping API server waits for clients to end their watches. While these two clients
+   *   run, the stop takes 15 s, and systemd has to kill the API server.
+   * - When the components change to an older release, no client may be newer than its API server.
+   */
+  readonly stop: (signal: AbortSignal) => Promise<void>;
+  /**
+   * Starts the programs that `stop` has stopped and that are still not running. To be called at the end of each
+   * operation, because the steps that start the programs do not run if an earlier step fails.
+   */
+  readonly startAgain: (signal: AbortSignal) => Promise<void>;
+}
+
+const units = components
+  .filter((component) => component !== "kube-apiserver")
+  .map((component) => `${component}.service`);
+
+export function createLocalClients({ systemd }: Pick<Os, "systemd">): LocalClients {
+  const stopped = new Set<string>();
+  const runs = async (unit: string): Promise<boolean> => {
+    const { activeState } = await systemd.unit(unit);
+    return activeState !== "inactive" && activeState !== "failed";
+  };
+  return {
+    stop: async (signal) => {
+      for (const unit of units) {
+        if (!(await runs(unit))) continue;
+        stopped.add(unit);
+        await systemd.stop(unit, signal);
+      }
+    },
+    startAgain: async (signal) => {
+      const left = [...stopped];
+      stopped.clear();
+      for (const unit of left) if (!(await runs(unit))) await systemd.start(unit, signal);
+    },
+  };
+}
