@@ -1,4 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
+import { waitFor } from "../../proto/wait-for.ts";
 import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Cloud, Member } from "../cluster/open.ts";
 import type { HealthState } from "../gce/health.ts";
@@ -34,6 +35,45 @@ export async function readServingStates(
     error,
     backend: backends.find((backend) => backend.name === name)?.state,
   }));
+}
+
+/** How long a running API server may take to be healthy again. The agent probes its components every few seconds. */
+const settleMillis = 15_000;
+
+/**
+ * Reads the states before a node is drained. If no other node serves, although another API server is running, reads the
+ * states again until another node serves, or for up to 15 s. On a busy machine, a single probe can fail. Without another
+ * serving node, this node would be updated without a drain.
+ */
+export async function readStatesBeforeDrain(
+  cluster: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },
+  name: string,
+  signal: AbortSignal,
+): Promise<ServingState[]> {
+  let standings: ServingState[] = [];
+  const late = new Error("no other node serves");
+  return waitFor<ServingState[]>({
+    what: late.message,
+    check: async () => {
+      standings = await readServingStates(cluster, signal);
+      const others = standings.filter((standing) => standing.name !== name && !isDrained(standing));
+      return others.some(serves) || !others.some(runs)
+        ? { reached: standings }
+        : { seen: others.map(whyNot).join("; ") };
+    },
+    deadlineMillis: settleMillis,
+    intervalMillis: 1_000,
+    signal,
+    late: () => late,
+  }).catch((thrown: unknown) => {
+    if (thrown !== late) throw thrown;
+    return standings;
+  });
+}
+
+/** Whether the node's API server is running. */
+function runs({ status }: ServingState): boolean {
+  return status?.components.some(({ name, pid }) => name === "kube-apiserver" && pid !== 0) === true;
 }
 
 async function readBackends({ compute, loadBalancer }: Cloud, signal: AbortSignal) {

@@ -3,7 +3,7 @@ import { applySteps, type StepEvent } from "../../proto/step.ts";
 import { waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Cloud, OpenCluster } from "../cluster/open.ts";
-import { isDrained, readServingStates, serves } from "../drain/serving-state.ts";
+import { isDrained, readServingStates, readStatesBeforeDrain, serves } from "../drain/serving-state.ts";
 import { whileDrained } from "../drain/while-drained.ts";
 import { loadBalancerTrack, note, type ProgressOptions } from "../progress/progress.ts";
 import { applyToNode, type ApplyToNodeOptions } from "./apply-to-node.ts";
@@ -171,7 +171,7 @@ async function applyDrained(
     if (outcome.error !== undefined) throw outcome.error;
   };
   try {
-    const standings = await readServingStates({ cloud, members }, signal);
+    const standings = await readStatesBeforeDrain({ cloud, members }, node.address.name, signal);
     await whileDrained(work, { node, standings, cloud, timeouts, signal, emit, underWay });
     return outcome;
   } catch (thrown) {

@@ -84,7 +84,7 @@ interface NodeInspection {
 async function inspectNode(item: NodeWork, signal: AbortSignal): Promise<NodeInspection> {
   const { name } = item.node.address;
   const located = (detail: ErrorDetail): KhwError => fromDetail(detail).at({ node: name });
-  const restarting = readRestart(item, signal).catch((thrown: unknown) => toKhwError(thrown).at({ node: name }));
+  const restarting = readRestart(item, { signal }).catch((thrown: unknown) => toKhwError(thrown).at({ node: name }));
   const preflight = readClock(name, () => item.node.preflight(item.desired, signal)).catch((thrown: unknown) =>
     toKhwError(thrown).at({ node: name }),
   );

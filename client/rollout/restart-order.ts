@@ -1,7 +1,8 @@
 import { KhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { isLeft } from "../../proto/drain.ts";
-import type { Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { Health, type Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
@@ -25,15 +26,29 @@ export interface NodeRestart {
   readonly maintenance: Maintenance | undefined;
 }
 
+/** The components whose restart clients notice. */
+const watched = ["kube-apiserver", "etcd"] as const;
+type Watched = (typeof watched)[number];
+
+/**
+ * How long a running component may take to be healthy again, before its node counts as not serving. The agent probes
+ * its components every few seconds.
+ */
+const longestSettleMillis = 15_000;
+
 /** The agent's step for the KMS plugin. An older agent ignores the plugin, so that agent's plan lacks this step. */
 const kmsStep = "kms/plugin";
 
 /**
  * Returns whether the node's API server or etcd member is serving now and would restart. Working on all such nodes at
- * once would leave a running cluster without an API or without a quorum.
+ * once would leave a running cluster without an API or without a quorum. On a busy machine, a single health check can
+ * fail, so a component that is running gets more time.
  * @throws KhwError VERSION_SKEW if the agent is too old for a part of the desired state
  */
-export async function readRestart({ node, desired, maintenance }: NodeWork, signal: AbortSignal): Promise<NodeRestart> {
+export async function readRestart(
+  { node, desired, maintenance }: NodeWork,
+  { signal, settleMillis = longestSettleMillis }: Pick<SettleOptions, "signal"> & Partial<SettleOptions>,
+): Promise<NodeRestart> {
   const { steps } = await node.plan(withoutContent(desired), signal);
   if (desired.kms !== undefined && !steps.some(({ id }) => id === kmsStep)) {
     throw new KhwError("VERSION_SKEW", "its agent is too old to watch the KMS plugin in encryption.kms", {
@@ -41,9 +56,42 @@ export async function readRestart({ node, desired, maintenance }: NodeWork, sign
     });
   }
   const differs = (id: string): boolean => steps.some((step) => step.id === id && step.drift !== undefined);
-  const serves = !differs("ready/kube-apiserver");
-  const restarts = (component: string): boolean => !differs(`ready/${component}`) && differs(`service/${component}`);
-  return { node, serves, restarts: restarts("kube-apiserver") || restarts("etcd"), maintenance };
+  const failing = watched.filter((component) => differs(`ready/${component}`));
+  const down = failing.length === 0 ? [] : await unhealthy(node, failing, { signal, settleMillis });
+  const restarts = watched.some((component) => !down.includes(component) && differs(`service/${component}`));
+  return { node, serves: !down.includes("kube-apiserver"), restarts, maintenance };
+}
+
+interface SettleOptions {
+  readonly signal: AbortSignal;
+  readonly settleMillis: number;
+}
+
+/**
+ * Returns the components that are not running, or that stay unhealthy although they are running. Asks the agent for its
+ * own latest probes, because these do not depend on the check that has just failed.
+ */
+async function unhealthy(
+  node: AgentNode,
+  failing: readonly Watched[],
+  { signal, settleMillis }: SettleOptions,
+): Promise<readonly Watched[]> {
+  let down = failing;
+  const late = new Error("a running component stays unhealthy");
+  const check = async (): Promise<Look<void>> => {
+    const { components } = await node.status(signal);
+    const states = components.filter(({ name }) => down.some((component) => component === name));
+    down = down.filter((name) => states.find((state) => state.name === name)?.health !== Health.HEALTH_HEALTHY);
+    const waits = states.some(({ name, pid }) => pid !== 0 && down.some((component) => component === name));
+    return waits ? { seen: down.join(", ") } : { reached: undefined };
+  };
+  const what = "a component is not healthy";
+  await waitFor({ what, check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal, late: () => late }).catch(
+    (thrown: unknown) => {
+      if (thrown !== late) throw thrown;
+    },
+  );
+  return down;
 }
 
 export function restartOrder(nodes: readonly NodeRestart[]): RestartOrder {

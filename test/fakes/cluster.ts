@@ -22,6 +22,8 @@ export interface FakeNode {
   reason?: DrainReason | undefined;
   /** Whether the API server is healthy. nginx's health check reports the same state. */
   well: boolean;
+  /** Whether the API server is running although it is not healthy. */
+  hangs?: boolean;
   /** Whether the agent has rolled back the node's last operation. */
   rolledBack?: boolean;
   /** Whether the agent answers calls. */
@@ -102,6 +104,7 @@ function agentOf(node: FakeNode, log: string[]): AgentNode {
       return GetStatusResponse.fromPartial({
         components: ["kube-apiserver", "kube-scheduler", "etcd"].map((component) => ({
           name: component,
+          pid: node.well || node.hangs === true ? 100 : 0,
           health: component === "kube-scheduler" ? Health.HEALTH_HEALTHY : health,
           reason,
         })),

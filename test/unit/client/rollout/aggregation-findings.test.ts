@@ -3,7 +3,7 @@ import type { AgentNode } from "../../../../client/cluster/agent-client.ts";
 import { aggregationFindings } from "../../../../client/rollout/aggregation-findings.ts";
 import { inspectCluster } from "../../../../client/rollout/findings.ts";
 import { type ErrorCode, KhwError } from "../../../../proto/errors.ts";
-import { ApiBackend } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { ApiBackend, GetStatusResponse } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { credentialsOf, labState } from "../../../fixtures/lab-cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
@@ -142,6 +142,8 @@ t.test("an API server that is not ready is not queried, even if the node's etcd 
       ...item.node,
       preflight: async () => ({ findings: [], warnings: [], clockUnixMillis: Date.now(), programs: [] }),
       plan: async () => ({ steps: (differ[index] ?? []).map((id) => ({ id, title: id, drift: "differs" })) }),
+      // No component is running.
+      status: async () => GetStatusResponse.fromPartial({}),
       storedVersions: async () => [],
     },
   }));

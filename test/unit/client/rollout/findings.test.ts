@@ -7,6 +7,7 @@ import {
   DesiredState,
   DrainReason,
   GetInfoResponse,
+  GetStatusResponse,
   Maintenance,
   OperationState,
 } from "../../../../proto/gen/khw/agent/v1/agent.ts";
@@ -50,6 +51,8 @@ async function inspected(...nodes: readonly Node[]) {
         const plugin = kms === "known" ? [{ id: "kms/plugin", title: "the KMS plugin" }] : [];
         return { steps: [...plugin, ...differ.map((id) => ({ id, title: id, drift: "differs" }))] };
       },
+      // No component is running.
+      status: async () => GetStatusResponse.fromPartial({}),
     };
     const state = OperationState.OPERATION_STATE_RUNNING;
     const operation = busy ? { id: "another", holder: "jane", startedUnixMillis: 0, state } : undefined;
