@@ -68,7 +68,7 @@ t.test("a component that does not run, or stays unhealthy, counts as down", asyn
 });
 
 t.test(
-  "an agent that does not answer in between is an error, because nobody knows if its node is serving",
+  "an agent that does not answer in between is an error, because its node may be serving",
   async (t) => {
     const cluster = await createFakeCluster(["controller-0"]);
     const [fake, member] = [cluster.nodes[0], cluster.members[0]];
@@ -81,7 +81,7 @@ t.test(
   },
 );
 
-t.test("nodes that serve are told apart from nodes that restart, and from drained nodes", async (t) => {
+t.test("the order separates serving nodes, restarting nodes and drained nodes", async (t) => {
   const { members } = await createFakeCluster(["controller-0", "controller-1"]);
   const [first, second] = members.map(({ node }) => node);
   if (first === undefined || second === undefined) throw new TypeError("there is no node");
