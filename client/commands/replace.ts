@@ -14,7 +14,7 @@ import { type Pair, pairNodes } from "../replace/pair.ts";
 import { readLive } from "../replace/read-live.ts";
 import { planRollout } from "../rollout/plan.ts";
 import type { Context } from "../terminal/context.ts";
-import { bootstrapNodes } from "./bootstrap.ts";
+import { bootstrapNodes } from "./bootstrap-nodes.ts";
 import { removeController, type RemoveControllerOptions, type RemoveOptions } from "./remove.ts";
 
 export interface ReplaceOptions extends Pick<RemoveOptions, "node" | "dead" | "purge" | "uninstall"> {

@@ -30,7 +30,7 @@ export interface Reviewed {
 
 export interface ReviewObjectOptions {
   readonly signal: AbortSignal;
-  /** See BootstrapOptions. */
+  /** See BootstrapNodesOptions. */
   readonly forceConflicts: boolean;
   /** Whether another object in the folder must first create the object's kind or namespace. */
   readonly pending: boolean;
