@@ -53,8 +53,8 @@ export interface Local {
   /** Whether nginx answers the load balancer's health check with 503. */
   readonly drained: boolean;
   /**
-   * Set if the API server's step must stop the controller manager and the scheduler first. Not set for repairs, because
-   * a repair does not start stopped components.
+   * Set if the API server's step must stop the controller manager and the scheduler first. Not set for the
+   * reconciler's repairs, because the supervisor, not the reconciler, starts stopped components.
    */
   readonly clients?: LocalClients;
   /** Whether the machine has no control plane yet (agent/steps/control-plane.ts). Default: false. */

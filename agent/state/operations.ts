@@ -28,7 +28,7 @@ export interface OperationsOptions {
   readonly rollback: Rollback;
   /** Called when a rollback starts, and again if it succeeds. */
   readonly rollingBack: (event: "started" | "succeeded", operation: Operation, reason: ErrorDetail) => void;
-  /** Called once the steps of an Apply, and those of its rollback, have ended. An error is logged. */
+  /** Called after the steps of an Apply and of its rollback, unless the agent is stopping. An error is only logged. */
   readonly ending: (signal: AbortSignal) => Promise<void>;
   /** Called for each successful Apply before the operation ends, so that the agent keeps the new desired state. */
   readonly established: (operationId: string, desired: DesiredState) => Promise<void>;

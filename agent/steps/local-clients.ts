@@ -4,17 +4,18 @@ import type { Os } from "../os/os.ts";
 /** The controller manager and the scheduler. Both connect to the API server of their own node. */
 export interface LocalClients {
   /**
-   * Stops both programs before the API server starts or restarts. Their own steps start them again as soon as the API
-   * server is ready. There are two reasons:
+   * Stops both programs before the API server starts or restarts, for two reasons:
    *
    * - From Kubernetes 1.21 on, a stopping API server waits for clients to end their watches. While these two clients
    *   run, the stop takes 15 s, and systemd has to kill the API server.
    * - When the components change to an older release, no client may be newer than its API server.
+   *
+   * Each program's own step starts it again as soon as the API server is ready.
    */
   readonly stop: (signal: AbortSignal) => Promise<void>;
   /**
-   * Starts the programs that `stop` has stopped and that are still not running. To be called at the end of each
-   * operation, because the steps that start the programs do not run if an earlier step fails.
+   * Starts the programs that `stop` has stopped and that are still not running. Call this at the end of each
+   * Apply, because the steps that start the programs do not run if an earlier step fails.
    */
   readonly startAgain: (signal: AbortSignal) => Promise<void>;
 }

@@ -30,7 +30,7 @@ export interface BootstrapNodesOptions extends Pick<
   readonly allowPrune: readonly string[];
 }
 
-/** The phases of `bootstrap`. Returns the cluster's public address; undefined if Ctrl-C stopped the work. */
+/** Runs the phases of `bootstrap`. Returns the cluster's public address; undefined if Ctrl-C stopped the work. */
 export async function bootstrapNodes(
   config: ClusterConfig,
   { progress, signal }: ProgressOptions,

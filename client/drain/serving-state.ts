@@ -41,9 +41,9 @@ export async function readServingStates(
 const settleMillis = 15_000;
 
 /**
- * Reads the states before a node is drained. If no other node serves, although another API server is running, reads the
- * states again until another node serves, or for up to 15 s. On a busy machine, a single probe can fail. Without another
- * serving node, this node would be updated without a drain.
+ * Reads the states before a node is drained. If another API server is running but no other node serves, a probe may
+ * have failed because the machine is busy. In this case, reads the states again for up to 15 s, because khw would update
+ * the only serving node without a drain.
  */
 export async function readStatesBeforeDrain(
   cluster: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },

@@ -26,7 +26,7 @@ const unattended = ["BatchMode=yes", "ConnectTimeout=15", "ServerAliveInterval=1
  * Returns the program and the arguments that run a command line on a node. The node's host key must already be known.
  * If a setting occurs more than once, ssh uses its first value, so khw's settings come before the user's. Host key
  * checking is the exception: the user may set it to accept-new. By default, gcloud trusts the first
- * key that it sees; its own flag turns this off.
+ * key that it sees; `--strict-host-key-checking=yes` prevents this.
  */
 export function commandFor(node: NodeSpec, command: string, options: TransportOptions): readonly [string, ...string[]] {
   const settings = [...unattended, ...options.sshOptions];

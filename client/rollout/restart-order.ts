@@ -26,13 +26,13 @@ export interface NodeRestart {
   readonly maintenance: Maintenance | undefined;
 }
 
-/** The components whose restart clients notice. */
+/** The components whose restarts affect clients. */
 const watched = ["kube-apiserver", "etcd"] as const;
 type Watched = (typeof watched)[number];
 
 /**
- * How long a running component may take to be healthy again, before its node counts as not serving. The agent probes
- * its components every few seconds.
+ * How long a running component may take to become healthy again before it counts as down. The agent probes its
+ * components every few seconds.
  */
 const longestSettleMillis = 15_000;
 
@@ -42,7 +42,7 @@ const kmsStep = "kms/plugin";
 /**
  * Returns whether the node's API server or etcd member is serving now and would restart. Working on all such nodes at
  * once would leave a running cluster without an API or without a quorum. On a busy machine, a single health check can
- * fail, so a component that is running gets more time.
+ * fail, so a running component has 15 s to become healthy.
  * @throws KhwError VERSION_SKEW if the agent is too old for a part of the desired state
  */
 export async function readRestart(

@@ -3,7 +3,7 @@
  * each node, as Markdown. Takes several minutes.
  *
  * Usage: `node test/bench/roll.ts [FROM [TO]]`. The default releases are v1.20.2 and v1.21.0. For any other release, the
- * programs of v1.21.0 get a new version label.
+ * programs of v1.21.0 get a new version label of the same length.
  */
 import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
 import { startTestbed, type TestbedNode } from "../testbed/index.ts";

@@ -30,7 +30,7 @@ t.test("during a rollback, no client is newer than its API server", async (t) =>
 });
 
 t.test(
-  "during a requested downgrade, no client is newer than its API server, even after an interruption",
+  "during a requested downgrade, no client is newer than its API server, even after a failed upgrade",
   async (t) => {
     const { os, apply, ending } = await scene(t, { kept: newer });
     const stops = () => os.systemd.changes.filter((change) => /^(stop|start|restart) kube-/.test(change)).slice(-5);
@@ -108,7 +108,7 @@ t.test("the API server does not restart if a file of its clients cannot be writt
   t.strictSame(made(), []);
 });
 
-t.test("after a failed operation, no client stays stopped", async (t) => {
+t.test("after a failed operation, the clients that it stopped run again", async (t) => {
   const { os, apply } = await scene(t);
   crashWhenNewer(os, "kube-apiserver");
   const made = changesFrom(os);

@@ -16,8 +16,8 @@ interface Component {
 const { HEALTH_HEALTHY, HEALTH_UNHEALTHY } = Health;
 
 /**
- * Returns the restart of a node. In the node's plan, the steps with these ids differ. Each call of GetStatus returns the
- * next of these responses, and then the last one again.
+ * Reads the restart of a node whose plan shows drift in these steps. Each GetStatus call returns the next response; the
+ * last response repeats.
  */
 async function restartOf(differing: readonly string[], ...statuses: readonly (readonly Component[])[]) {
   const cluster = await createFakeCluster(["controller-0"]);
@@ -56,7 +56,7 @@ t.test("a single failed check does not make a healthy component count as down", 
   }
 });
 
-t.test("a component that does not run, or stays unhealthy, counts as down", async (t) => {
+t.test("a component that is not running, or that stays unhealthy, counts as down", async (t) => {
   const differing = ["ready/kube-apiserver", "service/kube-apiserver"];
   const down = { serves: false, restarts: false };
   t.match(await restartOf(differing, []), { ...down, asked: 1 }, "not installed");
@@ -68,7 +68,7 @@ t.test("a component that does not run, or stays unhealthy, counts as down", asyn
 });
 
 t.test(
-  "an agent that does not answer in between is an error, because its node may be serving",
+  "the read fails if the agent stops answering after the plan, because the node may still be serving",
   async (t) => {
     const cluster = await createFakeCluster(["controller-0"]);
     const [fake, member] = [cluster.nodes[0], cluster.members[0]];
@@ -81,7 +81,7 @@ t.test(
   },
 );
 
-t.test("the order separates serving nodes, restarting nodes and drained nodes", async (t) => {
+t.test("the order lists the serving nodes and the restarting nodes", async (t) => {
   const { members } = await createFakeCluster(["controller-0", "controller-1"]);
   const [first, second] = members.map(({ node }) => node);
   if (first === undefined || second === undefined) throw new TypeError("there is no node");
