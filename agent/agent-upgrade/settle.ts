@@ -110,9 +110,17 @@ async function finish(
 const agentUnit = "khw-agent.service";
 const journalLines = 100;
 
-/** Returns the last lines that the replaced agent wrote to the journal. Skips starts that wrote no lines. */
+/** Matches systemd's lines about a failed start. */
+const failedStart = /: (?:Main process exited|Failed with result)|^Failed to start /;
+
+/**
+ * Returns the last lines that the replaced agent wrote to the journal. Skips starts that wrote no lines. If the agent
+ * itself wrote lines, leaves out systemd's lines, because there can be enough of them to hide the agent's own.
+ */
 async function lastLines({ systemd }: Os): Promise<string[]> {
   const starts = await systemd.starts(agentUnit, journalLines);
   const replaced = sinceDeliberateStop(starts.slice(0, -1)).map((start) => start.filter((line) => !isRoutine(line)));
-  return replaced.findLast((lines) => lines.length > 0)?.slice(-3) ?? [];
+  const last = replaced.findLast((lines) => lines.length > 0) ?? [];
+  const own = last.filter((line) => !failedStart.test(line));
+  return (own.length > 0 ? own : last).slice(-3);
 }

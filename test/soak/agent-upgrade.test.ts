@@ -40,12 +40,12 @@ interface Build {
 async function pack(folder: string, { version, broken = false }: Build): Promise<string> {
   const deb = join(folder, `khw-agent_${version}.deb`);
   const tree = join(folder, `tree-${version}`);
-  // The version must also be replaced in the bundles, because the build writes the version into them. The package trees
-  // share the large runtime through hard links.
+  // The version must also be replaced in the bundles, because the build writes the version into them, sometimes on a
+  // line of its own. The package trees share the large runtime through hard links.
   const script = `cp -al tree ${tree}; cd ${tree}
     edit() { sed "$1" "$2" >new; chmod --reference="$2" new; mv new "$2"; }
     edit 's/^Version: .*/Version: ${version}/' DEBIAN/control
-    for bundle in usr/lib/khw-agent/*.mjs; do edit 's/"${own.replaceAll(".", "[.]")}"/"${version}"/g' "$bundle"; done
+    for bundle in usr/lib/khw-agent/*.mjs; do edit 's/\\(^\\|"\\)${own.replaceAll(".", "[.]")}"/\\1${version}"/g' "$bundle"; done
     ${broken ? `printf '#!/bin/sh\\necho this agent is broken >&2; exit 7\\n' >new; chmod 0755 new; mv new usr/lib/khw-agent/node` : ""}
     rm DEBIAN/md5sums; find usr lib -type f 2>/dev/null | sort | xargs md5sum >sums; mv sums DEBIAN/md5sums
     dpkg-deb -Zzstd -z1 --root-owner-group --build . ${deb}; rm -r ${tree}`;

@@ -244,7 +244,13 @@ t.test("a rollback is reported with the last journal lines of the failed new age
   setInstalled(os, "0.1.0");
   os.systemd.starts = async () => [
     ["the previous agent's own line", "Stopping khw-agent.service - khw agent..."],
-    ["Starting khw-agent.service - khw agent...", "Error: cannot find module"],
+    [
+      "Starting khw-agent.service - khw agent...",
+      "Error: cannot find module",
+      "khw-agent.service: Main process exited, code=exited, status=1/FAILURE",
+      "khw-agent.service: Failed with result 'exit-code'.",
+      "Failed to start khw-agent.service - khw agent.",
+    ],
     ["Starting khw-agent.service - khw agent...", "khw-agent.service: Deactivated successfully."],
     ["khw-agent 0.1.0 serves"],
   ];
