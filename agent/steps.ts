@@ -39,7 +39,7 @@ import {
   signingCaIsGone,
 } from "./steps/unused-credentials.ts";
 import { identity } from "./steps/identity.ts";
-import type { LocalClients } from "./steps/local-clients.ts";
+import { localClients, type LocalClients } from "./steps/local-clients.ts";
 import { nginxPackage, nginxService } from "./steps/nginx.ts";
 import { kmsPlugin, kmsStep, refuseWithoutPlugin } from "./steps/kms.ts";
 import { ready } from "./steps/ready.ts";
@@ -268,7 +268,6 @@ function wantedService(component: Component, desired: DesiredState, clients?: Lo
  * one of these steps fails, the API server must not restart, because its stopped clients could not start again.
  */
 function needsOfClients(desired: DesiredState): readonly string[] {
-  const clients = components.filter((component) => component !== "kube-apiserver");
-  const needs = clients.flatMap((component) => wantedService(component, desired).needs);
+  const needs = localClients.flatMap((component) => wantedService(component, desired).needs);
   return [...new Set(needs)].filter((id) => id !== apiserverReady);
 }

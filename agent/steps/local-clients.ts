@@ -20,9 +20,10 @@ export interface LocalClients {
   readonly startAgain: (signal: AbortSignal) => Promise<void>;
 }
 
-const units = components
-  .filter((component) => component !== "kube-apiserver")
-  .map((component) => `${component}.service`);
+/** The components that connect to the API server of their own node. */
+export const localClients = components.filter((component) => component !== "kube-apiserver");
+
+const units = localClients.map((component) => `${component}.service`);
 
 export function createLocalClients({ systemd }: Pick<Os, "systemd">): LocalClients {
   const stopped = new Set<string>();

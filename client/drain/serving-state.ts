@@ -37,12 +37,15 @@ export async function readServingStates(
   }));
 }
 
-/** How long a running API server may take to be healthy again. The agent probes its components every few seconds. */
-const settleMillis = 15_000;
+/**
+ * How long a running API server may take to serve. The agent probes its components every few seconds, and the load
+ * balancer uses a node after two successful probes, five seconds apart.
+ */
+const settleMillis = 30_000;
 
 /**
  * Reads the states before a node is drained. If another API server is running but no other node serves, a probe may
- * have failed because the machine is busy. In this case, reads the states again for up to 15 s, because khw would update
+ * have failed because the machine is busy, or the load balancer does not use the other node yet. In this case, reads the states again for up to 30 s, because khw would update
  * the only serving node without a drain.
  */
 export async function readStatesBeforeDrain(

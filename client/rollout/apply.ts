@@ -33,12 +33,12 @@ export async function applyPlan(
 ): Promise<Applied> {
   const { progress } = options;
   const { cloud } = cluster;
-  const { work, unreachable, restarting, left } = plan;
+  const { work, unreachable, serving, restarting, left } = plan;
   const tracks = [...work.map(({ node }) => node.address.name), ...unreachable.map(({ node = "?" }) => node)];
   progress.emit({ kind: "begin", tracks: cloud === undefined ? tracks : [...tracks, loadBalancerTrack] });
   for (const error of unreachable) progress.emit({ kind: "end", track: error.node ?? "?", changed: 0, error });
   const [outcomes, loadBalancer] = await Promise.all([
-    applyToNodes(cluster, work, { ...options, inTurn: restarting, drain: restarting, left }),
+    applyToNodes(cluster, work, { ...options, serving, inTurn: restarting, drain: restarting, left }),
     cloud === undefined ? undefined : applyLoadBalancer(cloud, options),
   ]);
   await progress.settled();
@@ -69,6 +69,8 @@ export async function applyRbac(
 }
 
 export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOptions, "noRollback"> {
+  /** The nodes whose API servers are serving now. */
+  readonly serving: ReadonlySet<AgentNode>;
   /** The nodes to work on one at a time, after all other nodes are done. */
   readonly inTurn: ReadonlySet<AgentNode>;
   /** The nodes in `inTurn` that must be drained first. */
@@ -88,15 +90,16 @@ export interface ApplyToNodesOptions extends ProgressOptions, Pick<ApplyToNodeOp
 const never = new AbortController().signal;
 
 /**
- * Applies the desired state to all nodes outside `inTurn` at once, then to the nodes in `inTurn`, one at a time. If a
- * node fails, work that is in progress on other nodes continues.
+ * Applies the desired state to all nodes outside `inTurn` at once, then to the nodes in `inTurn`, one at a time. Nodes
+ * that are not serving come before serving nodes: a serving node can be drained only if another node serves. If a node
+ * fails, work that is in progress on other nodes continues.
  */
 export async function applyToNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
   work: readonly NodeWork[],
   options: ApplyToNodesOptions,
 ): Promise<NodeOutcome[]> {
-  const { inTurn, drain, left = new Set(), interrupted } = options;
+  const { serving, inTurn, drain, left = new Set(), interrupted } = options;
   const { timeouts } = cluster.config;
   const waiting = {
     ...options,
@@ -114,14 +117,10 @@ export async function applyToNodes(
   );
   const ready = atOnce.filter(({ error }) => error === undefined).map(({ node }) => node);
   if (drain.size > 0) await untilBackends(ready, cluster, options);
-  const later = await oneByOne(
-    work.filter(({ node }) => inTurn.has(node)),
-    {
-      ...options,
-      earlier: atOnce,
-      work: workOn,
-    },
-  );
+  const inOrder = work
+    .filter(({ node }) => inTurn.has(node))
+    .toSorted((a, b) => Number(serving.has(a.node)) - Number(serving.has(b.node)));
+  const later = await oneByOne(inOrder, { ...options, earlier: atOnce, work: workOn });
   return [...atOnce, ...later];
 }
 

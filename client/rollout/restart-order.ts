@@ -36,6 +36,12 @@ type Watched = (typeof watched)[number];
  */
 const longestSettleMillis = 15_000;
 
+export interface SettleOptions {
+  readonly signal: AbortSignal;
+  /** Default: `longestSettleMillis`. */
+  readonly settleMillis?: number;
+}
+
 /** The agent's step for the KMS plugin. An older agent ignores the plugin, so that agent's plan lacks this step. */
 const kmsStep = "kms/plugin";
 
@@ -47,7 +53,7 @@ const kmsStep = "kms/plugin";
  */
 export async function readRestart(
   { node, desired, maintenance }: NodeWork,
-  { signal, settleMillis = longestSettleMillis }: Pick<SettleOptions, "signal"> & Partial<SettleOptions>,
+  { signal, settleMillis = longestSettleMillis }: SettleOptions,
 ): Promise<NodeRestart> {
   const { steps } = await node.plan(withoutContent(desired), signal);
   if (desired.kms !== undefined && !steps.some(({ id }) => id === kmsStep)) {
@@ -62,11 +68,6 @@ export async function readRestart(
   return { node, serves: !down.includes("kube-apiserver"), restarts, maintenance };
 }
 
-interface SettleOptions {
-  readonly signal: AbortSignal;
-  readonly settleMillis: number;
-}
-
 /**
  * Returns the components that are not running, or that stay unhealthy although they are running. Asks the agent for its
  * own latest probes, because these do not depend on the check that has just failed.
@@ -74,7 +75,7 @@ interface SettleOptions {
 async function unhealthy(
   node: AgentNode,
   failing: readonly Watched[],
-  { signal, settleMillis }: SettleOptions,
+  { signal, settleMillis }: Required<SettleOptions>,
 ): Promise<readonly Watched[]> {
   let down = failing;
   const late = new Error("a running component stays unhealthy");

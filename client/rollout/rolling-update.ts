@@ -75,6 +75,7 @@ export async function rollNodes(
     signal,
     // Nodes that are not serving may need each other, so they are updated together. A change that breaks them does not
     // reach the other nodes.
+    serving,
     inTurn: new Set([...serving, ...restarting]),
     drain: restarting,
     left,

@@ -51,6 +51,7 @@ function apply(
   const cluster = { config: { ...config, timeouts: { ...config.timeouts, node: timeoutMillis } }, members: [] };
   return applyToNodes({ ...cluster, cloud: undefined }, work, {
     signal: never,
+    serving: new Set(),
     inTurn: new Set(),
     drain: new Set(),
     ...options,

@@ -54,7 +54,8 @@ async function bootstrap(t: Test, lockFile: string, machines: readonly FakeOs[])
   const { reported } = await inspect(members, pinned, never);
   const progress = { emit: () => {}, settled: async () => {} };
   const locked = await lockPrograms({ config, members }, pinned, { reported, progress });
-  const options = { progress, signal: never, inTurn: new Set<AgentNode>(), drain: new Set<AgentNode>() };
+  const none = new Set<AgentNode>();
+  const options = { progress, signal: never, serving: none, inTurn: none, drain: none };
   return applyToNodes({ config, members: [], cloud: undefined }, locked, options);
 }
 

@@ -54,7 +54,7 @@ export const machine: readonly Cause[] = [
     pattern: /^(?<file>\/\S+): (?<library>\S+): version [`'](?<version>[^']+)' not found/,
     message: "its program {file} needs {version}, which this system's {library} does not have",
     remedy:
-      "remove {file} and run `khw-client bootstrap`, which installs the release's program (the official programs are static and run on any Linux system); or upgrade the system",
+      "remove {file} and run `khw-client bootstrap`, which installs the release's program; if that program does not run here either, upgrade the system",
   },
   {
     id: "library-missing",

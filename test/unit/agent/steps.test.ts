@@ -597,7 +597,7 @@ t.test(
       error: {
         code: "SERVICE_FAILED",
         message: /does not stay up.*needs GLIBC_2\.34.*\(library-too-old\)/s,
-        hint: /the official programs are static/,
+        hint: /which installs the release's program; if that program does not run here either/,
       },
     };
     const atOnce = createFakeOs();

@@ -247,6 +247,7 @@ async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) 
       ...node,
       apply: async function* () {
         cluster.log.push(`${node.address.name} applied`);
+        for (const fake of cluster.nodes) if (fake.name === node.address.name) fake.well = true;
         const value = {
           changedSteps: 1,
           error: error && toDetail(error),
@@ -257,9 +258,12 @@ async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) 
   }));
   const work = members.map(({ node }) => ({ node, desired: desiredOf(node.address.name), maintenance: undefined }));
   const restarting = new Set(members.map(({ node }) => node).filter(({ address }) => spared.includes(address.name)));
+  const well = cluster.nodes.filter((fake) => fake.well).map(({ name }) => name);
+  const serving = new Set(members.map(({ node }) => node).filter(({ address }) => well.includes(address.name)));
   return applyToNodes({ ...cluster, members }, work, {
     progress: { emit: () => {}, settled: async () => {} },
     signal: terminal().context.signal,
+    serving,
     inTurn: restarting,
     drain: restarting,
   });
@@ -291,6 +295,18 @@ t.test("a rollout drains only the nodes that are serving and need a restart", as
     "controller-1 drained",
     "controller-1 applied",
     "controller-1 undrained",
+  ]);
+});
+
+t.test("a node that is not serving is changed before a serving node, which can then be drained", async (t) => {
+  const cluster = await createFakeCluster(names.slice(0, 2));
+  node(cluster, 1).well = false;
+  t.match(await rollOver(cluster), [{ changed: 1 }, { changed: 1 }]);
+  t.strictSame(cluster.log, [
+    "controller-1 applied",
+    "controller-0 drained",
+    "controller-0 applied",
+    "controller-0 undrained",
   ]);
 });
 
