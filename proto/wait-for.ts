@@ -57,6 +57,21 @@ export async function waitFor<Value>(options: WaitForOptions<Value>): Promise<Va
   }
 }
 
+/**
+ * Runs the check at regular intervals until the value is available. Returns whether it was available in time.
+ * @throws the signal's reason, or an error from the check
+ */
+export async function isReached(options: Omit<WaitForOptions<void>, "what" | "late">): Promise<boolean> {
+  const late = new Error("not reached in time");
+  try {
+    await waitFor<void>({ ...options, what: late.message, late: () => late });
+    return true;
+  } catch (thrown) {
+    if (thrown === late) return false;
+    throw thrown;
+  }
+}
+
 function timeout({ message, cause }: Overdue): KhwError {
   return new KhwError("TIMEOUT", message, { cause });
 }

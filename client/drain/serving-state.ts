@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import { waitFor } from "../../proto/wait-for.ts";
+import { isReached, type Look } from "../../proto/wait-for.ts";
 import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Cloud, Member } from "../cluster/open.ts";
 import type { HealthState } from "../gce/health.ts";
@@ -54,24 +54,14 @@ export async function readStatesBeforeDrain(
   signal: AbortSignal,
 ): Promise<ServingState[]> {
   let standings: ServingState[] = [];
-  const late = new Error("no other node serves");
-  return waitFor<ServingState[]>({
-    what: late.message,
-    check: async () => {
-      standings = await readServingStates(cluster, signal);
-      const others = standings.filter((standing) => standing.name !== name && !isDrained(standing));
-      return others.some(serves) || !others.some(runs)
-        ? { reached: standings }
-        : { seen: others.map(whyNot).join("; ") };
-    },
-    deadlineMillis: settleMillis,
-    intervalMillis: 1_000,
-    signal,
-    late: () => late,
-  }).catch((thrown: unknown) => {
-    if (thrown !== late) throw thrown;
-    return standings;
-  });
+  const check = async (): Promise<Look<void>> => {
+    standings = await readServingStates(cluster, signal);
+    const others = standings.filter((standing) => standing.name !== name && !isDrained(standing));
+    if (others.some(serves) || !others.some(runs)) return { reached: undefined };
+    return { seen: others.map(whyNot).join("; ") };
+  };
+  await isReached({ check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal });
+  return standings;
 }
 
 /** Whether the node's API server is running. */

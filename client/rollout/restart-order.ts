@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { isLeft } from "../../proto/drain.ts";
 import { Health, type Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { type Look, waitFor } from "../../proto/wait-for.ts";
+import { isReached, type Look } from "../../proto/wait-for.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
@@ -78,7 +78,6 @@ async function unhealthy(
   { signal, settleMillis }: Required<SettleOptions>,
 ): Promise<readonly Watched[]> {
   let down = failing;
-  const late = new Error("a running component stays unhealthy");
   const check = async (): Promise<Look<void>> => {
     const { components } = await node.status(signal);
     const states = components.filter(({ name }) => down.some((component) => component === name));
@@ -86,12 +85,7 @@ async function unhealthy(
     const waits = states.some(({ name, pid }) => pid !== 0 && down.some((component) => component === name));
     return waits ? { seen: down.join(", ") } : { reached: undefined };
   };
-  const what = "a component is not healthy";
-  await waitFor({ what, check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal, late: () => late }).catch(
-    (thrown: unknown) => {
-      if (thrown !== late) throw thrown;
-    },
-  );
+  await isReached({ check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal });
   return down;
 }
 
