@@ -258,8 +258,8 @@ async function rollOver(cluster: FakeCluster, error?: KhwError, spared = names) 
   }));
   const work = members.map(({ node }) => ({ node, desired: desiredOf(node.address.name), maintenance: undefined }));
   const restarting = new Set(members.map(({ node }) => node).filter(({ address }) => spared.includes(address.name)));
-  const well = cluster.nodes.filter((fake) => fake.well).map(({ name }) => name);
-  const serving = new Set(members.map(({ node }) => node).filter(({ address }) => well.includes(address.name)));
+  const well = new Set(cluster.nodes.filter((fake) => fake.well).map(({ name }) => name));
+  const serving = new Set(members.map(({ node }) => node).filter(({ address }) => well.has(address.name)));
   return applyToNodes({ ...cluster, members }, work, {
     progress: { emit: () => {}, settled: async () => {} },
     signal: terminal().context.signal,
