@@ -1,4 +1,3 @@
-import { aptCommand } from "../os/package-files.ts";
 import { aptEnvironment } from "../os/packages.ts";
 import type { Os } from "../os/os.ts";
 import { plainLanguage } from "../os/run.ts";
@@ -54,7 +53,10 @@ export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "syst
   };
 }
 
-/** Runs `dpkg --configure` first, because apt refuses to run after an interrupted dpkg. */
+/**
+ * First completes other packages whose installation was interrupted. Then runs dpkg instead of apt, because apt refuses
+ * to run if dpkg was interrupted while it marked the new package as "reinst-required".
+ */
 function rollbackService(): string {
   const environment = Object.entries({ ...aptEnvironment, ...plainLanguage }).map(
     ([name, value]) => `${name}=${value}`,
@@ -71,7 +73,7 @@ StartLimitIntervalSec=0
 Type=oneshot
 Environment=${environment.join(" ")}
 ExecStartPre=-/usr/bin/dpkg --configure --pending --force-confdef --force-confold
-ExecStart=${aptCommand(keptPackage, ["--allow-downgrades", "--reinstall"]).join(" ")}
+ExecStart=/usr/bin/dpkg --install --force-confdef --force-confold ${keptPackage}
 ExecStartPost=/usr/bin/touch ${rolledBackMark}
 TimeoutStartSec=900
 Restart=on-failure

@@ -6,7 +6,7 @@ import { execFile } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import t from "tap";
+import t, { type Test } from "tap";
 import packageJson from "../../package.json" with { type: "json" };
 import { failsWith, fingerprint, openScene, type Scene, scenario } from "../fixtures/faults.ts";
 import type { TestbedNode } from "../testbed/index.ts";
@@ -233,18 +233,33 @@ t.test("agent upgrade on three machines upgrades all agents and rolls back faile
     t.equal(await pids(nodes, "etcd.service"), etcd);
   });
 
-  await scenario(t, "after a power loss during an upgrade, systemd restores the previous agent", async (t) => {
-    const broken = await pack(folder, { version: "0.5.0", broken: true });
+  const losePower = async (t: Test, version: string, afterBoot: (node: TestbedNode) => Promise<void>) => {
+    const broken = await pack(folder, { version, broken: true });
     const client = scene.start("agent", "upgrade", last.name, ...all, "--deb", broken);
     const [before = ""] = await versions([last]);
-    await until(last, `[ "$(dpkg-query --show --showformat='\${Version}' khw-agent)" = 0.5.0 ]`);
+    await until(last, `[ "$(dpkg-query --show --showformat='\${Version}' khw-agent)" = ${version} ]`);
     await last.powerOff();
     await last.powerOn();
+    await afterBoot(last);
     t.comment(`back after ${seconds(await has(last, before))}`);
     client.interrupt();
     const { stdout, stderr } = await client.ended;
     t.match(stdout + stderr, /is installed again/);
     const node = (await status(scene)).at(-1);
     t.equal(node?.agentUpgrade?.state, "rolled-back");
-  });
+  };
+
+  await scenario(t, "after a power loss during an upgrade, systemd restores the previous agent", (t) =>
+    losePower(t, "0.5.0", () => Promise.resolve()),
+  );
+
+  // dpkg is in this state only for an instant, so the test sets the state.
+  await scenario(t, "systemd restores the previous agent even if dpkg requires the new version's reinstallation", (t) =>
+    losePower(t, "0.6.0", async (node) => {
+      const script = `dpkg --set-selections </dev/null
+        sed -i '/^Package: khw-agent$/,/^$/s/^Status: .*/Status: install reinstreq unpacked/' /var/lib/dpkg/status
+        dpkg-query --show --showformat='\${Status} \${Version}' khw-agent`;
+      t.equal(await node.must(["sh", "-ec", script]), "install reinstreq unpacked 0.6.0");
+    }),
+  );
 });
