@@ -6,7 +6,7 @@ import { type HealthCheck, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 
 const deadlineMillis = 180_000;
-const intervalMillis = 500;
+const intervalMillis = 200;
 const crashesBeforeGivingUp = 4;
 /** A component that has just become healthy can become unhealthy again, for example when etcd elects a leader. */
 const attempts = 3;
