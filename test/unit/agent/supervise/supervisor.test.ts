@@ -5,6 +5,7 @@ import { healthChecks } from "../../../../agent/health/health.ts";
 import type { HistoryEntry, History } from "../../../../agent/history/history.ts";
 import type { RestartLease } from "../../../../agent/supervise/restart-lease.ts";
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
+import { createLocalClients } from "../../../../agent/steps/local-clients.ts";
 import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { KmsPlugin } from "../../../../proto/kms.ts";
@@ -60,6 +61,7 @@ async function supervised(
     machineLock,
     keptState,
     lease: lease ?? free,
+    clients: createLocalClients(os),
     intervalMillis,
     log,
     signal,
@@ -263,6 +265,39 @@ t.test(
     await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
   },
 );
+
+t.test("while the API server restarts on request, its clients on the node are stopped", async (t) => {
+  const clients = ["kube-controller-manager.service", "kube-scheduler.service"];
+  for (const failing of [false, true]) {
+    const { os, supervisor, machineLock, signal } = await supervised(t);
+    if (failing) os.systemd.failing.set("kube-apiserver.service", "exit-code");
+    const before = os.systemd.changes.length;
+    const requested = machineLock.lock("alice", () =>
+      supervisor.restart("kube-apiserver", { reason: "alice: new flags", signal }),
+    );
+    if (failing) await t.rejects(requested, { code: "SERVICE_FAILED" });
+    else await requested;
+    t.strictSame(os.systemd.changes.slice(before), [
+      ...clients.map((unit) => `stop ${unit}`),
+      "reset-failed kube-apiserver.service",
+      "restart kube-apiserver.service",
+      ...clients.map((unit) => `start ${unit}`),
+    ]);
+  }
+});
+
+t.test("a silent API server is killed on request, and its clients keep running", async (t) => {
+  const { os, supervisor, machineLock, signal } = await supervised(t, { intervalMillis: 3_600_000 });
+  const before = os.systemd.changes.length;
+  for (const url of ["https://127.0.0.1:6443/readyz?verbose", livez]) os.answers.set(url, silent);
+  const requested = machineLock.lock("alice", () => supervisor.restart("kube-apiserver", { reason: "alice", signal }));
+  await t.rejects(requested, { code: "NOT_READY" });
+  t.strictSame(os.systemd.changes.slice(before), [
+    "kill kube-apiserver.service",
+    "reset-failed kube-apiserver.service",
+    "restart kube-apiserver.service",
+  ]);
+});
 
 t.test("the supervisor reports the health and response time of each component on the machine", async (t) => {
   const { supervisor } = await supervised(t);
