@@ -7,7 +7,7 @@ export interface UpgradeView {
   readonly installed: string | undefined;
   /** apt is installing the new package. */
   readonly installing: boolean;
-  /** apt is installing the previous package, or has failed to install it and will retry soon. */
+  /** dpkg is installing the previous package, or has failed to install it, and systemd will retry soon. */
   readonly rollingBack: boolean;
   /** The previous package has been installed again. */
   readonly rolledBack: boolean;

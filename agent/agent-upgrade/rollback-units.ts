@@ -54,8 +54,9 @@ export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "syst
 }
 
 /**
- * First completes other packages whose installation was interrupted. Then runs dpkg instead of apt, because apt refuses
- * to run if dpkg was interrupted while it marked the new package as "reinst-required".
+ * The unit first configures all packages whose installation was interrupted. The unit then runs dpkg, not apt, because
+ * apt refuses to install anything while the new package is marked as `reinst-required`. An interrupted dpkg can leave
+ * this mark.
  */
 function rollbackService(): string {
   const environment = Object.entries({ ...aptEnvironment, ...plainLanguage }).map(

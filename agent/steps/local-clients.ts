@@ -10,13 +10,13 @@ export interface LocalClients {
    *   run, the stop takes 15 s, and systemd has to kill the API server.
    * - When the components change to an older release, no client may be newer than its API server.
    *
-   * In an Apply, each program's own step starts it again as soon as the API server is ready.
+   * During an Apply, each program's own step starts the program again as soon as the API server is ready.
    */
   readonly stop: (signal: AbortSignal) => Promise<void>;
   /**
    * Starts the programs that `stop` has stopped and that are still not running. Call this at the end of each Apply,
-   * because the steps that start the programs do not run if an earlier step fails. Also call this after a restart of
-   * the API server that is not part of an Apply.
+   * because the steps that start the programs do not run if an earlier step fails. Outside of an Apply, call
+   * this after each restart of the API server, even if the restart fails.
    */
   readonly startAgain: (signal: AbortSignal) => Promise<void>;
 }

@@ -129,7 +129,7 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
       const silent = found?.liveness.kind === "dead" && found.liveness.silent;
       try {
         if (name === "etcd" && !silent) await moveLeader(os, { signal, progress: () => {} });
-        // A silent API server is killed, so it does not wait for its clients.
+        // `renew` kills a silent API server, which then does not wait for its clients.
         if (apiServer && !silent) await clients.stop(signal);
         await renew(silent, signal);
         await ready(restartedCheck(check), []).apply(os, { signal, progress: () => {} });

@@ -45,8 +45,8 @@ const settleMillis = 30_000;
 
 /**
  * Reads the states before a node is drained. If another API server is running but no other node serves, a probe may
- * have failed because the machine is busy, or the load balancer does not use the other node yet. In this case, reads the
- * states again for up to 30 s, because khw would update the only serving node without a drain.
+ * have failed because the machine is busy, or the load balancer does not use the other node yet. If so, reads the
+ * states again for up to 30 s. Otherwise, khw would update the only serving node without a drain.
  */
 export async function readStatesBeforeDrain(
   cluster: { readonly members: readonly Member[]; readonly cloud: Cloud | undefined },

@@ -253,13 +253,17 @@ t.test("agent upgrade on three machines upgrades all agents and rolls back faile
     losePower(t, "0.5.0", () => Promise.resolve()),
   );
 
-  // dpkg is in this state only for an instant, so the test sets the state.
-  await scenario(t, "systemd restores the previous agent even if dpkg requires the new version's reinstallation", (t) =>
-    losePower(t, "0.6.0", async (node) => {
-      const script = `dpkg --set-selections </dev/null
+  // In a real upgrade, the new version is marked as `reinst-required` only for an instant. Therefore, the test writes the
+  // mark to dpkg's status file.
+  await scenario(
+    t,
+    "after a power loss, systemd restores the previous agent even if the new version is marked as reinst-required",
+    (t) =>
+      losePower(t, "0.6.0", async (node) => {
+        const script = `dpkg --set-selections </dev/null
         sed -i '/^Package: khw-agent$/,/^$/s/^Status: .*/Status: install reinstreq unpacked/' /var/lib/dpkg/status
         dpkg-query --show --showformat='\${Status} \${Version}' khw-agent`;
-      t.equal(await node.must(["sh", "-ec", script]), "install reinstreq unpacked 0.6.0");
-    }),
+        t.equal(await node.must(["sh", "-ec", script]), "install reinstreq unpacked 0.6.0");
+      }),
   );
 });
