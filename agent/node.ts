@@ -209,7 +209,7 @@ async function openNode(options: NodeOptions): Promise<Node> {
   const lease = createRestartLease({ os, keptState, log });
   const { probeMillis, reconcileMillis } = supervision;
   const shared = { os, machineLock, statusStore, history, lease, log, signal };
-  const supervisor = createSupervisor({ ...shared, clients, keptState, intervalMillis: probeMillis });
+  const supervisor = createSupervisor({ ...shared, keptState, intervalMillis: probeMillis });
   const reconciler = createReconciler({
     ...shared,
     steps,

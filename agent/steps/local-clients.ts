@@ -10,13 +10,13 @@ export interface LocalClients {
    *   run, the stop takes 15 s, and systemd has to kill the API server.
    * - When the components change to an older release, no client may be newer than its API server.
    *
-   * During an Apply, each program's own step starts the program again as soon as the API server is ready.
+   * Each program's own step starts the program again as soon as the API server is ready.
    */
   readonly stop: (signal: AbortSignal) => Promise<void>;
   /**
    * Starts the programs that `stop` has stopped and that are still not running. Call this at the end of each Apply,
-   * because the steps that start the programs do not run if an earlier step fails. Outside of an Apply, call
-   * this after each restart of the API server, even if the restart fails.
+   * because the steps that start the programs do not run if an earlier step fails. Tries to start both programs, and
+   * then throws the first error.
    */
   readonly startAgain: (signal: AbortSignal) => Promise<void>;
 }
@@ -24,18 +24,20 @@ export interface LocalClients {
 /** The components that connect to the API server of their own node. */
 export const localClients = components.filter((component) => component !== "kube-apiserver");
 
+const stoppedStates: ReadonlySet<string> = new Set(["inactive", "failed"]);
+/** Without `deactivating`: a stop that was requested earlier may still be in progress. */
+const runningStates: ReadonlySet<string> = new Set(["active", "activating", "reloading"]);
+
 const units = localClients.map((component) => `${component}.service`);
 
 export function createLocalClients({ systemd }: Pick<Os, "systemd">): LocalClients {
   const stopped = new Set<string>();
-  const runs = async (unit: string): Promise<boolean> => {
-    const { activeState } = await systemd.unit(unit);
-    return activeState !== "inactive" && activeState !== "failed";
-  };
+  const isIn = async (unit: string, states: ReadonlySet<string>): Promise<boolean> =>
+    states.has((await systemd.unit(unit)).activeState);
   return {
     stop: async (signal) => {
       for (const unit of units) {
-        if (!(await runs(unit))) continue;
+        if (await isIn(unit, stoppedStates)) continue;
         stopped.add(unit);
         await systemd.stop(unit, signal);
       }
@@ -43,7 +45,12 @@ export function createLocalClients({ systemd }: Pick<Os, "systemd">): LocalClien
     startAgain: async (signal) => {
       const left = [...stopped];
       stopped.clear();
-      for (const unit of left) if (!(await runs(unit))) await systemd.start(unit, signal);
+      const results = await Promise.allSettled(
+        left.map(async (unit) => {
+          if (!(await isIn(unit, runningStates))) await systemd.start(unit, signal);
+        }),
+      );
+      for (const result of results) if (result.status === "rejected") throw result.reason;
     },
   };
 }

@@ -11,7 +11,6 @@ import { type LivenessProbe, createLivenessProbe } from "./liveness-probe.ts";
 import { isReported } from "./backoff.ts";
 import { createIncidentLog } from "./incident-log.ts";
 import { crashed } from "./crash.ts";
-import type { LocalClients } from "../steps/local-clients.ts";
 import type { RestartLease } from "./restart-lease.ts";
 import { createRestarter, type RestartReason } from "./restarter.ts";
 import { downReason, hungReason } from "./restart-decision.ts";
@@ -33,7 +32,6 @@ export interface SupervisedOptions {
   readonly statusStore: StatusStore;
   readonly history: History;
   readonly lease: RestartLease;
-  readonly clients: LocalClients;
   readonly keptState: KeptState;
   readonly random: () => number;
   readonly log: (line: string) => void;

@@ -4,7 +4,6 @@ import { moveLeader } from "../etcd/move-leader.ts";
 import type { HealthCheck } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { refuseWithoutPlugin } from "../steps/kms.ts";
-import type { LocalClients } from "../steps/local-clients.ts";
 import { ready } from "../steps/ready.ts";
 import type { KeptState } from "../state/desired-state.ts";
 import type { MachineLock } from "../state/machine-lock.ts";
@@ -36,7 +35,6 @@ export interface ComponentRestartOptions {
   readonly machineLock: MachineLock;
   readonly keptState: Pick<KeptState, "current">;
   readonly lease: RestartLease;
-  readonly clients: LocalClients;
   readonly watched: Watched;
   readonly incidentLog: IncidentLog;
   readonly probe: Pick<LivenessProbe, "ask">;
@@ -50,7 +48,7 @@ const lookAgainMillis = 500;
 const settleMillis = 60_000;
 
 export function createComponentRestart(options: ComponentRestartOptions): ComponentRestart {
-  const { check, os, machineLock, keptState, lease, clients, watched, incidentLog, probe, down, signal } = options;
+  const { check, os, machineLock, keptState, lease, watched, incidentLog, probe, down, signal } = options;
   const { component: name, unit } = check;
   const { systemd, clock } = os;
   const apiServer = name === "kube-apiserver";
@@ -129,15 +127,11 @@ export function createComponentRestart(options: ComponentRestartOptions): Compon
       const silent = found?.liveness.kind === "dead" && found.liveness.silent;
       try {
         if (name === "etcd" && !silent) await moveLeader(os, { signal, progress: () => {} });
-        // `renew` kills a silent API server, which then does not wait for its clients.
-        if (apiServer && !silent) await clients.stop(signal);
         await renew(silent, signal);
         await ready(restartedCheck(check), []).apply(os, { signal, progress: () => {} });
       } catch (error) {
         incidentLog.restarted(reason, toKhwError(error));
         throw error;
-      } finally {
-        if (apiServer) await clients.startAgain(signal);
       }
       await probe.ask();
       incidentLog.restarted(reason);

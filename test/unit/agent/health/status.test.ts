@@ -5,7 +5,6 @@ import { renderKubeApiserver } from "../../../../agent/render/kube-apiserver.ts"
 import { createStatusStore } from "../../../../agent/state/status-store.ts";
 import { openHistory } from "../../../../agent/history/history.ts";
 import { controllerSteps } from "../../../../agent/steps.ts";
-import { createLocalClients } from "../../../../agent/steps/local-clients.ts";
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
 import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { type Component, Health } from "../../../../proto/gen/khw/agent/v1/agent.ts";
@@ -26,7 +25,6 @@ async function read(t: Test, os: FakeOs): Promise<Component[]> {
     machineLock: createMachineLock({ clock, signal }),
     keptState: { current: () => undefined, damage: () => undefined, save: async () => {} },
     lease: { take: async () => ({ [Symbol.asyncDispose]: async () => {} }) },
-    clients: createLocalClients(os),
     intervalMillis: 3_600_000,
     log,
     signal,

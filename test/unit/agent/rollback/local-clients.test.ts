@@ -117,6 +117,16 @@ t.test("after a failed operation, the clients that it stopped run again", async 
   t.strictSame(made().slice(3), ["start controller-manager", "start scheduler"]);
 });
 
+t.test("a client starts again even if another client cannot be started", async (t) => {
+  const { os, apply } = await scene(t);
+  crashWhenNewer(os, "kube-apiserver");
+  os.systemd.failing.set("kube-controller-manager.service", "exit-code");
+  const made = changesFrom(os);
+  t.match(await apply(newer, { noRollback: true }), { operation: { error: { code: "SERVICE_FAILED" } } });
+  t.strictSame(made().slice(3), ["start controller-manager", "start scheduler"]);
+  t.equal((await os.systemd.unit("kube-scheduler.service")).activeState, "active");
+});
+
 t.test("a client starts again if another client cannot be stopped", async (t) => {
   const { os, apply } = await scene(t);
   const stop = os.systemd.stop.bind(os.systemd);

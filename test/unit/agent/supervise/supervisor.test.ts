@@ -5,7 +5,6 @@ import { healthChecks } from "../../../../agent/health/health.ts";
 import type { HistoryEntry, History } from "../../../../agent/history/history.ts";
 import type { RestartLease } from "../../../../agent/supervise/restart-lease.ts";
 import { createSupervisor } from "../../../../agent/supervise/supervisor.ts";
-import { createLocalClients } from "../../../../agent/steps/local-clients.ts";
 import { createMachineLock } from "../../../../agent/state/machine-lock.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { KmsPlugin } from "../../../../proto/kms.ts";
@@ -61,7 +60,6 @@ async function supervised(
     machineLock,
     keptState,
     lease: lease ?? free,
-    clients: createLocalClients(os),
     intervalMillis,
     log,
     signal,
@@ -265,42 +263,6 @@ t.test(
     await t.rejects(supervisor.restart("etcd", { reason: "", signal }), { code: "COMPONENT_MISSING" });
   },
 );
-
-t.test(
-  "a requested restart of the API server stops its local clients, and starts them again even if the restart fails",
-  async (t) => {
-    const clients = ["kube-controller-manager.service", "kube-scheduler.service"];
-    for (const failing of [false, true]) {
-      const { os, supervisor, machineLock, signal } = await supervised(t);
-      if (failing) os.systemd.failing.set("kube-apiserver.service", "exit-code");
-      const before = os.systemd.changes.length;
-      const requested = machineLock.lock("alice", () =>
-        supervisor.restart("kube-apiserver", { reason: "alice: new flags", signal }),
-      );
-      if (failing) await t.rejects(requested, { code: "SERVICE_FAILED" });
-      else await requested;
-      t.strictSame(os.systemd.changes.slice(before), [
-        ...clients.map((unit) => `stop ${unit}`),
-        "reset-failed kube-apiserver.service",
-        "restart kube-apiserver.service",
-        ...clients.map((unit) => `start ${unit}`),
-      ]);
-    }
-  },
-);
-
-t.test("a requested restart kills a silent API server, and the server's local clients keep running", async (t) => {
-  const { os, supervisor, machineLock, signal } = await supervised(t, { intervalMillis: 3_600_000 });
-  const before = os.systemd.changes.length;
-  for (const url of ["https://127.0.0.1:6443/readyz?verbose", livez]) os.answers.set(url, silent);
-  const requested = machineLock.lock("alice", () => supervisor.restart("kube-apiserver", { reason: "alice", signal }));
-  await t.rejects(requested, { code: "NOT_READY" });
-  t.strictSame(os.systemd.changes.slice(before), [
-    "kill kube-apiserver.service",
-    "reset-failed kube-apiserver.service",
-    "restart kube-apiserver.service",
-  ]);
-});
 
 t.test("the supervisor reports the health and response time of each component on the machine", async (t) => {
   const { supervisor } = await supervised(t);
