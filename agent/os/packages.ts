@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { KhwError } from "../../proto/errors.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { refuse, show } from "../../proto/validate.ts";
@@ -152,39 +152,33 @@ async function packagesLeft(names: readonly string[]): Promise<string[]> {
 }
 
 async function purge(names: readonly string[], apt: Apt): Promise<void> {
-  const command = ["apt-get", "--quiet", "--yes", ...keepFiles, "purge", ...names];
-  const [trial, ...rest] = command;
-  const refuseOthers = async (): Promise<Ended> => {
-    const simulated = await apt([trial ?? "", "--simulate", ...rest]);
-    const others = packagesIn(simulated.lines, /^(?:Remv|Purg) (\S+)/).filter((name) => !names.includes(name));
-    if (simulated.code !== 0 || others.length === 0) return simulated;
+  const args = ["--quiet", "--yes", ...keepFiles, "purge", ...names];
+  await completeInterruptedRun(apt);
+  const simulated = await apt(["apt-get", "--simulate", ...args]);
+  const others = packagesIn(simulated.lines, /^(?:Remv|Purg) (\S+)/).filter((name) => !names.includes(name));
+  if (simulated.code === 0 && others.length > 0) {
     throw new KhwError("PACKAGE_FAILED", `apt would also remove ${others.join(", ")}`, {
       hint: `on the node, decide what to do with ${others.join(" and ")}, and purge ${names.join(" and ")} yourself`,
     });
-  };
-  const simulated = await refuseOthers();
-  // An interrupted dpkg may have installed packages that the first simulation does not know.
-  const ended = simulated.code === 0 ? await afterInterruption(apt, command, refuseOthers) : simulated;
+  }
+  const ended = simulated.code === 0 ? await apt(["apt-get", ...args]) : simulated;
   if (ended.code === 0) return;
   throw new KhwError("PACKAGE_FAILED", `apt-get purge ${names.join(" ")}: ${tail(ended.lines, 10)}`, {
     hint: `run \`apt-get purge ${names.join(" ")}\` on the node to see the whole output, then run the command again`,
   });
 }
 
+/** dpkg's journal: changes that dpkg has not merged into its database yet. The names of its files contain only digits. */
+const journal = "/var/lib/dpkg/updates";
+
 /**
- * Runs an apt command. If dpkg was interrupted earlier, the function completes dpkg's work and then repeats the
- * command.
+ * Completes dpkg's work if dpkg was interrupted. Otherwise, apt refuses to change packages. Moreover, a simulation by
+ * apt would be wrong, because apt reads only dpkg's database, not the journal. dpkg-query reads both.
  */
-async function afterInterruption(
-  apt: Apt,
-  command: readonly string[],
-  completed: () => Promise<unknown>,
-): Promise<Ended> {
-  const ended = await apt(command);
-  if (!ended.lines.some((line) => line.includes("dpkg was interrupted"))) return ended;
+async function completeInterruptedRun(apt: Apt): Promise<void> {
+  const names = (await orAbsent(() => readdir(journal))) ?? [];
+  if (!names.some((name) => /^\d+$/.test(name))) return;
   await apt(["dpkg", "--configure", "--pending", "--force-confdef", "--force-confold"]);
-  await completed();
-  return apt(command);
 }
 
 /** Returns the package names that the pattern finds in apt's output, without their architectures. */
@@ -196,14 +190,10 @@ async function install(name: string, apt: Apt, adding: InstallOptions["adding"])
   // Ignores a failed update, because a broken third-party repository must not prevent an installation from other
   // repositories.
   const update = await apt(["apt-get", "--quiet", "update"]);
-  const announce = async (): Promise<void> => {
-    const simulated = await apt(["apt-get", "--simulate", ...installCommand(name).slice(1)]);
-    await adding(packagesIn(simulated.lines, /^Inst (\S+) \(/));
-  };
-  await announce();
-  // Announces the packages again after an interruption. Partly installed packages may have made the first simulation
-  // fail.
-  const ended = await afterInterruption(apt, installCommand(name), announce);
+  await completeInterruptedRun(apt);
+  const simulated = await apt(["apt-get", "--simulate", ...installCommand(name).slice(1)]);
+  await adding(packagesIn(simulated.lines, /^Inst (\S+) \(/));
+  const ended = await apt(installCommand(name));
   if (ended.code === 0) return;
   const complaints = update.lines.filter((line) => /^[EW]: /.test(line));
   throw new KhwError("PACKAGE_FAILED", `apt-get install ${name}: ${tail([...complaints, ...ended.lines], 10)}`, {
