@@ -58,17 +58,15 @@ export async function waitFor<Value>(options: WaitForOptions<Value>): Promise<Va
 }
 
 /**
- * Runs the check at regular intervals until the value is available. Returns whether it was available in time.
+ * Runs the check at regular intervals until it succeeds or the time is over. The caller's check keeps its last result.
  * @throws the signal's reason, or an error from the check
  */
-export async function isReached(options: Omit<WaitForOptions<void>, "what" | "late">): Promise<boolean> {
+export async function waitAtMost(options: Omit<WaitForOptions<void>, "what" | "late">): Promise<void> {
   const late = new Error("not reached in time");
   try {
     await waitFor<void>({ ...options, what: late.message, late: () => late });
-    return true;
   } catch (thrown) {
-    if (thrown === late) return false;
-    throw thrown;
+    if (thrown !== late) throw thrown;
   }
 }
 

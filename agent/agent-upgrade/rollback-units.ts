@@ -1,4 +1,4 @@
-import { aptEnvironment } from "../os/packages.ts";
+import { aptEnvironment, configurePending, dpkgKeepsFiles } from "../os/packages.ts";
 import type { Os } from "../os/os.ts";
 import { plainLanguage } from "../os/run.ts";
 import { keptPackage, rolledBackMark, unitFile, unitFolder } from "../paths.ts";
@@ -55,8 +55,8 @@ export function createRollbackUnits({ files, systemd }: Pick<Os, "files" | "syst
 
 /**
  * The unit first configures all packages whose installation was interrupted. The unit then runs dpkg, not apt, because
- * apt refuses to install anything while the new package is marked as `reinst-required`. An interrupted dpkg can leave
- * this mark.
+ * apt refuses to install the previous package while the new one is marked as `reinst-required`. An interrupted dpkg can
+ * leave this mark.
  */
 function rollbackService(): string {
   const environment = Object.entries({ ...aptEnvironment, ...plainLanguage }).map(
@@ -73,8 +73,8 @@ StartLimitIntervalSec=0
 [Service]
 Type=oneshot
 Environment=${environment.join(" ")}
-ExecStartPre=-/usr/bin/dpkg --configure --pending --force-confdef --force-confold
-ExecStart=/usr/bin/dpkg --install --force-confdef --force-confold ${keptPackage}
+ExecStartPre=-${configurePending.join(" ")}
+ExecStart=/usr/bin/dpkg --install ${dpkgKeepsFiles.join(" ")} ${keptPackage}
 ExecStartPost=/usr/bin/touch ${rolledBackMark}
 TimeoutStartSec=900
 Restart=on-failure

@@ -174,11 +174,15 @@ const journal = "/var/lib/dpkg/updates";
 /**
  * Completes dpkg's work if dpkg was interrupted. Otherwise, apt refuses to change packages. Moreover, a simulation by
  * apt would be wrong, because apt reads only dpkg's database, not the journal. dpkg-query reads both.
+ *
+ * While another dpkg is running, the journal has files too. Therefore, apt decides: `apt-get check` waits for the lock,
+ * and then reports whether dpkg was interrupted.
  */
 async function completeInterruptedRun(apt: Apt): Promise<void> {
   const names = (await orAbsent(() => readdir(journal))) ?? [];
   if (!names.some((name) => /^\d+$/.test(name))) return;
-  await apt(["dpkg", "--configure", "--pending", "--force-confdef", "--force-confold"]);
+  const { lines } = await apt(["apt-get", "check"]);
+  if (lines.some((line) => line.includes("dpkg was interrupted"))) await apt(configurePending);
 }
 
 /** Returns the package names that the pattern finds in apt's output, without their architectures. */
@@ -229,8 +233,14 @@ const remedies: readonly { readonly pattern: RegExp; readonly hint: string }[] =
   },
 ];
 
-/** Makes dpkg keep modified configuration files without asking. */
-export const keepFiles = ["--option=Dpkg::Options::=--force-confdef", "--option=Dpkg::Options::=--force-confold"];
+/** Make dpkg keep modified configuration files without asking. */
+export const dpkgKeepsFiles = ["--force-confdef", "--force-confold"];
+
+/** The same options for dpkg when apt runs dpkg. */
+export const keepFiles = dpkgKeepsFiles.map((option) => `--option=Dpkg::Options::=${option}`);
+
+/** The dpkg command that configures all packages whose installation was interrupted. */
+export const configurePending = ["/usr/bin/dpkg", "--configure", "--pending", ...dpkgKeepsFiles];
 
 function installCommand(name: string): string[] {
   return ["apt-get", "--quiet", "--yes", "--no-install-recommends", ...keepFiles, "install", name];

@@ -1,5 +1,5 @@
 import { KhwError } from "../../proto/errors.ts";
-import { isReached, type Look } from "../../proto/wait-for.ts";
+import { type Look, waitAtMost } from "../../proto/wait-for.ts";
 import { type GetStatusResponse, Health } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { Cloud, Member } from "../cluster/open.ts";
 import type { HealthState } from "../gce/health.ts";
@@ -60,7 +60,7 @@ export async function readStatesBeforeDrain(
     if (others.some(serves) || !others.some(runs)) return { reached: undefined };
     return { seen: others.map(whyNot).join("; ") };
   };
-  await isReached({ check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal });
+  await waitAtMost({ check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal });
   return standings;
 }
 

@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import { isLeft } from "../../proto/drain.ts";
 import { Health, type Maintenance } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { isReached, type Look } from "../../proto/wait-for.ts";
+import { type Look, waitAtMost } from "../../proto/wait-for.ts";
 import type { NodeWork } from "../cluster/node-work.ts";
 import { withoutContent } from "../config/desired.ts";
 
@@ -85,7 +85,7 @@ async function unhealthy(
     const waits = states.some(({ name, pid }) => pid !== 0 && down.some((component) => component === name));
     return waits ? { seen: down.join(", ") } : { reached: undefined };
   };
-  await isReached({ check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal });
+  await waitAtMost({ check, deadlineMillis: settleMillis, intervalMillis: 1_000, signal });
   return down;
 }
 
