@@ -53,6 +53,7 @@ export interface Systemd {
   sources(name: string): Promise<UnitSources>;
   /** Runs `daemon-reload`. All calls made during a reload share the next reload. */
   reload(): Promise<void>;
+  /** Makes systemd start the unit at boot, and runs `daemon-reload`. */
   enable(name: string): Promise<void>;
   /** Removes the links that make systemd start the unit at boot. Does nothing if the unit has no such links. */
   disable(name: string): Promise<void>;

@@ -44,8 +44,8 @@ export function nginxService(paths: readonly string[], needs: readonly string[])
     apply: async (os, { signal }) => {
       const { packages, systemd } = os;
       await packages.testNginx(signal);
-      await systemd.enable(unit);
-      const { activeState } = await systemd.unit(unit);
+      const { activeState, unitFileState } = await systemd.unit(unit);
+      if (unitFileState !== "enabled") await systemd.enable(unit);
       if (activeState === "active") await reload(os, signal);
       else await systemd.restart(unit, signal);
     },

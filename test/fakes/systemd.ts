@@ -118,6 +118,13 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
       unmet: false,
     });
   };
+  const reload = async (): Promise<void> => {
+    for (const [name, unit] of units) {
+      const text = await fileOf(name);
+      if (text !== undefined) unit.loaded = text;
+      else units.delete(name);
+    }
+  };
 
   return {
     elsewhere,
@@ -150,14 +157,11 @@ export function createFakeSystemd(files: FakeFiles, now: () => number): FakeSyst
     },
     reload: async () => {
       changes.push("daemon-reload");
-      for (const [name, unit] of units) {
-        const text = await fileOf(name);
-        if (text !== undefined) unit.loaded = text;
-        else units.delete(name);
-      }
+      await reload();
     },
     enable: async (name) => {
       changes.push(`enable ${name}`);
+      await reload();
       const unit = await loadedUnit(name);
       unit.status = { ...unit.status, unitFileState: "enabled" };
     },
