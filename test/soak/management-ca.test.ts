@@ -59,7 +59,7 @@ t.test("the management CA can be rotated without restarting a component or faili
     "a rotation that is killed while it drops the old CA completes when it is rerun, and the old CA is refused",
     async (t) => {
       t.ok(
-        await killAfter(scene, [...rotate, "--drop-old"], /controller-0: has a certificate of the new management CA/),
+        await killAfter(scene, [...rotate, "--drop-old"], /controller-0: has a certificate from the new management CA/),
       );
       const { code, stdout, stderr } = await workstation.khw([...rotate, "--drop-old"]);
       t.equal(code, 0, stdout + stderr);
