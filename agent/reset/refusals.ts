@@ -1,10 +1,11 @@
+import { isIPv4 } from "node:net";
 import type { DesiredState } from "../../proto/desired.ts";
 import { KhwError } from "../../proto/errors.ts";
 import { clientUrl, peerUrl } from "../../proto/etcd.ts";
 import type { ResetRequest } from "../../proto/gen/khw/agent/v1/removal.ts";
 import { refuse, show } from "../../proto/validate.ts";
 import { demandOwnView } from "../health/own-view.ts";
-import { listMembers } from "../etcd/api.ts";
+import { listMembers, type Member } from "../etcd/api.ts";
 import { findQuorum } from "../etcd/quorum.ts";
 import { type MemberRecord, readMemberRecord } from "../etcd/record.ts";
 import { hasData } from "../etcd/data.ts";
@@ -70,6 +71,30 @@ export async function refuseLostQuorum(os: Os, signal: AbortSignal): Promise<voi
   }
 }
 
+/**
+ * Refuses to remove the whole cluster if a machine that the command does not reset still runs a member of the cluster.
+ * @param clusterIps the internal addresses of the machines that the command resets; if empty, checks nothing
+ * @throws KhwError WOULD_INTERRUPT; INVALID_ARGUMENT
+ */
+export async function refuseOtherMembers(os: Os, clusterIps: readonly string[], signal: AbortSignal): Promise<void> {
+  for (const ip of clusterIps) if (!isIPv4(ip)) refuse("cluster_ips", `${show(ip)} is not an IPv4 address`);
+  const record = clusterIps.length === 0 ? undefined : await readMemberRecord(os.files);
+  if (record === undefined) return;
+  const reset = new Set(clusterIps.map((internalIp) => clientUrl({ internalIp })));
+  const current = await membersAt(os, clientUrl(os.identity), signal);
+  const listed = current?.flatMap(({ peerUrls }) => peerUrls) ?? [...record.members.values()];
+  const others = listed.map((url) => clientUrl({ internalIp: new URL(url).hostname })).filter((url) => !reset.has(url));
+  const answers = await Promise.all(others.map((server) => membersAt(os, server, signal)));
+  const running = others.filter((_, index) =>
+    answers[index]?.some(({ peerUrls }) => peerUrls.includes(peerUrl(os.identity))),
+  );
+  if (running.length === 0) return;
+  throw lost(
+    `these machines also run members of this cluster's etcd, but are not listed: ${running.map((url) => new URL(url).hostname).join(", ")}`,
+    "list all controllers in khw.yaml or --nodes",
+  );
+}
+
 function lost(why: string, hint: string): KhwError {
   return new KhwError("WOULD_INTERRUPT", `nothing was reset, because ${why}`, { hint });
 }
@@ -85,17 +110,18 @@ function otherServers({ members }: MemberRecord, { identity }: Pick<Os, "identit
 /** Whether at least one other member answers, and no answer lists this machine as a member. */
 async function isListedNowhere(os: Os, servers: readonly string[], signal: AbortSignal): Promise<boolean> {
   const own = peerUrl(os.identity);
-  const lists = await Promise.all(
-    servers.map(async (server) => {
-      try {
-        return await listMembers(os.etcd, server, signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (error instanceof KhwError) return undefined;
-        throw error;
-      }
-    }),
-  );
+  const lists = await Promise.all(servers.map((server) => membersAt(os, server, signal)));
   const answers = lists.filter((list) => list !== undefined);
   return answers.length > 0 && answers.every((list) => list.every(({ peerUrls }) => !peerUrls.includes(own)));
+}
+
+/** Returns the members that this server lists; undefined if it does not answer. */
+async function membersAt(os: Os, server: string, signal: AbortSignal): Promise<Member[] | undefined> {
+  try {
+    return await listMembers(os.etcd, server, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof KhwError) return undefined;
+    throw error;
+  }
 }

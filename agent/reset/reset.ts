@@ -5,18 +5,25 @@ import { applySteps, type Step } from "../../proto/step.ts";
 import { createHeldMachine } from "../etcd/restore/hold.ts";
 import type { History } from "../history/history.ts";
 import type { Os } from "../os/os.ts";
-import { addedPackagesFile, etcdRecordFile } from "../paths.ts";
+import {
+  addedPackagesFile,
+  etcdMemberFolder,
+  etcdRecordFile,
+  etcdReleasesFolder,
+  khwFolder,
+  unitFile,
+} from "../paths.ts";
 import type { KeptState } from "../state/desired-state.ts";
-import type { MachineLock } from "../state/machine-lock.ts";
+import { busy, type MachineLock } from "../state/machine-lock.ts";
 import { type ResetRecord, openResetRecord } from "./record.ts";
-import { refuseLostQuorum, refuseOther } from "./refusals.ts";
+import { refuseLostQuorum, refuseOther, refuseOtherMembers } from "./refusals.ts";
 import { resetSteps } from "./steps.ts";
 
 /** Undoes a bootstrap of this machine. */
 export interface Resetter {
   /**
    * Undoes everything, and then requests a restart of the agent, which clears the agent's state. A second call waits
-   * for the running reset.
+   * for the running reset. With `checkOnly`, only checks whether a reset would be refused.
    * @throws KhwError BUSY; IDENTITY_MISMATCH or WOULD_INTERRUPT, before anything is changed; the error of a step that
    * failed
    */
@@ -57,10 +64,15 @@ export async function openResetter(options: ResetterOptions): Promise<Resetter> 
 
   const exists = async (paths: readonly string[]): Promise<boolean> =>
     (await Promise.all(paths.map((path) => os.files.stat(path)))).some((facts) => facts !== undefined);
+  // A machine that was interrupted while it joined a cluster has only its downloaded programs.
+  const traces = [etcdRecordFile, addedPackagesFile, khwFolder];
   const isSetUp = (): Promise<boolean> =>
-    exists([`${folder}/target`, `${folder}/operation`, `${folder}/reset`, etcdRecordFile, addedPackagesFile]);
+    exists([`${folder}/target`, `${folder}/operation`, `${folder}/reset`, ...traces]);
+  /** Whether the machine was interrupted while it joined a cluster, before it recorded its etcd member. */
+  const wasJoining = async (): Promise<boolean> =>
+    (await exists([etcdReleasesFolder])) && !(await exists([etcdMemberFolder, unitFile("etcd.service")]));
   const ownsEtcd = async (): Promise<boolean> =>
-    keptState.current()?.desired.etcd !== undefined || (await exists([etcdRecordFile]));
+    keptState.current()?.desired.etcd !== undefined || (await exists([etcdRecordFile])) || (await wasJoining());
 
   const undo = async (steps: readonly Step<Os>[]): Promise<ResetResponse> => {
     const results = await applySteps(steps, os, { signal, emit: () => {} });
@@ -77,11 +89,20 @@ export async function openResetter(options: ResetterOptions): Promise<Resetter> 
     return { changes, left };
   };
 
-  const run = async (request: ResetRequest, holder: string): Promise<ResetResponse> => {
+  /** Returns false if there is nothing to reset. */
+  const check = async (request: ResetRequest): Promise<boolean> => {
     await refuseOther(request, os, keptState.current()?.desired);
-    if (!(await isSetUp())) return ResetResponse.fromPartial({});
-    if (current === undefined && !request.wholeCluster) await refuseLostQuorum(os, signal);
-    if (request.checkOnly) return ResetResponse.fromPartial({});
+    if (!(await isSetUp())) return false;
+    if (current !== undefined) return true;
+    const holder = machineLock.holder();
+    if (holder !== undefined) throw busy(holder);
+    if (request.wholeCluster) await refuseOtherMembers(os, request.clusterIps, signal);
+    else await refuseLostQuorum(os, signal);
+    return true;
+  };
+
+  const run = async (request: ResetRequest, holder: string): Promise<ResetResponse> => {
+    if (!(await check(request))) return ResetResponse.fromPartial({});
     const begun: ResetRecord = current ?? {
       holder,
       begunUnixMillis: os.clock.now(),
@@ -117,7 +138,11 @@ export async function openResetter(options: ResetterOptions): Promise<Resetter> 
   };
 
   return {
-    reset: (request, holder) => {
+    reset: async (request, holder) => {
+      if (request.checkOnly) {
+        await check(request);
+        return ResetResponse.fromPartial({});
+      }
       running ??= run(request, holder).finally(() => (running = undefined));
       return running;
     },

@@ -30,6 +30,13 @@ export interface Holder {
   readonly sinceUnixMillis: number;
 }
 
+export function busy({ name, sinceUnixMillis }: Holder): KhwError {
+  const since = new Date(sinceUnixMillis).toISOString();
+  return new KhwError("BUSY", `the node is busy: ${name} has held the machine lock since ${since}`, {
+    hint: "wait until that operation has ended, then run the command again",
+  });
+}
+
 /** @param signal aborts the automatic work when the agent stops */
 export function createMachineLock({
   clock,
@@ -47,12 +54,7 @@ export function createMachineLock({
   return {
     holder: () => holder,
     lock: (name, work) => {
-      if (holder !== undefined) {
-        const since = new Date(holder.sinceUnixMillis).toISOString();
-        throw new KhwError("BUSY", `the node is busy: ${holder.name} has held the machine lock since ${since}`, {
-          hint: "wait until that operation has ended, then run the command again",
-        });
-      }
+      if (holder !== undefined) throw busy(holder);
       holder = { name, sinceUnixMillis: clock.now() };
       giveWay.abort(new KhwError("CANCELLED", `interrupted by ${name}`));
       const turn = own.then(work);

@@ -1,6 +1,7 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { refuse } from "../../proto/validate.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
+import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
 import { type Member, openCluster, type OpenCluster } from "../cluster/open.ts";
 import { selectNodes } from "../cluster/select-nodes.ts";
 import { isManaged } from "../config/desired.ts";
@@ -11,7 +12,7 @@ import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
 import { readAuthority } from "../reset/authority.ts";
 import { confirmByName } from "../reset/consent.ts";
-import { resetNode, type ResetNodeOptions } from "../reset/reset-node.ts";
+import { checkReset, resetNode, type ResetNodeOptions } from "../reset/reset-node.ts";
 import { saveSnapshot } from "../reset/save-snapshot.ts";
 import { concludeNodes, type NodeOutcome, oneByOne, reportEnd } from "../rollout/one-by-one.ts";
 import type { Context } from "../terminal/context.ts";
@@ -70,8 +71,8 @@ export async function resetNodes(cluster: OpenCluster, context: Context, options
 }
 
 /**
- * Saves a snapshot on this workstation, deletes the load balancer, and resets all nodes at once. Returns exit code 0,
- * or throws an error. After an interruption, the same command continues the work.
+ * Checks that no agent refuses the reset. Then saves a snapshot on this workstation, deletes the load balancer, and
+ * resets all nodes at once. Returns exit code 0, or throws an error. After an interruption, the same command continues the work.
  */
 export async function resetAll(cluster: OpenCluster, context: Context, options: ResetOptions): Promise<number> {
   const { signal } = context;
@@ -83,6 +84,7 @@ export async function resetAll(cluster: OpenCluster, context: Context, options: 
   await confirmByName(config.cluster.name, context, options.yes);
   const progress = await openProgress(options.output, context);
   const shared = await sharedOptions(cluster, { progress, signal }, options);
+  await checkAll(members, { ...shared, wholeCluster: true });
   if (!options.withoutSnapshot) await keepSnapshot(cluster, { progress, signal });
   await deleteLoadBalancer(cluster, { progress, signal });
   progress.emit({ kind: "begin", tracks: members.map(({ node }) => node.address.name) });
@@ -96,6 +98,23 @@ export async function resetAll(cluster: OpenCluster, context: Context, options: 
   });
   finalNote(progress, `the cluster ${config.cluster.name} is removed`);
   return 0;
+}
+
+/**
+ * Asks every agent whether it would refuse the reset.
+ * @throws the agents' refusals
+ */
+async function checkAll(members: readonly Member[], options: ResetNodeOptions): Promise<void> {
+  const { signal } = options;
+  const clusterIps = members.flatMap(({ info }) => info?.identity?.internalIp ?? []);
+  const answers = await forEachNode(members, maxConcurrentNodes, (node) =>
+    checkReset(node, { ...options, clusterIps }),
+  );
+  signal.throwIfAborted();
+  refuseFindings(
+    answers.flatMap(({ name, error }) => error?.at({ node: name }) ?? []),
+    "nothing was changed, because the whole cluster cannot be reset",
+  );
 }
 
 async function attempt({ node }: Member, options: ResetNodeOptions): Promise<NodeOutcome> {

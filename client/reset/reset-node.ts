@@ -1,5 +1,6 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { DrainReason } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { ResetRequest } from "../../proto/gen/khw/agent/v1/removal.ts";
 import type { StepEvent } from "../../proto/step.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
@@ -38,15 +39,13 @@ export async function resetNode(node: AgentNode, options: ResetNodeOptions): Pro
   const { cluster, caPem, purge, uninstall, wholeCluster, progress, signal } = options;
   const { name } = node.address;
   const emit = (event: StepEvent): void => progress.emit({ kind: "step", track: name, event });
-  const clusterName = cluster.config.cluster.name;
-  const request = { node: name, clusterName, caPem, purge, wholeCluster, checkOnly: false };
   if (!wholeCluster) {
     // The agent checks the request before the drain, so that a refused reset does not leave the node drained.
-    await node.removal.reset({ ...request, checkOnly: true }, signal);
+    await checkReset(node, { cluster, caPem, wholeCluster, signal });
     await drainFirst(node, { cluster, signal, emit });
   }
   const { changes, left } = await phase({ id: "reset", summary: "is being reset" }, emit, async (tell) => {
-    const response = await node.removal.reset(request, never);
+    const response = await node.removal.reset(requestOf(node, { cluster, caPem, wholeCluster, purge }), never);
     tell("waiting for the agent to restart");
     await restarted(node, cluster);
     return response;
@@ -58,6 +57,42 @@ export async function resetNode(node: AgentNode, options: ResetNodeOptions): Pro
     );
   }
   return { node, changed: changes.length };
+}
+
+export interface CheckResetOptions extends Pick<ResetNodeOptions, "cluster" | "caPem" | "wholeCluster" | "signal"> {
+  /**
+   * The internal addresses of all machines that the command resets, if it removes the whole cluster. The agent then
+   * refuses the reset if another machine still runs a member of its etcd cluster. Default: none, and no check.
+   */
+  readonly clusterIps?: readonly string[];
+}
+
+/**
+ * Asks the agent whether it would refuse a reset. Changes nothing. With `wholeCluster`, the agent does not check
+ * whether etcd keeps its quorum.
+ * @throws KhwError the agent's refusal
+ */
+export async function checkReset(
+  node: AgentNode,
+  { signal, clusterIps = [], ...options }: CheckResetOptions,
+): Promise<void> {
+  const request = requestOf(node, { ...options, purge: false });
+  await node.removal.reset({ ...request, checkOnly: true, clusterIps: [...clusterIps] }, signal);
+}
+
+function requestOf(
+  { address: { name } }: AgentNode,
+  { cluster, caPem, wholeCluster, purge }: Pick<ResetNodeOptions, "cluster" | "caPem" | "wholeCluster" | "purge">,
+): ResetRequest {
+  return {
+    node: name,
+    clusterName: cluster.config.cluster.name,
+    caPem,
+    purge,
+    wholeCluster,
+    checkOnly: false,
+    clusterIps: [],
+  };
 }
 
 interface DrainFirstOptions {

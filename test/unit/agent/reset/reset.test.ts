@@ -206,3 +206,52 @@ t.test("the agent's package can be removed only after a reset", async (t) => {
   await (await open(os)).resetter.uninstall({ purge: true });
   t.ok(os.changes().includes("apt-get purge khw-agent"));
 });
+
+t.test("a check is refused during another operation, and a reset never gets the result of a check", async (t) => {
+  const os = await controller(t);
+  const { resetter, machineLock } = await open(os);
+  const work = Promise.withResolvers<void>();
+  const operation = machineLock.lock("carol", () => work.promise);
+  await t.rejects(resetter.reset({ ...request, checkOnly: true, wholeCluster: true }, "alice"), { code: "BUSY" });
+  work.resolve();
+  await operation;
+  const [, response] = await Promise.all([
+    resetter.reset({ ...request, checkOnly: true }, "alice"),
+    resetter.reset(request, "alice"),
+  ]);
+  t.ok(response.changes.length > 0);
+  t.notOk(await isUntouched(os));
+});
+
+t.test("a whole cluster is not reset while a machine that is not listed still runs an etcd member", async (t) => {
+  const os = await controller(t);
+  const { resetter } = await open(os);
+  const shorter = { ...request, wholeCluster: true, clusterIps: ["10.240.0.10", "10.240.0.11"] };
+  await t.rejects(resetter.reset(shorter, "alice"), {
+    code: "WOULD_INTERRUPT",
+    message: /these machines also run members of this cluster's etcd, but are not listed: 10\.240\.0\.12/,
+  });
+  t.ok(await isUntouched(os));
+  await t.rejects(resetter.reset({ ...shorter, clusterIps: ["controller-0"] }, "alice"), { code: "INVALID_ARGUMENT" });
+  os.etcd.up.delete("10.240.0.12");
+  await resetter.reset(shorter, "alice");
+  t.notOk(await isUntouched(os), "a machine without a running member does not count");
+});
+
+t.test("a machine that was interrupted while it joined a cluster can be reset completely", async (t) => {
+  const os = labMachine();
+  etcdRelease(os, "v3.4.99");
+  await os.files.mkdir(folder, 0o700);
+  const steps = controllerSteps(desired, { drained: false });
+  const before = steps.slice(
+    0,
+    steps.findIndex(({ id }) => id === "etcd/begun"),
+  );
+  t.strictSame((await applyAll(before, os)).errors, []);
+  const written = ["/usr/local/lib/khw", "/var/lib/kubernetes/kubernetes-key.pem", "/etc/etcd/kubernetes-key.pem"];
+  for (const path of written) t.ok(await os.files.stat(path), path);
+  const { resetter } = await open(os);
+  await t.rejects(resetter.uninstall({ purge: false }), { code: "OUT_OF_ORDER" });
+  await resetter.reset(request, "alice");
+  for (const path of written) t.equal(await os.files.stat(path), undefined, path);
+});

@@ -5,6 +5,7 @@ import t from "tap";
 import type { Member } from "../../../../client/cluster/open.ts";
 import { confirmByName } from "../../../../client/reset/consent.ts";
 import { saveSnapshot } from "../../../../client/reset/save-snapshot.ts";
+import { resetAll } from "../../../../client/commands/reset.ts";
 import { resetNode } from "../../../../client/reset/reset-node.ts";
 import type { Context } from "../../../../client/terminal/context.ts";
 import { KhwError } from "../../../../proto/errors.ts";
@@ -138,4 +139,32 @@ t.test("a reset of the whole cluster does not drain nodes, and an agent's refusa
   const { node } = resettable(cluster, { error: new KhwError("IDENTITY_MISMATCH", "another cluster") });
   await t.rejects(resetNode(node, { ...options, cluster, wholeCluster: true }), { code: "IDENTITY_MISMATCH" });
   t.strictSame(cluster.log, ["controller-1 reset"]);
+});
+
+t.test("the whole cluster stays as it is if one agent refuses the reset", async (t) => {
+  const cluster = await createFakeCluster(["controller-0", "controller-1"]);
+  const requests: ResetRequest[] = [];
+  const members = cluster.members.map(({ node, info }, index) => ({
+    info: GetInfoResponse.fromPartial({ ...info, identity: { internalIp: `10.240.0.1${index}` } }),
+    node: {
+      ...node,
+      removal: {
+        ...unusedRemoval,
+        reset: async (request: ResetRequest) => {
+          requests.push(request);
+          if (index === 1) throw new KhwError("IDENTITY_MISMATCH", "another cluster");
+          return { changes: [], left: [] };
+        },
+      },
+    },
+  }));
+  const all = { output: "text", nodes: [], all: true, yes: "kubernetes", withoutSnapshot: true } as const;
+  const refused = resetAll({ ...cluster, members }, context, { ...all, purge: false, uninstall: false });
+  await t.rejects(refused, { code: "IDENTITY_MISMATCH", node: "controller-1" });
+  const clusterIps = ["10.240.0.10", "10.240.0.11"];
+  t.match(requests, [
+    { checkOnly: true, wholeCluster: true, clusterIps },
+    { checkOnly: true, node: "controller-1" },
+  ]);
+  t.equal(requests.length, 2);
 });
