@@ -17,7 +17,7 @@ import { checkRemaining, controllerAt, type Remaining } from "../remove/membersh
 import { openParting, type Parting } from "../remove/open.ts";
 import { leavePool } from "../remove/pool.ts";
 import { readAuthority } from "../reset/authority.ts";
-import { drainFirst, resetNode } from "../reset/reset-node.ts";
+import { checkReset, drainFirst, resetNode } from "../reset/reset-node.ts";
 import { concludeNodes } from "../rollout/one-by-one.ts";
 import { evenWarning } from "../rollout/membership.ts";
 import { planRollout, type RolloutPlan } from "../rollout/plan.ts";
@@ -74,7 +74,12 @@ export async function removeController(
   }
   refuseFindings(rest.members.flatMap(({ error }) => error ?? []));
   const remaining = await readRemaining(parting, learner, signal);
-  if (leaving !== undefined) await refuseLastServing(parting, signal);
+  const leavingReset = { cluster: parting.all, caPem: await readAuthority(rest.config) };
+  if (leaving !== undefined) {
+    await refuseLastServing(parting, signal);
+    // The quorum is already checked above. The agent would also count its own machine's member.
+    await checkReset(leaving.node, { ...leavingReset, wholeCluster: true, signal });
+  }
   const plan = await planRollout(rest, {
     ...options,
     mayCreateAddress: false,
@@ -101,8 +106,8 @@ export async function removeController(
   if (remaining !== undefined) await removeMember(parting, { remaining, emit, signal });
   let changed = 0;
   if (leaving !== undefined) {
-    const shared = { cluster: parting.all, caPem: await readAuthority(rest.config), purge, uninstall };
-    changed = (await resetNode(leaving.node, { ...options, ...shared, wholeCluster: false })).changed;
+    const reset = { ...options, ...leavingReset, purge, uninstall, wholeCluster: false };
+    changed = (await resetNode(leaving.node, reset)).changed;
   }
   progress.emit({ kind: "end", track: name, changed, text: "removed" });
   await progress.settled();
@@ -117,13 +122,14 @@ export async function removeController(
 
 /** Returns undefined if khw does not manage etcd. */
 async function readRemaining(
-  { name, rest }: Parting,
+  { name, rest, leaving }: Parting,
   learner: Controller | undefined,
   signal: AbortSignal,
 ): Promise<Remaining | undefined> {
   if (!isManaged(rest.config)) return undefined;
   const nodes = await readEtcd(rest.members, signal);
-  return checkRemaining(nodes, { name, controllers: controllersOf(rest), learner });
+  const internalIp = leaving?.info?.identity?.internalIp;
+  return checkRemaining(nodes, { name, internalIp, controllers: controllersOf(rest), learner });
 }
 
 async function refuseLastServing({ name, all }: Parting, signal: AbortSignal): Promise<void> {

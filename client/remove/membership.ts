@@ -17,6 +17,8 @@ export interface Remaining {
 
 interface Leaving {
   readonly name: string;
+  /** The controller's internal address; undefined if its machine is dead. */
+  readonly internalIp?: string | undefined;
   /** The controllers that stay. */
   readonly controllers: readonly Controller[];
   /** A new controller that is not in the cluster yet, but whose learner may already exist. */
@@ -31,7 +33,7 @@ interface Leaving {
  */
 export function checkRemaining(
   nodes: readonly NodeEtcd[],
-  { name, controllers, learner: joining }: Leaving,
+  { name, internalIp, controllers, learner: joining }: Leaving,
 ): Remaining {
   const answers = nodes.flatMap((node) => memberOf(node) ?? []);
   const withLeader = answers.filter(({ leaderId }) => leaderId !== "");
@@ -45,9 +47,12 @@ export function checkRemaining(
       },
     );
   }
-  const { leaving, staying } = split(first.members, name);
   const known = new Set(controllers.map(peerUrl));
   const joins = joining === undefined ? undefined : peerUrl(joining);
+  const { leaving, staying } = split(first.members, (members) => {
+    const named = members.find((member) => member.name === name);
+    return named ?? findUnstarted(members, { internalIp, others: new Set([...known, joins]) });
+  });
   const foreign = staying.filter(({ peerUrls, learner }) =>
     peerUrls.some((url) => !known.has(url) && !(learner && url === joins)),
   );
@@ -83,11 +88,30 @@ export function findMembers(nodes: readonly NodeEtcd[], name: string): Pick<Rema
       hint: "repair etcd first; see `khw-client etcd status`",
     });
   }
-  return split(first.members, name);
+  return split(first.members, (members) => members.find((member) => member.name === name));
 }
 
-function split(members: readonly EtcdPeer[], name: string): Pick<Remaining, "leaving" | "staying"> {
-  const leaving = members.find((member) => member.name === name);
+/**
+ * Returns the only learner that has never started and belongs to no other controller. etcd does not know its name yet.
+ * It has no data and no vote, so its removal loses nothing.
+ */
+function findUnstarted(
+  members: readonly EtcdPeer[],
+  { internalIp, others }: { readonly internalIp: string | undefined; readonly others: ReadonlySet<string | undefined> },
+): EtcdPeer | undefined {
+  const own = internalIp === undefined ? undefined : peerUrl({ internalIp });
+  const unstarted = members.filter(
+    ({ name, learner, peerUrls }) =>
+      name === "" && learner && peerUrls.every((url) => !others.has(url) && (own === undefined || url === own)),
+  );
+  return unstarted.length === 1 ? unstarted[0] : undefined;
+}
+
+function split(
+  members: readonly EtcdPeer[],
+  find: (members: readonly EtcdPeer[]) => EtcdPeer | undefined,
+): Pick<Remaining, "leaving" | "staying"> {
+  const leaving = find(members);
   return { leaving, staying: members.filter((member) => member !== leaving) };
 }
 

@@ -107,3 +107,23 @@ t.test("the removed node may be missing from the list of nodes, but another node
     hint: /khw-client reset --all/,
   });
 });
+
+t.test(
+  "a controller whose learner has never started can be removed, although etcd does not know its name",
+  async (t) => {
+    const of = { name: "controller-3", controllers: controllers.slice(0, 3) };
+    const nodes = (unstarted: readonly number[]) =>
+      [0, 1, 2].map((index): NodeEtcd => {
+        const { node, status } = answer(index, 3);
+        const learners = unstarted.flatMap((number) => ({ ...peers[number], name: "", learner: true }));
+        const members = [...peers.slice(0, 3), ...learners];
+        return { node, status: GetEtcdStatusResponse.fromPartial({ member: { ...status?.member, members } }) };
+      });
+    t.match(checkRemaining(nodes([3]), of), { leaving: { memberId: "a3" }, voters: 3 });
+    t.match(checkRemaining(nodes([3]), { ...of, internalIp: "10.240.0.13" }), { leaving: { memberId: "a3" } });
+    const conflict = { code: "ETCD_CONFLICT" };
+    t.throws(() => checkRemaining(nodes([3]), { ...of, internalIp: "10.240.0.99" }), conflict);
+    t.throws(() => checkRemaining(nodes([3, 4]), of), conflict, "khw does not guess which learner is meant");
+    t.match(checkRemaining(nodes([3]), { ...of, learner: controllers[3] }), { leaving: undefined });
+  },
+);
