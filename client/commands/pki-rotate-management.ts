@@ -13,7 +13,7 @@ import {
   lastManagementRotation,
   readManagementRotation,
 } from "../management/folder.ts";
-import { reissueIdentities } from "../management/own.ts";
+import { reissueIdentities, unlistedAgents } from "../management/own.ts";
 import { type ManagementParts, rotateManagement } from "../management/rotate.ts";
 import { replaceFiles } from "../pki/cluster/folder.ts";
 import { completeFolder, identityFiles, type NewFiles, readAuthority } from "../pki/folder.ts";
@@ -70,6 +70,11 @@ function managementParts({ config, members }: OpenCluster, { folder, note, signa
     reachAll: async () => {
       const errors = members.flatMap(({ error }) => error ?? []);
       refuseFindings(errors, "nothing was changed: every agent must answer, because every agent must trust the new CA");
+      const missing = await unlistedAgents(
+        folder,
+        addresses.map(({ name }) => name),
+      );
+      if (missing.length > 0) throw unlisted(missing);
     },
     begin: async () => {
       await beginManagementRotation(folder, {
@@ -150,6 +155,17 @@ function managementFolder({ management: { ca, certificate, key } }: ClusterConfi
   throw new KhwError("INVALID_ARGUMENT", "the files under `management` in khw.yaml are not in one folder with ca.pem", {
     hint: "run the command on the machine that has the management CA's folder with ca-key.pem, and set `management` to the files in this folder",
   });
+}
+
+function unlisted(names: readonly string[]): KhwError {
+  const which = names.length === 1 ? "this agent has a certificate" : "these agents have certificates";
+  return new KhwError(
+    "INVALID_ARGUMENT",
+    `nothing was changed: ${which} from the management CA, but ${names.length === 1 ? "is" : "are"} not listed: ${names.join(", ")}`,
+    {
+      hint: `list all agents in khw.yaml or --nodes, because an agent that does not get the new CA refuses every later call; if a machine no longer exists, run \`khw-client pki revoke ${names[0] ?? ""}\``,
+    },
+  );
 }
 
 function stillRefuses(node: string): KhwError {
