@@ -4,6 +4,7 @@ import { demandOwnView } from "../health/own-view.ts";
 import type { Os } from "../os/os.ts";
 import { listMembers, type Member, removeMember, serverStatus, transferLeadership } from "./api.ts";
 import { lockMembers } from "./lock-members.ts";
+import { isHealthy } from "./member-health.ts";
 import { hexId } from "./record.ts";
 
 /**
@@ -81,25 +82,5 @@ async function becomeLeader({ etcd }: Os, { leaving, memberId, signal }: LeaderO
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof KhwError)) throw error;
-  }
-}
-
-interface MemberOptions {
-  readonly member: Member;
-  readonly clusterId: string;
-  readonly signal: AbortSignal;
-}
-
-/** Whether the member answers, belongs to the cluster, and has a leader. */
-async function isHealthy({ etcd }: Os, { member, clusterId, signal }: MemberOptions): Promise<boolean> {
-  const [server] = member.clientUrls;
-  if (server === undefined) return false;
-  try {
-    const status = await serverStatus(etcd, server, signal);
-    return status.clusterId === clusterId && status.leader !== "0";
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof KhwError) return false;
-    throw error;
   }
 }

@@ -359,3 +359,25 @@ t.test("a changed member list is written to the unit without restarting etcd", a
   const newer = { ...smaller, etcd: { ...smaller.etcd, version: "v3.4.100" } };
   t.match(await planAll(step("service/etcd", newer), os), { "service/etcd": /inputs have changed/ });
 });
+
+t.test("etcd is not restarted if the cluster would lose its quorum", async (t) => {
+  const os = await member(t);
+  const before = (await os.systemd.unit("etcd.service")).mainPid;
+  const credentials = labState().credentials.map(({ name, sha256, content }) =>
+    name === "ca.pem"
+      ? { name, sha256: digest("another CA"), content: Buffer.from("another CA") }
+      : { name, sha256, content },
+  );
+  const changed = controllerSteps(labDesiredWithEtcd({ credentials }), { drained: false });
+  os.etcd.up.delete("10.240.0.12");
+  const { errors } = await applyAll(changed, os);
+  t.match(errors[0], {
+    code: "WOULD_INTERRUPT",
+    step: "service/etcd",
+    message: /controller-2 is not healthy.* 2 of 3 members/,
+  });
+  t.equal((await os.systemd.unit("etcd.service")).mainPid, before);
+  os.etcd.up.add("10.240.0.12");
+  t.strictSame((await applyAll(changed, os)).errors, []);
+  t.not((await os.systemd.unit("etcd.service")).mainPid, before);
+});
