@@ -23,7 +23,7 @@ import { refuseWithoutConsent } from "../upgrade/consent.ts";
 import { chooseCourse, type Course } from "../upgrade/course.ts";
 import { describePath, otherReleaseNote } from "../upgrade/describe.ts";
 import { gatesBetween } from "../upgrade/gates.ts";
-import { healthFindings } from "../upgrade/health.ts";
+import { etcdFindings, healthFindings } from "../upgrade/health.ts";
 import { snapshotPurpose } from "../upgrade/marked-snapshot.ts";
 import { recordUpgrade, upgradeOf } from "../upgrade/record.ts";
 import { rollUpgrade } from "../upgrade/roll.ts";
@@ -130,8 +130,9 @@ async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signa
   const running = releasesIn(statuses).kubernetes;
   const last = lastUpgrade(nodes);
   const course = chooseCourse({ to, back, running, last, snapshots: nodeSnapshots(snapshots) });
-  // Finishing an interrupted update may fix the problems that the interruption caused.
-  return { course, last, findings: distinct(running).length > 1 ? [] : healthFindings(state, etcd) };
+  // Finishing an interrupted update may fix the problems that the interruption caused. It does not fix etcd.
+  const isUnfinished = distinct(running).length > 1;
+  return { course, last, findings: isUnfinished ? etcdFindings(etcd) : healthFindings(state, etcd) };
 }
 
 function withRelease(config: ClusterConfig, version: string): ClusterConfig {

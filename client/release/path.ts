@@ -50,7 +50,12 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
         hint: `set ${setting} to ${newest}, or ${waysBack[program]}`,
       });
     }
-    if (allowDowngrade) return [];
+    if (allowDowngrade) {
+      if (back) return [];
+      return releases.length > 1 && !emulated
+        ? obstacle(unfinished, { hint: `go back to ${oldest}, or set ${setting} to ${newest} to finish that update` })
+        : corruptingObstacles(program, wanted);
+    }
     return obstacle(
       back ? unfinished : `${program} ${newest} is running, and the requested release ${wanted} is older`,
       {
@@ -91,12 +96,16 @@ const oldestBefore36 = "v3.5.26";
  */
 const firstSafe35 = "v3.5.3";
 
+function corruptingObstacles(program: PathOptions["program"], wanted: string): KhwError[] {
+  if (program !== "etcd" || minor(wanted) !== 5 || compare(wanted, firstSafe35) >= 0) return [];
+  return obstacle(`etcd ${wanted} can corrupt its data after a crash`, {
+    hint: `set etcd.version to ${firstSafe35} or later`,
+  });
+}
+
 function etcdObstacles(oldest: string, wanted: string): KhwError[] {
-  if (minor(wanted) === 5 && compare(wanted, firstSafe35) < 0) {
-    return obstacle(`etcd ${wanted} can corrupt its data after a crash`, {
-      hint: `set etcd.version to ${firstSafe35} or later`,
-    });
-  }
+  const corrupting = corruptingObstacles("etcd", wanted);
+  if (corrupting.length > 0) return corrupting;
   if (minor(oldest) === 5 && minor(wanted) === 6 && compare(oldest, oldestBefore36) < 0) {
     return obstacle(`etcd ${oldest} cannot be changed to ${wanted}: removed members can come back`, {
       hint: `update to ${oldestBefore36} or a later v3.5 release first`,

@@ -18,6 +18,8 @@ export interface RunningReleases {
   readonly unknown: { readonly kubernetes: readonly string[]; readonly etcd: readonly string[] };
   /** The errors from nodes that answered an earlier call, but failed to answer this call. */
   readonly unread: readonly KhwError[];
+  /** The errors from nodes that could not be reached. Default: none. */
+  readonly unreached?: readonly KhwError[];
 }
 
 /** The releases, and the statuses from which they were read. */
@@ -31,7 +33,9 @@ export async function readReleases(members: readonly Member[], signal: AbortSign
   const reached = members.filter(({ error }) => error === undefined);
   const answers = await forEachNode(reached, maxConcurrentNodes, (node) => node.status(signal));
   const statuses = answers.flatMap(({ name, value }) => (value === undefined ? [] : [{ node: name, status: value }]));
-  const running = { ...releasesIn(statuses), unread: answers.flatMap(({ error }) => error ?? []) };
+  const unread = answers.flatMap(({ error }) => error ?? []);
+  const unreached = members.flatMap(({ node, error }) => error?.at({ node: node.address.name }) ?? []);
+  const running = { ...releasesIn(statuses), unread, unreached };
   return { running, statuses };
 }
 
@@ -101,6 +105,7 @@ export function releaseObstacles(
       return new KhwError("RELEASE_UNKNOWN", text, { node, hint: hint ?? "run khw-client status" });
     }),
     ...unknownObstacles(config, running),
+    ...(isChange(config, running, wanted) ? unreachedObstacles(running) : []),
     ...(restoresData
       ? []
       : pathObstacles(running.kubernetes, {
@@ -112,6 +117,31 @@ export function releaseObstacles(
     ...emulationObstacles(config, { running: running.kubernetes, wanted, emulation }),
     ...(isManaged(config) ? pathObstacles(running.etcd, { program: "etcd", wanted: etcd, allowDowngrade }) : []),
   ];
+}
+
+/** Whether a release is wanted that no reached node of a running cluster has. */
+function isChange(config: ClusterConfig, running: RunningReleases, wanted: Releases): boolean {
+  const isNew = (nodes: readonly NodeRelease[], release: string): boolean =>
+    nodes.length > 0 && nodes.every(({ version }) => version !== release);
+  return isNew(running.kubernetes, wanted.kubernetes) || (isManaged(config) && isNew(running.etcd, wanted.etcd));
+}
+
+/**
+ * A node that cannot be reached may still run an older release. Its release would then be two minor releases behind
+ * after the next update.
+ */
+function unreachedObstacles({ unreached = [] }: RunningReleases): KhwError[] {
+  return unreached.map(({ message, node }) => {
+    const name = node ?? "NODE";
+    return new KhwError(
+      "RELEASE_UNKNOWN",
+      `the release cannot be changed while a node's release is not known: ${message}`,
+      {
+        node,
+        hint: `start ${name} and its khw-agent; if the machine will not return, run \`khw-client remove ${name} --dead\``,
+      },
+    );
+  });
 }
 
 /**

@@ -28,10 +28,15 @@ export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: read
       const place = node === "" ? {} : { node };
       return new KhwError("PREFLIGHT_FAILED", message, { ...place, step: subject, hint: hint || undefined });
     }),
-    ...etcdProblems(etcd).map((problem) => {
-      return new KhwError("PREFLIGHT_FAILED", `etcd: ${problem}`, { hint: "run khw-client etcd status" });
-    }),
+    ...etcdFindings(etcd),
   ];
+}
+
+/** Returns the etcd problems that prevent an upgrade. */
+export function etcdFindings(etcd: readonly NodeEtcd[]): KhwError[] {
+  return etcdProblems(etcd).map(
+    (problem) => new KhwError("PREFLIGHT_FAILED", `etcd: ${problem}`, { hint: "run khw-client etcd status" }),
+  );
 }
 
 /** Whether an unfinished rolling update explains the problem on this node. */

@@ -119,3 +119,12 @@ t.test("--allow-downgrade allows only an older patch release and the reversal of
   t.equal(obstacles("Kubernetes", { running: ["v1.22.0"], wanted: "v1.21.0" }, true).length, 1);
   t.equal(obstacles("Kubernetes", { running: ["v1.22.0", "v1.21.1"], wanted: "v1.21.0" }, true).length, 1);
 });
+
+t.test("--allow-downgrade permits neither a third release nor a release that corrupts data", async (t) => {
+  const third = { running: ["v1.21.3", "v1.21.1"], wanted: "v1.21.0" };
+  t.match(obstacles("Kubernetes", third, true), [{ message: /is not finished/, hint: /go back to v1\.21\.1/ }]);
+  t.strictSame(obstacles("Kubernetes", { ...third, wanted: "v1.21.1" }, true), []);
+  const corrupting = { running: ["v3.5.30"], wanted: "v3.5.1" };
+  t.match(obstacles("etcd", corrupting, true), [{ message: /can corrupt its data/ }]);
+  t.strictSame(obstacles("etcd", { running: ["v3.5.30"], wanted: "v3.5.16" }, true), []);
+});

@@ -143,3 +143,18 @@ t.test(
     t.equal(found.length, 1);
   },
 );
+
+t.test("no new release is started while a node cannot be reached, because its release is not known", async (t) => {
+  const config = await configured({ "--kubernetes-version": "v1.22.0", "--etcd-version": "v3.4.23" });
+  const unreached = [new KhwError("UNREACHABLE", "no connection", { node: "controller-2" })];
+  const obstaclesOf = (...versions: readonly string[]): KhwError[] => {
+    const nodes = { ...running(...versions.map((version) => [version, "3.4.23"] as const)), unreached };
+    return releaseObstacles(config, nodes, { wanted: wantedReleases(config, nodes), allowDowngrade: false });
+  };
+  t.match(obstaclesOf("v1.21.0", "v1.21.0"), [
+    { code: "RELEASE_UNKNOWN", node: "controller-2", hint: /khw-client remove controller-2 --dead/ },
+  ]);
+  t.strictSame(obstaclesOf("v1.22.0", "v1.22.0"), []);
+  t.strictSame(obstaclesOf("v1.22.0", "v1.21.0"), [], "an unfinished update can be finished");
+  t.strictSame(obstaclesOf(), [], "a new cluster");
+});
