@@ -34,7 +34,10 @@ export async function readReleases(members: readonly Member[], signal: AbortSign
   const answers = await forEachNode(reached, maxConcurrentNodes, (node) => node.status(signal));
   const statuses = answers.flatMap(({ name, value }) => (value === undefined ? [] : [{ node: name, status: value }]));
   const unread = answers.flatMap(({ error }) => error ?? []);
-  const unreached = members.flatMap(({ node, error }) => error?.at({ node: node.address.name }) ?? []);
+  const unreached = members.flatMap(({ node, error }) =>
+    // An agent that is not enrolled has no control plane.
+    error === undefined || error.code === "NOT_ENROLLED" ? [] : error.at({ node: node.address.name }),
+  );
   const running = { ...releasesIn(statuses), unread, unreached };
   return { running, statuses };
 }
