@@ -9,6 +9,7 @@ import { pkiRotateManagement } from "../../client/commands/pki-rotate-management
 import { loadConfig } from "../../client/config/load.ts";
 import { accepts } from "../../client/management/agents.ts";
 import { readManagementRotation } from "../../client/management/folder.ts";
+import { addToRegister } from "../../client/pki/management/register.ts";
 import { rotationsUnderWay } from "../../client/rotations/under-way.ts";
 import type { Context } from "../../client/terminal/context.ts";
 import { startAgent } from "../fixtures/agent-server.ts";
@@ -117,4 +118,18 @@ t.test("the rotation is refused if an agent does not respond, and nothing change
   await agent.stop(new Error("stopped"));
   await t.rejects(rotate(), { code: "UNREACHABLE" });
   t.strictSame(await readdir(folder), before);
+});
+
+t.test("the rotation does not start while an agent of the register is not listed", async (t) => {
+  const { folder, rotate, stages } = await open(t);
+  const at = "2026-01-31T12:00:00.000Z";
+  await addToRegister(folder, { event: "issued", at, name: "controller-1", serial: "A1" });
+  await t.rejects(rotate(), {
+    code: "INVALID_ARGUMENT",
+    message: /this agent has a certificate from the management CA, but is not listed: controller-1/,
+    hint: /khw-client pki revoke controller-1/,
+  });
+  t.strictSame(await stages(), []);
+  await addToRegister(folder, { event: "revoked", at, name: "controller-1", serials: ["A1"] });
+  t.equal(await rotate(), 0);
 });
