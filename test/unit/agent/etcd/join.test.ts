@@ -172,11 +172,13 @@ t.test("a machine that may not join makes no changes in etcd", async (t) => {
     ],
   ];
   for (const [what, spoil, error] of refusals) {
-    const os = newMachine();
-    await spoil(os);
-    const { errors } = await applyAll(steps, os);
-    t.match(errors, [error], what);
-    t.strictSame(os.etcd.changes, [], what);
+    t.test(what, async (t) => {
+      const os = newMachine();
+      await spoil(os);
+      const { errors } = await applyAll(steps, os);
+      t.match(errors, [error]);
+      t.strictSame(os.etcd.changes, []);
+    });
   }
 });
 
