@@ -3,7 +3,7 @@ import { clientUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Os } from "../os/os.ts";
-import { listMembers, serverStatus } from "./api.ts";
+import { listMembers, type ServerStatus, serverStatus } from "./api.ts";
 import { isHealthy } from "./member-health.ts";
 
 /** A member that has just started may need some seconds to find the leader. */
@@ -38,9 +38,11 @@ export async function demandOtherMembers(os: Os, { signal, progress }: ApplyCont
 async function unhealthyOthers(os: Os, signal: AbortSignal): Promise<string | null> {
   const { etcd, identity } = os;
   const own = clientUrl(identity);
+  const status = await statusOf(os, own, signal);
+  // A member that does not answer must be restarted with its corrected files, for example if its certificate has expired.
+  if (status === undefined || status.leader === "0" || status.learner) return null;
+  const { clusterId, memberId } = status;
   try {
-    const { clusterId, memberId, leader, learner } = await serverStatus(etcd, own, signal);
-    if (leader === "0" || learner) return null;
     const others = (await listMembers(etcd, own, signal)).filter((member) => member.id !== memberId && !member.learner);
     const healthy = await Promise.all(others.map((member) => isHealthy(os, { member, clusterId, signal })));
     const names = others
@@ -51,8 +53,18 @@ async function unhealthyOthers(os: Os, signal: AbortSignal): Promise<string | nu
     return `${names.join(", ")} ${names.length === 1 ? "is" : "are"} not healthy, and the quorum needs ${needed} of ${others.length + 1} members`;
   } catch (error) {
     signal.throwIfAborted();
-    // This member does not answer, so its restart cannot harm the cluster.
-    if (error instanceof KhwError) return null;
+    if (error instanceof KhwError) return `the other members are not known: ${error.message}`;
+    throw error;
+  }
+}
+
+/** Returns undefined if this machine's member does not answer. */
+async function statusOf({ etcd }: Os, server: string, signal: AbortSignal): Promise<ServerStatus | undefined> {
+  try {
+    return await serverStatus(etcd, server, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof KhwError) return undefined;
     throw error;
   }
 }

@@ -378,6 +378,14 @@ t.test("etcd is not restarted if the cluster would lose its quorum", async (t) =
   });
   t.equal((await os.systemd.unit("etcd.service")).mainPid, before);
   os.etcd.up.add("10.240.0.12");
+  const post = os.etcd.post.bind(os.etcd);
+  os.etcd.post = async (server, request) => {
+    if (request.path === "/v3/cluster/member/list") throw new KhwError("NOT_READY", "the list times out");
+    return post(server, request);
+  };
+  t.match((await applyAll(changed, os)).errors[0], { code: "WOULD_INTERRUPT", message: /the list times out/ });
+  t.equal((await os.systemd.unit("etcd.service")).mainPid, before);
+  os.etcd.post = post;
   t.strictSame((await applyAll(changed, os)).errors, []);
   t.not((await os.systemd.unit("etcd.service")).mainPid, before);
 });
