@@ -59,7 +59,7 @@ export function pathObstacles(running: readonly NodeRelease[], options: PathOpti
     return obstacle(
       back ? unfinished : `${program} ${newest} is running, and the requested release ${wanted} is older`,
       {
-        hint: `set ${setting} to ${newest}, or repeat the command with --allow-downgrade to go back to ${wanted}`,
+        hint: `set ${setting} to ${newest}, or run khw-client bootstrap with --allow-downgrade to go back to ${wanted}`,
       },
     );
   }
