@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { coalesce } from "./os/coalesce.ts";
 
@@ -11,6 +12,8 @@ export interface Notifier {
 }
 
 const run = promisify(execFile);
+
+const statusMillis = 1_000;
 
 export interface NotifierOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -42,10 +45,13 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
       log(`systemd-notify ${assignments.join(" ")}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // Sends one status at a time and queues only the newest one. A burst of updates therefore starts only a few
-  // processes, and systemd receives the last status.
+  // Sends at most one status a second, and always the newest. While a machine becomes a controller, the status changes
+  // many times a second, and each message costs a process.
   let newest = "";
-  const sendStatus = coalesce(() => send(`--status=${newest}`));
+  const sendStatus = coalesce(async () => {
+    await send(`--status=${newest}`);
+    await setTimeout(statusMillis, undefined, { ref: false });
+  });
   if (watchdog !== undefined) {
     // Repeats READY because systemd before version 246 can miss a message whose sender has already exited.
     const beat = keepAlive({ stuck, log, send: () => void send("READY=1", "WATCHDOG=1") });
