@@ -6,7 +6,7 @@ import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
 import type { Member } from "../cluster/open.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
 import { kubeletObstacles } from "./kubelets.ts";
-import { distinct } from "./path.ts";
+import { changesRelease, distinct } from "./path.ts";
 import { removedApiFindings, type ReleaseFindings } from "./removed-apis.ts";
 import type { RunningReleases } from "./releases.ts";
 
@@ -31,8 +31,8 @@ export interface ApiFindingsOptions {
  */
 export async function apiFindings(members: readonly Member[], options: ApiFindingsOptions): Promise<ReleaseFindings> {
   const { admin, running, wanted, restoresData = false, signal } = options;
+  if (!changesRelease(running.kubernetes, wanted)) return { obstacles: [], warnings: [] };
   const releases = distinct(running.kubernetes);
-  if (releases.length === 0 || releases.join() === wanted) return { obstacles: [], warnings: [] };
   const withApi = members.filter(({ node, error }) => error === undefined && hasRelease(node.address.name, running));
   const { ca, certificate, key } = admin;
   const answers = await forEachNode(withApi, maxConcurrentNodes, (node) =>
@@ -74,17 +74,16 @@ export function judgeApis(
   const dead = new Map(
     answers.flatMap(({ deadBackends }) => deadBackends.map((backend) => [`${backend.kind} ${backend.name}`, backend])),
   );
+  const backends = [...dead].map(([name, { reason }]) => {
+    const hint =
+      "a dead backend can block a restarted API server: make the backend ready, or delete the webhook or APIService";
+    return new KhwError("PREFLIGHT_FAILED", `${name} has no working backend: ${reason}`, { hint });
+  });
+  // The newer release may be the reason why the backend does not work.
+  const isBack = compare(wanted, releases.at(-1) ?? wanted) < 0;
   return {
-    obstacles: [
-      ...kubeletFindings,
-      ...removed.obstacles,
-      ...[...dead].map(([name, { reason }]) => {
-        const hint =
-          "a dead backend can block a restarted API server: make the backend ready, or delete the webhook or APIService";
-        return new KhwError("PREFLIGHT_FAILED", `${name} has no working backend: ${reason}`, { hint });
-      }),
-    ],
-    warnings: removed.warnings,
+    obstacles: [...kubeletFindings, ...removed.obstacles, ...(isBack ? [] : backends)],
+    warnings: [...removed.warnings, ...(isBack ? backends : [])],
   };
 }
 

@@ -121,6 +121,12 @@ t.test("the responses of all API servers are combined, and each finding is repor
       /^ValidatingWebhookConfiguration policy\/check\.example\.com has no working backend: no endpoint$/,
     ],
   );
+  const back = judgeApis(answers, { wanted: "v1.20.2", releases: ["v1.20.2", "v1.21.0"], allowRemovedApis: false });
+  t.match(
+    back.warnings.map(({ message }) => message),
+    [/has no working backend: no endpoint$/],
+    "on the way back, a dead backend is only a warning",
+  );
   const restoring = { wanted: "v1.21.0", releases: ["v1.22.0"], allowRemovedApis: false, restoresData: true };
   t.match(
     judgeApis(answers, restoring),
