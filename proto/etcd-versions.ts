@@ -46,6 +46,19 @@ export function defaultEtcdVersion(kubernetesVersion: string): string {
   return defaultEtcds.findLast(({ from }) => from <= minor)?.version ?? labEtcdVersion;
 }
 
+/** The oldest etcd release with which kubeadm runs Kubernetes, starting with a certain minor release of Kubernetes. */
+const minimumEtcds = [
+  { from: 31, version: "v3.5.11", source: "https://github.com/flatcar/scripts/pull/2311" },
+] as const;
+
+/** Returns the oldest supported etcd release, and the source; undefined if every release that khw runs is supported. */
+export function minimumEtcd(
+  kubernetesVersion: string,
+): { readonly version: string; readonly source: string } | undefined {
+  const { minor } = parseKubernetesVersion("kubernetes_version", kubernetesVersion);
+  return minimumEtcds.findLast(({ from }) => from <= minor);
+}
+
 /** The minor versions of etcd 3 that khw supports. khw needs learners, which earlier versions do not have. */
 const minors = [4, 5, 6];
 

@@ -1,5 +1,6 @@
 import { components } from "../../proto/components.ts";
-import { defaultEtcdVersion } from "../../proto/etcd-versions.ts";
+import compare from "semver/functions/compare.js";
+import { defaultEtcdVersion, minimumEtcd } from "../../proto/etcd-versions.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { maxConcurrentNodes, forEachNode } from "../cluster/for-each-node.ts";
@@ -8,7 +9,7 @@ import { labReleases, type Releases } from "../config/releases.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { isManaged } from "../config/desired.ts";
 import { type Emulation, emulationObstacles, wantedEmulation } from "./emulation.ts";
-import { distinct, type NodeRelease, pathObstacles } from "./path.ts";
+import { changesRelease, distinct, type NodeRelease, pathObstacles } from "./path.ts";
 
 /** The releases that the nodes run. */
 export interface RunningReleases {
@@ -119,6 +120,24 @@ export function releaseObstacles(
         })),
     ...emulationObstacles(config, { running: running.kubernetes, wanted, emulation }),
     ...(isManaged(config) ? pathObstacles(running.etcd, { program: "etcd", wanted: etcd, allowDowngrade }) : []),
+    ...(isManaged(config) ? oldEtcdObstacles(running, wanted) : []),
+  ];
+}
+
+/** Returns an obstacle if Kubernetes is about to run with an etcd release that is too old. */
+function oldEtcdObstacles(running: RunningReleases, { kubernetes, etcd }: Releases): KhwError[] {
+  const isUnchanged = running.kubernetes.length > 0 && !changesRelease(running.kubernetes, kubernetes);
+  const minimum = minimumEtcd(kubernetes);
+  if (isUnchanged || minimum === undefined || compare(etcd, minimum.version) >= 0) return [];
+  const { version, source } = minimum;
+  return [
+    new KhwError(
+      "RELEASE_REFUSED",
+      `Kubernetes ${kubernetes} needs etcd ${version} or later, not ${etcd} (${source})`,
+      {
+        hint: `update etcd first: set etcd.version to ${version} or later, one minor release at a time, and run khw-client bootstrap`,
+      },
+    ),
   ];
 }
 

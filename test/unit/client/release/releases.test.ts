@@ -158,3 +158,17 @@ t.test("no new release is started while a node cannot be reached, because its re
   t.strictSame(obstaclesOf("v1.22.0", "v1.21.0"), [], "an unfinished update can be finished");
   t.strictSame(obstaclesOf(), [], "a new cluster");
 });
+
+t.test("a Kubernetes release that needs a newer etcd is refused, unless it is already running", async (t) => {
+  const config = await configured({});
+  const messages = (kubernetes: string, etcd: string, ...nodes: readonly (readonly [string, string])[]): string[] =>
+    releaseObstacles(config, running(...nodes), { wanted: { kubernetes, etcd }, allowDowngrade: false }).map(
+      ({ message }) => message,
+    );
+  const refusal = /^Kubernetes v1\.31\.0 needs etcd v3\.5\.11 or later, not v3\.5\.10/;
+  t.match(messages("v1.31.0", "v3.5.10", ["v1.30.0", "3.5.10"]), [refusal]);
+  t.match(messages("v1.31.0", "v3.5.10"), [refusal], "a new cluster");
+  t.strictSame(messages("v1.31.0", "v3.5.11", ["v1.30.0", "3.5.11"]), []);
+  t.strictSame(messages("v1.31.0", "v3.5.10", ["v1.31.0", "3.5.10"]), []);
+  t.strictSame(messages("v1.30.0", "v3.4.23", ["v1.29.0", "3.4.23"]), []);
+});
