@@ -1,5 +1,6 @@
+import type { KhwError } from "../../proto/errors.ts";
 import { conclude } from "../cluster/combine-errors.ts";
-import { openCluster } from "../cluster/open.ts";
+import { openCluster, type OpenCluster } from "../cluster/open.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { enrolWaitingAgents } from "../enrolment/enrol-waiting-agents.ts";
 import { renewDue } from "../enrolment/renew-due.ts";
@@ -12,8 +13,10 @@ import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
 import { downloadPrograms } from "../rollout/download.ts";
 import { joinEtcd } from "../rollout/join.ts";
-import { planRollout, type PlanRolloutOptions } from "../rollout/plan.ts";
+import { planRollout, type PlanRolloutOptions, type Prepared, type RolloutPlan } from "../rollout/plan.ts";
 import { tryPrograms } from "../rollout/trial.ts";
+import { findUnhealthy, startConfiguredUpgrade } from "../upgrade/configured.ts";
+import type { UpgradeRun } from "../upgrade/run.ts";
 import { verifyCluster } from "../verify/verification.ts";
 
 export interface BootstrapNodesOptions extends Pick<
@@ -50,30 +53,55 @@ export async function bootstrapNodes(
     unreachable: "skip",
     ...consent,
   } as const;
-  const plan = await planRollout(cluster, { ...options, ...planning });
+  const find = (prepared: Prepared): Promise<readonly KhwError[]> => findUnhealthy(cluster, prepared, options);
+  const plan = await planRollout(cluster, { ...options, ...planning, find });
   await saveNewCredentials(plan, config, options);
   await downloadPrograms(cluster, plan, options);
   if (signal.aborted) return detached(progress);
   await tryPrograms(plan.work, options);
+  const upgrade = await startConfiguredUpgrade(cluster, plan, options);
+  const work = (): Promise<boolean> =>
+    applyAndVerify(cluster, plan, { ...options, ...pruning, noRollback, manifests, upgrade });
+  const isDone = await (upgrade?.run(work) ?? work());
+  return isDone ? plan.publicAddress : detached(progress);
+}
+
+interface ApplyAndVerifyOptions extends ProgressOptions, Pick<BootstrapNodesOptions, "noRollback" | "forceConflicts"> {
+  readonly allowed: ReturnType<typeof parseAllowed>;
+  readonly manifests: Awaited<ReturnType<typeof readManifests>>;
+  /** The change of the Kubernetes release; undefined if the release does not change. */
+  readonly upgrade: UpgradeRun | undefined;
+}
+
+/** Runs the phases of `bootstrap` that change the cluster. Returns false if Ctrl-C stopped the work. */
+async function applyAndVerify(
+  cluster: OpenCluster,
+  plan: RolloutPlan,
+  { noRollback, manifests, upgrade, allowed, forceConflicts, ...options }: ApplyAndVerifyOptions,
+): Promise<boolean> {
+  const { signal } = options;
+  const { config } = cluster;
   await joinEtcd(cluster, plan, options);
-  if (signal.aborted) return detached(progress);
-  const applied = await applyPlan(cluster, plan, { ...options, noRollback });
-  if (signal.aborted) return detached(progress);
+  if (signal.aborted) return false;
+  const applied = await applyPlan(cluster, plan, { ...options, noRollback, between: upgrade?.gates.between });
+  if (signal.aborted) return false;
+  await upgrade?.gates.last(applied.outcomes);
   const limitAnonymous = config.hardening.anonymousLimited;
   const rbacErrors = await applyRbac(applied, plan, { ...options, limitAnonymous });
   const waitMillis = applied.reachable ? config.timeouts.verify : 0;
   const folder = applied.done.length === 0 ? undefined : manifests;
-  const manifestErrors = await applyManifests(folder, plan, { ...options, ...pruning, waitMillis });
-  if (signal.aborted) return detached(progress);
+  const manifestErrors = await applyManifests(folder, plan, { ...options, forceConflicts, allowed, waitMillis });
+  if (signal.aborted) return false;
   const target = { ...plan, nodes: applied.done, checkAnonymous: true };
   const verifyErrors = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
-  if (signal.aborted) return detached(progress);
-  conclude([...applied.errors, ...rbacErrors, ...manifestErrors, ...verifyErrors], {
+  if (signal.aborted) return false;
+  const gateErrors = upgrade?.gates.failures() ?? [];
+  conclude([...gateErrors, ...applied.errors, ...rbacErrors, ...manifestErrors, ...verifyErrors], {
     done: applied.done.length,
     headline: "the bootstrap is not complete",
     hint: "correct this, then run the command again; it continues from here",
   });
-  return plan.publicAddress;
+  return true;
 }
 
 function detached(progress: Progress): undefined {

@@ -1,4 +1,3 @@
-import type { KhwError } from "../../proto/errors.ts";
 import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { openCluster, type OpenCluster, refuseNoNodes } from "../cluster/open.ts";
 import { refuse } from "../../proto/validate.ts";
@@ -7,27 +6,28 @@ import type { ClusterConfig } from "../config/schema.ts";
 import { readEtcd } from "../etcd/overview.ts";
 import { refuseReleaseRestore } from "../etcd/restore.ts";
 import { nodeSnapshots, readSnapshots } from "../etcd/snapshots.ts";
-import { takeSnapshot } from "../etcd/take-snapshot.ts";
 import { openProgress, type Output } from "../progress/open.ts";
-import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
+import { finalNote, note } from "../progress/progress.ts";
 import type { Emulation } from "../release/emulation.ts";
-import { distinct } from "../release/path.ts";
+import { distinct, isUnfinished } from "../release/path.ts";
 import { releasesIn } from "../release/releases.ts";
 import { downloadPrograms } from "../rollout/download.ts";
 import { planRollout, type RolloutPlan } from "../rollout/plan.ts";
 import { tryPrograms } from "../rollout/trial.ts";
+import { describeWarnings } from "../rollout/warnings.ts";
 import { readCluster } from "../status/read.ts";
 import { lastUpgrade } from "../status/upgrade.ts";
 import type { Context } from "../terminal/context.ts";
 import { refuseWithoutConsent } from "../upgrade/consent.ts";
 import { chooseCourse, type Course } from "../upgrade/course.ts";
 import { describePath, otherReleaseNote } from "../upgrade/describe.ts";
-import { gatesBetween } from "../upgrade/gates.ts";
-import { etcdFindings, healthFindings } from "../upgrade/health.ts";
+import { etcdFindings, healthFindings, type HealthFindings } from "../upgrade/health.ts";
 import { snapshotPurpose } from "../upgrade/marked-snapshot.ts";
 import { recordUpgrade, upgradeOf } from "../upgrade/record.ts";
 import { rollUpgrade } from "../upgrade/roll.ts";
+import { startUpgrade } from "../upgrade/run.ts";
 import { readSettled } from "../upgrade/settled.ts";
+import { snapshotBefore } from "../upgrade/snapshot.ts";
 
 export interface UpgradeOptions {
   readonly output: Output;
@@ -58,8 +58,9 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   const showing = { progress, signal };
   await using opened = await openCluster(config, signal);
   const emulation = emulationOf(options);
-  const { course, last, findings } = await readSettled(() => examine(opened, options, signal), showing);
+  const { course, last, findings, warnings } = await readSettled(() => examine(opened, options, signal), showing);
   const cluster = { ...opened, config: withRelease(config, course.to) };
+  for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
   const advice = otherReleaseNote(config, course.to);
   if (advice !== undefined) note(progress, advice);
   const plan = await planRollout(cluster, {
@@ -71,7 +72,7 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
     allowEmulated: course.direction === "back",
     emulation,
     allowRemovedApis: options.allowRemovedApis,
-    found: findings,
+    find: async () => findings,
   });
   const done = nodesAt(plan);
   const { emulated } = plan.releases;
@@ -94,12 +95,13 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   await tryPrograms(plan.work, showing);
   for (const text of describePath(course, pathOptions(cluster, plan, done))) note(progress, text);
   await refuseWithoutConsent(context, options.yes);
-  const snapshotId = course.unfinished?.snapshotId ?? (await snapshotBefore(cluster, course, showing));
+  const purpose = snapshotPurpose(course.from, course.to);
+  const snapshotId = course.unfinished?.snapshotId ?? (await snapshotBefore(cluster, purpose, showing));
   const record = upgradeOf(course, { ...facts, snapshotId });
-  await recordUpgrade(cluster.members, record, progress);
-  const gates = gatesBetween({ ...options, context, progress, course, plan, timeouts: config.timeouts });
+  const asked = { ...options, env: context.env };
+  const run = await startUpgrade(cluster, { ...showing, plan, course, record, asked });
   // The connections close when this function returns.
-  return await rollUpgrade(cluster, { plan, record, gates, noRollback: options.noRollback }, showing);
+  return await rollUpgrade(cluster, run, { ...showing, plan, noRollback: options.noRollback });
 }
 
 function emulationOf({ back, emulate }: Pick<UpgradeOptions, "back" | "emulate">): Emulation {
@@ -108,11 +110,10 @@ function emulationOf({ back, emulate }: Pick<UpgradeOptions, "back" | "emulate">
   return emulate ? "begin" : "end";
 }
 
-interface Examination {
+interface Examination extends HealthFindings {
   readonly course: Course;
   /** The last upgrade that an agent has recorded. */
   readonly last: Upgrade | undefined;
-  readonly findings: readonly KhwError[];
 }
 
 /** Reads the health of the cluster, and everything that determines the course of the upgrade. */
@@ -131,8 +132,8 @@ async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signa
   const last = lastUpgrade(nodes);
   const course = chooseCourse({ to, back, running, last, snapshots: nodeSnapshots(snapshots) });
   // Finishing an interrupted update may fix the problems that the interruption caused. It does not fix etcd.
-  const isUnfinished = distinct(running).length > 1;
-  return { course, last, findings: isUnfinished ? etcdFindings(etcd) : healthFindings(state, etcd) };
+  const health = isUnfinished(running) ? { findings: etcdFindings(etcd), warnings: [] } : healthFindings(state, etcd);
+  return { course, last, ...health };
 }
 
 function withRelease(config: ClusterConfig, version: string): ClusterConfig {
@@ -155,17 +156,4 @@ function pathOptions({ config }: OpenCluster, { work, running, releases }: Rollo
   const etcd = isManaged(config) ? { from: oldest, to: releases.etcd } : undefined;
   const ended = running.kubernetes.find(({ emulates }) => emulates !== undefined)?.emulates;
   return { nodes: work.map(({ node }) => node.address.name), done, etcd, emulated: releases.emulated, ended };
-}
-
-/** Returns the id of the snapshot; empty if khw does not manage etcd. */
-async function snapshotBefore(
-  { config, members }: OpenCluster,
-  course: Course,
-  options: ProgressOptions,
-): Promise<string> {
-  if (!isManaged(config)) return "";
-  const purpose = snapshotPurpose(course.from, course.to);
-  const { snapshot, node } = await takeSnapshot(members, { signal: options.signal, purpose });
-  note(options.progress, `snapshot ${snapshot.id} on ${node}: taken, verified, and kept for this upgrade`);
-  return snapshot.id;
 }

@@ -119,6 +119,16 @@ export function distinct(running: readonly NodeRelease[]): string[] {
   return [...new Set(running.map(({ version }) => version))].toSorted(compare);
 }
 
+/** Whether the wanted release differs from the release of a program that is already running. */
+export function changesRelease(running: readonly NodeRelease[], wanted: string): boolean {
+  return running.some(({ version }) => version !== wanted);
+}
+
+/** Whether two releases run side by side. */
+export function isUnfinished(running: readonly NodeRelease[]): boolean {
+  return distinct(running).length > 1;
+}
+
 /** Returns text such as "v1.21.0 on controller-0, controller-1; v1.20.2 on controller-2". */
 function list(running: readonly NodeRelease[]): string {
   const nodesOf = (release: string): string[] =>

@@ -16,6 +16,7 @@ import { isUnderWay } from "./running-operations.ts";
 export interface Applied {
   /** The nodes on which the work succeeded. */
   readonly done: readonly AgentNode[];
+  readonly outcomes: readonly NodeOutcome[];
   /** The errors of nodes and of the load balancer. */
   readonly errors: readonly KhwError[];
   /** True if the load balancer matches the configuration, or if khw does not manage a load balancer. */
@@ -29,21 +30,28 @@ export interface Applied {
 export async function applyPlan(
   cluster: OpenCluster,
   plan: RolloutPlan,
-  options: ProgressOptions & Pick<ApplyToNodeOptions, "noRollback">,
+  options: ProgressOptions & Pick<ApplyToNodesOptions, "noRollback" | "between">,
 ): Promise<Applied> {
   const { progress } = options;
   const { cloud } = cluster;
-  const { work, unreachable, serving, restarting, left } = plan;
+  const { work, unreachable, serving, restarting, left, updating } = plan;
   const tracks = [...work.map(({ node }) => node.address.name), ...unreachable.map(({ node = "?" }) => node)];
   progress.emit({ kind: "begin", tracks: cloud === undefined ? tracks : [...tracks, loadBalancerTrack] });
   for (const error of unreachable) progress.emit({ kind: "end", track: error.node ?? "?", changed: 0, error });
   const [outcomes, loadBalancer] = await Promise.all([
-    applyToNodes(cluster, work, { ...options, serving, inTurn: restarting, drain: restarting, left }),
+    applyToNodes(cluster, work, {
+      ...options,
+      serving,
+      inTurn: new Set([...restarting, ...updating]),
+      drain: restarting,
+      left,
+    }),
     cloud === undefined ? undefined : applyLoadBalancer(cloud, options),
   ]);
   await progress.settled();
   return {
     done: outcomes.filter(({ error }) => error === undefined).map(({ node }) => node),
+    outcomes,
     errors: [...unreachable, ...outcomes.flatMap(({ error }) => error ?? []), ...(loadBalancer ?? [])],
     reachable: (loadBalancer ?? []).length === 0,
   };
@@ -91,8 +99,9 @@ const never = new AbortController().signal;
 
 /**
  * Applies the desired state to all nodes outside `inTurn` at once, then to the nodes in `inTurn`, one at a time. Nodes
- * that are not serving come before serving nodes: a serving node can be drained only if another node serves. If a node
- * fails, work that is in progress on other nodes continues.
+ * that are not serving come before serving nodes: a serving node can be drained only if another node serves. Nodes that
+ * are not drained come before the others, because they may already run a new release, and `between` then checks them
+ * before the next node changes. If a node fails, work that is in progress on other nodes continues.
  */
 export async function applyToNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
@@ -119,7 +128,11 @@ export async function applyToNodes(
   if (drain.size > 0) await untilBackends(ready, cluster, options);
   const inOrder = work
     .filter(({ node }) => inTurn.has(node))
-    .toSorted((a, b) => Number(serving.has(a.node)) - Number(serving.has(b.node)));
+    .toSorted(
+      (a, b) =>
+        Number(serving.has(a.node)) - Number(serving.has(b.node)) ||
+        Number(drain.has(a.node)) - Number(drain.has(b.node)),
+    );
   const later = await oneByOne(inOrder, { ...options, earlier: atOnce, work: workOn });
   return [...atOnce, ...later];
 }

@@ -19,10 +19,10 @@ export interface OneByOneOptions<Item> extends ProgressOptions {
    */
   readonly interrupted?: (name: string) => string;
   /**
-   * Called after each successful node except the last, with the number of nodes that are done so far.
+   * Called before each node that follows a successful node, with the outcomes so far, including the earlier ones.
    * @throws an error that says why work on the next node must not begin
    */
-  readonly between?: ((outcome: NodeOutcome, count: number) => Promise<void>) | undefined;
+  readonly between?: ((done: readonly NodeOutcome[]) => Promise<void>) | undefined;
   /** @throws an error that says why the work on the node failed */
   readonly work: (item: Item) => Promise<NodeOutcome>;
 }
@@ -36,19 +36,19 @@ export async function oneByOne<Item extends { readonly node: AgentNode }>(
   items: readonly Item[],
   options: OneByOneOptions<Item>,
 ): Promise<NodeOutcome[]> {
+  const { earlier = [], signal } = options;
   const outcomes: NodeOutcome[] = [];
   let stopped: KhwError | undefined;
-  for (const [index, item] of items.entries()) {
-    const error =
-      stopped ?? skipReason(item.node, { outcomes: [...(options.earlier ?? []), ...outcomes], signal: options.signal });
+  for (const item of items) {
+    const done = [...earlier, ...outcomes];
     const { node } = item;
+    let error = stopped ?? skipReason(node, { outcomes: done, signal });
+    if (error === undefined) error = stopped = await stopReason(done, options);
     const outcome =
       error === undefined
         ? await workOn(item, options)
         : { node, changed: 0, error: error.at({ node: node.address.name }) };
     outcomes.push(reportEnd(outcome, options));
-    if (outcome.error === undefined && index + 1 < items.length)
-      stopped = await stopReason(outcome, index + 1, options);
   }
   return outcomes;
 }
@@ -95,12 +95,12 @@ async function workOn<Item extends { readonly node: AgentNode }>(
 }
 
 async function stopReason<Item>(
-  outcome: NodeOutcome,
-  count: number,
+  done: readonly NodeOutcome[],
   { between }: OneByOneOptions<Item>,
 ): Promise<KhwError | undefined> {
+  if (done.length === 0) return undefined;
   try {
-    await between?.(outcome, count);
+    await between?.(done);
     return undefined;
   } catch (thrown) {
     return new KhwError("SKIPPED", `skipped: ${toKhwError(thrown).message}; this node is unchanged`);

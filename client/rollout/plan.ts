@@ -1,6 +1,6 @@
 import type { Controller } from "../../proto/desired.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
-import type { DesiredState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { DesiredState, Upgrade } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { controllersOf, type OpenCluster } from "../cluster/open.ts";
 import { isManaged, toDesired } from "../config/desired.ts";
 import { refuseKmsBefore } from "../config/encryption.ts";
@@ -13,7 +13,11 @@ import {
   type RunningReleases,
   wantedReleases,
 } from "../release/releases.ts";
+import { otherUpgradeObstacles } from "../release/other-upgrade.ts";
 import type { Emulation } from "../release/emulation.ts";
+import { lastUpgrade } from "../status/upgrade.ts";
+import { changesRelease, isUnfinished } from "../release/path.ts";
+import type { AgentNode } from "../cluster/agent-client.ts";
 import { findPublicAddress } from "./addresses.ts";
 import { provideCredentials, reissueForNewNodes } from "./credentials.ts";
 import { compareMembership, type Membership } from "./membership.ts";
@@ -39,6 +43,8 @@ export interface Prepared {
   /** The reasons why the release cannot be changed. */
   readonly releaseObstacles: readonly KhwError[];
   readonly running: RunningReleases;
+  /** The last upgrade that an agent has recorded. */
+  readonly lastUpgrade: Upgrade | undefined;
   readonly admin: AdminCredentials;
   /** The nodes whose agents answered, each with its desired state. */
   readonly work: readonly NodeWork[];
@@ -106,6 +112,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     isManaged(config) ? readEtcd(members, signal) : [],
   ]);
   const releases = wantedReleases(config, running, emulation);
+  const last = lastUpgrade(statuses);
   refuseKmsBefore(config.encryption, releases.kubernetes);
   const { leaving = [] } = options;
   const membership = compareMembership({ controllers, leaving, nodes: etcd, version: releases.etcd });
@@ -129,13 +136,17 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     ...resolved,
     releaseNote: describeReleases(config, running, releases),
     running,
-    releaseObstacles: releaseObstacles(config, running, {
-      wanted: releases,
-      allowDowngrade,
-      restoresData,
-      ...(allowEmulated !== undefined && { allowEmulated }),
-      ...(emulation !== undefined && { emulation }),
-    }),
+    lastUpgrade: last,
+    releaseObstacles: [
+      ...otherUpgradeObstacles(last, { running: running.kubernetes, wanted: releases.kubernetes, allowDowngrade }),
+      ...releaseObstacles(config, running, {
+        wanted: releases,
+        allowDowngrade,
+        restoresData,
+        ...(allowEmulated !== undefined && { allowEmulated }),
+        ...(emulation !== undefined && { emulation }),
+      }),
+    ],
     admin,
     work,
     unreachable,
@@ -147,7 +158,13 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
 }
 
 /** A plan without obstacles. */
-export type RolloutPlan = Prepared & RestartOrder;
+export interface RolloutPlan extends Prepared, RestartOrder {
+  /**
+   * The nodes that begin a change of their Kubernetes release. They are updated one at a time, even if they are not
+   * serving. An unfinished change may have to repair several nodes at once, so this set is then empty.
+   */
+  readonly updating: ReadonlySet<AgentNode>;
+}
 
 export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, ReleaseConsent {
   /**
@@ -159,8 +176,8 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
    * does not warn about an even number of controllers. Default: "refuse".
    */
   readonly joining?: "add" | "replace" | "refuse";
-  /** Obstacles that the command itself has found. They are reported with all other obstacles. */
-  readonly found?: readonly KhwError[];
+  /** Returns obstacles that the command itself finds. They are reported with all other obstacles. */
+  readonly find?: (prepared: Prepared) => Promise<readonly KhwError[]>;
 }
 
 /**
@@ -171,10 +188,11 @@ export interface PlanRolloutOptions extends ProgressOptions, PrepareOptions, Rel
 export async function planRollout(cluster: OpenCluster, options: PlanRolloutOptions): Promise<RolloutPlan> {
   const { progress, signal, allowRemovedApis = false, restoresData = false } = options;
   const prepared = await prepare(cluster, options);
+  const found = (await options.find?.(prepared)) ?? [];
   for (const text of describeJoining(prepared, options)) note(progress, text);
   const pinned = await pinPrograms(cluster, prepared.work).catch((thrown: unknown) => {
     // A refused release change matters more than missing digests for the release's programs.
-    refuseFindings([...(options.found ?? []), ...prepared.releaseObstacles, toKhwError(thrown)]);
+    refuseFindings([...found, ...prepared.releaseObstacles, toKhwError(thrown)]);
     throw thrown;
   });
   for (const problem of prepared.warnings) note(progress, formatProblem(problem));
@@ -186,11 +204,17 @@ export async function planRollout(cluster: OpenCluster, options: PlanRolloutOpti
   for (const text of describeWarnings(warnings)) note(progress, `warning: ${text}`);
   const absent = options.unreachable === "refuse" ? prepared.unreachable : [];
   refuseFindings(
-    [...absent, ...(options.found ?? []), ...prepared.releaseObstacles, ...findings],
+    [...absent, ...found, ...prepared.releaseObstacles, ...findings],
     "nothing was changed, because of these findings",
   );
   const work = await lockPrograms(cluster, pinned, { reported, progress });
-  return { ...prepared, work, ...order };
+  return { ...prepared, work, ...order, updating: updatingNodes(prepared) };
+}
+
+function updatingNodes({ running: { kubernetes }, releases, work }: Prepared): ReadonlySet<AgentNode> {
+  if (isUnfinished(kubernetes) || !changesRelease(kubernetes, releases.kubernetes)) return new Set();
+  const names = new Set(kubernetes.map(({ node }) => node));
+  return new Set(work.map(({ node }) => node).filter(({ address }) => names.has(address.name)));
 }
 
 /**

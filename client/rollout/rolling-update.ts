@@ -56,11 +56,18 @@ export async function roll(
 
 /**
  * First updates all nodes that are not serving, at the same time. Then updates the serving nodes, one at a time, until
- * the first failure. A node is drained if its API server would restart.
+ * the first failure. If the Kubernetes release changes, updates all nodes one at a time. A node is drained if its API
+ * server would restart.
  */
 export async function rollNodes(
   cluster: Pick<OpenCluster, "config" | "cloud" | "members">,
-  { work, serving, restarting, left }: Pick<RolloutPlan, "work" | "serving" | "restarting" | "left">,
+  {
+    work,
+    serving,
+    restarting,
+    updating,
+    left,
+  }: Pick<RolloutPlan, "work" | "serving" | "restarting" | "updating" | "left">,
   {
     progress,
     signal,
@@ -76,7 +83,7 @@ export async function rollNodes(
     // Nodes that are not serving may need each other, so they are updated together. A change that breaks them does not
     // reach the other nodes.
     serving,
-    inTurn: new Set([...serving, ...restarting]),
+    inTurn: new Set([...serving, ...restarting, ...updating]),
     drain: restarting,
     left,
     noRollback,

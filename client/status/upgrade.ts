@@ -15,7 +15,7 @@ export interface UpgradeProgress {
 }
 
 /** Returns the newest upgrade that any agent has recorded. */
-export function lastUpgrade(nodes: readonly NodeState[]): Upgrade | undefined {
+export function lastUpgrade(nodes: readonly Pick<NodeState, "status">[]): Upgrade | undefined {
   return nodes
     .flatMap(({ status }) => status?.upgrade ?? [])
     .toSorted((a, b) => a.changedUnixMillis - b.changedUnixMillis)

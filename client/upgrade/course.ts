@@ -4,7 +4,7 @@ import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.t
 import { parseKubernetesVersion } from "../../proto/kubernetes-versions.ts";
 import { minorName } from "../release/emulation.ts";
 import type { NodeSnapshot } from "../etcd/snapshots.ts";
-import { distinct, type NodeRelease } from "../release/path.ts";
+import { changesRelease, distinct, type NodeRelease } from "../release/path.ts";
 import { finishedMinor, isMinorUpgrade, upgradeToUndo } from "./marked-snapshot.ts";
 
 /** The releases and the direction of an upgrade. */
@@ -49,6 +49,24 @@ export function chooseCourse({ to, back, running, last, snapshots }: CourseOptio
 function forward(to: string, oldest: string, last: Upgrade | undefined): Course {
   const same = last !== undefined && isUnfinished(last) && last.toVersion === to ? last : undefined;
   return { from: same?.fromVersion ?? oldest, to, direction: "forward", unfinished: same };
+}
+
+/**
+ * Returns the course to the release that khw.yaml sets; undefined if there is nothing to change or to finish.
+ * `pathObstacles` decides whether the course is supported.
+ */
+export function configuredCourse(
+  running: readonly NodeRelease[],
+  to: string,
+  last: Upgrade | undefined,
+): Course | undefined {
+  const releases = distinct(running);
+  const [oldest, newest] = [releases[0], releases.at(-1)];
+  if (oldest === undefined || newest === undefined) return undefined;
+  const isSame = last !== undefined && isUnfinished(last) && last.restoresSnapshot !== true && last.toVersion === to;
+  if (!isSame && !changesRelease(running, to)) return undefined;
+  const from = isSame ? last.fromVersion : compare(to, newest) < 0 ? newest : oldest;
+  return { from, to, direction: compare(from, to) > 0 ? "back" : "forward", unfinished: isSame ? last : undefined };
 }
 
 function wayBack(

@@ -1,6 +1,6 @@
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { ClusterConfig } from "../config/schema.ts";
-import { note, type Progress } from "../progress/progress.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
 import type { NodeOutcome } from "../rollout/one-by-one.ts";
 import type { Prepared } from "../rollout/plan.ts";
 import type { Context } from "../terminal/context.ts";
@@ -8,10 +8,15 @@ import { checkCanary } from "./canary.ts";
 import type { Course } from "./course.ts";
 import { runGate } from "./gate.ts";
 
-/** The checks and pauses between two nodes. */
+/** The checks and pauses of an upgrade. */
 export interface Gates {
-  /** @throws the reason why the update of the next node must not begin */
-  readonly between: (outcome: NodeOutcome) => Promise<void>;
+  /**
+   * Runs before each node that follows another, with the outcomes so far.
+   * @throws the reason why the update of the next node must not begin
+   */
+  readonly between: (done: readonly NodeOutcome[]) => Promise<void>;
+  /** Runs after the last node. Does nothing if a node failed, or if the gates have run. Never rejects. */
+  readonly last: (outcomes: readonly NodeOutcome[]) => Promise<void>;
   /** The gates that failed. */
   readonly failures: () => readonly KhwError[];
   /** Returns a message about the pause; undefined if the upgrade did not pause. */
@@ -20,58 +25,73 @@ export interface Gates {
   readonly report: () => string;
 }
 
-export interface GatesOptions {
+export interface GatesOptions extends ProgressOptions {
+  /** The user's command; empty if there is no such command. */
   readonly gate: string;
   readonly pauseAfter: number | undefined;
-  readonly context: Pick<Context, "env" | "signal">;
-  readonly progress: Progress;
+  readonly env: Context["env"];
   readonly course: Course;
   readonly plan: Pick<Prepared, "admin" | "publicAddress">;
   readonly timeouts: Pick<ClusterConfig["timeouts"], "verify">;
+  /** khw's own checks of a node. Default: `checkCanary`. */
+  readonly check?: typeof checkCanary | undefined;
 }
 
-/** After the first changed node, khw's own checks run first, then the user's gate. A pause comes last. */
-export function gatesBetween(options: GatesOptions): Gates {
-  const { gate, pauseAfter, context, progress, course, plan, timeouts } = options;
-  const { signal, env } = context;
+/**
+ * After the first node of a run, khw's own checks run first, then the user's gate. A pause comes last. The first node
+ * is a node that an earlier run has already upgraded, or the first node that changes. A gate that failed in the earlier
+ * run therefore runs again before another node changes. On the way back, only a node that changes counts, because the
+ * other nodes do not run the wanted release yet or never left it.
+ */
+export function createGates(options: GatesOptions): Gates {
+  const { gate, pauseAfter, env, progress, signal, course, plan, timeouts, check = checkCanary } = options;
   const failures: KhwError[] = [];
   const reports: string[] = [];
   let paused: string | undefined;
-  let changed = 0;
+  let passed = false;
 
-  const afterFirst = async ({ node }: NodeOutcome): Promise<void> => {
-    await checkCanary(node, {
+  const runGates = async ({ node }: NodeOutcome): Promise<void> => {
+    await check(node, {
       plan,
       waitMillis: timeouts.verify,
       signal,
-      report: (check) => progress.emit({ kind: "check", ...check }),
+      report: (result) => progress.emit({ kind: "check", ...result }),
     });
-    if (gate === "") return;
-    note(progress, `gate: ${gate}`);
-    const variables = { KHW_NODE: node.address.name, KHW_FROM: course.from, KHW_TO: course.to };
-    const output = await runGate(gate, { variables, env, signal });
-    if (output !== "") {
-      note(progress, `gate: ${output}`);
-      reports.push(`gate: ${output}`);
+    if (gate !== "") {
+      note(progress, `gate: ${gate}`);
+      const variables = { KHW_NODE: node.address.name, KHW_FROM: course.from, KHW_TO: course.to };
+      const output = await runGate(gate, { variables, env, signal });
+      if (output !== "") {
+        note(progress, `gate: ${output}`);
+        reports.push(`gate: ${output}`);
+      }
     }
+    passed = true;
+  };
+
+  const pass = async (done: readonly NodeOutcome[]): Promise<void> => {
+    const canary = done.find(({ changed }) => changed > 0) ?? (course.direction === "back" ? undefined : done[0]);
+    if (passed || canary === undefined) return;
+    await runGates(canary).catch((thrown: unknown) => {
+      const error = toKhwError(thrown);
+      failures.push(error);
+      throw error;
+    });
   };
 
   return {
-    between: async (outcome) => {
-      // A node that was already up to date is not a canary.
-      if (outcome.changed === 0) return;
-      changed++;
-      if (changed === 1) {
-        await afterFirst(outcome).catch((thrown: unknown) => {
-          const error = toKhwError(thrown);
-          failures.push(error);
-          throw error;
-        });
-      }
-      if (changed !== pauseAfter) return;
-      paused = `paused after ${outcome.node.address.name}`;
+    between: async (done) => {
+      await pass(done);
+      const changed = done.filter((outcome) => outcome.changed > 0);
+      if (pauseAfter === undefined || changed.length < pauseAfter) return;
+      paused = `paused after ${changed.at(-1)?.node.address.name ?? "?"}`;
       reports.push(paused);
       throw new KhwError("SKIPPED", paused);
+    },
+    last: async (outcomes) => {
+      if (outcomes.some(({ error }) => error !== undefined)) return;
+      // `failures` keeps the error.
+      await pass(outcomes).catch(() => {});
     },
     failures: () => failures,
     paused: () => paused,

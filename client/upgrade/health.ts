@@ -1,16 +1,40 @@
+import { components } from "../../proto/components.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { type NodeEtcd, etcdProblems } from "../etcd/overview.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { isManaged } from "../config/desired.ts";
+import { type NodeEtcd, etcdProblems, readEtcd } from "../etcd/overview.ts";
 import { isLeft } from "../../proto/drain.ts";
-import { problemsOf } from "../status/problems.ts";
+import { type Problem, problemsOf } from "../status/problems.ts";
+import { readCluster } from "../status/read.ts";
 import type { ClusterState, NodeState } from "../status/state.ts";
+
+/** Reads all nodes, the load balancer and etcd, and returns the health findings. */
+export async function readHealth(
+  { config, members, cloud }: Pick<OpenCluster, "config" | "members" | "cloud">,
+  signal: AbortSignal,
+): Promise<HealthFindings> {
+  const [state, etcd] = await Promise.all([
+    readCluster(members, cloud, signal),
+    isManaged(config) ? readEtcd(members, signal) : [],
+  ]);
+  signal.throwIfAborted();
+  return healthFindings(state, etcd);
+}
+
+export interface HealthFindings {
+  /** The reasons why the upgrade must not begin. */
+  readonly findings: readonly KhwError[];
+  readonly warnings: readonly KhwError[];
+}
 
 /**
  * Returns the reasons why a cluster is not ready for an upgrade: every etcd problem, and everything except drift that
  * makes `status` report the cluster as unhealthy. This includes certificates that expire within a week. If a rolling
  * update left a node drained, that node's drain and components are excluded, because the upgrade repairs and undrains
- * the node.
+ * the node. A Kubernetes component that is unhealthy on every node causes only a warning, because the other release may
+ * be the remedy.
  */
-export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): KhwError[] {
+export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): HealthFindings {
   // The upgrade itself removes drift.
   const withoutDrift = nodes.map((node) =>
     node.status === undefined ? node : { ...node, status: { ...node.status, drift: undefined } },
@@ -23,13 +47,29 @@ export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: read
         nodes.find((one) => one.node === node),
       ),
   );
-  return [
-    ...problems.map(({ node, subject, message, hint }) => {
-      const place = node === "" ? {} : { node };
-      return new KhwError("PREFLIGHT_FAILED", message, { ...place, step: subject, hint: hint || undefined });
-    }),
-    ...etcdFindings(etcd),
-  ];
+  const isCommon = commonProblem(problems, nodes.length);
+  return {
+    findings: [...problems.filter((problem) => !isCommon(problem)).map(toFinding), ...etcdFindings(etcd)],
+    warnings: problems.filter(isCommon).map(toFinding),
+  };
+}
+
+function toFinding({ node, subject, message, hint }: Problem): KhwError {
+  const place = node === "" ? {} : { node };
+  return new KhwError("PREFLIGHT_FAILED", message, { ...place, step: subject, hint: hint || undefined });
+}
+
+/**
+ * Returns a function that reports whether every node has the problem's component unhealthy. If no API server is healthy,
+ * the backends of the load balancer cannot be healthy either.
+ */
+function commonProblem(problems: readonly Problem[], count: number): (problem: Problem) => boolean {
+  const common = new Set(
+    components.filter((name) => problems.filter(({ subject }) => subject === name).length === count),
+  );
+  return ({ subject }) =>
+    components.some((name) => name === subject && common.has(name)) ||
+    (subject === "load balancer" && common.has("kube-apiserver"));
 }
 
 /** Returns the etcd problems that prevent an upgrade. */
@@ -41,6 +81,6 @@ export function etcdFindings(etcd: readonly NodeEtcd[]): KhwError[] {
 
 /** Whether an unfinished rolling update explains the problem on this node. */
 function isLeftOver(subject: string, node: NodeState | undefined): boolean {
-  const { maintenance, components = [] } = node?.status ?? {};
-  return isLeft(maintenance) && (subject === "maintenance" || components.some(({ name }) => name === subject));
+  const { maintenance, components: known = [] } = node?.status ?? {};
+  return isLeft(maintenance) && (subject === "maintenance" || known.some(({ name }) => name === subject));
 }

@@ -1,18 +1,14 @@
-import { toKhwError } from "../../proto/errors.ts";
-import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import type { Upgrade } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { conclude } from "../cluster/combine-errors.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { finalNote, note, type ProgressOptions } from "../progress/progress.ts";
 import type { RolloutPlan } from "../rollout/plan.ts";
 import { rollNodes } from "../rollout/rolling-update.ts";
 import { verifyCluster } from "../verify/verification.ts";
-import type { Gates } from "./gates.ts";
-import { recordUpgrade } from "./record.ts";
+import type { UpgradeRun } from "./run.ts";
 
 export interface UpgradeRoll {
   readonly plan: RolloutPlan;
-  readonly record: Upgrade;
-  readonly gates: Gates;
   /** Whether to leave a failed node as it is, for inspection. */
   readonly noRollback: boolean;
 }
@@ -20,38 +16,38 @@ export interface UpgradeRoll {
 /** Updates the nodes one by one, verifies the cluster, and records the result. */
 export async function rollUpgrade(
   cluster: OpenCluster,
-  { plan, record, gates, noRollback }: UpgradeRoll,
-  options: ProgressOptions,
+  upgrade: UpgradeRun,
+  { plan, noRollback, ...options }: UpgradeRoll & ProgressOptions,
 ): Promise<number> {
   const { progress, signal } = options;
-  const save = (state: UpgradeState, report: string): Promise<void> =>
-    recordUpgrade(cluster.members, { ...record, state, report }, progress);
+  const { gates, record } = upgrade;
   try {
-    const outcomes = await rollNodes(cluster, plan, { ...options, between: gates.between, noRollback });
-    if (gates.paused() !== undefined) {
-      await save(UpgradeState.UPGRADE_STATE_STOPPED, gates.report());
-      finalNote(progress, `${gates.paused()}; the same command without --pause-after continues`);
-      return 0;
-    }
-    const errors = outcomes.flatMap(({ error }) => error ?? []);
-    conclude([...gates.failures(), ...errors], {
-      done: outcomes.length - errors.length,
-      headline: "the upgrade stopped",
-      hint: "fix this, then run the same command again, or roll back with khw-client upgrade --back",
+    await upgrade.run(async () => {
+      const outcomes = await rollNodes(cluster, plan, { ...options, between: gates.between, noRollback });
+      await gates.last(outcomes);
+      if (gates.paused() !== undefined) return;
+      const errors = outcomes.flatMap(({ error }) => error ?? []);
+      conclude([...gates.failures(), ...errors], {
+        done: outcomes.length - errors.length,
+        headline: "the upgrade stopped",
+        hint: "fix this, then run the same command again, or roll back with khw-client upgrade --back",
+      });
+      const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
+      const waitMillis = cluster.config.timeouts.verify;
+      const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
+      signal.throwIfAborted();
+      conclude(failed, { done: 0, headline: "every node is done, but the cluster is not working correctly" });
     });
-    const target = { ...plan, nodes: plan.work.map(({ node }) => node) };
-    const waitMillis = cluster.config.timeouts.verify;
-    const failed = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
-    signal.throwIfAborted();
-    conclude(failed, { done: 0, headline: "every node is done, but the cluster is not working correctly" });
-  } catch (thrown) {
-    const error = toKhwError(thrown);
-    await save(UpgradeState.UPGRADE_STATE_STOPPED, [gates.report(), error.message].filter(Boolean).join("; "));
-    if (signal.aborted) return interrupted(progress);
-    throw error;
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    note(progress, "interrupted between two nodes: run the same command again to continue");
+    return 130;
   }
-  await save(UpgradeState.UPGRADE_STATE_DONE, gates.report());
-  finalNote(progress, describeEnd(record));
+  const paused = gates.paused();
+  finalNote(
+    progress,
+    paused === undefined ? describeEnd(record) : `${paused}; the same command without --pause-after continues`,
+  );
   return 0;
 }
 
@@ -61,9 +57,4 @@ function describeEnd({ toVersion, emulatedVersion }: Upgrade): string {
     `every node runs Kubernetes ${toVersion}, which emulates ${emulatedVersion}: khw-client upgrade --to ${toVersion} ` +
     "ends the emulation, and upgrade --back is possible until then"
   );
-}
-
-function interrupted(progress: ProgressOptions["progress"]): number {
-  note(progress, "interrupted between two nodes: run the same command again to continue");
-  return 130;
 }

@@ -1,6 +1,7 @@
 import { components } from "../../proto/components.ts";
-import { formatError, type KhwError } from "../../proto/errors.ts";
+import { formatError } from "../../proto/errors.ts";
 import { waitFor, type WaitClock } from "../../proto/wait-for.ts";
+import type { HealthFindings } from "./health.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 
 /** The parts of a cluster whose problems often disappear on their own within seconds. */
@@ -13,7 +14,7 @@ const patienceMillis = 20_000;
  * most 20 seconds. A busy API server can miss a single health check, and an agent that has just started has not checked
  * its components yet.
  */
-export async function readSettled<Reading extends { readonly findings: readonly KhwError[] }>(
+export async function readSettled<Reading extends HealthFindings>(
   read: () => Promise<Reading>,
   { progress, signal, clock }: ProgressOptions & { readonly clock?: WaitClock },
 ): Promise<Reading> {
@@ -22,9 +23,10 @@ export async function readSettled<Reading extends { readonly findings: readonly 
     what: "the cluster is not healthy",
     check: async () => {
       const reading = await read();
-      const [first] = reading.findings;
+      const problems = [...reading.findings, ...reading.warnings];
+      const [first] = problems;
       const isLast = waits * intervalMillis >= patienceMillis;
-      if (first === undefined || isLast || !reading.findings.every(({ step }) => passing.has(step))) {
+      if (first === undefined || isLast || !problems.every(({ step }) => passing.has(step))) {
         return { reached: reading };
       }
       if (waits === 0) note(progress, `waiting up to ${patienceMillis / 1000} s: ${formatError(first).split("\n")[0]}`);

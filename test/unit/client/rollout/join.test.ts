@@ -108,6 +108,7 @@ t.test("the only serving node is drained only after the load balancer uses the n
       })),
       serving,
       restarting: serving,
+      updating: new Set(),
       left: new Set(),
     },
     { noRollback: false, signal: new AbortController().signal, progress: { emit: () => {}, settled: async () => {} } },

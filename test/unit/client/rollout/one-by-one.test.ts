@@ -9,7 +9,7 @@ interface Options {
   readonly earlier?: readonly NodeOutcome[];
   readonly interrupted?: (name: string) => string;
   readonly work?: (name: string) => Promise<void>;
-  readonly between?: (outcome: NodeOutcome, count: number) => Promise<void>;
+  readonly between?: (done: readonly NodeOutcome[]) => Promise<void>;
 }
 
 /** Works on three nodes. Returns the names of the nodes that it has worked on, and the printed lines. */
@@ -87,9 +87,9 @@ t.test(
   "a stop between two nodes leaves the remaining nodes unchanged, and no check runs after the last node",
   async (t) => {
     const counts: number[] = [];
-    const between = async (_: NodeOutcome, count: number): Promise<void> => {
-      counts.push(count);
-      if (count === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
+    const between = async ({ length }: readonly NodeOutcome[]): Promise<void> => {
+      counts.push(length);
+      if (length === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
     };
     const { worked, outcomes } = await run(never, { between });
     t.strictSame(worked, ["controller-0", "controller-1"]);
@@ -99,7 +99,18 @@ t.test(
       message: "skipped: the gate ended with 1; this node is unchanged",
     });
     counts.length = 0;
-    await run(never, { between: async (_, count) => void counts.push(count) });
+    await run(never, { between: async ({ length }) => void counts.push(length) });
     t.strictSame(counts, [1, 2]);
   },
 );
+
+t.test("the stop between two nodes is also checked after earlier nodes", async (t) => {
+  const { members } = await createFakeCluster(["controller-9"]);
+  const earlier = members.map(({ node }) => ({ node, changed: 1 }));
+  const between = async (done: readonly NodeOutcome[]): Promise<void> => {
+    throw new KhwError("VERIFY_FAILED", `${done.map(({ node }) => node.address.name).join()} is not healthy`);
+  };
+  const { worked, outcomes } = await run(never, { earlier, between });
+  t.strictSame(worked, []);
+  t.match(outcomes[0]?.error?.message, /controller-9 is not healthy/);
+});

@@ -1,13 +1,16 @@
 import t from "tap";
+import type { NodeOutcome } from "../../../../client/rollout/one-by-one.ts";
 import { rollNodes } from "../../../../client/rollout/rolling-update.ts";
 import { type ErrorDetail, DesiredState, DrainReason } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import type { AgentNode } from "../../../../client/cluster/agent-client.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 
 const names = ["controller-0", "controller-1", "controller-2"];
 
 /** Creates fake nodes whose Apply operations succeed or fail. `applied` is called after each apply. */
-async function scene({ down = [], failing = "", applied = () => {}, left = [], person = "" }: Options = {}) {
+async function scene(options: Options = {}) {
+  const { down = [], failing = "", applied = () => {}, left = [], person = "", unchanged = [], between } = options;
   const cluster = await createFakeCluster(names);
   for (const node of cluster.nodes) {
     node.drained = left.includes(node.name) || node.name === person;
@@ -21,7 +24,8 @@ async function scene({ down = [], failing = "", applied = () => {}, left = [], p
       apply: async function* () {
         cluster.log.push(`${node.address.name} applied`);
         applied(node.address.name);
-        const value = { changedSteps: 1, error: node.address.name === failing ? error : undefined };
+        const changedSteps = unchanged.includes(node.address.name) ? 0 : 1;
+        const value = { changedSteps, error: node.address.name === failing ? error : undefined };
         yield { operationId: "", sequence: 1, timeUnixMillis: 0, kind: { $case: "operationFinished" as const, value } };
       },
     },
@@ -44,9 +48,16 @@ async function scene({ down = [], failing = "", applied = () => {}, left = [], p
     roll: () =>
       rollNodes(
         { ...cluster, members },
-        { work, serving, restarting: serving, left: leftNodes },
+        {
+          work,
+          serving,
+          restarting: new Set([...serving].filter(({ address }) => !unchanged.includes(address.name))),
+          updating: new Set(options.updating === true ? nodes : []),
+          left: leftNodes,
+        },
         {
           noRollback: false,
+          between,
           signal: interrupt.signal,
           progress: {
             emit: (event) => {
@@ -66,6 +77,11 @@ interface Options {
   readonly left?: readonly string[];
   /** The node that a person has drained. */
   readonly person?: string;
+  /** The nodes that already have the desired state. */
+  readonly unchanged?: readonly string[];
+  /** Whether the Kubernetes release of all nodes changes. */
+  readonly updating?: boolean;
+  readonly between?: (done: readonly NodeOutcome[]) => Promise<void>;
   readonly applied?: (name: string) => void;
 }
 
@@ -156,5 +172,40 @@ t.test(
     t.match((await roll())[0], { error: { code: "NOT_READY", hint: undefined } });
     t.strictSame(log, ["controller-0 drained", "controller-0 applied", "controller-0 undrained"]);
     t.strictSame(ended, ["controller-0 NOT_READY", "controller-1 SKIPPED", "controller-2 SKIPPED"]);
+  },
+);
+
+t.test(
+  "if the release changes, nodes that are not serving are also changed one at a time, with a check after each",
+  async (t) => {
+    const checked: string[] = [];
+    const { log, roll } = await scene({
+      down: ["controller-0", "controller-1"],
+      updating: true,
+      between: async (done) => {
+        checked.push(done.map(({ node }) => node.address.name).join());
+        if (done.length === 2) throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
+      },
+    });
+    t.match(await roll(), [{ changed: 1 }, { changed: 1 }, { error: { code: "SKIPPED" } }]);
+    t.strictSame(checked, ["controller-0", "controller-0,controller-1"]);
+    t.strictSame(log, ["controller-0 applied", "controller-1 applied"]);
+  },
+);
+
+t.test(
+  "a node that already has the desired state comes first, and is checked before the next node changes",
+  async (t) => {
+    const { log, roll } = await scene({
+      updating: true,
+      unchanged: ["controller-2"],
+      between: async () => {
+        throw new KhwError("VERIFY_FAILED", "the gate ended with 1");
+      },
+    });
+    const outcomes = await roll();
+    t.match(outcomes[0], { changed: 0, node: { address: { name: "controller-2" } } });
+    t.match(outcomes.slice(1), [{ error: { code: "SKIPPED" } }, { error: { code: "SKIPPED" } }]);
+    t.strictSame(log, ["controller-2 applied"]);
   },
 );

@@ -1,5 +1,5 @@
 import t from "tap";
-import { chooseCourse } from "../../../../client/upgrade/course.ts";
+import { chooseCourse, configuredCourse } from "../../../../client/upgrade/course.ts";
 import type { NodeSnapshot } from "../../../../client/etcd/snapshots.ts";
 import { Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 import { Upgrade, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
@@ -164,5 +164,18 @@ t.test("upgrade --back cannot revert the end of an emulation", (t) => {
     hint: /khw-client upgrade --to v1\.32\.1/,
   });
   t.match(forward("v1.32.1", ["v1.32.1 as 1.31", "v1.32.1"], last), { from: "v1.32.1", unfinished: { id: "u" } });
+  t.end();
+});
+
+t.test("bootstrap has a course only if the release changes or an upgrade is unfinished", (t) => {
+  const course = (to: string, versions: readonly string[], last?: Upgrade) =>
+    configuredCourse(running(...versions), to, last);
+  t.equal(course("v1.21.0", []), undefined, "a new cluster");
+  t.equal(course("v1.21.0", ["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)), undefined);
+  t.match(course("v1.21.0", ["v1.20.2", "v1.20.2"]), { from: "v1.20.2", direction: "forward", unfinished: undefined });
+  t.match(course("v1.21.0", ["v1.21.1", "v1.21.0"]), { from: "v1.21.1", to: "v1.21.0", direction: "back" });
+  const last = recorded("v1.20.2", "v1.21.0", stopped);
+  t.match(course("v1.21.0", ["v1.21.0", "v1.21.0"], last), { from: "v1.20.2", unfinished: { id: "u" } });
+  t.match(course("v1.21.1", ["v1.21.0", "v1.21.0"], last), { from: "v1.21.0", unfinished: undefined });
   t.end();
 });

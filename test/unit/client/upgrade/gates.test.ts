@@ -1,7 +1,8 @@
 import t from "tap";
 import { createAuthority, issue } from "../../../../client/pki/management/issue.ts";
 import { runGate } from "../../../../client/upgrade/gate.ts";
-import { gatesBetween } from "../../../../client/upgrade/gates.ts";
+import { createGates, type GatesOptions } from "../../../../client/upgrade/gates.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
 
@@ -29,33 +30,110 @@ t.test("a failed gate command is reported with its exit code or signal, and with
   });
 });
 
-t.test("an upgrade pauses after the requested number of changed nodes", async (t) => {
+/** Returns gates for two fake nodes that pass khw's own checks, or do not. */
+async function scene(options: Partial<GatesOptions> & { readonly failing?: boolean } = {}) {
+  const { failing = false, ...others } = options;
   const cluster = await createFakeCluster(["controller-0", "controller-1"]);
   const [one, two] = cluster.members.map(({ node }) => node);
   if (one === undefined || two === undefined) throw new TypeError("there are two nodes");
   const checked: string[] = [];
-  const gates = gatesBetween({
+  const gates = createGates({
     gate: "",
-    pauseAfter: 1,
-    context: { env: {}, signal: never },
-    progress: {
-      emit: (event) => {
-        if (event.kind === "check") checked.push(event.title);
-      },
-      settled: async () => {},
-    },
+    pauseAfter: undefined,
+    env: { PATH: process.env["PATH"] },
+    signal: never,
+    progress: { emit: () => {}, settled: async () => {} },
     course: { from: "v1.20.2", to: "v1.21.0", direction: "forward", unfinished: undefined },
     plan: { publicAddress: "127.0.0.1", admin: { ca, certificate, key, server: "" } },
     timeouts: { verify: 0 },
+    check: async ({ address }) => {
+      checked.push(address.name);
+      if (failing)
+        throw new KhwError("VERIFY_FAILED", "the first node does not pass its checks", { node: address.name });
+    },
+    ...others,
   });
-  await gates.between({ node: one, changed: 0 });
-  t.strictSame([gates.paused(), checked], [undefined, []], "an unchanged node does not count as the first node");
-  await t.rejects(gates.between({ node: two, changed: 3 }), {
+  return { gates, one, two, checked };
+}
+
+t.test("the gates run once, for the first node that changes", async (t) => {
+  const { gates, one, two, checked } = await scene({ gate: "echo passed" });
+  await gates.between([
+    { node: one, changed: 0 },
+    { node: two, changed: 3 },
+  ]);
+  await gates.between([
+    { node: one, changed: 0 },
+    { node: two, changed: 3 },
+  ]);
+  await gates.last([
+    { node: one, changed: 0 },
+    { node: two, changed: 3 },
+  ]);
+  t.strictSame(checked, ["controller-1"]);
+  t.equal(gates.report(), "gate: passed");
+});
+
+t.test("if an earlier run has changed the first node, the gates run for it before another node changes", async (t) => {
+  const { gates, one, checked } = await scene({ gate: "echo broken; exit 1" });
+  await t.rejects(gates.between([{ node: one, changed: 0 }]), { message: "the gate ended with 1: broken" });
+  t.strictSame(checked, ["controller-0"]);
+  t.match(gates.failures(), [{ code: "VERIFY_FAILED" }]);
+});
+
+t.test("on the way back, a node without a change does not count as the first node", async (t) => {
+  const course = { from: "v1.21.0", to: "v1.20.2", direction: "back", unfinished: undefined } as const;
+  const { gates, one, two, checked } = await scene({ course });
+  await gates.between([{ node: one, changed: 0 }]);
+  t.strictSame(checked, []);
+  await gates.between([
+    { node: one, changed: 0 },
+    { node: two, changed: 3 },
+  ]);
+  t.strictSame(checked, ["controller-1"]);
+});
+
+t.test("the gates also run after the only node, but not after a failed node", async (t) => {
+  const failed = await scene();
+  await failed.gates.last([{ node: failed.one, changed: 0, error: new KhwError("NOT_READY", "no answer") }]);
+  t.strictSame(failed.checked, []);
+  const { gates, one } = await scene({ failing: true });
+  await gates.last([{ node: one, changed: 3 }]);
+  t.match(gates.failures(), [{ message: "the first node does not pass its checks" }]);
+});
+
+t.test("an upgrade pauses after the requested number of changed nodes, but only if the gates pass", async (t) => {
+  const { gates, one, two } = await scene({ pauseAfter: 1 });
+  await gates.between([{ node: one, changed: 0 }]);
+  t.equal(gates.paused(), undefined, "an unchanged node does not count");
+  const done = [
+    { node: one, changed: 0 },
+    { node: two, changed: 3 },
+  ];
+  await t.rejects(gates.between(done), { code: "SKIPPED", message: "paused after controller-1" });
+  t.equal(gates.paused(), "paused after controller-1");
+  t.equal(gates.report(), "paused after controller-1");
+
+  const failing = await scene({ pauseAfter: 1, failing: true });
+  await t.rejects(failing.gates.between([{ node: failing.one, changed: 3 }]), { code: "VERIFY_FAILED" });
+  t.equal(failing.gates.paused(), undefined, "a failed check is not reported as a pause");
+});
+
+t.test("by default, khw checks the node, the leaders and the error rate", async (t) => {
+  const titles: string[] = [];
+  const { gates, one } = await scene({
+    check: undefined,
+    progress: {
+      emit: (event) => {
+        if (event.kind === "check") titles.push(event.title);
+      },
+      settled: async () => {},
+    },
+  });
+  await t.rejects(gates.between([{ node: one, changed: 3 }]), {
     code: "VERIFY_FAILED",
-    node: "controller-1",
+    node: "controller-0",
     message: /^the first node does not pass its checks: /,
   });
-  t.ok(checked.some((title) => title.startsWith("controller-1: kube-apiserver")));
-  t.equal(gates.failures().length, 1);
-  t.equal(gates.paused(), undefined, "a failed check is not reported as a pause");
+  t.ok(titles.some((title) => title.startsWith("controller-0: kube-apiserver")));
 });

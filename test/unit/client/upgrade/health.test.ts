@@ -1,7 +1,7 @@
 import t from "tap";
 import { errorRateCheck } from "../../../../client/upgrade/canary.ts";
 import { healthFindings } from "../../../../client/upgrade/health.ts";
-import type { KhwError } from "../../../../proto/errors.ts";
+import { KhwError } from "../../../../proto/errors.ts";
 import {
   CertificateState,
   DrainReason,
@@ -19,7 +19,7 @@ function found(changes: Partial<GetStatusResponse>): string[] {
     node,
     status: wellStatus(node, index === 1 ? changes : {}),
   }));
-  const findings = healthFindings({ nodes }, []);
+  const { findings } = healthFindings({ nodes }, []);
   return findings.map(({ node, step, message }: KhwError) => `${node}: ${step}: ${message}`);
 }
 
@@ -73,3 +73,28 @@ t.test(
     await t.rejects(check(1_000, 51), { code: "VERIFY_FAILED", message: "51 of 1000 answers were server errors" });
   },
 );
+
+t.test("a component that is unhealthy on every node is only a warning, and so are its backends", async (t) => {
+  const unwell = component("kube-apiserver", { health: Health.HEALTH_UNHEALTHY, reason: "/readyz answers 500" });
+  const names = ["controller-0", "controller-1"];
+  const nodes = names.map((node) => ({ node, status: wellStatus(node, { components: [unwell] }) }));
+  const backends = names.map((name) => ({ name, state: "UNHEALTHY" as const, address: "", zone: "" }));
+  const { findings, warnings } = healthFindings({ nodes, loadBalancer: { backends } }, []);
+  t.strictSame(findings, []);
+  t.strictSame(
+    warnings.map(({ node, step }) => `${node}: ${step}`),
+    [
+      "controller-0: kube-apiserver",
+      "controller-1: kube-apiserver",
+      "controller-0: load balancer",
+      "controller-1: load balancer",
+    ],
+  );
+});
+
+t.test("a problem of etcd is always an obstacle", async (t) => {
+  const etcd = [{ node: "controller-0", error: new KhwError("UNREACHABLE", "no answer") }];
+  t.match(healthFindings({ nodes: [] }, etcd).findings, [
+    { message: /^etcd: controller-0: its agent does not answer/ },
+  ]);
+});

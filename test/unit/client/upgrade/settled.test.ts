@@ -17,7 +17,7 @@ async function settle(...readings: readonly (readonly KhwError[])[]) {
   let reads = 0;
   let now = 0;
   const notes: ProgressEvent[] = [];
-  const read = async () => ({ findings: readings[Math.min(reads++, readings.length - 1)] ?? [] });
+  const read = async () => ({ findings: readings[Math.min(reads++, readings.length - 1)] ?? [], warnings: [] });
   const clock = { monotonic: () => now, delay: async (millis: number) => void (now += millis) };
   const progress = { emit: (event: ProgressEvent) => void notes.push(event), settled: async () => {} };
   const { findings } = await readSettled(read, { progress, signal: new AbortController().signal, clock });

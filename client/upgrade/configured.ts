@@ -1,0 +1,68 @@
+import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import type { OpenCluster } from "../cluster/open.ts";
+import { note, type ProgressOptions } from "../progress/progress.ts";
+import { changesRelease, distinct, isUnfinished } from "../release/path.ts";
+import type { Prepared, RolloutPlan } from "../rollout/plan.ts";
+import { describeWarnings } from "../rollout/warnings.ts";
+import { configuredCourse } from "./course.ts";
+import { readHealth } from "./health.ts";
+import { snapshotPurpose } from "./marked-snapshot.ts";
+import { upgradeOf } from "./record.ts";
+import { startUpgrade, type UpgradeRun } from "./run.ts";
+import { readSettled } from "./settled.ts";
+import { snapshotBefore } from "./snapshot.ts";
+
+/**
+ * Returns the reasons why `bootstrap` must not begin a change of the Kubernetes release: problems of the nodes that
+ * already run Kubernetes. Checks nothing if the release does not change. Also checks nothing if an update is
+ * unfinished, because `bootstrap` may have to repair the cluster.
+ */
+export async function findUnhealthy(
+  { config, members, cloud }: OpenCluster,
+  { running: { kubernetes }, releases }: Prepared,
+  options: ProgressOptions,
+): Promise<readonly KhwError[]> {
+  if (isUnfinished(kubernetes) || !changesRelease(kubernetes, releases.kubernetes)) return [];
+  const names = new Set(kubernetes.map(({ node }) => node));
+  const running = { config, cloud, members: members.filter(({ node }) => names.has(node.address.name)) };
+  const { findings, warnings } = await readSettled(() => readHealth(running, options.signal), options);
+  for (const text of describeWarnings(warnings)) note(options.progress, `warning: ${text}`);
+  return findings;
+}
+
+/**
+ * Begins the change of the release that khw.yaml sets: takes a snapshot, and records the upgrade. Returns undefined if
+ * the Kubernetes release does not change and no upgrade to this release is unfinished. If only the etcd release
+ * changes, takes only the snapshot.
+ */
+export async function startConfiguredUpgrade(
+  cluster: OpenCluster,
+  plan: RolloutPlan,
+  options: ProgressOptions,
+): Promise<UpgradeRun | undefined> {
+  const { running, releases, lastUpgrade } = plan;
+  const course = configuredCourse(running.kubernetes, releases.kubernetes, lastUpgrade);
+  if (course === undefined) {
+    const [oldest = ""] = distinct(running.etcd);
+    if (changesRelease(running.etcd, releases.etcd))
+      await snapshotIfPossible(cluster, `update of etcd from ${oldest} to ${releases.etcd}`, options);
+    return undefined;
+  }
+  const { from, to, unfinished } = course;
+  const snapshotId = unfinished?.snapshotId ?? (await snapshotIfPossible(cluster, snapshotPurpose(from, to), options));
+  const record = upgradeOf(course, { snapshotId, emulatedVersion: releases.emulated ?? "" });
+  return await startUpgrade(cluster, { ...options, plan, course, record });
+}
+
+/** `bootstrap` may be the repair for an etcd that does not run, so a missing snapshot does not stop it. */
+async function snapshotIfPossible(cluster: OpenCluster, purpose: string, options: ProgressOptions): Promise<string> {
+  try {
+    return await snapshotBefore(cluster, purpose, options);
+  } catch (thrown) {
+    options.signal.throwIfAborted();
+    const error = toKhwError(thrown);
+    if (error.code !== "NOT_READY") throw error;
+    note(options.progress, `warning: no snapshot was taken: ${error.message}`);
+    return "";
+  }
+}
