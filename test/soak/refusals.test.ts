@@ -2,10 +2,11 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { openScene, scenario } from "../fixtures/faults.ts";
+import { killAfter, openScene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
 import { readFacts } from "../fixtures/untouched.ts";
+import type { TestbedNode } from "../testbed/index.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 const [running, next] = ["v1.21.0", "v1.22.0"];
@@ -28,6 +29,7 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     await writeFile(file, JSON.stringify(object));
     await kubectl(...args, "-f", file);
   };
+  const upgrade = ["upgrade", "--to", next, "--yes", "--mirror", folderMirror];
   const isGreen = () =>
     given("status reports a healthy cluster", async () =>
       (await workstation.khw(["status", ...all])).code === 0 ? true : undefined,
@@ -39,8 +41,6 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     for (const each of words) t.match(stderr, each);
     t.strictSame(await readFacts(testbed), before, "nothing changed");
   };
-  const upgrade = ["upgrade", "--to", next, "--yes", "--mirror", folderMirror];
-
   await scenario(
     t,
     "upgrade refuses skipped minor releases, downgrades and a rollback without a recorded upgrade",
@@ -56,9 +56,41 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
         [...etcd, "v3.4.15"],
         [/etcd v3\.4\.23 is running, and the requested release v3\.4\.15 is older/],
       );
+      await refuses(t, [...etcd, "v3.5.2"], [/etcd v3\.5\.2 can corrupt its data after a crash/]);
       await refuses(t, ["upgrade", "--back", "--yes"], [/no upgrade is recorded/]);
+      await refuses(t, [...upgrade, "--emulate"], [/v1\.22\.0.*emulat/s]);
     },
   );
+
+  await scenario(t, "upgrade refuses a disk that is too small", async (t) => {
+    await isGreen();
+    // The small disk holds a copy of the files, so apt and dpkg still work.
+    await node(1).must([
+      "sh",
+      "-ec",
+      "mount -t tmpfs -o size=64M tmpfs /mnt; cp -a /var/lib/dpkg/. /mnt; mount --move /mnt /var/lib/dpkg; dd if=/dev/zero of=/var/lib/dpkg/fill bs=1M count=60 || true",
+    ]);
+    await refuses(t, upgrade, [/controller-1: .*only \d+ MiB are free in \/var\/lib\/dpkg/]);
+    await node(1).must(["umount", "/var/lib/dpkg"]);
+  });
+
+  await scenario(t, "upgrade refuses clocks that differ, and certificates that expire within a week", async (t) => {
+    await isGreen();
+    await shiftClock([node(2)], 45_000);
+    await isGreen();
+    await refuses(t, upgrade, [/controller-2: preflight: its clock is 4\d s ahead of that of controller-0/]);
+    const ends = Date.parse(
+      (
+        await node(0).must(["openssl", "x509", "-enddate", "-noout", "-in", "/var/lib/kubernetes/kubernetes.pem"])
+      ).replace("notAfter=", ""),
+    );
+    await shiftClock(testbed.nodes, ends - Date.now() - 3 * 24 * 3_600_000);
+    await given("the agents have checked their certificates", async () =>
+      /kubernetes\.pem.*expires/.test((await workstation.khw(["status", ...all])).stdout) ? true : undefined,
+    );
+    await refuses(t, upgrade, [/kubernetes\.pem: expires/]);
+    for (const each of testbed.nodes) await unshiftClock(each);
+  });
 
   await scenario(t, "upgrade refuses kubelets that are too new or too old", async (t) => {
     for (const [version, word] of [
@@ -122,6 +154,8 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     await isGreen();
     await workstation.mustKhw(["drain", "controller-1", ...all]);
     await refuses(t, upgrade, [/controller-1.*drained/]);
+    // The same check applies to a release that bootstrap would begin.
+    await refuses(t, ["bootstrap", "--kubernetes-version", next, "--mirror", folderMirror], [/controller-1.*drained/]);
     await workstation.mustKhw(["undrain", "controller-1", ...all]);
     await isGreen();
     await node(2).must(["systemctl", "stop", "khw-agent"]);
@@ -134,7 +168,60 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     await isGreen();
     await refuses(t, upgrade, [/networking\.k8s\.io\/v1beta1 ingresses/, /--allow-removed-apis/]);
   });
+
+  await scenario(
+    t,
+    "a command for another release is refused during an upgrade, and a third release later",
+    async (t) => {
+      await isGreen();
+      const allowed = [...upgrade, "--allow-removed-apis", ...all];
+      t.ok(await killAfter(scene, allowed, /is drained|drain/), "the client was killed");
+      const settled = async () =>
+        (await workstation.khw(["status", ...all])).stdout.includes("Upgrade from v1.21.0 to v1.22.0")
+          ? true
+          : undefined;
+      await given("the agents have recorded the upgrade", settled);
+      await refuses(
+        t,
+        ["bootstrap", "--kubernetes-version", running],
+        [/the upgrade from v1\.21\.0 to v1\.22\.0.*has not ended/],
+      );
+      const paused = await workstation.khw([...allowed, "--pause-after", "1"]);
+      t.equal(paused.code, 0, paused.stdout + paused.stderr);
+      await refuses(
+        t,
+        ["upgrade", "--to", "v1.22.1", "--yes"],
+        [/update of Kubernetes from v1\.21\.0 to v1\.22\.0 is not finished/],
+      );
+      const back = await workstation.khw(["upgrade", "--back", "--yes", ...all]);
+      t.equal(back.code, 0, back.stdout + back.stderr);
+      await isGreen();
+    },
+  );
 });
+
+/** Moves the clock of these nodes' agents. All testbed machines share one kernel, and therefore one system clock. */
+async function shiftClock(nodes: readonly TestbedNode[], millis: number): Promise<void> {
+  const script = `const now = Date.now; Date.now = () => now() + ${Math.round(millis)}`;
+  const url = `data:text/javascript;base64,${Buffer.from(script).toString("base64")}`;
+  for (const node of nodes) {
+    await node.must([
+      "sh",
+      "-ec",
+      `mkdir -p ${clockFolder}
+       start=$(sed -n 's/^ExecStart=//p' $(systemctl show -P FragmentPath khw-agent))
+       printf '[Service]\\nExecStart=\\nExecStart=%s\\n' "$(echo "$start" | sed 's| | --import=${url} |')" >${clockFolder}/clock.conf
+       systemctl daemon-reload
+       systemctl restart khw-agent`,
+    ]);
+  }
+}
+
+async function unshiftClock(node: TestbedNode): Promise<void> {
+  await node.must(["sh", "-ec", `rm -r ${clockFolder}; systemctl daemon-reload; systemctl restart khw-agent`]);
+}
+
+const clockFolder = "/run/systemd/system/khw-agent.service.d";
 
 const emptyNodeInfo = {
   architecture: "",
