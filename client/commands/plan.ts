@@ -9,15 +9,17 @@ import type { Context } from "../terminal/context.ts";
 import { pinPrograms } from "../lock/lock.ts";
 import { planManifests } from "../manifests/plan.ts";
 import { readManifests } from "../manifests/read.ts";
-import { distinct } from "../release/path.ts";
-import { planChecks, type PlanChecks } from "../rollout/plan-checks.ts";
+import { planChecks, type PlanChecks, silent } from "../rollout/plan-checks.ts";
 import { describeWarnings } from "../rollout/warnings.ts";
 import { groupLines } from "../terminal/group-lines.ts";
 import { prepare, type Prepared } from "../rollout/plan.ts";
 import type { Output } from "../progress/open.ts";
 import { leftToYou } from "../progress/step-text.ts";
 import { loadBalancerTrack } from "../progress/progress.ts";
-import { describeChanges } from "../upgrade/describe.ts";
+import { readConfiguredHealth } from "../upgrade/configured.ts";
+import { configuredCourse } from "../upgrade/course.ts";
+import { describePath } from "../upgrade/describe.ts";
+import { pathOptions } from "../upgrade/path.ts";
 
 export interface PlanOptions {
   readonly output: Output;
@@ -78,17 +80,19 @@ export async function plan(
   const isAdministrator = (await readOwnRole(config)) === "admin";
   // The downloads come last, so that the list of changes includes them.
   const checks = await planChecks(cluster, prepared, { isAdministrator, allowRemovedApis, signal });
+  const health = await readConfiguredHealth(cluster, prepared, { progress: silent, signal });
   const result = {
-    release: releaseChange(prepared),
+    release: releaseChange(config, prepared, checks.skipped.length === 0),
     differences: [
       ...prepared.releaseObstacles.map(toDifference("release", "the release can be changed")),
+      ...health.findings.map(toDifference("health", "the cluster is healthy")),
       ...steps,
       ...checks.findings
         .filter((finding) => !steps.some(({ track, error }) => isSame(finding, track, error)))
         .map(toDifference("preflight", "the change can start")),
     ],
     unreachable: prepared.unreachable,
-    warnings: checks.warnings,
+    warnings: [...health.warnings, ...checks.warnings],
     notes: prepared.membership.warnings,
     skipped: checks.skipped,
   };
@@ -116,11 +120,11 @@ function isSame(finding: KhwError, track: string, error: KhwError | undefined): 
   return finding.node === track && finding.message === error?.message;
 }
 
-function releaseChange({ running, releases, releaseNote }: Prepared): string[] {
-  const known = distinct(running.kubernetes);
-  const [oldest] = known;
-  if (oldest === undefined || known.join() === releases.kubernetes) return [];
-  return [releaseNote, ...describeChanges(oldest, releases.kubernetes)];
+function releaseChange(config: ClusterConfig, prepared: Prepared, checked: boolean): string[] {
+  const { running, releases, releaseNote, lastUpgrade } = prepared;
+  const course = configuredCourse(running.kubernetes, releases.kubernetes, lastUpgrade);
+  if (course === undefined) return [];
+  return [releaseNote, ...describePath(course, { ...pathOptions(config, prepared), checked })];
 }
 
 function planDocument({ differences, unreachable, warnings, skipped }: PlanResult): string {

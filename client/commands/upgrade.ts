@@ -9,10 +9,10 @@ import { nodeSnapshots, readSnapshots } from "../etcd/snapshots.ts";
 import { openProgress, type Output } from "../progress/open.ts";
 import { finalNote, note } from "../progress/progress.ts";
 import type { Emulation } from "../release/emulation.ts";
-import { distinct, isUnfinished } from "../release/path.ts";
+import { isUnfinished } from "../release/path.ts";
 import { releasesIn } from "../release/releases.ts";
 import { downloadPrograms } from "../rollout/download.ts";
-import { planRollout, type RolloutPlan } from "../rollout/plan.ts";
+import { planRollout } from "../rollout/plan.ts";
 import { tryPrograms } from "../rollout/trial.ts";
 import { describeWarnings } from "../rollout/warnings.ts";
 import { readCluster } from "../status/read.ts";
@@ -23,6 +23,7 @@ import { chooseCourse, type Course } from "../upgrade/course.ts";
 import { describePath, otherReleaseNote } from "../upgrade/describe.ts";
 import { etcdFindings, healthFindings, type HealthFindings } from "../upgrade/health.ts";
 import { snapshotPurpose } from "../upgrade/marked-snapshot.ts";
+import { nodesAt, pathOptions } from "../upgrade/path.ts";
 import { recordUpgrade, upgradeOf } from "../upgrade/record.ts";
 import { rollUpgrade } from "../upgrade/roll.ts";
 import { startUpgrade } from "../upgrade/run.ts";
@@ -93,7 +94,7 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   await downloadPrograms(cluster, plan, showing);
   signal.throwIfAborted();
   await tryPrograms(plan.work, showing);
-  for (const text of describePath(course, pathOptions(cluster, plan, done))) note(progress, text);
+  for (const text of describePath(course, { ...pathOptions(config, plan), checked: true })) note(progress, text);
   await refuseWithoutConsent(context, options.yes);
   const purpose = snapshotPurpose(course.from, course.to);
   const snapshotId = course.unfinished?.snapshotId ?? (await snapshotBefore(cluster, purpose, showing));
@@ -138,22 +139,4 @@ async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signa
 
 function withRelease(config: ClusterConfig, version: string): ClusterConfig {
   return { ...config, kubernetes: { ...config.kubernetes, version } };
-}
-
-/** Returns the nodes that already run the desired release with the desired emulation. */
-function nodesAt({ running, work, releases }: Pick<RolloutPlan, "running" | "work" | "releases">): string[] {
-  const { kubernetes, emulated } = releases;
-  return work
-    .map(({ node }) => node.address.name)
-    .filter((name) => {
-      const own = running.kubernetes.filter(({ node }) => node === name);
-      return own.length > 0 && own.every(({ version, emulates }) => version === kubernetes && emulates === emulated);
-    });
-}
-
-function pathOptions({ config }: OpenCluster, { work, running, releases }: RolloutPlan, done: readonly string[]) {
-  const [oldest = releases.etcd] = distinct(running.etcd);
-  const etcd = isManaged(config) ? { from: oldest, to: releases.etcd } : undefined;
-  const ended = running.kubernetes.find(({ emulates }) => emulates !== undefined)?.emulates;
-  return { nodes: work.map(({ node }) => node.address.name), done, etcd, emulated: releases.emulated, ended };
 }

@@ -27,7 +27,8 @@ export interface PlanChecksOptions extends ReleaseConsent {
 type PlanChecksInput = Pick<Prepared, "work" | "admin" | "running" | "releases" | "releaseObstacles"> &
   Partial<Pick<Prepared, "membership">>;
 
-const silent: Progress = { emit: () => {}, settled: async () => {} };
+/** Reports nothing, because `plan` prints all of its results at the end. */
+export const silent: Progress = { emit: () => {}, settled: async () => {} };
 
 /**
  * Runs every check that `bootstrap` runs before it changes anything. These are the preflight, the checks of the API and

@@ -5,7 +5,7 @@ import { changesRelease, distinct, isUnfinished } from "../release/path.ts";
 import type { Prepared, RolloutPlan } from "../rollout/plan.ts";
 import { describeWarnings } from "../rollout/warnings.ts";
 import { configuredCourse } from "./course.ts";
-import { readHealth } from "./health.ts";
+import { type HealthFindings, readHealth } from "./health.ts";
 import { snapshotPurpose } from "./marked-snapshot.ts";
 import { upgradeOf } from "./record.ts";
 import { startUpgrade, type UpgradeRun } from "./run.ts";
@@ -13,19 +13,30 @@ import { readSettled } from "./settled.ts";
 import { snapshotBefore } from "./snapshot.ts";
 
 /**
- * Returns the reasons why `bootstrap` must not begin a change of the Kubernetes release: problems of the nodes that
- * already run Kubernetes. Checks nothing if the release does not change. Also checks nothing if an update is
- * unfinished, because `bootstrap` may have to repair the cluster.
+ * Reads the health of the nodes that already run Kubernetes, before `bootstrap` begins a change of the Kubernetes
+ * release. Checks nothing if the release does not change. Also checks nothing if an update is unfinished, because
+ * `bootstrap` may have to repair the cluster.
  */
-export async function findUnhealthy(
+export async function readConfiguredHealth(
   { config, members, cloud }: OpenCluster,
   { running: { kubernetes }, releases }: Prepared,
   options: ProgressOptions,
-): Promise<readonly KhwError[]> {
-  if (isUnfinished(kubernetes) || !changesRelease(kubernetes, releases.kubernetes)) return [];
+): Promise<HealthFindings> {
+  if (isUnfinished(kubernetes) || !changesRelease(kubernetes, releases.kubernetes)) {
+    return { findings: [], warnings: [] };
+  }
   const names = new Set(kubernetes.map(({ node }) => node));
   const running = { config, cloud, members: members.filter(({ node }) => names.has(node.address.name)) };
-  const { findings, warnings } = await readSettled(() => readHealth(running, options.signal), options);
+  return readSettled(() => readHealth(running, options.signal), options);
+}
+
+/** Returns the health problems that prevent `bootstrap` from changing the release, and prints the warnings. */
+export async function findUnhealthy(
+  cluster: OpenCluster,
+  prepared: Prepared,
+  options: ProgressOptions,
+): Promise<readonly KhwError[]> {
+  const { findings, warnings } = await readConfiguredHealth(cluster, prepared, options);
   for (const text of describeWarnings(warnings)) note(options.progress, `warning: ${text}`);
   return findings;
 }

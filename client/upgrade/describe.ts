@@ -20,10 +20,12 @@ export interface PathOptions {
   readonly emulated?: string | undefined;
   /** The minor release that running programs emulate; undefined if they emulate none. */
   readonly ended?: string | undefined;
+  /** Whether all checks have run. */
+  readonly checked: boolean;
 }
 
 /** Describes an upgrade before it begins: the releases, the changes, the order of nodes, and the expected time. */
-export function describePath(course: Course, { nodes, done, etcd, emulated, ended }: PathOptions): string[] {
+export function describePath(course: Course, { nodes, done, etcd, emulated, ended, checked }: PathOptions): string[] {
   const { from, to, direction } = course;
   const left = nodes.filter((node) => !done.includes(node));
   const [first, ...others] = left;
@@ -36,8 +38,12 @@ export function describePath(course: Course, { nodes, done, etcd, emulated, ende
     ...(etcd === undefined
       ? []
       : [etcd.from === etcd.to ? `etcd stays at ${etcd.to}` : `etcd: ${etcd.from} to ${etcd.to}`]),
-    "checked: health, etcd's quorum, disks, clocks, certificates, the load balancer, kubelets, removed APIs, stored versions, " +
-      "webhooks, and every program's flags with its new version",
+    ...(checked
+      ? [
+          "checked: health, etcd's quorum, disks, clocks, certificates, the load balancer, kubelets, removed APIs, stored versions, " +
+            "webhooks, and every program's flags with its new version",
+        ]
+      : []),
     `expected time: ${duration(seconds)} (${secondsPerNode} s for each node, as measured in the testbed)`,
   ];
 }
