@@ -18,8 +18,8 @@ import { snapshotBefore } from "./snapshot.ts";
  * `bootstrap` may have to repair the cluster.
  */
 export async function readConfiguredHealth(
-  { config, members, cloud }: OpenCluster,
-  { running: { kubernetes }, releases }: Prepared,
+  { config, members, cloud }: Pick<OpenCluster, "config" | "members" | "cloud">,
+  { running: { kubernetes }, releases }: Pick<Prepared, "running" | "releases">,
   options: ProgressOptions,
 ): Promise<HealthFindings> {
   if (isUnfinished(kubernetes) || !changesRelease(kubernetes, releases.kubernetes)) {
@@ -32,8 +32,8 @@ export async function readConfiguredHealth(
 
 /** Returns the health problems that prevent `bootstrap` from changing the release, and prints the warnings. */
 export async function findUnhealthy(
-  cluster: OpenCluster,
-  prepared: Prepared,
+  cluster: Pick<OpenCluster, "config" | "members" | "cloud">,
+  prepared: Pick<Prepared, "running" | "releases">,
   options: ProgressOptions,
 ): Promise<readonly KhwError[]> {
   const { findings, warnings } = await readConfiguredHealth(cluster, prepared, options);
@@ -48,7 +48,7 @@ export async function findUnhealthy(
  */
 export async function startConfiguredUpgrade(
   cluster: OpenCluster,
-  plan: RolloutPlan,
+  plan: Pick<RolloutPlan, "running" | "releases" | "lastUpgrade" | "admin" | "publicAddress">,
   options: ProgressOptions,
 ): Promise<UpgradeRun | undefined> {
   const { running, releases, lastUpgrade } = plan;
