@@ -1,37 +1,84 @@
-import { hasEtcd, type DesiredState } from "../../proto/desired.ts";
-import { toKhwError } from "../../proto/errors.ts";
-import { clientUrl, peerUrl } from "../../proto/etcd.ts";
-import { healthCheckOf, probeHealth } from "../health/health.ts";
+import { KhwError } from "../../proto/errors.ts";
+import { clientUrl } from "../../proto/etcd.ts";
+import type { ApplyContext } from "../../proto/step.ts";
+import { type Look, waitFor } from "../../proto/wait-for.ts";
 import type { Os } from "../os/os.ts";
-import { listMembers, serverStatus } from "./api.ts";
-import { findQuorum } from "./quorum.ts";
+import { listMembers, type ServerStatus, serverStatus } from "./api.ts";
+import { isHealthy } from "./member-health.ts";
+
+export interface QuorumOptions {
+  /**
+   * Whether etcd may be without a quorum for the time of a restart if all other members are healthy. A cluster of two
+   * members always loses its quorum during a restart.
+   */
+  readonly mayPause: boolean;
+  readonly signal: AbortSignal;
+}
 
 /**
  * Returns why this machine's member must not be stopped now; null if it may be stopped. The member may be stopped if
- * the other members have a quorum on their own. It may also be stopped if it is already unhealthy, or is the only
- * member. Reads the members from etcd, because a new member can join before this machine's desired state lists the new
- * member.
+ * the other members have a quorum on their own. It may also be stopped if it is the only member, if it does not answer,
+ * or if it has no leader, because etcd then has no quorum to lose. Reads the members from etcd, because a new member
+ * can join before this machine's desired state lists the new member.
  */
-export async function quorumObstacle(desired: DesiredState, os: Os, signal: AbortSignal): Promise<string | null> {
+export async function quorumObstacle(os: Os, { mayPause, signal }: QuorumOptions): Promise<string | null> {
   const { etcd, identity } = os;
-  if (!hasEtcd(desired)) return null;
-  if ((await probeHealth(healthCheckOf("etcd"), os, signal)) !== null) return null;
+  const own = clientUrl(identity);
+  const status = await statusOf(os, own, signal);
+  // A member that does not answer must be restarted with its corrected files, for example if its certificate has expired.
+  if (status === undefined || status.leader === "0" || status.learner) return null;
+  const { clusterId, memberId } = status;
   try {
-    const own = clientUrl(identity);
-    const { clusterId, memberId } = await serverStatus(etcd, own, signal);
-    const members = await listMembers(etcd, own, signal);
-    const voters = members.filter(({ id, learner }) => id !== memberId && !learner);
-    if (voters.length === 0) return null;
-    const { controllers } = desired.cluster;
-    // A member without a client URL has never started.
-    const servers = voters.flatMap(({ clientUrls: [server], peerUrls }) => {
-      const controller = controllers.find((one) => peerUrls.includes(peerUrl(one)));
-      return server ?? (controller === undefined ? [] : clientUrl(controller));
-    });
-    await findQuorum(etcd, servers, { clusterId, signal });
-    return null;
+    const others = (await listMembers(etcd, own, signal)).filter((member) => member.id !== memberId && !member.learner);
+    if (others.length === 0) return null;
+    const healthy = await Promise.all(others.map((member) => isHealthy(os, { member, clusterId, signal })));
+    const failed = others.filter((_, index) => healthy[index] !== true);
+    const [count, total] = [others.length - failed.length, others.length + 1];
+    const needed = Math.floor(total / 2) + 1;
+    if (count >= needed || (mayPause && failed.length === 0)) return null;
+    const names = failed.map(({ name, peerUrls }) => `${name || peerUrls.join()} is not healthy`);
+    return [`${count} other etcd members are healthy, but the quorum needs ${needed} of ${total}`, ...names].join("; ");
   } catch (error) {
     signal.throwIfAborted();
-    return toKhwError(error).message;
+    if (error instanceof KhwError) return `the other members are not known: ${error.message}`;
+    throw error;
+  }
+}
+
+/** A member that has just started may need some seconds to find the leader. */
+const deadlineMillis = 30_000;
+const intervalMillis = 1_000;
+
+/**
+ * Waits until this machine's member may be stopped for a restart.
+ * @throws KhwError WOULD_INTERRUPT
+ */
+export async function demandQuorum(os: Os, { signal, progress }: ApplyContext): Promise<void> {
+  await waitFor({
+    what: "etcd would lose its quorum",
+    check: async (): Promise<Look<void>> => {
+      const obstacle = await quorumObstacle(os, { mayPause: true, signal });
+      return obstacle === null ? { reached: undefined } : { seen: obstacle };
+    },
+    deadlineMillis,
+    intervalMillis,
+    signal,
+    progress,
+    clock: os.clock,
+    late: ({ seen }) =>
+      new KhwError("WOULD_INTERRUPT", `etcd is not restarted, because it would lose its quorum: ${seen}`, {
+        hint: "repair the other members first (see `khw-client etcd status`); if a machine will not return, run `khw-client remove NODE --dead`",
+      }),
+  });
+}
+
+/** Returns undefined if this machine's member does not answer. */
+async function statusOf({ etcd }: Os, server: string, signal: AbortSignal): Promise<ServerStatus | undefined> {
+  try {
+    return await serverStatus(etcd, server, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof KhwError) return undefined;
+    throw error;
   }
 }

@@ -84,7 +84,7 @@ export function createRollback({ os, keptState, steps, drained, signal }: Rollba
     if (drift === undefined || drift === null) return null;
     const newer = isOlderEtcd(states) ? await downgradeObstacle(to, os, signal) : null;
     if (newer !== null) return newer;
-    const quorum = await quorumObstacle(to, os, signal);
+    const quorum = await quorumObstacle(os, { mayPause: false, signal });
     return quorum === null ? null : `its etcd must not be stopped now: ${quorum}`;
   }
 }

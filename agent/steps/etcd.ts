@@ -3,7 +3,7 @@ import { etcdClientFiles, etcdPrograms, etcdServerFiles } from "../../proto/etcd
 import type { Step } from "../../proto/step.ts";
 import { shareCertificate } from "../certificates/shared.ts";
 import { moveLeader } from "../etcd/move-leader.ts";
-import { demandOtherMembers } from "../etcd/others-healthy.ts";
+import { demandQuorum } from "../etcd/quorum-obstacle.ts";
 import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { credentialFile, dropInFolder, etcdDataFolder, etcdFile, etcdFolder, unitFile } from "../paths.ts";
@@ -65,7 +65,7 @@ export function etcdSteps(desired: WithEtcd, joins?: string): Step<Os>[] {
       firstStartFlags: [membersFlag],
       needs: ["etcd/member"],
       beforeStop: async (os, context) => {
-        await demandOtherMembers(os, context);
+        await demandQuorum(os, context);
         await moveLeader(os, context);
       },
       coreDumpsOff: desired.hardening.coreDumpsOff,

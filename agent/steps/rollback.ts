@@ -22,11 +22,11 @@ export function rollbackSteps(steps: readonly Step<Os>[], { from, to }: Rollback
   if (!hasEtcd(to)) return [...steps];
   const guarded = steps.map((step) => {
     if (step.id === "etcd/member") return { ...step, apply: refuseRejoin };
-    return step.id === "service/etcd" ? keepQuorum(step, to) : step;
+    return step.id === "service/etcd" ? keepQuorum(step) : step;
   });
   if (!isOlderEtcd({ from, to })) return guarded;
   const changesEtcd = (id: string): boolean => id.startsWith("binary/etcd") || id === "unit/etcd";
-  return insertBefore(guarded, changesEtcd, [keepQuorum(stopEtcd(to, steps), to)]);
+  return insertBefore(guarded, changesEtcd, [keepQuorum(stopEtcd(to, steps))]);
 }
 
 /** Inserts steps before the first step that must wait for them. */
@@ -54,12 +54,13 @@ async function refuseRejoin(): Promise<never> {
 }
 
 /** Returns a guarded version of the step, which stops a healthy member only if the other members have a quorum. */
-function keepQuorum(step: Step<Os>, to: WithEtcd): Step<Os> {
+function keepQuorum(step: Step<Os>): Step<Os> {
   return {
     ...step,
     apply: async (os, context) => {
       const drift = await step.check(os, context.signal);
-      const obstacle = drift?.process === "restart" ? await quorumObstacle(to, os, context.signal) : null;
+      const obstacle =
+        drift?.process === "restart" ? await quorumObstacle(os, { mayPause: false, signal: context.signal }) : null;
       if (obstacle !== null) throw new KhwError("NOT_READY", `its etcd must not be stopped now: ${obstacle}`);
       await step.apply(os, context);
     },
