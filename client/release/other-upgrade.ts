@@ -1,34 +1,50 @@
+import { isLeft } from "../../proto/drain.ts";
 import { KhwError } from "../../proto/errors.ts";
-import { type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
+import { type Maintenance, type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { instant } from "../terminal/time.ts";
-import { changesRelease, type NodeRelease } from "./path.ts";
+
+/** A node's drain state, and the time on the node's own clock. */
+export interface NodeDrain {
+  readonly node: string;
+  readonly maintenance: Maintenance | undefined;
+  readonly clockUnixMillis: number;
+}
 
 export interface OtherUpgradeOptions {
-  readonly running: readonly NodeRelease[];
   /** The Kubernetes release that the command would apply. */
   readonly wanted: string;
-  /** See PathOptions. */
-  readonly allowDowngrade: boolean;
+  readonly nodes: readonly NodeDrain[];
 }
 
 /**
- * Returns an obstacle if an upgrade to another release is recorded as running. Another client may be working on the
- * cluster, or it was killed. This command would undo that upgrade node by node. Going back to the old release is
- * allowed if the administrator asks for it.
+ * How long a drained node counts as evidence that the client of an upgrade is alive. After a drain of some 15 seconds,
+ * the client starts an operation on the node, and the agent then refuses other operations itself.
  */
-export function otherUpgradeObstacles(
-  last: Upgrade | undefined,
-  { running, wanted, allowDowngrade }: OtherUpgradeOptions,
-): KhwError[] {
-  if (last?.state !== UpgradeState.UPGRADE_STATE_RUNNING || last.restoresSnapshot === true) return [];
+const aliveMillis = 60_000;
+
+/**
+ * Returns an obstacle if an upgrade to another release is working on its first node. This command would undrain the
+ * node and apply its own release to it. Later, some nodes run the new release, so `pathObstacles` refuses the command.
+ * The obstacle disappears after a minute, because a client that was killed does not record the end of its upgrade.
+ */
+export function otherUpgradeObstacles(last: Upgrade | undefined, { wanted, nodes }: OtherUpgradeOptions): KhwError[] {
+  if (last?.state !== UpgradeState.UPGRADE_STATE_RUNNING || last.toVersion === wanted) return [];
   const { fromVersion, toVersion, holder, begunUnixMillis } = last;
-  const isBack = allowDowngrade && wanted === fromVersion;
-  // If every node runs the new release, that upgrade has nothing left to change.
-  if (wanted === toVersion || isBack || !changesRelease(running, toVersion)) return [];
   const upgrade = `the upgrade from ${fromVersion} to ${toVersion}, started by ${holder} at ${instant(begunUnixMillis)}`;
-  return [
-    new KhwError("RELEASE_REFUSED", `${upgrade}, has not ended, and this command would apply ${wanted}`, {
-      hint: "wait until it ends; if its client was killed, run khw-client upgrade with the same release, or khw-client upgrade --back",
-    }),
-  ];
+  return nodes
+    .filter(
+      ({ maintenance, clockUnixMillis }) =>
+        isLeft(maintenance) && clockUnixMillis - (maintenance?.sinceUnixMillis ?? 0) < aliveMillis,
+    )
+    .map(
+      ({ node }) =>
+        new KhwError(
+          "RELEASE_REFUSED",
+          `${upgrade}, has just drained this node, but this command would apply ${wanted}`,
+          {
+            node,
+            hint: "wait until that upgrade ends; if its client was killed, run this command again in a minute",
+          },
+        ),
+    );
 }

@@ -1,19 +1,20 @@
 import type { Controller } from "../../proto/desired.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import type { DesiredState, Upgrade } from "../../proto/gen/khw/agent/v1/agent.ts";
-import { controllersOf, type OpenCluster } from "../cluster/open.ts";
+import { controllersOf, type Member, type OpenCluster } from "../cluster/open.ts";
 import { isManaged, toDesired } from "../config/desired.ts";
 import { refuseKmsBefore } from "../config/encryption.ts";
 import { readEtcd } from "../etcd/overview.ts";
 import type { Releases } from "../config/releases.ts";
 import {
   describeReleases,
+  type NodeStatus,
   readReleases,
   releaseObstacles,
   type RunningReleases,
   wantedReleases,
 } from "../release/releases.ts";
-import { otherUpgradeObstacles } from "../release/other-upgrade.ts";
+import { type NodeDrain, otherUpgradeObstacles } from "../release/other-upgrade.ts";
 import type { Emulation } from "../release/emulation.ts";
 import { lastUpgrade } from "../status/upgrade.ts";
 import { changesRelease, isUnfinished } from "../release/path.ts";
@@ -138,7 +139,7 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     running,
     lastUpgrade: last,
     releaseObstacles: [
-      ...otherUpgradeObstacles(last, { running: running.kubernetes, wanted: releases.kubernetes, allowDowngrade }),
+      ...otherUpgradeObstacles(last, { wanted: releases.kubernetes, nodes: drainsOf(members, statuses) }),
       ...releaseObstacles(config, running, {
         wanted: releases,
         allowDowngrade,
@@ -155,6 +156,13 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     reissued,
     warnings,
   };
+}
+
+function drainsOf(members: readonly Member[], statuses: readonly NodeStatus[]): NodeDrain[] {
+  return statuses.map(({ node, status: { maintenance } }) => {
+    const { clockUnixMillis = 0 } = members.find((member) => member.node.address.name === node)?.info ?? {};
+    return { node, maintenance, clockUnixMillis };
+  });
 }
 
 /** A plan without obstacles. */

@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { killAfter, openScene, scenario } from "../fixtures/faults.ts";
+import { openScene, scenario } from "../fixtures/faults.ts";
 import { given } from "../fixtures/given.ts";
 import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
 import { readFacts } from "../fixtures/untouched.ts";
@@ -175,16 +175,16 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     async (t) => {
       await isGreen();
       const allowed = [...upgrade, "--allow-removed-apis", ...all];
-      t.ok(await killAfter(scene, allowed, /is drained|drain/), "the client was killed");
-      const settled = async () =>
-        (await workstation.khw(["status", ...all])).stdout.includes("Upgrade from v1.21.0 to v1.22.0")
-          ? true
-          : undefined;
-      await given("the agents have recorded the upgrade", settled);
+      const client = scene.start(...allowed);
+      await given("the upgrade has drained its first node", async () =>
+        (await workstation.khw(["status", ...all])).stdout.includes("for a rolling update") ? true : undefined,
+      );
+      t.ok(client.kill(), "the client was killed");
+      await client.ended;
       await refuses(
         t,
         ["bootstrap", "--kubernetes-version", running],
-        [/the upgrade from v1\.21\.0 to v1\.22\.0.*has not ended/],
+        [/the upgrade from v1\.21\.0 to v1\.22\.0.*has just drained this node/],
       );
       const paused = await workstation.khw([...allowed, "--pause-after", "1"]);
       t.equal(paused.code, 0, paused.stdout + paused.stderr);
