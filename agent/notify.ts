@@ -48,7 +48,9 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
   // Sends at most one status a second, and always the newest. While a machine becomes a controller, the status changes
   // many times a second, and each message costs a process.
   let newest = "";
+  let ended = false;
   const sendStatus = coalesce(async () => {
+    if (ended) return;
     await send(`--status=${newest}`);
     await setTimeout(statusMillis, undefined, { ref: false });
   });
@@ -66,7 +68,10 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
       newest = text;
       void sendStatus();
     },
-    stopping: () => send("STOPPING=1", "--status=stopping"),
+    stopping: () => {
+      ended = true;
+      return send("STOPPING=1", "--status=stopping");
+    },
   };
 }
 

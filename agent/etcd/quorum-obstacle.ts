@@ -24,7 +24,7 @@ export interface QuorumOptions {
 export async function quorumObstacle(os: Os, { mayPause, signal }: QuorumOptions): Promise<string | null> {
   const { etcd, identity } = os;
   const own = clientUrl(identity);
-  const status = await statusOf(os, own, signal);
+  const status = await settledStatus(os, own, signal);
   // A member that does not answer must be restarted with its corrected files, for example if its certificate has expired.
   if (status === undefined || status.leader === "0" || status.learner) return null;
   const { clusterId, memberId } = status;
@@ -37,7 +37,8 @@ export async function quorumObstacle(os: Os, { mayPause, signal }: QuorumOptions
     const needed = Math.floor(total / 2) + 1;
     if (count >= needed || (mayPause && failed.length === 0)) return null;
     const names = failed.map(({ name, peerUrls }) => `${name || peerUrls.join()} is not healthy`);
-    return [`${count} other etcd members are healthy, but the quorum needs ${needed} of ${total}`, ...names].join("; ");
+    const loss = `the quorum needs ${needed} of ${total} members, but without this one only ${count} would be healthy`;
+    return [loss, ...names].join("; ");
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof KhwError) return `the other members are not known: ${error.message}`;
@@ -70,6 +71,16 @@ export async function demandQuorum(os: Os, { signal, progress }: ApplyContext): 
         hint: "repair the other members first (see `khw-client etcd status`); if a machine will not return, run `khw-client remove NODE --dead`",
       }),
   });
+}
+
+const electionMillis = 3_000;
+
+/** Returns the status of this machine's member. If the member has no leader, an election gets a few seconds to end. */
+async function settledStatus(os: Os, server: string, signal: AbortSignal): Promise<ServerStatus | undefined> {
+  const status = await statusOf(os, server, signal);
+  if (status?.leader !== "0") return status;
+  await os.clock.delay(electionMillis, signal);
+  return statusOf(os, server, signal);
 }
 
 /** Returns undefined if this machine's member does not answer. */

@@ -86,6 +86,13 @@ async function applyAndVerify(
   const applied = await applyPlan(cluster, plan, { ...options, noRollback, between: upgrade?.gates.between });
   if (signal.aborted) return false;
   await upgrade?.gates.last(applied.outcomes);
+  const texts = {
+    done: applied.done.length,
+    headline: "the bootstrap is not complete",
+    hint: "correct this, then run the command again; it continues from here",
+  };
+  const gateErrors = upgrade?.gates.failures() ?? [];
+  if (gateErrors.length > 0) conclude([...gateErrors, ...applied.errors], texts);
   const limitAnonymous = config.hardening.anonymousLimited;
   const rbacErrors = await applyRbac(applied, plan, { ...options, limitAnonymous });
   const waitMillis = applied.reachable ? config.timeouts.verify : 0;
@@ -95,12 +102,7 @@ async function applyAndVerify(
   const target = { ...plan, nodes: applied.done, checkAnonymous: true };
   const verifyErrors = await verifyCluster(cluster, target, { ...options, waitMillis, show: "all" });
   if (signal.aborted) return false;
-  const gateErrors = upgrade?.gates.failures() ?? [];
-  conclude([...gateErrors, ...applied.errors, ...rbacErrors, ...manifestErrors, ...verifyErrors], {
-    done: applied.done.length,
-    headline: "the bootstrap is not complete",
-    hint: "correct this, then run the command again; it continues from here",
-  });
+  conclude([...applied.errors, ...rbacErrors, ...manifestErrors, ...verifyErrors], texts);
   return true;
 }
 

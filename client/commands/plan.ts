@@ -16,6 +16,7 @@ import { prepare, type Prepared } from "../rollout/plan.ts";
 import type { Output } from "../progress/open.ts";
 import { leftToYou } from "../progress/step-text.ts";
 import { loadBalancerTrack } from "../progress/progress.ts";
+import { isUnfinished } from "../release/path.ts";
 import { readConfiguredHealth } from "../upgrade/configured.ts";
 import { configuredCourse } from "../upgrade/course.ts";
 import { describePath } from "../upgrade/describe.ts";
@@ -82,7 +83,7 @@ export async function plan(
   const checks = await planChecks(cluster, prepared, { isAdministrator, allowRemovedApis, signal });
   const health = await readConfiguredHealth(cluster, prepared, { progress: silent, signal });
   const result = {
-    release: releaseChange(config, prepared, checks.skipped.length === 0),
+    release: releaseChange(config, prepared, checks),
     differences: [
       ...prepared.releaseObstacles.map(toDifference("release", "the release can be changed")),
       ...health.findings.map(toDifference("health", "the cluster is healthy")),
@@ -120,11 +121,13 @@ function isSame(finding: KhwError, track: string, error: KhwError | undefined): 
   return finding.node === track && finding.message === error?.message;
 }
 
-function releaseChange(config: ClusterConfig, prepared: Prepared, checked: boolean): string[] {
+function releaseChange(config: ClusterConfig, prepared: Prepared, { findings, skipped }: PlanChecks): string[] {
   const { running, releases, releaseNote, lastUpgrade } = prepared;
   const course = configuredCourse(running.kubernetes, releases.kubernetes, lastUpgrade);
-  if (course === undefined) return [];
-  return [releaseNote, ...describePath(course, { ...pathOptions(config, prepared), checked })];
+  const path = pathOptions(config, prepared);
+  if (course === undefined || path.done.length === path.nodes.length) return [];
+  const checked = findings.length === 0 && skipped.length === 0 && !isUnfinished(running.kubernetes);
+  return [releaseNote, ...describePath(course, { ...path, checked })];
 }
 
 function planDocument({ differences, unreachable, warnings, skipped }: PlanResult): string {

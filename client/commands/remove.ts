@@ -1,3 +1,4 @@
+import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { isIPv4 } from "node:net";
 import { dirname } from "node:path";
 import type { Controller } from "../../proto/desired.ts";
@@ -85,6 +86,7 @@ export async function removeController(
     mayCreateAddress: false,
     newCredentials: "refuse",
     unreachable: "refuse",
+    find: async (prepared) => changedReleaseObstacles(prepared),
     // No API server uses a learner, so the API servers' lists of etcd servers do not contain the learner's controller
     // yet.
     leaving: [controllerOf(parting, remaining), learner].flatMap((controller) => controller ?? []),

@@ -1,3 +1,4 @@
+import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { dirname } from "node:path";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import { controllersOf, openCluster } from "../cluster/open.ts";
@@ -115,6 +116,7 @@ async function readDead(
     newCredentials: "imagine",
     unreachable: "refuse",
     joining: "replace",
+    find: async (prepared) => changedReleaseObstacles(prepared),
     leaving: [controllerAt(pair.old, leaving)].flatMap((controller) => controller ?? []),
   });
   return present;

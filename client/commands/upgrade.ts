@@ -133,7 +133,9 @@ async function examine(cluster: OpenCluster, { to, back }: UpgradeOptions, signa
   const last = lastUpgrade(nodes);
   const course = chooseCourse({ to, back, running, last, snapshots: nodeSnapshots(snapshots) });
   // Finishing an interrupted update may fix the problems that the interruption caused. It does not fix etcd.
-  const health = isUnfinished(running) ? { findings: etcdFindings(etcd), warnings: [] } : healthFindings(state, etcd);
+  const health = isUnfinished(running)
+    ? { findings: etcdFindings(etcd), warnings: [] }
+    : healthFindings(state, etcd, course.direction === "back");
   return { course, last, ...health };
 }
 

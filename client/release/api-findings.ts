@@ -1,4 +1,5 @@
 import compare from "semver/functions/compare.js";
+import minor from "semver/functions/minor.js";
 import { KhwError } from "../../proto/errors.ts";
 import type { InspectApiResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { isUnknownCall } from "../cluster/call-errors.ts";
@@ -6,7 +7,7 @@ import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
 import type { Member } from "../cluster/open.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
 import { kubeletObstacles } from "./kubelets.ts";
-import { changesRelease, distinct } from "./path.ts";
+import { changesRelease, distinct, isWayBack } from "./path.ts";
 import { removedApiFindings, type ReleaseFindings } from "./removed-apis.ts";
 import type { RunningReleases } from "./releases.ts";
 
@@ -44,9 +45,10 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   // A restore stops all API servers anyway. The restore may also be the repair that silent API servers need.
   const silent = errors.filter((error) => restoresData || isSilent(error));
   const judged = judgeApis(answered, { ...options, releases });
-  // If a node already runs this release, the change completes or reverts an interrupted update. The change may be
-  // necessary to repair API servers that do not answer.
-  const unknown = answered.length === 0 && !releases.includes(wanted) && !restoresData ? silent : [];
+  // If a node already runs this release, the change completes or reverts an interrupted update. Such a change, the way
+  // back or a patch may be necessary to repair API servers that do not answer.
+  const mayRepair = releases.includes(wanted) || isWayBack(running.kubernetes, wanted) || isPatch(releases, wanted);
+  const unknown = answered.length === 0 && !mayRepair && !restoresData ? silent : [];
   return {
     obstacles: [...errors.filter((error) => !silent.includes(error)), ...unknown.map(notAsked), ...judged.obstacles],
     warnings: [...(unknown.length > 0 ? [] : silent.map(notAsked)), ...judged.warnings],
@@ -80,11 +82,16 @@ export function judgeApis(
     return new KhwError("PREFLIGHT_FAILED", `${name} has no working backend: ${reason}`, { hint });
   });
   // The newer release may be the reason why the backend does not work.
-  const isBack = compare(wanted, releases.at(-1) ?? wanted) < 0;
+  const isBack = releases.some((release) => compare(release, wanted) > 0);
   return {
     obstacles: [...kubeletFindings, ...removed.obstacles, ...(isBack ? [] : backends)],
     warnings: [...removed.warnings, ...(isBack ? backends : [])],
   };
+}
+
+/** Whether the change stays within a minor release. Patches neither remove APIs nor change the rules for kubelets. */
+function isPatch(releases: readonly string[], wanted: string): boolean {
+  return releases.every((release) => minor(release) === minor(wanted));
 }
 
 function hasRelease(node: string, { kubernetes }: RunningReleases): boolean {

@@ -13,6 +13,8 @@ export interface NodeDrain {
 export interface OtherUpgradeOptions {
   /** The Kubernetes release that the command would apply. */
   readonly wanted: string;
+  /** See PathOptions. */
+  readonly allowDowngrade: boolean;
   readonly nodes: readonly NodeDrain[];
 }
 
@@ -25,16 +27,23 @@ const aliveMillis = 60_000;
 /**
  * Returns an obstacle if an upgrade to another release is working on its first node. This command would undrain the
  * node and apply its own release to it. Later, some nodes run the new release, so `pathObstacles` refuses the command.
- * The obstacle disappears after a minute, because a client that was killed does not record the end of its upgrade.
+ * Going back is allowed if the administrator asks for it. The obstacle disappears after a minute, because a client that was killed does not record the end of its upgrade.
  */
-export function otherUpgradeObstacles(last: Upgrade | undefined, { wanted, nodes }: OtherUpgradeOptions): KhwError[] {
+export function otherUpgradeObstacles(
+  last: Upgrade | undefined,
+  { wanted, allowDowngrade, nodes }: OtherUpgradeOptions,
+): KhwError[] {
   if (last?.state !== UpgradeState.UPGRADE_STATE_RUNNING || last.toVersion === wanted) return [];
   const { fromVersion, toVersion, holder, begunUnixMillis } = last;
+  if (allowDowngrade && wanted === fromVersion) return [];
   const upgrade = `the upgrade from ${fromVersion} to ${toVersion}, started by ${holder} at ${instant(begunUnixMillis)}`;
   return nodes
     .filter(
       ({ maintenance, clockUnixMillis }) =>
-        isLeft(maintenance) && clockUnixMillis - (maintenance?.sinceUnixMillis ?? 0) < aliveMillis,
+        maintenance !== undefined &&
+        isLeft(maintenance) &&
+        maintenance.sinceUnixMillis >= begunUnixMillis &&
+        clockUnixMillis - maintenance.sinceUnixMillis < aliveMillis,
     )
     .map(
       ({ node }) =>

@@ -124,6 +124,11 @@ export function changesRelease(running: readonly NodeRelease[], wanted: string):
   return running.some(({ version }) => version !== wanted);
 }
 
+/** Whether the wanted release is older than a running release. */
+export function isWayBack(running: readonly NodeRelease[], wanted: string): boolean {
+  return running.some(({ version }) => compare(version, wanted) > 0);
+}
+
 /** Whether two releases run side by side. */
 export function isUnfinished(running: readonly NodeRelease[]): boolean {
   return distinct(running).length > 1;

@@ -1,5 +1,6 @@
 import { components } from "../../proto/components.ts";
 import compare from "semver/functions/compare.js";
+import minor from "semver/functions/minor.js";
 import { defaultEtcdVersion, minimumEtcd } from "../../proto/etcd-versions.ts";
 import { KhwError } from "../../proto/errors.ts";
 import type { GetStatusResponse } from "../../proto/gen/khw/agent/v1/agent.ts";
@@ -9,7 +10,7 @@ import { labReleases, type Releases } from "../config/releases.ts";
 import type { ClusterConfig } from "../config/schema.ts";
 import { isManaged } from "../config/desired.ts";
 import { type Emulation, emulationObstacles, wantedEmulation } from "./emulation.ts";
-import { changesRelease, distinct, type NodeRelease, pathObstacles } from "./path.ts";
+import { distinct, type NodeRelease, pathObstacles } from "./path.ts";
 
 /** The releases that the nodes run. */
 export interface RunningReleases {
@@ -126,18 +127,17 @@ export function releaseObstacles(
 
 /** Returns an obstacle if Kubernetes is about to run with an etcd release that is too old. */
 function oldEtcdObstacles(running: RunningReleases, { kubernetes, etcd }: Releases): KhwError[] {
-  const isUnchanged = running.kubernetes.length > 0 && !changesRelease(running.kubernetes, kubernetes);
   const minimum = minimumEtcd(kubernetes);
-  if (isUnchanged || minimum === undefined || compare(etcd, minimum.version) >= 0) return [];
+  // A cluster that already runs this minor release, or a later one, may stay as it is.
+  const isKnown = running.kubernetes.some(({ version }) => minor(version) >= minor(kubernetes));
+  const [oldest = etcd] = distinct(running.etcd);
+  if (isKnown || minimum === undefined || compare(oldest, minimum.version) >= 0) return [];
   const { version, source } = minimum;
+  const message = `Kubernetes ${kubernetes} needs etcd ${version} or later, not ${oldest} (${source})`;
   return [
-    new KhwError(
-      "RELEASE_REFUSED",
-      `Kubernetes ${kubernetes} needs etcd ${version} or later, not ${etcd} (${source})`,
-      {
-        hint: `update etcd first: set etcd.version to ${version} or later, one minor release at a time, and run khw-client bootstrap`,
-      },
-    ),
+    new KhwError("RELEASE_REFUSED", message, {
+      hint: `update etcd first: set etcd.version to ${version} or later, one minor release at a time, and run khw-client bootstrap`,
+    }),
   ];
 }
 

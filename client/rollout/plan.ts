@@ -139,7 +139,11 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
     running,
     lastUpgrade: last,
     releaseObstacles: [
-      ...otherUpgradeObstacles(last, { wanted: releases.kubernetes, nodes: drainsOf(members, statuses) }),
+      ...otherUpgradeObstacles(last, {
+        wanted: releases.kubernetes,
+        allowDowngrade,
+        nodes: drainsOf(members, statuses),
+      }),
       ...releaseObstacles(config, running, {
         wanted: releases,
         allowDowngrade,

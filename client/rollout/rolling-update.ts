@@ -3,6 +3,7 @@ import { fetchInfo, type OpenCluster } from "../cluster/open.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import type { Context } from "../terminal/context.ts";
 import { note, type Progress, type ProgressOptions } from "../progress/progress.ts";
+import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { verifyCluster } from "../verify/verification.ts";
 import { applyToNodes, type ApplyToNodesOptions } from "./apply.ts";
 import { downloadPrograms } from "./download.ts";
@@ -41,6 +42,7 @@ export async function roll(
     mayCreateAddress: false,
     newCredentials: "refuse",
     unreachable: "refuse",
+    find: async (prepared) => changedReleaseObstacles(prepared),
   });
   await downloadPrograms(cluster, plan, options);
   signal.throwIfAborted();
@@ -56,7 +58,7 @@ export async function roll(
 
 /**
  * First updates all nodes that are not serving, at the same time. Then updates the serving nodes, one at a time, until
- * the first failure. If the Kubernetes release changes, updates all nodes one at a time. A node is drained if its API
+ * the first failure. If a change of the Kubernetes release begins, updates all nodes one at a time. A node is drained if its API
  * server would restart.
  */
 export async function rollNodes(

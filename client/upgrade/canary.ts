@@ -2,7 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Prepared } from "../rollout/plan.ts";
 import { openPublicApi } from "../verify/verification.ts";
-import { type Check, type CheckResult, clusterChecks, nodeCheck, verify } from "../verify/verify.ts";
+import { type Check, type CheckResult, leaderChecks, nodeCheck, verify } from "../verify/verify.ts";
 
 /**
  * The tolerated server errors, as a number and as a share of all requests. Some requests fail while an API server
@@ -14,6 +14,8 @@ export interface CanaryOptions {
   readonly plan: Pick<Prepared, "admin" | "publicAddress">;
   /** How long failing checks are repeated. */
   readonly waitMillis: number;
+  /** Whether to check the share of server errors since the API server started. */
+  readonly errorRate: boolean;
   readonly signal: AbortSignal;
   readonly report: (result: CheckResult) => void;
 }
@@ -23,12 +25,13 @@ export interface CanaryOptions {
  * API server does not answer many requests with errors.
  * @throws KhwError VERIFY_FAILED with every failed check
  */
-export async function checkCanary(node: AgentNode, { plan, waitMillis, signal, report }: CanaryOptions): Promise<void> {
+export async function checkCanary(node: AgentNode, options: CanaryOptions): Promise<void> {
+  const { plan, waitMillis, errorRate, signal, report } = options;
   const { ca, certificate, key } = plan.admin;
   const checks = [
     nodeCheck(node),
-    ...clusterChecks(openPublicApi(plan)),
-    errorRateCheck(node, { ca, certificate, key }),
+    ...leaderChecks(openPublicApi(plan)),
+    ...(errorRate ? [errorRateCheck(node, { ca, certificate, key })] : []),
   ];
   const results = await verify(checks, { signal, waitMillis, report });
   const failed = results.filter(({ error }) => error !== undefined);

@@ -1,13 +1,16 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
+import { UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
-import { changesRelease, distinct, isUnfinished } from "../release/path.ts";
+import { changesRelease, distinct, isUnfinished, isWayBack } from "../release/path.ts";
 import type { Prepared, RolloutPlan } from "../rollout/plan.ts";
 import { describeWarnings } from "../rollout/warnings.ts";
 import { configuredCourse } from "./course.ts";
+import { describePath } from "./describe.ts";
 import { type HealthFindings, readHealth } from "./health.ts";
 import { snapshotPurpose } from "./marked-snapshot.ts";
-import { upgradeOf } from "./record.ts";
+import { pathOptions } from "./path.ts";
+import { recordUpgrade, upgradeOf } from "./record.ts";
 import { startUpgrade, type UpgradeRun } from "./run.ts";
 import { readSettled } from "./settled.ts";
 import { snapshotBefore } from "./snapshot.ts";
@@ -27,7 +30,8 @@ export async function readConfiguredHealth(
   }
   const names = new Set(kubernetes.map(({ node }) => node));
   const running = { config, cloud, members: members.filter(({ node }) => names.has(node.address.name)) };
-  return readSettled(() => readHealth(running, options.signal), options);
+  const isBack = isWayBack(kubernetes, releases.kubernetes);
+  return readSettled(() => readHealth(running, { isBack, signal: options.signal }), options);
 }
 
 /** Returns the health problems that prevent `bootstrap` from changing the release, and prints the warnings. */
@@ -42,30 +46,51 @@ export async function findUnhealthy(
 }
 
 /**
- * Begins the change of the release that khw.yaml sets: takes a snapshot, and records the upgrade. Returns undefined if
+ * Begins the change to the release that khw.yaml sets: prints the path, takes a snapshot, and records the upgrade. Returns undefined if
  * the Kubernetes release does not change and no upgrade to this release is unfinished. If only the etcd release
  * changes, takes only the snapshot.
  */
 export async function startConfiguredUpgrade(
   cluster: OpenCluster,
-  plan: Pick<RolloutPlan, "running" | "releases" | "lastUpgrade" | "admin" | "publicAddress">,
+  plan: Pick<RolloutPlan, "running" | "releases" | "lastUpgrade" | "work" | "admin" | "publicAddress">,
   options: ProgressOptions,
 ): Promise<UpgradeRun | undefined> {
   const { running, releases, lastUpgrade } = plan;
   const course = configuredCourse(running.kubernetes, releases.kubernetes, lastUpgrade);
   if (course === undefined) {
     const [oldest = ""] = distinct(running.etcd);
-    if (changesRelease(running.etcd, releases.etcd))
+    // If two etcd releases run side by side, an earlier run has taken the snapshot.
+    if (changesRelease(running.etcd, releases.etcd) && !isUnfinished(running.etcd))
       await snapshotIfPossible(cluster, `update of etcd from ${oldest} to ${releases.etcd}`, options);
+    await closeAbandoned(cluster, plan, options);
     return undefined;
   }
   const { from, to, unfinished } = course;
-  const snapshotId = unfinished?.snapshotId ?? (await snapshotIfPossible(cluster, snapshotPurpose(from, to), options));
+  const isBegun = isUnfinished(running.kubernetes);
+  const path = { ...pathOptions(cluster.config, plan), checked: !isBegun };
+  if (path.done.length < path.nodes.length) for (const text of describePath(course, path)) note(options.progress, text);
+  const take = isBegun ? snapshotIfPossible : snapshotBefore;
+  const snapshotId = unfinished?.snapshotId ?? (await take(cluster, snapshotPurpose(from, to), options));
   const record = upgradeOf(course, { snapshotId, emulatedVersion: releases.emulated ?? "" });
   return await startUpgrade(cluster, { ...options, plan, course, record });
 }
 
-/** `bootstrap` may be the repair for an etcd that does not run, so a missing snapshot does not stop it. */
+/**
+ * Records the end of an upgrade whose client was killed before its first node changed, because this command applies
+ * another release.
+ */
+async function closeAbandoned(
+  { members }: OpenCluster,
+  { lastUpgrade: last, releases }: Pick<RolloutPlan, "lastUpgrade" | "releases">,
+  { progress }: ProgressOptions,
+): Promise<void> {
+  if (last?.state !== UpgradeState.UPGRADE_STATE_RUNNING || last.restoresSnapshot === true) return;
+  if (last.toVersion === releases.kubernetes) return;
+  const report = `abandoned: a later command applied ${releases.kubernetes}`;
+  await recordUpgrade(members, { ...last, state: UpgradeState.UPGRADE_STATE_STOPPED, report }, progress);
+}
+
+/** `bootstrap` may be needed to repair etcd, so a missing snapshot does not stop an etcd update or an unfinished update. */
 async function snapshotIfPossible(cluster: OpenCluster, purpose: string, options: ProgressOptions): Promise<string> {
   try {
     return await snapshotBefore(cluster, purpose, options);

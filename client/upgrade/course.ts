@@ -43,12 +43,22 @@ export function chooseCourse({ to, back, running, last, snapshots }: CourseOptio
       hint: "run khw-client bootstrap",
     });
   }
-  return back ? wayBack(running, { last, snapshots }) : forward(parseKubernetesVersion("--to", to).text, oldest, last);
+  return back ? wayBack(running, { last, snapshots }) : forward(running, parseKubernetesVersion("--to", to).text, last);
 }
 
-function forward(to: string, oldest: string, last: Upgrade | undefined): Course {
-  const same = last !== undefined && isUnfinished(last) && last.toVersion === to ? last : undefined;
+function forward(running: readonly NodeRelease[], to: string, last: Upgrade | undefined): Course {
+  const [oldest = to] = distinct(running);
+  const same = continued(running, to, last);
   return { from: same?.fromVersion ?? oldest, to, direction: "forward", unfinished: same };
+}
+
+/**
+ * Returns the record of the upgrade that this upgrade continues. If no node runs the new release, this is a new upgrade
+ * with a new snapshot, because the earlier snapshot may be old.
+ */
+function continued(running: readonly NodeRelease[], to: string, last: Upgrade | undefined): Upgrade | undefined {
+  const isSame = last !== undefined && isUnfinished(last) && last.restoresSnapshot !== true && last.toVersion === to;
+  return isSame && running.some(({ version }) => version === to) ? last : undefined;
 }
 
 /**
@@ -63,10 +73,10 @@ export function configuredCourse(
   const releases = distinct(running);
   const [oldest, newest] = [releases[0], releases.at(-1)];
   if (oldest === undefined || newest === undefined) return undefined;
-  const isSame = last !== undefined && isUnfinished(last) && last.restoresSnapshot !== true && last.toVersion === to;
-  if (!isSame && !changesRelease(running, to)) return undefined;
-  const from = isSame ? last.fromVersion : compare(to, newest) < 0 ? newest : oldest;
-  return { from, to, direction: compare(from, to) > 0 ? "back" : "forward", unfinished: isSame ? last : undefined };
+  const unfinished = continued(running, to, last);
+  if (unfinished === undefined && !changesRelease(running, to)) return undefined;
+  const from = unfinished?.fromVersion ?? (compare(to, newest) < 0 ? newest : oldest);
+  return { from, to, direction: compare(from, to) > 0 ? "back" : "forward", unfinished };
 }
 
 function wayBack(
@@ -81,7 +91,7 @@ function wayBack(
     return { from: last.fromVersion, to: last.toVersion, direction: "back", unfinished: last };
   }
   if (releases.length > 1) {
-    // An update that another command began is not recorded.
+    // An update that an older client began with `bootstrap` is not recorded.
     const to = last !== undefined && releases.includes(goalOf(last)) ? goalOf(last) : oldest;
     return { from: releases.find((release) => release !== to) ?? newest, to, direction: "back", unfinished: undefined };
   }

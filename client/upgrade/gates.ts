@@ -15,7 +15,7 @@ export interface Gates {
    * @throws the reason why the update of the next node must not begin
    */
   readonly between: (done: readonly NodeOutcome[]) => Promise<void>;
-  /** Runs after the last node. Does nothing if a node failed, or if the gates have run. Never rejects. */
+  /** Runs after the last node. Does nothing if a node failed, or if the gates have passed. Never rejects. */
   readonly last: (outcomes: readonly NodeOutcome[]) => Promise<void>;
   /** The gates that failed. */
   readonly failures: () => readonly KhwError[];
@@ -31,17 +31,17 @@ export interface GatesOptions extends ProgressOptions {
   readonly pauseAfter: number | undefined;
   readonly env: Context["env"];
   readonly course: Course;
-  readonly plan: Pick<Prepared, "admin" | "publicAddress">;
+  readonly plan: Pick<Prepared, "admin" | "publicAddress" | "running">;
   readonly timeouts: Pick<ClusterConfig["timeouts"], "verify">;
   /** khw's own checks of a node. Default: `checkCanary`. */
   readonly check?: typeof checkCanary | undefined;
 }
 
 /**
- * After the first node of a run, khw's own checks run first, then the user's gate. A pause comes last. The first node
- * is a node that an earlier run has already upgraded, or the first node that changes. A gate that failed in the earlier
- * run therefore runs again before another node changes. On the way back, only a node that changes counts, because the
- * other nodes do not run the wanted release yet or never left it.
+ * After the canary, khw's own checks run first, then the user's gate. A pause comes last. The canary is the first node
+ * that changes in this run. If none has changed yet, it is a node that an earlier run upgraded. A gate that failed
+ * earlier therefore runs again before another node changes. On the way back, a node that does not change may never have
+ * left the old release, so it is not a canary. A new controller is not a canary either, because it has no clients yet.
  */
 export function createGates(options: GatesOptions): Gates {
   const { gate, pauseAfter, env, progress, signal, course, plan, timeouts, check = checkCanary } = options;
@@ -50,9 +50,13 @@ export function createGates(options: GatesOptions): Gates {
   let paused: string | undefined;
   let passed = false;
 
-  const runGates = async ({ node }: NodeOutcome): Promise<void> => {
+  const hadRelease = new Set(plan.running.kubernetes.map(({ node }) => node));
+
+  const runGates = async ({ node, changed }: NodeOutcome): Promise<void> => {
     await check(node, {
       plan,
+      // The counters of an API server begin when it starts, so they say nothing about an earlier start.
+      errorRate: changed > 0,
       waitMillis: timeouts.verify,
       signal,
       report: (result) => progress.emit({ kind: "check", ...result }),
@@ -70,9 +74,11 @@ export function createGates(options: GatesOptions): Gates {
   };
 
   const pass = async (done: readonly NodeOutcome[]): Promise<void> => {
-    const canary = done.find(({ changed }) => changed > 0) ?? (course.direction === "back" ? undefined : done[0]);
+    const known = done.filter(({ node }) => hadRelease.has(node.address.name));
+    const canary = known.find(({ changed }) => changed > 0) ?? (course.direction === "back" ? undefined : known[0]);
     if (passed || canary === undefined) return;
     await runGates(canary).catch((thrown: unknown) => {
+      signal.throwIfAborted();
       const error = toKhwError(thrown);
       failures.push(error);
       throw error;

@@ -11,14 +11,14 @@ import type { ClusterState, NodeState } from "../status/state.ts";
 /** Reads all nodes, the load balancer and etcd, and returns the health findings. */
 export async function readHealth(
   { config, members, cloud }: Pick<OpenCluster, "config" | "members" | "cloud">,
-  signal: AbortSignal,
+  { isBack, signal }: { readonly isBack: boolean; readonly signal: AbortSignal },
 ): Promise<HealthFindings> {
   const [state, etcd] = await Promise.all([
     readCluster(members, cloud, signal),
     isManaged(config) ? readEtcd(members, signal) : [],
   ]);
   signal.throwIfAborted();
-  return healthFindings(state, etcd);
+  return healthFindings(state, etcd, isBack);
 }
 
 export interface HealthFindings {
@@ -31,10 +31,16 @@ export interface HealthFindings {
  * Returns the reasons why a cluster is not ready for an upgrade: every etcd problem, and everything except drift that
  * makes `status` report the cluster as unhealthy. This includes certificates that expire within a week. If a rolling
  * update left a node drained, that node's drain and components are excluded, because the upgrade repairs and undrains
- * the node. A Kubernetes component that is unhealthy on every node causes only a warning, because the other release may
- * be the remedy.
+ * the node.
+ *
+ * A Kubernetes component that is unhealthy on every node causes only a warning, because the other release may be the
+ * remedy. On the way back, the same applies to every unhealthy component and backend.
  */
-export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: readonly NodeEtcd[]): HealthFindings {
+export function healthFindings(
+  { nodes, loadBalancer }: ClusterState,
+  etcd: readonly NodeEtcd[],
+  isBack: boolean,
+): HealthFindings {
   // The upgrade itself removes drift.
   const withoutDrift = nodes.map((node) =>
     node.status === undefined ? node : { ...node, status: { ...node.status, drift: undefined } },
@@ -47,10 +53,12 @@ export function healthFindings({ nodes, loadBalancer }: ClusterState, etcd: read
         nodes.find((one) => one.node === node),
       ),
   );
-  const isCommon = commonProblem(problems, nodes.length);
+  const isCurable = isBack
+    ? ({ subject }: Problem): boolean => curable.has(subject)
+    : commonProblem(problems, nodes.filter(({ status }) => !isLeft(status?.maintenance)).length);
   return {
-    findings: [...problems.filter((problem) => !isCommon(problem)).map(toFinding), ...etcdFindings(etcd)],
-    warnings: problems.filter(isCommon).map(toFinding),
+    findings: [...problems.filter((problem) => !isCurable(problem)).map(toFinding), ...etcdFindings(etcd)],
+    warnings: problems.filter(isCurable).map(toFinding),
   };
 }
 
@@ -59,9 +67,12 @@ function toFinding({ node, subject, message, hint }: Problem): KhwError {
   return new KhwError("PREFLIGHT_FAILED", message, { ...place, step: subject, hint: hint || undefined });
 }
 
+/** The parts that another release may repair. nginx asks the API server. */
+const curable: ReadonlySet<string> = new Set([...components, "nginx", "load balancer"]);
+
 /**
- * Returns a function that reports whether every node has the problem's component unhealthy. If no API server is healthy,
- * the backends of the load balancer cannot be healthy either.
+ * Returns a function that reports whether the problem's component is unhealthy on every node. If no API server is
+ * healthy, nginx and the backends of the load balancer cannot be healthy either.
  */
 function commonProblem(problems: readonly Problem[], count: number): (problem: Problem) => boolean {
   const common = new Set(
@@ -69,7 +80,7 @@ function commonProblem(problems: readonly Problem[], count: number): (problem: P
   );
   return ({ subject }) =>
     components.some((name) => name === subject && common.has(name)) ||
-    (subject === "load balancer" && common.has("kube-apiserver"));
+    (curable.has(subject) && !components.some((name) => name === subject) && common.has("kube-apiserver"));
 }
 
 /** Returns the etcd problems that prevent an upgrade. */

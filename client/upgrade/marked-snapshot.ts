@@ -52,7 +52,7 @@ export function finishedMinor(undo: UpgradeToUndo, snapshots: readonly NodeSnaps
   const patch = "fix the problem with a newer patch release";
   const [possible, hint] =
     snapshotId === ""
-      ? ["no snapshot was taken, because khw does not manage etcd", patch]
+      ? ["no snapshot was taken before the upgrade", patch]
       : found === undefined
         ? [`no node still has the snapshot ${snapshotId} from before the upgrade`, patch]
         : [

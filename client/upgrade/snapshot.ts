@@ -14,6 +14,6 @@ export async function snapshotBefore(
 ): Promise<string> {
   if (!isManaged(config)) return "";
   const { snapshot, node } = await takeSnapshot(members, { signal, purpose });
-  note(progress, `snapshot ${snapshot.id} on ${node}: taken, verified, and kept for this upgrade`);
+  note(progress, `snapshot ${snapshot.id} on ${node}: taken and verified before the change`);
   return snapshot.id;
 }

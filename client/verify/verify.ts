@@ -139,11 +139,15 @@ export function clusterChecks(api: KubernetesApi): Check[] {
           );
       },
     })),
-    ...["kube-controller-manager", "kube-scheduler"].map((name) => ({
-      title: `${name} has a leader`,
-      run: (signal: AbortSignal) => checkLease(api, name, signal),
-    })),
+    ...leaderChecks(api),
   ];
+}
+
+export function leaderChecks(api: KubernetesApi): Check[] {
+  return ["kube-controller-manager", "kube-scheduler"].map((name) => ({
+    title: `${name} has a leader`,
+    run: (signal: AbortSignal) => checkLease(api, name, signal),
+  }));
 }
 
 /** Checks that every component is healthy. The request to nginx tests the whole health check, up to the API server. */

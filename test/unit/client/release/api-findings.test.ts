@@ -72,6 +72,8 @@ t.test(
     t.strictSame((await found("v1.22.0", { a: down.a })).obstacles, [
       "a: its API server was not queried for kubelets or removed APIs: no answer",
     ]);
+    t.strictSame((await found("v1.20.3", { a: down.a })).obstacles, [], "a patch");
+    t.strictSame((await found("v1.20.2", { b: down.b })).obstacles, [], "the way back");
     t.strictSame((await found("v1.21.0", down)).obstacles, []);
     t.strictSame((await found("v1.20.2", down)).obstacles, []);
   },

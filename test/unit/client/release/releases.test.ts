@@ -169,6 +169,7 @@ t.test("a Kubernetes release that needs a newer etcd is refused, unless it is al
   t.match(messages("v1.31.0", "v3.5.10", ["v1.30.0", "3.5.10"]), [refusal]);
   t.match(messages("v1.31.0", "v3.5.10"), [refusal], "a new cluster");
   t.strictSame(messages("v1.31.0", "v3.5.11", ["v1.30.0", "3.5.11"]), []);
-  t.strictSame(messages("v1.31.0", "v3.5.10", ["v1.31.0", "3.5.10"]), []);
+  t.strictSame(messages("v1.31.1", "v3.5.10", ["v1.31.0", "3.5.10"]), []);
+  t.match(messages("v1.31.0", "v3.5.11", ["v1.30.0", "3.5.10"]), [refusal], "the update of etcd comes first");
   t.strictSame(messages("v1.30.0", "v3.4.23", ["v1.29.0", "3.4.23"]), []);
 });

@@ -1,7 +1,7 @@
 import t from "tap";
 import { findUnhealthy, startConfiguredUpgrade } from "../../../../client/upgrade/configured.ts";
 import { KhwError } from "../../../../proto/errors.ts";
-import { DrainReason, Upgrade, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
+import { DesiredState, DrainReason, Upgrade, UpgradeState } from "../../../../proto/gen/khw/agent/v1/agent.ts";
 import { EtcdMember, GetEtcdStatusResponse, Snapshot } from "../../../../proto/gen/khw/agent/v1/etcd.ts";
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
@@ -56,6 +56,7 @@ async function scene(options: Options = {}) {
     },
     releases: { kubernetes: to, etcd },
     lastUpgrade: last,
+    work: members.map(({ node }) => ({ node, desired: DesiredState.fromPartial({}), maintenance: undefined })),
     publicAddress: "127.0.0.1",
     admin: { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of(), server: "" },
   };
@@ -115,11 +116,30 @@ t.test("if only the etcd release changes, a snapshot is taken, but no upgrade is
   t.strictSame(unchanged.purposes, []);
 });
 
-t.test("if no etcd member answers, the change starts without a snapshot, with a warning", async (t) => {
-  const { records, notes, start } = await scene({ etcdAnswers: false });
+t.test(
+  "without a snapshot, no change of the Kubernetes release begins, but an unfinished change continues",
+  async (t) => {
+    const { records, start } = await scene({ etcdAnswers: false });
+    await t.rejects(start(), { code: "NOT_READY", message: /^no etcd member answers/ });
+    t.strictSame(records, []);
+    const unfinished = await scene({ etcdAnswers: false, from: ["v1.21.0", "v1.20.2"] });
+    await unfinished.start();
+    t.ok(unfinished.notes.some((text) => text.startsWith("warning: no snapshot was taken: no etcd member answers")));
+    t.match(unfinished.records, [{ snapshotId: "", state: running }]);
+  },
+);
+
+t.test("bootstrap prints the path", async (t) => {
+  const { notes, start } = await scene();
   await start();
-  t.match(notes, [/^warning: no snapshot was taken: no etcd member answers/]);
-  t.match(records, [{ snapshotId: "", state: running }]);
+  t.ok(notes.includes("upgrade from v1.20.2 to v1.21.0: controller-0, then controller-1"), notes.join("\n"));
+});
+
+t.test("an upgrade whose client was killed is recorded as stopped once another release is applied", async (t) => {
+  const facts = { id: "u", fromVersion: "v1.20.2", toVersion: "v1.21.0", state: running };
+  const { records, start } = await scene({ to: "v1.20.2", last: Upgrade.fromPartial(facts) });
+  t.equal(await start(), undefined);
+  t.match(records, [{ id: "u", state: stopped, report: "abandoned: a later command applied v1.20.2" }]);
 });
 
 t.test("a drained node prevents the start of a change, but not its completion", async (t) => {

@@ -39,6 +39,7 @@ t.test("an upgrade starts from the oldest running release", (t) => {
 t.test("a stopped upgrade continues with its ID, but a finished upgrade is not continued", (t) => {
   const last = recorded("v1.20.2", "v1.21.0", stopped);
   t.match(forward("v1.21.0", ["v1.21.0", "v1.20.2"], last), { from: "v1.20.2", unfinished: { id: "u" } });
+  t.equal(forward("v1.21.0", ["v1.20.2"], last).unfinished, undefined, "no node runs the new release");
   t.equal(forward("v1.21.1", ["v1.21.0"], recorded("v1.20.2", "v1.21.0", done)).unfinished, undefined);
   t.end();
 });

@@ -44,10 +44,19 @@ async function scene(options: Partial<GatesOptions> & { readonly failing?: boole
     signal: never,
     progress: { emit: () => {}, settled: async () => {} },
     course: { from: "v1.20.2", to: "v1.21.0", direction: "forward", unfinished: undefined },
-    plan: { publicAddress: "127.0.0.1", admin: { ca, certificate, key, server: "" } },
+    plan: {
+      publicAddress: "127.0.0.1",
+      admin: { ca, certificate, key, server: "" },
+      running: {
+        kubernetes: ["controller-0", "controller-1"].map((node) => ({ node, version: "v1.20.2" })),
+        etcd: [],
+        unknown: { kubernetes: [], etcd: [] },
+        unread: [],
+      },
+    },
     timeouts: { verify: 0 },
-    check: async ({ address }) => {
-      checked.push(address.name);
+    check: async ({ address }, { errorRate }) => {
+      checked.push(errorRate ? address.name : `${address.name} without the error rate`);
       if (failing)
         throw new KhwError("VERIFY_FAILED", "the first node does not pass its checks", { node: address.name });
     },
@@ -77,7 +86,7 @@ t.test("the gates run once, for the first node that changes", async (t) => {
 t.test("if an earlier run has changed the first node, the gates run for it before another node changes", async (t) => {
   const { gates, one, checked } = await scene({ gate: "echo broken; exit 1" });
   await t.rejects(gates.between([{ node: one, changed: 0 }]), { message: "the gate ended with 1: broken" });
-  t.strictSame(checked, ["controller-0"]);
+  t.strictSame(checked, ["controller-0 without the error rate"]);
   t.match(gates.failures(), [{ code: "VERIFY_FAILED" }]);
 });
 
@@ -136,4 +145,22 @@ t.test("by default, khw checks the node, the leaders and the error rate", async 
     message: /^the first node does not pass its checks: /,
   });
   t.ok(titles.some((title) => title.startsWith("controller-0: kube-apiserver")));
+});
+
+t.test("a new controller is not checked in place of a controller that changes", async (t) => {
+  const running = {
+    kubernetes: [{ node: "controller-1", version: "v1.20.2" }],
+    etcd: [],
+    unknown: { kubernetes: [], etcd: [] },
+    unread: [],
+  };
+  const plan = { publicAddress: "127.0.0.1", admin: { ca, certificate, key, server: "" }, running };
+  const { gates, one, two, checked } = await scene({ plan });
+  await gates.between([{ node: one, changed: 50 }]);
+  t.strictSame(checked, []);
+  await gates.last([
+    { node: one, changed: 50 },
+    { node: two, changed: 3 },
+  ]);
+  t.strictSame(checked, ["controller-1"]);
 });

@@ -19,7 +19,7 @@ function found(changes: Partial<GetStatusResponse>): string[] {
     node,
     status: wellStatus(node, index === 1 ? changes : {}),
   }));
-  const { findings } = healthFindings({ nodes }, []);
+  const { findings } = healthFindings({ nodes }, [], false);
   return findings.map(({ node, step, message }: KhwError) => `${node}: ${step}: ${message}`);
 }
 
@@ -74,27 +74,39 @@ t.test(
   },
 );
 
-t.test("a component that is unhealthy on every node is only a warning, and so are its backends", async (t) => {
-  const unwell = component("kube-apiserver", { health: Health.HEALTH_UNHEALTHY, reason: "/readyz answers 500" });
+const unready = { health: Health.HEALTH_UNHEALTHY, reason: "/readyz answers 500" };
+
+/** Returns the nodes and the parts with problems, if these nodes' API servers and their nginx are unhealthy. */
+function judged(unhealthy: readonly string[], { isBack = false, left = "" } = {}) {
   const names = ["controller-0", "controller-1"];
-  const nodes = names.map((node) => ({ node, status: wellStatus(node, { components: [unwell] }) }));
-  const backends = names.map((name) => ({ name, state: "UNHEALTHY" as const, address: "", zone: "" }));
-  const { findings, warnings } = healthFindings({ nodes, loadBalancer: { backends } }, []);
-  t.strictSame(findings, []);
-  t.strictSame(
-    warnings.map(({ node, step }) => `${node}: ${step}`),
-    [
-      "controller-0: kube-apiserver",
-      "controller-1: kube-apiserver",
-      "controller-0: load balancer",
-      "controller-1: load balancer",
-    ],
-  );
+  const reason = DrainReason.DRAIN_REASON_ROLLING_UPDATE;
+  const nodes = names.map((node) => {
+    const unwell = { components: [component("kube-apiserver", unready), component("nginx", unready)] };
+    const maintenance = { drained: true, holder: "jane", sinceUnixMillis: 1, reason };
+    const changes = { ...(unhealthy.includes(node) && unwell), ...(node === left && { maintenance }) };
+    return { node, status: wellStatus(node, changes) };
+  });
+  const backends = unhealthy.map((name) => ({ name, state: "UNHEALTHY" as const, address: "", zone: "" }));
+  const { findings, warnings } = healthFindings({ nodes, loadBalancer: { backends } }, [], isBack);
+  const places = (errors: readonly KhwError[]) => errors.map(({ node = "?", step = "?" }) => `${node}: ${step}`);
+  return { findings: places(findings), warnings: places(warnings) };
+}
+
+const parts = (node: string) => [`${node}: kube-apiserver`, `${node}: nginx`];
+
+t.test("a component that is unhealthy on every node causes only warnings, as do nginx and the backends", async (t) => {
+  const names = ["controller-0", "controller-1"];
+  const everywhere = [...names.flatMap(parts), ...names.map((name) => `${name}: load balancer`)];
+  t.strictSame(judged(names), { findings: [], warnings: everywhere });
+  const one = [...parts("controller-1"), "controller-1: load balancer"];
+  t.strictSame(judged(["controller-1"]), { findings: one, warnings: [] });
+  t.strictSame(judged(["controller-1"], { isBack: true }), { findings: [], warnings: one }, "on the way back");
+  t.strictSame(judged(names, { left: "controller-0" }).findings, [], "a node that a rolling update left drained");
 });
 
 t.test("a problem of etcd is always an obstacle", async (t) => {
   const etcd = [{ node: "controller-0", error: new KhwError("UNREACHABLE", "no answer") }];
-  t.match(healthFindings({ nodes: [] }, etcd).findings, [
+  t.match(healthFindings({ nodes: [] }, etcd, false).findings, [
     { message: /^etcd: controller-0: its agent does not answer/ },
   ]);
 });
