@@ -18,7 +18,7 @@ export const nodeCommands: readonly CommandSpec[] = [
     path: ["bootstrap"],
     summary: "set up or repair the control plane and its load balancer, then verify it",
     details:
-      "The machines need only the agent's package. The command creates missing certificates and etcd members, enrols agents, and adds new nodes. Use the same command for changes and retries. Commit khw.lock. Ctrl-C detaches; the same command reattaches.",
+      "The machines need only the agent's package. The command creates missing certificates and etcd members, enrols agents, and adds new nodes. Use the same command for changes and retries. If the Kubernetes release changes, the command runs the checks of `upgrade`, takes an etcd snapshot, and checks the first node before it changes the next. Commit khw.lock. Ctrl-C detaches; the same command reattaches.",
     examples: [
       "khw-client bootstrap --nodes controller-0,1,2",
       "khw-client bootstrap --nodes a=192.0.2.1,b=192.0.2.2,c=192.0.2.3 --load-balancer none --public-address 192.0.2.9",
