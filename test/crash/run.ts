@@ -40,7 +40,8 @@ export interface Killed {
 }
 
 /**
- * Interrupts one of the commands, repeats it until it succeeds, and then runs the later commands.
+ * Interrupts one of the commands, repeats it until it succeeds, and then runs the later commands. If the command has
+ * succeeded although the victim was killed, repeats it only if it can be repeated.
  * @throws when the interrupted command never succeeds, or when another command fails
  */
 export async function cutShort(subject: Subject, point: Point): Promise<Killed> {
@@ -51,7 +52,8 @@ export async function cutShort(subject: Subject, point: Point): Promise<Killed> 
   const killed = await interrupt(run, point, { node, agent });
   const runs = [await run.ended];
   await returned(subject, point, { node, agent });
-  while (runs.at(-1)?.code !== 0 || runs.length === 1) {
+  const { repeatable = true } = subject;
+  while (runs.at(-1)?.code !== 0 || (repeatable && runs.length === 1)) {
     if (runs.length > mostRuns) throw new Error(`fails: ${JSON.stringify(runs)}`);
     // A reset ends with a restart of the agent, even if the client was killed.
     await Promise.all(subject.testbed.nodes.map((each) => agentListens(each)));

@@ -14,6 +14,8 @@ export interface Subject {
   readonly workstation: Workstation;
   /** The commands, in the order in which they run. Each command must print its events as JSON. */
   readonly commands: readonly Command[];
+  /** Whether a command can run again after it has succeeded. Default: true. */
+  readonly repeatable?: boolean;
   /** Resolves when a machine is ready for the command after it has been switched on again. */
   readonly ready?: (node: TestbedNode) => Promise<void>;
 }

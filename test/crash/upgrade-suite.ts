@@ -108,7 +108,8 @@ function nodesOf({ nodes }: Testbed): readonly string[] {
 
 function subjectOf({ testbed, workstation }: Cluster, start: UpgradeStart): Subject {
   const command = ["upgrade", ...nodesOf(testbed), ...ways[start], "--yes", "--mirror", folderMirror, "-o", "json"];
-  return { testbed, workstation, commands: [command], ready: etcdIsHealthy };
+  // After a successful way back, there is nothing left to undo, so a second one is refused.
+  return { testbed, workstation, commands: [command], ready: etcdIsHealthy, repeatable: start === "old" };
 }
 
 /**
