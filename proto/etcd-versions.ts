@@ -46,7 +46,7 @@ export function defaultEtcdVersion(kubernetesVersion: string): string {
   return defaultEtcds.findLast(({ from }) => from <= minor)?.version ?? labEtcdVersion;
 }
 
-/** The oldest etcd release with which kubeadm runs Kubernetes, starting with a certain minor release of Kubernetes. */
+/** The oldest etcd release that kubeadm accepts, from this minor release of Kubernetes on. */
 const minimumEtcds = [
   { from: 31, version: "v3.5.11", source: "https://github.com/flatcar/scripts/pull/2311" },
 ] as const;

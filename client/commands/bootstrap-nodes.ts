@@ -9,6 +9,7 @@ import { applyManifests } from "../manifests/manifests.ts";
 import { readManifests } from "../manifests/read.ts";
 import { provideManagement } from "../pki/management/management.ts";
 import { note, type Progress, type ProgressOptions } from "../progress/progress.ts";
+import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { applyPlan, applyRbac } from "../rollout/apply.ts";
 import { saveNewCredentials } from "../rollout/credentials.ts";
 import { downloadPrograms } from "../rollout/download.ts";
@@ -53,7 +54,11 @@ export async function bootstrapNodes(
     unreachable: "skip",
     ...consent,
   } as const;
-  const find = (prepared: Prepared): Promise<readonly KhwError[]> => findUnhealthy(cluster, prepared, options);
+  // A replacement must not change the release of the other controllers.
+  const find = async (prepared: Prepared): Promise<readonly KhwError[]> =>
+    consent.joining === "replace"
+      ? changedReleaseObstacles(config, prepared)
+      : findUnhealthy(cluster, prepared, options);
   const plan = await planRollout(cluster, { ...options, ...planning, find });
   await saveNewCredentials(plan, config, options);
   await downloadPrograms(cluster, plan, options);

@@ -1,3 +1,4 @@
+import { refuseChangedReleases } from "../release/unchanged.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
@@ -47,6 +48,8 @@ export async function pkiRenew(
   );
   const progress = await openProgress(output, context);
   await using cluster = await openCluster(config, signal);
+  // Runs before the folder gets new files. `roll` checks again.
+  await refuseChangedReleases(cluster, signal);
   const { files, kept } = await issueAnew(cluster, { present, chosen, signal });
   for (const [name, content] of Object.entries(files)) {
     if (name.endsWith(".pem") && !name.endsWith("-key.pem")) {

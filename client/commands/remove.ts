@@ -86,7 +86,7 @@ export async function removeController(
     mayCreateAddress: false,
     newCredentials: "refuse",
     unreachable: "refuse",
-    find: async (prepared) => changedReleaseObstacles(prepared),
+    find: async (prepared) => changedReleaseObstacles(rest.config, prepared),
     // No API server uses a learner, so the API servers' lists of etcd servers do not contain the learner's controller
     // yet.
     leaving: [controllerOf(parting, remaining), learner].flatMap((controller) => controller ?? []),

@@ -116,7 +116,7 @@ async function readDead(
     newCredentials: "imagine",
     unreachable: "refuse",
     joining: "replace",
-    find: async (prepared) => changedReleaseObstacles(prepared),
+    find: async (prepared) => changedReleaseObstacles(config, prepared),
     leaving: [controllerAt(pair.old, leaving)].flatMap((controller) => controller ?? []),
   });
   return present;

@@ -24,7 +24,7 @@ import { describePath, otherReleaseNote } from "../upgrade/describe.ts";
 import { etcdFindings, healthFindings, type HealthFindings } from "../upgrade/health.ts";
 import { snapshotPurpose } from "../upgrade/marked-snapshot.ts";
 import { nodesAt, pathOptions } from "../upgrade/path.ts";
-import { recordUpgrade, upgradeOf } from "../upgrade/record.ts";
+import { closeAbandoned, recordUpgrade, upgradeOf } from "../upgrade/record.ts";
 import { rollUpgrade } from "../upgrade/roll.ts";
 import { startUpgrade } from "../upgrade/run.ts";
 import { readSettled } from "../upgrade/settled.ts";
@@ -80,13 +80,13 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   const facts = { emulatedVersion: emulated ?? "" };
   if (done.length === plan.work.length && course.unfinished === undefined) {
     // Closes the record of an upgrade that was killed before its first node; otherwise the record would stay open.
-    if (last?.state === UpgradeState.UPGRADE_STATE_RUNNING) {
+    if (last?.state === UpgradeState.UPGRADE_STATE_RUNNING && isSameUpgrade(course, last)) {
       const ended = {
         ...upgradeOf(course, { ...facts, snapshotId: last.snapshotId }),
         state: UpgradeState.UPGRADE_STATE_DONE,
       };
       await recordUpgrade(cluster.members, ended, progress);
-    }
+    } else await closeAbandoned(cluster.members, plan, progress);
     const emulating = emulated === undefined ? "" : ` and emulates ${emulated}`;
     finalNote(progress, `every node runs Kubernetes ${course.to}${emulating}: there is nothing to do`);
     return 0;
@@ -94,7 +94,11 @@ export async function upgrade(config: ClusterConfig, context: Context, options: 
   await downloadPrograms(cluster, plan, showing);
   signal.throwIfAborted();
   await tryPrograms(plan.work, showing);
-  for (const text of describePath(course, { ...pathOptions(config, plan), checked: true })) note(progress, text);
+  for (const text of describePath(course, {
+    ...pathOptions(config, plan),
+    checked: !isUnfinished(plan.running.kubernetes),
+  }))
+    note(progress, text);
   await refuseWithoutConsent(context, options.yes);
   const purpose = snapshotPurpose(course.from, course.to);
   const snapshotId = course.unfinished?.snapshotId ?? (await snapshotBefore(cluster, purpose, showing));
@@ -109,6 +113,11 @@ function emulationOf({ back, emulate }: Pick<UpgradeOptions, "back" | "emulate">
   if (back && emulate) refuse("--emulate", "cannot be used with --back", "leave out --emulate");
   if (back) return "keep";
   return emulate ? "begin" : "end";
+}
+
+/** Whether the course ends the recorded upgrade, or undoes it. */
+function isSameUpgrade({ direction, to }: Course, { toVersion }: Upgrade): boolean {
+  return direction === "back" || to === toVersion;
 }
 
 interface Examination extends HealthFindings {

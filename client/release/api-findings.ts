@@ -42,13 +42,13 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   signal.throwIfAborted();
   const answered = answers.flatMap(({ value }) => value ?? []);
   const errors = answers.flatMap(({ error }) => error ?? []);
-  // A restore stops all API servers anyway. The restore may also be the repair that silent API servers need.
-  const silent = errors.filter((error) => restoresData || isSilent(error));
-  const judged = judgeApis(answered, { ...options, releases });
   // If a node already runs this release, the change completes or reverts an interrupted update. Such a change, the way
-  // back or a patch may be necessary to repair API servers that do not answer.
-  const mayRepair = releases.includes(wanted) || isWayBack(running.kubernetes, wanted) || isPatch(releases, wanted);
-  const unknown = answered.length === 0 && !mayRepair && !restoresData ? silent : [];
+  // back or a restore may be necessary to repair API servers that do not answer, or that answer with errors.
+  const isRepair = restoresData || releases.includes(wanted) || isWayBack(running.kubernetes, wanted);
+  const silent = errors.filter((error) => isRepair || isSilent(error));
+  const judged = judgeApis(answered, { ...options, releases });
+  // A patch may be the repair, too.
+  const unknown = answered.length === 0 && !isRepair && !isPatch(releases, wanted) ? silent : [];
   return {
     obstacles: [...errors.filter((error) => !silent.includes(error)), ...unknown.map(notAsked), ...judged.obstacles],
     warnings: [...(unknown.length > 0 ? [] : silent.map(notAsked)), ...judged.warnings],

@@ -3,10 +3,12 @@ import { KhwError } from "../../proto/errors.ts";
 import { type Maintenance, type Upgrade, UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import { instant } from "../terminal/time.ts";
 
-/** A node's drain state, and the time on the node's own clock. */
+/** A node's drain state. All times are those of the node's own clock. */
 export interface NodeDrain {
   readonly node: string;
   readonly maintenance: Maintenance | undefined;
+  /** The start of the upgrade that the node has recorded; 0 if it has recorded none. */
+  readonly begunUnixMillis: number;
   readonly clockUnixMillis: number;
 }
 
@@ -39,10 +41,10 @@ export function otherUpgradeObstacles(
   const upgrade = `the upgrade from ${fromVersion} to ${toVersion}, started by ${holder} at ${instant(begunUnixMillis)}`;
   return nodes
     .filter(
-      ({ maintenance, clockUnixMillis }) =>
+      ({ maintenance, clockUnixMillis, ...own }) =>
         maintenance !== undefined &&
         isLeft(maintenance) &&
-        maintenance.sinceUnixMillis >= begunUnixMillis &&
+        maintenance.sinceUnixMillis >= own.begunUnixMillis &&
         clockUnixMillis - maintenance.sinceUnixMillis < aliveMillis,
     )
     .map(

@@ -136,7 +136,7 @@ function oldEtcdObstacles(running: RunningReleases, { kubernetes, etcd }: Releas
   const message = `Kubernetes ${kubernetes} needs etcd ${version} or later, not ${oldest} (${source})`;
   return [
     new KhwError("RELEASE_REFUSED", message, {
-      hint: `update etcd first: set etcd.version to ${version} or later, one minor release at a time, and run khw-client bootstrap`,
+      hint: `update etcd first: leave kubernetes.version unchanged, set etcd.version to ${version} or later, one minor release at a time, and run khw-client bootstrap`,
     }),
   ];
 }

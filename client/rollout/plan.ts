@@ -163,9 +163,9 @@ export async function prepare(cluster: OpenCluster, options: PrepareOptions): Pr
 }
 
 function drainsOf(members: readonly Member[], statuses: readonly NodeStatus[]): NodeDrain[] {
-  return statuses.map(({ node, status: { maintenance } }) => {
+  return statuses.map(({ node, status: { maintenance, upgrade } }) => {
     const { clockUnixMillis = 0 } = members.find((member) => member.node.address.name === node)?.info ?? {};
-    return { node, maintenance, clockUnixMillis };
+    return { node, maintenance, clockUnixMillis, begunUnixMillis: upgrade?.begunUnixMillis ?? 0 };
   });
 }
 

@@ -42,7 +42,7 @@ export async function roll(
     mayCreateAddress: false,
     newCredentials: "refuse",
     unreachable: "refuse",
-    find: async (prepared) => changedReleaseObstacles(prepared),
+    find: async (prepared) => changedReleaseObstacles(cluster.config, prepared),
   });
   await downloadPrograms(cluster, plan, options);
   signal.throwIfAborted();
@@ -58,7 +58,7 @@ export async function roll(
 
 /**
  * First updates all nodes that are not serving, at the same time. Then updates the serving nodes, one at a time, until
- * the first failure. If a change of the Kubernetes release begins, updates all nodes one at a time. A node is drained if its API
+ * the first failure. Updates all nodes one at a time if this run starts a change of the Kubernetes release. A node is drained if its API
  * server would restart.
  */
 export async function rollNodes(

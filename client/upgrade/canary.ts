@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { KhwError } from "../../proto/errors.ts";
 import type { AgentNode } from "../cluster/agent-client.ts";
 import type { Prepared } from "../rollout/plan.ts";
@@ -14,8 +15,8 @@ export interface CanaryOptions {
   readonly plan: Pick<Prepared, "admin" | "publicAddress">;
   /** How long failing checks are repeated. */
   readonly waitMillis: number;
-  /** Whether to check the share of server errors since the API server started. */
-  readonly errorRate: boolean;
+  /** The server errors that count: all errors since the API server started, or the errors of the next seconds. */
+  readonly errors: "since start" | "new";
   readonly signal: AbortSignal;
   readonly report: (result: CheckResult) => void;
 }
@@ -26,13 +27,11 @@ export interface CanaryOptions {
  * @throws KhwError VERIFY_FAILED with every failed check
  */
 export async function checkCanary(node: AgentNode, options: CanaryOptions): Promise<void> {
-  const { plan, waitMillis, errorRate, signal, report } = options;
+  const { plan, waitMillis, errors, signal, report } = options;
   const { ca, certificate, key } = plan.admin;
-  const checks = [
-    nodeCheck(node),
-    ...leaderChecks(openPublicApi(plan)),
-    ...(errorRate ? [errorRateCheck(node, { ca, certificate, key })] : []),
-  ];
+  const credentials = { ca, certificate, key };
+  const before = errors === "new" ? await readCounts(node, { credentials, signal }) : undefined;
+  const checks = [nodeCheck(node), ...leaderChecks(openPublicApi(plan)), errorRateCheck(node, credentials, before)];
   const results = await verify(checks, { signal, waitMillis, report });
   const failed = results.filter(({ error }) => error !== undefined);
   if (failed.length === 0) return;
@@ -43,12 +42,36 @@ export async function checkCanary(node: AgentNode, options: CanaryOptions): Prom
   });
 }
 
-/** Returns a check that fails if an API server answers many requests with server errors. */
-export function errorRateCheck(node: AgentNode, credentials: Parameters<AgentNode["inspectApi"]>[0]): Check {
+interface Counts {
+  readonly requests: number;
+  readonly serverErrors: number;
+}
+
+type ApiCredentials = Parameters<AgentNode["inspectApi"]>[0];
+
+const sampleMillis = 10_000;
+
+/** Reads the counts of an API server, and waits until it has answered more requests. */
+async function readCounts(
+  node: AgentNode,
+  { credentials, signal }: { readonly credentials: ApiCredentials; readonly signal: AbortSignal },
+): Promise<Counts> {
+  const counts = await node.inspectApi(credentials, signal);
+  await setTimeout(sampleMillis, undefined, { signal });
+  return counts;
+}
+
+/**
+ * Returns a check that fails if an API server answers many requests with server errors. `before` are earlier counts,
+ * which are subtracted. Default: zero.
+ */
+export function errorRateCheck(node: AgentNode, credentials: ApiCredentials, before?: Counts): Check {
   return {
     title: `${node.address.name}: its API server answers without errors`,
     run: async (signal) => {
-      const { requests, serverErrors } = await node.inspectApi(credentials, signal);
+      const counts = await node.inspectApi(credentials, signal);
+      const requests = counts.requests - (before?.requests ?? 0);
+      const serverErrors = counts.serverErrors - (before?.serverErrors ?? 0);
       if (serverErrors <= mostErrors || serverErrors <= requests * errorShare) return;
       throw new KhwError("VERIFY_FAILED", `${serverErrors} of ${requests} answers were server errors`, {
         hint: `run khw-client logs ${node.address.name} kube-apiserver`,

@@ -1,5 +1,4 @@
 import { type KhwError, toKhwError } from "../../proto/errors.ts";
-import { UpgradeState } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { note, type ProgressOptions } from "../progress/progress.ts";
 import { changesRelease, distinct, isUnfinished, isWayBack } from "../release/path.ts";
@@ -10,7 +9,7 @@ import { describePath } from "./describe.ts";
 import { type HealthFindings, readHealth } from "./health.ts";
 import { snapshotPurpose } from "./marked-snapshot.ts";
 import { pathOptions } from "./path.ts";
-import { recordUpgrade, upgradeOf } from "./record.ts";
+import { closeAbandoned, upgradeOf } from "./record.ts";
 import { startUpgrade, type UpgradeRun } from "./run.ts";
 import { readSettled } from "./settled.ts";
 import { snapshotBefore } from "./snapshot.ts";
@@ -42,6 +41,12 @@ export async function findUnhealthy(
 ): Promise<readonly KhwError[]> {
   const { findings, warnings } = await readConfiguredHealth(cluster, prepared, options);
   for (const text of describeWarnings(warnings)) note(options.progress, `warning: ${text}`);
+  const [current] = distinct(prepared.running.kubernetes);
+  if (findings.length > 0 && current !== undefined)
+    note(
+      options.progress,
+      `to repair the cluster first, set kubernetes.version to ${current} and run khw-client bootstrap`,
+    );
   return findings;
 }
 
@@ -62,7 +67,7 @@ export async function startConfiguredUpgrade(
     // If two etcd releases run side by side, an earlier run has taken the snapshot.
     if (changesRelease(running.etcd, releases.etcd) && !isUnfinished(running.etcd))
       await snapshotIfPossible(cluster, `update of etcd from ${oldest} to ${releases.etcd}`, options);
-    await closeAbandoned(cluster, plan, options);
+    await closeAbandoned(cluster.members, plan, options.progress);
     return undefined;
   }
   const { from, to, unfinished } = course;
@@ -75,22 +80,7 @@ export async function startConfiguredUpgrade(
   return await startUpgrade(cluster, { ...options, plan, course, record });
 }
 
-/**
- * Records the end of an upgrade whose client was killed before its first node changed, because this command applies
- * another release.
- */
-async function closeAbandoned(
-  { members }: OpenCluster,
-  { lastUpgrade: last, releases }: Pick<RolloutPlan, "lastUpgrade" | "releases">,
-  { progress }: ProgressOptions,
-): Promise<void> {
-  if (last?.state !== UpgradeState.UPGRADE_STATE_RUNNING || last.restoresSnapshot === true) return;
-  if (last.toVersion === releases.kubernetes) return;
-  const report = `abandoned: a later command applied ${releases.kubernetes}`;
-  await recordUpgrade(members, { ...last, state: UpgradeState.UPGRADE_STATE_STOPPED, report }, progress);
-}
-
-/** `bootstrap` may be needed to repair etcd, so a missing snapshot does not stop an etcd update or an unfinished update. */
+/** If no etcd member answers, `bootstrap` may be needed to repair etcd, so it continues without a snapshot. */
 async function snapshotIfPossible(cluster: OpenCluster, purpose: string, options: ProgressOptions): Promise<string> {
   try {
     return await snapshotBefore(cluster, purpose, options);

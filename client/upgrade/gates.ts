@@ -55,8 +55,8 @@ export function createGates(options: GatesOptions): Gates {
   const runGates = async ({ node, changed }: NodeOutcome): Promise<void> => {
     await check(node, {
       plan,
-      // The counters of an API server begin when it starts, so they say nothing about an earlier start.
-      errorRate: changed > 0,
+      // An earlier run may have started this API server long ago, so only new errors count.
+      errors: changed > 0 ? "since start" : "new",
       waitMillis: timeouts.verify,
       signal,
       report: (result) => progress.emit({ kind: "check", ...result }),

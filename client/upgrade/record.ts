@@ -5,6 +5,7 @@ import { isUnknownCall } from "../cluster/call-errors.ts";
 import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
 import type { Member } from "../cluster/open.ts";
 import { note, type Progress } from "../progress/progress.ts";
+import type { Prepared } from "../rollout/plan.ts";
 import type { Course } from "./course.ts";
 
 /** The facts about an upgrade that its course does not contain. */
@@ -37,4 +38,19 @@ export async function recordUpgrade(members: readonly Member[], upgrade: Upgrade
 function notKept(name: string, error: KhwError): string {
   const why = isUnknownCall(error) ? "its agent is older than this client" : error.message;
   return `${name}: the upgrade could not be recorded in this node's history: ${why}`;
+}
+
+/**
+ * Records the end of an upgrade whose client was killed before its first node changed, because the current command
+ * applies another release.
+ */
+export async function closeAbandoned(
+  members: readonly Member[],
+  { lastUpgrade: last, releases }: Pick<Prepared, "lastUpgrade" | "releases">,
+  progress: Progress,
+): Promise<void> {
+  if (last?.state !== UpgradeState.UPGRADE_STATE_RUNNING || last.restoresSnapshot === true) return;
+  if (last.toVersion === releases.kubernetes) return;
+  const report = `abandoned: a later command applied ${releases.kubernetes}`;
+  await recordUpgrade(members, { ...last, state: UpgradeState.UPGRADE_STATE_STOPPED, report }, progress);
 }

@@ -19,8 +19,13 @@ function found(
 ): string[] {
   const maintenance = Maintenance.fromPartial({ drained: true, reason, sinceUnixMillis: now - secondsAgo * 1_000 });
   const nodes = [
-    { node: "controller-0", maintenance, clockUnixMillis: now },
-    { node: "controller-1", maintenance: undefined, clockUnixMillis: now },
+    {
+      node: "controller-0",
+      maintenance,
+      clockUnixMillis: now,
+      begunUnixMillis: record.begunUnixMillis ?? now - 3_600_000,
+    },
+    { node: "controller-1", maintenance: undefined, clockUnixMillis: now, begunUnixMillis: 0 },
   ];
   const facts = { fromVersion: "v1.20.2", toVersion: "v1.21.0", holder: "alice", begunUnixMillis: now - 3_600_000 };
   const last = Upgrade.fromPartial({ ...facts, state: running, ...record });

@@ -55,8 +55,8 @@ async function scene(options: Partial<GatesOptions> & { readonly failing?: boole
       },
     },
     timeouts: { verify: 0 },
-    check: async ({ address }, { errorRate }) => {
-      checked.push(errorRate ? address.name : `${address.name} without the error rate`);
+    check: async ({ address }, { errors }) => {
+      checked.push(errors === "new" ? `${address.name} for new errors` : address.name);
       if (failing)
         throw new KhwError("VERIFY_FAILED", "the first node does not pass its checks", { node: address.name });
     },
@@ -86,7 +86,7 @@ t.test("the gates run once, for the first node that changes", async (t) => {
 t.test("if an earlier run has changed the first node, the gates run for it before another node changes", async (t) => {
   const { gates, one, checked } = await scene({ gate: "echo broken; exit 1" });
   await t.rejects(gates.between([{ node: one, changed: 0 }]), { message: "the gate ended with 1: broken" });
-  t.strictSame(checked, ["controller-0 without the error rate"]);
+  t.strictSame(checked, ["controller-0 for new errors"]);
   t.match(gates.failures(), [{ code: "VERIFY_FAILED" }]);
 });
 

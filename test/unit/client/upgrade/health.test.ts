@@ -63,13 +63,18 @@ t.test(
   async (t) => {
     const [member] = (await createFakeCluster(["controller-0"])).members;
     if (member === undefined) throw new TypeError("there is one node");
-    const check = (requests: number, serverErrors: number): Promise<void> => {
+    const check = (
+      requests: number,
+      serverErrors: number,
+      before?: Parameters<typeof errorRateCheck>[2],
+    ): Promise<void> => {
       const answer = { kubelets: [], deprecatedApis: [], deadBackends: [], requests, serverErrors };
       const node = { ...member.node, inspectApi: async () => answer };
-      return errorRateCheck(node, { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }).run(never);
+      return errorRateCheck(node, { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }, before).run(never);
     };
     await t.resolves(check(40, 20));
     await t.resolves(check(1_000, 50));
+    await t.resolves(check(1_000, 100, { requests: 900, serverErrors: 90 }), "only new errors count");
     await t.rejects(check(1_000, 51), { code: "VERIFY_FAILED", message: "51 of 1000 answers were server errors" });
   },
 );
