@@ -104,7 +104,7 @@ export function chooseRunningPoints<S extends Start>({
     const turn = ofStart + (start === "new" ? runningTurns.length - 1 : 0);
     const victim = runningTurns[turn % runningTurns.length] ?? "agent";
     const nth = Math.floor(ofStart / runningTurns.length);
-    const within = { events: events[start], first: 0, last: events[start].length - 1 };
+    const within = { events: events[start], first: 0, last: lastPoint(events[start]) };
     const at = place(within, spread({ number, victim, nth, seed }));
     const changed = nodes.find((name) => at.event.includes(name));
     const other = nodes[number % nodes.length] ?? "";
@@ -163,18 +163,38 @@ function range(events: readonly TimedEvent[], { start, victim }: Pick<Point, "st
   return { events, first, last };
 }
 
+/**
+ * The last events of a command are only milliseconds apart. A kill after one of them would often come too late, so no
+ * point is in the last half second.
+ */
+const tailMillis = 500;
+
+/** Returns the number of events before the last possible point. */
+function lastPoint(events: readonly TimedEvent[]): number {
+  const end = events.at(-1)?.at ?? 0;
+  return events.filter(({ at }) => at <= end - tailMillis).length;
+}
+
+/**
+ * The interrupted run can be faster than the undisturbed run, for example because another test has ended meanwhile. Up
+ * to this factor, the command is still running when the victim is killed.
+ */
+const mostSpeedup = 3;
+
 function place(
   { events, first, last }: Range,
   { by, position, jitter }: Spread,
 ): Pick<Point, "after" | "event" | "delay"> {
   const at = (after: number): number => (after === 0 ? 0 : (events[after - 1]?.at ?? 0));
   const name = (after: number): string => (after === 0 ? "the start" : (events[after - 1]?.name ?? ""));
+  const timely = (after: number, delay: number): number =>
+    Math.round(Math.min(delay, (at(events.length) - at(after)) / mostSpeedup));
   if (by === "event") {
     const after = first + Math.floor(position * (last - first + 1));
-    return { after, event: name(after), delay: Math.round(jitter * (at(after + 1) - at(after))) };
+    return { after, event: name(after), delay: timely(after, jitter * (at(after + 1) - at(after))) };
   }
   const time = at(first) + position * (at(last + 1) - at(first));
   let after = first;
   while (after < last && at(after + 1) <= time) after += 1;
-  return { after, event: name(after), delay: Math.round(time - at(after)) };
+  return { after, event: name(after), delay: timely(after, time - at(after)) };
 }

@@ -96,3 +96,14 @@ t.test(
     t.ok(changed.length > 15, `more than 15 points hit the node that changes: ${changed.length}`);
   },
 );
+
+t.test("the victim is killed early enough, even if the command is three times as fast", async (t) => {
+  const end = events.at(-1)?.at ?? NaN;
+  const starts = ["old"] as const;
+  const nodes = ["controller-0"];
+  for (const point of chooseRunningPoints({ count: 60, seed: 1, events: { old: events }, nodes, starts })) {
+    const begun = momentOf({ ...point, delay: 0 });
+    t.ok(point.delay <= Math.ceil((end - begun) / 3), `${point.delay} ms after event ${point.after}`);
+    t.ok(begun <= end - 500, "no point is in the last half second");
+  }
+});
