@@ -11,6 +11,8 @@ export interface FakeEtcdctl extends Etcdctl {
   content: string;
   /** Takes a snapshot's content, and returns the content of the database that a restore creates from this snapshot. */
   restoring: (content: string) => string;
+  /** Returns the number of keys in the snapshot or database at this path. */
+  keysAt: (path: string) => number;
   /** The error that saving a snapshot causes; empty if saving succeeds. */
   complaint: string;
   readonly calls: readonly string[];
@@ -30,6 +32,7 @@ export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {
   const etcdctl: FakeEtcdctl = {
     content: "one",
     restoring: (content) => content,
+    keysAt: () => 1,
     complaint: "",
     calls,
     save: async (path) => {
@@ -40,7 +43,7 @@ export function createFakeEtcdctl(files: FakeFiles): FakeEtcdctl {
     inspect: async (path) => {
       const text = textOf(path);
       const hash = createHash("sha256").update(text).digest("hex").slice(0, 8);
-      return { revision: text.length, keys: 1, hash };
+      return { revision: text.length, keys: etcdctl.keysAt(path), hash };
     },
     restore: async (snapshot, folder) => {
       calls.push("restore");

@@ -46,9 +46,16 @@ t.test("a snapshot is stored with its verified revision and is readable by root 
   t.equal(snapshots.newest()?.id, taken.id);
 });
 
+t.test("the entries for the members, which a restore replaces, do not count", async (t) => {
+  const { os, snapshots } = await machine();
+  os.etcdctl.keysAt = (path) => (path.endsWith("/db") ? 11_841 : 11_843);
+  t.match(await snapshots.save(requested, never), { keys: 11_843 });
+});
+
 t.test("a snapshot that cannot be verified is reported and discarded", async (t) => {
   const cases = [
     ["the restored data has a different revision", { restoring: (content: string) => `${content}+` }, 1],
+    ["the restored data lacks keys", { keysAt: (path: string) => (path.endsWith("/db") ? 1 : 2_000) }, 1],
     ["the snapshot's revision is older than the member's", {}, 99],
   ] as const;
   for (const [title, fault, revision] of cases) {
