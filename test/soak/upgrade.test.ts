@@ -2,16 +2,12 @@
  * Tests real upgrades of three machines under steady load. Upgrades are refused, stopped by a gate, continued, paused
  * and rolled back. Both Kubernetes and etcd are also upgraded from one minor release to the next.
  */
-import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import t from "tap";
-import { openScene, type Scene, scenario } from "../fixtures/faults.ts";
+import { openScene, scenario } from "../fixtures/faults.ts";
+import { publishEtcd } from "../fixtures/published-etcd.ts";
 import { folderMirror, publishRelabelled } from "../fixtures/relabelled.ts";
 import { missingObjects, startLoad, tell } from "../fixtures/serving.ts";
 import { readFacts, processesOf } from "../fixtures/untouched.ts";
-import { cacheFolder } from "../testbed/layout.ts";
 
 const all = ["--nodes", "controller-0,1,2"];
 /**
@@ -19,32 +15,6 @@ const all = ["--nodes", "controller-0,1,2"];
  * second.
  */
 const rate = 20;
-const architecture = process.arch === "x64" ? "amd64" : "arm64";
-
-interface EtcdRelease {
-  readonly suite: string;
-  readonly version: string;
-}
-
-/**
- * Packs the etcd of a Debian suite like a release of the etcd project, and copies the archive to the machines. Returns
- * the archive's digest, which differs from the published release's digest.
- */
-async function publishEtcd({ testbed }: Scene, { suite, version }: EtcdRelease): Promise<string> {
-  const recipe = join(import.meta.dirname, "../testbed/etcd.sh");
-  const { stdout } = await promisify(execFile)("bash", [recipe, cacheFolder(), suite, version]);
-  const archive = `etcd-${version}-linux-${architecture}.tar.gz`;
-  for (const node of testbed.nodes) {
-    const folder = `${folderMirror}/${version}`;
-    await node.must(["mkdir", "-p", folder]);
-    for (const file of [archive, "SHA256SUMS"]) {
-      await node.copyIn(join(stdout.trim(), version, file), `${folder}/${file}`);
-    }
-  }
-  const sums = await readFile(join(stdout.trim(), version, "SHA256SUMS"), "utf8");
-  return sums.slice(0, 64);
-}
-
 t.test("three machines are upgraded under load", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation, bootstrap } = scene;
@@ -137,17 +107,8 @@ t.test("three machines are upgraded under load", async (t) => {
       { suite: "trixie", version: "v3.5.16" },
       { suite: "sid", version: "v3.5.30" },
     ]) {
-      const digest = await publishEtcd(scene, release);
       const { version } = release;
-      const { code, stdout, stderr } = await bootstrap(
-        ...running,
-        "--etcd-version",
-        version,
-        "--etcd-sha256",
-        `${architecture}=${digest}`,
-        "--etcd-mirror",
-        folderMirror,
-      );
+      const { code, stdout, stderr } = await bootstrap(...running, ...(await publishEtcd(testbed, release)));
       t.equal(code, 0, stdout + stderr);
       t.comment(stdout);
       const number = version.slice(1);
