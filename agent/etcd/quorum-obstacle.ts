@@ -2,6 +2,7 @@ import { KhwError } from "../../proto/errors.ts";
 import { clientUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
+import { healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { listMembers, type ServerStatus, serverStatus } from "./api.ts";
 import { isHealthy } from "./member-health.ts";
@@ -17,16 +18,17 @@ export interface QuorumOptions {
 
 /**
  * Returns why this machine's member must not be stopped now; null if it may be stopped. The member may be stopped if
- * the other members have a quorum on their own. It may also be stopped if it is the only member, if it does not answer,
- * or if it has no leader, because etcd then has no quorum to lose. Reads the members from etcd, because a new member
- * can join before this machine's desired state lists the new member.
+ * the other members have a quorum on their own. It may also be stopped if it is the only member, or if it has no leader,
+ * because etcd then has no quorum to lose. An administrator's change (`mayPause`) may also restart a member that does
+ * not answer, because the change may repair it, for example with a new certificate. Reads the members from etcd, because
+ * a new member can join before this machine's desired state lists the new member.
  */
 export async function quorumObstacle(os: Os, { mayPause, signal }: QuorumOptions): Promise<string | null> {
   const { etcd, identity } = os;
   const own = clientUrl(identity);
   const status = await settledStatus(os, own, signal);
-  // A member that does not answer must be restarted with its corrected files, for example if its certificate has expired.
-  if (status === undefined || status.leader === "0" || status.learner) return null;
+  if (status === undefined) return mayPause ? null : silenceObstacle(os, signal);
+  if (status.leader === "0" || status.learner) return null;
   const { clusterId, memberId } = status;
   try {
     const others = (await listMembers(etcd, own, signal)).filter((member) => member.id !== memberId && !member.learner);
@@ -44,6 +46,15 @@ export async function quorumObstacle(os: Os, { mayPause, signal }: QuorumOptions
     if (error instanceof KhwError) return `the other members are not known: ${error.message}`;
     throw error;
   }
+}
+
+/**
+ * Returns an obstacle if this machine's member is healthy, although it does not answer the agent's call. The cause may
+ * then be the agent's own certificate or clock.
+ */
+async function silenceObstacle(os: Os, signal: AbortSignal): Promise<string | null> {
+  const isHealthy = (await probeHealth(healthCheckOf("etcd"), os, signal)) === null;
+  return isHealthy ? "the member is healthy, but does not answer the agent, so the other members are not known" : null;
 }
 
 /** A member that has just started may need some seconds to find the leader. */

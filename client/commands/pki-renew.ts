@@ -1,4 +1,3 @@
-import { refuseChangedReleases } from "../release/unchanged.ts";
 import { KhwError, toKhwError } from "../../proto/errors.ts";
 import { controllersOf, openCluster, type OpenCluster } from "../cluster/open.ts";
 import { clusterPki, workersOf } from "../config/cluster-pki.ts";
@@ -14,6 +13,7 @@ import { completeFolder } from "../pki/folder.ts";
 import { findPublicAddress } from "../rollout/addresses.ts";
 import type { Prepared } from "../rollout/plan.ts";
 import { openProgress, type Output } from "../progress/open.ts";
+import { refuseChangedReleases } from "../release/unchanged.ts";
 import { roll, type RollOptions } from "../rollout/rolling-update.ts";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 

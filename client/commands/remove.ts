@@ -1,4 +1,3 @@
-import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { isIPv4 } from "node:net";
 import { dirname } from "node:path";
 import type { Controller } from "../../proto/desired.ts";
@@ -21,6 +20,7 @@ import { readAuthority } from "../reset/authority.ts";
 import { checkReset, drainFirst, resetNode } from "../reset/reset-node.ts";
 import { concludeNodes } from "../rollout/one-by-one.ts";
 import { evenWarning } from "../rollout/membership.ts";
+import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { planRollout, type RolloutPlan } from "../rollout/plan.ts";
 import { rollNodes } from "../rollout/rolling-update.ts";
 import { downloadPrograms } from "../rollout/download.ts";

@@ -1,4 +1,3 @@
-import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { dirname } from "node:path";
 import { refuseFindings } from "../cluster/combine-errors.ts";
 import { controllersOf, openCluster } from "../cluster/open.ts";
@@ -13,6 +12,7 @@ import { openParting } from "../remove/open.ts";
 import { nextPartDead, presentNodes, type Present } from "../replace/next-part.ts";
 import { type Pair, pairNodes } from "../replace/pair.ts";
 import { readLive } from "../replace/read-live.ts";
+import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { planRollout } from "../rollout/plan.ts";
 import type { Context } from "../terminal/context.ts";
 import { bootstrapNodes } from "./bootstrap-nodes.ts";

@@ -29,7 +29,8 @@ const aliveMillis = 60_000;
 /**
  * Returns an obstacle if an upgrade to another release is working on its first node. This command would undrain the
  * node and apply its own release to it. Later, some nodes run the new release, so `pathObstacles` refuses the command.
- * Going back is allowed if the administrator asks for it. The obstacle disappears after a minute, because a client that was killed does not record the end of its upgrade.
+ * Going back is allowed if the administrator asks for it. The obstacle disappears after a minute, because a client that
+ * was killed does not record the end of its upgrade.
  */
 export function otherUpgradeObstacles(
   last: Upgrade | undefined,

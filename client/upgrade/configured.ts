@@ -51,9 +51,9 @@ export async function findUnhealthy(
 }
 
 /**
- * Begins the change to the release that khw.yaml sets: prints the path, takes a snapshot, and records the upgrade. Returns undefined if
- * the Kubernetes release does not change and no upgrade to this release is unfinished. If only the etcd release
- * changes, takes only the snapshot.
+ * Begins the change to the release that khw.yaml sets: prints the path, takes a snapshot, and records the upgrade.
+ * Returns undefined if the Kubernetes release does not change and no upgrade to this release is unfinished. If only the
+ * etcd release changes, takes only the snapshot.
  */
 export async function startConfiguredUpgrade(
   cluster: OpenCluster,

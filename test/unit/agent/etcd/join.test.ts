@@ -267,3 +267,18 @@ t.test("the quorum is computed from etcd's members, not from an outdated list of
   t.match(await quorumObstacle(os, { mayPause: false, signal: never }), /the quorum needs 2 of 2/);
   t.equal(await quorumObstacle(os, { mayPause: true, signal: never }), null, "a restart may pause a cluster of two");
 });
+
+t.test("a member that is healthy, but does not answer the agent, is stopped only by an administrator", async (t) => {
+  const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
+  os.etcd.post = async () => {
+    throw new KhwError("UNREACHABLE", "certificate has expired");
+  };
+  const obstacle = (mayPause: boolean): Promise<string | null> => quorumObstacle(os, { mayPause, signal: never });
+  os.answers.set("https://127.0.0.1:2379/health", { status: 200, body: '{"health":"true"}' });
+  for (const name of ["ca.pem", "kubernetes.pem", "kubernetes-key.pem"])
+    os.files.put(`/var/lib/kubernetes/${name}`, name);
+  t.match(await obstacle(false), /does not answer the agent/);
+  t.equal(await obstacle(true), null);
+  os.answers.set("https://127.0.0.1:2379/health", { status: 503, body: '{"health":"false"}' });
+  t.equal(await obstacle(false), null, "the member is unhealthy");
+});
