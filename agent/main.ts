@@ -103,7 +103,7 @@ async function serve(config: AgentConfig): Promise<void> {
     version: KHW_VERSION,
     supervision: config.supervision,
     storage: openStorage(config),
-    status: notifier.status,
+    status: notifier.progress,
     log,
     failed: (error) => {
       logError(error);

@@ -6,14 +6,21 @@ import { coalesce } from "./os/coalesce.ts";
 /** Reports the agent's state to systemd. Does nothing if systemd did not start the agent. */
 export interface Notifier {
   readonly ready: () => Promise<void>;
-  /** Sets the status line that `systemctl status` shows. */
+  /** Sets the status line that `systemctl status` shows. Sends it at once. */
   readonly status: (text: string) => void;
+  /**
+   * Sets the same status line, but sends at most one line a second, and always the newest. While a machine becomes a
+   * controller, its progress changes many times a second, and each message costs a process.
+   */
+  readonly progress: (text: string) => void;
   readonly stopping: () => Promise<void>;
 }
 
-const run = promisify(execFile);
+const progressMillis = 1_000;
 
-const statusMillis = 1_000;
+const execute = promisify(execFile);
+const runProgram: NonNullable<NotifierOptions["run"]> = (args, env) =>
+  execute("systemd-notify", args, { env, timeout: 10_000 });
 
 export interface NotifierOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -25,34 +32,36 @@ export interface NotifierOptions {
   readonly stuck?: () => string | undefined;
   /** Ends the keep-alive. */
   readonly signal: AbortSignal;
+  /** Runs systemd-notify with these arguments. */
+  readonly run?: (args: readonly string[], env: Readonly<Record<string, string>>) => Promise<unknown>;
 }
 
 /**
  * Notifies systemd with the program systemd-notify (docs/decisions/sd-notify.md). The watchdog's keep-alive depends on
  * the event loop and on the reconciler. If either is stuck, the keep-alives stop, and systemd restarts the agent.
  */
-export function createNotifier({ env, log, stuck = () => undefined, signal }: NotifierOptions): Notifier {
+export function createNotifier(options: NotifierOptions): Notifier {
+  const { env, log, stuck = () => undefined, signal, run = runProgram } = options;
   const { NOTIFY_SOCKET: socket, WATCHDOG_USEC: watchdog } = env;
-  if (socket === undefined) return { ready: async () => {}, status: () => {}, stopping: async () => {} };
+  if (socket === undefined) {
+    return { ready: async () => {}, status: () => {}, progress: () => {}, stopping: async () => {} };
+  }
 
   const send = async (...assignments: string[]): Promise<void> => {
     try {
-      await run("systemd-notify", assignments, {
-        env: { PATH: "/usr/bin:/bin", NOTIFY_SOCKET: socket },
-        timeout: 10_000,
-      });
+      await run(assignments, { PATH: "/usr/bin:/bin", NOTIFY_SOCKET: socket });
     } catch (error) {
       log(`systemd-notify ${assignments.join(" ")}: ${error instanceof Error ? error.message : String(error)}`);
     }
   };
-  // Sends at most one status a second, and always the newest. While a machine becomes a controller, the status changes
-  // many times a second, and each message costs a process.
   let newest = "";
   let ended = false;
-  const sendStatus = coalesce(async () => {
+  let pause = new AbortController();
+  const sendNewest = coalesce(async () => {
     if (ended) return;
+    pause = new AbortController();
     await send(`--status=${newest}`);
-    await setTimeout(statusMillis, undefined, { ref: false });
+    await setTimeout(progressMillis, undefined, { ref: false, signal: pause.signal }).catch(() => {});
   });
   if (watchdog !== undefined) {
     // Repeats READY because systemd before version 246 can miss a message whose sender has already exited.
@@ -66,7 +75,12 @@ export function createNotifier({ env, log, stuck = () => undefined, signal }: No
     ready: () => send("--ready", `--status=${newest}`),
     status: (text) => {
       newest = text;
-      void sendStatus();
+      pause.abort();
+      void sendNewest();
+    },
+    progress: (text) => {
+      newest = text;
+      void sendNewest();
     },
     stopping: () => {
       ended = true;

@@ -1,5 +1,5 @@
 import t from "tap";
-import { keepAlive } from "../../../agent/notify.ts";
+import { createNotifier, keepAlive } from "../../../agent/notify.ts";
 import { createProgress } from "../../../agent/reconcile/progress.ts";
 import { createFakeClock } from "../../fakes/os.ts";
 
@@ -31,4 +31,50 @@ t.test("watchdog notifications stop while the reconciler hangs, and the reason i
   progress.ended();
   beat();
   t.equal(sent, 4);
+});
+
+t.test("progress is sent at most once a second, and a status at once", async (t) => {
+  const sent: string[] = [];
+  const arrived = Promise.withResolvers<void>();
+  const ending = new AbortController();
+  t.teardown(() => ending.abort());
+  const notifier = createNotifier({
+    env: { NOTIFY_SOCKET: "/run/systemd/notify" },
+    log: (line) => t.fail(line),
+    signal: ending.signal,
+    run: async (args) => {
+      sent.push(...args);
+      if (args.includes("--status=serving")) arrived.resolve();
+    },
+  });
+  const begun = performance.now();
+  notifier.status("waiting");
+  for (const step of ["first", "second", "third"]) notifier.progress(step);
+  notifier.status("serving");
+  await arrived.promise;
+  t.ok(performance.now() - begun < 900, "the status did not wait for the end of the second");
+  t.same(sent, ["--status=waiting", "--status=serving"]);
+  await notifier.stopping();
+  t.same(sent.slice(2), ["STOPPING=1", "--status=stopping"]);
+});
+
+t.test("the newest progress is sent after the second", async (t) => {
+  const sent: string[] = [];
+  const arrived = Promise.withResolvers<void>();
+  const notifier = createNotifier({
+    env: { NOTIFY_SOCKET: "/run/systemd/notify" },
+    log: (line) => t.fail(line),
+    signal: new AbortController().signal,
+    run: async (args) => {
+      sent.push(...args);
+      if (sent.length === 2) arrived.resolve();
+    },
+  });
+  const running = setInterval(() => {}, 1_000);
+  t.teardown(() => clearInterval(running));
+  const begun = performance.now();
+  for (const step of ["first", "second", "third"]) notifier.progress(step);
+  await arrived.promise;
+  t.ok(performance.now() - begun > 900);
+  t.same(sent, ["--status=first", "--status=third"]);
 });
