@@ -7,7 +7,7 @@ import { forEachNode, maxConcurrentNodes } from "../cluster/for-each-node.ts";
 import type { Member } from "../cluster/open.ts";
 import type { AdminCredentials } from "../pki/check/read.ts";
 import { kubeletObstacles } from "./kubelets.ts";
-import { changesRelease, distinct, isWayBack } from "./path.ts";
+import { changesRelease, distinct, isWayBack, type NodeRelease } from "./path.ts";
 import { removedApiFindings, type ReleaseFindings } from "./removed-apis.ts";
 import type { RunningReleases } from "./releases.ts";
 
@@ -46,7 +46,7 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
   // back or a restore may be necessary to repair API servers that do not answer, or that answer with errors.
   const isRepair = restoresData || releases.includes(wanted) || isWayBack(running.kubernetes, wanted);
   const silent = errors.filter((error) => isRepair || isSilent(error));
-  const judged = judgeApis(answered, { ...options, releases });
+  const judged = judgeApis(answered, { ...options, running: running.kubernetes });
   // A patch may be the repair, too.
   const unknown = answered.length === 0 && !isRepair && !isPatch(releases, wanted) ? silent : [];
   return {
@@ -56,16 +56,15 @@ export async function apiFindings(members: readonly Member[], options: ApiFindin
 }
 
 interface JudgeOptions extends Pick<ApiFindingsOptions, "wanted" | "allowRemovedApis" | "restoresData"> {
-  /** The running releases, oldest first. */
-  readonly releases: readonly string[];
+  readonly running: readonly NodeRelease[];
 }
 
 /** Evaluates the combined answers of all API servers. */
 export function judgeApis(
   answers: readonly InspectApiResponse[],
-  { wanted, releases, allowRemovedApis, restoresData = false }: JudgeOptions,
+  { wanted, running, allowRemovedApis, restoresData = false }: JudgeOptions,
 ): ReleaseFindings {
-  const all = [...releases, wanted].toSorted(compare);
+  const all = [...distinct(running), wanted].toSorted(compare);
   const span = { oldest: all[0] ?? wanted, newest: all.at(-1) ?? wanted };
   // Every API server returns all Node objects, so duplicates are removed.
   const kubelets = new Map(answers.flatMap((answer) => answer.kubelets.map((kubelet) => [kubelet.node, kubelet])));
@@ -82,7 +81,7 @@ export function judgeApis(
     return new KhwError("PREFLIGHT_FAILED", `${name} has no working backend: ${reason}`, { hint });
   });
   // The newer release may be the reason why the backend does not work.
-  const isBack = releases.some((release) => compare(release, wanted) > 0);
+  const isBack = isWayBack(running, wanted);
   return {
     obstacles: [...kubeletFindings, ...removed.obstacles, ...(isBack ? [] : backends)],
     warnings: [...removed.warnings, ...(isBack ? backends : [])],

@@ -30,7 +30,7 @@ export async function checkCanary(node: AgentNode, options: CanaryOptions): Prom
   const { plan, waitMillis, errors, signal, report } = options;
   const { ca, certificate, key } = plan.admin;
   const credentials = { ca, certificate, key };
-  const before = errors === "new" ? await readCounts(node, { credentials, signal }) : undefined;
+  const before = errors === "new" ? () => readCounts(node, { credentials, signal }) : undefined;
   const checks = [nodeCheck(node), ...leaderChecks(openPublicApi(plan)), errorRateCheck(node, credentials, before)];
   const results = await verify(checks, { signal, waitMillis, report });
   const failed = results.filter(({ error }) => error !== undefined);
@@ -62,16 +62,22 @@ async function readCounts(
 }
 
 /**
- * Returns a check that fails if an API server answers many requests with server errors. `before` are earlier counts,
- * which are subtracted. Default: zero.
+ * Returns a check that fails if an API server answers many requests with server errors. `before` reads earlier counts,
+ * which are subtracted. It is called until it succeeds once. Default: the earlier counts are zero.
  */
-export function errorRateCheck(node: AgentNode, credentials: ApiCredentials, before?: Counts): Check {
+export function errorRateCheck(
+  node: AgentNode,
+  credentials: ApiCredentials,
+  before: () => Promise<Counts> = async () => ({ requests: 0, serverErrors: 0 }),
+): Check {
+  let earlier: Counts | undefined;
   return {
     title: `${node.address.name}: its API server answers without errors`,
     run: async (signal) => {
+      earlier ??= await before();
       const counts = await node.inspectApi(credentials, signal);
-      const requests = counts.requests - (before?.requests ?? 0);
-      const serverErrors = counts.serverErrors - (before?.serverErrors ?? 0);
+      const requests = counts.requests - earlier.requests;
+      const serverErrors = counts.serverErrors - earlier.serverErrors;
       if (serverErrors <= mostErrors || serverErrors <= requests * errorShare) return;
       throw new KhwError("VERIFY_FAILED", `${serverErrors} of ${requests} answers were server errors`, {
         hint: `run khw-client logs ${node.address.name} kube-apiserver`,

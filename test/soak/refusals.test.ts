@@ -62,6 +62,17 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
     },
   );
 
+  await scenario(t, "commands with another purpose refuse to change the release", async (t) => {
+    await isGreen();
+    const words = [
+      /this command would also change Kubernetes from v1\.21\.0 to v1\.20\.2/,
+      /set kubernetes\.version to v1\.21\.0/,
+    ];
+    await refuses(t, ["pki", "renew"], words);
+    await refuses(t, ["remove", "controller-2"], words);
+    await refuses(t, ["pki", "rotate-service-account-key"], words);
+  });
+
   await scenario(t, "upgrade refuses a disk that is too small", async (t) => {
     await isGreen();
     // The small disk holds a copy of the files, so apt and dpkg still work.

@@ -6,6 +6,9 @@ import type { InspectApiResponse } from "../../../../proto/gen/khw/agent/v1/agen
 import { createFakeCluster } from "../../../fakes/cluster.ts";
 import { never } from "../../../fixtures/machine.ts";
 
+const runningReleases = (...versions: readonly string[]) =>
+  versions.map((version, index) => ({ node: `controller-${index}`, version }));
+
 const nothing: InspectApiResponse = {
   kubelets: [],
   deprecatedApis: [],
@@ -114,7 +117,7 @@ t.test("the responses of all API servers are combined, and each finding is repor
     { ...nothing, kubelets, deadBackends: [dead] },
     { ...nothing, kubelets, deprecatedApis: [api], deadBackends: [dead] },
   ];
-  const options = { wanted: "v1.22.0", releases: ["v1.21.0"], allowRemovedApis: false };
+  const options = { wanted: "v1.22.0", running: runningReleases("v1.21.0"), allowRemovedApis: false };
   t.match(
     judgeApis(answers, options).obstacles.map(({ message }) => message),
     [
@@ -123,13 +126,22 @@ t.test("the responses of all API servers are combined, and each finding is repor
       /^ValidatingWebhookConfiguration policy\/check\.example\.com has no working backend: no endpoint$/,
     ],
   );
-  const back = judgeApis(answers, { wanted: "v1.20.2", releases: ["v1.20.2", "v1.21.0"], allowRemovedApis: false });
+  const back = judgeApis(answers, {
+    wanted: "v1.20.2",
+    running: runningReleases("v1.20.2", "v1.21.0"),
+    allowRemovedApis: false,
+  });
   t.match(
     back.warnings.map(({ message }) => message),
     [/has no working backend: no endpoint$/],
     "on the way back, a dead backend is only a warning",
   );
-  const restoring = { wanted: "v1.21.0", releases: ["v1.22.0"], allowRemovedApis: false, restoresData: true };
+  const restoring = {
+    wanted: "v1.21.0",
+    running: runningReleases("v1.22.0"),
+    allowRemovedApis: false,
+    restoresData: true,
+  };
   t.match(
     judgeApis(answers, restoring),
     { obstacles: [{ message: /^its kubelet v1\.22\.0 is newer than kube-apiserver v1\.21\.0$/ }], warnings: [] },

@@ -63,19 +63,26 @@ t.test(
   async (t) => {
     const [member] = (await createFakeCluster(["controller-0"])).members;
     if (member === undefined) throw new TypeError("there is one node");
-    const check = (
-      requests: number,
-      serverErrors: number,
-      before?: Parameters<typeof errorRateCheck>[2],
-    ): Promise<void> => {
+    const check = (requests: number, serverErrors: number, before?: Parameters<typeof errorRateCheck>[2]) => {
       const answer = { kubelets: [], deprecatedApis: [], deadBackends: [], requests, serverErrors };
       const node = { ...member.node, inspectApi: async () => answer };
-      return errorRateCheck(node, { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }, before).run(never);
+      return errorRateCheck(node, { ca: Buffer.of(), certificate: Buffer.of(), key: Buffer.of() }, before);
     };
-    await t.resolves(check(40, 20));
-    await t.resolves(check(1_000, 50));
-    await t.resolves(check(1_000, 100, { requests: 900, serverErrors: 90 }), "only new errors count");
-    await t.rejects(check(1_000, 51), { code: "VERIFY_FAILED", message: "51 of 1000 answers were server errors" });
+    await t.resolves(check(40, 20).run(never));
+    await t.resolves(check(1_000, 50).run(never));
+    let reads = 0;
+    const onlyNew = check(1_000, 100, async () => {
+      if (++reads === 1) throw new KhwError("UNREACHABLE", "no answer");
+      return { requests: 900, serverErrors: 90 };
+    });
+    await t.rejects(onlyNew.run(never), { code: "UNREACHABLE" });
+    await t.resolves(onlyNew.run(never), "only new errors count, and a failed reading is repeated");
+    await t.resolves(onlyNew.run(never));
+    t.equal(reads, 2, "the earlier counts are kept");
+    await t.rejects(check(1_000, 51).run(never), {
+      code: "VERIFY_FAILED",
+      message: "51 of 1000 answers were server errors",
+    });
   },
 );
 
