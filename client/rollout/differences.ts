@@ -3,6 +3,7 @@ import { refuseFindings } from "../cluster/combine-errors.ts";
 import type { OpenCluster } from "../cluster/open.ts";
 import { withoutContent } from "../config/desired.ts";
 import { pinPrograms } from "../lock/lock.ts";
+import { changedReleaseObstacles } from "../release/unchanged.ts";
 import { prepare } from "./plan.ts";
 
 /** A step that would change a node, because the node differs from its desired state. */
@@ -15,11 +16,13 @@ export interface NodeDifference {
 
 /**
  * Returns the changes that a bootstrap would make on the nodes now.
- * @throws KhwError if a node cannot be reached
+ * @throws KhwError if a node cannot be reached, or if the bootstrap would change a release
  */
 export async function nodeDifferences(cluster: OpenCluster, signal: AbortSignal): Promise<NodeDifference[]> {
-  const { work, unreachable } = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
+  const prepared = await prepare(cluster, { signal, mayCreateAddress: false, newCredentials: "refuse" });
+  const { work, unreachable } = prepared;
   refuseFindings(unreachable, "every node must be reachable, because every API server must get the new key");
+  refuseFindings(changedReleaseObstacles(cluster.config, prepared));
   const plans = await Promise.all(
     (await pinPrograms(cluster, work)).map(async ({ node, desired }) => {
       const { steps } = await node.plan(withoutContent(desired), signal);

@@ -37,7 +37,13 @@ t.test("the Kubernetes 1.20.2 programs run with the production profile", async (
   const curl = (...args: readonly string[]) => stage.run(["curl", "--silent", "--insecure", ...args]);
   const secrets = `${api}/api/v1/namespaces/default/secrets`;
   const body = JSON.stringify({ metadata: { name: "mine" }, stringData: { key: secret } });
-  await curl(...identity, "--header", "Content-Type: application/json", "--data", body, secrets);
+  // The API server creates the namespace only after it has become ready.
+  await given("the API server has created its namespace default", async () =>
+    (await curl(...identity, "--fail", `${api}/api/v1/namespaces/default`)).code === 0 ? true : undefined,
+  );
+  const create = ["--fail-with-body", "--header", "Content-Type: application/json", "--data", body];
+  const created = await curl(...identity, ...create, secrets);
+  t.equal(created.code, 0, created.stdout);
   await curl(`${api}/healthz`);
 
   await t.test(

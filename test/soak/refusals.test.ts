@@ -68,7 +68,7 @@ t.test("an unsafe upgrade of three machines is refused and changes nothing", asy
       /this command would also change Kubernetes from v1\.21\.0 to v1\.20\.2/,
       /set kubernetes\.version to v1\.21\.0/,
     ];
-    await refuses(t, ["pki", "renew"], words);
+    await refuses(t, ["pki", "renew", "--all"], words);
     await refuses(t, ["remove", "controller-2"], words);
     await refuses(t, ["pki", "rotate-service-account-key"], words);
   });
