@@ -8,7 +8,7 @@ import {
   hasEtcdCa,
   signsSeparately,
 } from "../proto/desired.ts";
-import { type Step, withNeeds, withoutSteps } from "../proto/step.ts";
+import { inOrderOfNeeds, type Step, withNeeds, withoutSteps } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
 import {
@@ -72,7 +72,7 @@ export function controllerSteps(
   { drained, clients, isFresh = false, joins }: Local,
 ): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
-  return [
+  return inOrderOfNeeds([
     identity(desired),
     systemFolders(),
     ...agentFolders.map((path) => presentFolder(path, 0o700)),
@@ -118,7 +118,7 @@ export function controllerSteps(
       ["nginx/site", "nginx/link", "credential/ca.pem"],
     ),
     readyStep("nginx", drained),
-  ];
+  ]);
 }
 
 /**
@@ -136,6 +136,13 @@ export function downloadSteps(desired: DesiredState): Step<Os>[] {
 export function joinSteps(desired: DesiredState, clusterId: string): Step<Os>[] {
   return withNeeds(controllerSteps(desired, { drained: false, joins: clusterId }), (id) => id === etcdReady);
 }
+
+/**
+ * Clients of the API server start only after the API server answers. These clients exit and restart if the API server
+ * does not become ready soon. They must not be newer than the API server. On a small machine, they would also slow down
+ * the start of the API server.
+ */
+const apiserverReady = "ready/kube-apiserver";
 
 /** The steps that must be complete before a program is downloaded, installed, or used by a unit. */
 interface ProgramOrder {
@@ -159,11 +166,11 @@ const allTogether: ProgramOrder = {
 
 /**
  * A machine without a control plane has no earlier state to preserve. Each program there waits only for its own
- * download and installation. The other programs are downloaded while the API server starts, because the API server
- * takes the longest to start.
+ * download and installation. The other programs are downloaded after the API server is ready, because a download slows
+ * down the API server's start (docs/decisions/first-start.md).
  */
 const apiserverFirst: ProgramOrder = {
-  download: (program) => (program === "kube-apiserver" ? [] : [downloadOf("kube-apiserver")]),
+  download: (program) => (program === "kube-apiserver" ? [] : [apiserverReady]),
   install: (program) => [downloadOf(program)],
   use: (component) => [binaryOf(component)],
 };
@@ -178,13 +185,6 @@ export function installSteps(desired: DesiredState): Step<Os>[] {
   const ofProcesses = (id: string): boolean => /^(?:service|ready)\//.test(id) || id === etcdReady || id === kmsStep;
   return withNeeds(withoutSteps(all, ofProcesses), (id) => id.startsWith("inputs/"));
 }
-
-/**
- * Clients of the API server start only after the API server answers. These clients exit and restart if the API server
- * does not become ready soon. They must not be newer than the API server. On a small machine, they would also slow down
- * the start of the API server.
- */
-const apiserverReady = "ready/kube-apiserver";
 
 function readyStep(component: string, drained: boolean): Step<Os> {
   const needs = component === "kube-apiserver" ? [] : [apiserverReady];

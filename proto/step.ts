@@ -176,6 +176,20 @@ export function withNeeds<Os>(steps: readonly Step<Os>[], wanted: (id: string) =
   return steps.filter(({ id }) => kept.has(id));
 }
 
+/** Moves the steps that a step needs in front of it. Otherwise keeps the order of the list. */
+export function inOrderOfNeeds<Os>(steps: readonly Step<Os>[]): Step<Os>[] {
+  const ordered: Step<Os>[] = [];
+  const seen = new Set<Step<Os>>();
+  const add = (step: Step<Os>): void => {
+    if (seen.has(step)) return;
+    seen.add(step);
+    for (const other of steps) if (step.needs.includes(other.id)) add(other);
+    ordered.push(step);
+  };
+  for (const step of steps) add(step);
+  return ordered;
+}
+
 export type PlannedStep<Os> = {
   readonly step: Step<Os>;
   readonly drift: Drift | null;

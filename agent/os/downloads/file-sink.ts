@@ -50,7 +50,7 @@ export async function openFileSink(
   let sum = createHash("sha256");
   let received = 0;
   let total: number | undefined;
-  let told = 0;
+  let told = Number.NEGATIVE_INFINITY;
   let looked = 0;
   const refuseLong = (bytes: number): void => {
     if (bytes <= mostBytes) return;
