@@ -30,7 +30,7 @@ export async function look(component: string, unit: string, os: Os): Promise<Evi
   const etcd = component === "kube-apiserver" && lines.some((line) => line.includes("context deadline exceeded"));
   const refused = last(lines, /(?:to execute|to locate executable|step EXEC spawning) '?([^\s':]+)'?: /);
   const [listener, etcdCertificate, answers, kms, full, program] = await Promise.all([
-    port === undefined ? undefined : os.probes.listener(Number(port)),
+    port === undefined ? undefined : os.probes.listeners([Number(port)]).then((found) => found.get(Number(port))),
     etcd ? readEtcdCertificate(flags, os) : undefined,
     etcd ? askEtcd(flags, os) : undefined,
     lines.some((line) => blamesKms.test(line)) ? readKms(flags, os) : undefined,

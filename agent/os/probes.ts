@@ -6,7 +6,7 @@ import { deadline } from "./deadline.ts";
 import { type HttpRequest, openRequest, readAnswer } from "./exchange.ts";
 import { tryConnection } from "./try-connection.ts";
 import { failureOf, type ProbeFailure } from "./failure.ts";
-import { findListener, waitingConnections } from "./listener.ts";
+import { findListeners, type ListeningProcess, waitingConnections } from "./listener.ts";
 import { roundTrip, writes } from "./time-writes.ts";
 import type { Clock } from "./clock.ts";
 import { readSelf } from "./self.ts";
@@ -72,8 +72,8 @@ export interface Probes {
   waiting(port: number): Promise<number | undefined>;
   /** Measures the agent's own condition. */
   self(signal: AbortSignal): Promise<SelfFacts>;
-  /** Returns the process that is listening on a TCP port, on any address; undefined if no process is listening. */
-  listener(port: number): Promise<{ readonly pid: number; readonly name: string } | undefined>;
+  /** Returns the process that is listening on each of these TCP ports, on any address. Lacks ports without a listener. */
+  listeners(ports: readonly number[]): Promise<ReadonlyMap<number, ListeningProcess>>;
 }
 
 const maxBodyBytes = 4096;
@@ -103,7 +103,7 @@ export function createProbes(clock: Pick<Clock, "now">): Probes {
     http: (url, options) => probe(url, options, kept),
     waiting: waitingConnections,
     self: readSelf,
-    listener: findListener,
+    listeners: findListeners,
     writes,
     roundTrip,
     connect: tryConnection,

@@ -46,17 +46,13 @@ export async function preflight(desired: DesiredState, os: Os, signal: AbortSign
     identityFinding(desired, os),
     shrinkFinding(desired, os),
     kmsFinding(desired, os),
-    ...ports.map((port) => portFinding(port, os)),
+    portFindings(hasEtcd(desired) ? [...ports, ...memberPorts] : ports, os),
     ...spaceFindings(desired, os),
     ...(hasEtcd(desired)
-      ? [
-          memberFinding(desired, os, signal),
-          diskFinding(desired, os),
-          ...memberPorts.map((port) => portFinding(port, os)),
-        ]
+      ? [memberFinding(desired, os, signal), diskFinding(desired, os)]
       : [etcdFinding(desired, os, signal)]),
   ]);
-  return [...findings, ...(await unitFindings(desired, os))]
+  return [...findings.flat(), ...(await unitFindings(desired, os))]
     .filter((finding) => finding !== null)
     .map((finding) => finding.at({ node: os.identity.name, step: "preflight" }));
 }
@@ -108,12 +104,15 @@ interface Port {
   readonly holder: string;
 }
 
-async function portFinding({ port, holder }: Port, { probes }: Os): Promise<KhwError | null> {
-  const listener = await probes.listener(port);
-  // The kernel truncates process names to 15 characters.
-  if (listener === undefined || listener.name === holder.slice(0, 15)) return null;
-  return new KhwError("PREFLIGHT_FAILED", `port ${port} is in use by ${listener.name} (pid ${listener.pid})`, {
-    hint: `stop ${listener.name} (pid ${listener.pid}) on the node, because ${holder} needs this port`,
+async function portFindings(needed: readonly Port[], { probes }: Os): Promise<KhwError[]> {
+  const listeners = await probes.listeners(needed.map(({ port }) => port));
+  return needed.flatMap(({ port, holder }) => {
+    const listener = listeners.get(port);
+    // The kernel truncates process names to 15 characters.
+    if (listener === undefined || listener.name === holder.slice(0, 15)) return [];
+    return new KhwError("PREFLIGHT_FAILED", `port ${port} is in use by ${listener.name} (pid ${listener.pid})`, {
+      hint: `stop ${listener.name} (pid ${listener.pid}) on the node, because ${holder} needs this port`,
+    });
   });
 }
 

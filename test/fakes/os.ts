@@ -197,7 +197,7 @@ export function createFakeOs(options: { readonly identity?: Identity } = {}): Fa
     etcd: createFakeEtcd(),
     probes: {
       http: async (url) => os.answers.get(url) ?? { status: 0, body: "connect ECONNREFUSED", failure: "refused" },
-      listener: async (port) => os.listeners.get(port),
+      listeners: async (ports) => new Map([...os.listeners].filter(([port]) => ports.includes(port))),
       writes: async () => os.writes,
       connect: async (address, { port }) => os.closed.get(`${address}:${port}`) ?? "",
       roundTrip: async (host) => (os.distant.has(host) ? os.distant.get(host) : 1),

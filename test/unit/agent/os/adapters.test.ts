@@ -7,7 +7,7 @@ import { setTimeout } from "node:timers/promises";
 import t from "tap";
 import { createClock } from "../../../../agent/os/clock.ts";
 import { coalesce } from "../../../../agent/os/coalesce.ts";
-import { findListener } from "../../../../agent/os/listener.ts";
+import { findListeners } from "../../../../agent/os/listener.ts";
 import { createMachineFacts } from "../../../../agent/os/machine.ts";
 import { readProcess } from "../../../../agent/os/process.ts";
 import { run } from "../../../../agent/os/run.ts";
@@ -87,14 +87,21 @@ t.test("a process is reported together with its initial environment and the inod
   t.equal(await readProcess(child.pid ?? 0), undefined);
 });
 
+t.test("the listeners on several ports are found in one search", async (t) => {
+  const ports = await Promise.all([0, 1].map(() => listening(t, createServer(), "127.0.0.1")));
+  const found = await findListeners([...ports, 1]);
+  t.strictSame(new Set(found.keys()), new Set(ports));
+  for (const { pid } of found.values()) t.equal(pid, process.pid);
+});
+
 for (const address of ["127.0.0.1", "::1", "::"]) {
   t.test(`the process that listens on ${address} is found`, async (t) => {
     const server = createServer();
     const port = await listening(t, server, address);
-    t.match(await findListener(port), { pid: process.pid });
+    t.match((await findListeners([port])).get(port), { pid: process.pid });
     server.close();
     await once(server, "close");
-    t.equal(await findListener(port), undefined);
+    t.equal((await findListeners([port])).get(port), undefined);
   });
 }
 
