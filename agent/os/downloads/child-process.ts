@@ -55,7 +55,7 @@ interface Pending extends AskOptions {
 }
 
 function startDownloader(): Downloader {
-  // The agent's own flags keep memory small. They would cost a download a third of its processor time.
+  // The agent's own flags keep its memory small, but a download would need a quarter more processor time.
   const child = fork(program, { execArgv: [], stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const pending = new Map<number, Pending>();
   let last = 0;
