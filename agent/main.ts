@@ -107,7 +107,7 @@ async function serve(config: AgentConfig): Promise<void> {
     log,
     failed: (error) => {
       logError(error);
-      notifier.status("this machine's identity is unknown");
+      notifier.progress("this machine's identity is unknown");
     },
     restart: end,
     signal,

@@ -6,11 +6,11 @@ import { coalesce } from "./os/coalesce.ts";
 /** Reports the agent's state to systemd. Does nothing if systemd did not start the agent. */
 export interface Notifier {
   readonly ready: () => Promise<void>;
-  /** Sets the status line that `systemctl status` shows. Sends it at once. */
+  /** Sets the status line that `systemctl status` shows, and sends it immediately. */
   readonly status: (text: string) => void;
   /**
    * Sets the same status line, but sends at most one line a second, and always the newest. While a machine becomes a
-   * controller, its progress changes many times a second, and each message costs a process.
+   * controller, its progress changes many times a second, and each message starts a process.
    */
   readonly progress: (text: string) => void;
   readonly stopping: () => Promise<void>;

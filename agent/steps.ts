@@ -8,7 +8,7 @@ import {
   hasEtcdCa,
   signsSeparately,
 } from "../proto/desired.ts";
-import { inOrderOfNeeds, type Step, withNeeds, withoutSteps } from "../proto/step.ts";
+import { inOrder, type Step, withNeeds, withoutSteps } from "../proto/step.ts";
 import { healthCheckOf } from "./health/health.ts";
 import type { Os } from "./os/os.ts";
 import {
@@ -57,7 +57,10 @@ export interface Local {
    * reconciler's repairs, because the supervisor, not the reconciler, starts stopped components.
    */
   readonly clients?: LocalClients;
-  /** Whether the machine has no control plane yet (agent/steps/control-plane.ts). Default: false. */
+  /**
+   * Whether the machine has no control plane yet (agent/steps/control-plane.ts). If so, `clients` is ignored, because no
+   * client runs yet. Default: false.
+   */
   readonly isFresh?: boolean;
   /** The ID of the etcd cluster that the machine joins as a new member. */
   readonly joins?: string;
@@ -65,14 +68,15 @@ export interface Local {
 
 /**
  * Returns all steps that turn a machine into a controller. These are the steps of lab 08, in the lab's order. If khw
- * manages etcd, the steps of lab 07 are included.
+ * manages etcd, the steps of lab 07 are included. On a machine without a control plane, the steps of the API server come
+ * before the downloads of the other programs.
  */
 export function controllerSteps(
   desired: DesiredState,
   { drained, clients, isFresh = false, joins }: Local,
 ): Step<Os>[] {
   const order = isFresh ? apiserverFirst : allTogether;
-  return inOrderOfNeeds([
+  const steps = [
     identity(desired),
     systemFolders(),
     ...agentFolders.map((path) => presentFolder(path, 0o700)),
@@ -97,7 +101,7 @@ export function controllerSteps(
     ...components.map((component) => unit(component, desired, order.use(component))),
     ...components.flatMap((component) => dropIns(`${component}.service`)),
     ...components.flatMap((component) => [
-      service(wantedService(component, desired, clients)),
+      service(wantedService(component, desired, isFresh ? undefined : clients)),
       readyStep(component, drained),
     ]),
     ...(signsSeparately(desired) ? caKeyIsGone(desired) : [signingCaIsGone(desired)]),
@@ -118,7 +122,8 @@ export function controllerSteps(
       ["nginx/site", "nginx/link", "credential/ca.pem"],
     ),
     readyStep("nginx", drained),
-  ]);
+  ];
+  return isFresh ? inOrder(steps) : steps;
 }
 
 /**
@@ -144,9 +149,9 @@ export function joinSteps(desired: DesiredState, clusterId: string): Step<Os>[] 
  */
 const apiserverReady = "ready/kube-apiserver";
 
-/** The steps that must be complete before a program is downloaded, installed, or used by a unit. */
+/** The steps that come before a program is downloaded, installed, or used by a unit. */
 interface ProgramOrder {
-  readonly download: (program: Program) => readonly string[];
+  readonly download: (program: Program) => Pick<Step<Os>, "needs" | "after">;
   readonly install: (program: Program) => readonly string[];
   readonly use: (component: Component) => readonly string[];
 }
@@ -159,18 +164,19 @@ const binaryOf = (program: Program): string => `binary/${program}`;
  * machine must still be able to start as before.
  */
 const allTogether: ProgramOrder = {
-  download: () => [],
+  download: () => ({ needs: [] }),
   install: () => programs.map(downloadOf),
   use: () => programs.map(binaryOf),
 };
 
 /**
- * A machine without a control plane has no earlier state to preserve. Each program there waits only for its own
- * download and installation. The other programs are downloaded after the API server is ready, because a download slows
- * down the API server's start (docs/decisions/first-start.md).
+ * A machine without a control plane has no earlier state to preserve. There, no program waits until another program is
+ * available. The other programs are downloaded only after the API server has started, or could not start, because
+ * downloads slow down its start (docs/decisions/first-start.md).
  */
 const apiserverFirst: ProgramOrder = {
-  download: (program) => (program === "kube-apiserver" ? [] : [apiserverReady]),
+  download: (program) =>
+    program === "kube-apiserver" ? { needs: [] } : { needs: [downloadOf("kube-apiserver")], after: [apiserverReady] },
   install: (program) => [downloadOf(program)],
   use: (component) => [binaryOf(component)],
 };

@@ -41,6 +41,8 @@ export interface Step<Os> {
   /** The condition, described for people; for example, "kube-apiserver v1.21.0 is installed". */
   readonly title: string;
   readonly needs: readonly string[];
+  /** The steps that must have ended first, whether they succeed or fail. Steps that are not in the list are ignored. */
+  readonly after?: readonly string[];
   /**
    * The folders to watch between checks. A change in these folders can make the machine differ from the step's
    * condition.
@@ -82,16 +84,18 @@ export interface RunOptions {
 
 /**
  * Checks every step, applies the steps that differ, and checks them again. Each step starts as soon as all steps in its
- * `needs` hold. If a step fails, the steps that need it are skipped, and all others continue. Returns the results in
+ * `needs` hold, and all steps in its `after` have ended. If a step fails, the steps that need it are skipped, and all others continue. Returns the results in
  * the order of the list.
  */
 export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options: RunOptions): Promise<StepResult[]> {
   refuseDisorder(steps);
   const running = new Map<string, Promise<StepResult>>();
+  const ended = (ids: readonly string[]): Promise<StepResult[]> =>
+    Promise.all(ids.flatMap((id) => running.get(id) ?? []));
   for (const step of steps) {
     running.set(
       step.id,
-      Promise.all(step.needs.flatMap((id) => running.get(id) ?? [])).then(async (results) => {
+      Promise.all([ended(step.needs), ended(step.after ?? [])]).then(async ([results]) => {
         const held = results.every(({ outcome }) => outcome !== "failed" && outcome !== "skipped");
         const result: StepResult = held ? await applyStep(step, os, options) : { outcome: "skipped", millis: 0 };
         options.emit({ kind: "finished", step: step.id, result });
@@ -102,11 +106,13 @@ export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options
   return Promise.all(running.values());
 }
 
-/** Throws unless all ids are unique and each step needs only earlier steps. This rules out circular dependencies. */
+/** Throws unless all ids are unique and each step waits only for earlier steps. This rules out circular dependencies. */
 function refuseDisorder(steps: readonly Step<never>[]): void {
+  const all = new Set(steps.map(({ id }) => id));
   const known = new Set<string>();
-  for (const { id, needs } of steps) {
-    const missing = needs.find((need) => !known.has(need));
+  for (const { id, needs, after = [] } of steps) {
+    const waitsFor = [...needs, ...after.filter((other) => all.has(other))];
+    const missing = waitsFor.find((need) => !known.has(need));
     if (missing !== undefined) {
       throw new KhwError("INTERNAL", `step ${id} needs ${missing}, which is not an earlier step`);
     }
@@ -176,14 +182,18 @@ export function withNeeds<Os>(steps: readonly Step<Os>[], wanted: (id: string) =
   return steps.filter(({ id }) => kept.has(id));
 }
 
-/** Moves the steps that a step needs in front of it. Otherwise keeps the order of the list. */
-export function inOrderOfNeeds<Os>(steps: readonly Step<Os>[]): Step<Os>[] {
+/**
+ * Returns the steps in an order in which each step follows all steps that it waits for. Otherwise keeps the order of the
+ * list.
+ */
+export function inOrder<Os>(steps: readonly Step<Os>[]): Step<Os>[] {
   const ordered: Step<Os>[] = [];
   const seen = new Set<Step<Os>>();
   const add = (step: Step<Os>): void => {
     if (seen.has(step)) return;
     seen.add(step);
-    for (const other of steps) if (step.needs.includes(other.id)) add(other);
+    const { needs, after = [] } = step;
+    for (const other of steps) if (needs.includes(other.id) || after.includes(other.id)) add(other);
     ordered.push(step);
   };
   for (const step of steps) add(step);

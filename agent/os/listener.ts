@@ -15,9 +15,11 @@ const listening = "0A";
 /** The number of searches if no process has the socket, for example because the process has just exited. */
 const searches = 3;
 
+const linksAtOnce = 200;
+
 /**
- * Finds the process that listens on each of these TCP ports, on any address. The result lacks the ports without a
- * listener. If several processes share a socket, the result names the one with the lowest PID.
+ * Finds the process that listens on each of these TCP ports, on any address. Ports without a
+ * listener are not in the result. If several processes share a socket, the result names the one with the lowest PID.
  */
 export async function findListeners(ports: readonly number[]): Promise<ReadonlyMap<number, ListeningProcess>> {
   const found = new Map<number, ListeningProcess>();
@@ -34,8 +36,8 @@ export async function findListeners(ports: readonly number[]): Promise<ReadonlyM
 }
 
 /**
- * Reads hundreds of links in /proc, which is in memory. A synchronous read of such a link takes a tenth of the processor
- * time of an asynchronous read. Other work runs after each process.
+ * Reads hundreds of links in /proc synchronously. /proc is in memory, and an asynchronous read of a link takes several
+ * times as much processor time. Other work can run after every `linksAtOnce` links and after each process.
  */
 async function findHolders(sockets: readonly ListeningSocket[], found: Map<number, ListeningProcess>): Promise<void> {
   const ports = new Map(sockets.map(({ link, port }) => [link, port]));
@@ -43,11 +45,17 @@ async function findHolders(sockets: readonly ListeningSocket[], found: Map<numbe
     .filter((name) => /^[0-9]+$/.test(name))
     .map(Number);
   for (const pid of pids.toSorted((a, b) => a - b)) {
-    for (const port of new Set(linksOf(pid).flatMap((link) => ports.get(link) ?? []))) {
-      const name = whileItLives(() => readFileSync(`/proc/${pid}/comm`, "utf8"));
-      if (name !== undefined && !found.has(port)) found.set(port, { pid, name: name.trim() });
+    const descriptors = whileItLives(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
+    for (const [index, descriptor] of descriptors.entries()) {
+      const link = whileItLives(() => readlinkSync(`/proc/${pid}/fd/${descriptor}`));
+      const port = link === undefined ? undefined : ports.get(link);
+      if (port !== undefined && !found.has(port)) {
+        const name = whileItLives(() => readFileSync(`/proc/${pid}/comm`, "utf8"));
+        if (name !== undefined) found.set(port, { pid, name: name.trim() });
+        if (sockets.every((socket) => found.has(socket.port))) return;
+      }
+      if ((index + 1) % linksAtOnce === 0) await setImmediate();
     }
-    if (sockets.every(({ port }) => found.has(port))) return;
     await setImmediate();
   }
 }
@@ -74,21 +82,15 @@ async function listeningSockets(ports: readonly number[]): Promise<ListeningSock
   return (await Promise.all(tables))
     .flatMap((text = "") => text.split("\n").slice(1))
     .map((line) => line.trim().split(/\s+/))
+    .filter((columns) => columns[3] === listening)
     .map((columns) => ({ columns, port: Number.parseInt(columns[1]?.split(":")[1] ?? "", 16) }))
-    .filter(({ columns, port }) => ports.includes(port) && columns[3] === listening)
+    .filter(({ port }) => ports.includes(port))
     .map(({ columns, port }) => ({
       port,
       link: `socket:[${columns[9]}]`,
       // The column is "tx_queue:rx_queue". For a listening socket, rx_queue is the length of the accept queue, in hex.
       waiting: Number.parseInt(columns[4]?.split(":")[1] ?? "0", 16),
     }));
-}
-
-/** Returns the targets of a process's file descriptors. */
-function linksOf(pid: number): string[] {
-  const folder = `/proc/${pid}/fd`;
-  const descriptors = whileItLives(() => readdirSync(folder)) ?? [];
-  return descriptors.flatMap((descriptor) => whileItLives(() => readlinkSync(`${folder}/${descriptor}`)) ?? []);
 }
 
 /** Returns undefined if the process or its file descriptor disappears during the read. */

@@ -72,7 +72,10 @@ export interface Probes {
   waiting(port: number): Promise<number | undefined>;
   /** Measures the agent's own condition. */
   self(signal: AbortSignal): Promise<SelfFacts>;
-  /** Returns the process that is listening on each of these TCP ports, on any address. Lacks ports without a listener. */
+  /**
+   * Returns the process that is listening on each of these TCP ports, on any address. Ports without a listener are not in
+   * the result.
+   */
   listeners(ports: readonly number[]): Promise<ReadonlyMap<number, ListeningProcess>>;
 }
 

@@ -16,7 +16,11 @@ const mode = 0o755;
  * Each release has its own folder, where the published digest is stored beside each program. Checks therefore need no
  * network, and a rollback only changes links.
  */
-export function released(program: Program, desired: DesiredState, needs: readonly string[] = []): Step<Os> {
+export function released(
+  program: Program,
+  desired: DesiredState,
+  { needs, after = [] }: Pick<Step<Os>, "needs" | "after"> = { needs: [] },
+): Step<Os> {
   const version = desired.kubernetesVersion;
   const installed = installedProgram(program);
   const path = releasedProgram(version, program);
@@ -25,6 +29,7 @@ export function released(program: Program, desired: DesiredState, needs: readonl
     id: `release/${program}`,
     title: `${program} ${version} is downloaded`,
     needs: [`folder${releaseFolder(version)}`, ...needs],
+    after,
     watches: [releaseFolder(version)],
     check: async (os) => {
       const digest = await knownDigest(program, desired, os);

@@ -54,7 +54,7 @@ export interface RotateCaOptions {
  * because clients outside of khw need new certificates too. With `dropOld`, every component stops trusting the old CA.
  * The files in the credentials folder show the stage, so a new run continues an interrupted rotation. Returns false if
  * the rotation waits.
- * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
+ * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER, RELEASE_REFUSED before anything changes; VERIFY_FAILED
  */
 export async function rotateCa(parts: CaParts, options: RotateCaOptions): Promise<boolean> {
   const [{ title }, texts] = [kinds[parts.kind], rotationTexts[parts.kind]];

@@ -50,7 +50,7 @@ export interface RotateOptions {
  * key. Then, every API server signs with the new key. Finally, the old key is dropped. The credentials folder
  * records the stage, so the next run continues an interrupted rotation. Returns false if the rotation waits: both keys
  * are accepted, because tokens signed with the old key may remain.
- * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER before anything changes; VERIFY_FAILED
+ * @throws KhwError INVALID_ARGUMENT, NODES_DIFFER, RELEASE_REFUSED before anything changes; VERIFY_FAILED
  */
 export async function rotate(parts: RotationParts, options: RotateOptions): Promise<boolean> {
   let rotation = await parts.read();

@@ -63,7 +63,8 @@ async function readCounts(
 
 /**
  * Returns a check that fails if an API server answers many requests with server errors. `before` reads earlier counts,
- * which are subtracted. It is called until it succeeds once. Default: the earlier counts are zero.
+ * which are subtracted. If it fails, the next run of the check calls it again. Its first result is kept. Default: the
+ * earlier counts are zero.
  */
 export function errorRateCheck(
   node: AgentNode,

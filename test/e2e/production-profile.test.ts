@@ -37,7 +37,7 @@ t.test("the Kubernetes 1.20.2 programs run with the production profile", async (
   const curl = (...args: readonly string[]) => stage.run(["curl", "--silent", "--insecure", ...args]);
   const secrets = `${api}/api/v1/namespaces/default/secrets`;
   const body = JSON.stringify({ metadata: { name: "mine" }, stringData: { key: secret } });
-  // The API server creates the namespace only after it has become ready.
+  // The API server creates the namespace only after it is ready.
   await given("the API server has created its namespace default", async () =>
     (await curl(...identity, "--fail", `${api}/api/v1/namespaces/default`)).code === 0 ? true : undefined,
   );

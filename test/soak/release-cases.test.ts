@@ -10,7 +10,7 @@ const all = ["--nodes", "controller-0,1,2"];
 const [running, next] = ["v1.21.0", "v1.21.1"];
 const mirror = ["--mirror", folderMirror];
 
-t.test("a release changes in unusual situations", async (t) => {
+t.test("the release is changed in unusual situations", async (t) => {
   await using scene = await openScene(3, "", { withEtcd: false });
   const { testbed, workstation } = scene;
   const first = await workstation.khw(["bootstrap", "--nodes", "controller-0,1", "--kubernetes-version", running]);

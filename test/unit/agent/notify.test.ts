@@ -58,7 +58,7 @@ t.test("progress is sent at most once a second, and a status at once", async (t)
   t.same(sent.slice(2), ["STOPPING=1", "--status=stopping"]);
 });
 
-t.test("the newest progress is sent after the second", async (t) => {
+t.test("the newest progress is sent when the second is over", async (t) => {
   const sent: string[] = [];
   const arrived = Promise.withResolvers<void>();
   const notifier = createNotifier({

@@ -1,6 +1,6 @@
 import t from "tap";
 import { KhwError } from "../../../proto/errors.ts";
-import { applySteps, planSteps, type Step, type StepEvent, withNeeds } from "../../../proto/step.ts";
+import { applySteps, inOrder, planSteps, type Step, type StepEvent, withNeeds } from "../../../proto/step.ts";
 
 /** A simulated machine. Contains the facts that are true, and a record of the calls. */
 interface Machine {
@@ -213,4 +213,27 @@ t.test("selected steps include the steps that they need, and no others", async (
   t.strictSame(ids("d"), ["a", "c", "d"]);
   t.strictSame(ids("b"), ["b"]);
   t.strictSame(ids("x"), []);
+});
+
+t.test("a step starts after the steps in `after` have ended, even if they failed", async (t) => {
+  const later = { ...step("c"), after: ["a", "b", "absent"] };
+  const events: StepEvent[] = [];
+  const results = await applySteps([failing("a"), step("b", ["a"]), later], machine(), {
+    signal: new AbortController().signal,
+    emit: (event) => events.push(event),
+  });
+  t.match(results, [{ outcome: "failed" }, { outcome: "skipped" }, { outcome: "changed" }]);
+  const at = (kind: string, id: string) => events.findIndex((event) => event.kind === kind && event.step === id);
+  t.ok(at("finished", "a") < at("started", "c"));
+});
+
+t.test("inOrder moves a step behind the steps that it waits for, and keeps all other steps in place", async (t) => {
+  const ids = (list: readonly Step<Machine>[]) => inOrder(list).map(({ id }) => id);
+  t.strictSame(ids([step("a"), step("b", ["d"]), step("c"), step("d", ["e"]), step("e")]), ["a", "e", "d", "b", "c"]);
+  t.strictSame(ids([step("a"), { ...step("b"), after: ["c"] }, step("c")]), ["a", "c", "b"]);
+  t.strictSame(ids([step("a"), step("b", ["a"]), step("c", ["a"])]), ["a", "b", "c"]);
+  t.strictSame(ids([step("a"), step("a")]), ["a", "a"], "steps with the same ID stay, so that they are reported");
+  const circular = inOrder([step("a", ["b"]), step("b", ["a"])]);
+  const options = { signal: new AbortController().signal, emit: () => {} };
+  await t.rejects(applySteps(circular, machine(), options), { code: "INTERNAL", message: /not an earlier step/ });
 });

@@ -16,15 +16,13 @@ import {
 
 const fresh = { drained: false, isFresh: true };
 
-/** Calls `before` when the download of a file starts. Returns the paths of the downloads that have started. */
-function withDownloads(os: FakeOs, before: (path: string) => Promise<void>): { os: Os; begun: string[] } {
-  const begun: string[] = [];
+/** Calls `before` when the download of a file starts. */
+function withDownloads(os: FakeOs, before: (path: string) => Promise<void>): Os {
   const file: Downloads["file"] = async (request) => {
-    begun.push(request.path);
     await before(request.path);
     await os.downloads.file(request);
   };
-  return { os: { ...os, downloads: { ...os.downloads, file } }, begun };
+  return { ...os, downloads: { ...os.downloads, file } };
 }
 
 const pathOf = (program: string): string => `v1.21.0/bin/linux/amd64/${program}`;
@@ -97,12 +95,29 @@ t.test("on a new machine, the API server is ready before the other programs are 
   t.strictSame(list(fresh), list({ drained: false }), "a new machine has the same steps as any other machine");
 });
 
+t.test(
+  "on a new machine whose API server does not start, the other programs are downloaded but not started",
+  async (t) => {
+    const machine = labMachine();
+    const { systemd } = machine;
+    const start = systemd.start.bind(systemd);
+    systemd.start = async (name, signal) => {
+      if (name === "kube-apiserver.service") throw new Error("unknown flag");
+      await start(name, signal);
+    };
+    const { errors, changed } = await applyAll(controllerSteps(labDesired(), fresh), machine);
+    t.match(errors, [{ step: "service/kube-apiserver" }]);
+    for (const program of programs) t.ok(changed.includes(`release/${program}`), program);
+    t.strictSame(starts(machine), []);
+  },
+);
+
 t.test("on a machine without a control plane, a failed download stops only the components that need it", async (t) => {
   const machine = labMachine();
   const broken = withDownloads(machine, async (path) => {
     if (path === pathOf("kube-scheduler")) throw new Error("no route to the mirror");
   });
-  const { errors } = await applyAll(controllerSteps(labDesired(), fresh), broken.os);
+  const { errors } = await applyAll(controllerSteps(labDesired(), fresh), broken);
   t.match(errors, [{ step: "release/kube-scheduler" }]);
   t.strictSame(starts(machine), ["start kube-apiserver.service", "start kube-controller-manager.service"]);
   for (const path of ["/usr/local/bin/kube-scheduler", "/etc/systemd/system/kube-scheduler.service"]) {
