@@ -280,8 +280,8 @@ t.test("calls in progress fail when D-Bus restarts, and later calls succeed", as
 });
 
 t.test("no process is reported for a port without a listener", async (t) => {
-  const [nobody] = await make({ adapter: "probes", method: "listener", args: [80] });
-  t.equal(nobody?.result, undefined);
+  const [nobody] = await make({ adapter: "probes", method: "listeners", args: [[80]] });
+  t.strictSame(nobody?.result, {});
 });
 
 /** Makes dpkg's records look as if dpkg was killed while it configured nginx. */
@@ -359,8 +359,8 @@ t.test("a package", async (t) => {
     );
     t.match(version?.result, /^1\.\d+/);
     t.equal(tested?.error, undefined);
-    const [listener] = await make({ adapter: "probes", method: "listener", args: [80] });
-    t.match(listener?.result, { name: "nginx" });
+    const [listener] = await make({ adapter: "probes", method: "listeners", args: [[80]] });
+    t.match(listener?.result, { 80: { name: "nginx" } });
   });
 
   await t.test("an interrupted dpkg run is repaired before the package is installed", async (t) => {
