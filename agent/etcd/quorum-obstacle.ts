@@ -2,8 +2,9 @@ import { KhwError } from "../../proto/errors.ts";
 import { clientUrl } from "../../proto/etcd.ts";
 import type { ApplyContext } from "../../proto/step.ts";
 import { type Look, waitFor } from "../../proto/wait-for.ts";
-import { healthCheckOf, probeHealth } from "../health/health.ts";
+import { healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
+import { probeLiveness } from "../health/liveness.ts";
 import { listMembers, type ServerStatus, serverStatus } from "./api.ts";
 import { isHealthy } from "./member-health.ts";
 
@@ -18,10 +19,10 @@ export interface QuorumOptions {
 
 /**
  * Returns why this machine's member must not be stopped now; null if it may be stopped. The member may be stopped if
- * the other members have a quorum on their own. It may also be stopped if it is the only member, or if it has no leader,
- * because etcd then has no quorum to lose. An administrator's change (`mayPause`) may also restart a member that does
- * not answer, because the change may repair it, for example with a new certificate. Reads the members from etcd, because
- * a new member can join before this machine's desired state lists the new member.
+ * the other members have a quorum on their own. It may also be stopped if it is dead, if it is the only member, or if it
+ * has no leader, because etcd then has no quorum to lose. An administrator's change (`mayPause`) may restart any member
+ * that does not answer, because the change may repair it, for example with a new certificate. Reads the members from
+ * etcd, because a new member can join before this machine's desired state lists the new member.
  */
 export async function quorumObstacle(os: Os, { mayPause, signal }: QuorumOptions): Promise<string | null> {
   const { etcd, identity } = os;
@@ -49,12 +50,13 @@ export async function quorumObstacle(os: Os, { mayPause, signal }: QuorumOptions
 }
 
 /**
- * Returns an obstacle if this machine's member is healthy, although it does not answer the agent's call. The cause may
- * then be the agent's own certificate or clock.
+ * Returns an obstacle unless there is evidence that this machine's member is dead. Otherwise, the cause of the missing
+ * answer may be the agent's own certificate or clock, and the member may be healthy.
  */
 async function silenceObstacle(os: Os, signal: AbortSignal): Promise<string | null> {
-  const isHealthy = (await probeHealth(healthCheckOf("etcd"), os, signal)) === null;
-  return isHealthy ? "the member is healthy, but does not answer the agent, so the other members are not known" : null;
+  const { liveness, reason } = await probeLiveness(healthCheckOf("etcd"), os, { signal, apiServerWell: true });
+  if (liveness.kind === "dead") return null;
+  return `the member does not answer the agent, but nothing proves that it is down: ${reason ?? "it is healthy"}`;
 }
 
 /** A member that has just started may need some seconds to find the leader. */

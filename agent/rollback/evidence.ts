@@ -2,7 +2,7 @@ import { type DesiredState, hasEtcdCa } from "../../proto/desired.ts";
 import { clientUrl, etcdClientFiles } from "../../proto/etcd.ts";
 import { askHealth, explainHealth, type HealthCheck, healthCheckOf, probeHealth } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
-import { probeLiveness } from "../supervise/liveness.ts";
+import { probeLiveness } from "../health/liveness.ts";
 
 export interface DoubtOptions {
   /** The components whose service or health check failed. */

@@ -1,4 +1,4 @@
-import type { Liveness } from "./life.ts";
+import type { Liveness } from "../health/life.ts";
 
 /** The results of a series of probes of one process. */
 export interface FailureCount {

@@ -3,7 +3,7 @@ import { type HealthCheck, healthCheckOf } from "../health/health.ts";
 import type { Os } from "../os/os.ts";
 import { type Degradation, createDegradation } from "./degraded.ts";
 import type { IncidentLog } from "./incident-log.ts";
-import { probeLiveness, type LivenessResult } from "./liveness.ts";
+import { probeLiveness, type LivenessResult } from "../health/liveness.ts";
 import { countFailure, noFailures } from "./failures.ts";
 import type { Watched } from "./unit-watch.ts";
 

@@ -1,7 +1,7 @@
 import { DriftPolicy } from "../../proto/gen/khw/agent/v1/agent.ts";
 import type { NodeStatus } from "../state/status-store.ts";
 import type { UnitStatus } from "../os/systemd.ts";
-import type { LivenessResult } from "./liveness.ts";
+import type { LivenessResult } from "../health/liveness.ts";
 import { failuresAllowed } from "./failures.ts";
 import type { RestartReason } from "./restarter.ts";
 

@@ -3,6 +3,7 @@ import { findConflict } from "../../../../agent/etcd/conflict.ts";
 import { quorumObstacle } from "../../../../agent/etcd/quorum-obstacle.ts";
 import { readMemberRecord, writeMemberRecord } from "../../../../agent/etcd/record.ts";
 import { initialCluster, renderEtcd } from "../../../../agent/render/etcd.ts";
+import type { ProbeFailure } from "../../../../agent/os/failure.ts";
 import { controllerSteps, joinSteps } from "../../../../agent/steps.ts";
 import { KhwError } from "../../../../proto/errors.ts";
 import type { FakeOs } from "../../../fakes/os.ts";
@@ -268,7 +269,7 @@ t.test("the quorum is computed from etcd's members, not from an outdated list of
   t.equal(await quorumObstacle(os, { mayPause: true, signal: never }), null, "a restart may pause a cluster of two");
 });
 
-t.test("a member that is healthy, but does not answer the agent, is stopped only by an administrator", async (t) => {
+t.test("a member that does not answer the agent is stopped only by an administrator, or if it is dead", async (t) => {
   const os = await firstOf(t, ["10.240.0.10", "10.240.0.11", "10.240.0.12"]);
   os.etcd.post = async () => {
     throw new KhwError("UNREACHABLE", "certificate has expired");
@@ -280,5 +281,13 @@ t.test("a member that is healthy, but does not answer the agent, is stopped only
   t.match(await obstacle(false), /does not answer the agent/);
   t.equal(await obstacle(true), null);
   os.answers.set("https://127.0.0.1:2379/health", { status: 503, body: '{"health":"false"}' });
-  t.equal(await obstacle(false), null, "the member is unhealthy");
+  t.match(await obstacle(false), /nothing proves that it is down/, "the member is alive");
+  const failed = (failure: ProbeFailure) =>
+    os.answers.set("https://127.0.0.1:2379/health", { status: 0, body: failure, failure });
+  for (const failure of ["rejected", "unverified", "own"] as const) {
+    failed(failure);
+    t.match(await obstacle(false), /nothing proves that it is down/, failure);
+  }
+  failed("refused");
+  t.equal(await obstacle(false), null, "no process listens on the port");
 });

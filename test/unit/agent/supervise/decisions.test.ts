@@ -8,7 +8,7 @@ import { isReported, restartBackoff } from "../../../../agent/supervise/backoff.
 import { backoffMillis } from "../../../../proto/backoff.ts";
 import { crashed } from "../../../../agent/supervise/crash.ts";
 import { afterCrash, afterRecovery, noCrashes } from "../../../../agent/supervise/crash-log.ts";
-import { type Evidence, livenessOf } from "../../../../agent/supervise/life.ts";
+import { type Evidence, livenessOf } from "../../../../agent/health/life.ts";
 import { countFailure, noFailures } from "../../../../agent/supervise/failures.ts";
 import { turnAfter } from "../../../../agent/supervise/restart-lease.ts";
 

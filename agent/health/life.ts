@@ -1,4 +1,4 @@
-import { failingChecks, type HealthCheck } from "../health/health.ts";
+import { failingChecks, type HealthCheck } from "./health.ts";
 import type { ProbeResult } from "../os/probes.ts";
 
 /**

@@ -1,7 +1,7 @@
-import { askHealth, explainHealth, type HealthCheck } from "../health/health.ts";
+import { askHealth, explainHealth, type HealthCheck } from "./health.ts";
 import type { Os } from "../os/os.ts";
 import type { ProbeResult } from "../os/probes.ts";
-import { doubtOwnView } from "../health/own-view.ts";
+import { doubtOwnView } from "./own-view.ts";
 import { type Liveness, livenessOf } from "./life.ts";
 
 export interface LivenessResult {
