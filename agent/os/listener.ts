@@ -1,6 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { setImmediate } from "node:timers/promises";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { orAbsent } from "./io.ts";
 import { isErrno } from "../../proto/errno.ts";
 
@@ -15,11 +13,9 @@ const listening = "0A";
 /** The number of searches if no process has the socket, for example because the process has just exited. */
 const searches = 3;
 
-const linksAtOnce = 200;
-
 /**
- * Finds the process that listens on each of these TCP ports, on any address. Ports without a
- * listener are not in the result. If several processes share a socket, the result names the one with the lowest PID.
+ * Finds the process that listens on each of these TCP ports, on any address. Ports without a listener are not in the
+ * result. If several processes share a socket, the result names the one with the lowest PID.
  */
 export async function findListeners(ports: readonly number[]): Promise<ReadonlyMap<number, ListeningProcess>> {
   const found = new Map<number, ListeningProcess>();
@@ -35,28 +31,19 @@ export async function findListeners(ports: readonly number[]): Promise<ReadonlyM
   return found;
 }
 
-/**
- * Reads hundreds of links in /proc synchronously. /proc is in memory, and an asynchronous read of a link takes several
- * times as much processor time. Other work can run after every `linksAtOnce` links and after each process.
- */
 async function findHolders(sockets: readonly ListeningSocket[], found: Map<number, ListeningProcess>): Promise<void> {
   const ports = new Map(sockets.map(({ link, port }) => [link, port]));
-  const pids = readdirSync("/proc")
-    .filter((name) => /^[0-9]+$/.test(name))
-    .map(Number);
+  const pids = (await readdir("/proc")).filter((name) => /^[0-9]+$/.test(name)).map(Number);
   for (const pid of pids.toSorted((a, b) => a - b)) {
-    const descriptors = whileItLives(() => readdirSync(`/proc/${pid}/fd`)) ?? [];
-    for (const [index, descriptor] of descriptors.entries()) {
-      const link = whileItLives(() => readlinkSync(`/proc/${pid}/fd/${descriptor}`));
+    const descriptors = (await whileItLives(() => readdir(`/proc/${pid}/fd`))) ?? [];
+    for (const descriptor of descriptors) {
+      const link = await whileItLives(() => readlink(`/proc/${pid}/fd/${descriptor}`));
       const port = link === undefined ? undefined : ports.get(link);
-      if (port !== undefined && !found.has(port)) {
-        const name = whileItLives(() => readFileSync(`/proc/${pid}/comm`, "utf8"));
-        if (name !== undefined) found.set(port, { pid, name: name.trim() });
-        if (sockets.every((socket) => found.has(socket.port))) return;
-      }
-      if ((index + 1) % linksAtOnce === 0) await setImmediate();
+      if (port === undefined || found.has(port)) continue;
+      const name = await whileItLives(() => readFile(`/proc/${pid}/comm`, "utf8"));
+      if (name !== undefined) found.set(port, { pid, name: name.trim() });
+      if (sockets.every((socket) => found.has(socket.port))) return;
     }
-    await setImmediate();
   }
 }
 
@@ -94,9 +81,9 @@ async function listeningSockets(ports: readonly number[]): Promise<ListeningSock
 }
 
 /** Returns undefined if the process or its file descriptor disappears during the read. */
-function whileItLives<T>(look: () => T): T | undefined {
+async function whileItLives<T>(look: () => Promise<T>): Promise<T | undefined> {
   try {
-    return look();
+    return await look();
   } catch (error) {
     if (isErrno(error, "ENOENT", "ESRCH", "EACCES")) return undefined;
     throw error;

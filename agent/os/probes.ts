@@ -73,8 +73,8 @@ export interface Probes {
   /** Measures the agent's own condition. */
   self(signal: AbortSignal): Promise<SelfFacts>;
   /**
-   * Returns the process that is listening on each of these TCP ports, on any address. Ports without a listener are not in
-   * the result.
+   * Returns the process that is listening on each of these TCP ports, on any address. Ports without a listener are not
+   * in the result.
    */
   listeners(ports: readonly number[]): Promise<ReadonlyMap<number, ListeningProcess>>;
 }
