@@ -58,8 +58,8 @@ export interface Local {
    */
   readonly clients?: LocalClients;
   /**
-   * Whether the machine has no control plane yet (agent/steps/control-plane.ts). If so, `clients` is ignored, because no
-   * client runs yet. Default: false.
+   * Whether the machine has no control plane yet (agent/steps/control-plane.ts). If so, `clients` is ignored, because
+   * no client runs yet. Default: false.
    */
   readonly isFresh?: boolean;
   /** The ID of the etcd cluster that the machine joins as a new member. */
@@ -68,8 +68,8 @@ export interface Local {
 
 /**
  * Returns all steps that turn a machine into a controller. These are the steps of lab 08, in the lab's order. If khw
- * manages etcd, the steps of lab 07 are included. On a machine without a control plane, the steps of the API server come
- * before the downloads of the other programs.
+ * manages etcd, the steps of lab 07 are included. On a machine without a control plane, the steps of the API server
+ * come before the downloads of the other programs.
  */
 export function controllerSteps(
   desired: DesiredState,

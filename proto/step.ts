@@ -84,8 +84,8 @@ export interface RunOptions {
 
 /**
  * Checks every step, applies the steps that differ, and checks them again. Each step starts as soon as all steps in its
- * `needs` hold, and all steps in its `after` have ended. If a step fails, the steps that need it are skipped, and all others continue. Returns the results in
- * the order of the list.
+ * `needs` hold, and all steps in its `after` have ended. If a step fails, the steps that need it are skipped, and all
+ * others continue. Returns the results in the order of the list.
  */
 export async function applySteps<Os>(steps: readonly Step<Os>[], os: Os, options: RunOptions): Promise<StepResult[]> {
   refuseDisorder(steps);

@@ -55,7 +55,8 @@ interface Pending extends AskOptions {
 }
 
 function startDownloader(): Downloader {
-  // Does not inherit the agent's V8 flags. They save memory, but a download with them takes a quarter more processor time.
+  // Does not inherit the agent's V8 flags. They save memory, but with them, a download takes a quarter more processor
+  // time.
   const child = fork(program, { execArgv: [], stdio: ["ignore", "inherit", "inherit", "ipc"] });
   const pending = new Map<number, Pending>();
   let last = 0;
